@@ -1,0 +1,29 @@
+"""What a `crash_handler` is told about a worker that died."""
+
+from __future__ import annotations
+
+import msgspec
+
+from goque.task import Task
+
+
+class WorkerCrash(msgspec.Struct, frozen=True):
+    """The death of one worker process.
+
+    Attributes:
+        type: the task type that it worked for.
+        task: the task that it was running, None if it was idle.
+        pid: its process id.
+        exit_code: its exit code, None if a signal ended it.
+        signal: the number of the signal that ended it, None if it exited.
+        traceback: the last Python stack that the interpreter could write.
+        max_rss: its peak memory in bytes, 0 where the system does not say.
+    """
+
+    type: str
+    task: Task | None
+    pid: int
+    exit_code: int | None
+    signal: int | None
+    traceback: str | None
+    max_rss: int

@@ -1,0 +1,118 @@
+"""Every error that goque raises, typed by what the caller can do about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class GoqueError(Exception):
+    """The root of all errors of this package."""
+
+    exit_code = 1
+    """What `goque` exits with when this error ends a command (contract: 1 failed, 2 usage, 3 database)."""
+
+
+class ConfigurationError(GoqueError):
+    """An option, a URL or a registration is wrong; the message names it and says what to do."""
+
+    exit_code = 2
+
+
+class DatabaseUnavailableError(GoqueError):
+    """The database cannot be reached, opened or written just now."""
+
+    exit_code = 3
+
+
+class SchemaError(DatabaseUnavailableError):
+    """The database answers, but goque's tables are missing, out of date, newer, or not goque's."""
+
+
+class DuplicateTaskError(GoqueError):
+    """A task with this type and external id exists already.
+
+    Attributes:
+        task_type: the type of the refused task.
+        external_id: its external id.
+    """
+
+    def __init__(self, task_type: str, external_id: str) -> None:
+        super().__init__(
+            f"a task of type {task_type!r} with external id {external_id!r} exists already; "
+            "use another external id, or on_conflict='skip'"
+        )
+        self.task_type = task_type
+        self.external_id = external_id
+
+
+class TaskNotFoundError(GoqueError):
+    """No task has this id."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no task has the id {task_id!r}")
+        self.task_id = task_id
+
+
+class TaskStateError(GoqueError):
+    """The task's status forbids this move, such as resetting a task that is claimed."""
+
+
+class InvalidPayloadFormatError(GoqueError):
+    """The payload is not JSON that every backend can store: malformed, too deep, too large, or with NUL."""
+
+
+class PayloadEncodeError(GoqueError):
+    """The payload object cannot be encoded to JSON."""
+
+
+class PayloadDecodeError(GoqueError):
+    """The stored payload does not decode to the type that the handler asks for."""
+
+
+class WorkerCrashed(GoqueError):
+    """The worker process died while it ran this task."""
+
+
+class TaskTimeout(GoqueError):
+    """Raised inside a handler that runs past its `timeout`.
+
+    A handler that catches it has `timeout_grace` seconds to clean up before its process is killed;
+    the attempt is charged as a timeout whatever it does then.
+    """
+
+
+class TaskCanceled(GoqueError):
+    """Raise it in a handler to end the task as canceled, without a retry.
+
+    It is also raised inside a handler whose task is canceled from outside while it runs.
+    """
+
+
+class RetryTask(GoqueError):
+    """Raise it in a handler to fail this attempt and choose the delay until the next one.
+
+    Args:
+        reason: what to write into the task's errors.
+        delay: seconds (or a timedelta) until the next attempt; None leaves it to the retry strategy.
+    """
+
+    def __init__(self, reason: str = "retry requested", *, delay: float | timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.delay = None if delay is None else seconds(delay)
+
+
+class Snooze(GoqueError):
+    """Raise it in a handler to try the same task later, without charging an attempt.
+
+    Args:
+        delay: seconds (or a timedelta) until the task is due again.
+    """
+
+    def __init__(self, delay: float | timedelta) -> None:
+        super().__init__(f"snoozed for {seconds(delay):g}s")
+        self.delay = seconds(delay)
+
+
+def seconds(duration: float | timedelta) -> float:
+    """Turn a duration into seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -1,0 +1,235 @@
+"""The options of a processor: checked at registration, carried as plain data to every process of the tree."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from goque.errors import ConfigurationError, seconds
+from goque.outcome import RetryPolicy
+from goque.retry import DEFAULT, Strategy
+from goque.task import check_priority
+
+LONGEST: Final = 100 * 366 * 86400.0
+
+
+class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How tasks of one type are run; all times are seconds. Plain data: it crosses process boundaries as JSON.
+
+    Attributes:
+        workers: worker processes.
+        concurrency: `async def` handlers that run at a time in each worker.
+        timeout: seconds until TaskTimeout is raised in the handler.
+        timeout_grace: seconds more until its process is killed.
+        max_attempts: charged attempts until the task ends in attempts_left.
+        max_crashes: crashes until the task ends in attempts_left, None for no limit of its own.
+        max_memory: MiB of resident memory past which a worker is replaced after its task, None for no limit.
+        max_tasks: tasks after which a worker is replaced, None for no limit.
+        strategy: the wait between attempts; None when a function of the user's decides.
+        fetch_tick: the longest wait between two looks for work.
+        fetch_timeout: the longest that one look may take.
+        fetch_max_tasks: the most tasks that one claim takes.
+        cleaner_period: seconds between two rounds of the cleaner.
+        cleaner_timeout: the longest that one round may take.
+        cleaner_updated_at_time_ago: the age at which done and canceled tasks are deleted.
+        cleaner_keep_failed: the age at which tasks in attempts_left are deleted.
+        healer_period: seconds between two looks for claims without an owner.
+        healer_timeout: the longest that one look may take.
+        healer_updated_at_time_ago: the age at which a claim without an owner counts as abandoned.
+        store_result: whether what the handler returns is kept with the task.
+        max_result: the largest result in bytes.
+        priority: the priority of tasks that `registry.queue` enqueues without one of their own.
+        has_crash_handler: whether a function of the user's wants to hear of crashes.
+    """
+
+    workers: int = 1
+    concurrency: int = 100
+    timeout: float = 30.0
+    timeout_grace: float = 2.0
+    max_attempts: int = 5
+    max_crashes: int | None = None
+    max_memory: float | None = None
+    max_tasks: int | None = None
+    strategy: Strategy | None = DEFAULT
+    fetch_tick: float = 1.0
+    fetch_timeout: float = 30.0
+    fetch_max_tasks: int = 100
+    cleaner_period: float = 300.0
+    cleaner_timeout: float = 30.0
+    cleaner_updated_at_time_ago: float = 10800.0
+    cleaner_keep_failed: float = 604800.0
+    healer_period: float = 300.0
+    healer_timeout: float = 30.0
+    healer_updated_at_time_ago: float = 3600.0
+    store_result: bool = False
+    max_result: int = 64 * 1024
+    priority: int = 0
+    has_crash_handler: bool = False
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The part of the options that decides what a failure leads to."""
+        return RetryPolicy(
+            max_attempts=self.max_attempts, strategy=self.strategy, max_crashes=self.max_crashes
+        )
+
+
+class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a processor that are functions: they stay in processes that imported the app."""
+
+    next_attempt_at: Callable[..., Any] | None = None
+    crash_handler: Callable[..., Any] | None = None
+    hooks_before: tuple[Callable[..., Any], ...] = ()
+    hooks_after: tuple[Callable[..., Any], ...] = ()
+
+
+class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tree must know of a processor to run it: no functions, so it crosses every boundary."""
+
+    type: str
+    is_async: bool = False
+    options: ProcessorOptions = ProcessorOptions()
+
+
+def check_options(options: dict[str, Any]) -> tuple[ProcessorOptions, Callbacks]:
+    """Check the options of one processor and split them into data and functions.
+
+    Raises:
+        ConfigurationError: an option is unknown, of the wrong type or out of range; the message names it.
+    """
+    known = _CHECKS.keys() | _FUNCTION_OPTIONS
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            raise ConfigurationError(f"unknown option {name!r}; {hint}")
+    data = {name: _CHECKS[name](name, value) for name, value in options.items() if name in _CHECKS}
+    data.setdefault("workers", available_cpus())
+    callbacks = Callbacks(
+        next_attempt_at=_next_attempt_at(options, data),
+        crash_handler=_function(options, "crash_handler"),
+        hooks_before=_functions(options, "hooks_before"),
+        hooks_after=_functions(options, "hooks_after"),
+    )
+    data["has_crash_handler"] = callbacks.crash_handler is not None
+    return ProcessorOptions(**data), callbacks
+
+
+def available_cpus() -> int:
+    """Return the CPUs that this process may use: its affinity, bounded by the cgroup's quota (at least 1)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        if quota != "max":
+            cpus = min(cpus, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        pass  # no cgroup v2 here: the affinity alone decides
+    return max(cpus, 1)
+
+
+def _duration(name: str, value: Any, *, positive: bool = True) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise ConfigurationError(f"{name} must be seconds or a timedelta, not {value!r}")
+    length = seconds(value)
+    if not (0 < length if positive else 0 <= length) or not length <= LONGEST:
+        raise ConfigurationError(f"{name} must be {'more than 0' if positive else '0 or more'} seconds, not {value!r}")
+    return length
+
+
+def _duration_or_zero(name: str, value: Any) -> float:
+    return _duration(name, value, positive=False)
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000_000:
+        raise ConfigurationError(f"{name} must be a whole number from 1 up, not {value!r}")
+    return value
+
+
+def _optional_count(name: str, value: Any) -> int | None:
+    return None if value is None else _count(name, value)
+
+
+def _optional_size(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ConfigurationError(f"{name} must be MiB, more than 0, not {value!r}")
+    return float(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def _priority(name: str, value: Any) -> int:
+    del name
+    return check_priority(value)
+
+
+_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "workers": _count,
+    "concurrency": _count,
+    "timeout": _duration,
+    "timeout_grace": _duration_or_zero,
+    "max_attempts": _count,
+    "max_crashes": _optional_count,
+    "max_memory": _optional_size,
+    "max_tasks": _optional_count,
+    "fetch_tick": _duration,
+    "fetch_timeout": _duration,
+    "fetch_max_tasks": _count,
+    "cleaner_period": _duration,
+    "cleaner_timeout": _duration,
+    "cleaner_updated_at_time_ago": _duration_or_zero,
+    "cleaner_keep_failed": _duration_or_zero,
+    "healer_period": _duration,
+    "healer_timeout": _duration,
+    "healer_updated_at_time_ago": _duration,
+    "store_result": _flag,
+    "max_result": _count,
+    "priority": _priority,
+}
+_FUNCTION_OPTIONS: Final = frozenset({"next_attempt_at", "crash_handler", "hooks_before", "hooks_after"})
+
+
+def _next_attempt_at(options: dict[str, Any], data: dict[str, Any]) -> Callable[..., Any] | None:
+    strategy = options.get("next_attempt_at", DEFAULT)
+    if isinstance(strategy, Strategy):
+        data["strategy"] = strategy
+        return None
+    if not callable(strategy):
+        raise ConfigurationError(
+            f"next_attempt_at must be a strategy of goque.retry or a function of the failures, not {strategy!r}"
+        )
+    data["strategy"] = None
+    function: Callable[..., Any] = strategy
+    return function
+
+
+def _function(options: dict[str, Any], name: str) -> Callable[..., Any] | None:
+    value: Callable[..., Any] | None = options.get(name)
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be callable, not {value!r}")
+    return value
+
+
+def _functions(options: dict[str, Any], name: str) -> tuple[Callable[..., Any], ...]:
+    value = options.get(name)
+    if value is None:
+        return ()
+    several = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    for one in several:
+        if not callable(one):
+            raise ConfigurationError(f"{name} must be callable, or several callables, not {one!r}")
+    return several

@@ -1,0 +1,269 @@
+"""What became of a claimed task, and which one guarded move follows from it. No I/O happens here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from goque.retry import DEFAULT, Strategy
+from goque.task import TaskRow, TaskStatus, Token
+
+MAX_ERRORS_BYTES: Final = 16 * 1024
+MAX_LOST_CLAIMS: Final = 10
+CRASH_PREFIX: Final = "worker crashed: "
+
+
+class OutcomeKind(StrEnum):
+    """How the run of a task ended, or why it never began."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TIMED_OUT = "timeout"
+    CRASHED = "crash"
+    CANCELED = "canceled"
+    SNOOZED = "snoozed"
+    UNSTARTED = "unstarted"
+    INTERRUPTED = "interrupted"
+    LOST_UNSTARTED = "lost_unstarted"
+    LOST_RUNNING = "lost"
+
+
+CHARGED: Final = frozenset(
+    {OutcomeKind.FAILED, OutcomeKind.TIMED_OUT, OutcomeKind.CRASHED, OutcomeKind.LOST_RUNNING}
+)
+
+
+class CrashEvidence(msgspec.Struct, frozen=True, array_like=True):
+    """What was left behind by a process that died.
+
+    Attributes:
+        exit_code: its exit code, None if a signal ended it.
+        signal: the number of the signal that ended it, None if it exited.
+        max_rss: its peak memory in bytes, 0 where the system does not say.
+        oom: what suggests that the kernel killed it for its memory, None if nothing does.
+        stack: the Python stack that faulthandler wrote, None if it could not.
+        stderr: the last lines it wrote to its standard error.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    max_rss: int = 0
+    oom: str | None = None
+    stack: str | None = None
+    stderr: str | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """How one run of one task ended.
+
+    Attributes:
+        kind: the sort of ending.
+        error: what to write down, of any length; empty when nothing went wrong.
+        traceback: the Python traceback of a failed attempt.
+        delay: seconds until the next attempt where the handler or its strategy chose, else None.
+        result: JSON text of what the handler returned, if it is to be kept.
+        duration: seconds that the handler ran.
+        pid: the worker that ran it.
+        crash: what a dead process left behind.
+    """
+
+    kind: OutcomeKind
+    error: str = ""
+    traceback: str | None = None
+    delay: float | None = None
+    result: bytes | None = None
+    duration: float = 0.0
+    pid: int = 0
+    crash: CrashEvidence | None = None
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """What a type's owner says about failures.
+
+    Attributes:
+        max_attempts: charged attempts until the task ends in attempts_left.
+        strategy: the wait before the next attempt; None when a function of the user's decides it.
+        max_crashes: crashes until the task ends in attempts_left; None sets no limit of its own.
+    """
+
+    max_attempts: int = 5
+    strategy: Strategy | None = DEFAULT
+    max_crashes: int | None = None
+
+
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """One row of `goque_attempt`: the whole story of a charged attempt."""
+
+    attempt: int
+    cause: str
+    error: str
+    traceback: str | None = None
+    worker_pid: int | None = None
+    duration: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    max_rss: int | None = None
+    oom: str | None = None
+    stack: str | None = None
+    stderr: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One guarded move of one claimed task, ready to be written.
+
+    Attributes:
+        token: the claim that must still hold.
+        status: the status after the move.
+        attempts: the charged attempts after the move.
+        errors: the whole text of the errors column after the move, None to leave it.
+        delay: seconds from the database's now until the task is due, None to leave next_attempt_at.
+        result: JSON text for the result column, None to leave it.
+        lost_claims: the count of claims lost in a row after the move.
+        failed: the attempt to record in goque_attempt.
+    """
+
+    token: Token
+    status: TaskStatus
+    attempts: int
+    errors: str | None = None
+    delay: float | None = None
+    result: bytes | None = None
+    lost_claims: int = 0
+    failed: FailedAttempt | None = None
+
+
+def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+    """Decide the move of a claimed task from what became of it (the table of moves in the contract)."""
+    kind = outcome.kind
+    if kind is OutcomeKind.DONE:
+        return Change(row.token, TaskStatus.DONE, row.attempts, result=outcome.result)
+    if kind in CHARGED:
+        return _charge(outcome, row, policy)
+    if kind is OutcomeKind.CANCELED:
+        return Change(
+            row.token,
+            TaskStatus.CANCELED,
+            row.attempts,
+            errors=append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled"),
+        )
+    if kind is OutcomeKind.SNOOZED:
+        return Change(row.token, before_claim(row), row.attempts, delay=outcome.delay)
+    if kind is OutcomeKind.LOST_UNSTARTED:
+        return _count_lost_claim(row)
+    return Change(row.token, before_claim(row), row.attempts)
+
+
+def before_claim(row: TaskRow) -> TaskStatus:
+    """Return what a claimed task was before its claim: error if it has failed before, else new."""
+    return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
+
+
+def append_error(errors: str | None, line: str) -> str:
+    """Append one line to a task's errors: its first line only, printable, the newest 16 KiB of all kept."""
+    text = f"{errors or ''}{first_line(line)}\n"
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= MAX_ERRORS_BYTES:
+        return encoded.decode()
+    kept = encoded[-MAX_ERRORS_BYTES:].decode("utf-8", "ignore")
+    whole_lines = kept.partition("\n")[2]
+    return whole_lines or kept
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, printable and short enough for one line of errors."""
+    head = next(iter(text.strip().splitlines()), "")
+    return printable(head)[: MAX_ERRORS_BYTES // 4]
+
+
+def printable(text: str, limit: int = MAX_ERRORS_BYTES) -> str:
+    """Return a text that every database stores: no control characters but newline and tab, no surrogates.
+
+    Args:
+        text: what an exception or a process said.
+        limit: at most so many bytes of UTF-8; of a longer text the head and the tail are kept.
+    """
+    if len(text) > limit:
+        text = f"{text[: limit // 2]}\n…\n{text[-limit // 2 + 8 :]}"
+    clean = text.encode("utf-8", "backslashreplace")
+    if len(clean) > limit:
+        clean = clean[: limit // 2] + "\n…\n".encode() + clean[-limit // 2 + 8 :]
+    decoded = clean.decode("utf-8", "ignore")
+    if decoded.isprintable():
+        return decoded
+    return "".join(
+        char if char.isprintable() or char in "\n\t" or ord(char) >= 0xA0 else f"\\x{ord(char):02x}"
+        for char in decoded
+    )
+
+
+def crash_cause(evidence: CrashEvidence, signal_name: str | None) -> str:
+    """Say how a worker process ended: `worker crashed: signal 11 (SIGSEGV)`."""
+    if evidence.signal is not None:
+        return f"{CRASH_PREFIX}signal {evidence.signal} ({signal_name or 'unknown'})"
+    return f"{CRASH_PREFIX}exit code {evidence.exit_code}"
+
+
+def crashes_since_reset(errors: str | None) -> int:
+    """Count the crashes that the errors column tells of since the task was last reset."""
+    lines = (errors or "").splitlines()
+    resets = [index for index, line in enumerate(lines) if line.startswith("reset attempts:")]
+    return sum(f": {CRASH_PREFIX}" in line for line in lines[resets[-1] if resets else 0 :])
+
+
+def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+    attempts = row.attempts + 1
+    errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
+    exhausted = attempts >= policy.max_attempts or (
+        policy.max_crashes is not None
+        and outcome.kind is OutcomeKind.CRASHED
+        and crashes_since_reset(errors) >= policy.max_crashes
+    )
+    if outcome.kind is OutcomeKind.LOST_RUNNING:
+        delay = 0.0
+    elif outcome.delay is not None:
+        delay = outcome.delay
+    else:
+        delay = (policy.strategy or DEFAULT)(attempts).total_seconds()
+    return Change(
+        token=row.token,
+        status=TaskStatus.ATTEMPTS_LEFT if exhausted else TaskStatus.ERROR,
+        attempts=attempts,
+        errors=errors,
+        delay=None if exhausted else delay,
+        failed=_failed_attempt(outcome, attempts),
+    )
+
+
+def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:
+    crash = outcome.crash or CrashEvidence()
+    return FailedAttempt(
+        attempt=attempt,
+        cause=outcome.kind.value,
+        error=printable(outcome.error),
+        traceback=None if outcome.traceback is None else printable(outcome.traceback),
+        worker_pid=outcome.pid or None,
+        duration=outcome.duration or None,
+        exit_code=crash.exit_code,
+        signal=crash.signal,
+        max_rss=crash.max_rss or None,
+        oom=crash.oom,
+        stack=None if crash.stack is None else printable(crash.stack),
+        stderr=None if crash.stderr is None else printable(crash.stderr),
+    )
+
+
+def _count_lost_claim(row: TaskRow) -> Change:
+    lost = row.lost_claims + 1
+    if lost <= MAX_LOST_CLAIMS:
+        return Change(row.token, before_claim(row), row.attempts, lost_claims=lost)
+    reason = f"given up: {lost} nodes in a row died holding this task before it started"
+    return Change(
+        row.token,
+        TaskStatus.ATTEMPTS_LEFT,
+        row.attempts,
+        errors=append_error(row.errors, reason),
+        lost_claims=lost,
+        failed=FailedAttempt(attempt=row.attempts, cause=OutcomeKind.LOST_UNSTARTED.value, error=reason),
+    )

@@ -1,0 +1,88 @@
+"""Payloads between Python objects and JSON that every backend keeps unchanged."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Final
+
+import msgspec
+
+from goque.errors import (
+    ConfigurationError,
+    InvalidPayloadFormatError,
+    PayloadDecodeError,
+    PayloadEncodeError,
+)
+
+DEFAULT_MAX_PAYLOAD: Final = 1024 * 1024
+LARGEST_MAX_PAYLOAD: Final = 16 * 1024 * 1024
+MAX_DEPTH: Final = 30
+
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def encode_payload(payload: Any) -> bytes:
+    """Encode a payload to JSON text and check that every backend stores it unchanged.
+
+    Raises:
+        PayloadEncodeError: msgspec cannot encode the object.
+        InvalidPayloadFormatError: the text is not JSON, too large, too deep, or holds a NUL.
+    """
+    try:
+        raw = _encode(payload)
+    except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
+        raise PayloadEncodeError(f"payload of type {type(payload).__name__} cannot be JSON: {error}") from error
+    limit = max_payload()
+    if len(raw) > limit:
+        raise InvalidPayloadFormatError(
+            f"payload has {len(raw)} bytes, more than max_payload {limit}; store it elsewhere and enqueue its key"
+        )
+    if isinstance(payload, msgspec.Raw):
+        _check_json(raw)
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(_decode(raw)) > MAX_DEPTH:
+        raise InvalidPayloadFormatError(f"payload is nested deeper than {MAX_DEPTH} levels; flatten it")
+    if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
+        raise InvalidPayloadFormatError("payload has a NUL character, which PostgreSQL cannot store; leave it out")
+    return raw
+
+
+def decode_json(raw: bytes) -> Any:
+    """Decode JSON text that a database holds.
+
+    Raises:
+        PayloadDecodeError: it is not JSON, or not JSON that Python can hold.
+    """
+    try:
+        return _decode(raw)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise PayloadDecodeError(f"payload is not readable JSON: {error}") from error
+
+
+def max_payload() -> int:
+    """Return the largest payload in bytes that enqueueing accepts: `GOQUE_MAX_PAYLOAD`, or 1 MiB."""
+    text = os.environ.get("GOQUE_MAX_PAYLOAD")
+    if not text:
+        return DEFAULT_MAX_PAYLOAD
+    if not text.isdecimal() or not 0 < int(text) <= LARGEST_MAX_PAYLOAD:
+        raise ConfigurationError(f"GOQUE_MAX_PAYLOAD must be 1 to {LARGEST_MAX_PAYLOAD} bytes, not {text!r}")
+    return int(text)
+
+
+def _check_json(raw: bytes) -> None:
+    try:
+        _decode(raw)
+    except RecursionError:
+        raise InvalidPayloadFormatError(f"payload is nested deeper than {MAX_DEPTH} levels; flatten it") from None
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InvalidPayloadFormatError(f"payload is not JSON: {error}") from error
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0

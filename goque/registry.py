@@ -1,0 +1,114 @@
+"""The registry: what an application can run, and by which options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from goque.errors import ConfigurationError
+from goque.options import ProcessorSpec, check_options
+from goque.processor import Processor, make_processor
+from goque.task import check_name
+
+if TYPE_CHECKING:
+    from goque.manager import TaskQueueManager
+    from goque.periodic import PeriodicJob
+
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+
+
+class Registry:
+    """Processors and periodic jobs of one application; `goque supervise module:registry` runs them.
+
+    Args:
+        database_url: where its tasks live, unless a flag, the environment or the configuration file says so.
+        service_name: what its metrics and traces call it.
+    """
+
+    def __init__(self, database_url: str | None = None, service_name: str | None = None) -> None:
+        self.database_url = database_url
+        self.service_name = service_name
+        self._processors: dict[str, Processor] = {}
+        self._jobs: dict[str, PeriodicJob] = {}
+        self._queue: TaskQueueManager | None = None
+
+    def add_processor(self, task_type: str, processor: Any, /, **options: Any) -> None:
+        """Register a callable, or an object with `process_task(task)`, for a type.
+
+        Args:
+            task_type: the type of the tasks that it runs.
+            processor: the handler; its parameter's annotation decides whether it gets a Task, a TypedTask or
+                the payload.
+            options: see `ProcessorOptions`, and the functions `next_attempt_at`, `crash_handler`,
+                `hooks_before` and `hooks_after`.
+
+        Raises:
+            ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
+        """
+        check_name("type", task_type)
+        if task_type in self._processors:
+            raise ConfigurationError(f"type {task_type!r} has a processor already; give each type one")
+        checked, callbacks = check_options(options)
+        self._processors[task_type] = make_processor(task_type, processor, checked, callbacks)
+
+    def processor(self, task_type: str, /, **options: Any) -> Callable[[HandlerT], HandlerT]:
+        """Register the decorated function for a type; it stays callable as before."""
+
+        def register(handler: HandlerT) -> HandlerT:
+            self.add_processor(task_type, handler, **options)
+            return handler
+
+        return register
+
+    def add_periodic_job(self, job: PeriodicJob) -> None:
+        """Register a periodic job.
+
+        Raises:
+            ConfigurationError: a job of this name is registered already.
+        """
+        if job.name in self._jobs:
+            raise ConfigurationError(f"a periodic job is called {job.name!r} already; give each its own name")
+        self._jobs[job.name] = job
+
+    @property
+    def queue(self) -> TaskQueueManager:
+        """A manager on this registry's database, opened when it is first used in a process."""
+        if self._queue is None:
+            from goque.config import resolve_database_url  # noqa: PLC0415 - registering needs no database
+            from goque.manager import TaskQueueManager  # noqa: PLC0415 - the same
+
+            url = resolve_database_url(registry_url=self.database_url)
+            self._queue = TaskQueueManager(url, default_priorities=self._priorities)
+        return self._queue
+
+    @property
+    def jobs(self) -> list[PeriodicJob]:
+        """The periodic jobs, in the order in which they were added."""
+        return list(self._jobs.values())
+
+    @property
+    def task_types(self) -> list[str]:
+        """The types that have a processor, in the order in which they were added."""
+        return list(self._processors)
+
+    def specs(self) -> Iterable[ProcessorSpec]:
+        """Return what a tree must know of each processor."""
+        return [processor.spec for processor in self._processors.values()]
+
+    def get_processor(self, task_type: str) -> Processor:
+        """Return the processor of a type.
+
+        Raises:
+            ConfigurationError: the type has none.
+        """
+        try:
+            return self._processors[task_type]
+        except KeyError:
+            raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
+
+    def _priorities(self, task_type: str) -> int:
+        processor = self._processors.get(task_type)
+        return processor.spec.options.priority if processor else 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_queue": None}

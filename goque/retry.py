@@ -1,0 +1,139 @@
+"""How long a task waits after its n-th failure: strategies that are data, so any process can apply them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from goque.errors import ConfigurationError, seconds
+
+FIBONACCI_PERIODS: Final = tuple(timedelta(minutes=n) for n in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89))
+"""The original's Fibonacci delays: 1 to 89 minutes."""
+
+STRONG_PERIODS: Final = tuple(timedelta(minutes=n) for n in (1, 5, 10, 15, 30, 60))
+"""The original's steeper delays: 1 to 60 minutes."""
+
+LONGEST_DELAY: Final = 100 * 366 * 86400.0
+
+
+class Static(msgspec.Struct, frozen=True, tag="static"):
+    """Wait the same time after each failure."""
+
+    period: float
+
+    def __call__(self, failures: int) -> timedelta:
+        """Return the wait after this many failures."""
+        del failures
+        return timedelta(seconds=self.period)
+
+
+class Step(msgspec.Struct, frozen=True, tag="step"):
+    """Wait the n-th period after the n-th failure, and the last one from then on."""
+
+    periods: tuple[float, ...]
+
+    def __call__(self, failures: int) -> timedelta:
+        """Return the wait after this many failures."""
+        return timedelta(seconds=self.periods[min(failures, len(self.periods)) - 1])
+
+
+class RoundStep(msgspec.Struct, frozen=True, tag="round_step"):
+    """Wait the n-th period after the n-th failure, and begin again with the first after the last."""
+
+    periods: tuple[float, ...]
+
+    def __call__(self, failures: int) -> timedelta:
+        """Return the wait after this many failures."""
+        return timedelta(seconds=self.periods[(failures - 1) % len(self.periods)])
+
+
+class Exponential(msgspec.Struct, frozen=True, tag="exponential"):
+    """Wait `base * 2 ** (failures - 1)` up to a maximum, times a factor from 1 - jitter to 1 + jitter."""
+
+    base: float
+    maximum: float
+    jitter: float = 0.0
+
+    def __call__(self, failures: int) -> timedelta:
+        """Return the wait after this many failures."""
+        delay = min(self.maximum, self.base * 2.0 ** min(failures - 1, 1000))
+        return timedelta(seconds=delay * random.uniform(1 - self.jitter, 1 + self.jitter))  # noqa: S311 - not a secret
+
+
+Strategy = Static | Step | RoundStep | Exponential
+"""The strategies that are data."""
+
+NextAttemptAt = Callable[[int], "float | timedelta | datetime"]
+"""A strategy of the user's own: failures (from 1) to seconds, a timedelta, or an aware datetime."""
+
+DEFAULT: Final = Static(600.0)
+
+
+def static(period: float | timedelta) -> Static:
+    """Wait `period` seconds after each failure."""
+    return Static(_period("period", period))
+
+
+def step(periods: Sequence[float | timedelta]) -> Step:
+    """Wait `periods[n - 1]` seconds after the n-th failure; the last period repeats."""
+    return Step(_periods(periods))
+
+
+def round_step(periods: Sequence[float | timedelta]) -> RoundStep:
+    """Wait `periods[n - 1]` seconds after the n-th failure; the periods begin again after the last."""
+    return RoundStep(_periods(periods))
+
+
+def exponential(
+    base: float | timedelta = 1.0, maximum: float | timedelta = 3600.0, jitter: float = 0.0
+) -> Exponential:
+    """Double the wait with each failure, from `base` seconds up to `maximum`.
+
+    Args:
+        base: the wait in seconds after the first failure.
+        maximum: the longest wait in seconds, before jitter.
+        jitter: 0 to 1; each wait is multiplied by a uniform factor from 1 - jitter to 1 + jitter.
+    """
+    if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
+        raise ConfigurationError(f"jitter must be from 0 to 1, not {jitter!r}")
+    return Exponential(_period("base", base), _period("maximum", maximum), float(jitter))
+
+
+def delay_of(answer: float | timedelta | datetime) -> float:
+    """Turn what a strategy answered into seconds from now, never negative.
+
+    Raises:
+        ConfigurationError: the answer is a naive datetime, not a number, or not finite.
+    """
+    if isinstance(answer, datetime):
+        if answer.tzinfo is None:
+            raise ConfigurationError(f"next_attempt_at returned the naive datetime {answer}; give it a time zone")
+        answer = answer - datetime.now(UTC)
+    if isinstance(answer, bool) or not isinstance(answer, int | float | timedelta):
+        raise ConfigurationError(
+            f"next_attempt_at must return seconds, a timedelta or a datetime, not {answer!r:.80}"
+        )
+    delay = seconds(answer)
+    if delay != delay:  # noqa: PLR0124 - the test for NaN
+        raise ConfigurationError("next_attempt_at returned NaN; return seconds, a timedelta or a datetime")
+    return min(max(delay, 0.0), LONGEST_DELAY)
+
+
+def _periods(periods: Any) -> tuple[float, ...]:
+    checked = tuple(_period("periods", period) for period in periods)
+    if not checked:
+        raise ConfigurationError("periods must have at least one period")
+    return checked
+
+
+def _period(name: str, period: Any) -> float:
+    if isinstance(period, bool) or not isinstance(period, int | float | timedelta):
+        raise ConfigurationError(f"{name} must be seconds or a timedelta, not {period!r}")
+    length = seconds(period)
+    if not 0 <= length <= LONGEST_DELAY:
+        raise ConfigurationError(f"{name} must be 0 or more seconds and under 100 years, not {period!r}")
+    return length

@@ -1,0 +1,290 @@
+"""The contract of a storage backend: every read and every guarded move that goque makes.
+
+A backend keeps these promises, and `tests/storage` holds every backend to them:
+
+1. Each method is one transaction of its own, committed when it returns, unless `conn` is the caller's.
+2. Each move names the status it expects and, for claimed tasks, the owner and the claim: a stale writer
+   changes nothing and learns so from what the method returns.
+3. "Now" is the database's clock.
+4. Payloads stay raw bytes: reading a row never fails on what a payload holds.
+5. Errors are `DatabaseUnavailableError` (try again), `SchemaError` (migrate) or a bug.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from goque.outcome import Change, FailedAttempt
+from goque.task import Task, TaskFilter, TaskRow, TaskStatus, Token
+
+SchemaState = Literal["current", "missing", "outdated", "newer", "foreign"]
+
+
+class TypeCount(msgspec.Struct, frozen=True):
+    """How many tasks of a type are in a status."""
+
+    type: str
+    status: str
+    count: int
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """One recorded failed attempt, as `goque show` prints it."""
+
+    task_id: str
+    node: str | None
+    started_at: datetime | None
+    ended_at: datetime
+    failed: FailedAttempt
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """One supervisor as the others see it; `seq` rises with every heartbeat."""
+
+    id: str
+    seq: int
+    state: str
+    host: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+    info: str | None = None
+
+
+class TypePolicy(msgspec.Struct, frozen=True):
+    """What a type's owner publishes, so that any node's healer and cleaner treat the type alike.
+
+    Attributes:
+        type: the task type.
+        max_attempts: charged attempts until attempts_left.
+        strategy: the retry strategy as JSON text; None when a function of the user's decides.
+        max_crashes: crashes until attempts_left, or None.
+        cleaner_age: seconds that done and canceled tasks are kept.
+        cleaner_keep_failed: seconds that tasks in attempts_left are kept.
+        healer_age: seconds after which a claimed task without an owner is taken for abandoned.
+        paused: whether no node may claim this type.
+    """
+
+    type: str
+    max_attempts: int
+    strategy: str | None
+    max_crashes: int | None
+    cleaner_age: float
+    cleaner_keep_failed: float
+    healer_age: float
+    paused: bool = False
+
+
+class Watcher(ABC):
+    """Tells a fetcher that new work may have come, sooner than its tick would."""
+
+    @abstractmethod
+    def fileno(self) -> int | None:
+        """Return a descriptor that turns readable when something changed, or None to be polled."""
+
+    @abstractmethod
+    def changed(self) -> bool:
+        """Return whether somebody else has written since the last call; clears the descriptor."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what the watcher holds."""
+
+
+class TaskStorage(ABC):
+    """Everything that goque asks of a database; open one with `goque.open_storage(url)`."""
+
+    url: str
+    """Where it is, with the password hidden."""
+
+    # -- what applications ask for ------------------------------------------------------------------
+
+    @abstractmethod
+    def insert_tasks(
+        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; with "skip", those whose type and external id are free.
+
+        Sets `created_at` and `next_attempt_at` of the tasks that it returns: the inserted ones, in order.
+        In a caller's transaction (`conn`) it neither commits nor rolls back, and a duplicate leaves that
+        transaction usable.
+
+        Raises:
+            DuplicateTaskError: a type and external id are taken, by a row or twice in `tasks`.
+        """
+
+    @abstractmethod
+    def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
+        """Read one task, or None."""
+
+    @abstractmethod
+    def find_tasks(self, task_filter: TaskFilter, *, limit: int, conn: Any = None) -> list[TaskRow]:
+        """Read up to `limit` tasks that the filter admits, newest first."""
+
+    @abstractmethod
+    def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
+        """Cancel a task that is not terminal; a running one keeps `claimed_by` until its node has stopped it.
+
+        Returns whether this call canceled it. Raises TaskNotFoundError.
+        """
+
+    @abstractmethod
+    def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+        """Make an error or terminal task new again: attempts 0, due now, a line in errors.
+
+        Returns False for a task that was new already. Raises TaskNotFoundError, or TaskStateError while
+        somebody holds it.
+        """
+
+    @abstractmethod
+    def count_tasks(self) -> list[TypeCount]:
+        """Count all tasks by type and status, in that order."""
+
+    @abstractmethod
+    def failed_attempts(self, task_id: str) -> list[AttemptRow]:
+        """Read the recorded failed attempts of a task, oldest first."""
+
+    # -- what a fetcher asks for -------------------------------------------------------------------
+
+    @abstractmethod
+    def claim_due(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
+        """Claim up to `limit` due tasks of a type, highest priority first, then the longest due.
+
+        The rows come back as they are after the claim: `pending`, `claimed_by` the owner, `claims` risen.
+        A paused type claims nothing.
+        """
+
+    @abstractmethod
+    def seconds_until_due(self, task_type: str) -> float | None:
+        """Return the seconds until the next unclaimed task of a type is due (0 if one is), None if none waits."""
+
+    @abstractmethod
+    def mark_processing(self, tokens: Collection[Token]) -> None:
+        """Move claimed tasks from pending to processing, where the claim still holds."""
+
+    @abstractmethod
+    def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
+        """Write the moves whose claim still holds and record their failed attempts, in one transaction.
+
+        A move whose claim holds no more changes nothing but `claimed_by`, which is cleared if it still
+        names this claim (somebody canceled or finished the task meanwhile). The owner may be empty in a token:
+        then the row must have no owner, as one claimed by the original has none.
+
+        Args:
+            changes: the moves, each for another task.
+            node: written into goque_attempt as where the attempt ran.
+
+        Returns: the tokens whose move was written.
+        """
+
+    @abstractmethod
+    def held_tasks(self, owner: str, task_type: str | None = None, *, limit: int = 1000) -> list[TaskRow]:
+        """Read tasks that an owner holds, whatever their status, oldest id first."""
+
+    @abstractmethod
+    def moved_by_others(self, owner: str, task_type: str) -> list[Token]:
+        """Return the claims of an owner whose task is neither pending nor processing any more."""
+
+    @abstractmethod
+    def watch(self, task_type: str) -> Watcher:
+        """Start to watch for new work of a type."""
+
+    # -- nodes: the lease and the healer -----------------------------------------------------------
+
+    @abstractmethod
+    def register_node(self, node_id: str, *, host: str, pid: int, info: str | None = None) -> None:
+        """Announce a living supervisor; its seq starts at 1."""
+
+    @abstractmethod
+    def beat(self, node_id: str) -> bool:
+        """Raise a living node's seq; False when the node is not alive any more for the others."""
+
+    @abstractmethod
+    def retire_node(self, node_id: str) -> None:
+        """Mark a node as stopped on its own accord."""
+
+    @abstractmethod
+    def nodes(self) -> list[NodeRow]:
+        """Read every node that is alive, or that is not but may still hold tasks."""
+
+    @abstractmethod
+    def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
+        """Declare a node dead if its seq is still the one that was seen; False if it moved or was marked before."""
+
+    @abstractmethod
+    def unowned_claims(self, older_than: float, *, limit: int = 1000) -> list[TaskRow]:
+        """Read pending and processing rows without an owner, unchanged for so many seconds."""
+
+    @abstractmethod
+    def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
+        """Write moves of rows without an owner whose status and updated_at are still as read; returns how many."""
+
+    # -- retention ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def delete_finished(
+        self, task_type: str | None, statuses: Iterable[TaskStatus], age: float, *, limit: int = 1000
+    ) -> int:
+        """Delete up to `limit` unheld tasks in these statuses, last moved more than `age` seconds ago.
+
+        Args:
+            task_type: the type, or None for all types without a published policy.
+            statuses: terminal statuses only.
+            age: seconds since the last move.
+            limit: the bound of one batch; call again while it is reached.
+
+        Returns: how many tasks went, their attempts with them.
+        """
+
+    @abstractmethod
+    def delete_dead_nodes(self, age: float) -> int:
+        """Delete nodes that are not alive, hold nothing, and last beat more than `age` seconds ago."""
+
+    # -- types and schedules -----------------------------------------------------------------------
+
+    @abstractmethod
+    def publish_types(self, policies: Sequence[TypePolicy]) -> None:
+        """Write the policies of types that this node owns; leaves `paused` as it is in the database."""
+
+    @abstractmethod
+    def type_policies(self) -> dict[str, TypePolicy]:
+        """Read every published policy by type."""
+
+    @abstractmethod
+    def last_slot(self, job_name: str) -> datetime | None:
+        """Return the newest slot of a periodic job that was enqueued, None before the first."""
+
+    @abstractmethod
+    def record_slot(self, job_name: str, slot: datetime) -> None:
+        """Remember a slot as enqueued; an older slot than the remembered one changes nothing."""
+
+    # -- the database itself -----------------------------------------------------------------------
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Make one round trip. Raises DatabaseUnavailableError."""
+
+    @abstractmethod
+    def schema_state(self) -> SchemaState:
+        """Say whether the schema is the one that this version of goque expects."""
+
+    @abstractmethod
+    def require_schema(self) -> None:
+        """Raise SchemaError with what to do unless the schema is current; an embedded database creates it."""
+
+    @abstractmethod
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date and return the names of the migrations that were applied."""
+
+    @abstractmethod
+    def pending_migrations(self) -> dict[str, str]:
+        """Return the migrations that are still to be applied: name to SQL text."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection of this process; a later call opens a new one."""

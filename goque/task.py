@@ -1,0 +1,312 @@
+"""A task: what an application enqueues, what a handler gets, and the row that both stand for."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from goque.errors import ConfigurationError, PayloadDecodeError, seconds
+from goque.payload import decode_json, encode_payload
+
+PayloadT = TypeVar("PayloadT")
+
+NO_TASK_PAYLOAD: Final = msgspec.Raw(b"{}")
+"""The payload of a task without input data: an empty JSON object, as in the original."""
+
+MAX_NAME_LENGTH: Final = 255
+MIN_PRIORITY: Final = -100
+MAX_PRIORITY: Final = 100
+
+
+class TaskStatus(StrEnum):
+    """Where a task is in its life; `pending` means claimed by a fetcher, as in the original."""
+
+    NEW = "new"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    DONE = "done"
+    CANCELED = "canceled"
+    ERROR = "error"
+    ATTEMPTS_LEFT = "attempts_left"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a task in this status is finished for good, unless somebody resets it."""
+        return self in TERMINAL_STATUSES
+
+
+TERMINAL_STATUSES: Final = frozenset({TaskStatus.DONE, TaskStatus.CANCELED, TaskStatus.ATTEMPTS_LEFT})
+CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
+
+
+class Token(NamedTuple):
+    """The fence around one claim of one task: a write that names an older one changes nothing."""
+
+    task_id: str
+    claims: int
+    owner: str
+
+
+class TaskRow(msgspec.Struct, array_like=True, gc=False):
+    """One row of `goque_task` as storage reads it and the wire carries it: payloads stay raw bytes."""
+
+    id: str
+    type: str
+    external_id: str
+    payload: bytes
+    status: str
+    attempts: int
+    errors: str | None
+    metadata: bytes | None
+    created_at: datetime
+    updated_at: datetime | None
+    next_attempt_at: datetime
+    priority: int = 0
+    result: bytes | None = None
+    claimed_by: str | None = None
+    claims: int = 0
+    lost_claims: int = 0
+
+    @property
+    def token(self) -> Token:
+        """The fence of the claim that this row shows."""
+        return Token(self.id, self.claims, self.claimed_by or "")
+
+
+class Task:
+    """A unit of work; its attributes are the columns of `goque_task`.
+
+    Args:
+        type: the name under which a processor is registered.
+        payload: anything that msgspec encodes to JSON; `msgspec.Raw` for JSON text encoded before.
+        external_id: a key of the application's, unique within the type; a random one if left out.
+        metadata: JSON-encodable values that travel with the task.
+        delay: seconds (or a timedelta) from the database's now until the task is due.
+        run_at: the aware datetime at which the task is due; not together with `delay`.
+        priority: -100 to 100, higher first; None takes the default, 0.
+
+    Raises:
+        ConfigurationError: the type, external id, delay, run_at or priority is not usable.
+        PayloadEncodeError: the payload cannot be encoded.
+        InvalidPayloadFormatError: the payload is too large, too deep or holds what no database keeps.
+    """
+
+    __slots__ = (
+        "_decoded",
+        "_raw",
+        "attempts",
+        "claimed_by",
+        "claims",
+        "created_at",
+        "delay",
+        "errors",
+        "external_id",
+        "id",
+        "lost_claims",
+        "metadata",
+        "next_attempt_at",
+        "priority",
+        "result",
+        "status",
+        "type",
+        "updated_at",
+    )
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the column's name, fixed by the contract
+        payload: Any = NO_TASK_PAYLOAD,
+        *,
+        external_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | None = None,
+        priority: int = 0,
+    ) -> None:
+        check_name("type", type)
+        if external_id is not None:
+            check_name("external_id", external_id)
+        self.id: str = new_task_id()
+        self.type: str = type
+        self.external_id: str = external_id if external_id is not None else f"internal-{uuid.uuid4()}"
+        self._raw: bytes = encode_payload(payload)
+        self._decoded: Any = msgspec.UNSET
+        self.status: TaskStatus = TaskStatus.NEW
+        self.attempts: int = 0
+        self.errors: str | None = None
+        self.metadata: dict[str, Any] = dict(metadata) if metadata else {}
+        self.created_at: datetime | None = None
+        self.updated_at: datetime | None = None
+        self.next_attempt_at: datetime | None = check_run_at(run_at, delay)
+        self.delay: float = check_delay(delay)
+        self.priority: int = check_priority(priority)
+        self.result: Any = None
+        self.claimed_by: str | None = None
+        self.claims: int = 0
+        self.lost_claims: int = 0
+
+    @classmethod
+    def from_row(cls, row: TaskRow) -> Task:
+        """Restore a task from its row.
+
+        Raises:
+            PayloadDecodeError: the row's metadata or result is not JSON.
+        """
+        task = cls.__new__(cls)
+        task.id = row.id
+        task.type = row.type
+        task.external_id = row.external_id
+        task._raw = row.payload
+        task._decoded = msgspec.UNSET
+        task.status = TaskStatus(row.status)
+        task.attempts = row.attempts
+        task.errors = row.errors
+        metadata = row.metadata
+        task.metadata = {} if metadata is None or metadata == b"{}" else _decode_metadata(metadata)
+        task.created_at = row.created_at
+        task.updated_at = row.updated_at
+        task.next_attempt_at = row.next_attempt_at
+        task.delay = 0.0
+        task.priority = row.priority
+        task.result = None if row.result is None else decode_json(row.result)
+        task.claimed_by = row.claimed_by
+        task.claims = row.claims
+        task.lost_claims = row.lost_claims
+        return task
+
+    @property
+    def payload(self) -> Any:
+        """The plain JSON value of the payload, decoded when first asked for.
+
+        Raises:
+            PayloadDecodeError: what the database holds is not JSON.
+        """
+        if self._decoded is msgspec.UNSET:
+            self._decoded = decode_json(self._raw)
+        return self._decoded
+
+    @property
+    def raw_payload(self) -> str:
+        """The payload's JSON text, as the database holds it."""
+        return self._raw.decode("utf-8", "replace")
+
+    @property
+    def payload_bytes(self) -> bytes:
+        """The payload's JSON text, undecoded."""
+        return self._raw
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.type} {self.id} {self.status}>"
+
+
+class TypedTask(Task, Generic[PayloadT]):
+    """A task whose payload is decoded as the handler's annotation says: `TypedTask[Email]`."""
+
+    __slots__ = ()
+
+    @property
+    def payload(self) -> PayloadT:
+        """The payload, decoded before the handler was called."""
+        decoded: PayloadT = self._decoded
+        return decoded
+
+
+class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tasks `get_tasks` returns; fields left at None do not restrict.
+
+    Attributes:
+        ids: only these ids.
+        task_type: only this type.
+        status: only this status; together with `statuses`, either.
+        statuses: only these statuses.
+        updated_before: only tasks whose last move (or creation) is before this aware datetime.
+        updated_at_time_ago: only tasks whose last move is at least so many seconds ago by the database's clock.
+    """
+
+    ids: Sequence[str] | None = None
+    task_type: str | None = None
+    status: TaskStatus | None = None
+    statuses: Sequence[TaskStatus] | None = None
+    updated_before: datetime | None = None
+    updated_at_time_ago: float | timedelta | None = None
+
+
+def check_name(what: str, value: object) -> None:
+    """Refuse a type or external id that some backend could not keep or a person could not read."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} must be text, not {value!r:.80}")
+    if not value or len(value) > MAX_NAME_LENGTH:
+        raise ConfigurationError(f"{what} must have 1 to {MAX_NAME_LENGTH} characters, not {len(value)}")
+    if not value.isprintable() and any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in value):
+        raise ConfigurationError(f"{what} {value!r:.80} has control characters; leave them out")
+    if not value.isascii() and any(0xD800 <= ord(char) < 0xE000 for char in value):
+        raise ConfigurationError(f"{what} {value!r:.80} has lone surrogates; no database stores them")
+
+
+def check_priority(priority: object) -> int:
+    """Refuse a priority that is not a whole number from -100 to 100."""
+    if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > MAX_PRIORITY:
+        raise ConfigurationError(
+            f"priority must be a whole number from {MIN_PRIORITY} to {MAX_PRIORITY}, not {priority!r}"
+        )
+    return priority
+
+
+def check_delay(delay: float | timedelta | None) -> float:
+    """Refuse a delay that is not a finite number of seconds from 0 up."""
+    if delay is None:
+        return 0.0
+    if isinstance(delay, bool) or not isinstance(delay, int | float | timedelta):
+        raise ConfigurationError(f"delay must be seconds or a timedelta, not {delay!r}")
+    length = seconds(delay)
+    if not 0 <= length <= 100 * 366 * 86400:
+        raise ConfigurationError(f"delay must be 0 or more seconds and under 100 years, not {delay!r}")
+    return length
+
+
+def check_run_at(run_at: datetime | None, delay: object) -> datetime | None:
+    """Refuse a naive run_at, or one together with a delay."""
+    if run_at is None:
+        return None
+    if not isinstance(run_at, datetime) or run_at.tzinfo is None:
+        raise ConfigurationError(f"run_at must be a datetime with a time zone, not {run_at!r}")
+    if delay is not None:
+        raise ConfigurationError("give run_at or delay, not both")
+    return run_at.astimezone(UTC)
+
+
+_last_id: list[int] = [0]
+_id_lock = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_id_lock=threading.Lock()))
+
+
+def new_task_id() -> str:
+    """Make a UUIDv7 (RFC 9562) in lower case, rising within a process so that inserts stay local.
+
+    The 12 bits after the version hold the fraction of the millisecond (RFC 9562, 6.2, method 3).
+    """
+    with _id_lock:
+        nanoseconds = time.time_ns()
+        stamp = (nanoseconds // 1_000_000) << 12 | (nanoseconds % 1_000_000) * 4096 // 1_000_000
+        stamp = max(stamp, _last_id[0] + 1)
+        _last_id[0] = stamp
+    noise = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
+    text = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8000_0000_0000_0000 | noise:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _decode_metadata(raw: bytes) -> dict[str, Any]:
+    metadata = decode_json(raw)
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict):
+        raise PayloadDecodeError(f"metadata must be a JSON object, not {type(metadata).__name__}")
+    return metadata
