@@ -1,0 +1,228 @@
+"""Log lines: one event a line, for people or for machines, from every process of the tree.
+
+Everything goque says goes through loggers under `goque`. Loggers of the application are left to it; until it
+configures logging itself, their warnings and errors come out in the same format.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from goque.errors import ConfigurationError
+
+FORMATS: Final = ("console", "json")
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_RESERVED: Final = frozenset({"time", "level", "role", "event", "logger", "exception"})
+_LEVEL_WIDTH: Final = 5
+
+
+def configure(role: str, *, log_format: str, level: str, task_type: str | None = None) -> None:
+    """Send what this process logs to standard error; call it again after a fork to change the role.
+
+    Args:
+        role: what this process is in the tree, such as `fetcher`.
+        log_format: `console` or `json`.
+        level: the least level of goque's own events: `debug` to `critical`.
+        task_type: the type that this process works for, if it works for one.
+
+    Raises:
+        ConfigurationError: the format or the level is not one of these.
+    """
+    if log_format not in FORMATS:
+        raise ConfigurationError(f"log format must be {' or '.join(FORMATS)}, not {log_format!r:.80}")
+    if level.lower() not in LEVELS:
+        raise ConfigurationError(f"log level must be one of {', '.join(LEVELS)}, not {level!r:.80}")
+    formatter = (JsonLines if log_format == "json" else ConsoleLines)(role, task_type)
+    logger = logging.getLogger("goque")
+    logger.handlers = [StderrHandler(formatter)]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+    # The last resort speaks only where the app configured nothing, be it before or after this call: a handler
+    # on the root logger would turn a later logging.basicConfig() of the app into a call without effect.
+    logging.lastResort = StderrHandler(formatter, logging.WARNING)
+
+
+class StderrHandler(logging.Handler):
+    """Writes each event to descriptor 2 in one piece, so that lines of many processes do not mix.
+
+    A full disk, a closed pipe or hostile text costs the line, never the process.
+    """
+
+    def __init__(self, formatter: logging.Formatter, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self.formatter = formatter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one event, or drop it where that cannot be done."""
+        try:
+            line = memoryview(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+            while line:
+                line = line[os.write(2, line) :]
+        except Exception:  # noqa: BLE001, S110 - there is nowhere left to say that saying failed
+            pass
+
+
+class ConsoleLines(logging.Formatter):
+    """`12:03:04.123 INFO  fetcher[send_email] message key=value`; tracebacks follow, indented."""
+
+    def __init__(self, role: str, task_type: str | None) -> None:
+        super().__init__()
+        self.role = f"{role}[{one_line(task_type)}]" if task_type else role
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the lines of a traceback."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = "WARN" if record.levelno == logging.WARNING else record.levelname
+        head = f"{clock}.{int(record.msecs):03d} {level:<{_LEVEL_WIDTH}} {self.role}"
+        name = "" if _is_ours(record) else f" {record.name}:"
+        fields = "".join(f" {key}={_plain_value(value)}" for key, value in fields_of(record).items())
+        lines = [f"{head}{name} {one_line(message_of(record))}{fields}"]
+        lines += [f"    {one_line(line)}" for line in traceback_of(record).splitlines()]
+        return "\n".join(lines)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, with `time`, `level`, `role`, `event` and the fields of the event."""
+
+    def __init__(self, role: str, task_type: str | None) -> None:
+        super().__init__()
+        self.role = role
+        self.task_type = task_type
+        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=text_of).encode
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        stamp = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": f"{stamp:%Y-%m-%dT%H:%M:%S.%f}Z",
+            "level": record.levelname.lower(),
+            "role": self.role,
+            "event": message_of(record),
+        }
+        if not _is_ours(record):
+            line["logger"] = record.name
+        if self.task_type:
+            line["task_type"] = self.task_type
+        line.update(fields_of(record))
+        if trace := traceback_of(record):
+            line["exception"] = trace
+        return self._encoded(line).decode()
+
+    def _encoded(self, line: dict[str, Any]) -> bytes:
+        try:
+            return self._encode(line)
+        except Exception:  # noqa: BLE001 - a lone surrogate, a cycle, a depth: as text any value goes through
+            return self._encode({_storable(key): _storable(text_of(value)) for key, value in line.items()})
+
+
+class RateLimited(logging.Filter):
+    """Let the same message through once a period; the next one that passes carries `repeats=N`.
+
+    Args:
+        period: seconds.
+        clock: the seconds of a monotonic clock.
+    """
+
+    MAX_MESSAGES: Final = 1000
+
+    def __init__(self, period: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.period = period
+        self._clock = clock
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the event passes; messages are told apart by their text before the arguments."""
+        key = (record.name, record.levelno, text_of(record.msg))
+        now = self._clock()
+        since, repeats = self._seen.get(key, (None, 0))
+        if since is not None and now - since < self.period:
+            self._seen[key] = (since, repeats + 1)
+            return False
+        if len(self._seen) >= self.MAX_MESSAGES:
+            self._seen.clear()  # memory counts for more than a repeat
+        self._seen[key] = (now, 0)
+        if repeats:
+            record.repeats = repeats
+        return True
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Return the event's message, whatever its arguments are."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - wrong placeholders, or an argument whose __str__ raises
+        return f"{text_of(record.msg)} {text_of(record.args)}"
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what was given as `extra=`, and the running task where a handler logs."""
+    fields = running_task()
+    fields.update(
+        (key, value)
+        for key, value in vars(record).items()
+        if key not in _STANDARD and key not in _RESERVED and value is not None
+    )
+    return fields
+
+
+def running_task() -> dict[str, Any]:
+    """Return type, id and attempt of the task whose handler is running here."""
+    context = sys.modules.get("goque.context")  # a process that never imported it runs no handlers
+    try:
+        task = context.current_task() if context else None
+    except Exception:  # noqa: BLE001 - no task is running
+        return {}
+    return {"task_type": task.type, "task_id": task.id, "attempt": task.attempts + 1} if task else {}
+
+
+def traceback_of(record: logging.LogRecord) -> str:
+    """Return the traceback and the stack of an event, empty if it has neither."""
+    try:
+        parts = [record.stack_info] if record.stack_info else []
+        if record.exc_info and record.exc_info[1]:
+            parts += ["".join(traceback.format_exception(record.exc_info[1])).rstrip()]
+        return "\n".join(parts)
+    except Exception:  # noqa: BLE001 - an exception of the app's may fail at anything
+        return "(its traceback cannot be formatted)"
+
+
+def one_line(text: str) -> str:
+    """Escape what would break a line or drive a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def text_of(value: Any) -> str:
+    """Return a value as text, whatever it is."""
+    try:
+        return value if type(value) is str else str(value)
+    except Exception:  # noqa: BLE001 - a value of the app's may fail at anything
+        return f"<unprintable {type(value).__name__}>"
+
+
+def _plain_value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = one_line(text_of(value))
+    return repr(text) if not text or " " in text or "=" in text else text
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name == "goque" or record.name.startswith(("goque.", "goque_supervisor"))
