@@ -1,51 +1,75 @@
 """goque: durable background tasks out of the SQL database that an application already has.
 
 Enqueue with a `TaskQueueManager`, register handlers on a `Registry`, run them with `goque supervise`.
+
+Names are imported when they are first used (PEP 562): the root supervisor must stay free of everything that
+could take it down, and a program that only enqueues should not wait for what it never calls.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from goque import retry
-from goque.context import (
-    current_task,
-    tx_from_context,
-    value_by_key,
-    values,
-    with_tx,
-    with_value,
-    with_values,
-    without_tx,
-)
-from goque.crash import WorkerCrash
-from goque.errors import (
-    ConfigurationError,
-    DatabaseUnavailableError,
-    DuplicateTaskError,
-    GoqueError,
-    InvalidPayloadFormatError,
-    PayloadDecodeError,
-    PayloadEncodeError,
-    RetryTask,
-    SchemaError,
-    Snooze,
-    TaskCanceled,
-    TaskNotFoundError,
-    TaskStateError,
-    TaskTimeout,
-    WorkerCrashed,
-)
-from goque.manager import TaskQueueManager
-from goque.periodic import CronSchedule, PeriodicJob, cron_job
-from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
-from goque.registry import Registry
-from goque.storage import TaskStorage, open_storage
-from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskStatus, TypedTask
 from goque.version import __version__
 
 if TYPE_CHECKING:
+    from goque import retry
+    from goque.context import (
+        current_task,
+        tx_from_context,
+        value_by_key,
+        values,
+        with_tx,
+        with_value,
+        with_values,
+        without_tx,
+    )
+    from goque.crash import WorkerCrash
+    from goque.errors import (
+        ConfigurationError,
+        DatabaseUnavailableError,
+        DuplicateTaskError,
+        GoqueError,
+        InvalidPayloadFormatError,
+        PayloadDecodeError,
+        PayloadEncodeError,
+        RetryTask,
+        SchemaError,
+        Snooze,
+        TaskCanceled,
+        TaskNotFoundError,
+        TaskStateError,
+        TaskTimeout,
+        WorkerCrashed,
+    )
+    from goque.manager import TaskQueueManager
+    from goque.periodic import CronSchedule, PeriodicJob, cron_job
+    from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
+    from goque.registry import Registry
+    from goque.storage import TaskStorage, open_storage
+    from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskStatus, TypedTask
     from goque_supervisor.launch import Supervisor
+
+_NAMES_OF_MODULE = {
+    "goque.context": (
+        "current_task tx_from_context value_by_key values with_tx with_value with_values without_tx"
+    ),
+    "goque.crash": "WorkerCrash",
+    "goque.errors": (
+        "ConfigurationError DatabaseUnavailableError DuplicateTaskError GoqueError InvalidPayloadFormatError "
+        "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
+        "TaskStateError TaskTimeout WorkerCrashed"
+    ),
+    "goque.manager": "TaskQueueManager",
+    "goque.periodic": "CronSchedule PeriodicJob cron_job",
+    "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
+    "goque.registry": "Registry",
+    "goque.storage": "TaskStorage open_storage",
+    "goque.task": "NO_TASK_PAYLOAD Task TaskFilter TaskStatus TypedTask",
+    "goque_supervisor.launch": "Supervisor",
+}
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names.split()}
 
 __all__ = [
     "NO_TASK_PAYLOAD",
@@ -94,9 +118,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the supervisor only where somebody runs one from Python (PEP 562)."""
-    if name == "Supervisor":
-        from goque_supervisor.launch import Supervisor  # noqa: PLC0415 - applications that only enqueue never load it
+    """Import a public name when it is first used, and keep it."""
+    if name == "retry":
+        return importlib.import_module("goque.retry")
+    module = _MODULE_OF_NAME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'goque' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
 
-        return Supervisor
-    raise AttributeError(f"module 'goque' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
