@@ -1,0 +1,258 @@
+"""Periodic jobs: which slots of a schedule are due, and the task that stands for each.
+
+Every scheduler computes the same slots and gives their tasks the same external ids, so that the table's
+unique key decides who enqueues: each slot once, however many schedulers run.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final, Literal
+
+from goque.cron import CronSchedule
+from goque.errors import ConfigurationError, GoqueError
+from goque.outcome import first_line
+from goque.task import Task, check_name, new_task_id
+
+__all__ = [
+    "CronSchedule",
+    "PeriodicJob",
+    "PeriodicJobError",
+    "cron_job",
+    "next_slot",
+    "slot_text",
+    "slots_due",
+    "task_for_slot",
+    "task_for_start",
+]
+
+Misfire = Literal["skip", "once", "all"]
+Schedule = Callable[[datetime], datetime | None]
+Factory = Callable[[], Task] | Callable[[datetime], Task]
+
+MISFIRES: Final = ("skip", "once", "all")
+MAX_JOB_NAME: Final = 200
+GRACE: Final = timedelta(seconds=60)
+"""How late the newest slot may be enqueued under `skip`: time enough for another scheduler to take over."""
+
+MAX_CATCH_UP: Final = 100
+"""The most missed slots that `all` makes up for: the newest ones."""
+
+MAX_STEPS: Final = 100_000
+"""How far a schedule other than cron is followed from its last slot before it starts anew from now."""
+
+
+class PeriodicJobError(GoqueError):
+    """A job's schedule or factory failed or broke its promise; log the message, which names the job."""
+
+
+@dataclass(frozen=True)
+class PeriodicJob:
+    """A task that is enqueued again and again.
+
+    Args:
+        name: unique among the jobs of all applications on one database; at most 200 characters.
+        schedule: a callable from an aware datetime to the next one after it, or None when there is none.
+        factory: makes the task; called without an argument, or with the slot if it requires one.
+        run_on_start: whether each start of a supervisor enqueues one more.
+        misfire: what becomes of slots that passed while no scheduler ran: `skip` runs the newest, up to 60
+            seconds late, and no other; `once` runs one for all; `all` runs each, at most the newest 100.
+
+    Raises:
+        ConfigurationError: one of these is wrong; the message names the job.
+    """
+
+    name: str
+    schedule: Schedule
+    factory: Factory
+    run_on_start: bool = False
+    misfire: Misfire = "skip"
+
+    def __post_init__(self) -> None:
+        check_name("name of a periodic job", self.name)
+        job = f"periodic job {self.name!r}"
+        if len(self.name) > MAX_JOB_NAME:
+            raise ConfigurationError(f"{job} must have a name of at most {MAX_JOB_NAME} characters")
+        if not callable(self.schedule):
+            raise ConfigurationError(
+                f"{job}: schedule must be callable, such as a CronSchedule, not {self.schedule!r}"
+            )
+        if self.misfire not in MISFIRES:
+            raise ConfigurationError(
+                f"{job}: misfire must be one of {', '.join(MISFIRES)}, not {self.misfire!r}"
+            )
+        if not isinstance(self.run_on_start, bool):
+            raise ConfigurationError(f"{job}: run_on_start must be True or False, not {self.run_on_start!r}")
+        _wants_slot(job, self.factory)
+
+
+def cron_job(  # noqa: PLR0917 - the contract's signature
+    name: str,
+    spec: str,
+    factory: Factory,
+    tz: str = "UTC",
+    run_on_start: bool = False,  # noqa: FBT001, FBT002 - the contract's signature
+    misfire: Misfire = "skip",
+) -> PeriodicJob:
+    """Make a periodic job from a cron expression; see `PeriodicJob` and `CronSchedule`."""
+    try:
+        schedule = CronSchedule(spec, tz)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"periodic job {name!r:.210}: {error}") from error
+    return PeriodicJob(name, schedule, factory, run_on_start, misfire)
+
+
+def slots_due(job: PeriodicJob, last: datetime | None, now: datetime) -> list[datetime]:
+    """Decide which slots to enqueue now, oldest first.
+
+    Args:
+        job: the job.
+        last: the last slot that was enqueued. Before the first, None: nothing is due then, and the scheduler
+            counts from the moment at which it first looked.
+        now: the present, aware.
+
+    Raises:
+        PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
+    """
+    now = _utc(now)
+    if last is None or _utc(last) >= now:
+        return []
+    if job.misfire == "all":
+        return _newest_slots(job, _utc(last), now, MAX_CATCH_UP)
+    newest = _newest_slots(job, _utc(last), now, 1)
+    if job.misfire == "skip":
+        return [slot for slot in newest if now - slot <= GRACE]
+    return newest
+
+
+def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:
+    """Return the job's first slot after an instant, in UTC; None when its schedule has ended.
+
+    Raises:
+        PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
+    """
+    try:
+        slot = job.schedule(after)
+    except Exception as error:
+        raise PeriodicJobError(f"periodic job {job.name!r}: its schedule raised {_said(error)}") from error
+    if slot is None:
+        return None
+    if not isinstance(slot, datetime) or slot.tzinfo is None:
+        raise PeriodicJobError(
+            f"periodic job {job.name!r}: its schedule must return an aware datetime or None, not {slot!r:.80}"
+        )
+    if slot <= after:
+        raise PeriodicJobError(
+            f"periodic job {job.name!r}: its schedule does not advance: asked for what follows "
+            f"{slot_text(after)} it returned {slot_text(slot)}"
+        )
+    return slot.astimezone(UTC)
+
+
+def task_for_slot(job: PeriodicJob, slot: datetime) -> Task:
+    """Make the task of a slot; its external id is `<job name>:<slot>` unless the factory gave one of its own.
+
+    Raises:
+        PeriodicJobError: the factory raises, or returns something else than a Task.
+    """
+    return _make_task(job, slot, f"{job.name}:{slot_text(slot)}")
+
+
+def task_for_start(job: PeriodicJob, node_id: str, now: datetime) -> Task:
+    """Make the task that `run_on_start` asks for, once a start: `<job name>:start:<node id>`.
+
+    Raises:
+        PeriodicJobError: the factory raises, or returns something else than a Task.
+    """
+    return _make_task(job, now, f"{job.name}:start:{node_id}")
+
+
+def slot_text(slot: datetime) -> str:
+    """Return a slot as RFC 3339 text in UTC, `2026-11-23T21:00:00Z`, its fraction only if it has one."""
+    return _utc(slot).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _newest_slots(job: PeriodicJob, last: datetime, now: datetime, count: int) -> list[datetime]:
+    """Return the newest `count` slots in (last, now], without a walk through years of seconds."""
+    if not isinstance(job.schedule, CronSchedule):
+        return _followed_from(job, last, now, count)
+    window = GRACE  # cron has no memory: it may be asked from anywhere, so look back only as far as needed
+    while True:
+        start = max(last, now - window)
+        slots = deque(_slots(job, start, now), maxlen=count)
+        if len(slots) == count or start == last:
+            return list(slots)
+        window *= 30
+
+
+def _followed_from(job: PeriodicJob, last: datetime, now: datetime, count: int) -> list[datetime]:
+    """Follow a schedule that may count from its last slot; after too long a pause it starts anew from now."""
+    slots = deque(islice(_slots(job, last, now), MAX_STEPS), maxlen=count)
+    following = next_slot(job, slots[-1]) if slots else None
+    if following is not None and following <= now:
+        return [now]
+    return list(slots)
+
+
+def _slots(job: PeriodicJob, after: datetime, now: datetime) -> Iterator[datetime]:
+    slot = next_slot(job, after)
+    while slot is not None and slot <= now:
+        yield slot
+        slot = next_slot(job, slot)
+
+
+def _make_task(job: PeriodicJob, slot: datetime, external_id: str) -> Task:
+    factory: Callable[..., Any] = job.factory
+    try:
+        made = factory(slot) if _wants_slot(job.name, factory) else factory()
+    except (Exception, SystemExit) as error:
+        raise PeriodicJobError(f"periodic job {job.name!r}: its factory raised {_said(error)}") from error
+    if not isinstance(made, Task):
+        raise PeriodicJobError(
+            f"periodic job {job.name!r}: its factory must return a goque.Task, not {made!r:.80}"
+        )
+    task = copy.copy(made)  # a factory may return one and the same Task each time
+    task.id = new_task_id()
+    if task.external_id.startswith("internal-"):
+        task.external_id = external_id
+    return task
+
+
+def _wants_slot(job: str, factory: Any) -> bool:
+    if not callable(factory):
+        raise ConfigurationError(
+            f"{job}: factory must be callable and return a goque.Task, not {factory!r:.80}"
+        )
+    if inspect.iscoroutinefunction(factory):
+        raise ConfigurationError(f"{job}: factory must be a plain function, not async")
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return False  # written in C, without a signature: calling it will tell
+    for arguments in ((), (None,)):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return bool(arguments)
+    raise ConfigurationError(f"{job}: factory must take no argument, or one: the slot; it takes {signature}")
+
+
+def _said(error: BaseException) -> str:
+    try:
+        text = first_line(str(error))
+    except Exception:  # noqa: BLE001 - an exception of the app's may fail at being text
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ConfigurationError(f"a slot must have a time zone, not be the naive {instant}")
+    return instant.astimezone(UTC)
