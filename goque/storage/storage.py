@@ -128,7 +128,7 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
-        """Cancel a task that is not terminal; a running one keeps `claimed_by` until its node has stopped it.
+        """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped.
 
         Returns whether this call canceled it. Raises TaskNotFoundError.
         """
@@ -161,7 +161,7 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def seconds_until_due(self, task_type: str) -> float | None:
-        """Return the seconds until the next unclaimed task of a type is due (0 if one is), None if none waits."""
+        """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""
 
     @abstractmethod
     def mark_processing(self, tokens: Collection[Token]) -> None:
@@ -172,8 +172,8 @@ class TaskStorage(ABC):
         """Write the moves whose claim still holds and record their failed attempts, in one transaction.
 
         A move whose claim holds no more changes nothing but `claimed_by`, which is cleared if it still
-        names this claim (somebody canceled or finished the task meanwhile). The owner may be empty in a token:
-        then the row must have no owner, as one claimed by the original has none.
+        names this claim (somebody canceled or finished the task meanwhile). The owner may be empty in a
+        token: then the row must have no owner, as one claimed by the original has none.
 
         Args:
             changes: the moves, each for another task.
@@ -214,7 +214,7 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
-        """Declare a node dead if its seq is still the one that was seen; False if it moved or was marked before."""
+        """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
 
     @abstractmethod
     def unowned_claims(self, older_than: float, *, limit: int = 1000) -> list[TaskRow]:
@@ -222,7 +222,7 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
-        """Write moves of rows without an owner whose status and updated_at are still as read; returns how many."""
+        """Write moves of rows without an owner that are still as they were read; returns how many."""
 
     # -- retention ---------------------------------------------------------------------------------
 

@@ -1,0 +1,130 @@
+"""The schema, from numbered SQL files: each applied once, whole, by whoever comes first."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from goque.errors import SchemaError
+from goque.storage.connections import Connections
+from goque.storage.dialect import DatabaseLockedError, Dialect, Session
+from goque.storage.storage import SchemaState
+from goque.version import __version__
+
+MIGRATIONS_A_MAJOR_VERSION: Final = 1000
+"""Migrations of major version N are numbered from N * 1000. Within a major version they only add, so code
+goes on working on a schema that a later minor version has extended, as it must during a deploy."""
+
+ORIGINAL_COLUMNS: Final = frozenset(
+    {
+        "id",
+        "type",
+        "external_id",
+        "payload",
+        "status",
+        "attempts",
+        "errors",
+        "metadata",
+        "created_at",
+        "updated_at",
+        "next_attempt_at",
+    }
+)
+
+CREATE_LEDGER: Final = """
+    CREATE TABLE IF NOT EXISTS goque_migration (
+        name       VARCHAR(255) PRIMARY KEY,
+        applied_at VARCHAR(64)  NOT NULL
+    )"""
+
+
+class Migrations:
+    """What is applied in a database, and what is still to be."""
+
+    def __init__(self, dialect: Dialect, connections: Connections) -> None:
+        self._dialect = dialect
+        self._connections = connections
+
+    def state(self) -> SchemaState:
+        """Compare the database with the files of this version."""
+        applied = self._applied()
+        if any(_is_of_later_major_version(name) for name in applied):
+            return "newer"
+        if applied >= known_migrations(self._dialect.name).keys():
+            return "current"
+        columns = self._dialect.columns("goque_task")
+        if not columns:
+            return "missing"
+        return "outdated" if columns >= ORIGINAL_COLUMNS else "foreign"
+
+    def pending(self) -> dict[str, str]:
+        """Return what is still to be applied: name to SQL text."""
+        applied = self._applied()
+        return {
+            name: sql for name, sql in known_migrations(self._dialect.name).items() if name not in applied
+        }
+
+    def apply(self) -> list[str]:
+        """Apply what is pending and return its names.
+
+        Raises:
+            SchemaError: the database holds something else under goque's names, or a later goque's schema.
+        """
+        state = self.state()
+        if state in ("newer", "foreign"):
+            raise schema_error(state, self._dialect)
+        return [name for name, sql in self.pending().items() if self._apply_one(name, sql)]
+
+    def _apply_one(self, name: str, sql: str) -> bool:
+        with self._connections.use() as session, session.transaction():
+            session.run(CREATE_LEDGER)
+            if name in _names(session, self._dialect):
+                return False  # another process was faster; it held the lock that we waited for
+            for statement in split_statements(sql):
+                session.run(statement)
+            session.run(self._dialect.sql.record_migration, {"name": name})
+        return True
+
+    def _applied(self) -> set[str]:
+        try:
+            with self._connections.use() as session:
+                return _names(session, self._dialect)
+        except DatabaseLockedError:
+            raise
+        except SchemaError:
+            return set()
+
+
+def known_migrations(dialect_name: str) -> dict[str, str]:
+    """Return the migrations of this version in their order: name to SQL text."""
+    folder = files("goque.storage") / "migrations" / dialect_name
+    found = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name
+    )
+    return {entry.name.removesuffix(".sql"): entry.read_text("utf-8") for entry in found}
+
+
+def split_statements(sql: str) -> list[str]:
+    """Split a migration into its statements: each ends with a semicolon at the end of a line."""
+    return [part.strip() for part in f"{sql}\n".split(";\n") if part.strip()]
+
+
+def schema_error(state: SchemaState, dialect: Dialect) -> SchemaError:
+    """Say what is wrong with a schema and what to do."""
+    sentences: dict[SchemaState, str] = {
+        "missing": "has no tables of goque; run `goque migrate`",
+        "outdated": "has an older schema than this version of goque; run `goque migrate`",
+        "newer": f"has the schema of a later goque than this {__version__}; upgrade goque",
+        "foreign": "has a table goque_task that is not goque's; name another database",
+    }
+    return SchemaError(f"{dialect.url} {sentences[state]}")
+
+
+def _names(session: Session, dialect: Dialect) -> set[str]:
+    return {dialect.read_text(row[0]) for row in session.rows(dialect.sql.applied_migrations)}
+
+
+def _is_of_later_major_version(name: str) -> bool:
+    number = name.partition("_")[0]
+    next_major = int(__version__.partition(".")[0]) + 1
+    return number.isdecimal() and int(number) >= next_major * MIGRATIONS_A_MAJOR_VERSION

@@ -1,0 +1,163 @@
+"""What a fetcher asks of a SQL storage: claim, mark, settle, look after what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from goque.outcome import Change
+from goque.storage.dialect import Session
+from goque.storage.instants import later
+from goque.storage.sql_base import SqlBase
+from goque.storage.storage import Watcher
+from goque.task import TaskRow, TaskStatus, Token
+
+
+class SqlClaims(SqlBase):
+    """The part of the contract that fetchers use."""
+
+    def claim_due(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
+        """Claim up to `limit` due tasks of a type, highest priority first, then the longest due."""
+        if limit <= 0 or not self._read(lambda session: self._due_priorities(session, task_type)):
+            return []  # an idle fetcher does not take the write lock
+        rows = self._write(lambda session: self._claim(session, task_type, owner, limit))
+        return sorted(map(self._dialect.read_task, rows), key=_claim_order)
+
+    def _claim(self, session: Session, task_type: str, owner: str, limit: int) -> list[Sequence[Any]]:
+        claimed: list[Sequence[Any]] = []
+        for priority in self._due_priorities(session, task_type):
+            params = {
+                "task_type": task_type,
+                "owner": owner,
+                "priority": priority,
+                "limit": limit - len(claimed),
+            }
+            claimed += session.rows(self._sql.claim_due, params)
+            if len(claimed) >= limit:
+                break
+        return claimed
+
+    def _due_priorities(self, session: Session, task_type: str) -> list[int]:
+        return [row[0] for row in session.rows(self._sql.due_priorities, {"task_type": task_type})]
+
+    def seconds_until_due(self, task_type: str) -> float | None:
+        """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""
+
+        def wait(session: Session) -> float | None:
+            rows = session.rows(self._sql.next_due, {"task_type": task_type})
+            instants = [self._dialect.read_time(row[0]) for row in rows]
+            return max(0.0, (min(instants) - session.now).total_seconds()) if instants else None
+
+        return self._read(wait)
+
+    def mark_processing(self, tokens: Collection[Token]) -> None:
+        """Move claimed tasks from pending to processing, where the claim still holds."""
+        if tokens:
+            self._write(lambda session: self._run_for_claims(session, self._sql.mark_processing, tokens))
+
+    def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
+        for owner, claims in _claims_by_owner(tokens):
+            session.run(sql, {"owner": owner, "batch": self._dialect.encode_claims(claims)})
+
+    def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
+        """Write the moves whose claim still holds and record their failed attempts, in one transaction."""
+        if not changes:
+            return set()
+        return self._write(lambda session: self._settle(session, changes, node))
+
+    def _settle(self, session: Session, changes: Sequence[Change], node: str | None) -> set[Token]:
+        plain = [change.token for change in changes if _is_plain_done(change)]
+        others = [change for change in changes if not _is_plain_done(change)]
+        written = self._settle_done(session, plain) if plain else set()
+        if others:
+            written |= self._settle_moves(session, others)
+            self._record_attempts(session, (change for change in others if change.token in written), node)
+        if len(written) < len(changes):
+            lost = [change.token for change in changes if change.token not in written]
+            self._run_for_claims(session, self._sql.let_go, lost)
+        return written
+
+    def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:
+        written: set[Token] = set()
+        for owner, claims in _claims_by_owner(tokens):
+            params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
+            written |= self._tokens(session.rows(self._sql.settle_done, params), claims, owner)
+        return written
+
+    def _settle_moves(self, session: Session, changes: Iterable[Change]) -> set[Token]:
+        by_token = {change.token: change for change in changes}
+        written: set[Token] = set()
+        for owner, claims in _claims_by_owner(by_token):
+            moves = [by_token[Token(task_id, number, owner or "")] for task_id, number in claims.items()]
+            params = {"owner": owner, "batch": self._dialect.encode_moves(moves, session.now)}
+            written |= self._tokens(session.rows(self._sql.settle_moves, params), claims, owner)
+        return written
+
+    def _tokens(self, rows: Iterable[Sequence[Any]], claims: dict[str, int], owner: str | None) -> set[Token]:
+        ids = [self._dialect.read_text(row[0]) for row in rows]
+        return {Token(task_id, claims[task_id], owner or "") for task_id in ids}
+
+    def _record_attempts(self, session: Session, changes: Iterable[Change], node: str | None) -> None:
+        time = self._dialect.time
+        session.run_many(
+            self._sql.insert_attempt,
+            [
+                {
+                    **msgspec.structs.asdict(change.failed),
+                    "task_id": change.token.task_id,
+                    "node": node,
+                    "started_at": _started_at(change, session.now, time),
+                }
+                for change in changes
+                if change.failed is not None
+            ],
+        )
+
+    def held_tasks(self, owner: str, task_type: str | None = None, *, limit: int = 1000) -> list[TaskRow]:
+        """Read tasks that an owner holds, whatever their status, oldest id first."""
+        params = {"owner": owner, "task_type": task_type, "limit": limit}
+        rows = self._read(lambda session: session.rows(self._sql.held_tasks, params))
+        return [self._dialect.read_task(row) for row in rows]
+
+    def moved_by_others(self, owner: str, task_type: str) -> list[Token]:
+        """Return the claims of an owner whose task is neither pending nor processing any more."""
+        params = {"owner": owner, "task_type": task_type}
+        rows = self._read(lambda session: session.rows(self._sql.moved_by_others, params))
+        return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
+
+    def watch(self, task_type: str) -> Watcher:
+        """Start to watch for new work; writes to tasks of other types wake up as well."""
+        del task_type
+        return self._dialect.watch(self._connections)
+
+
+def _claim_order(row: TaskRow) -> tuple[int, datetime]:
+    return -row.priority, row.next_attempt_at
+
+
+def _is_plain_done(change: Change) -> bool:
+    return change.status is TaskStatus.DONE and (
+        change.result is None and change.errors is None and change.delay is None and change.failed is None
+    )
+
+
+def _claims_by_owner(tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
+    """Group tokens into batches of one owner that name each task once; an empty owner is none."""
+    for owner, group in groupby(tokens, key=lambda token: token.owner):
+        claims: dict[str, int] = {}
+        for token in group:
+            if token.task_id in claims:
+                yield owner or None, claims
+                claims = {}
+            claims[token.task_id] = token.claims
+        yield owner or None, claims
+
+
+def _started_at(change: Change, now: datetime, time: Any) -> Any:
+    if change.failed is None or change.failed.duration is None:
+        return None
+    return time(later(now, -change.failed.duration))

@@ -1,0 +1,49 @@
+"""A storage on any SQL database: the logic once, what differs in a dialect."""
+
+from __future__ import annotations
+
+from goque.storage.dialect import Dialect
+from goque.storage.migrate import Migrations, schema_error
+from goque.storage.sql_tasks import SqlTasks
+from goque.storage.sql_upkeep import SqlUpkeep
+from goque.storage.storage import SchemaState
+
+
+class SqlStorage(SqlTasks, SqlUpkeep):
+    """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
+        self._migrations = Migrations(dialect, self._connections)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    def ping(self) -> None:
+        """Make one round trip."""
+        self._read(lambda session: session.rows(self._sql.ping))
+
+    def schema_state(self) -> SchemaState:
+        """Say whether the schema is the one that this version of goque expects."""
+        return self._migrations.state()
+
+    def require_schema(self) -> None:
+        """Raise SchemaError with what to do unless the schema is current; an embedded database creates it."""
+        state = self.schema_state()
+        if state in ("missing", "outdated") and self._dialect.creates_schema:
+            self.migrate()
+        elif state != "current":
+            raise schema_error(state, self._dialect)
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date and return the names of the migrations that were applied."""
+        return self._migrations.apply()
+
+    def pending_migrations(self) -> dict[str, str]:
+        """Return the migrations that are still to be applied: name to SQL text."""
+        return self._migrations.pending()
+
+    def close(self) -> None:
+        """Close every connection of this process; a later call opens a new one."""
+        self._connections.close()
+        self._dialect.forget()

@@ -1,0 +1,161 @@
+"""What healer, cleaner, lease and scheduler ask of a SQL storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from goque.errors import ConfigurationError
+from goque.outcome import Change
+from goque.storage.dialect import Row, Session
+from goque.storage.sql_claims import SqlClaims
+from goque.storage.storage import NodeRow, TypePolicy
+from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
+
+
+class SqlUpkeep(SqlClaims):
+    """The part of the contract that keeps a database in order."""
+
+    def register_node(self, node_id: str, *, host: str, pid: int, info: str | None = None) -> None:
+        """Announce a living supervisor; its seq starts at 1."""
+
+        def register(session: Session) -> None:
+            session.run(self._sql.forget_node, {"id": node_id})
+            session.run(self._sql.register_node, {"id": node_id, "host": host, "pid": pid, "info": info})
+
+        self._write(register)
+
+    def beat(self, node_id: str) -> bool:
+        """Raise a living node's seq; False when the node is not alive any more for the others."""
+        return self._write(lambda session: session.run(self._sql.beat, {"id": node_id})) > 0
+
+    def retire_node(self, node_id: str) -> None:
+        """Mark a node as stopped on its own accord."""
+        self._write(lambda session: session.run(self._sql.retire_node, {"id": node_id}))
+
+    def nodes(self) -> list[NodeRow]:
+        """Read every node that is alive, or that is not but may still hold tasks."""
+        return [self._read_node(row) for row in self._read(lambda session: session.rows(self._sql.nodes))]
+
+    def _read_node(self, row: Row) -> NodeRow:
+        text, instant = self._dialect.read_text, self._dialect.read_time
+        node_id, seq, state, host, pid, started_at, heartbeat_at, info = row
+        return NodeRow(
+            id=text(node_id),
+            seq=seq,
+            state=text(state),
+            host=text(host),
+            pid=pid,
+            started_at=instant(started_at),
+            heartbeat_at=instant(heartbeat_at),
+            info=None if info is None else text(info),
+        )
+
+    def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
+        """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
+        params = {"id": node_id, "seen_seq": seen_seq}
+        return self._write(lambda session: session.run(self._sql.mark_node_dead, params)) > 0
+
+    def unowned_claims(self, older_than: float, *, limit: int = 1000) -> list[TaskRow]:
+        """Read pending and processing rows without an owner, unchanged for so many seconds."""
+        params = {"age": older_than, "limit": limit}
+        rows = self._read(lambda session: session.rows(self._sql.unowned_claims, params))
+        return [self._dialect.read_task(row) for row in rows]
+
+    def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
+        """Write moves of rows without an owner that are still as they were read; returns how many."""
+        as_read = {row.id: (row.status, row.updated_at, row.claims, row.claimed_by) for row in rows}
+
+        def settle(session: Session) -> int:
+            batch = self._dialect.encode_list(list(as_read))
+            found = map(self._dialect.read_task, session.rows(self._sql.tasks_by_id, {"batch": batch}))
+            same = {
+                row.id
+                for row in found
+                if not row.claimed_by
+                and (row.status, row.updated_at, row.claims, row.claimed_by) == as_read[row.id]
+            }
+            return len(
+                self._settle(session, [change for change in changes if change.token.task_id in same], None)
+            )
+
+        return self._write(settle) if rows and changes else 0
+
+    def delete_finished(
+        self, task_type: str | None, statuses: Iterable[TaskStatus], age: float, *, limit: int = 1000
+    ) -> int:
+        """Delete up to `limit` unheld tasks in these statuses, last moved more than `age` seconds ago."""
+        wanted = [TaskStatus(status) for status in statuses]
+        if not TERMINAL_STATUSES.issuperset(wanted):
+            raise ConfigurationError(
+                "delete_finished takes done, canceled and attempts_left: no other task is finished"
+            )
+        deleted = 0
+        for name in self._unpublished_types() if task_type is None else [task_type]:
+            for status in wanted:
+                deleted += self._delete(
+                    {"task_type": name, "status": status.value, "age": age, "limit": limit - deleted}
+                )
+                if deleted >= limit:
+                    return deleted
+        return deleted
+
+    def _delete(self, params: dict[str, Any]) -> int:
+        if not self._read(lambda session: session.rows(self._sql.finished_exists, params)):
+            return 0  # an idle cleaner does not take the write lock
+
+        def delete(session: Session) -> int:
+            ids = [self._dialect.read_text(row[0]) for row in session.rows(self._sql.delete_finished, params)]
+            session.run(self._sql.delete_attempts, {"batch": self._dialect.encode_list(ids)})
+            return len(ids)
+
+        return self._write(delete)
+
+    def _unpublished_types(self) -> list[str]:
+        rows = self._read(lambda session: session.rows(self._sql.unpublished_types))
+        return [self._dialect.read_text(row[0]) for row in rows]
+
+    def delete_dead_nodes(self, age: float) -> int:
+        """Delete nodes that are not alive, hold nothing, and last beat more than `age` seconds ago."""
+        return self._write(lambda session: session.run(self._sql.delete_dead_nodes, {"age": age}))
+
+    def publish_types(self, policies: Sequence[TypePolicy]) -> None:
+        """Write the policies of types that this node owns; leaves `paused` as it is in the database."""
+
+        def publish(session: Session) -> None:
+            for policy in policies:
+                params = msgspec.structs.asdict(policy)
+                if not session.run(self._sql.update_type, params):
+                    session.run(self._sql.insert_type, params)
+
+        if policies:
+            self._write(publish)
+
+    def type_policies(self) -> dict[str, TypePolicy]:
+        """Read every published policy by type."""
+        text = self._dialect.read_text
+        policies = (
+            TypePolicy(
+                text(row[0]), row[1], None if row[2] is None else text(row[2]), *row[3:7], bool(row[7])
+            )
+            for row in self._read(lambda session: session.rows(self._sql.type_policies))
+        )
+        return {policy.type: policy for policy in policies}
+
+    def last_slot(self, job_name: str) -> datetime | None:
+        """Return the newest slot of a periodic job that was enqueued, None before the first."""
+        rows = self._read(lambda session: session.rows(self._sql.last_slot, {"job_name": job_name}))
+        return self._dialect.read_time(rows[0][0]) if rows else None
+
+    def record_slot(self, job_name: str, slot: datetime) -> None:
+        """Remember a slot as enqueued; an older slot than the remembered one changes nothing."""
+        params = {"job_name": job_name, "slot": self._dialect.time(slot)}
+
+        def record(session: Session) -> None:
+            if not session.run(self._sql.advance_slot, params):
+                session.run(self._sql.insert_slot, params)
+
+        self._write(record)

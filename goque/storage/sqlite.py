@@ -1,0 +1,262 @@
+"""The SQLite dialect: one file, write-ahead log, one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from goque.errors import ConfigurationError, DatabaseUnavailableError
+from goque.storage import sqlite_rows
+from goque.storage.caller import driver_connection
+from goque.storage.connections import Connections
+from goque.storage.dialect import DatabaseLockedError, Dialect, Row, Session
+from goque.storage.instants import later
+from goque.storage.sqlite_errors import translate
+from goque.storage.sqlite_statements import SQLITE_STATEMENTS
+from goque.storage.sqlite_watcher import SqliteWatcher
+from goque.storage.statements import Statements
+from goque.storage.storage import Watcher
+
+LOCK_SLICE: Final = 2.0
+"""Seconds that one attempt waits for another writer; callers that may wait longer try again."""
+
+SWITCH_PATIENCE: Final = 10.0
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the host's clock, which is the clock of an embedded database."""
+    return datetime.now(UTC)
+
+
+class SqliteDialect(Dialect):
+    """A SQLite database in one file.
+
+    Args:
+        path: the absolute path of the file.
+        clock: what time it is; tests move it.
+    """
+
+    name: ClassVar[str] = "sqlite"
+    creates_schema: ClassVar[bool] = True
+    sql: ClassVar[Statements] = SQLITE_STATEMENTS
+
+    time = staticmethod(sqlite_rows.time_text)
+    read_time = staticmethod(sqlite_rows.read_time)
+    read_text = staticmethod(sqlite_rows.read_text)
+    read_task = staticmethod(sqlite_rows.read_task)
+    task_params = staticmethod(sqlite_rows.task_params)
+    encode_tasks = staticmethod(sqlite_rows.encode_tasks)
+    encode_claims = staticmethod(sqlite_rows.encode_claims)
+    encode_moves = staticmethod(sqlite_rows.encode_moves)
+    encode_list = staticmethod(sqlite_rows.encode_list)
+
+    def __init__(self, path: str, *, clock: Clock = utc_now) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self._clock = clock
+        self._identity: tuple[int, int] | None = None
+
+    def connect(self) -> SqliteSession:
+        """Open the file, with the write-ahead log on."""
+        if self._identity is not None:
+            self.check_identity()
+        try:
+            connection = sqlite3.connect(
+                self.path,
+                timeout=LOCK_SLICE,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+        connection.text_factory = bytes
+        session = SqliteSession(connection, self.path, self._clock, check=self.check_identity)
+        try:
+            _tune(session)
+        except BaseException:
+            session.close()
+            raise
+        if self._identity is None:
+            self._identity = _identity(self.path)
+        return session
+
+    def adopt(self, conn: Any) -> AdoptedSession:
+        """Wrap the caller's sqlite3 connection, or what SQLAlchemy or Django wrap around one."""
+        connection = driver_connection(conn)
+        if not isinstance(connection, sqlite3.Connection):
+            raise ConfigurationError(
+                f"conn must be a sqlite3 connection, for {self.url} is a SQLite database; "
+                f"it is a {type(connection).__name__}"
+            )
+        return AdoptedSession(connection, "the database of conn", self._clock)
+
+    def watch(self, connections: Connections) -> Watcher:
+        """Watch the write-ahead log, and ask `data_version` whose write it was."""
+        return SqliteWatcher(connections, self.path)
+
+    def columns(self, table: str) -> set[str]:
+        """Return the names of a table's columns, none where there is no such table."""
+        import sqlite_utils  # noqa: PLC0415 - takes 100 ms, and only a schema that is not current needs it
+
+        with closing(sqlite3.connect(self.path, timeout=LOCK_SLICE)) as connection:
+            try:
+                found = sqlite_utils.Database(connection)[table]
+                return {column.name for column in found.columns} if found.exists() else set()
+            except sqlite3.Error as error:
+                raise translate(error, self.path) or error from error
+
+    def forget(self) -> None:
+        """Accept whatever file is at the path when it is opened next."""
+        self._identity = None
+
+    def check_identity(self) -> None:
+        """Refuse to write into a file that no path leads to any more: the write would be lost."""
+        if self._identity is not None and _identity(self.path) != self._identity:
+            raise DatabaseUnavailableError(
+                f"{self.path} was deleted or replaced while it was open; restore it, or restart what uses it"
+            )
+
+
+class SqliteSession(Session):
+    """A connection of our own: statements commit by themselves but within `transaction()`.
+
+    Its texts come as bytes, so that no text in the file can make reading a row fail.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: str, clock: Clock, check: Callable[[], None] | None = None
+    ) -> None:
+        self.connection = connection
+        self.path = path
+        self._clock = clock
+        self._check = check
+        self.now = clock()
+
+    def start(self) -> None:
+        """Read the clock, and make sure that the file is still there."""
+        if self._check is not None:
+            self._check()
+        self.now = self._clock()
+
+    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run a statement and return all its rows."""
+        try:
+            return self.connection.execute(sql, self._bind(params)).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+
+    def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
+        """Run a statement and return how many rows it changed."""
+        try:
+            return self.connection.execute(sql, self._bind(params)).rowcount
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+
+    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> None:
+        """Run a statement once for each set of parameters."""
+        try:
+            self.connection.executemany(sql, map(self._bind, params))
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Take the write lock at once: a deferred upgrade would fail in spite of the busy timeout."""
+        self.run("BEGIN IMMEDIATE")
+        self.now = self._clock()  # after the wait for the lock, so that moves are dated in their order
+        try:
+            yield
+            self.run("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.rollback()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def abandon(self) -> None:
+        """Keep the parent's connection unused and unclosed: closing it here could harm the parent's locks."""
+        _abandoned.append(self.connection)
+
+    def _bind(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        now = sqlite_rows.time_text(self.now)
+        bound = {"now": now, "upper": sqlite_rows.whole_second(now), **(params or {})}
+        if "age" in bound:
+            bound["before"] = sqlite_rows.time_text(later(self.now, -bound["age"]))
+        return bound
+
+
+class AdoptedSession(SqliteSession):
+    """The caller's connection: its transaction, its settings, put back as they were after each statement."""
+
+    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run a statement and return all its rows as plain tuples of bytes and numbers."""
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
+        text_factory, self.connection.text_factory = self.connection.text_factory, bytes
+        try:
+            return cursor.execute(sql, self._bind(params)).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+        finally:
+            self.connection.text_factory = text_factory
+            cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Join the caller's transaction, or begin the one that Python would begin at the first write."""
+        isolation = self.connection.isolation_level
+        if not self.connection.in_transaction and isolation is not None and self._python_begins():
+            self.run(f"BEGIN {isolation}")
+        yield
+
+    def close(self) -> None:
+        """Leave the connection open: it is the caller's."""
+
+    def _python_begins(self) -> bool:
+        return (
+            getattr(self.connection, "autocommit", -1) == -1
+        )  # sqlite3.LEGACY_TRANSACTION_CONTROL, from 3.12
+
+
+_abandoned: Final[list[sqlite3.Connection]] = []
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - Path.stat costs twice as much, and this runs for each statement
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _tune(session: SqliteSession) -> None:
+    """Turn on the write-ahead log, which readers and the writer need to go on side by side."""
+    session.run("PRAGMA synchronous = FULL")
+    if session.rows("PRAGMA journal_mode")[0][0] != b"wal":
+        _switch_to_wal(session)
+    session.run("PRAGMA journal_size_limit = 67108864")
+
+
+def _switch_to_wal(session: SqliteSession) -> None:
+    deadline = time.monotonic() + SWITCH_PATIENCE
+    while True:  # the switch needs the file alone for a moment, and SQLite does not wait for that by itself
+        try:
+            session.run("PRAGMA journal_mode = WAL")
+        except DatabaseLockedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads processes that start together
+        else:
+            return

@@ -1,0 +1,220 @@
+"""The statements that SQLite says in its own way: batches as one JSON parameter, instants as text.
+
+- A unary plus keeps a condition from choosing an index: settling must find its rows by id.
+- Instants are text, `2026-11-23T21:02:33.123456Z`. Rows of the original have whole seconds, and `.` sorts
+  before `Z`; so what is due lies at or before `:upper`, the whole second of now, and is at most `:now`, or
+  `:upper` itself.
+- The partial indexes are chosen only where their condition is repeated word for word.
+- Everything that writes runs in BEGIN IMMEDIATE, so what a statement read holds until the transaction ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.statements import Statements
+
+INSERT_TASK: Final = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
+    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :now, :next_attempt_at, :priority)
+    ON CONFLICT DO NOTHING"""
+
+INSERT_TASKS: Final = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+           json_extract(value, '$[3]'), 'new', 0, json_extract(value, '$[4]'), :now,
+           json_extract(value, '$[5]'), json_extract(value, '$[6]')
+    FROM json_each(:batch)
+    WHERE true
+    ON CONFLICT DO NOTHING
+    RETURNING id"""
+
+DUE_PRIORITIES: Final = """
+    WITH RECURSIVE level (priority) AS (
+        SELECT * FROM (
+            SELECT priority
+            FROM goque_task
+            WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
+            ORDER BY priority DESC
+            LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT lower.priority
+            FROM goque_task AS lower
+            WHERE lower.type = :task_type AND lower.status IN ('new', 'error') AND lower.claimed_by IS NULL
+              AND lower.priority < level.priority
+            ORDER BY lower.priority DESC
+            LIMIT 1)
+        FROM level
+        WHERE level.priority IS NOT NULL)
+    SELECT priority
+    FROM level
+    WHERE priority IS NOT NULL
+      AND EXISTS (
+        SELECT 1
+        FROM goque_task AS due
+        WHERE due.type = :task_type AND due.status IN ('new', 'error') AND due.claimed_by IS NULL
+          AND due.priority = level.priority
+          AND due.next_attempt_at <= :upper AND (due.next_attempt_at <= :now OR due.next_attempt_at = :upper))
+      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused)"""
+
+NEXT_DUE: Final = """
+    WITH RECURSIVE level (priority, next_attempt_at) AS (
+        SELECT * FROM (
+            SELECT priority, next_attempt_at
+            FROM goque_task
+            WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
+            ORDER BY priority DESC, next_attempt_at
+            LIMIT 1)
+        UNION ALL
+        SELECT lower.priority, lower.next_attempt_at
+        FROM level
+        JOIN goque_task AS lower ON lower.rowid = (
+            SELECT nearest.rowid
+            FROM goque_task AS nearest
+            WHERE nearest.type = :task_type AND nearest.status IN ('new', 'error')
+              AND nearest.claimed_by IS NULL AND nearest.priority < level.priority
+            ORDER BY nearest.priority DESC, nearest.next_attempt_at
+            LIMIT 1))
+    SELECT next_attempt_at
+    FROM level
+    WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused)"""
+
+CLAIM_DUE: Final = """
+    UPDATE goque_task
+    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    WHERE rowid IN (
+        SELECT rowid
+        FROM goque_task
+        WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL AND priority = :priority
+          AND next_attempt_at <= :upper AND (next_attempt_at <= :now OR next_attempt_at = :upper)
+        ORDER BY next_attempt_at
+        LIMIT :limit)
+    RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+              next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
+
+MARK_PROCESSING: Final = """
+    UPDATE goque_task
+    SET status = 'processing', updated_at = :now
+    FROM json_each(:batch) AS claim
+    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
+      AND +goque_task.claimed_by IS :owner AND +goque_task.status = 'pending'"""
+
+SETTLE_DONE: Final = """
+    UPDATE goque_task
+    SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
+    FROM json_each(:batch) AS claim
+    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
+      AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
+    RETURNING id"""
+
+SETTLE_MOVES: Final = """
+    UPDATE goque_task
+    SET status = json_extract(move.value, '$[1]'),
+        attempts = json_extract(move.value, '$[2]'),
+        errors = coalesce(json_extract(move.value, '$[3]'), errors),
+        next_attempt_at = coalesce(json_extract(move.value, '$[4]'), next_attempt_at),
+        result = coalesce(json_extract(move.value, '$[5]'), result),
+        lost_claims = json_extract(move.value, '$[6]'),
+        claimed_by = NULL,
+        updated_at = :now
+    FROM json_each(:batch) AS move
+    WHERE goque_task.id = move.key AND +goque_task.claims = json_extract(move.value, '$[0]')
+      AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
+    RETURNING id"""
+
+LET_GO: Final = """
+    UPDATE goque_task
+    SET claimed_by = NULL
+    FROM json_each(:batch) AS claim
+    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
+      AND +goque_task.claimed_by = :owner AND +goque_task.status NOT IN ('pending', 'processing')"""
+
+TASKS_BY_ID: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE id IN (SELECT value FROM json_each(:batch))"""
+
+FIND_TASKS: Final = (
+    """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task""",
+    """
+    ORDER BY id DESC
+    LIMIT :limit""",
+)
+
+CONDITIONS: Final = {
+    "ids": "id IN (SELECT value FROM json_each(:ids))",
+    "task_type": "+type = :task_type",
+    "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
+    "updated_before": "rtrim(coalesce(updated_at, created_at), 'Z') < rtrim(:updated_before, 'Z')",
+    "age": "rtrim(coalesce(updated_at, created_at), 'Z') <= rtrim(:before, 'Z')",
+}
+
+UNOWNED_CLAIMS: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+      AND coalesce(updated_at, created_at) < :before
+    ORDER BY coalesce(updated_at, created_at)
+    LIMIT :limit"""
+
+FINISHED_EXISTS: Final = """
+    SELECT 1
+    FROM goque_task
+    WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    LIMIT 1"""
+
+DELETE_FINISHED: Final = """
+    DELETE FROM goque_task
+    WHERE rowid IN (
+        SELECT rowid
+        FROM goque_task
+        WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        ORDER BY coalesce(updated_at, created_at)
+        LIMIT :limit)
+    RETURNING id"""
+
+DELETE_ATTEMPTS: Final = """
+    DELETE FROM goque_attempt
+    WHERE task_id IN (SELECT value FROM json_each(:batch))"""
+
+UNPUBLISHED_TYPES: Final = """
+    WITH RECURSIVE known (type) AS (
+        SELECT min(type)
+        FROM goque_task
+        UNION ALL
+        SELECT (SELECT min(next.type) FROM goque_task AS next WHERE next.type > known.type)
+        FROM known
+        WHERE known.type IS NOT NULL)
+    SELECT type
+    FROM known
+    WHERE type IS NOT NULL AND type NOT IN (SELECT type FROM goque_type)"""
+
+SQLITE_STATEMENTS: Final = Statements(
+    insert_task=INSERT_TASK,
+    insert_tasks=INSERT_TASKS,
+    due_priorities=DUE_PRIORITIES,
+    next_due=NEXT_DUE,
+    claim_due=CLAIM_DUE,
+    mark_processing=MARK_PROCESSING,
+    settle_done=SETTLE_DONE,
+    settle_moves=SETTLE_MOVES,
+    let_go=LET_GO,
+    tasks_by_id=TASKS_BY_ID,
+    find_tasks=FIND_TASKS,
+    conditions=CONDITIONS,
+    unowned_claims=UNOWNED_CLAIMS,
+    finished_exists=FINISHED_EXISTS,
+    delete_finished=DELETE_FINISHED,
+    delete_attempts=DELETE_ATTEMPTS,
+    unpublished_types=UNPUBLISHED_TYPES,
+)

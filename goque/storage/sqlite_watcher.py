@@ -1,0 +1,83 @@
+"""Wakes an idle fetcher when another process writes: the kernel tells that, and SQLite by whom."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from typing import Final
+
+from goque.storage.connections import Connections
+from goque.storage.storage import Watcher
+
+_IN_MODIFY: Final = 0x2
+_IN_DELETE_SELF: Final = 0x400
+_IN_MOVE_SELF: Final = 0x800
+
+
+class SqliteWatcher(Watcher):
+    """Watches the write-ahead log of a database.
+
+    Where there is no inotify, `changed` is to be polled, which costs microseconds.
+    """
+
+    def __init__(self, connections: Connections, path: str) -> None:
+        self._connections = connections
+        self._log = os.fsencode(f"{path}-wal")
+        self._version = self._read_version()  # first, for it makes the log exist
+        self._inotify = _Inotify.open()
+        if self._inotify is not None:
+            self._inotify.add(self._log)
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that turns readable when somebody writes, or None to be polled."""
+        return None if self._inotify is None else self._inotify.descriptor
+
+    def changed(self) -> bool:
+        """Return whether another connection has committed since the last call."""
+        if self._inotify is not None:
+            self._inotify.drain()
+        before, self._version = self._version, self._read_version()
+        if self._inotify is not None:
+            self._inotify.add(
+                self._log
+            )  # the log may be another file by now; the same one again changes nothing
+        return self._version != before
+
+    def close(self) -> None:
+        """Give up the descriptor."""
+        if self._inotify is not None:
+            os.close(self._inotify.descriptor)
+            self._inotify = None
+
+    def _read_version(self) -> int:
+        """Return a number that moves with the commits of other connections, not with our own."""
+        with self._connections.use() as session:
+            return int(session.rows("PRAGMA data_version")[0][0])
+
+
+class _Inotify:
+    """The few calls of inotify that a watcher needs; the standard library has none."""
+
+    def __init__(self, libc: ctypes.CDLL, descriptor: int) -> None:
+        self._libc = libc
+        self.descriptor = descriptor
+
+    @classmethod
+    def open(cls) -> _Inotify | None:
+        """Return an instance, or None where the system has none to give."""
+        if not sys.platform.startswith("linux"):
+            return None
+        libc = ctypes.CDLL(None, use_errno=True)
+        descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        return None if descriptor < 0 else cls(libc, descriptor)
+
+    def add(self, path: bytes) -> None:
+        self._libc.inotify_add_watch(self.descriptor, path, _IN_MODIFY | _IN_DELETE_SELF | _IN_MOVE_SELF)
+
+    def drain(self) -> None:
+        try:
+            while os.read(self.descriptor, 65536):
+                pass
+        except BlockingIOError:
+            pass

@@ -1,0 +1,183 @@
+"""The statements of a storage: whole SQL text with named parameters; here those that all databases share.
+
+`:now` is the database's clock and `:before` lies `:age` seconds before it; each dialect says both its way.
+The columns of a task come in the order of `goque.task.TaskRow`. Moves repeat the status that they expect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statements:
+    """Every statement that goque runs; fields without a default are each dialect's own.
+
+    Attributes:
+        insert_task: one task, unless its type and external id are taken; returns what was inserted.
+        insert_tasks: the same for the tasks in `:batch`.
+        due_priorities: the priorities that have a due task, highest first; none while the type is paused.
+        next_due: the earliest `next_attempt_at` of each priority; none while the type is paused.
+        claim_due: claim up to `:limit` due tasks of one priority and return them.
+        mark_processing: move the claims in `:batch` on from pending.
+        settle_done: end the claims in `:batch` as done and return their ids.
+        settle_moves: write the moves in `:batch` and return their ids.
+        let_go: clear the owner of the claims in `:batch` whose task somebody else has moved.
+        tasks_by_id: read the tasks whose ids are in `:batch`, held against other writers until the end.
+        conditions: what each field of a TaskFilter adds to `find_tasks`.
+        find_tasks: the head and the tail of a search.
+        finished_exists: whether the next statement has anything to do.
+        unowned_claims: read the oldest pending and processing tasks that nobody owns.
+        delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
+        delete_attempts: delete the attempts of the tasks in `:batch`.
+        unpublished_types: the types of tasks that have no row in goque_type.
+        savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
+    """
+
+    insert_task: str
+    insert_tasks: str
+    due_priorities: str
+    next_due: str
+    claim_due: str
+    mark_processing: str
+    settle_done: str
+    settle_moves: str
+    let_go: str
+    tasks_by_id: str
+    conditions: dict[str, str] = field(default_factory=dict)
+    find_tasks: tuple[str, str]
+    finished_exists: str
+    delete_finished: str
+    delete_attempts: str
+    unpublished_types: str
+    unowned_claims: str
+
+    savepoint: str = "SAVEPOINT goque_insert"
+    release_savepoint: str = "RELEASE SAVEPOINT goque_insert"
+    rollback_savepoint: str = "ROLLBACK TO SAVEPOINT goque_insert"
+
+    get_task: str = """
+        SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+               next_attempt_at, priority, result, claimed_by, claims, lost_claims
+        FROM goque_task
+        WHERE id = :id"""
+
+    cancel: str = """
+        UPDATE goque_task
+        SET status = 'canceled', updated_at = :now
+        WHERE id = :id AND status IN ('new', 'pending', 'processing', 'error')"""
+
+    reset: str = """
+        UPDATE goque_task
+        SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
+            next_attempt_at = :now, updated_at = :now
+        WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
+
+    count_tasks: str = """
+        SELECT type, status, count(*)
+        FROM goque_task
+        GROUP BY type, status
+        ORDER BY type, status"""
+
+    held_tasks: str = """
+        SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+               next_attempt_at, priority, result, claimed_by, claims, lost_claims
+        FROM goque_task
+        WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
+        ORDER BY id
+        LIMIT :limit"""
+
+    moved_by_others: str = """
+        SELECT id, claims
+        FROM goque_task
+        WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
+
+    failed_attempts: str = """
+        SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
+               exit_code, signal, max_rss, oom, stack, stderr
+        FROM goque_attempt
+        WHERE task_id = :task_id
+        ORDER BY id"""
+
+    insert_attempt: str = """
+        INSERT INTO goque_attempt (task_id, node, started_at, ended_at, attempt, cause, error, traceback,
+                                   worker_pid, duration, exit_code, signal, max_rss, oom, stack, stderr)
+        VALUES (:task_id, :node, :started_at, :now, :attempt, :cause, :error, :traceback,
+                :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr)"""
+
+    register_node: str = """
+        INSERT INTO goque_node (id, seq, state, host, pid, started_at, heartbeat_at, info)
+        VALUES (:id, 1, 'alive', :host, :pid, :now, :now, :info)"""
+
+    forget_node: str = """
+        DELETE FROM goque_node
+        WHERE id = :id"""
+
+    beat: str = """
+        UPDATE goque_node
+        SET seq = seq + 1, heartbeat_at = :now
+        WHERE id = :id AND state = 'alive'"""
+
+    retire_node: str = """
+        UPDATE goque_node
+        SET state = 'stopped', heartbeat_at = :now
+        WHERE id = :id AND state = 'alive'"""
+
+    mark_node_dead: str = """
+        UPDATE goque_node
+        SET state = 'dead'
+        WHERE id = :id AND state = 'alive' AND seq = :seen_seq"""
+
+    nodes: str = """
+        SELECT id, seq, state, host, pid, started_at, heartbeat_at, info
+        FROM goque_node
+        WHERE state = 'alive' OR EXISTS (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id)
+        ORDER BY started_at, id"""
+
+    delete_dead_nodes: str = """
+        DELETE FROM goque_node
+        WHERE state <> 'alive' AND heartbeat_at < :before
+          AND NOT EXISTS (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id)"""
+
+    type_policies: str = """
+        SELECT type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed, healer_age, paused
+        FROM goque_type"""
+
+    update_type: str = """
+        UPDATE goque_type
+        SET max_attempts = :max_attempts, strategy = :strategy, max_crashes = :max_crashes,
+            cleaner_age = :cleaner_age, cleaner_keep_failed = :cleaner_keep_failed, healer_age = :healer_age,
+            updated_at = :now
+        WHERE type = :type"""
+
+    insert_type: str = """
+        INSERT INTO goque_type (type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed,
+                                healer_age, paused, updated_at)
+        VALUES (:type, :max_attempts, :strategy, :max_crashes, :cleaner_age, :cleaner_keep_failed,
+                :healer_age, :paused, :now)"""
+
+    last_slot: str = """
+        SELECT last_slot
+        FROM goque_schedule
+        WHERE job_name = :job_name"""
+
+    advance_slot: str = """
+        UPDATE goque_schedule
+        SET last_slot = :slot, updated_at = :now
+        WHERE job_name = :job_name AND last_slot < :slot"""
+
+    insert_slot: str = """
+        INSERT INTO goque_schedule (job_name, last_slot, updated_at)
+        SELECT :job_name, :slot, :now
+        WHERE NOT EXISTS (SELECT 1 FROM goque_schedule WHERE job_name = :job_name)"""
+
+    ping: str = "SELECT 1"
+
+    applied_migrations: str = """
+        SELECT name
+        FROM goque_migration
+        ORDER BY name"""
+
+    record_migration: str = """
+        INSERT INTO goque_migration (name, applied_at)
+        VALUES (:name, :now)"""
