@@ -1,0 +1,5 @@
+"""`python -m goque.cli` is `goque`."""
+
+from goque.cli import main
+
+main()

@@ -1,0 +1,133 @@
+"""What the commands have in common: options with environment variables, the log level, the database."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from goque import logs
+
+if TYPE_CHECKING:
+    from goque.storage import TaskStorage
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+LOG_LEVEL: Final = "goque.log_level"
+"""Where in click's `meta` the level stands that was asked for."""
+
+
+class EnvironmentOption(click.Option):
+    """An option that `GOQUE_` and its name in capitals gives as well."""
+
+    def __init__(self, param_decls: list[str], **attrs: Any) -> None:
+        names = [name for name in param_decls if name.startswith("--")]
+        attrs.setdefault("envvar", "GOQUE_" + names[0].removeprefix("--").replace("-", "_").upper())
+        super().__init__(param_decls, **attrs)
+
+
+class Command(click.Command):
+    """A command that takes --log-level and logs by it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Set up logging, then run the command."""
+        logs.configure("goque", log_format="console", level=ctx.meta.get(LOG_LEVEL) or "warning")
+        return super().invoke(ctx)
+
+
+option = partial(click.option, cls=EnvironmentOption)
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command of this name."""
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        return click.command(name, cls=Command, context_settings=settings)(log_level_option(function))
+
+    return decorate
+
+
+def log_level_option(function: FunctionT) -> FunctionT:
+    """Add --log-level, before the command's name or after it."""
+    return option(
+        "--log-level",
+        type=click.Choice(logs.LEVELS, case_sensitive=False),
+        callback=_remember_level,
+        expose_value=False,
+        help="How much to say on stderr; debug adds tracebacks to errors.",
+    )(function)
+
+
+def database_option(function: FunctionT) -> FunctionT:
+    """Add --database-url."""
+    return option(
+        "--database-url",
+        metavar="URL",
+        help="Where the tasks are: sqlite:///FILE, postgresql://… or mysql://….",
+    )(function)
+
+
+@contextmanager
+def opened_storage(database_url: str | None) -> Iterator[TaskStorage]:
+    """Open the database that flag, environment or configuration name and check its schema; close it after."""
+    from goque.config import resolve_database_url
+    from goque.storage import open_storage
+
+    storage = open_storage(resolve_database_url(database_url))
+    try:
+        storage.require_schema()
+        yield storage
+    finally:
+        storage.close()
+
+
+class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """A list of names with commas between them."""
+
+    name = "a,b"
+
+    def __init__(self, known: tuple[str, ...] = ()) -> None:
+        self.known = known
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split the list and refuse names that are not known."""
+        if not isinstance(value, str):
+            return tuple(value)
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        if not names:
+            self.fail("names at least one, with commas between several", param, ctx)
+        for name in names:
+            if self.known and name not in self.known:
+                self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
+        return names
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """A time in seconds."""
+
+    name = "seconds"
+
+    def __init__(self, *, zero: bool) -> None:
+        self.zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is no number, negative, or not finite."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self.zero):
+            self.fail(f"{value!r} is not a number of seconds{'' if self.zero else ' above 0'}", param, ctx)
+        return seconds
+
+
+def _remember_level(ctx: click.Context, _param: click.Parameter, level: str | None) -> None:
+    if level is not None:
+        ctx.meta[LOG_LEVEL] = level

@@ -1,0 +1,103 @@
+"""`goque enqueue`: one task from the arguments, or one for each line of a file."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import click
+import msgspec
+
+from goque.cli.command import Seconds, command, database_option, opened_storage, option
+from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
+
+
+class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """A time with a time zone."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Refuse what is no RFC 3339 time."""
+        try:
+            instant = datetime.fromisoformat(str(value))
+        except ValueError:
+            instant = None
+        if instant is None or instant.tzinfo is None:
+            self.fail(f"{value!r} is not a time with a zone, such as 2026-11-23T21:00:00Z", param, ctx)
+        return instant
+
+
+@command("enqueue")
+@click.argument("task_type", metavar="[TYPE]", required=False)
+@click.argument("payload", metavar="[JSON]", required=False)
+@database_option
+@option(
+    "--jsonl",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="One task for each line of FILE; - is standard input.",
+)
+@option("--external-id", metavar="ID", help="A key of yours, unique within the type.")
+@option("--delay", type=Seconds(zero=True), help="Seconds until the task is due.")
+@option("--at", type=Rfc3339(), help="When the task is due: 2026-11-23T21:00:00Z.")
+@option(
+    "--priority",
+    type=click.IntRange(MIN_PRIORITY, MAX_PRIORITY),
+    default=0,
+    show_default=True,
+    help="Higher is first.",
+)
+@click.pass_context
+def enqueue(  # noqa: PLR0917 - click passes them by name
+    ctx: click.Context,
+    /,
+    task_type: str | None,
+    payload: str | None,
+    database_url: str | None,
+    jsonl: BinaryIO | None,
+    external_id: str | None,
+    **when: Any,
+) -> None:
+    r"""Enqueue a task of TYPE with a payload, {} if none is given, and print its id.
+
+    With --jsonl each line of the file is a payload for TYPE; without TYPE each line is an object with type,
+    payload and, if wanted, external_id, delay, run_at, priority and metadata. Empty lines are skipped. A line
+    that cannot be enqueued is reported with its number; all others are enqueued, and the exit code is 1.
+
+    \b
+    Examples:
+      goque enqueue send_email '{"to": "a@b.c", "subject": "hi"}' --external-id order-7 --delay 60
+      goque enqueue resize --jsonl payloads.jsonl
+      zcat tasks.jsonl.gz | goque enqueue --jsonl -
+    """
+    if when["delay"] is not None and when["at"] is not None:
+        raise click.UsageError("--delay and --at are two answers to one question; give one of them")
+    defaults = {"delay": when["delay"], "run_at": when["at"], "priority": when["priority"]}
+    if jsonl is None:
+        if task_type is None:
+            raise click.UsageError("give a TYPE, or --jsonl FILE")
+        _enqueue_one(database_url, _task(task_type, payload, {**defaults, "external_id": external_id}))
+        return
+    if payload is not None or external_id is not None:
+        raise click.UsageError("with --jsonl, payloads and external ids come from the lines of the file")
+    from goque.cli.jsonl import LineReader, enqueue_lines
+
+    with opened_storage(database_url) as storage:
+        all_good = enqueue_lines(storage, jsonl, LineReader(task_type, defaults))
+    ctx.exit(0 if all_good else 1)
+
+
+def _task(task_type: str, payload: str | None, options: dict[str, Any]) -> Task:
+    raw = NO_TASK_PAYLOAD if payload is None else msgspec.Raw(payload.encode("utf-8", "surrogateescape"))
+    return Task(task_type, raw, **options)
+
+
+def _enqueue_one(database_url: str | None, task: Task) -> None:
+    from goque.manager import TaskQueueManager
+
+    with opened_storage(database_url) as storage:
+        TaskQueueManager(storage).add_task(task)
+    click.echo(task.id)
+    sys.stdout.flush()

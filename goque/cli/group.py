@@ -1,0 +1,140 @@
+"""The root of the command line: which commands there are, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+import traceback
+from typing import Any, Final, NamedTuple, NoReturn
+
+import click
+
+from goque.cli.command import LOG_LEVEL, log_level_option
+from goque.errors import GoqueError
+from goque.logs import one_line, text_of
+from goque.version import __version__
+
+INTERRUPTED: Final = 130  # what a shell reports of a program that Ctrl-C ended
+
+
+class Entry(NamedTuple):
+    """Where a command lives, as `module:attribute`, and the line that `goque --help` says about it."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "supervise": Entry("supervise:supervise", "Run the supervision tree of an app."),
+    "migrate": Entry("migrate:migrate", "Create or upgrade the schema."),
+    "enqueue": Entry("enqueue:enqueue", "Add one task, or one for each line of a file."),
+    "list": Entry("list_tasks:list_tasks", "List tasks, newest first."),
+    "show": Entry("show:show", "Show one task and its failed attempts."),
+    "cancel": Entry("move:cancel", "Cancel tasks, running ones too."),
+    "reset": Entry("move:reset", "Make failed or finished tasks new again."),
+    "stats": Entry("stats:stats", "Count tasks by type and status."),
+    "check": Entry("check:check", "Check an app, its database and its schema."),
+    "demo": Entry("demo:demo", "Take a tour: a success, a retry and a crash."),
+}
+
+EPILOG: Final = """\b
+Start here:
+  goque demo                           see it at work on a temporary database
+  goque check app:registry             does the app import, does the database answer?
+  goque enqueue send_email '{"to": "a@b.c"}'
+  goque supervise app:registry
+
+\b
+Exit codes:
+  0  done, or stopped as asked
+  1  the command failed
+  2  usage: a wrong flag, app, URL or option
+  3  the database cannot be reached, or its schema is missing or out of date
+  4  the supervision tree gave up
+
+Each option can also be given in the environment: --node-timeout as GOQUE_NODE_TIMEOUT.
+The database is --database-url, or GOQUE_DATABASE_URL, or database_url in goque.toml or in [tool.goque] of
+pyproject.toml, or the registry's own, or sqlite:///goque.db in the current directory.
+"""
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is used, and turns errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Keep the order in which somebody meets the commands."""
+        del ctx
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Replace the entry that only carries a summary by the command itself."""
+        name, entry, rest = super().resolve_command(ctx, args)
+        return name, entry and _load(entry.name or ""), rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; nothing but click's own exceptions leaves it."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here a reader who has left is no error yet; at interpreter exit it is
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly
+            _fail(ctx, error)
+        except Exception as error:  # noqa: BLE001 - the last place that can say it in one line
+            _fail(ctx, error)
+        else:
+            return result
+
+
+def _load(name: str) -> click.Command:
+    file, _, attribute = COMMANDS[name].place.partition(":")
+    module = f"goque.cli.{file}"
+    try:
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise click.ClickException(
+            f"goque {name} is not part of this installation; install goque again"
+        ) from error
+    return command
+
+
+def _fail(ctx: click.Context, error: Exception) -> NoReturn:
+    """Say what happened in one line, with the traceback for those who asked for it, and exit."""
+    expected = isinstance(error, GoqueError)
+    text = one_line(text_of(error)) or type(error).__name__
+    debugging = ctx.meta.get(LOG_LEVEL) == "debug"
+    if debugging:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            click.echo(one_line(line), err=True)
+    if not expected:
+        text = f"{type(error).__name__}: {text}"
+        text += "" if debugging else " (this should not happen; --log-level debug shows where it did)"
+    click.echo(f"goque: {text}", err=True)
+    ctx.exit(error.exit_code if isinstance(error, GoqueError) else 1)
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands={name: click.Command(name, short_help=entry.summary) for name, entry in COMMANDS.items()},
+)
+@click.version_option(__version__, message="goque %(version)s")
+@log_level_option
+def root() -> None:
+    """Run durable background tasks out of the SQL database that you already have.
+
+    A task is a row; `goque supervise` runs handlers in worker processes that may crash, hang or leak without
+    losing a task.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may not know a letter

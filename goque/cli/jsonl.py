@@ -1,0 +1,198 @@
+"""JSON lines into tasks, in batches; a bad line is reported and costs only itself."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, BinaryIO, Final, NamedTuple, Self
+
+import click
+import msgspec
+
+from goque.errors import DuplicateTaskError, GoqueError
+from goque.logs import one_line, text_of
+from goque.manager import TaskQueueManager
+from goque.payload import LARGEST_MAX_PAYLOAD
+from goque.storage import TaskStorage
+from goque.task import NO_TASK_PAYLOAD, Task
+
+BATCH: Final = 500
+BATCH_BYTES: Final = 8 * 1024 * 1024
+LONGEST_LINE: Final = LARGEST_MAX_PAYLOAD + 1024 * 1024
+"""No line that can be enqueued is longer: the largest payload, and room for the rest of its object."""
+
+
+class Line(NamedTuple):
+    """One line of the file with its number from 1, its text, and where in the file it ends."""
+
+    number: int
+    text: bytes
+    end: int
+
+
+class TaskObject(msgspec.Struct, forbid_unknown_fields=True):
+    """A line that says everything about its task."""
+
+    type: str
+    payload: msgspec.Raw = NO_TASK_PAYLOAD
+    external_id: str | None = None
+    delay: float | None = None
+    run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    priority: int | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class LineReader:
+    """Makes the task of a line.
+
+    Args:
+        task_type: the type of every task, whose lines are payloads; None when lines are objects.
+        defaults: delay, run_at and priority of tasks that do not say their own.
+    """
+
+    def __init__(self, task_type: str | None, defaults: dict[str, Any]) -> None:
+        self.task_type = task_type
+        self.defaults = defaults
+        self._decode = msgspec.json.Decoder(TaskObject).decode
+
+    def task(self, text: bytes) -> Task:
+        """Make the task of one line. Raises ValueError or GoqueError for a bad one."""
+        if len(text) >= LONGEST_LINE:
+            raise ValueError(f"longer than {LONGEST_LINE} bytes")
+        if self.task_type is not None:
+            return Task(self.task_type, msgspec.Raw(text), **self.defaults)
+        told = self._decode(text)
+        silent = told.delay is None and told.run_at is None
+        return Task(
+            told.type,
+            told.payload,
+            external_id=told.external_id,
+            metadata=told.metadata,
+            delay=self.defaults["delay"] if silent else told.delay,
+            run_at=self.defaults["run_at"] if silent else told.run_at,
+            priority=self.defaults["priority"] if told.priority is None else told.priority,
+        )
+
+
+def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> bool:
+    """Enqueue every good line, report every bad one, and return whether all were good."""
+    queue = TaskQueueManager(storage)
+    enqueued = bad = last = 0
+    try:
+        with Progress(size_of(file)) as progress:
+            for batch in batches(read_lines(file)):
+                added, refused = _enqueue_batch(queue, batch, reader)
+                enqueued += added
+                bad += refused
+                last = batch[-1].number
+                progress.advance_to(batch[-1].end, enqueued)
+    except BaseException:
+        click.echo(f"goque: stopped; enqueued {enqueued} tasks, all good lines up to line {last}", err=True)
+        raise
+    click.echo(f"enqueued {enqueued} {'task' if enqueued == 1 else 'tasks'}")
+    if bad:
+        click.echo(f"goque: {bad} {'line was' if bad == 1 else 'lines were'} not enqueued", err=True)
+    return not bad
+
+
+def _enqueue_batch(queue: TaskQueueManager, batch: list[Line], reader: LineReader) -> tuple[int, int]:
+    numbers: dict[str, int] = {}
+    tasks: list[Task] = []
+    for line in batch:
+        try:
+            task = reader.task(line.text)
+        except (ValueError, RecursionError, msgspec.MsgspecError, GoqueError) as error:
+            _report(line.number, error)
+        else:
+            numbers[task.id] = line.number
+            tasks.append(task)
+    added = {task.id for task in queue.add_tasks(tasks, on_conflict="skip")} if tasks else set()
+    for task in tasks:
+        if task.id not in added:
+            _report(numbers[task.id], DuplicateTaskError(task.type, task.external_id))
+    return len(added), len(batch) - len(added)
+
+
+def _report(number: int, error: Exception) -> None:
+    click.echo(f"goque: line {number}: {one_line(text_of(error))}", err=True)
+
+
+def batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    """Group lines into batches of one transaction each, bounded in number and in bytes."""
+    batch: list[Line] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line.text)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def read_lines(file: BinaryIO) -> Iterator[Line]:
+    """Yield the lines that are not empty; one that is too long comes cut, so that none fills the memory."""
+    number = end = 0
+    while text := file.readline(LONGEST_LINE):
+        number += 1
+        end += len(text)
+        whole = text
+        while len(whole) == LONGEST_LINE and not whole.endswith(b"\n"):
+            whole = file.readline(LONGEST_LINE)  # the rest of the line is not wanted
+            end += len(whole)
+        text = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
+        if text.strip():
+            yield Line(number, text.strip(), end)
+
+
+def size_of(file: BinaryIO) -> int | None:
+    """Return the length of a regular file, None for a pipe or a terminal."""
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+class Progress:
+    """A progress bar on standard error, where that is a terminal.
+
+    Args:
+        total: the bytes of the whole file, None when nobody knows.
+    """
+
+    def __init__(self, total: int | None) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            columns = (
+                SpinnerColumn(),
+                BarColumn(),
+                TextColumn("{task.fields[enqueued]} tasks"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._row = self._bar.add_task("", total=total, enqueued=0)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bar as it stands."""
+        if self._bar:
+            self._bar.stop()
+
+    def advance_to(self, position: int, enqueued: int) -> None:
+        """Show how far in the file we are, and how many tasks have been enqueued."""
+        if self._bar:
+            self._bar.update(self._row, completed=position, enqueued=enqueued)

@@ -1,0 +1,45 @@
+"""`goque migrate`: bring the schema up to date, or say what that would do."""
+
+from __future__ import annotations
+
+import click
+
+from goque.cli.command import command, database_option, option
+from goque.config import resolve_database_url
+
+
+@command("migrate")
+@database_option
+@option("--status", is_flag=True, help="Only say which migrations are still to be applied.")
+@option("--sql", is_flag=True, help="Only print the SQL of the migrations that are still to be applied.")
+def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
+    r"""Create or upgrade goque's tables. Several may do so at once, and doing it again changes nothing.
+
+    PostgreSQL and MySQL need it before the first use and after an upgrade of goque; SQLite does it by itself.
+
+    \b
+    Examples:
+      goque migrate --database-url postgresql://me@db/shop
+      goque migrate --status
+      goque migrate --sql > review.sql
+    """
+    if status and sql:
+        raise click.UsageError("--status and --sql are two questions; ask one of them")
+    from goque.storage import open_storage
+
+    storage = open_storage(resolve_database_url(database_url))
+    try:
+        if status:
+            click.echo(f"schema of {storage.url}: {storage.schema_state()}")
+            for name in storage.pending_migrations():
+                click.echo(f"to be applied: {name}")
+        elif sql:
+            for name, text in storage.pending_migrations().items():
+                click.echo(f"-- {name}\n{text.rstrip()}\n")
+        else:
+            applied = storage.migrate()
+            for name in applied:
+                click.echo(f"applied {name}")
+            click.echo(f"schema of {storage.url} is up to date")
+    finally:
+        storage.close()

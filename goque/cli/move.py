@@ -1,0 +1,123 @@
+"""`goque cancel` and `goque reset`: the two moves that people make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from goque.cli.command import command, database_option, opened_storage, option
+from goque.errors import TaskNotFoundError, TaskStateError
+from goque.logs import one_line
+from goque.storage import TaskStorage
+from goque.task import TaskFilter, TaskRow, TaskStatus
+
+RESETTABLE = (TaskStatus.ATTEMPTS_LEFT, TaskStatus.ERROR, TaskStatus.CANCELED, TaskStatus.DONE)
+BATCH = 1000
+
+
+@command("cancel")
+@click.argument("task_ids", metavar="ID...", nargs=-1, required=True)
+@database_option
+@click.pass_context
+def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | None) -> None:
+    r"""Cancel tasks. A running one is canceled at once, and its handler is stopped as by a timeout.
+
+    A task that has ended already stays as it is. An unknown ID makes the exit code 1.
+
+    \b
+    Example:
+      goque cancel 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42
+    """
+    failed = False
+    with opened_storage(database_url) as storage:
+        for task_id in map(str.lower, task_ids):
+            try:
+                canceled = storage.cancel_unless_finished(task_id)
+            except TaskNotFoundError as error:
+                failed = True
+                _complain(error)
+            else:
+                click.echo(f"{task_id} {'canceled' if canceled else 'has ended already'}")
+    ctx.exit(1 if failed else 0)
+
+
+@command("reset")
+@click.argument("task_ids", metavar="[ID...]", nargs=-1)
+@database_option
+@option(
+    "--status",
+    type=click.Choice([str(status) for status in RESETTABLE]),
+    help="Reset all tasks in this status.",
+)
+@option("--type", "task_type", metavar="TYPE", help="With --status: only tasks of this type.")
+@click.pass_context
+def reset(
+    ctx: click.Context,
+    task_ids: tuple[str, ...],
+    database_url: str | None,
+    status: str | None,
+    task_type: str | None,
+) -> None:
+    r"""Make tasks new again: no attempts charged, due at once. A task that is claimed just now is refused.
+
+    \b
+    Examples:
+      goque reset 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42
+      goque reset --status attempts_left --type send_email
+    """
+    if bool(task_ids) == bool(status):
+        raise click.UsageError("give IDs, or --status for all tasks in it")
+    if task_type and not status:
+        raise click.UsageError("--type restricts --status; give both")
+    with opened_storage(database_url) as storage:
+        if status:
+            failed = _reset_all(storage, TaskFilter(status=TaskStatus(status), task_type=task_type))
+        else:
+            failed = _reset_each(storage, task_ids)
+    ctx.exit(1 if failed else 0)
+
+
+def _reset_each(storage: TaskStorage, task_ids: tuple[str, ...]) -> bool:
+    failed = False
+    for task_id in map(str.lower, task_ids):
+        try:
+            was_reset = storage.reset_unless_claimed(task_id)
+        except (TaskNotFoundError, TaskStateError) as error:
+            failed = True
+            _complain(error)
+        else:
+            click.echo(f"{task_id} {'reset' if was_reset else 'was new already'}")
+    return failed
+
+
+def _reset_all(storage: TaskStorage, wanted: TaskFilter) -> bool:
+    done = refused = 0
+    for row in _each_once(storage, wanted):
+        try:
+            done += storage.reset_unless_claimed(row.id)
+        except TaskNotFoundError:
+            pass  # cleaned since it was read
+        except TaskStateError as error:
+            refused += 1
+            _complain(error)
+    click.echo(f"reset {done} {'task' if done == 1 else 'tasks'}")
+    return refused > 0
+
+
+def _each_once(storage: TaskStorage, wanted: TaskFilter) -> Iterator[TaskRow]:
+    """Yield every matching task once, even if it matches again because it has failed again meanwhile."""
+    seen: set[str] = set()
+    limit = BATCH
+    while True:
+        rows = storage.find_tasks(wanted, limit=limit)
+        fresh = [row for row in rows if row.id not in seen]
+        if not fresh:
+            return
+        seen.update(row.id for row in fresh)
+        limit = BATCH + len(rows) - len(fresh)
+        yield from fresh
+
+
+def _complain(error: Exception) -> None:
+    click.echo(f"goque: {one_line(str(error))}", err=True)

@@ -1,0 +1,107 @@
+"""`goque show`: one task with the whole story of its failures."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import click
+import msgspec
+
+from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.text import COLUMNS, columns_of, json_value, print_json, time_text
+from goque.errors import TaskNotFoundError
+from goque.logs import one_line
+from goque.storage.storage import AttemptRow
+from goque.task import TaskRow
+
+
+@command("show")
+@click.argument("task_id", metavar="ID")
+@database_option
+@option("--json", "as_json", is_flag=True, help="One JSON object, its keys the names of the columns.")
+def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
+    r"""Show a task: every column, then each failed attempt with its traceback, or with its crash report.
+
+    \b
+    Examples:
+      goque show 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42
+      goque show 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42 --json | jq .failed_attempts
+    """
+    with opened_storage(database_url) as storage:
+        row = storage.get_task(task_id.lower())
+        if row is None:
+            raise TaskNotFoundError(task_id)
+        attempts = storage.failed_attempts(row.id)
+    if as_json:
+        print_json({**columns_of(row), "failed_attempts": [_attempt_json(attempt) for attempt in attempts]})
+        return
+    _print_columns(row)
+    for attempt in attempts:
+        click.echo()
+        _print_attempt(attempt)
+
+
+def _print_columns(row: TaskRow) -> None:
+    width = max(map(len, COLUMNS)) + 1
+    for name in COLUMNS:
+        value = json_value(getattr(row, name))
+        text = (
+            value
+            if isinstance(value, str)
+            else msgspec.json.encode(value).decode()
+            if value is not None
+            else "-"
+        )
+        first, *more = text.rstrip("\n").split("\n") if name == "errors" else [text]
+        click.echo(f"{name + ':':<{width}} {one_line(first)}".rstrip())
+        for line in more:
+            click.echo(f"{'':<{width}} {one_line(line)}")
+
+
+def _print_attempt(attempt: AttemptRow) -> None:
+    failed = attempt.failed
+    lasted = "" if failed.duration is None else f" after {failed.duration:.3g}s"
+    click.echo(f"attempt {failed.attempt}: {one_line(failed.cause)}{lasted}, {time_text(attempt.ended_at)}")
+    facts: dict[str, Any] = {
+        "node": attempt.node,
+        "worker pid": failed.worker_pid,
+        "exit code": failed.exit_code,
+        "signal": None if failed.signal is None else signal_text(failed.signal),
+        "peak memory": None if failed.max_rss is None else f"{failed.max_rss / 2**20:.1f} MiB",
+        "out of memory": failed.oom,
+    }
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(f"  {name + ':':<14} {one_line(str(value))}")
+    _print_block("error", failed.error)
+    _print_block("traceback", failed.traceback)
+    _print_block("Python stack when it died", failed.stack)
+    _print_block("last lines of stderr", failed.stderr)
+
+
+def signal_text(number: int) -> str:
+    """Return `11 (SIGSEGV)`."""
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return str(number)
+
+
+def _print_block(title: str, text: str | None) -> None:
+    lines = (text or "").rstrip().splitlines()
+    if not lines:
+        return
+    click.echo(f"  {title}:")
+    for line in lines:
+        click.echo(f"    {one_line(line.expandtabs())}")
+
+
+def _attempt_json(attempt: AttemptRow) -> dict[str, Any]:
+    story = msgspec.to_builtins(attempt.failed)
+    return {
+        "node": attempt.node,
+        "started_at": json_value(attempt.started_at),
+        "ended_at": json_value(attempt.ended_at),
+        **story,
+    }

@@ -1,0 +1,40 @@
+"""`goque stats`: how many tasks of each type are where."""
+
+from __future__ import annotations
+
+import click
+
+from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.text import print_json, print_table
+from goque.storage.storage import TypeCount
+from goque.task import TaskStatus
+
+
+@command("stats")
+@database_option
+@option("--json", "as_json", is_flag=True, help="One JSON object a line: type, status, count.")
+def stats(database_url: str | None, *, as_json: bool) -> None:
+    r"""Count tasks by type and status.
+
+    \b
+    Examples:
+      goque stats
+      goque stats --json
+    """
+    with opened_storage(database_url) as storage:
+        counts = storage.count_tasks()
+    if as_json:
+        for count in counts:
+            print_json(count)
+    elif counts:
+        _print_counts(counts)
+    else:
+        click.echo("no tasks", err=True)
+
+
+def _print_counts(counts: list[TypeCount]) -> None:
+    by_place = {(count.type, count.status): count.count for count in counts}
+    types = sorted({count.type for count in counts})
+    statuses = [status for status in TaskStatus if any(count.status == status for count in counts)]
+    rows = [[name, *(str(by_place.get((name, status), 0)) for status in statuses)] for name in types]
+    print_table(["type", *statuses], rows)

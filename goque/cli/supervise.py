@@ -1,0 +1,112 @@
+"""`goque supervise`: check the options, then become the supervision tree."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from goque import logs
+from goque.cli.command import LOG_LEVEL, Names, Seconds, command, database_option, option
+
+ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
+
+
+class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """An address to listen on."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what is no host with a port from 0 to 65535."""
+        host, _, port = str(value).rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if (
+            not host
+            or (":" in host and not bracketed)
+            or not (port.isascii() and port.isdecimal())
+            or int(port) > 65535
+        ):
+            self.fail(f"{value!r} is not HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100", param, ctx)
+        return str(value)
+
+
+@command("supervise")
+@click.argument("app")
+@database_option
+@option("--types", type=Names(), default=(), help="Run only these task types.")
+@option("--exclude-types", type=Names(), default=(), help="Run every task type of the app but these.")
+@option(
+    "--roles",
+    type=Names(ROLES),
+    default=ROLES,
+    show_default=",".join(ROLES),
+    help="Which parts of the tree run here.",
+)
+@option(
+    "--drain",
+    is_flag=True,
+    help="Stop, with exit code 0, when nothing is left that could run now or is running.",
+)
+@option(
+    "--shutdown-timeout",
+    type=Seconds(zero=True),
+    default=30.0,
+    show_default=True,
+    help="How long running handlers may go on after SIGTERM; then their tasks are given back.",
+)
+@option("--http", type=HostPort(), help="Serve /metrics, /healthz and /readyz here.")
+@option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="console",
+    show_default=True,
+    help="Lines for people or JSON.",
+)
+@option(
+    "--start-method",
+    type=click.Choice(("forkserver", "spawn")),
+    default="forkserver",
+    show_default=True,
+    help="How worker processes come to be; spawn suits apps that start threads at import.",
+)
+@option(
+    "--node-timeout",
+    type=Seconds(zero=False),
+    default=30.0,
+    show_default=True,
+    help="How long a supervisor may be silent before others take its tasks.",
+)
+@option(
+    "--on-lost-lease",
+    type=click.Choice(("finish", "kill")),
+    default="finish",
+    show_default=True,
+    help="What becomes of running handlers when the database cannot be written for so long.",
+)
+@option("--run-dir", metavar="DIR", help="Where sockets and black boxes live. [default: a private one]")
+@click.pass_context
+def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
+    r"""Run the supervision tree of APP, which is module:attribute.
+
+    A fetcher for each task type claims tasks and hands them to worker processes. A worker may segfault, be
+    killed, hang or leak: its task is charged an attempt with the cause, a replacement starts, and nothing
+    else notices.
+
+    \b
+    Examples:
+      goque supervise app:registry
+      goque supervise app:registry --types send_email,resize --http 127.0.0.1:9100
+      goque supervise app:registry --drain --log-format json
+
+    \b
+    Signals:
+      TERM, INT  stop claiming, let running handlers end within --shutdown-timeout, give the rest back, exit 0
+      a second   stop now, still giving tasks back
+      HUP        replace the workers one by one with freshly imported code
+    """
+    if options["types"] and options["exclude_types"]:
+        raise click.UsageError("--types and --exclude-types contradict each other; give one of them")
+    from goque_supervisor.launch import SuperviseOptions, exec_supervisor
+
+    exec_supervisor(SuperviseOptions(app=app, log_level=ctx.meta.get(LOG_LEVEL) or "info", **options))
