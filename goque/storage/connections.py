@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.dialect import DatabaseLockedError, Session
 
+_LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
 
 
 class Connections:
-    """Opens the connection of this process when it is first used, and again after it was lost."""
+    """Opens the connection of this process when it is first used, and again after it was lost.
+
+    `with connections as session:` holds it for the length of the block.
+    """
 
     def __init__(self, connect: Callable[[], Session]) -> None:
         self._connect = connect
@@ -28,21 +31,27 @@ class Connections:
         self._session: Session | None = None
         _all.add(self)
 
-    @contextmanager
-    def use(self) -> Iterator[Session]:
+    def __enter__(self) -> Session:
         """Hold the connection for the length of the block."""
-        with self._lock:
-            session = self._session
-            if session is None:
-                session = self._session = self._connect()
-            try:
-                session.start()
-                yield session
-            except (DatabaseLockedError, SchemaError):
-                raise
-            except DatabaseUnavailableError:
+        self._lock.acquire()
+        try:
+            if self._session is None:
+                self._session = self._connect()
+            self._session.start()
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return self._session
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        try:
+            if isinstance(error, DatabaseUnavailableError) and not isinstance(error, _LEAVES_CONNECTION_GOOD):
                 self.close()
-                raise
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Close the connection, if there is one; the next use opens another."""

@@ -76,7 +76,7 @@ class Migrations:
         return [name for name, sql in self.pending().items() if self._apply_one(name, sql)]
 
     def _apply_one(self, name: str, sql: str) -> bool:
-        with self._connections.use() as session, session.transaction():
+        with self._connections as session, session.transaction():
             session.run(CREATE_LEDGER)
             if name in _names(session, self._dialect):
                 return False  # another process was faster; it held the lock that we waited for
@@ -87,7 +87,7 @@ class Migrations:
 
     def _applied(self) -> set[str]:
         try:
-            with self._connections.use() as session:
+            with self._connections as session:
                 return _names(session, self._dialect)
         except DatabaseLockedError:
             raise

@@ -29,7 +29,7 @@ class SqlBase(TaskStorage):
         """Run statements that commit by themselves, or in the caller's transaction."""
         if conn is not None:
             return work(self._dialect.adopt(conn))
-        with self._connections.use() as session:
+        with self._connections as session:
             return work(session)
 
     def _write(
@@ -49,7 +49,7 @@ class SqlBase(TaskStorage):
         return _insist(lambda: self._read(work), PATIENCE)
 
     def _write_once(self, work: Callable[[Session], ResultT]) -> ResultT:
-        with self._connections.use() as session, session.transaction():
+        with self._connections as session, session.transaction():
             return work(session)
 
 

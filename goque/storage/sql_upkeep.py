@@ -136,14 +136,21 @@ class SqlUpkeep(SqlClaims):
 
     def type_policies(self) -> dict[str, TypePolicy]:
         """Read every published policy by type."""
+        rows = self._read(lambda session: session.rows(self._sql.type_policies))
+        return {policy.type: policy for policy in map(self._read_policy, rows)}
+
+    def _read_policy(self, row: Row) -> TypePolicy:
         text = self._dialect.read_text
-        policies = (
-            TypePolicy(
-                text(row[0]), row[1], None if row[2] is None else text(row[2]), *row[3:7], bool(row[7])
-            )
-            for row in self._read(lambda session: session.rows(self._sql.type_policies))
+        return TypePolicy(
+            type=text(row[0]),
+            max_attempts=row[1],
+            strategy=None if row[2] is None else text(row[2]),
+            max_crashes=row[3],
+            cleaner_age=row[4],
+            cleaner_keep_failed=row[5],
+            healer_age=row[6],
+            paused=bool(row[7]),
         )
-        return {policy.type: policy for policy in policies}
 
     def last_slot(self, job_name: str) -> datetime | None:
         """Return the newest slot of a periodic job that was enqueued, None before the first."""

@@ -139,13 +139,13 @@ class SqliteSession(Session):
         self.path = path
         self._clock = clock
         self._check = check
-        self.now = clock()
+        self._read_clock()
 
     def start(self) -> None:
         """Read the clock, and make sure that the file is still there."""
         if self._check is not None:
             self._check()
-        self.now = self._clock()
+        self._read_clock()
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement and return all its rows."""
@@ -172,7 +172,7 @@ class SqliteSession(Session):
     def transaction(self) -> Iterator[None]:
         """Take the write lock at once: a deferred upgrade would fail in spite of the busy timeout."""
         self.run("BEGIN IMMEDIATE")
-        self.now = self._clock()  # after the wait for the lock, so that moves are dated in their order
+        self._read_clock()  # after the wait for the lock, so that moves are dated in their order
         try:
             yield
             self.run("COMMIT")
@@ -189,9 +189,13 @@ class SqliteSession(Session):
         """Keep the parent's connection unused and unclosed: closing it here could harm the parent's locks."""
         _abandoned.append(self.connection)
 
+    def _read_clock(self) -> None:
+        self.now = self._clock()
+        text = sqlite_rows.time_text(self.now)
+        self._clock_texts = {"now": text, "upper": f"{text[:19]}Z"}
+
     def _bind(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
-        now = sqlite_rows.time_text(self.now)
-        bound = {"now": now, "upper": sqlite_rows.whole_second(now), **(params or {})}
+        bound: dict[str, Any] = {**self._clock_texts, **(params or {})}
         if "age" in bound:
             bound["before"] = sqlite_rows.time_text(later(self.now, -bound["age"]))
         return bound

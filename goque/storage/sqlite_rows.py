@@ -20,12 +20,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def time_text(instant: datetime) -> str:
     """Write an aware datetime as `2026-11-23T21:02:33.123456Z`."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def whole_second(text: str) -> str:
-    """Return the text of the whole second of an instant, as the original writes it."""
-    return f"{text[:19]}Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return f"{instant.isoformat(timespec='microseconds')[:26]}Z"
 
 
 @lru_cache(maxsize=4096)

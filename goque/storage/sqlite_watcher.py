@@ -52,7 +52,7 @@ class SqliteWatcher(Watcher):
 
     def _read_version(self) -> int:
         """Return a number that moves with the commits of other connections, not with our own."""
-        with self._connections.use() as session:
+        with self._connections as session:
             return int(session.rows("PRAGMA data_version")[0][0])
 
 
