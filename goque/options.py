@@ -1,17 +1,15 @@
-"""The options of a processor: checked at registration, carried as plain data to every process of the tree."""
+"""The options of a processor: checked at registration, carried as plain data to every process."""
 
 from __future__ import annotations
 
 import difflib
-import math
-import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from goque.cpus import available_cpus
 from goque.errors import ConfigurationError, seconds
 from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, Strategy
@@ -21,7 +19,7 @@ LONGEST: Final = 100 * 366 * 86400.0
 
 
 class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How tasks of one type are run; all times are seconds. Plain data: it crosses process boundaries as JSON.
+    """How tasks of one type are run; all times are seconds. Plain data: it crosses processes as JSON.
 
     Attributes:
         workers: worker processes.
@@ -122,25 +120,13 @@ def check_options(options: dict[str, Any]) -> tuple[ProcessorOptions, Callbacks]
     return ProcessorOptions(**data), callbacks
 
 
-def available_cpus() -> int:
-    """Return the CPUs that this process may use: its affinity, bounded by the cgroup's quota (at least 1)."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-        if quota != "max":
-            cpus = min(cpus, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here: the affinity alone decides
-    return max(cpus, 1)
-
-
 def _duration(name: str, value: Any, *, positive: bool = True) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
         raise ConfigurationError(f"{name} must be seconds or a timedelta, not {value!r}")
     length = seconds(value)
-    if not (0 < length if positive else 0 <= length) or not length <= LONGEST:
-        raise ConfigurationError(f"{name} must be {'more than 0' if positive else '0 or more'} seconds, not {value!r}")
+    if not 0 <= length <= LONGEST or (positive and length == 0):
+        least = "more than 0" if positive else "0 or more"
+        raise ConfigurationError(f"{name} must be {least} seconds and under 100 years, not {value!r}")
     return length
 
 
@@ -210,7 +196,7 @@ def _next_attempt_at(options: dict[str, Any], data: dict[str, Any]) -> Callable[
         return None
     if not callable(strategy):
         raise ConfigurationError(
-            f"next_attempt_at must be a strategy of goque.retry or a function of the failures, not {strategy!r}"
+            f"next_attempt_at must be a strategy of goque.retry or a function of failures, not {strategy!r}"
         )
     data["strategy"] = None
     function: Callable[..., Any] = strategy

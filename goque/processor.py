@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
+import msgspec.inspect
 
 from goque.errors import ConfigurationError, PayloadDecodeError, TaskCanceled
 from goque.options import Callbacks, ProcessorOptions, ProcessorSpec
@@ -81,34 +83,41 @@ def make_processor(
     Raises:
         ConfigurationError: it cannot be called with one task, or its payload type cannot come from JSON.
     """
-    call = handler.process_task if hasattr(handler, "process_task") else handler
-    if not callable(call):
-        raise ConfigurationError(
-            f"the processor of {task_type!r} must be callable or have process_task(task), not {handler!r:.100}"
-        )
+    call = _callable(task_type, handler)
+    parameter = _only_parameter(task_type, call)
     if isinstance(handler, TypedTaskProcessor):
-        _check_signature(task_type, call)
-        make_argument = _typed(task_type, handler.payload_type, cancel=handler.cancel_on_decode_error)
+        make_argument: MakeArgument = _decoded(
+            task_type, handler.payload_type, whole_task=True, cancel=handler.cancel_on_decode_error
+        )
     else:
-        make_argument = _argument_from_annotation(task_type, call)
-    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004 - looks at the method, does not call it
-    spec = ProcessorSpec(type=task_type, is_async=is_async, options=options)
+        make_argument = _argument_for(task_type, _annotation(task_type, call, parameter))
+    spec = ProcessorSpec(type=task_type, is_async=_is(inspect.iscoroutinefunction, call), options=options)
     return Processor(spec, call, make_argument, callbacks)
 
 
-def _argument_from_annotation(task_type: str, call: Callable[..., Any]) -> MakeArgument:
-    annotation = _annotation(task_type, call)
-    if annotation in (inspect.Parameter.empty, Any, Task, object):
-        return _plain
-    if annotation is TypedTask:
-        return _typed(task_type, Any, cancel=False)
-    if typing.get_origin(annotation) is TypedTask:
-        (payload_type,) = typing.get_args(annotation)
-        return _typed(task_type, payload_type, cancel=False)
-    return _payload_only(task_type, annotation)
+def _callable(task_type: str, handler: Any) -> Callable[[Any], Any]:
+    who = f"the processor of {task_type!r}"
+    if inspect.isclass(handler):
+        raise ConfigurationError(
+            f"{who} is the class {handler.__name__}; give an object: {handler.__name__}()"
+        )
+    call = getattr(handler, "process_task", handler)
+    if not callable(call):
+        raise ConfigurationError(f"{who} must be callable or have process_task(task), not {handler!r:.100}")
+    if _is(inspect.isgeneratorfunction, call) or _is(inspect.isasyncgenfunction, call):
+        raise ConfigurationError(f"{who} is a generator, whose body would never run; leave out its yield")
+    function: Callable[[Any], Any] = call
+    return function
 
 
-def _check_signature(task_type: str, call: Callable[..., Any]) -> inspect.Parameter | None:
+def _is(kind: Callable[[Any], bool], call: Any) -> bool:
+    """Ask of a function, or of the method that makes an object callable."""
+    return kind(call) or (
+        not inspect.isroutine(call) and kind(inspect.getattr_static(type(call), "__call__", None))
+    )
+
+
+def _only_parameter(task_type: str, call: Callable[..., Any]) -> inspect.Parameter | None:
     try:
         signature = inspect.signature(call)
     except (TypeError, ValueError):
@@ -119,65 +128,103 @@ def _check_signature(task_type: str, call: Callable[..., Any]) -> inspect.Parame
         raise ConfigurationError(
             f"the processor of {task_type!r} must be callable with one task: {error}"
         ) from None
-    return next(iter(signature.parameters.values()), None)
+    return next(iter(signature.parameters.values()))
 
 
-def _annotation(task_type: str, call: Callable[..., Any]) -> Any:
-    parameter = _check_signature(task_type, call)
+def _annotation(task_type: str, call: Callable[..., Any], parameter: inspect.Parameter | None) -> Any:
     if parameter is None or parameter.annotation is inspect.Parameter.empty:
-        return inspect.Parameter.empty
+        return Any
     if not isinstance(parameter.annotation, str):
         return parameter.annotation
-    function = call if inspect.isroutine(call) else call.__call__  # type: ignore[operator]  # an object with __call__
-    function = inspect.unwrap(getattr(function, "__func__", function))
     try:
-        return eval(parameter.annotation, function.__globals__)  # noqa: S307 - the user's own annotation, as typing does it
+        return eval(parameter.annotation, _namespace(call))  # noqa: S307 - the user's own annotation, as typing does it
     except Exception as error:
         raise ConfigurationError(
             f"the annotation {parameter.annotation!r} of the processor of {task_type!r} cannot be resolved: "
-            f"{error}; define the type at module level, or use goque.typed_task_processor"
+            f"{error}; import or define it at module level at run time, or use goque.typed_task_processor"
         ) from error
 
 
-def _plain(row: TaskRow) -> tuple[Task, Any]:
+def _namespace(call: Any) -> dict[str, Any]:
+    """Return the globals of the function below partial objects, methods, decorators and callable objects."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    if not inspect.isroutine(call):
+        call = type(call).__call__
+    function = inspect.unwrap(getattr(call, "__func__", call))
+    namespace: dict[str, Any] = function.__globals__
+    return namespace
+
+
+def _argument_for(task_type: str, annotation: Any) -> MakeArgument:
+    if annotation in (Any, Task, object):
+        return whole_task
+    if annotation is TypedTask:
+        return _decoded(task_type, Any, whole_task=True)
+    if typing.get_origin(annotation) is TypedTask:
+        return _decoded(task_type, typing.get_args(annotation)[0], whole_task=True)
+    return _decoded(task_type, annotation, whole_task=False)
+
+
+def whole_task(row: TaskRow) -> tuple[Task, Any]:
+    """Make the argument of a handler that takes the task as it is, its payload undecoded until asked for."""
     task = Task.from_row(row)
     return task, task
 
 
-def _typed(task_type: str, payload_type: Any, *, cancel: bool) -> MakeArgument:
-    decode = _decoder(task_type, payload_type)
+class DecodedArgument:
+    """Makes the argument of a handler that takes its payload decoded, in a TypedTask or alone.
 
-    def make_argument(row: TaskRow) -> tuple[Task, Any]:
+    A decoder cannot be pickled, and a registry may be: so each process builds its own.
+    """
+
+    def __init__(self, payload_type: Any, *, whole_task: bool, cancel: bool) -> None:
+        self.payload_type = payload_type
+        self.whole_task = whole_task
+        self.cancel = cancel
+        self._decode_json = msgspec.json.Decoder(payload_type).decode
+
+    def __call__(self, row: TaskRow) -> tuple[Task, Any]:
+        """Return the task, and what the handler is called with.
+
+        Raises:
+            PayloadDecodeError: the payload is not of the type.
+            TaskCanceled: the same, where the processor wants such tasks canceled.
+        """
+        if not self.whole_task:
+            return Task.from_row(row), self._decode(row.payload)
         task: TypedTask[Any] = TypedTask.from_row(row)  # type: ignore[assignment]  # from_row returns its cls
-        task._decoded = _decode(decode, row.payload, cancel=cancel)  # noqa: SLF001 - the two classes are one
+        task._decoded = self._decode(row.payload)  # noqa: SLF001 - the two classes are one
         return task, task
 
-    return make_argument
+    def _decode(self, raw: bytes) -> Any:
+        try:
+            return self._decode_json(raw)
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            message = f"payload does not decode: {error}"
+            if self.cancel:
+                raise TaskCanceled(message) from error
+            raise PayloadDecodeError(message) from error
+
+    def __getstate__(self) -> tuple[Any, bool, bool]:
+        return self.payload_type, self.whole_task, self.cancel
+
+    def __setstate__(self, state: tuple[Any, bool, bool]) -> None:
+        payload_type, whole_task, cancel = state
+        self.__init__(payload_type, whole_task=whole_task, cancel=cancel)  # type: ignore[misc]  # the same as when made
 
 
-def _payload_only(task_type: str, payload_type: Any) -> MakeArgument:
-    decode = _decoder(task_type, payload_type)
-
-    def make_argument(row: TaskRow) -> tuple[Task, Any]:
-        return Task.from_row(row), _decode(decode, row.payload, cancel=False)
-
-    return make_argument
-
-
-def _decoder(task_type: str, payload_type: Any) -> Callable[[bytes], Any]:
+def _decoded(task_type: str, payload_type: Any, *, whole_task: bool, cancel: bool = False) -> DecodedArgument:
     try:
-        return msgspec.json.Decoder(payload_type).decode
+        made = DecodedArgument(payload_type, whole_task=whole_task, cancel=cancel)
+        custom = isinstance(msgspec.inspect.type_info(payload_type), msgspec.inspect.CustomType)
     except TypeError as error:
         raise ConfigurationError(
-            f"the processor of {task_type!r} takes {payload_type!r}, which cannot be decoded from JSON: {error}"
+            f"the processor of {task_type!r} takes {payload_type!r}, which cannot come from JSON: {error}"
         ) from error
-
-
-def _decode(decode: Callable[[bytes], Any], raw: bytes, *, cancel: bool) -> Any:
-    try:
-        return decode(raw)
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        message = f"payload does not decode: {error}"
-        if cancel:
-            raise TaskCanceled(message) from error
-        raise PayloadDecodeError(message) from error
+    if custom:
+        raise ConfigurationError(
+            f"the processor of {task_type!r} takes {payload_type!r}, which cannot come from JSON; "
+            "annotate it with goque.Task, goque.TypedTask[T], or a msgspec.Struct, dataclass or builtin type"
+        )
+    return made

@@ -26,6 +26,9 @@ class Registry:
     """
 
     def __init__(self, database_url: str | None = None, service_name: str | None = None) -> None:
+        for name, value in (("database_url", database_url), ("service_name", service_name)):
+            if value is not None and not isinstance(value, str):
+                raise ConfigurationError(f"{name} must be text or None, not {value!r:.80}")
         self.database_url = database_url
         self.service_name = service_name
         self._processors: dict[str, Processor] = {}
@@ -64,8 +67,14 @@ class Registry:
         """Register a periodic job.
 
         Raises:
-            ConfigurationError: a job of this name is registered already.
+            ConfigurationError: it is no PeriodicJob, or a job of this name is registered already.
         """
+        from goque.periodic import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
+
+        if not isinstance(job, PeriodicJob):
+            raise ConfigurationError(
+                f"a periodic job is a goque.PeriodicJob or goque.cron_job(…), not {job!r:.80}"
+            )
         if job.name in self._jobs:
             raise ConfigurationError(f"a periodic job is called {job.name!r} already; give each its own name")
         self._jobs[job.name] = job

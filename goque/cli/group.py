@@ -101,8 +101,8 @@ def _load(name: str) -> click.Command:
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        raise click.ClickException(
-            f"goque {name} is not part of this installation; install goque again"
+        raise GoqueError(
+            f"the command {name} is not part of this installation; install goque again"
         ) from error
     return command
 
