@@ -1,0 +1,95 @@
+"""The loop of goque's own processes: do one unit of work, wait for the next time or a word from the root."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import select
+import sys
+import time
+from abc import ABC, abstractmethod
+from typing import Any, Final
+
+from goque.errors import DatabaseUnavailableError, GoqueError
+from goque.storage import TaskStorage, open_storage
+from goque_supervisor.control import Beat, BootFailed, Channel, Message, Ready, Stop
+
+BEAT_PERIOD: Final = 2.0
+LONGEST_BACKOFF: Final = 5.0
+
+
+class Actor(ABC):
+    """One process with one loop; state that must outlive it is in the database, never in it."""
+
+    def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
+        self.boot = boot
+        self.channel = channel
+        self.stopping = False
+        self.storage: TaskStorage = open_storage(boot["database_url"])
+        self.log = logging.getLogger(f"goque.{boot['role']}")
+        self._failures = 0
+
+    def run(self) -> None:
+        """Work and wait until the root says Stop, or is gone."""
+        try:
+            self.start()
+        except GoqueError as error:
+            self.channel.send(BootFailed(str(error), error.exit_code))
+            sys.exit(1)
+        self.channel.send(Ready(self.info()))
+        while not self.stopping:
+            self._wait(self._work())
+        self.finish()
+
+    def start(self) -> None:
+        """Prepare; a GoqueError raised here tells the root that this process cannot work."""
+        self.storage.require_schema()
+
+    def info(self) -> dict[str, Any]:
+        """Return what the root is told with Ready."""
+        return {}
+
+    @abstractmethod
+    def run_once(self) -> float:
+        """Do one unit of work; returns the seconds until the next."""
+
+    def on_message(self, message: Message) -> None:
+        """Handle a word from the root other than Stop."""
+        self.log.error("unexpected %s: dropped", type(message).__name__)
+
+    def finish(self) -> None:
+        """Leave in order."""
+        self.storage.close()
+
+    def _work(self) -> float:
+        try:
+            pause = self.run_once()
+        except DatabaseUnavailableError as error:
+            self._failures += 1
+            pause = min(LONGEST_BACKOFF, 0.2 * 2.0**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+            self.log.warning("the database is not available (%s): trying again in %.1fs", error, pause)
+        else:
+            self._failures = 0
+        return pause
+
+    def _wait(self, pause: float) -> None:
+        until = time.monotonic() + pause
+        while not self.stopping:
+            self.channel.send(Beat())
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            readable, _, _ = select.select([self.channel], [], [], min(left, BEAT_PERIOD))
+            if readable:
+                for message in self.channel.receive():
+                    self._hear(message)
+                if self.channel.closed:
+                    os._exit(0)  # the root is gone: nothing of the tree may outlive it
+                return
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Stop):
+            self.stopping = True
+        else:
+            self.on_message(message)

@@ -1,0 +1,138 @@
+"""A worker of `async def` handlers: up to `concurrency` of them at a time on one asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from goque.context import task_context
+from goque.outcome import Outcome, OutcomeKind
+from goque_supervisor.handling import (
+    call_hooks,
+    outcome_of_error,
+    outcome_of_return,
+    timeout_text,
+    with_duration,
+    with_users_delay,
+)
+from goque_supervisor.messages import Job
+from goque_supervisor.worker import Worker
+
+
+@dataclass
+class Run:
+    """One handler on the loop."""
+
+    job: Job
+    started: float
+    task: asyncio.Task[Outcome] | None = None
+    timed_out: bool = False
+    canceled: bool = False
+
+
+class AsyncWorker(Worker):
+    """Runs coroutines; a timeout or a cancel reaches the awaiting handler as asyncio.CancelledError first."""
+
+    _runs: dict[int, Run]
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        self._runs = {}
+        asyncio.run(self._serve())
+        self.send_results()
+        self.socket.close(1.0)
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, self._on_interrupt)
+        loop.add_reader(self.socket.fileno(), self._take_in)
+        loop.add_reader(self.channel.fileno(), self._take_in)
+        self.introduce()
+        self._take_in()
+        await self._ended.wait()
+
+    def _take_in(self) -> None:
+        """Receive and begin jobs; the socket's descriptor is edge-triggered, so this follows each send too."""
+        self.receive()
+        while self.jobs and len(self._runs) < self.options.concurrency and not self.stopping:
+            self._begin(self.jobs.popleft())
+        if self.results:
+            self.send_results()
+            self._take_in()
+        if self.stopping and not self._runs:
+            self._ended.set()
+
+    def _begin(self, job: Job) -> None:
+        deadline = self.begin(job)
+        if deadline is None:
+            return
+        run = Run(job, deadline - self.options.timeout)
+        self._runs[job.seq] = run
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(max(0.0, deadline - time.monotonic()), self._time_out, run)
+        run.task = loop.create_task(self._outcome_of(run), context=contextvars.Context())
+        run.task.add_done_callback(lambda task: self._on_end(run, task, alarm))
+
+    def _on_end(self, run: Run, task: asyncio.Task[Outcome], alarm: asyncio.TimerHandle) -> None:
+        alarm.cancel()
+        if os.getpid() != self.pid:
+            os._exit(0)  # a child that the handler forked came back here: it must not report for its parent
+        del self._runs[run.job.seq]
+        if task.cancelled():
+            outcome = outcome_of_error(
+                asyncio.CancelledError("the handler was canceled"), timed_out=run.timed_out, timeout=self.options.timeout
+            )
+        else:
+            outcome = task.result()
+        outcome = with_users_delay(outcome, run.job.row.attempts, self.processor.callbacks)
+        self.finish(run.job, with_duration(outcome, time.monotonic() - run.started, self.pid))
+        self.consider_retiring()
+        asyncio.get_running_loop().call_soon(self._take_in)
+
+    async def _outcome_of(self, run: Run) -> Outcome:
+        try:
+            outcome = await self._call_handler(run)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
+            outcome = self._outcome_of_error(run, error)
+        if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
+            return Outcome(OutcomeKind.TIMED_OUT, timeout_text(self.options.timeout))
+        return outcome
+
+    async def _call_handler(self, run: Run) -> Outcome:
+        callbacks = self.processor.callbacks
+        task, argument = self.processor.make_argument(run.job.row)
+        with task_context(task):
+            if callbacks.hooks_before:
+                call_hooks(callbacks.hooks_before, task)
+            error: BaseException | None = None
+            try:
+                outcome = outcome_of_return(await self.processor.call(argument), self.options)
+            except BaseException as raised:  # noqa: BLE001 - see _outcome_of
+                error = raised
+                outcome = self._outcome_of_error(run, raised)
+            if callbacks.hooks_after:
+                call_hooks(callbacks.hooks_after, task, error)
+        return outcome
+
+    def _outcome_of_error(self, run: Run, error: BaseException) -> Outcome:
+        if run.canceled and isinstance(error, asyncio.CancelledError):
+            return Outcome(OutcomeKind.CANCELED, "stopped from outside: canceled")
+        return outcome_of_error(error, timed_out=run.timed_out, timeout=self.options.timeout)
+
+    def _time_out(self, run: Run) -> None:
+        run.timed_out = True
+        if run.task is not None:
+            run.task.cancel()
+
+    def _on_interrupt(self) -> None:
+        seq, _reason = self.box.read_interrupt()
+        run = self._runs.get(seq)
+        if run is not None and run.task is not None and not run.canceled:
+            run.canceled = True
+            run.task.cancel()
+

@@ -1,0 +1,246 @@
+"""The black box of one worker: what it was running and what it had finished, readable after it died.
+
+A message sent just before a segfault may never leave the process, so the worker writes into a small mapped
+file before it calls a handler and after it. The pages belong to the kernel: they outlive any death of the
+process. Standard library only, since the root reads deadlines here and leaves interrupts.
+
+Layout: a header of 64-bit words, each with one writer, then two halves. The worker appends records to one
+half; when it is full, what is still needed is copied to the other and one store of the `position` word
+switches over. `position` is `flips << 40 | bytes used`; the lowest bit of `flips` names the half.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+MAGIC: Final = 0x31_58_4F_42_45_55_51_47  # "GQUEBOX1"
+HEADER: Final = 128
+HALF: Final = 128 * 1024
+SIZE: Final = HEADER + 2 * HALF
+SPILL_OVER: Final = 16 * 1024
+
+_POSITION, _REVOKED, _INTERRUPT_SEQ, _INTERRUPT_REASON, _KILL_AT, _RUNNING = 1, 2, 3, 4, 5, 6
+_USED_BITS: Final = 40
+_USED_MASK: Final = (1 << _USED_BITS) - 1
+
+_RECORD = struct.Struct("=IBQ")  # length of the body, kind, seq
+_START = struct.Struct("=36sQdd")  # task id, claims, started, deadline
+_START_KIND, _END_KIND, _SPILLED_KIND, _VOID_KIND = 1, 2, 3, 4
+
+INTERRUPT_REASONS: Final = ("", "canceled", "shutdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A task whose handler had been called: times are CLOCK_MONOTONIC seconds."""
+
+    seq: int
+    task_id: str
+    claims: int
+    started: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a black box says: tasks that were running, and encoded outcomes not yet acknowledged."""
+
+    running: dict[int, Running]
+    finished: dict[int, tuple[Running, bytes]]
+
+
+class BlackBox:
+    """A mapped box file, opened by the worker that writes it and by those who read it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        with self.path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), SIZE)
+        self._view = memoryview(self._map)
+        self._words = self._view[:HEADER].cast("Q")
+        self._times = self._view[:HEADER].cast("d")
+        if self._words[0] != MAGIC:
+            self.close()
+            raise ValueError(f"{self.path} is not a black box")
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> None:
+        """Make an empty box; its blocks are allocated now, so that a full disk is an error and not a SIGBUS."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, SIZE)
+            else:
+                os.ftruncate(descriptor, SIZE)
+            os.pwrite(descriptor, struct.pack("=Q", MAGIC), 0)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._words.release()
+        self._times.release()
+        self._view.release()
+        self._map.close()
+
+    # -- words that others write -------------------------------------------------------------------
+
+    @property
+    def kill_at(self) -> float:
+        """The CLOCK_MONOTONIC second at which the root must kill this worker, 0 for never."""
+        return self._times[_KILL_AT]
+
+    @property
+    def running_seq(self) -> int:
+        """The job that a worker of `def` handlers is running, 0 for none."""
+        return self._words[_RUNNING]
+
+    @property
+    def revoked_through(self) -> int:
+        """The newest job that the fetcher has taken back unless it had begun."""
+        return self._words[_REVOKED]
+
+    def revoke_through(self, seq: int) -> None:
+        """Take back all jobs up to this one that have not begun; only the fetcher calls this."""
+        self._words[_REVOKED] = seq
+
+    def leave_interrupt(self, seq: int, reason: str) -> None:
+        """Say which running job is to stop, before its worker is signaled; only the root calls this."""
+        self._words[_INTERRUPT_REASON] = INTERRUPT_REASONS.index(reason)
+        self._words[_INTERRUPT_SEQ] = seq
+
+    def read_interrupt(self) -> tuple[int, str]:
+        """Return the job that is to stop, and why."""
+        return self._words[_INTERRUPT_SEQ], INTERRUPT_REASONS[self._words[_INTERRUPT_REASON]]
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def read(self) -> Contents:
+        """Return what the box says now; safe while the worker goes on writing."""
+        while True:
+            position = self._words[_POSITION]
+            start = HEADER + (position >> _USED_BITS & 1) * HALF
+            records = bytes(self._view[start : start + (position & _USED_MASK)])
+            if self._words[_POSITION] >> _USED_BITS == position >> _USED_BITS:
+                return self._parse(records)
+
+    def _parse(self, records: bytes) -> Contents:
+        started: dict[int, Running] = {}
+        finished: dict[int, tuple[Running, bytes]] = {}
+        offset = 0
+        while offset < len(records):
+            length, kind, seq = _RECORD.unpack_from(records, offset)
+            body = records[offset + _RECORD.size : offset + _RECORD.size + length]
+            offset += _RECORD.size + length
+            if kind == _START_KIND:
+                task_id, claims, begun, deadline = _START.unpack(body)
+                started[seq] = Running(seq, task_id.decode("ascii"), claims, begun, deadline)
+            elif kind == _VOID_KIND:
+                started.pop(seq, None)
+            else:
+                outcome = self.spill_path(seq).read_bytes() if kind == _SPILLED_KIND else body
+                finished[seq] = (started.pop(seq), outcome)
+        return Contents(started, finished)
+
+    def spill_path(self, seq: int) -> Path:
+        """Return where an outcome that is too large for the box is kept."""
+        return self.path.with_name(f"{self.path.name}.{seq}")
+
+
+class BlackBoxWriter(BlackBox):
+    """The worker's side: one record before each handler, one after it, about a microsecond each."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._flips = 0
+        self._used = 0
+        self._start = HEADER
+        self._needed: dict[int, list[bytes]] = {}
+        self._deadlines: dict[int, float] = {}
+        self._spilled: set[int] = set()
+
+    def begin(self, seq: int, task_id: str, claims: int, started: float, deadline: float, kill_at: float) -> None:
+        """Record that a handler is about to be called, and when its process must die if it does not end."""
+        record = _RECORD.pack(_START.size, _START_KIND, seq) + _START.pack(
+            task_id.encode("ascii"), claims, started, deadline
+        )
+        self._needed[seq] = [record]
+        self._deadlines[seq] = kill_at
+        self._append(record)
+        self._words[_RUNNING] = seq
+        self._times[_KILL_AT] = kill_at if len(self._deadlines) == 1 else min(self._deadlines.values())
+
+    def end(self, seq: int, outcome: bytes) -> None:
+        """Record the encoded outcome of a job; it stays until `acknowledge`."""
+        kind = _END_KIND
+        if len(outcome) > SPILL_OVER:
+            kind, outcome = _SPILLED_KIND, self._spill(seq, outcome)
+        record = _RECORD.pack(len(outcome), kind, seq) + outcome
+        self._needed[seq].append(record)
+        self._append(record)
+        self._finish(seq)
+
+    def void(self, seq: int) -> None:
+        """Record that a job that was about to begin was taken back instead."""
+        self._needed[seq].append(_RECORD.pack(0, _VOID_KIND, seq))
+        self._append(self._needed[seq][-1])
+        del self._needed[seq]
+        self._finish(seq)
+
+    def acknowledge(self, seqs: list[int]) -> None:
+        """Forget outcomes that are in the database."""
+        for seq in seqs:
+            self._needed.pop(seq, None)
+            if seq in self._spilled:
+                self._spilled.discard(seq)
+                self.spill_path(seq).unlink(missing_ok=True)
+        if not self._needed:
+            self._switch()
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many jobs are running or have outcomes that are not in the database yet."""
+        return len(self._needed)
+
+    def _finish(self, seq: int) -> None:
+        self._deadlines.pop(seq, None)
+        self._times[_KILL_AT] = min(self._deadlines.values()) if self._deadlines else 0.0
+        self._words[_RUNNING] = 0
+
+    def _append(self, record: bytes) -> None:
+        if self._used + len(record) > HALF:
+            self._switch()  # the record is in _needed already, so it is copied along
+            return
+        offset = self._start + self._used
+        self._view[offset : offset + len(record)] = record
+        self._used += len(record)
+        self._words[_POSITION] = self._flips << _USED_BITS | self._used
+
+    def _switch(self) -> None:
+        records = b"".join(record for entry in self._needed.values() for record in entry)
+        if len(records) > HALF:
+            records = self._spill_all()
+        self._flips += 1
+        self._start = HEADER + (self._flips & 1) * HALF
+        self._view[self._start : self._start + len(records)] = records
+        self._used = len(records)
+        self._words[_POSITION] = self._flips << _USED_BITS | self._used
+
+    def _spill(self, seq: int, outcome: bytes) -> bytes:
+        self._spilled.add(seq)
+        path = self.spill_path(seq)
+        with path.open("wb") as file:
+            file.write(outcome)
+        return b""
+
+    def _spill_all(self) -> bytes:
+        for seq, entry in self._needed.items():
+            if len(entry) == 2 and seq not in self._spilled:
+                body = entry[1][_RECORD.size :]
+                entry[1] = _RECORD.pack(0, _SPILLED_KIND, seq) + self._spill(seq, body)
+        return b"".join(record for entry in self._needed.values() for record in entry)

@@ -1,0 +1,63 @@
+"""A short-lived process for the user's functions about a crash: crash_handler and next_attempt_at.
+
+They may do to their process what they like: the root gives it a few seconds, and the default holds if it fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from goque.crash import WorkerCrash
+from goque.errors import GoqueError
+from goque.retry import delay_of
+from goque.task import Task, TaskRow
+from goque_supervisor.control import CallbackDone, Channel
+
+log = logging.getLogger("goque.callback")
+
+
+class CrashReport(msgspec.Struct, frozen=True):
+    """A WorkerCrash as it crosses processes: the task is still a row, with the attempts charged so far."""
+
+    row: TaskRow | None
+    attempts: int
+    pid: int
+    exit_code: int | None
+    signal: int | None
+    traceback: str | None
+    max_rss: int
+
+
+def run(boot: dict[str, Any], channel: Channel) -> None:
+    """Call the user's functions and answer with the delay until the next attempt, if they chose one."""
+    from goque_supervisor.preparation import registry_of_this_process  # noqa: PLC0415 - it may import the app
+
+    report = msgspec.json.decode(boot["crash"], type=CrashReport)
+    callbacks = registry_of_this_process(boot["app"], boot["registry_fd"]).get_processor(boot["task_type"]).callbacks
+    extra = {"task_id": report.row.id if report.row else None, "task_type": boot["task_type"]}
+    if callbacks.crash_handler is not None:
+        try:
+            callbacks.crash_handler(_crash(boot["task_type"], report))
+        except Exception:
+            log.exception("crash_handler failed; the task goes on", extra=extra)
+    delay = None
+    if callbacks.next_attempt_at is not None and report.row is not None:
+        try:
+            delay = delay_of(callbacks.next_attempt_at(report.attempts))
+        except Exception:
+            log.exception("next_attempt_at failed: the default holds", extra=extra)
+    channel.send(CallbackDone(boot["call"], delay))
+
+
+def _crash(task_type: str, report: CrashReport) -> WorkerCrash:
+    try:
+        task = None if report.row is None else Task.from_row(report.row)
+    except GoqueError as error:
+        log.warning("the crashed task cannot be shown to crash_handler: %s", error)
+        task = None
+    return WorkerCrash(
+        task_type, task, report.pid, report.exit_code, report.signal, report.traceback, report.max_rss
+    )

@@ -1,0 +1,76 @@
+"""The first code in every child: a session of its own, the death signal, logging; then the loop of its role."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from goque import logs
+from goque_supervisor import process
+from goque_supervisor.control import Channel
+from goque_supervisor.rundir import stderr_path
+
+ROLES: Final = {
+    "worker": "goque_supervisor.worker",
+    "callback": "goque_supervisor.callback",
+    "fetcher": "goque_supervisor.fetcher",
+    "lease": "goque_supervisor.lease",
+    "healer": "goque_supervisor.healer",
+    "cleaner": "goque_supervisor.cleaner",
+    "scheduler": "goque_supervisor.scheduler",
+    "monitor": "goque_supervisor.monitor",
+}
+
+
+def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
+    """Become the process that `boot` describes; returns when its loop has ended."""
+    os.setsid()
+    process.die_with_parent(root)
+    role = boot["role"]
+    process.set_name(f"goque:{role}" if role != "worker" else f"goque:w{boot['slot']}:{boot['task_type']}")
+    _reset_signals()
+    _redirect(boot)
+    logs.configure(
+        role, log_format=boot["log_format"], level=boot["log_level"], task_type=boot.get("task_type") or None
+    )
+    channel = Channel(socket.socket(fileno=descriptor), blocking=True)
+    run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(ROLES[role]).run
+    run(boot, channel)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the root's to handle
+
+
+def _redirect(boot: dict[str, Any]) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    if boot["role"] == "worker":
+        sys.stderr.flush()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        file = os.open(stderr_path(boot["box"]), flags, 0o600)
+        os.dup2(file, 2)
+        os.close(file)
+
+
+def main() -> None:
+    """Run a spawned child: what it is comes through a pipe, so that no argument tells secrets."""
+    reader, descriptor, root = (int(text) for text in sys.argv[1:4])
+    with os.fdopen(reader, "rb") as pipe:
+        boot = json.loads(pipe.read())
+    os.set_inheritable(descriptor, False)
+    run_child(boot, descriptor, root)
+
+
+if __name__ == "__main__":
+    main()

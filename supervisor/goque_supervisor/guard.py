@@ -1,0 +1,87 @@
+"""The guard: a process that only waits for the root to be gone, and then kills the groups that it left.
+
+Death signals reach the children of the root, but not what their handlers started; the guard knows each worker's
+process group and outlives the root by a moment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from goque_supervisor import process
+
+
+class Guard:
+    """The root's side: forks the guard, and tells it which process groups there are."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self._pipe = -1
+        self._groups: set[int] = set()
+
+    def start(self) -> None:
+        """Fork the guard, anew if it died, and tell it all groups."""
+        reader, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _close_all_but(reader)
+                _watch(reader)
+            finally:
+                os._exit(0)
+        os.close(reader)
+        if self._pipe >= 0:
+            os.close(self._pipe)
+        self._pipe = writer
+        os.set_blocking(writer, False)
+        for group in self._groups:
+            self._tell(f"+{group}\n")
+
+    def add(self, group: int) -> None:
+        """Tell the guard of a new process group."""
+        self._groups.add(group)
+        self._tell(f"+{group}\n")
+
+    def discard(self, group: int) -> None:
+        """Tell the guard that a process group is gone, before its number can be given out again."""
+        self._groups.discard(group)
+        self._tell(f"-{group}\n")
+
+    def dismiss(self) -> None:
+        """End the guard: everything it watched over is gone."""
+        for group in list(self._groups):
+            self.discard(group)
+        os.close(self._pipe)
+        self._pipe = -1
+
+    def _tell(self, line: str) -> None:
+        try:
+            os.write(self._pipe, line.encode())
+        except OSError:
+            pass  # the guard died: its exit starts another, which is told of every group
+
+
+def _watch(reader: int) -> None:
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    process.set_name("goque:guard")
+    groups: set[int] = set()
+    rest = b""
+    while data := os.read(reader, 65536):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            group = int(line[1:])
+            (groups.add if line[:1] == b"+" else groups.discard)(group)
+    for group in groups:
+        process.kill_group(group)
+
+
+def _close_all_but(kept: int) -> None:
+    highest = os.sysconf("SC_OPEN_MAX")
+    os.closerange(3, kept)
+    os.closerange(kept + 1, min(highest, 65536) if highest > 0 else 65536)
+    sys.stdin = None  # type: ignore[assignment]  # this process reads and writes nothing

@@ -1,0 +1,132 @@
+"""How the end of a handler, whatever it raised, becomes an Outcome; shared by both kinds of worker."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from goque.errors import PayloadEncodeError, RetryTask, Snooze, TaskCanceled, TaskTimeout
+from goque.options import Callbacks, ProcessorOptions
+from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, printable
+from goque.retry import LONGEST_DELAY, delay_of
+from goque.task import Task
+
+log = logging.getLogger("goque.worker")
+_encode_result = msgspec.json.Encoder().encode
+DONE = Outcome(OutcomeKind.DONE)
+
+
+def outcome_of_return(value: Any, options: ProcessorOptions) -> Outcome:
+    """Make the outcome of a handler that returned; a result that cannot be kept fails the attempt."""
+    if not options.store_result or value is None:
+        return DONE
+    try:
+        encoded = _encode_result(value)
+    except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
+        failure = PayloadEncodeError(f"result of type {type(value).__name__} cannot be JSON: {error}")
+        return Outcome(OutcomeKind.FAILED, str(failure))
+    if len(encoded) > options.max_result:
+        return Outcome(
+            OutcomeKind.FAILED,
+            f"result has {len(encoded)} bytes, more than max_result {options.max_result}; store it elsewhere",
+        )
+    return Outcome(OutcomeKind.DONE, result=encoded)
+
+
+def outcome_of_error(error: BaseException, *, timed_out: bool, timeout: float) -> Outcome:
+    """Make the outcome of a handler that raised.
+
+    Args:
+        error: what it raised, any BaseException.
+        timed_out: whether its time was up, whatever it raised then.
+        timeout: the processor's timeout in seconds, for the text.
+    """
+    if timed_out:
+        return Outcome(OutcomeKind.TIMED_OUT, timeout_text(timeout), traceback=traceback_of(error))
+    match error:
+        case Snooze():
+            return Outcome(OutcomeKind.SNOOZED, delay=min(max(error.delay, 0.0), LONGEST_DELAY))
+        case TaskCanceled():
+            return Outcome(OutcomeKind.CANCELED, message_of(error) if error.args else "")
+        case RetryTask():
+            delay = None if error.delay is None else min(max(error.delay, 0.0), LONGEST_DELAY)
+            return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error), delay=delay)
+    return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error))
+
+
+def timeout_text(timeout: float) -> str:
+    """Say that a handler's time was up, as the original does."""
+    return f"task processing timeout: {timeout:g}s"
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, or its type when it says nothing or cannot speak."""
+    try:
+        text = str(error)
+    except BaseException as worse:  # noqa: BLE001 - the user's __str__ may raise anything
+        return f"{type(error).__name__} (its text cannot be read: {type(worse).__name__})"
+    if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return printable(text, MAX_ERRORS_BYTES) or type(error).__name__
+
+
+def traceback_of(error: BaseException) -> str:
+    """Format a traceback, without our own frames above the handler's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__package__") == "goque_supervisor":
+        trace = trace.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException as worse:  # noqa: BLE001 - the user's __str__ and __repr__ may raise anything
+        text = f"{type(error).__name__} (its traceback cannot be formatted: {type(worse).__name__})"
+    return printable(text, MAX_ERRORS_BYTES)
+
+
+def with_users_delay(outcome: Outcome, attempts: int, callbacks: Callbacks) -> Outcome:
+    """Ask the user's next_attempt_at, if there is one, when a failed attempt has no delay of its own."""
+    if callbacks.next_attempt_at is None or outcome.delay is not None:
+        return outcome
+    if outcome.kind not in (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT):
+        return outcome
+    try:
+        delay = delay_of(callbacks.next_attempt_at(attempts + 1))
+    except Exception:
+        log.exception("next_attempt_at failed: the default of 600s holds")
+        return outcome
+    return msgspec.structs.replace(outcome, delay=delay)
+
+
+def with_duration(outcome: Outcome, duration: float, pid: int) -> Outcome:
+    """Complete an outcome with how long the handler ran, in seconds, and where."""
+    return Outcome(
+        outcome.kind, outcome.error, outcome.traceback, outcome.delay, outcome.result, duration, pid
+    )
+
+
+def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:
+    """Call hooks; one that raises is logged and changes no result."""
+    for hook in hooks:
+        try:
+            hook(*arguments)
+        except TaskTimeout:
+            raise  # the task's own time is up: this is not the hook's failure
+        except BaseException:  # noqa: BLE001 - a hook changes no result, whatever it raises
+            task: Task = arguments[0]
+            log.exception(
+                "hook %s failed; the task goes on", getattr(hook, "__name__", hook),
+                extra={"task_id": task.id, "task_type": task.type},
+            )
+
+
+def flush_streams() -> None:
+    """Let what a handler printed out of Python's buffers, so that a crash later does not lose it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # the handler closed or replaced it: there is nothing to lose

@@ -1,0 +1,151 @@
+"""How a tree is started: `goque supervise` becomes the root, `Supervisor(registry)` starts one beside itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from goque_supervisor.settings import SuperviseOptions
+
+__all__ = ["SuperviseOptions", "Supervisor", "exec_supervisor"]
+
+
+def exec_supervisor(options: SuperviseOptions) -> NoReturn:
+    """Become the root supervisor: this process is replaced, so that it holds nothing but the standard library."""
+    command = _command(options.app, _pipe(options.to_json().encode()), None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter
+
+
+class Supervisor:
+    """Runs a tree for a registry from Python; handlers may be closures and lambdas.
+
+    Args:
+        registry: what to run; it is handed to the tree over a private descriptor.
+        options: the options of `goque supervise`, with underscores: `drain=True`, `http="127.0.0.1:9100"`.
+
+    Raises:
+        ConfigurationError: on an unknown option.
+    """
+
+    def __init__(self, registry: Any, **options: Any) -> None:
+        from goque.errors import ConfigurationError  # noqa: PLC0415 - exec_supervisor must stay light
+
+        try:
+            self._options = SuperviseOptions(**options)
+        except TypeError as error:
+            raise ConfigurationError(f"Supervisor: {error}") from None
+        self._registry = registry
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the root supervisor, None before `start`."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the tree in the background, as a child of this process."""
+        if self._process is not None:
+            raise RuntimeError("this supervisor was started already; make another")
+        registry = self._registry_descriptor()
+        settings = _pipe(self._options.to_json().encode())
+        self._process = subprocess.Popen(
+            _command(self._options.app, settings, registry),
+            pass_fds=(settings, registry),
+        )
+        os.close(settings)
+        os.close(registry)
+
+    def run(self) -> int:
+        """Run the tree until it ends; SIGTERM and SIGINT are passed on. Returns the exit code."""
+        if self._process is None:
+            self.start()
+        assert self._process is not None
+        forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {number: signal.signal(number, self._forward) for number in forwarded}
+        try:
+            return self._process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop(self, timeout: float | None = None) -> int:
+        """Stop the tree in order and return its exit code.
+
+        Args:
+            timeout: seconds to wait; None waits the shutdown timeout and what writing the last results may take.
+
+        Raises:
+            TimeoutError: it still runs then.
+        """
+        if self._process is None:
+            return 0
+        limit = self._options.shutdown_timeout + 15 if timeout is None else timeout
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the tree (pid {self._process.pid}) still runs after {limit:g}s") from None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the tree ends by itself, as it does with drain=True; returns its exit code."""
+        if self._process is None:
+            raise RuntimeError("this supervisor was not started")
+        return self._process.wait(timeout)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _forward(self, number: int, frame: object) -> None:
+        del frame
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _registry_descriptor(self) -> int:
+        import dill  # noqa: PLC0415 - slow to import, and only this way of starting needs it
+
+        descriptor = _anonymous_file()
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            dill.dump(self._registry, file, recurse=True)
+        return descriptor
+
+
+def _command(app: str, settings: int, registry: int | None) -> list[str]:
+    extra = [] if registry is None else [str(registry)]
+    # -P: a file in the current directory that is called like a module must not take down the root
+    return [sys.executable, "-P", "-m", "goque_supervisor", app or "registry", str(settings), *extra]
+
+
+def _pipe(data: bytes) -> int:
+    descriptor = _anonymous_file()
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _anonymous_file() -> int:
+    """Make a file without a name, that a program started from here inherits."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("goque", 0)
+    else:
+        import tempfile  # noqa: PLC0415 - macOS only
+
+        handle, path = tempfile.mkstemp()
+        Path(path).unlink()
+        descriptor = handle
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+

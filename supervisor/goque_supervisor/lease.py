@@ -1,0 +1,71 @@
+"""The lease: announces this node and keeps its heartbeat rising, so that others know that it lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from typing import Any
+
+from goque.errors import DatabaseUnavailableError
+from goque_supervisor.actor import Actor
+from goque_supervisor.control import Channel, LeaseLost, Ready
+
+
+class Lease(Actor):
+    """Beats a sixth of node_timeout apart; a node that others declared dead goes on under a new name."""
+
+    def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
+        super().__init__(boot, channel)
+        self.owner: str = boot["owner"]
+        self._lost = False
+        self._last_beat = time.monotonic()
+
+    def start(self) -> None:
+        """Register the node, unless an earlier lease of this tree has done it."""
+        super().start()
+        if not self.owner:
+            self._register()
+
+    def info(self) -> dict[str, Any]:
+        """Return the name under which this node claims."""
+        return {"owner": self.owner}
+
+    def run_once(self) -> float:
+        """Beat once."""
+        try:
+            alive = self.storage.beat(self.owner)
+        except DatabaseUnavailableError:
+            self._consider_lost()
+            raise
+        self._last_beat = time.monotonic()
+        if not alive:
+            self.log.warning("node %s was declared dead by others: going on under a new name", self.owner)
+            self._register()
+        if not alive or self._lost:
+            self._lost = False
+            self.channel.send(Ready(self.info()))
+        return float(self.boot["node_timeout"]) / 6
+
+    def finish(self) -> None:
+        """Say that this node ended on its own accord."""
+        try:
+            self.storage.retire_node(self.owner)
+        except DatabaseUnavailableError as error:
+            self.log.warning("the end of this node is not written (%s): others will notice by its silence", error)
+        super().finish()
+
+    def _register(self) -> None:
+        self.owner = str(uuid.uuid4())
+        self.storage.register_node(self.owner, host=socket.gethostname(), pid=os.getppid())
+
+    def _consider_lost(self) -> None:
+        if not self._lost and time.monotonic() - self._last_beat > float(self.boot["node_timeout"]):
+            self._lost = True
+            self.channel.send(LeaseLost())
+
+
+def run(boot: dict[str, Any], channel: Channel) -> None:
+    """Run the lease in this process."""
+    Lease(boot, channel).run()

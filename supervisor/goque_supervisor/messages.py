@@ -1,0 +1,62 @@
+"""What fetchers and workers say to each other over ZeroMQ: frozen msgspec structs, encoded as msgpack.
+
+A fetcher numbers its jobs: `seq` is `epoch << 32 | count`, where each fetcher of a type has a higher epoch than
+the one before, so that a number names one dispatch of one task for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from goque.outcome import Outcome
+from goque.task import TaskRow
+
+EPOCH_BITS: Final = 32
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One claimed task to run."""
+
+    seq: int
+    row: TaskRow
+
+
+class Jobs(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Fetcher to worker: run these, and forget the outcomes of those (they are committed)."""
+
+    jobs: list[Job]
+    acknowledged: list[int]
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Worker to fetcher: this incarnation has booted and takes jobs."""
+
+    incarnation: int
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How one job ended."""
+
+    seq: int
+    outcome: Outcome
+
+
+class Results(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Worker to fetcher: jobs that have ended."""
+
+    results: list[Result]
+
+
+class Retiring(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Worker to fetcher: this process has reached a limit of its own and begins no further job."""
+
+    reason: str
+
+
+FromWorker = Hello | Results | Retiring
+encode = msgspec.msgpack.Encoder().encode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+decode_jobs = msgspec.msgpack.Decoder(Jobs).decode
+decode_outcome = msgspec.msgpack.Decoder(Outcome).decode

@@ -1,0 +1,73 @@
+"""The root's side of a nursery: a process forked from the root, which forks all others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+from goque_supervisor.control import Channel
+from goque_supervisor.settings import SuperviseOptions
+from goque_supervisor.tree import Home
+
+
+class NurseryProcess:
+    """One nursery: its process, its channel, and what it said of the app."""
+
+    def __init__(
+        self, home: Home, generation: int, options: SuperviseOptions, registry_fd: int | None
+    ) -> None:
+        self.home = home
+        self.generation = generation
+        self.options = options
+        self.registry_fd = registry_fd
+        self.ready = False
+        self.watched = True
+        self.pid = 0
+        self.started_at = time.monotonic()
+        self.app: dict[str, Any] = {}
+        self.channel, self._theirs = Channel.pair()
+
+    def start(self, root: int) -> None:
+        """Fork the nursery; the child never returns from here."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 1
+            try:
+                code = self._become_nursery(root)
+            finally:
+                os._exit(code)
+        self._theirs.close()
+
+    def _become_nursery(self, root: int) -> int:
+        _close_all_but({self._theirs.fileno(), self.registry_fd})
+        from goque_supervisor import preparation  # noqa: PLC0415 - everything the root must not load comes from here
+        from goque_supervisor.nursery import run_nursery  # noqa: PLC0415 - the same
+
+        end = socket.socket(fileno=self._theirs.detach())
+        if self.home is Home.ACTORS:
+            return run_nursery(
+                end, root, name="actors", start_method="forkserver", prepare=preparation.import_actors
+            )
+        return run_nursery(
+            end,
+            root,
+            name="app",
+            start_method=self.options.start_method,
+            prepare=lambda: preparation.import_app(self.options, self.registry_fd),
+        )
+
+
+def _close_all_but(kept: set[int | None]) -> None:
+    """Close what the root had open: a copy of its sockets here would hide its death from its children."""
+    for name in os.listdir("/dev/fd"):
+        descriptor = int(name)
+        if descriptor > 2 and descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the descriptor of the listing itself

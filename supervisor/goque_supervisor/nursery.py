@@ -1,0 +1,145 @@
+"""The nursery: a single-threaded process that has imported everything and forks the others from it.
+
+A child is forked in two steps: the process in between ends at once, so that the root, as subreaper, becomes
+the child's parent. The root alone waits for every process of the tree, and a nursery that dies takes nobody along.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from multiprocess import get_context
+
+from goque_supervisor import process
+from goque_supervisor.child import run_child
+from goque_supervisor.control import (
+    BootFailed,
+    Channel,
+    ChildStarted,
+    Ready,
+    StartChild,
+    StartFailed,
+    Stop,
+)
+
+log = logging.getLogger("goque.nursery")
+Prepare = Callable[[], dict[str, Any]]
+
+
+class Nursery:
+    """The loop of a nursery: prepare once, then fork a child for each StartChild until told to stop."""
+
+    def __init__(self, end: socket.socket, root: int, *, start_method: str) -> None:
+        self.channel = Channel(end, blocking=True)
+        self.root = root
+        self.start_method = start_method
+
+    def run(self, prepare: Prepare) -> int:
+        """Prepare, tell the root, and serve it; returns the exit code."""
+        try:
+            info = prepare()
+        except BaseException as error:  # noqa: BLE001 - whatever importing an app raises ends in one line at the root
+            self.channel.send(BootFailed(str(error), getattr(error, "exit_code", 2)))
+            return 1
+        self._choose_start_method()
+        gc.collect()
+        gc.freeze()
+        self.channel.send(Ready({**info, "start_method": self.start_method}))
+        return self._serve()
+
+    def _choose_start_method(self) -> None:
+        if self.start_method == "forkserver" and threading.active_count() > 1:
+            names = ", ".join(sorted(thread.name for thread in threading.enumerate()[1:]))
+            log.warning(
+                "the app starts threads at import (%s), which a fork would lose: workers are spawned instead, "
+                "which takes longer; start threads in handlers to avoid it",
+                names,
+            )
+            self.start_method = "spawn"
+
+    def _serve(self) -> int:
+        while True:
+            self._wait()
+            for message in self.channel.receive():
+                match message:
+                    case StartChild():
+                        self._start(message, self.channel.received_fds.popleft())
+                    case Stop():
+                        return 0
+                    case _:
+                        log.error("nursery cannot handle %s: dropped", type(message).__name__)
+            if self.channel.closed:
+                return 0
+
+    def _wait(self) -> None:
+        self.channel.socket.recv(1, socket.MSG_PEEK)
+
+    def _start(self, request: StartChild, descriptor: int) -> None:
+        try:
+            between = os.fork()
+        except OSError as error:
+            os.close(descriptor)
+            self.channel.send(StartFailed(request.key, str(error)))
+            return
+        if between == 0:
+            try:
+                self._start_and_leave(request, descriptor)
+            finally:
+                os._exit(0)
+        os.close(descriptor)
+        os.waitpid(between, 0)
+
+    def _start_and_leave(self, request: StartChild, descriptor: int) -> None:
+        try:
+            pid = self._fork(request.boot, descriptor)
+        except OSError as error:
+            self.channel.send(StartFailed(request.key, str(error)))
+        else:
+            self.channel.send(ChildStarted(request.key, pid))
+
+    def _fork(self, boot: dict[str, Any], descriptor: int) -> int:
+        if self.start_method == "spawn" and boot["role"] in ("worker", "callback"):
+            return self._spawn(boot, descriptor)
+        child = get_context("fork").Process(
+            target=self._become_child, args=(boot, descriptor), name=boot["name"]
+        )
+        child.start()
+        return int(child.pid)
+
+    def _become_child(self, boot: dict[str, Any], descriptor: int) -> None:
+        self.channel.socket.close()
+        run_child(boot, descriptor, self.root)
+
+    def _spawn(self, boot: dict[str, Any], descriptor: int) -> int:
+        os.set_inheritable(descriptor, True)
+        reader, writer = os.pipe()
+        os.set_inheritable(reader, True)
+        payload = json.dumps(boot).encode()
+        command = [sys.executable, "-P", "-m", "goque_supervisor.child", str(reader), str(descriptor), str(self.root)]
+        pid = os.fork()
+        if pid == 0:
+            os.execv(sys.executable, command)  # noqa: S606 - our own interpreter
+        os.close(reader)
+        os.write(writer, payload)
+        os.close(writer)
+        return pid
+
+
+def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, prepare: Prepare) -> int:
+    """Run a nursery in a process that the root has just forked."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    os.setsid()
+    process.die_with_parent(root)
+    process.set_name(f"goque:{name}")
+    return Nursery(end, root, start_method=start_method).run(prepare)

@@ -1,0 +1,95 @@
+"""What the two nurseries do before they fork anything: import, so that children start in milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import dill
+import msgspec
+
+from goque import logs
+from goque.app import load_registry
+from goque.config import resolve_database_url
+from goque.errors import ConfigurationError
+from goque.registry import Registry
+from goque_supervisor.settings import SuperviseOptions
+from goque_supervisor.sockets import make_keys
+
+_ACTORS = ("lease", "fetcher", "healer", "cleaner", "monitor")
+_loaded: list[Registry] = []
+
+
+def import_actors() -> dict[str, Any]:
+    """Import the loops of goque's own processes."""
+    for name in _ACTORS:
+        importlib.import_module(f"goque_supervisor.{name}")
+    importlib.import_module("goque.storage.sqlite")
+    return {}
+
+
+def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, Any]:
+    """Import the app and describe it to the root as plain data.
+
+    Raises:
+        ConfigurationError: it does not import, is no registry, or an option names a type that it lacks.
+    """
+    logs.configure("nursery", log_format=options.log_format, level=options.log_level)
+    registry = registry_of_this_process(options.app, registry_fd)
+    types = [msgspec.to_builtins(spec) for spec in registry.specs()]
+    _check_types(options, [spec["type"] for spec in types])
+    for name in ("worker", "async_worker", "callback", "scheduler"):
+        importlib.import_module(f"goque_supervisor.{name}")
+    url = resolve_database_url(options.database_url, registry_url=registry.database_url)
+    return {
+        "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
+        "jobs": len(registry.jobs),
+        "database_url": absolute_database_url(url),
+        "database_fingerprint": hashlib.sha256(absolute_database_url(url).encode()).hexdigest(),
+        "keys": {spec["type"]: make_keys() for spec in types},
+        "service_name": registry.service_name,
+    }
+
+
+def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
+    """Return the registry: what this process or its nursery loaded, or else loaded now."""
+    if not _loaded:
+        _loaded.append(load_registry(app) if registry_fd is None else _unpickle(registry_fd))
+    return _loaded[0]
+
+
+def absolute_database_url(url: str) -> str:
+    """Pin a relative SQLite path to the directory in which the tree starts, since handlers may change theirs."""
+    scheme, found, path = url.partition(":///")
+    if scheme != "sqlite" or not found or path.startswith("/"):
+        return url
+    return f"sqlite:///{Path(path).absolute()}"
+
+
+def _unpickle(registry_fd: int) -> Registry:
+    """Load the registry that `Supervisor(registry)` handed over: from our parent only, never from outside."""
+    with os.fdopen(os.dup(registry_fd), "rb") as file:
+        file.seek(0)
+        registry = dill.load(io.BytesIO(file.read()))  # noqa: S301 - inherited from the parent process
+    if not isinstance(registry, Registry):
+        raise ConfigurationError(f"Supervisor needs a goque.Registry, not {type(registry).__name__}")
+    return registry
+
+
+def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """Spell out what the root itself reads."""
+    return {"workers": 1, "timeout_grace": 2.0, **options}
+
+
+def _check_types(options: SuperviseOptions, known: list[str]) -> None:
+    for name in (*options.types, *options.exclude_types):
+        if name not in known:
+            raise ConfigurationError(
+                f"the app has no processor for type {name!r}; it has {', '.join(known) or 'none'}"
+            )
+    if not known and "processors" in options.roles:
+        raise ConfigurationError("the registry has no processors; register one, or run other --roles only")

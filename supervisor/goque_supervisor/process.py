@@ -1,0 +1,106 @@
+"""What Linux offers to keep a family of processes together, through ctypes; without it, as far as POSIX goes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+IS_LINUX: Final = sys.platform.startswith("linux")
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent does, and make sure the parent still lives.
+
+    A process forked in two steps waits here until it has been handed over to `parent`, because the death signal
+    follows whoever is the parent at the time.
+    """
+    deadline = time.monotonic() + 10
+    while os.getppid() != parent and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    if IS_LINUX:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # the root died before it could become our parent: nothing is left to work for
+
+
+def become_subreaper() -> None:
+    """Become the parent of descendants whose own parent ends (prctl(2)); a no-op elsewhere than on Linux."""
+    if IS_LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_name(name: str) -> None:
+    """Set the short name that ps and top show for this process; Linux keeps 15 bytes."""
+    if IS_LINUX:
+        _prctl(_PR_SET_NAME, name.encode()[:15])
+
+
+def children() -> list[int]:
+    """Return the pids of this process's children, dead ones included; empty where the system does not say."""
+    try:
+        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
+    except OSError:
+        return []
+    return [int(pid) for pid in text.split()]
+
+
+def kill_group(group: int) -> None:
+    """Kill a process group, if there is one."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # gone already, or not ours: nothing is left to kill
+
+
+def kill(pid: int) -> None:
+    """Kill one process, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it ended by itself: its exit is about to be read
+
+
+def kill_users_of(directory: Path) -> None:
+    """Kill, with their groups, all processes that have a file of this directory mapped or open as stderr."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            uses = str(directory) in (entry / "maps").read_text("utf-8", "replace")
+        except OSError:
+            continue  # ended meanwhile, or another user's
+        if uses:
+            kill_group(int(entry.name))
+            kill(int(entry.name))
+
+
+def boot_id() -> str:
+    """Return what tells one boot of this machine (or container) from another."""
+    try:
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{kernel}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for memory so far, 0 where it does not say."""
+    try:
+        for line in Path("/proc/vmstat").read_text("ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        pass  # an older kernel, or a container that hides it: then there is no evidence
+    return 0
+
+
+def _prctl(option: int, argument: int | bytes) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, argument, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")

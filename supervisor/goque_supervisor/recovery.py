@@ -1,0 +1,107 @@
+"""Recovery of a tree that died on this machine: its black boxes tell exactly what ran, ended and never began.
+
+Another node must wait for silence; whoever starts here again need not: the lock of the dead tree's run directory is
+free, so its root is gone, and its files are still there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.storage import TaskStorage
+from goque.storage.storage import TypePolicy
+from goque.task import TaskRow, TaskStatus
+from goque_supervisor import messages, process
+from goque_supervisor.blackbox import BlackBox, Running
+from goque_supervisor.rundir import RunDirectory, abandoned_runs
+
+log = logging.getLogger("goque.healer")
+
+
+@dataclass
+class Recovery:
+    """Looks through the run directories beside ours for trees that died on the same database."""
+
+    storage: TaskStorage
+    base: Path
+    database: str
+
+    def run(self) -> None:
+        """Recover every dead tree found."""
+        for directory, tree in abandoned_runs(self.base):
+            if tree.get("database") == self.database:
+                self._recover(directory, tree)
+            for lock in directory.locks:
+                os.close(lock)
+
+    def _recover(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
+        if tree["boot"] != process.boot_id():
+            log.info("an earlier tree ended with its machine or container: its tasks are healed as another node's")
+            directory.remove()
+            return
+        process.kill_users_of(directory.path)
+        running, finished = _read_boxes(directory.path)
+        for owner in tree["owners"]:
+            self._declare_dead(owner)
+            self._return_tasks(owner, tree["pid"], running, finished)
+        directory.remove()
+
+    def _declare_dead(self, owner: str) -> None:
+        for node in self.storage.nodes():
+            if node.id == owner and node.state == "alive":
+                self.storage.mark_node_dead(owner, node.seq)
+
+    def _return_tasks(
+        self,
+        owner: str,
+        pid: int,
+        running: dict[tuple[str, int], Running],
+        finished: dict[tuple[str, int], bytes],
+    ) -> None:
+        policies = self.storage.type_policies()
+        rows = self.storage.held_tasks(owner, limit=100_000)
+        changes = []
+        for row in rows:
+            key = (row.id, row.claims)
+            if key in finished:
+                outcome = messages.decode_outcome(finished[key])
+            elif key in running:
+                outcome = Outcome(
+                    OutcomeKind.LOST_RUNNING, f"node lost: supervisor pid {pid} was killed while it ran this task"
+                )
+            else:
+                outcome = Outcome(OutcomeKind.UNSTARTED)
+            changes.append(_change(row, outcome, policies.get(row.type)))
+        for start in range(0, len(changes), 500):
+            self.storage.settle_if_held(changes[start : start + 500], node=owner)
+        if rows:
+            log.warning("recovered %d tasks of the tree of pid %d, which was killed", len(rows), pid)
+
+
+def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change:
+    from goque_supervisor.healer import retry_policy  # noqa: PLC0415 - the healer runs us
+
+    if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
+        return Change(row.token, TaskStatus(row.status), row.attempts)
+    return settle(outcome, row, RetryPolicy() if policy is None else retry_policy(policy))
+
+
+def _read_boxes(path: Path) -> tuple[dict[tuple[str, int], Running], dict[tuple[str, int], bytes]]:
+    running: dict[tuple[str, int], Running] = {}
+    finished: dict[tuple[str, int], bytes] = {}
+    for box_path in path.glob("*.box"):
+        try:
+            box = BlackBox(box_path)
+        except (OSError, ValueError) as error:
+            log.error("the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error)
+            continue
+        contents = box.read()
+        box.close()
+        running |= {(entry.task_id, entry.claims): entry for entry in contents.running.values()}
+        finished |= {(entry.task_id, entry.claims): outcome for entry, outcome in contents.finished.values()}
+    return running, finished

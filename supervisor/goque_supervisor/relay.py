@@ -1,0 +1,63 @@
+"""Carries what workers write to their standard error to the tree's own, and keeps the end for crash reports.
+
+Each worker writes into a file of the run directory, which never blocks it and is still there after its death.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+TAIL: Final = 4096
+LARGEST: Final = 1024 * 1024
+_CHUNK: Final = 256 * 1024
+
+
+class StderrRelay:
+    """Forwards one worker's standard error."""
+
+    def __init__(self, path: Path, *, from_now: bool) -> None:
+        self._path = path
+        self._offset = _size(path) if from_now else 0
+
+    def forward(self) -> None:
+        """Write what has come since the last call to our own standard error."""
+        size = _size(self._path)
+        while self._offset < size:
+            try:
+                with self._path.open("rb") as file:
+                    file.seek(self._offset)
+                    data = file.read(_CHUNK)
+                _write_all(data)
+            except OSError:
+                return  # the file went with its worker, or nobody reads our stderr: no task depends on it
+            if not data:
+                return
+            self._offset += len(data)
+        if self._offset > LARGEST:
+            os.truncate(self._path, 0)  # its writer appends, so it goes on at the new end
+            self._offset = 0
+
+
+def tail(path: Path) -> str | None:
+    """Return the last lines of a file, None if there are none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, _size(path) - TAIL))
+            text = file.read(TAIL).decode("utf-8", "replace").strip()
+    except OSError:
+        return None  # never written, or gone
+    return text or None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _write_all(data: bytes) -> None:
+    while data:
+        data = data[os.write(2, data) :]

@@ -1,0 +1,151 @@
+"""The run directory: sockets, black boxes and stderr of one supervisor, private to its user.
+
+Each supervisor makes a directory of its own under a base: `<base>/<pid>-<random>/`, and holds a lock in it as long
+as it lives. A directory whose lock is free belongs to a tree that died; whoever finds it may read its black boxes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+LONGEST_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
+_LOCK, _TREE = "lock", "tree.json"
+
+
+class RunDirectoryError(Exception):
+    """The run directory cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A locked directory of this run; the locks are held until the process that made it ends."""
+
+    path: Path
+    locks: tuple[int, ...]
+
+    def endpoint(self, task_type: str) -> str:
+        """Return the ZeroMQ endpoint of a type; the type is hashed, since socket paths are short."""
+        return f"ipc://{self.path / type_key(task_type)}.sock"
+
+    def box(self, task_type: str, slot: int, incarnation: int) -> Path:
+        """Return the path of a worker's black box."""
+        return self.path / f"{type_key(task_type)}-{slot}-{incarnation}.box"
+
+    def describe_tree(self, tree: dict[str, Any]) -> None:
+        """Write down who this tree is, for whoever finds its directory after its death."""
+        draft = self.path / f"{_TREE}.new"
+        draft.write_text(json.dumps(tree), "utf-8")
+        draft.rename(self.path / _TREE)
+
+    def remove(self) -> None:
+        """Delete the directory with all that is left in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def type_key(task_type: str) -> str:
+    """Return a short name for a type that is safe in a path."""
+    return hashlib.sha256(task_type.encode()).hexdigest()[:12]
+
+
+def stderr_path(box: str | os.PathLike[str]) -> Path:
+    """Return where the worker with this black box writes its standard error."""
+    return Path(box).with_suffix(".stderr")
+
+
+def stack_path(box: str | os.PathLike[str]) -> Path:
+    """Return where the interpreter of the worker with this black box writes its last stack."""
+    return Path(box).with_suffix(".stack")
+
+
+def remove_worker_files(box: str | os.PathLike[str]) -> None:
+    """Delete all files of one worker."""
+    for path in Path(box).parent.glob(f"{Path(box).stem}.*"):
+        path.unlink(missing_ok=True)
+
+
+def open_run_directory(given: str | None) -> RunDirectory:
+    """Make and lock the directory of this run, under the given base or a private default one.
+
+    Raises:
+        RunDirectoryError: the base is not ours alone, too long, or held by another supervisor.
+    """
+    base = Path(given).absolute() if given else default_base()
+    _make_private(base)
+    locks = []
+    if given:
+        locks.append(_lock(base / _LOCK, f"run directory {base} is in use by another supervisor; give each its own"))
+    path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
+    longest = len(os.fsencode(path)) + len("/0123456789ab.sock")
+    if longest > LONGEST_SOCKET_PATH:
+        raise RunDirectoryError(
+            f"run directory {base} makes socket paths of {longest} bytes, over {LONGEST_SOCKET_PATH}; give a shorter --run-dir"
+        )
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise RunDirectoryError(f"run directory {base} cannot be written: {error.strerror}") from error
+    locks.append(_lock(path / _LOCK, f"run directory {path} is in use"))
+    return RunDirectory(path, tuple(locks))
+
+
+def default_base() -> Path:
+    """Return the private base of this user: under XDG_RUNTIME_DIR, or the system's temporary directory."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and Path(runtime).is_dir():
+        return Path(runtime) / "goque"
+    return Path(tempfile.gettempdir()) / f"goque-{os.getuid()}"
+
+
+def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
+    """Yield the directories of dead trees, each locked by us, with what the tree wrote down of itself."""
+    for path in sorted(base.iterdir()):
+        if not (path / _TREE).is_file() or path.is_symlink():
+            continue
+        try:
+            lock = _lock(path / _LOCK, "alive")
+        except RunDirectoryError:
+            continue
+        try:
+            tree = json.loads((path / _TREE).read_text("utf-8"))
+        except (OSError, ValueError):
+            os.close(lock)
+            continue
+        yield RunDirectory(path, (lock,)), tree
+
+
+def _make_private(base: Path) -> None:
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = base.lstat()
+    except OSError as error:
+        raise RunDirectoryError(f"run directory {base} cannot be made: {error.strerror}; give another --run-dir") from error
+    if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode):
+        raise RunDirectoryError(f"run directory {base} must be a directory, not a link; give another --run-dir")
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RunDirectoryError(
+            f"run directory {base} must belong to you alone (mode 0700); fix it or give another --run-dir"
+        )
+
+
+def _lock(path: Path, refusal: str) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise RunDirectoryError(refusal) from None
+    return descriptor

@@ -1,0 +1,67 @@
+"""The scheduler: enqueues each slot of each periodic job once, however many schedulers run.
+
+Their tasks' external ids make it so: a slot that another scheduler has enqueued is a duplicate, and skipped.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from goque.errors import DatabaseUnavailableError, GoqueError
+from goque.periodic import PeriodicJob, next_slot, slots_due, task_for_slot, task_for_start
+from goque.task import Task
+from goque_supervisor.actor import Actor
+from goque_supervisor.control import Channel
+
+LONGEST_SLEEP: Final = 60.0
+
+
+class Scheduler(Actor):
+    """Sleeps until the next slot of any job; a job that fails is logged and never ends the others."""
+
+    def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
+        from goque_supervisor.preparation import registry_of_this_process  # noqa: PLC0415 - it may import the app
+
+        super().__init__(boot, channel)
+        self.jobs = registry_of_this_process(boot["app"], boot["registry_fd"]).jobs
+        self._greeted: set[str] = set()
+
+    def run_once(self) -> float:
+        """Enqueue what is due; returns the seconds until the next slot."""
+        now = datetime.now(UTC)
+        pauses = [LONGEST_SLEEP]
+        for job in self.jobs:
+            try:
+                self._greet(job, now)
+                pauses.append(self._enqueue_due(job, now))
+            except DatabaseUnavailableError:
+                raise
+            except GoqueError as error:
+                self.log.error("%s", error)  # noqa: TRY400 - the sentence names the job; the user's stack is its cause
+        return max(0.01, min(pauses))
+
+    def _greet(self, job: PeriodicJob, now: datetime) -> None:
+        if job.run_on_start and job.name not in self._greeted:
+            self._insert(task_for_start(job, self.boot["owner"], now))
+            self._greeted.add(job.name)
+
+    def _enqueue_due(self, job: PeriodicJob, now: datetime) -> float:
+        last = self.storage.last_slot(job.name)
+        if last is None:
+            last = now
+            self.storage.record_slot(job.name, now)  # a new job counts from here, over restarts too
+        for slot in slots_due(job, last, now):
+            self._insert(task_for_slot(job, slot))
+            self.storage.record_slot(job.name, slot)
+        following = next_slot(job, now)
+        return LONGEST_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
+
+    def _insert(self, task: Task) -> None:
+        if self.storage.insert_tasks([task], on_conflict="skip"):
+            self.log.info("enqueued %s", task.external_id, extra={"task_type": task.type, "task_id": task.id})
+
+
+def run(boot: dict[str, Any], channel: Channel) -> None:
+    """Run the scheduler in this process."""
+    Scheduler(boot, channel).run()

@@ -1,0 +1,130 @@
+"""The ZeroMQ sockets between a fetcher and its workers; no other module imports zmq.
+
+CURVE (RFC 26 of ZeroMQ) keys are made anew for each run and handed over inherited sockets, never in arguments
+or the environment: a client must know the server's public key to be heard, so stray local bytes never become messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import zmq
+
+MAX_MESSAGE: Final = 256 * 1024 * 1024
+_HIGH_WATER: Final = 1000
+
+
+def make_keys() -> tuple[str, str]:
+    """Make a CURVE key pair: public and secret, as Z85 text."""
+    public, secret = zmq.curve_keypair()
+    return public.decode("ascii"), secret.decode("ascii")
+
+
+class FetcherSocket:
+    """The ROUTER that a fetcher binds; it reaches each worker by its identity."""
+
+    def __init__(self, endpoint: str, secret_key: str) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
+        self._socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+        self._socket.setsockopt_string(zmq.CURVE_SECRETKEY, secret_key)
+        self._socket.bind(endpoint)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+
+    def watch(self, descriptor: int) -> None:
+        """Let `wait` return when this descriptor turns readable."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def wait(self, timeout: float) -> set[int]:
+        """Wait for a message or a watched descriptor, at most so many seconds; returns the readable descriptors."""
+        ready = self._poller.poll(max(0, round(timeout * 1000 + 0.499)))
+        return {source for source, _event in ready if isinstance(source, int)}
+
+    def receive(self, limit: int = 1000) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (identity, message) of what has come, at most `limit` of them."""
+        for _ in range(limit):
+            try:
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if len(frames) == 2:
+                yield frames[0], frames[1]
+
+    def send(self, identity: bytes, message: bytes) -> bool:
+        """Send to a worker; False when it is not connected or takes no more now."""
+        try:
+            self._socket.send_multipart((identity, message), zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close the socket; what was not sent is dropped, since a send is no delivery anyway."""
+        self._socket.close(0)
+        self._context.term()
+
+
+class WorkerSocket:
+    """The DEALER of a worker; it reconnects by itself when a fetcher is replaced."""
+
+    def __init__(self, endpoint: str, identity: str, server_key: str) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, _HIGH_WATER)
+        self._socket.setsockopt(zmq.RCVHWM, _HIGH_WATER)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, 10)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
+        self._socket.setsockopt_string(zmq.IDENTITY, identity)
+        public, secret = zmq.curve_keypair()
+        self._socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+        self._socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        self._socket.setsockopt_string(zmq.CURVE_SERVERKEY, server_key)
+        self._socket.connect(endpoint)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+
+    def watch(self, descriptor: int) -> None:
+        """Let `wait` return when this descriptor turns readable."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait for a message or a watched descriptor, at most so many seconds, None for as long as it takes."""
+        self._poller.poll(None if timeout is None else max(0, round(timeout * 1000)))
+
+    def receive(self) -> Iterator[bytes]:
+        """Yield the messages that have come."""
+        while True:
+            try:
+                yield self._socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+
+    def send(self, message: bytes) -> bool:
+        """Send to the fetcher; False when there is none and the queue for it is full."""
+        try:
+            self._socket.send(message, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor that turns readable when `receive` may have something (edge-triggered)."""
+        return self._socket.getsockopt(zmq.FD)  # type: ignore[no-any-return]  # FD is an int
+
+    def close(self, linger: float) -> None:
+        """Close the socket, giving what was sent so many seconds to leave."""
+        self._socket.close(round(linger * 1000))
+        self._context.term()

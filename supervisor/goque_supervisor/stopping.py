@@ -1,0 +1,98 @@
+"""The ordered end of a tree: who is told what, what is finished, what is given back, and how long it may take.
+
+1. scheduler, cleaner and healer end, and fetchers stop claiming and give back what has not begun;
+2. running handlers go on until the deadline, then their workers are killed and their tasks given back, uncharged;
+3. each fetcher writes the last results and says Drained; its workers end, then it ends;
+4. lease and monitor end last; the root sweeps up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goque_supervisor.supervisor import Supervisor
+
+log = logging.getLogger("goque.supervisor")
+
+WRITE_LIMIT = 5.0
+
+
+class Stopping:
+    """One shutdown; `advance` moves it on whenever something has ended."""
+
+    def __init__(self, root: Supervisor, reason: str) -> None:
+        self._root = root
+        self._reason = reason
+        self._at_deadline = False
+        self._last = False
+
+    def begin(self) -> None:
+        """Start the shutdown."""
+        limit = self._root.options.shutdown_timeout
+        log.info("stopping (%s): running handlers have %gs", self._reason, limit)
+        for name in ("scheduler", "cleaner", "healer"):
+            child = self._root.children.named(name)
+            if child is not None:
+                self._root.stop_child(child)
+        for group in self._root.groups.values():
+            group.drain()
+        self._root.timers.after(limit, self._on_deadline)
+        self.advance()
+
+    def hurry(self, reason: str) -> None:
+        """Give back now what is still running."""
+        log.info("stopping now (%s again)", reason)
+        self._on_deadline()
+
+    def advance(self) -> None:
+        """Take the next step once all before it is done."""
+        root = self._root
+        if not all(group.is_gone for group in root.groups.values()):
+            return
+        if any(root.children.named(name) for name in ("scheduler", "cleaner", "healer")):
+            return
+        if not self._last:
+            self._last = True
+            for name in ("lease", "monitor"):
+                child = root.children.named(name)
+                if child is not None:
+                    root.stop_child(child)
+        if len(root.children) == 0 and root.exit_code is None:
+            root.exit_code = self._exit_code()
+            log.info("stopped")
+
+    def _on_deadline(self) -> None:
+        if self._at_deadline:
+            return
+        self._at_deadline = True
+        running = [worker for group in self._root.groups.values() for worker in group.workers]
+        if running:
+            log.warning("%d workers are still running at the deadline: their tasks are given back", len(running))
+        for group in self._root.groups.values():
+            group.kill_workers("shutdown")
+        self._root.timers.after(WRITE_LIMIT, self._on_last_deadline)
+        self.advance()
+
+    def _on_last_deadline(self) -> None:
+        if self._root.exit_code is not None:
+            return
+        undrained = [name for name, group in self._root.groups.items() if group.drained is None]
+        started = time.monotonic()
+        for child in self._root.children:
+            self._root.kill(child, "shutdown")
+        if undrained:
+            self._root.give_up(
+                f"the last results of {', '.join(undrained)} could not be written to the database; "
+                "they are healed as after the loss of a node",
+                3,
+            )
+        else:
+            self._root.exit_code = self._exit_code()
+        log.info("stopped by force in %.1fs", time.monotonic() - started)
+
+    def _exit_code(self) -> int:
+        unwritten = sum(group.drained.unwritten for group in self._root.groups.values() if group.drained)
+        return 3 if unwritten else 0

@@ -1,0 +1,41 @@
+"""Timers of a loop that waits for other things too."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+
+
+class Timers:
+    """Functions to be called later by the loop that owns them; times are CLOCK_MONOTONIC seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Callable[[], object]]] = []
+        self._count = itertools.count()
+
+    def after(self, delay: float, call: Callable[[], object]) -> None:
+        """Call once, this many seconds from now."""
+        heapq.heappush(self._heap, (self._clock() + delay, next(self._count), call))
+
+    def every(self, period: float, call: Callable[[], object]) -> None:
+        """Call again and again, with this many seconds between."""
+
+        def again() -> None:
+            call()
+            self.after(period, again)
+
+        self.after(period, again)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds until the next call is due, None if none is planned."""
+        return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
+
+    def run_due(self) -> None:
+        """Call what is due."""
+        now = self._clock()
+        while self._heap and self._heap[0][0] <= now:
+            _when, _order, call = heapq.heappop(self._heap)
+            call()
