@@ -146,13 +146,11 @@ def _zone(name: Any) -> zoneinfo.ZoneInfo:
 
 
 def _next_local(spec: str, after: datetime) -> datetime | None:
-    from croniter import CroniterBadDateError  # noqa: PLC0415 - slow to import, and loaded by _expression anyway
-
     walker = copy.copy(_expression(spec))
     try:
         following: datetime = walker.get_next(datetime, start_time=after)
-    except CroniterBadDateError:
-        return None
+    except (ValueError, OverflowError):
+        return None  # no match within 50 years, or none before the year 10000
     return following
 
 

@@ -86,7 +86,9 @@ class ConsoleLines(logging.Formatter):
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         head = f"{clock}.{int(record.msecs):03d} {level:<{_LEVEL_WIDTH}} {self.role}"
         name = "" if _is_ours(record) else f" {record.name}:"
-        fields = "".join(f" {key}={_plain_value(value)}" for key, value in fields_of(record).items())
+        fields = "".join(
+            f" {one_line(key)}={_plain_value(value)}" for key, value in fields_of(record).items()
+        )
         lines = [f"{head}{name} {one_line(message_of(record))}{fields}"]
         lines += [f"    {one_line(line)}" for line in traceback_of(record).splitlines()]
         return "\n".join(lines)

@@ -6,7 +6,7 @@ import click
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.cli.text import columns_of, print_json, print_table, time_text
-from goque.task import TaskFilter, TaskRow, TaskStatus
+from goque.task import TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
 
 HEADER = ("id", "type", "status", "attempts", "priority", "due", "external id", "last error")
 
@@ -51,7 +51,7 @@ def _cells(row: TaskRow) -> list[str]:
         row.status,
         str(row.attempts),
         str(row.priority),
-        "" if TaskStatus(row.status).is_terminal else time_text(row.next_attempt_at),
+        "" if row.status in TERMINAL_STATUSES else time_text(row.next_attempt_at),
         "" if row.external_id.startswith("internal-") else row.external_id,
         last_error,
     ]

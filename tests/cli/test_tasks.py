@@ -1,0 +1,187 @@
+"""`goque list`, `show`, `cancel`, `reset` and `stats`."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from goque import Task
+from goque.outcome import CrashEvidence, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.storage import open_storage
+from goque.task import TaskRow
+
+COLUMNS = list(TaskRow.__struct_fields__)
+ESCAPE = "\x1b[2J\x1b]0;owned\x07[red]x[/red] \u202e"
+
+
+def test_list_json_has_the_columns_as_keys(goque: Any, task: Task) -> None:
+    (row,) = goque.json_lines("list", "--json")
+    assert list(row) == COLUMNS
+    assert row["id"] == task.id
+    assert row["created_at"] == row["next_attempt_at"]
+    assert row["updated_at"] is None
+
+
+def test_list_filters_and_counts(goque: Any) -> None:
+    with goque.queue as queue:
+        queue.add_tasks([Task("a") for _ in range(3)] + [Task("b")])
+        queue.cancel_task(queue.enqueue("b").id)
+    assert len(goque.json_lines("list", "--type", "a", "--json")) == 3
+    assert len(goque.json_lines("list", "--status", "canceled", "--json")) == 1
+    limited = goque("list", "--limit", "2")
+    assert len(limited.stdout.splitlines()) == 3
+    assert "newest 2" in limited.stderr
+
+
+def test_an_empty_table_is_no_error(goque: Any) -> None:
+    assert goque("list").stdout == ""
+    assert goque("stats").stdout == ""
+    assert goque("list", "--json").stdout == ""
+
+
+def test_ids_stay_whole_in_a_pipe_and_in_a_narrow_terminal(goque: Any, task: Task) -> None:
+    assert task.id in goque("list").stdout
+    seen = goque.in_terminal("list", columns=60)
+    assert seen.code == 0
+    assert task.id in seen.screen
+
+
+def test_show_prints_every_column(goque: Any, task: Task) -> None:
+    text = goque("show", task.id.upper()).stdout
+    for column in COLUMNS:
+        assert f"{column}:" in text
+    assert '{"to":"a@b.c"}' in text
+
+
+def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
+    _crash(goque.url)
+    text = goque("show", task.id).stdout
+    assert "attempt 1: worker crashed: signal 11 (SIGSEGV)" in text
+    for part in (
+        "attempt 1: crash",
+        "11 (SIGSEGV)",
+        "12.5 MiB",
+        "node-1",
+        "4242",
+        "oom_kill 0 -> 1",
+        'File "handlers.py", line 3 in boom',
+        "last words",
+    ):
+        assert part in text, part
+    (row,) = goque.json_lines("show", task.id, "--json")
+    assert list(row)[:-1] == COLUMNS
+    (failed,) = row["failed_attempts"]
+    assert (failed["attempt"], failed["signal"], failed["cause"], failed["node"]) == (
+        1,
+        11,
+        "crash",
+        "node-1",
+    )
+
+
+def test_an_unknown_id_is_exit_code_1(goque: Any, task: Task) -> None:
+    unknown = task.id[:-4] + "0000"
+    for arguments in (["show", unknown], ["cancel", unknown], ["reset", unknown], ["show", "' OR 1=1 --"]):
+        error = goque(*arguments, code=1).stderr
+        assert error.startswith("goque: no task has the id ")
+        assert len(error.splitlines()) == 1
+
+
+def test_cancel_takes_several_and_goes_on_after_an_unknown_one(goque: Any, task: Task) -> None:
+    done = goque("cancel", "nosuch", task.id, code=1)
+    assert done.stdout == f"{task.id} canceled\n"
+    assert goque("cancel", task.id).stdout == f"{task.id} has ended already\n"
+
+
+def test_reset_makes_a_task_new_and_refuses_a_claimed_one(goque: Any, task: Task) -> None:
+    assert goque("reset", task.id).stdout == f"{task.id} was new already\n"
+    goque("cancel", task.id)
+    assert goque("reset", task.id).stdout == f"{task.id} reset\n"
+    with closing(open_storage(goque.url)) as storage:
+        storage.claim_due("send_email", "somebody", 1)
+    assert goque("reset", task.id, code=1).stderr.startswith("goque: ")
+
+
+def test_reset_by_status_takes_all_that_match_and_says_how_many(goque: Any) -> None:
+    with goque.queue as queue:
+        for task in queue.add_tasks([Task("a") for _ in range(5)] + [Task("b") for _ in range(2)]):
+            queue.cancel_task(task.id)
+    assert goque("reset", "--status", "canceled", "--type", "a").stdout == "reset 5 tasks\n"
+    assert goque("reset", "--status", "canceled").stdout == "reset 2 tasks\n"
+    assert goque("reset", "--status", "attempts_left").stdout == "reset 0 tasks\n"
+
+
+def test_stats_count_by_type_and_status(goque: Any) -> None:
+    with goque.queue as queue:
+        queue.add_tasks([Task("a"), Task("a"), Task("b")])
+        queue.cancel_task(queue.enqueue("b").id)
+    assert goque.json_lines("stats", "--json") == [
+        {"type": "a", "status": "new", "count": 2},
+        {"type": "b", "status": "canceled", "count": 1},
+        {"type": "b", "status": "new", "count": 1},
+    ]
+    assert [line.split() for line in goque("stats").stdout.splitlines()] == [
+        ["TYPE", "NEW", "CANCELED"],
+        ["a", "2", "0"],
+        ["b", "1", "1"],
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["show"], ["show", "--json"], ["stats"]])
+def test_hostile_text_in_the_database_is_inert(goque: Any, task: Task, arguments: list[str]) -> None:
+    _poison(goque, task)
+    arguments = [*arguments, task.id] if "show" in arguments else arguments
+    written = goque(*arguments).stdout
+    screen = goque.in_terminal(*arguments, columns=400).screen
+    assert "\x1b[2J" not in screen
+    assert "\x1b]0;" not in screen
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(written)
+    assert "[red]x[/red]" in written
+    assert "[red]x[/red]" in screen
+
+
+def test_list_json_keeps_one_object_a_line_whatever_the_payload_is(goque: Any, task: Task) -> None:
+    for payload in (
+        '{\n "a":\t1e400,\n "b": 123456789012345678901234567890}',
+        "no json at all\n",
+        "[" * 5000,
+    ):
+        _update(goque, "UPDATE goque_task SET payload = :payload", payload=payload)
+        lines = goque("list", "--json").stdout.splitlines()
+        assert len(lines) == 1
+        assert task.id in lines[0]
+
+
+def _crash(url: str) -> None:
+    with closing(open_storage(url)) as storage:
+        (row,) = storage.claim_due("send_email", "node-1", 1)
+        crash = CrashEvidence(
+            signal=11,
+            max_rss=int(12.5 * 2**20),
+            oom="oom_kill 0 -> 1",
+            stack='Current thread:\n  File "handlers.py", line 3 in boom',
+            stderr="last words\n",
+        )
+        outcome = Outcome(
+            OutcomeKind.CRASHED, "worker crashed: signal 11 (SIGSEGV)", pid=4242, duration=0.5, crash=crash
+        )
+        assert storage.settle_if_held([settle(outcome, row, RetryPolicy())], node="node-1")
+
+
+def _poison(goque: Any, task: Task) -> None:
+    _update(
+        goque,
+        "UPDATE goque_task SET type = :text, external_id = :text, errors = :text, payload = :payload"
+        " WHERE id = :id",
+        text=ESCAPE + "\x9b31m",
+        payload=f'{{"k": "{ESCAPE}"}}',
+        id=task.id,
+    )
+
+
+def _update(goque: Any, statement: str, **params: str) -> None:
+    with closing(sqlite3.connect(goque.directory / "goque.db")) as connection, connection:
+        connection.execute(statement, params)

@@ -1,0 +1,174 @@
+"""What `goque` says about itself, and what it says to input it cannot use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
+    text = goque("--help").stdout
+    for command in (
+        "supervise",
+        "migrate",
+        "enqueue",
+        "list",
+        "show",
+        "cancel",
+        "reset",
+        "stats",
+        "check",
+        "demo",
+    ):
+        assert f"\n  {command} " in text
+    assert "Exit codes:" in text
+    assert "GOQUE_NODE_TIMEOUT" in text
+    assert goque("-h").stdout == text
+
+
+@pytest.mark.parametrize(
+    "command", ["supervise", "migrate", "enqueue", "list", "show", "cancel", "reset", "stats", "check"]
+)
+def test_each_command_explains_itself_with_an_example(goque: Any, command: str) -> None:
+    text = goque(command, "-h").stdout
+    assert "Example" in text
+    assert f"goque {command}" in text
+    assert "--log-level" in text
+
+
+def test_version(goque: Any) -> None:
+    assert goque("--version").stdout.startswith("goque 0.")
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    heavy = "{'zmq', 'rich', 'sqlite_utils', 'sqlite3', 'croniter', 'multiprocess', 'asyncio'}"
+    code = f"import sys, goque.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nosuch"], "No such command"),
+        (["list", "--nosuch"], "--nosuch"),
+        (["list", "--limit", "0"], "0"),
+        (["list", "--status", "waiting"], "attempts_left"),
+        (["list", "--database-url", "oracle://x"], "no storage URL"),
+        (["list", "--log-level", "loud"], "debug"),
+        (["supervise"], "APP"),
+        (["supervise", "a:b", "--roles", "boss"], "boss"),
+        (["supervise", "a:b", "--types", "x", "--exclude-types", "y"], "--exclude-types"),
+        (["supervise", "a:b", "--types", ","], "at least one"),
+        (["supervise", "a:b", "--http", "9100"], "HOST:PORT"),
+        (["supervise", "a:b", "--http", "::1:9100"], "HOST:PORT"),
+        (["supervise", "a:b", "--http", "localhost:65536"], "HOST:PORT"),
+        (["supervise", "a:b", "--node-timeout", "0"], "above 0"),
+        (["supervise", "a:b", "--node-timeout", "inf"], "seconds"),
+        (["supervise", "a:b", "--shutdown-timeout", "-1"], "seconds"),
+        (["supervise", "a:b", "--start-method", "fork"], "forkserver"),
+        (["supervise", "a:b", "--on-lost-lease", "pray"], "finish"),
+        (["supervise", "a:b", "--log-format", "xml"], "json"),
+        (["check", "nosuch_module:registry"], "no module nosuch_module"),
+        (["migrate", "--sql", "--status"], "one of them"),
+        (["enqueue"], "TYPE"),
+        (["enqueue", "t", "--at", "tomorrow"], "2026-11-23T21:00:00Z"),
+        (["enqueue", "t", "--at", "2026-11-23T21:00:00"], "zone"),
+        (["enqueue", "t", "--at", "2026-11-23T21:00:00Z", "--delay", "1"], "one of them"),
+        (["enqueue", "t", "--priority", "101"], "101"),
+        (["enqueue", "t", "{}", "--jsonl", "-"], "lines of the file"),
+        (["enqueue", "--jsonl", "missing.jsonl"], "missing.jsonl"),
+        (["enqueue", ""], "1 to 255 characters"),
+        (["enqueue", "a\nb"], "control characters"),
+        (["reset"], "--status"),
+        (["reset", "--type", "t"], "--status"),
+        (["reset", "--status", "processing"], "attempts_left"),
+        (["cancel"], "ID"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_says_what_is_right(
+    goque: Any, arguments: list[str], said: str
+) -> None:
+    assert said in goque(*arguments, code=2).stderr
+    assert not list(goque.directory.iterdir())
+
+
+def test_options_come_from_the_environment_too(goque: Any) -> None:
+    assert "above 0" in goque("supervise", "a:b", code=2, GOQUE_NODE_TIMEOUT="0").stderr
+    assert "HOST:PORT" in goque("supervise", "a:b", code=2, GOQUE_HTTP="x").stderr
+    goque("enqueue", "from_environment", GOQUE_EXTERNAL_ID="key", GOQUE_PRIORITY="7")
+    assert [(row["external_id"], row["priority"]) for row in goque.json_lines("list", "--json")] == [
+        ("key", 7)
+    ]
+
+
+def test_an_empty_variable_is_as_good_as_none(goque: Any) -> None:
+    goque("enqueue", "t", GOQUE_DATABASE_URL="", GOQUE_DELAY="", GOQUE_LOG_LEVEL="")
+    assert len(goque.json_lines("list", "--json")) == 1
+
+
+def test_errors_are_one_line_and_debug_adds_the_traceback(goque: Any) -> None:
+    plain = goque("show", "nosuch", code=1).stderr
+    assert plain.splitlines() == ["goque: no task has the id 'nosuch'"]
+    for debugged in (
+        goque("show", "nosuch", "--log-level", "debug", code=1),
+        goque("--log-level", "debug", "show", "nosuch", code=1),
+        goque("show", "nosuch", code=1, GOQUE_LOG_LEVEL="debug"),
+    ):
+        assert "Traceback (most recent call last)" in debugged.stderr
+        assert debugged.stderr.endswith(plain)
+
+
+def test_a_database_that_cannot_be_opened_is_exit_code_3(goque: Any) -> None:
+    (goque.directory / "notes.db").write_bytes(b"this is no database, but long enough to look at " * 100)
+    error = goque("list", "--database-url", "sqlite:///notes.db", code=3).stderr
+    assert error.startswith("goque: ")
+    assert len(error.splitlines()) == 1
+    error = goque("list", "--database-url", "sqlite:///no/such/directory/goque.db", code=3).stderr
+    assert len(error.splitlines()) == 1
+
+
+def test_a_missing_driver_is_exit_code_2_and_hides_the_password(goque: Any) -> None:
+    error = goque("list", "--database-url", "postgresql://me:hunter2@db.invalid/shop", code=2).stderr
+    assert "hunter2" not in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_reader_who_leaves_early_hears_nothing(goque: Any) -> None:
+    with goque.queue as queue:
+        queue.add_tasks([_task() for _ in range(2000)])
+    command = f'"{sys.executable}" -m goque.cli list --limit 2000 --json | head -n 1'
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=goque.directory,
+        env=goque.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert not done.stderr
+
+
+def test_a_broken_configuration_file_is_named(goque: Any) -> None:
+    Path(goque.directory, "goque.toml").write_text("database_url = ")
+    error = goque("stats", code=2).stderr
+    assert error.startswith("goque: goque.toml is not TOML")
+    assert len(error.splitlines()) == 1
+
+
+def test_the_configuration_file_says_where_the_tasks_are(goque: Any) -> None:
+    Path(goque.directory, "goque.toml").write_text('database_url = "sqlite:///elsewhere.db"')
+    goque("enqueue", "t")
+    assert Path(goque.directory, "elsewhere.db").exists()
+    assert not Path(goque.directory, "goque.db").exists()
+
+
+def _task() -> Any:
+    from goque import Task
+
+    return Task("t")

@@ -1,0 +1,66 @@
+"""Which database URL wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goque.config import DEFAULT_DATABASE_URL, resolve_database_url
+from goque.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GOQUE_DATABASE_URL", raising=False)
+
+
+def test_each_source_gives_way_to_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_database_url() == DEFAULT_DATABASE_URL == "sqlite:///goque.db"
+    assert resolve_database_url(registry_url="sqlite:///registry.db") == "sqlite:///registry.db"
+    Path("pyproject.toml").write_text('[tool.goque]\ndatabase-url = "sqlite:///pyproject.db"')
+    assert resolve_database_url(registry_url="sqlite:///registry.db") == "sqlite:///pyproject.db"
+    Path("goque.toml").write_text('database_url = "sqlite:///own.db"')
+    assert resolve_database_url(registry_url="sqlite:///registry.db") == "sqlite:///own.db"
+    monkeypatch.setenv("GOQUE_DATABASE_URL", "sqlite:///environment.db")
+    assert resolve_database_url(registry_url="sqlite:///registry.db") == "sqlite:///environment.db"
+    assert resolve_database_url("sqlite:///flag.db") == "sqlite:///flag.db"
+
+
+@pytest.mark.parametrize("text", ["", "[tool]\nother = 1", "[project]\nname = 'x'", "[tool.goque]"])
+def test_a_pyproject_of_others_says_nothing(text: str) -> None:
+    Path("pyproject.toml").write_text(text)
+    assert resolve_database_url() == DEFAULT_DATABASE_URL
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"database_url = ", "goque.toml is not TOML"),
+        (b"database_url = '\xff'", "goque.toml is not TOML"),
+        (b"database_url = 3", "must be a URL"),
+        (b"database_url = ''", "must be a URL"),
+        (b"database_ulr = 'x'", "did you mean database_url?"),
+        (b"workers = 3", "unknown key 'workers'"),
+        (b"database_url = 'a'\ndatabase-url = 'b'", "keep one"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_it(text: bytes, said: str) -> None:
+    Path("goque.toml").write_bytes(text)
+    with pytest.raises(ConfigurationError, match=r"goque\.toml") as raised:
+        resolve_database_url()
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_goque_section_that_is_no_table_is_refused() -> None:
+    Path("pyproject.toml").write_text("[tool]\ngoque = 'sqlite:///x.db'")
+    with pytest.raises(ConfigurationError, match="must be a table"):
+        resolve_database_url()
+
+
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    Path("goque.toml").mkdir()
+    with pytest.raises(ConfigurationError, match=r"goque\.toml cannot be read"):
+        resolve_database_url()

@@ -1,0 +1,248 @@
+"""Which slots are due, and the task of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import dill
+import pytest
+
+from goque import ConfigurationError, PeriodicJob, Task, cron_job
+from goque.periodic import (
+    GRACE,
+    MAX_CATCH_UP,
+    MAX_STEPS,
+    PeriodicJobError,
+    next_slot,
+    slot_text,
+    slots_due,
+    task_for_slot,
+    task_for_start,
+)
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def tick() -> Task:
+    return Task("tick")
+
+
+def each_hour(after: datetime) -> datetime:
+    return after + HOUR
+
+
+def hourly(misfire: Any = "skip", factory: Any = tick) -> PeriodicJob:
+    return cron_job("hourly", "@hourly", factory, misfire=misfire)
+
+
+@pytest.mark.parametrize("misfire", ["skip", "once", "all"])
+def test_nothing_is_due_before_the_first_look_or_between_slots(misfire: str) -> None:
+    job = hourly(misfire)
+    assert slots_due(job, None, NOON) == []
+    assert slots_due(job, NOON, NOON) == []
+    assert slots_due(job, NOON, NOON + timedelta(minutes=59)) == []
+    assert slots_due(job, NOON + HOUR, NOON) == []
+
+
+@pytest.mark.parametrize("misfire", ["skip", "once", "all"])
+def test_a_slot_is_due_at_its_time(misfire: str) -> None:
+    assert slots_due(hourly(misfire), NOON - HOUR, NOON) == [NOON]
+    assert slots_due(hourly(misfire), NOON - HOUR, NOON + timedelta(seconds=3)) == [NOON]
+
+
+def test_skip_runs_the_newest_slot_while_it_is_recent() -> None:
+    job = hourly("skip")
+    assert slots_due(job, NOON - 5 * HOUR, NOON + GRACE) == [NOON]
+    assert slots_due(job, NOON - 5 * HOUR, NOON + GRACE + timedelta(seconds=1)) == []
+
+
+def test_once_runs_the_newest_for_all_that_were_missed() -> None:
+    assert slots_due(hourly("once"), NOON - 5 * HOUR, NOON + 0.9 * HOUR) == [NOON]
+
+
+def test_all_runs_each_slot_in_order_up_to_the_cap() -> None:
+    assert slots_due(hourly("all"), NOON - 3 * HOUR, NOON) == [NOON - 2 * HOUR, NOON - HOUR, NOON]
+    many = slots_due(hourly("all"), NOON - 500 * HOUR, NOON)
+    assert many == [NOON - (MAX_CATCH_UP - 1 - n) * HOUR for n in range(MAX_CATCH_UP)]
+
+
+@pytest.mark.parametrize(("misfire", "count"), [("skip", 1), ("once", 1), ("all", MAX_CATCH_UP)])
+def test_years_of_missed_seconds_are_not_walked_through(misfire: Any, count: int) -> None:
+    calls = 0
+
+    class Counting(type(cron_job("x", "* * * * * *", tick).schedule)):  # type: ignore[misc]  # any CronSchedule
+        def __call__(self, after: datetime) -> datetime | None:
+            nonlocal calls
+            calls += 1
+            following: datetime | None = super().__call__(after)
+            return following
+
+    job = PeriodicJob("seconds", Counting("* * * * * *"), tick, misfire=misfire)
+    slots = slots_due(job, NOON - timedelta(days=1000), NOON)
+    assert len(slots) == count
+    assert slots[-1] == NOON
+    assert calls < 2500
+
+
+def test_a_schedule_that_counts_from_its_last_slot_keeps_its_phase() -> None:
+    job = PeriodicJob("interval", each_hour, tick, misfire="all")
+    last = NOON - timedelta(minutes=150)
+    assert slots_due(job, last, NOON) == [last + HOUR, last + 2 * HOUR]
+
+
+def test_such_a_schedule_starts_anew_after_too_long_a_pause() -> None:
+    def each_second(after: datetime) -> datetime:
+        return after + timedelta(seconds=1)
+
+    job = PeriodicJob("interval", each_second, tick)
+    assert slots_due(job, NOON - timedelta(seconds=2 * MAX_STEPS), NOON) == [NOON]
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (lambda after: after, "does not advance"),
+        (lambda after: after - HOUR, "does not advance"),
+        (lambda after: (after + HOUR).replace(tzinfo=None), "aware datetime"),
+        (lambda after: (after + HOUR).timestamp(), "aware datetime"),
+        (lambda after: 1 / 0, "ZeroDivisionError"),  # noqa: ARG005 - the signature of a schedule
+    ],
+)
+def test_a_schedule_that_breaks_its_promise_is_named(schedule: Callable[[datetime], Any], said: str) -> None:
+    job = PeriodicJob("broken", schedule, tick)
+    for ask in (lambda: slots_due(job, NOON - HOUR, NOON + 5 * HOUR), lambda: next_slot(job, NOON)):
+        with pytest.raises(PeriodicJobError, match="'broken'") as raised:
+            ask()
+        assert said in str(raised.value)
+
+
+def test_a_schedule_may_end() -> None:
+    job = PeriodicJob("ended", lambda _: None, tick, misfire="all")
+    assert next_slot(job, NOON) is None
+    assert slots_due(job, NOON - HOUR, NOON) == []
+
+
+def test_slots_come_back_in_utc() -> None:
+    elsewhere = timezone(timedelta(hours=5, minutes=45))
+    job = PeriodicJob("x", lambda after: after.astimezone(elsewhere) + HOUR, tick)
+    slot = next_slot(job, NOON)
+    assert slot == NOON + HOUR
+    assert slot is not None
+    assert slot.tzinfo is UTC
+
+
+def test_the_text_of_a_slot_has_a_fraction_only_if_the_slot_has_one() -> None:
+    assert slot_text(datetime(2026, 11, 23, 21, tzinfo=UTC)) == "2026-11-23T21:00:00Z"
+    assert slot_text(datetime(2026, 11, 23, 21, 0, 0, 500000, UTC)) == "2026-11-23T21:00:00.500000Z"
+    assert slot_text(datetime(2026, 11, 23, 21, tzinfo=timezone(HOUR))) == "2026-11-23T20:00:00Z"
+    with pytest.raises(ConfigurationError, match="time zone"):
+        slot_text(datetime(2026, 11, 23, 21))  # noqa: DTZ001 - that is the mistake
+
+
+def test_the_task_of_a_slot_is_named_after_it() -> None:
+    task = task_for_slot(hourly(), NOON)
+    assert (task.type, task.external_id) == ("tick", "hourly:2026-11-23T12:00:00Z")
+
+
+def test_a_factory_may_want_the_slot() -> None:
+    task = task_for_slot(hourly(factory=lambda slot: Task("tick", {"slot": slot_text(slot)})), NOON)
+    assert task.payload == {"slot": "2026-11-23T12:00:00Z"}
+    bound_early = task_for_slot(hourly(factory=lambda kind="bound": Task(kind)), NOON)
+    assert bound_early.type == "bound"
+
+
+def test_an_external_id_of_the_factory_is_kept() -> None:
+    assert task_for_slot(hourly(factory=lambda: Task("t", external_id="mine")), NOON).external_id == "mine"
+
+
+def test_a_factory_may_return_the_same_task_each_time() -> None:
+    one = Task("tick", delay=5, priority=3)
+    job = hourly(factory=lambda: one)
+    first, second = task_for_slot(job, NOON), task_for_slot(job, NOON + HOUR)
+    assert first.id != second.id
+    assert second.external_id == "hourly:2026-11-23T13:00:00Z"
+    assert (second.delay, second.priority) == (5, 3)
+
+
+def test_the_task_of_a_start_is_named_after_the_node() -> None:
+    assert task_for_start(hourly(), "node-1", NOON).external_id == "hourly:start:node-1"
+
+
+def no_text() -> Task:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    raise Silent
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        (lambda: None, "must return a goque.Task, not None"),
+        (lambda: "tick", "must return a goque.Task"),
+        (lambda: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda: Task(""), "ConfigurationError"),
+        (lambda: exit(3), "SystemExit"),  # noqa: PLR1722 - what a factory may do
+        (no_text, "Silent"),
+    ],
+)
+def test_a_factory_that_fails_is_named(factory: Any, said: str) -> None:
+    with pytest.raises(PeriodicJobError, match="'hourly'") as raised:
+        task_for_slot(hourly(factory=factory), NOON)
+    assert said in str(raised.value)
+
+
+async def later() -> Task:
+    return Task("tick")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schedule": "@hourly"}, "schedule"),
+        ({"factory": None}, "factory"),
+        ({"factory": lambda a, b: Task("t")}, "no argument, or one"),  # noqa: ARG005 - the wrong signature
+        ({"factory": later}, "async"),
+        ({"misfire": "twice"}, "misfire"),
+        ({"run_on_start": "yes"}, "run_on_start"),
+        ({"name": "x" * 201}, "200"),
+    ],
+)
+def test_a_wrong_job_is_refused_and_named(change: dict[str, Any], said: str) -> None:
+    arguments: dict[str, Any] = {"name": "report", "schedule": each_hour, "factory": tick} | change
+    with pytest.raises(ConfigurationError, match=f"periodic job '{arguments['name'][:6]}") as raised:
+        PeriodicJob(**arguments)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", 5, None])
+def test_a_job_needs_a_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="name of a periodic job"):
+        PeriodicJob(name, each_hour, tick)
+
+
+@pytest.mark.parametrize(("spec", "tz"), [("61 * * * *", "UTC"), ("@daily", "Europe/Atlantis")])
+def test_a_wrong_cron_job_names_itself(spec: str, tz: str) -> None:
+    with pytest.raises(ConfigurationError, match="periodic job 'nightly'"):
+        cron_job("nightly", spec, tick, tz=tz)
+
+
+def test_jobs_travel_to_other_processes() -> None:
+    word = "tick"
+    job = cron_job(
+        "nightly", "0 3 * * *", lambda: Task(word), tz="Europe/Prague", run_on_start=True, misfire="once"
+    )
+    copy = dill.loads(dill.dumps(job))
+    assert (copy.name, copy.schedule, copy.run_on_start, copy.misfire) == (
+        "nightly",
+        job.schedule,
+        True,
+        "once",
+    )
+    assert task_for_slot(copy, NOON).type == "tick"
