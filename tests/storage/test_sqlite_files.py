@@ -1,0 +1,146 @@
+"""Files that are not there, not ours, locked, damaged, or swapped under us: one line each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+
+import pytest
+from backends import SqliteBackend, add, claim, row_of
+
+from goque.errors import DatabaseUnavailableError
+from goque.manager import TaskQueueManager
+from goque.storage import sql_base, sqlite
+from goque.storage.dialect import DatabaseLockedError
+from goque.task import Task
+
+
+@pytest.fixture
+def backend(tmp_path):
+    made = SqliteBackend(tmp_path)
+    yield made
+    made.close()
+
+
+def assert_one_line(error, *words):
+    text = str(error.value)
+    assert "\n" not in text
+    assert all(word in text for word in words), text
+    assert error.value.exit_code == 3
+
+
+@pytest.mark.parametrize("content", [b"hello, this is no database at all" * 100, os.urandom(8192)])
+def test_another_kind_of_file_is_refused_and_left_alone(backend, content):
+    backend.path.write_bytes(content)
+    with pytest.raises(DatabaseUnavailableError) as error:
+        TaskQueueManager(backend.url).enqueue("mail")
+    assert_one_line(error, "is not a SQLite database", str(backend.path))
+    assert backend.path.read_bytes() == content
+
+
+def test_a_missing_directory_is_named(backend):
+    with pytest.raises(DatabaseUnavailableError) as error:
+        TaskQueueManager(f"sqlite:///{backend.path.parent}/missing/tasks.db").enqueue("mail")
+    assert_one_line(error, "cannot be opened", "missing/tasks.db")
+
+
+def test_a_directory_is_no_database(backend):
+    with pytest.raises(DatabaseUnavailableError) as error:
+        TaskQueueManager(f"sqlite:///{backend.path.parent}").enqueue("mail")
+    assert_one_line(error, "cannot be opened")
+
+
+def test_a_damaged_file_is_named(backend):
+    storage = backend.new_storage()
+    storage.require_schema()
+    storage.insert_tasks([Task("mail", {"n": "x" * 500}) for _ in range(2000)])
+    storage.close()
+    with backend.path.open("r+b") as file:
+        file.seek(8192)
+        file.write(os.urandom(backend.path.stat().st_size - 8192))
+    with pytest.raises(DatabaseUnavailableError) as error:
+        storage.count_tasks()
+    assert_one_line(error, "is damaged")
+
+
+@pytest.mark.parametrize("swap", ["delete", "replace"])
+def test_a_file_that_is_gone_is_not_written_to_in_silence(backend, swap):
+    storage = backend.new_storage()
+    storage.require_schema()
+    add(storage)
+    if swap == "replace":
+        shutil.copy(backend.path, f"{backend.path}.copy")
+        os.replace(f"{backend.path}.copy", backend.path)
+    else:
+        backend.path.unlink()
+    for call in (lambda: add(storage), lambda: claim(storage), storage.ping, storage.count_tasks):
+        with pytest.raises(DatabaseUnavailableError) as error:
+            call()
+        assert_one_line(error, "was deleted or replaced")
+    assert backend.path.exists() == (swap == "replace")
+
+
+def test_after_a_close_the_file_that_is_there_is_opened(backend):
+    storage = backend.new_storage()
+    storage.require_schema()
+    storage.close()
+    for suffix in ("", "-wal", "-shm"):
+        backend.path.with_name(backend.path.name + suffix).unlink(missing_ok=True)
+    storage.require_schema()
+    add(storage)
+    assert len(claim(storage)) == 1
+
+
+@pytest.fixture
+def locked(backend, monkeypatch):
+    """A database that another writer holds; our own patience is cut short."""
+    monkeypatch.setattr(sqlite, "LOCK_SLICE", 0.02)
+    monkeypatch.setattr(sql_base, "PATIENCE", 0.1)
+    storage = backend.new_storage()
+    storage.require_schema()
+    task = add(storage)
+    blocker = backend.connect()
+    blocker.execute("BEGIN IMMEDIATE")
+    yield storage, task, blocker
+    blocker.close()
+
+
+def test_a_locked_database_is_said_so_after_the_wait(locked):
+    storage, task, _ = locked
+    calls = [
+        lambda: add(storage),
+        lambda: storage.insert_tasks([Task("mail"), Task("mail")]),
+        lambda: storage.cancel_unless_finished(task.id),
+        lambda: claim(storage),
+    ]
+    for call in calls:
+        with pytest.raises(DatabaseLockedError) as error:
+            call()
+        assert_one_line(error, "is locked by another writer; try again")
+
+
+def test_readers_go_on_while_a_writer_holds_the_database(locked):
+    storage, task, _ = locked
+    assert row_of(storage, task).status == "new"
+    assert storage.seconds_until_due("mail") == 0
+
+
+def test_an_application_waits_out_several_slices(locked, monkeypatch):
+    storage, _, blocker = locked
+    monkeypatch.setattr(sql_base, "PATIENCE", 30.0)
+    added = threading.Thread(target=add, args=(storage,))
+    added.start()
+    added.join(0.2)  # ten slices of waiting
+    assert added.is_alive()
+    blocker.rollback()
+    added.join(30)
+    assert [count.count for count in storage.count_tasks()] == [2]
+
+
+def test_the_log_is_written_ahead_and_synced_in_full(backend):
+    storage = backend.new_storage()
+    storage.require_schema()
+    with storage._connections as session:
+        assert session.rows("PRAGMA journal_mode") == [(b"wal",)]
+        assert session.rows("PRAGMA synchronous") == [(2,)]
