@@ -85,7 +85,9 @@ class AsyncWorker(Worker):
         del self._runs[run.job.seq]
         if task.cancelled():
             outcome = outcome_of_error(
-                asyncio.CancelledError("the handler was canceled"), timed_out=run.timed_out, timeout=self.options.timeout
+                asyncio.CancelledError("the handler was canceled"),
+                timed_out=run.timed_out,
+                timeout=self.options.timeout,
             )
         else:
             outcome = task.result()
@@ -135,4 +137,3 @@ class AsyncWorker(Worker):
         if run is not None and run.task is not None and not run.canceled:
             run.canceled = True
             run.task.cancel()
-

@@ -20,11 +20,11 @@ from typing import Final
 
 MAGIC: Final = 0x31_58_4F_42_45_55_51_47  # "GQUEBOX1"
 HEADER: Final = 128
-HALF: Final = 128 * 1024
-SIZE: Final = HEADER + 2 * HALF
+SMALLEST_HALF: Final = 128 * 1024
+BYTES_A_JOB: Final = 256
 SPILL_OVER: Final = 16 * 1024
 
-_POSITION, _REVOKED, _INTERRUPT_SEQ, _INTERRUPT_REASON, _KILL_AT, _RUNNING = 1, 2, 3, 4, 5, 6
+_HALF, _POSITION, _REVOKED, _INTERRUPT_SEQ, _INTERRUPT_REASON, _KILL_AT, _RUNNING = 1, 2, 3, 4, 5, 6, 7
 _USED_BITS: Final = 40
 _USED_MASK: Final = (1 << _USED_BITS) - 1
 
@@ -60,24 +60,32 @@ class BlackBox:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with self.path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), SIZE)
+            self._map = mmap.mmap(file.fileno(), 0)
         self._view = memoryview(self._map)
         self._words = self._view[:HEADER].cast("Q")
         self._times = self._view[:HEADER].cast("d")
         if self._words[0] != MAGIC:
             self.close()
             raise ValueError(f"{self.path} is not a black box")
+        self._half = self._words[_HALF]
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> None:
-        """Make an empty box; its blocks are allocated now, so that a full disk is an error and not a SIGBUS."""
+    def create(cls, path: str | os.PathLike[str], *, jobs: int = 0) -> None:
+        """Make an empty box; its blocks are allocated now, so that a full disk is an error and not a SIGBUS.
+
+        Args:
+            path: where; nothing may be there.
+            jobs: the most jobs that may be running or not acknowledged at a time.
+        """
+        half = max(SMALLEST_HALF, jobs * BYTES_A_JOB)
+        size = HEADER + 2 * half
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, SIZE)
+                os.posix_fallocate(descriptor, 0, size)
             else:
-                os.ftruncate(descriptor, SIZE)
-            os.pwrite(descriptor, struct.pack("=Q", MAGIC), 0)
+                os.ftruncate(descriptor, size)
+            os.pwrite(descriptor, struct.pack("=QQ", MAGIC, half), 0)
         finally:
             os.close(descriptor)
 
@@ -124,7 +132,7 @@ class BlackBox:
         """Return what the box says now; safe while the worker goes on writing."""
         while True:
             position = self._words[_POSITION]
-            start = HEADER + (position >> _USED_BITS & 1) * HALF
+            start = HEADER + (position >> _USED_BITS & 1) * self._half
             records = bytes(self._view[start : start + (position & _USED_MASK)])
             if self._words[_POSITION] >> _USED_BITS == position >> _USED_BITS:
                 return self._parse(records)
@@ -164,7 +172,9 @@ class BlackBoxWriter(BlackBox):
         self._deadlines: dict[int, float] = {}
         self._spilled: set[int] = set()
 
-    def begin(self, seq: int, task_id: str, claims: int, started: float, deadline: float, kill_at: float) -> None:
+    def begin(
+        self, seq: int, task_id: str, claims: int, started: float, deadline: float, kill_at: float
+    ) -> None:
         """Record that a handler is about to be called, and when its process must die if it does not end."""
         record = _RECORD.pack(_START.size, _START_KIND, seq) + _START.pack(
             task_id.encode("ascii"), claims, started, deadline
@@ -213,7 +223,7 @@ class BlackBoxWriter(BlackBox):
         self._words[_RUNNING] = 0
 
     def _append(self, record: bytes) -> None:
-        if self._used + len(record) > HALF:
+        if self._used + len(record) > self._half:
             self._switch()  # the record is in _needed already, so it is copied along
             return
         offset = self._start + self._used
@@ -223,10 +233,10 @@ class BlackBoxWriter(BlackBox):
 
     def _switch(self) -> None:
         records = b"".join(record for entry in self._needed.values() for record in entry)
-        if len(records) > HALF:
+        if len(records) > self._half:
             records = self._spill_all()
         self._flips += 1
-        self._start = HEADER + (self._flips & 1) * HALF
+        self._start = HEADER + (self._flips & 1) * self._half
         self._view[self._start : self._start + len(records)] = records
         self._used = len(records)
         self._words[_POSITION] = self._flips << _USED_BITS | self._used

@@ -36,7 +36,9 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     from goque_supervisor.preparation import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
     report = msgspec.json.decode(boot["crash"], type=CrashReport)
-    callbacks = registry_of_this_process(boot["app"], boot["registry_fd"]).get_processor(boot["task_type"]).callbacks
+    callbacks = (
+        registry_of_this_process(boot["app"], boot["registry_fd"]).get_processor(boot["task_type"]).callbacks
+    )
     extra = {"task_id": report.row.id if report.row else None, "task_type": boot["task_type"]}
     if callbacks.crash_handler is not None:
         try:

@@ -22,7 +22,9 @@ class Cleaner(Actor):
     def run_once(self) -> float:
         """Delete what is old enough, as far as the time limit of one round allows."""
         options = [spec["options"] for spec in self.boot["types"]]
-        limit = time.monotonic() + max((entry.get("cleaner_timeout", 30.0) for entry in options), default=30.0)
+        limit = time.monotonic() + max(
+            (entry.get("cleaner_timeout", 30.0) for entry in options), default=30.0
+        )
         for policy in self.storage.type_policies().values():
             self._clean_type(policy, limit)
         self._clean(None, (*ENDED_WELL, *ENDED_BADLY), KEEP_UNPUBLISHED, limit)
@@ -44,7 +46,9 @@ class Cleaner(Actor):
                 break
         if deleted:
             self.log.info(
-                "deleted %d finished tasks of %s", deleted, "types without an owner" if task_type is None else task_type
+                "deleted %d finished tasks of %s",
+                deleted,
+                "types without an owner" if task_type is None else task_type,
             )
 
 

@@ -255,7 +255,7 @@ Message: TypeAlias = (
     | ChildStarted
     | StartFailed
 )
-_BY_NAME: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__}  # type: ignore[attr-defined]  # a union's members
+_BY_NAME: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__}
 _NESTED: Final[dict[str, dict[str, Any]]] = {"Adopt": {"live": WorkerStarted, "dead": WorkerExited}}
 
 

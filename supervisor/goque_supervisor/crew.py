@@ -23,6 +23,7 @@ class Held:
         marked: whether `processing` is written.
         canceled: whether somebody else has moved it, so that it must not begin.
         outcome: how it ended, while that is not written yet.
+        mate: the worker that it was last sent to.
     """
 
     row: TaskRow
@@ -31,6 +32,7 @@ class Held:
     marked: bool = False
     canceled: bool = False
     outcome: Outcome | None = None
+    mate: Mate | None = None
 
 
 @dataclass(slots=True)

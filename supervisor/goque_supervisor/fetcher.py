@@ -177,7 +177,9 @@ class Fetcher:
             self.channel.send(Drained())
         if now >= self._beat_at:
             self._beat_at = now + BEAT_PERIOD
-            self.channel.send(Metrics(self.task_type, self.epoch, changed) if (changed := self.tally.changes()) else Beat())
+            self.channel.send(
+                Metrics(self.task_type, self.epoch, changed) if (changed := self.tally.changes()) else Beat()
+            )
 
     def _report_idle(self, now: float) -> None:
         if not self.boot["drain"]:
@@ -276,7 +278,9 @@ class Fetcher:
         if not self.unwritten or time.monotonic() < self.retry_at:
             return
         batch, self.unwritten = self.unwritten, []
-        changes = [settle(held.outcome, held.row, self.options.retry_policy) for held in batch if held.outcome]
+        changes = [
+            settle(held.outcome, held.row, self.options.retry_policy) for held in batch if held.outcome
+        ]
         try:
             written = self._write(changes)
         except DatabaseUnavailableError as error:
@@ -307,18 +311,21 @@ class Fetcher:
 
     def _forget(self, held: Held, change: Change, *, written: bool) -> None:
         del self.held[held.row.id]
+        if held.mate is not None:
+            held.mate.acknowledged.append(held.seq)
         for incarnation, unsettled in list(self.graves.items()):
             unsettled.discard(held.row.id)
             self._fill_grave(incarnation)
         assert held.outcome is not None
         self.tally.settled(change, held.outcome, written=written)
-        if held.outcome.kind is OutcomeKind.DONE:
+        if held.outcome.kind in (OutcomeKind.DONE, OutcomeKind.UNSTARTED):
             return
         if written:
             _log_failure(held, change, self.options.max_attempts)
-        elif held.outcome.kind is not OutcomeKind.UNSTARTED:
+        else:
             log.info(
-                "somebody else has moved this task: its outcome (%s) changes nothing", held.outcome.kind,
+                "somebody else has moved this task: its outcome (%s) changes nothing",
+                held.outcome.kind,
                 extra={"task_id": held.row.id},
             )
 
@@ -380,14 +387,16 @@ class Fetcher:
                 if count:
                     self._send_jobs(mate, [self.waiting.popleft() for _ in range(count)], now)
         for mate in mates:
-            if mate.acknowledged and self.socket.send(mate.identity, messages.encode(Jobs([], mate.acknowledged))):
+            if mate.acknowledged and self.socket.send(
+                mate.identity, messages.encode(Jobs([], mate.acknowledged))
+            ):
                 mate.acknowledged = []
 
     def _send_jobs(self, mate: Mate, batch: list[Held], now: float) -> None:
         jobs = []
         for held in batch:
             self.count += 1
-            held.seq, held.sent_at = self.epoch << EPOCH_BITS | self.count, now
+            held.seq, held.sent_at, held.mate = self.epoch << EPOCH_BITS | self.count, now, mate
             jobs.append(Job(held.seq, held.row))
             mate.jobs[held.seq] = held
         if self.socket.send(mate.identity, messages.encode(Jobs(jobs, mate.acknowledged))):
@@ -465,7 +474,9 @@ class Fetcher:
         contents = mate.box.read()
         for seq in contents.finished:
             if seq in mate.jobs and now - mate.jobs[seq].sent_at > 1.0:
-                self._take_result(mate, seq, messages.decode_outcome(contents.finished[seq][1]))  # its message was lost
+                self._take_result(
+                    mate, seq, messages.decode_outcome(contents.finished[seq][1])
+                )  # its message was lost
         running = [mate.jobs[seq] for seq in contents.running if seq in mate.jobs]
         for held in running:
             if held.canceled:
@@ -542,11 +553,15 @@ class Fetcher:
             jobs = mate.jobs
         contents = _read_box(notice.box)
         if mate is None:
-            jobs = self._jobs_in(contents)
+            jobs = self._jobs_in(contents, None)
             StderrRelay(stderr_path(notice.box), from_now=False).forward()
         evidence = CrashEvidence(
-            notice.exit_code, notice.signal, notice.max_rss, notice.oom,
-            tail(stack_path(notice.box)), tail(stderr_path(notice.box)),
+            notice.exit_code,
+            notice.signal,
+            notice.max_rss,
+            notice.oom,
+            tail(stack_path(notice.box)),
+            tail(stderr_path(notice.box)),
         )
         now = time.monotonic()
         grave = self.graves[notice.incarnation] = set()
@@ -566,21 +581,31 @@ class Fetcher:
 
     def _judge(self, held: Held, outcome: Outcome, evidence: CrashEvidence) -> None:
         wants_handler = self.options.has_crash_handler and outcome.kind is OutcomeKind.CRASHED
-        wants_delay = self.options.strategy is None and outcome.kind in (OutcomeKind.CRASHED, OutcomeKind.TIMED_OUT)
+        wants_delay = self.options.strategy is None and outcome.kind in (
+            OutcomeKind.CRASHED,
+            OutcomeKind.TIMED_OUT,
+        )
         if wants_handler or wants_delay:
             self._call_back(held, outcome, evidence, outcome.pid)
         else:
             self._ended(held, outcome)
 
-    def _call_back(self, held: Held | None, outcome: Outcome | None, evidence: CrashEvidence, pid: int) -> None:
+    def _call_back(
+        self, held: Held | None, outcome: Outcome | None, evidence: CrashEvidence, pid: int
+    ) -> None:
         """Have the user's functions called in a process of their own; the task waits for their answer."""
         if held is None and not self.options.has_crash_handler:
             return
         call = self.epoch << EPOCH_BITS | len(self.calls)
         self.calls[call] = None if held is None or outcome is None else (held, outcome)
         report = CrashReport(
-            held.row if held else None, held.row.attempts + 1 if held else 0, pid,
-            evidence.exit_code, evidence.signal, evidence.stack, evidence.max_rss,
+            held.row if held else None,
+            held.row.attempts + 1 if held else 0,
+            pid,
+            evidence.exit_code,
+            evidence.signal,
+            evidence.stack,
+            evidence.max_rss,
         )
         self.channel.send(CallbackWanted(call, msgspec.json.encode(report).decode()))
 
@@ -614,7 +639,11 @@ class Fetcher:
             self.channel.send(Beat())
             try:
                 owners = [owner for owner in (*adopt.former_owners, adopt.owner) if owner]
-                rows = [row for owner in owners for row in self.storage.held_tasks(owner, self.task_type, limit=MOST_HELD)]
+                rows = [
+                    row
+                    for owner in owners
+                    for row in self.storage.held_tasks(owner, self.task_type, limit=MOST_HELD)
+                ]
                 self.storage.publish_types([self._policy()])
                 break
             except DatabaseUnavailableError as error:
@@ -646,7 +675,7 @@ class Fetcher:
         self.held = {row.id: Held(row) for row in rows}
         for mate in self.crew.values():
             contents = mate.box.read()
-            mate.jobs = self._jobs_in(contents)
+            mate.jobs = self._jobs_in(contents, mate)
             for seq, (_running, outcome) in contents.finished.items():
                 self._take_result(mate, seq, messages.decode_outcome(outcome))
         for notice in adopt.dead:
@@ -657,14 +686,14 @@ class Fetcher:
         if rows:
             log.info("adopted %d workers and %d claimed tasks", len(adopt.live), len(rows))
 
-    def _jobs_in(self, contents: Contents) -> dict[int, Held]:
+    def _jobs_in(self, contents: Contents, mate: Mate | None) -> dict[int, Held]:
         """Match what a black box tells with the claims that we hold."""
         entries = [*contents.running.values(), *(running for running, _outcome in contents.finished.values())]
         jobs: dict[int, Held] = {}
         for running in entries:
             held = self.held.get(running.task_id)
             if held is not None and held.row.claims == running.claims and not held.seq:
-                held.seq, held.sent_at = running.seq, running.started
+                held.seq, held.sent_at, held.mate = running.seq, running.started, mate
                 jobs[running.seq] = held
         return jobs
 
@@ -687,7 +716,11 @@ def _log_failure(held: Held, change: Change, max_attempts: int) -> None:
     if change.status in (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT) and change.attempts > held.row.attempts:
         after = "no attempt is left" if change.delay is None else f"next in {change.delay:g}s"
         log.warning(
-            "attempt %d of %d failed: %s; %s", change.attempts, max_attempts, outcome.error.partition("\n")[0], after,
+            "attempt %d of %d failed: %s; %s",
+            change.attempts,
+            max_attempts,
+            outcome.error.partition("\n")[0],
+            after,
             extra=extra,
         )
     else:

@@ -163,7 +163,9 @@ class Group:
         if self._is_over:
             return
         if child.killed_for != "reload":
-            log.warning("%s (pid %d) ended by %s: another adopts its workers", child.spec.name, child.pid, cause)
+            log.warning(
+                "%s (pid %d) ended by %s: another adopts its workers", child.spec.name, child.pid, cause
+            )
             self.root.count_restart("fetcher")
             delay = self._fetcher_backoff.after_exit(time.monotonic() - child.started_at)
             if self._intensity.too_many(time.monotonic()):
@@ -216,7 +218,10 @@ class Group:
             self._tell_fetcher(Hold(hold=True))
             if self.root.boot_failed_everywhere():
                 self.root.give_up("no worker of any type can boot; the cause is in the lines above", 4)
-            log.error("workers of type %r cannot boot: its tasks wait, one worker is tried every 30s", self.spec.type)
+            log.error(
+                "workers of type %r cannot boot: its tasks wait, one worker is tried every 30s",
+                self.spec.type,
+            )
         return delay
 
     def kill_workers(self, reason: str) -> None:
@@ -270,7 +275,9 @@ class Group:
     def _start_callback(self, call: int, crash: str) -> None:
         spec = ChildSpec(f"callback[{self.spec.type}:{call}]", "callback", Home.APP)
         try:
-            child = self.root.start(spec, {"task_type": self.spec.type, "crash": crash, "call": call}, group=self)
+            child = self.root.start(
+                spec, {"task_type": self.spec.type, "crash": crash, "call": call}, group=self
+            )
         except OSError as error:
             log.error("the crash handler of type %r cannot be started: %s", self.spec.type, error)
             child = None

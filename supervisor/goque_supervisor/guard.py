@@ -84,4 +84,4 @@ def _close_all_but(kept: int) -> None:
     highest = os.sysconf("SC_OPEN_MAX")
     os.closerange(3, kept)
     os.closerange(kept + 1, min(highest, 65536) if highest > 0 else 65536)
-    sys.stdin = None  # type: ignore[assignment]  # this process reads and writes nothing
+    sys.stdin = None

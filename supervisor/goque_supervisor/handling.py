@@ -118,7 +118,8 @@ def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:
         except BaseException:  # noqa: BLE001 - a hook changes no result, whatever it raises
             task: Task = arguments[0]
             log.exception(
-                "hook %s failed; the task goes on", getattr(hook, "__name__", hook),
+                "hook %s failed; the task goes on",
+                getattr(hook, "__name__", hook),
                 extra={"task_id": task.id, "task_type": task.type},
             )
 

@@ -71,7 +71,10 @@ class Healer(Actor):
             if self.storage.mark_node_dead(node.id, seq):
                 self.log.warning(
                     "node %s (%s, pid %d) has been silent for %gs: its tasks are returned",
-                    node.id, node.host, node.pid, now - since,
+                    node.id,
+                    node.host,
+                    node.pid,
+                    now - since,
                 )
                 self._heal(node)
 

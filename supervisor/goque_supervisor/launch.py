@@ -147,5 +147,3 @@ def _anonymous_file() -> int:
         descriptor = handle
     os.set_inheritable(descriptor, True)
     return descriptor
-
-

@@ -53,7 +53,9 @@ class Lease(Actor):
         try:
             self.storage.retire_node(self.owner)
         except DatabaseUnavailableError as error:
-            self.log.warning("the end of this node is not written (%s): others will notice by its silence", error)
+            self.log.warning(
+                "the end of this node is not written (%s): others will notice by its silence", error
+            )
         super().finish()
 
     def _register(self) -> None:

@@ -109,7 +109,9 @@ class TreeCollector:
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
         processed = CounterMetricFamily(
-            "goque_processed_tasks", "Runs of tasks by the status they led to.", labels=["task_type", "status"]
+            "goque_processed_tasks",
+            "Runs of tasks by the status they led to.",
+            labels=["task_type", "status"],
         )
         operations = CounterMetricFamily(
             "goque_operations", "Tasks that went through an operation.", labels=["task_type", "operation"]
@@ -187,7 +189,9 @@ def _listen(address: str, monitor: Monitor) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
     except OSError as error:
-        raise ConfigurationError(f"--http {address} cannot be opened: {error.strerror}; choose another port") from error
+        raise ConfigurationError(
+            f"--http {address} cannot be opened: {error.strerror}; choose another port"
+        ) from error
     server.daemon_threads = True
     return server
 

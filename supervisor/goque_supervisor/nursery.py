@@ -124,7 +124,15 @@ class Nursery:
         reader, writer = os.pipe()
         os.set_inheritable(reader, True)
         payload = json.dumps(boot).encode()
-        command = [sys.executable, "-P", "-m", "goque_supervisor.child", str(reader), str(descriptor), str(self.root)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "goque_supervisor.child",
+            str(reader),
+            str(descriptor),
+            str(self.root),
+        ]
         pid = os.fork()
         if pid == 0:
             os.execv(sys.executable, command)  # noqa: S606 - our own interpreter

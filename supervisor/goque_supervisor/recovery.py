@@ -41,7 +41,9 @@ class Recovery:
 
     def _recover(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
         if tree["boot"] != process.boot_id():
-            log.info("an earlier tree ended with its machine or container: its tasks are healed as another node's")
+            log.info(
+                "an earlier tree ended with its machine or container: its tasks are healed as another node's"
+            )
             directory.remove()
             return
         process.kill_users_of(directory.path)
@@ -72,7 +74,8 @@ class Recovery:
                 outcome = messages.decode_outcome(finished[key])
             elif key in running:
                 outcome = Outcome(
-                    OutcomeKind.LOST_RUNNING, f"node lost: supervisor pid {pid} was killed while it ran this task"
+                    OutcomeKind.LOST_RUNNING,
+                    f"node lost: supervisor pid {pid} was killed while it ran this task",
                 )
             else:
                 outcome = Outcome(OutcomeKind.UNSTARTED)
@@ -98,7 +101,9 @@ def _read_boxes(path: Path) -> tuple[dict[tuple[str, int], Running], dict[tuple[
         try:
             box = BlackBox(box_path)
         except (OSError, ValueError) as error:
-            log.error("the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error)
+            log.error(
+                "the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error
+            )
             continue
         contents = box.read()
         box.close()

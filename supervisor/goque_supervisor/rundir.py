@@ -84,7 +84,9 @@ def open_run_directory(given: str | None) -> RunDirectory:
     _make_private(base)
     locks = []
     if given:
-        locks.append(_lock(base / _LOCK, f"run directory {base} is in use by another supervisor; give each its own"))
+        locks.append(
+            _lock(base / _LOCK, f"run directory {base} is in use by another supervisor; give each its own")
+        )
     path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
     longest = len(os.fsencode(path)) + len("/0123456789ab.sock")
     if longest > LONGEST_SOCKET_PATH:
@@ -129,9 +131,13 @@ def _make_private(base: Path) -> None:
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = base.lstat()
     except OSError as error:
-        raise RunDirectoryError(f"run directory {base} cannot be made: {error.strerror}; give another --run-dir") from error
+        raise RunDirectoryError(
+            f"run directory {base} cannot be made: {error.strerror}; give another --run-dir"
+        ) from error
     if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode):
-        raise RunDirectoryError(f"run directory {base} must be a directory, not a link; give another --run-dir")
+        raise RunDirectoryError(
+            f"run directory {base} must be a directory, not a link; give another --run-dir"
+        )
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise RunDirectoryError(
             f"run directory {base} must belong to you alone (mode 0700); fix it or give another --run-dir"

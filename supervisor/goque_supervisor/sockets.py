@@ -122,7 +122,7 @@ class WorkerSocket:
 
     def fileno(self) -> int:
         """Return the descriptor that turns readable when `receive` may have something (edge-triggered)."""
-        return self._socket.getsockopt(zmq.FD)  # type: ignore[no-any-return]  # FD is an int
+        return int(self._socket.getsockopt(zmq.FD))
 
     def close(self, linger: float) -> None:
         """Close the socket, giving what was sent so many seconds to leave."""

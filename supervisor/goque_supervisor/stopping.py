@@ -70,7 +70,9 @@ class Stopping:
         self._at_deadline = True
         running = [worker for group in self._root.groups.values() for worker in group.workers]
         if running:
-            log.warning("%d workers are still running at the deadline: their tasks are given back", len(running))
+            log.warning(
+                "%d workers are still running at the deadline: their tasks are given back", len(running)
+            )
         for group in self._root.groups.values():
             group.kill_workers("shutdown")
         self._root.timers.after(WRITE_LIMIT, self._on_last_deadline)

@@ -66,7 +66,9 @@ HANG_AFTER = 15.0
 class Supervisor:
     """Keeps the tree alive until told to stop; `run` returns the exit code."""
 
-    def __init__(self, options: SuperviseOptions, run: RunDirectory, *, registry_fd: int | None = None) -> None:
+    def __init__(
+        self, options: SuperviseOptions, run: RunDirectory, *, registry_fd: int | None = None
+    ) -> None:
         self.options = options
         self.run_directory = run
         self.registry_fd = registry_fd
@@ -170,7 +172,9 @@ class Supervisor:
             elif child.spec.role == "worker":
                 self._scan_worker(child, now)
             elif child.ready_at and now - child.beat_at > HANG_AFTER:
-                log.error("%s (pid %d) has not moved for %gs: killing it", child.spec.name, child.pid, HANG_AFTER)
+                log.error(
+                    "%s (pid %d) has not moved for %gs: killing it", child.spec.name, child.pid, HANG_AFTER
+                )
                 self.kill(child, "hung")
 
     def _scan_worker(self, child: Child, now: float) -> None:
@@ -189,7 +193,9 @@ class Supervisor:
 
     # -- starting and ending children ----------------------------------------------------------------
 
-    def start(self, spec: ChildSpec, boot: dict[str, Any], *, group: Group | None = None, slot: int = 0) -> Child | None:
+    def start(
+        self, spec: ChildSpec, boot: dict[str, Any], *, group: Group | None = None, slot: int = 0
+    ) -> Child | None:
         """Ask a nursery for a child; None while the nursery is not up, whose coming up asks again."""
         nursery = self._nurseries[spec.home]
         if not nursery.ready:
@@ -206,7 +212,7 @@ class Supervisor:
             oom_before=process.oom_kills() if spec.role == "worker" else 0,
         )
         if spec.role == "worker":
-            self._give_box(child)
+            self._give_box(child, group.spec.most_jobs if group else 0)
             assert child.box is not None
             boot = {**boot, "box": str(child.box.path), "identity": child.identity}
         self.children.add(child)
@@ -231,9 +237,9 @@ class Supervisor:
             "run_directory": str(self.run_directory.path),
         }
 
-    def _give_box(self, child: Child) -> None:
+    def _give_box(self, child: Child, jobs: int) -> None:
         path = self.run_directory.box(child.task_type, child.slot, child.key)
-        BlackBox.create(path)
+        BlackBox.create(path, jobs=jobs)
         child.box = BlackBox(path)
         child.identity = f"{child.slot}.{child.key}.{os.urandom(6).hex()}"
 
@@ -302,7 +308,10 @@ class Supervisor:
         delay = backoff.after_exit(time.monotonic() - child.started_at)
         self.count_restart(child.spec.role)
         log.warning(
-            "%s (pid %d) ended by %s: restarting %s", child.spec.name, child.pid, cause,
+            "%s (pid %d) ended by %s: restarting %s",
+            child.spec.name,
+            child.pid,
+            cause,
             f"in {delay:g}s" if delay else "now",
         )
         self.timers.after(delay, lambda: self._start_service(child.spec))
@@ -317,13 +326,17 @@ class Supervisor:
 
     def _service_boot(self, spec: ChildSpec) -> dict[str, Any]:
         assert self.tree is not None
-        return {
-            "owner": self.owner,
-            "http": self.options.http,
-            "types": [group.processor for group in self.tree.groups],
-            "run_base": str(self.run_directory.path.parent),
-            "database_fingerprint": self.database_fingerprint,
-        } if spec.role != "scheduler" else {"owner": self.owner}
+        return (
+            {
+                "owner": self.owner,
+                "http": self.options.http,
+                "types": [group.processor for group in self.tree.groups],
+                "run_base": str(self.run_directory.path.parent),
+                "database_fingerprint": self.database_fingerprint,
+            }
+            if spec.role != "scheduler"
+            else {"owner": self.owner}
+        )
 
     def start_failed(self, name: str, why: str, again: Callable[[], None]) -> None:
         """Report that the system let no process start, and try again in a second."""
@@ -406,7 +419,9 @@ class Supervisor:
             if self.stopping is not None or self.tree is None:
                 self.give_up(f"the {home} nursery ended by {cause} before the tree was up", 4)
                 return
-            delay = self._backoffs.setdefault(home, Backoff()).after_exit(time.monotonic() - nursery.started_at)
+            delay = self._backoffs.setdefault(home, Backoff()).after_exit(
+                time.monotonic() - nursery.started_at
+            )
             log.warning("the %s nursery (pid %d) ended by %s: restarting it; workers go on", home, pid, cause)
             self.count_restart("nursery")
             self.timers.after(delay, lambda home=home, old=nursery: self._restart_nursery(home, old))  # type: ignore[misc]  # defaults bind the loop's values
@@ -487,7 +502,7 @@ class Supervisor:
                 group.idle = message.idle
                 group.idle_check = message.check
                 self._check_drained()
-            case (Interrupt() | Replace() | Buried() | Drained() | CallbackWanted() | CallbackDone()) if group:
+            case Interrupt() | Replace() | Buried() | Drained() | CallbackWanted() | CallbackDone() if group:
                 group.on_message(child, message)
             case _:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
@@ -658,4 +673,3 @@ class Supervisor:
         except ChildProcessError:
             return False
         return True
-

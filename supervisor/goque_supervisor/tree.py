@@ -52,6 +52,11 @@ class GroupSpec:
         return float(self.processor["options"]["timeout_grace"])
 
     @property
+    def most_jobs(self) -> int:
+        """How many jobs a worker may hold at once, with room to spare."""
+        return int(self.processor["options"].get("concurrency", 100)) + 1024
+
+    @property
     def fetcher(self) -> ChildSpec:
         """The process that reads and writes this type's rows."""
         return ChildSpec(f"fetcher[{self.type}]", "fetcher")

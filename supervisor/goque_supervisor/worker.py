@@ -219,8 +219,10 @@ class SyncWorker(Worker):
         return outcome_of_error(error, timed_out=self.timed_out, timeout=self.options.timeout)
 
     def _arm(self, deadline: float) -> None:
-        """Make sure that the alarm rings by the deadline; one that rings early is set again, which saves two
-        system calls for each of many quick tasks."""
+        """Make sure that the alarm rings by the deadline.
+
+        One that rings early is set again, which saves two system calls for each of many quick tasks.
+        """
         if not self._alarm_at or self._alarm_at > deadline:
             self._alarm_at = deadline
             signal.setitimer(signal.ITIMER_REAL, max(0.000001, deadline - time.monotonic()))
@@ -249,7 +251,9 @@ def resident_memory() -> int:
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # its peak: the best that macOS says, in bytes
+        return resource.getrusage(
+            resource.RUSAGE_SELF
+        ).ru_maxrss  # its peak: the best that macOS says, in bytes
     return pages * _PAGE
 
 
