@@ -109,7 +109,7 @@ def test_such_a_schedule_starts_anew_after_too_long_a_pause() -> None:
         (lambda after: after - HOUR, "does not advance"),
         (lambda after: (after + HOUR).replace(tzinfo=None), "aware datetime"),
         (lambda after: (after + HOUR).timestamp(), "aware datetime"),
-        (lambda after: 1 / 0, "ZeroDivisionError"),  # noqa: ARG005 - the signature of a schedule
+        (lambda after: 1 / 0, "ZeroDivisionError"),
     ],
 )
 def test_a_schedule_that_breaks_its_promise_is_named(schedule: Callable[[datetime], Any], said: str) -> None:
@@ -207,7 +207,7 @@ async def later() -> Task:
     [
         ({"schedule": "@hourly"}, "schedule"),
         ({"factory": None}, "factory"),
-        ({"factory": lambda a, b: Task("t")}, "no argument, or one"),  # noqa: ARG005 - the wrong signature
+        ({"factory": lambda a, b: Task("t")}, "no argument, or one"),
         ({"factory": later}, "async"),
         ({"misfire": "twice"}, "misfire"),
         ({"run_on_start": "yes"}, "run_on_start"),

@@ -1,0 +1,180 @@
+"""The options of a processor: what is taken, and how a wrong one is refused."""
+
+from __future__ import annotations
+
+import math
+import os
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from goque import ConfigurationError, retry
+from goque.cpus import available_cpus
+from goque.options import ProcessorOptions, ProcessorSpec, check_options
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    options, callbacks = check_options({})
+    assert options.workers == available_cpus()
+    assert (options.max_attempts, options.timeout, options.timeout_grace) == (5, 30, 2)
+    assert options.strategy == retry.static(600)
+    assert (options.fetch_tick, options.fetch_timeout, options.fetch_max_tasks) == (1, 30, 100)
+    assert (options.cleaner_period, options.cleaner_timeout, options.cleaner_updated_at_time_ago) == (
+        300,
+        30,
+        10800,
+    )
+    assert options.cleaner_keep_failed == 604800
+    assert (options.healer_period, options.healer_timeout, options.healer_updated_at_time_ago) == (
+        300,
+        30,
+        3600,
+    )
+    assert (options.concurrency, options.max_crashes, options.max_memory, options.max_tasks) == (
+        100,
+        None,
+        None,
+        None,
+    )
+    assert callbacks.hooks_before == callbacks.hooks_after == ()
+
+
+def test_times_are_seconds_or_timedeltas() -> None:
+    options, _ = check_options({"timeout": timedelta(minutes=2), "fetch_tick": 0.25, "timeout_grace": 0})
+    assert (options.timeout, options.fetch_tick, options.timeout_grace) == (120.0, 0.25, 0.0)
+
+
+DURATIONS = (
+    "timeout",
+    "fetch_tick",
+    "fetch_timeout",
+    "cleaner_period",
+    "cleaner_timeout",
+    "healer_period",
+    "healer_timeout",
+    "healer_updated_at_time_ago",
+)
+COUNTS = (
+    "workers",
+    "concurrency",
+    "max_attempts",
+    "max_crashes",
+    "max_tasks",
+    "fetch_max_tasks",
+    "max_result",
+)
+WRONG_DURATIONS = (
+    -1,
+    0,
+    math.nan,
+    math.inf,
+    True,
+    "30",
+    Decimal(30),
+    timedelta(0),
+    timedelta(days=40000),
+    [30],
+)
+WRONG_COUNTS = (0, -1, 1.5, True, "3", 10**12, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in DURATIONS for value in WRONG_DURATIONS]
+    + [(name, value) for name in COUNTS for value in WRONG_COUNTS]
+    + [("timeout_grace", -1), ("cleaner_updated_at_time_ago", -0.1), ("cleaner_keep_failed", None)]
+    + [("max_memory", 0), ("max_memory", "1G"), ("max_memory", math.nan), ("max_memory", True)]
+    + [("store_result", 1), ("priority", 101), ("priority", 1.0), ("priority", None)]
+    + [("next_attempt_at", None), ("next_attempt_at", 60), ("next_attempt_at", "exponential")]
+    + [
+        ("crash_handler", "print"),
+        ("hooks_before", 3),
+        ("hooks_before", [print, 3]),
+        ("hooks_after", "print"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_option(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name) as raised:
+        check_options({name: value})
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_option_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match="unknown option 'max_attempt'; did you mean max_attempts"):
+        check_options({"max_attempt": 3})
+    with pytest.raises(ConfigurationError, match=r"unknown option 'zzz'; known are .*workers"):
+        check_options({"zzz": 3})
+
+
+@pytest.mark.parametrize("name", ["max_crashes", "max_memory", "max_tasks"])
+def test_none_takes_a_limit_away(name: str) -> None:
+    options, _ = check_options({name: None})
+    assert getattr(options, name) is None
+
+
+def test_hooks_are_one_or_several() -> None:
+    one, _ = check_options({"hooks_before": print})[1].hooks_before, None
+    assert one == (print,)
+    several = check_options({"hooks_after": [print, repr]})[1].hooks_after
+    assert several == (print, repr)
+
+
+def test_a_strategy_is_data_and_a_function_of_the_users_is_not() -> None:
+    data, callbacks = check_options({"next_attempt_at": retry.exponential(1, 60)})
+    assert data.strategy == retry.exponential(1, 60)
+    assert callbacks.next_attempt_at is None
+    data, callbacks = check_options({"next_attempt_at": lambda failures: failures * 10})
+    assert data.strategy is None
+    assert data.retry_policy.strategy is None
+    assert callbacks.next_attempt_at is not None
+    assert callbacks.next_attempt_at(3) == 30
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"workers": 3, "max_memory": 512, "next_attempt_at": retry.step([1, 2, timedelta(minutes=1)])},
+        {"next_attempt_at": lambda failures: failures, "crash_handler": print},
+    ],
+)
+def test_a_spec_crosses_process_boundaries_as_json(chosen: dict[str, Any]) -> None:
+    spec = ProcessorSpec(type="t", is_async=True, options=check_options(chosen)[0])
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=ProcessorSpec) == spec
+    assert spec.options.has_crash_handler == ("crash_handler" in chosen)
+
+
+def test_the_options_have_a_check_for_each_field() -> None:
+    derived = {"strategy", "has_crash_handler"}
+    for name in set(ProcessorOptions.__struct_fields__) - derived:
+        value = getattr(ProcessorOptions(), name)
+        assert getattr(check_options({name: value})[0], name) == value
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "expected"),
+    [
+        ({}, "0::/", None),
+        ({"cpu.max": "max 100000"}, "0::/", None),
+        ({"cpu.max": "100000 100000"}, "0::/", 1),
+        ({"a/cpu.max": "max 100000", "cpu.max": "50000 100000"}, "0::/a", 1),
+        ({"a/b/cpu.max": "100000 100000", "a/cpu.max": "max 100000"}, "12:cpu:/x\n0::/a/b", 1),
+        ({"cpu.max": "nonsense"}, "", None),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, "", 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "", None),
+    ],
+)
+def test_the_cpus_are_those_of_affinity_and_quota(
+    tmp_path: Path, files: dict[str, str], own: str, expected: int | None
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "own").write_text(own)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert available_cpus(tmp_path / "cgroup", tmp_path / "own") == (expected or allowed)

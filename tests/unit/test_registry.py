@@ -1,0 +1,103 @@
+"""The registry: one processor a type, one job a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dill
+import pytest
+
+from goque import ConfigurationError, Registry, Task, cron_job, noop_task_processor
+
+
+def job(name: str = "nightly") -> Any:
+    return cron_job(name, "0 3 * * *", lambda: Task("report"))
+
+
+def test_processors_and_jobs_keep_their_order() -> None:
+    registry = Registry()
+    for name in ("b", "a", "c"):
+        registry.add_processor(name, noop_task_processor, workers=2)
+        registry.add_periodic_job(job(name))
+    assert registry.task_types == ["b", "a", "c"]
+    assert [spec.type for spec in registry.specs()] == ["b", "a", "c"]
+    assert [one.name for one in registry.jobs] == ["b", "a", "c"]
+    assert registry.get_processor("a").spec.options.workers == 2
+
+
+def test_the_decorator_leaves_the_function_as_it_is() -> None:
+    registry = Registry()
+
+    @registry.processor("double", workers=1)
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert double(21) == 42
+    assert registry.get_processor("double").call is double
+
+
+def test_a_second_processor_or_job_of_the_same_name_is_refused() -> None:
+    registry = Registry()
+    registry.add_processor("t", noop_task_processor)
+    registry.add_periodic_job(job())
+    with pytest.raises(ConfigurationError, match="type 't' has a processor already"):
+        registry.add_processor("t", noop_task_processor)
+    with pytest.raises(ConfigurationError, match="'nightly' already"):
+        registry.add_periodic_job(job())
+
+
+@pytest.mark.parametrize("task_type", ["", "x" * 256, "a\nb", "\ud800", 5, None])
+def test_a_type_that_no_database_keeps_is_refused(task_type: Any) -> None:
+    with pytest.raises(ConfigurationError, match="type"):
+        Registry().add_processor(task_type, noop_task_processor)
+
+
+@pytest.mark.parametrize("task_type", ["x" * 255, "Zahlung 💶", "'; DROP TABLE goque_task --"])
+def test_any_printable_type_is_fine(task_type: str) -> None:
+    registry = Registry()
+    registry.add_processor(task_type, noop_task_processor)
+    assert registry.task_types == [task_type]
+
+
+def test_a_wrong_option_is_refused_at_registration() -> None:
+    with pytest.raises(ConfigurationError, match="workers must be a whole number"):
+        Registry().add_processor("t", noop_task_processor, workers=0)
+
+
+def test_a_refused_processor_is_not_registered() -> None:
+    registry = Registry()
+    with pytest.raises(ConfigurationError):
+        registry.add_processor("t", None)
+    assert registry.task_types == []
+
+
+@pytest.mark.parametrize("wrong", [None, "nightly", lambda: Task("t")])
+def test_only_periodic_jobs_are_periodic_jobs(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a periodic job is"):
+        Registry().add_periodic_job(wrong)
+
+
+def test_a_type_without_a_processor_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="no processor is registered for type 'nosuch'"):
+        Registry().get_processor("nosuch")
+
+
+@pytest.mark.parametrize("arguments", [{"database_url": 5}, {"service_name": b"x"}])
+def test_a_url_or_name_that_is_no_text_is_refused(arguments: Any) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(arguments))):
+        Registry(**arguments)
+
+
+def test_its_queue_uses_the_registrys_database_and_priorities(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOQUE_DATABASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    registry = Registry(database_url=f"sqlite:///{tmp_path}/own.db")
+    registry.add_processor("urgent", noop_task_processor, priority=50)
+    with registry.queue as queue:
+        assert queue.enqueue("urgent").priority == 50
+        assert queue.enqueue("urgent", priority=-1).priority == -1
+        assert queue.enqueue("other").priority == 0
+    assert (tmp_path / "own.db").exists()
+    assert dill.loads(dill.dumps(registry)).task_types == ["urgent"]
