@@ -19,7 +19,8 @@ PATIENCE: Final = 30.0
 class SqlBase(TaskStorage):
     """A dialect and its connection."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self.url = dialect.url
         self._dialect = dialect
         self._sql = dialect.sql
@@ -33,20 +34,20 @@ class SqlBase(TaskStorage):
             return work(session)
 
     def _write(
-        self, work: Callable[[Session], ResultT], conn: Any = None, *, patience: float = 0.0
+        self, work: Callable[[Session], ResultT], conn: Any = None, *, patient: bool = False
     ) -> ResultT:
         """Run statements in one transaction, tried again while another writer holds the database."""
         if conn is not None:
             session = self._dialect.adopt(conn)
             with session.transaction():
                 return work(session)
-        return _insist(lambda: self._write_once(work), patience)
+        return _insist(lambda: self._write_once(work), self._patience if patient else 0.0)
 
     def _write_alone(self, work: Callable[[Session], ResultT], conn: Any = None) -> ResultT:
         """Run one statement that commits by itself, with the patience of an application's call."""
         if conn is not None:
             return self._write(work, conn)
-        return _insist(lambda: self._read(work), PATIENCE)
+        return _insist(lambda: self._read(work), self._patience)
 
     def _write_once(self, work: Callable[[Session], ResultT]) -> ResultT:
         with self._connections as session, session.transaction():

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from goque.storage.dialect import Dialect
 from goque.storage.migrate import Migrations, schema_error
+from goque.storage.sql_base import PATIENCE
 from goque.storage.sql_tasks import SqlTasks
 from goque.storage.sql_upkeep import SqlUpkeep
 from goque.storage.storage import SchemaState
 
 
 class SqlStorage(SqlTasks, SqlUpkeep):
-    """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one."""
+    """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
-    def __init__(self, dialect: Dialect) -> None:
-        super().__init__(dialect)
+    Args:
+        dialect: the kind and the address of the database.
+        patience: seconds that a call of an application's waits for other writers.
+    """
+
+    def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
+        super().__init__(dialect, patience=patience)
         self._migrations = Migrations(dialect, self._connections)
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, 
 from goque.outcome import FailedAttempt, append_error
 from goque.storage.dialect import Session
 from goque.storage.instants import due_at
-from goque.storage.sql_base import PATIENCE, SqlBase
+from goque.storage.sql_base import SqlBase
 from goque.storage.storage import AttemptRow, TypeCount
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus
 
@@ -32,7 +32,7 @@ class SqlTasks(SqlBase):
                 session, wanted, skip=on_conflict == "skip", undo=conn is not None
             ),
             conn,
-            patience=PATIENCE,
+            patient=True,
         )
 
     def _insert_one(self, task: Task, *, skip: bool, conn: Any) -> list[Task]:
@@ -101,7 +101,7 @@ class SqlTasks(SqlBase):
                 return False
             raise TaskNotFoundError(task_id)
 
-        return self._write(cancel, conn, patience=PATIENCE)
+        return self._write(cancel, conn, patient=True)
 
     def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
@@ -119,7 +119,7 @@ class SqlTasks(SqlBase):
             held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
             raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
 
-        return self._write(reset, conn, patience=PATIENCE)
+        return self._write(reset, conn, patient=True)
 
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order."""

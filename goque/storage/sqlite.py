@@ -42,6 +42,7 @@ class SqliteDialect(Dialect):
     Args:
         path: the absolute path of the file.
         clock: what time it is; tests move it.
+        lock_slice: seconds that one attempt waits for another writer.
     """
 
     name: ClassVar[str] = "sqlite"
@@ -58,8 +59,9 @@ class SqliteDialect(Dialect):
     encode_moves = staticmethod(sqlite_rows.encode_moves)
     encode_list = staticmethod(sqlite_rows.encode_list)
 
-    def __init__(self, path: str, *, clock: Clock = utc_now) -> None:
+    def __init__(self, path: str, *, clock: Clock = utc_now, lock_slice: float = LOCK_SLICE) -> None:
         self.path = path
+        self._lock_slice = lock_slice
         self.url = f"sqlite:///{path}"
         self._clock = clock
         self._identity: tuple[int, int] | None = None
@@ -71,7 +73,7 @@ class SqliteDialect(Dialect):
         try:
             connection = sqlite3.connect(
                 self.path,
-                timeout=LOCK_SLICE,
+                timeout=self._lock_slice,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
@@ -107,7 +109,7 @@ class SqliteDialect(Dialect):
         """Return the names of a table's columns, none where there is no such table."""
         import sqlite_utils  # noqa: PLC0415 - takes 100 ms, and only a schema that is not current needs it
 
-        with closing(sqlite3.connect(self.path, timeout=LOCK_SLICE)) as connection:
+        with closing(sqlite3.connect(self.path, timeout=self._lock_slice)) as connection:
             try:
                 found = sqlite_utils.Database(connection)[table]
                 return {column.name for column in found.columns} if found.exists() else set()

@@ -29,6 +29,9 @@ def translate(error: sqlite3.Error, path: str) -> GoqueError | None:
     if sentence is not None:
         return DatabaseUnavailableError(f"{path} {sentence}")
     message = str(error)
-    if message.startswith(("no such table: goque_", "no such column: ")) or "has no column named" in message:
+    if (
+        message.startswith(("no such table: goque_", "no such index: goque_", "no such column: "))
+        or "has no column named" in message
+    ):
         return SchemaError(f"{path} lacks goque's tables ({message}); run `goque migrate`")
     return None

@@ -27,6 +27,8 @@ class Statements:
         conditions: what each field of a TaskFilter adds to `find_tasks`.
         find_tasks: the head and the tail of a search.
         finished_exists: whether the next statement has anything to do.
+        held_tasks: read what an owner holds, of one type or of all.
+        moved_by_others: the claims of an owner whose task is neither pending nor processing.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
         delete_attempts: delete the attempts of the tasks in `:batch`.
@@ -51,6 +53,8 @@ class Statements:
     delete_attempts: str
     unpublished_types: str
     unowned_claims: str
+    held_tasks: str
+    moved_by_others: str
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"
@@ -78,19 +82,6 @@ class Statements:
         FROM goque_task
         GROUP BY type, status
         ORDER BY type, status"""
-
-    held_tasks: str = """
-        SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-               next_attempt_at, priority, result, claimed_by, claims, lost_claims
-        FROM goque_task
-        WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
-        ORDER BY id
-        LIMIT :limit"""
-
-    moved_by_others: str = """
-        SELECT id, claims
-        FROM goque_task
-        WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
 
     failed_attempts: str = """
         SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,

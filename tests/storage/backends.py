@@ -38,9 +38,10 @@ class SqliteBackend:
         self.clock = Clock()
         self._open: list[SqlStorage] = []
 
-    def new_storage(self) -> SqlStorage:
+    def new_storage(self, *, patience: float = 30.0, lock_slice: float = 2.0) -> SqlStorage:
         """Open a storage on a connection of its own, as another process would."""
-        storage = SqlStorage(SqliteDialect(str(self.path), clock=self.clock))
+        dialect = SqliteDialect(str(self.path), clock=self.clock, lock_slice=lock_slice)
+        storage = SqlStorage(dialect, patience=patience)
         self._open.append(storage)
         return storage
 
@@ -75,7 +76,9 @@ def row_of(storage: SqlStorage, task: Task | TaskRow) -> TaskRow:
     return row
 
 
-def claim(storage: SqlStorage, owner: str = "node-1", task_type: str = "mail", limit: int = 10) -> list[TaskRow]:
+def claim(
+    storage: SqlStorage, owner: str = "node-1", task_type: str = "mail", limit: int = 10
+) -> list[TaskRow]:
     return storage.claim_due(task_type, owner, limit)
 
 

@@ -73,7 +73,9 @@ def test_a_duplicate_leaves_the_transaction_usable(queue, conn, storage, backend
     with pytest.raises(DuplicateTaskError):
         queue.add_tasks([Task("mail"), Task("mail", external_id="taken"), Task("mail")], conn=conn)
     kept = queue.enqueue("mail", external_id="free", conn=conn)
-    skipped = queue.add_tasks([Task("mail", external_id="taken"), Task("mail")], on_conflict="skip", conn=conn)
+    skipped = queue.add_tasks(
+        [Task("mail", external_id="taken"), Task("mail")], on_conflict="skip", conn=conn
+    )
     conn.commit()
     assert len(skipped) == 1
     assert storage.get_task(kept.id) is not None

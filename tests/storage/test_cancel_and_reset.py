@@ -22,7 +22,9 @@ def in_status(storage, status):
         storage.cancel_unless_finished(task.id)
         storage.settle_if_held([done(row)])
     elif status != "pending":
-        storage.settle_if_held([move(row, TaskStatus(status), attempts=2, errors="attempt 2: boom\n", delay=600)])
+        storage.settle_if_held(
+            [move(row, TaskStatus(status), attempts=2, errors="attempt 2: boom\n", delay=600)]
+        )
     assert row_of(storage, task).status == status
     return task
 

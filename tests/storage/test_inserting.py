@@ -32,7 +32,9 @@ def test_the_text_of_instants_has_six_digits_and_a_z(backend, storage):
 def test_delay_and_run_at_set_when_a_task_is_due(storage):
     delayed = add(storage, delay=60)
     later = add(storage, run_at=START + timedelta(days=1))
-    assert row_of(storage, delayed).next_attempt_at == delayed.next_attempt_at == START + timedelta(seconds=60)
+    assert (
+        row_of(storage, delayed).next_attempt_at == delayed.next_attempt_at == START + timedelta(seconds=60)
+    )
     assert row_of(storage, later).next_attempt_at == START + timedelta(days=1)
 
 
@@ -84,7 +86,10 @@ def test_every_text_goes_in_and_comes_out_unchanged(storage):
     hostile = """Robert'); DROP TABLE goque_task;-- "quoted" \\back %s :now ? 日本 🎉 <script>"""
     single = storage.insert_tasks([Task(hostile, {"text": hostile}, external_id=hostile)])
     bulk = storage.insert_tasks(
-        [Task(hostile, {"text": hostile}, external_id=hostile + str(n), metadata={hostile: n}) for n in range(3)]
+        [
+            Task(hostile, {"text": hostile}, external_id=hostile + str(n), metadata={hostile: n})
+            for n in range(3)
+        ]
     )
     for task in (*single, *bulk):
         restored = Task.from_row(row_of(storage, task))

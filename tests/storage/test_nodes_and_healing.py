@@ -16,7 +16,14 @@ def test_a_node_is_seen_with_a_rising_seq(storage, clock):
     clock.advance(5)
     assert storage.beat("node-1")
     [node] = storage.nodes()
-    assert (node.id, node.seq, node.state, node.host, node.pid, node.info) == ("node-1", 2, "alive", "web-1", 42, "{}")
+    assert (node.id, node.seq, node.state, node.host, node.pid, node.info) == (
+        "node-1",
+        2,
+        "alive",
+        "web-1",
+        42,
+        "{}",
+    )
     assert (node.started_at, node.heartbeat_at) == (START, START + timedelta(seconds=5))
 
 
@@ -73,7 +80,9 @@ def test_dead_nodes_are_deleted_when_they_hold_nothing(storage, clock):
 def unowned(storage, backend, status="processing"):
     """Let the original claim a task: it knows nothing of owners."""
     task = add(storage)
-    backend.execute("UPDATE goque_task SET status = :status, updated_at = '2026-11-23T21:02:33Z'", status=status)
+    backend.execute(
+        "UPDATE goque_task SET status = :status, updated_at = '2026-11-23T21:02:33Z'", status=status
+    )
     return task
 
 

@@ -11,7 +11,8 @@ from goque.task import Task, TaskStatus
 
 ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
 INSERT = """
-    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, next_attempt_at)
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at)
     VALUES (:id, 'mail', :id, '{"n": 1}', 'new', 0, NULL, :created_at, :due_at)"""
 
 
@@ -30,7 +31,8 @@ def test_whole_seconds_and_missing_metadata_are_read(storage, backend):
 
 def test_a_row_with_the_tables_own_default_times_is_read_and_run(storage, backend):
     backend.execute(
-        "INSERT INTO goque_task (id, type, external_id, payload, status, attempts, created_at, next_attempt_at)"
+        "INSERT INTO goque_task"
+        " (id, type, external_id, payload, status, attempts, created_at, next_attempt_at)"
         " VALUES (:id, 'mail', 'x', '{}', 'new', 0, '2026-11-23 21:02:33', '2026-11-23 21:02:33')",
         id=ID,
     )
@@ -52,9 +54,9 @@ def test_a_row_with_the_tables_own_default_times_is_read_and_run(storage, backen
         ("2026-11-23 21:02:33", "2026-11-23T21:02:33.000000Z", True),
     ],
 )
-def test_due_is_exact_for_both_ways_to_write_an_instant(storage, backend, clock, due_at, now, due):
+def test_due_is_exact_for_both_ways_to_write_an_instant(storage, backend, due_at, now, due):
     insert(backend, due_at)
-    clock.now = datetime.fromisoformat(now)
+    backend.clock.now = datetime.fromisoformat(now)
     assert len(claim(storage)) == due
     storage.seconds_until_due("mail")
 
@@ -101,7 +103,9 @@ def test_whatever_a_row_holds_it_is_read_claimed_and_settled(storage, backend, a
 
 def test_bytes_that_are_no_utf_8_stay_in_the_payload(storage, backend):
     task = add(storage)
-    backend.execute("UPDATE goque_task SET payload = CAST(x'ff00fe' AS TEXT), errors = CAST(x'626f6f6dff' AS TEXT)")
+    backend.execute(
+        "UPDATE goque_task SET payload = CAST(x'ff00fe' AS TEXT), errors = CAST(x'626f6f6dff' AS TEXT)"
+    )
     row = row_of(storage, task)
     assert row.payload == b"\xff\x00\xfe"
     assert row.errors == "boom�"

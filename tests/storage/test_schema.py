@@ -19,7 +19,8 @@ ORIGINAL = """
     CREATE UNIQUE INDEX goque_task_type_external_id_idx ON goque_task (type, external_id);
     CREATE INDEX goque_task_type_status_next_attempt_at_idx ON goque_task (type, status, next_attempt_at ASC);
     CREATE INDEX goque_task_type_status_updated_at_idx ON goque_task (type, status, updated_at ASC);
-    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, next_attempt_at)
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at)
     VALUES ('019ab5a0-7c3e-7d5e-8f00-0123456789ab', 'mail', 'order-7', '{}', 'new', 0, '{}',
             '2026-11-23T21:02:33Z', '2026-11-23T21:02:33Z')"""
 
@@ -66,7 +67,13 @@ def test_a_new_table_has_the_columns_of_a_taken_over_one_in_the_same_order(backe
     theirs = [row[1:4] for row in original.execute("PRAGMA table_info(goque_task)")]
     original.close()
     assert ours[: len(theirs)] == theirs
-    assert [name for name, *_ in ours[len(theirs) :]] == ["priority", "result", "claimed_by", "claims", "lost_claims"]
+    assert [name for name, *_ in ours[len(theirs) :]] == [
+        "priority",
+        "result",
+        "claimed_by",
+        "claims",
+        "lost_claims",
+    ]
 
 
 def test_a_foreign_table_is_left_alone(backend):

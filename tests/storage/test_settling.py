@@ -83,7 +83,9 @@ def test_many_kinds_of_moves_go_in_one_call(storage):
     storage.insert_tasks([Task("mail") for _ in range(40)])
     rows = claim(storage, limit=40)
     changes = [
-        done(row, result=b"1" if number % 4 == 2 else None) if number % 2 == 0 else move(row, TaskStatus.ERROR, attempts=1)
+        done(row, result=b"1" if number % 4 == 2 else None)
+        if number % 2 == 0
+        else move(row, TaskStatus.ERROR, attempts=1)
         for number, row in enumerate(rows)
     ]
     assert storage.settle_if_held(changes) == {row.token for row in rows}

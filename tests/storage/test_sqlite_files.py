@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from backends import SqliteBackend, add, claim, row_of
 
 from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
-from goque.storage import sql_base, sqlite
 from goque.storage.dialect import DatabaseLockedError
 from goque.task import Task
 
@@ -70,8 +70,7 @@ def test_a_file_that_is_gone_is_not_written_to_in_silence(backend, swap):
     storage.require_schema()
     add(storage)
     if swap == "replace":
-        shutil.copy(backend.path, f"{backend.path}.copy")
-        os.replace(f"{backend.path}.copy", backend.path)
+        Path(shutil.copy(backend.path, f"{backend.path}.copy")).replace(backend.path)
     else:
         backend.path.unlink()
     for call in (lambda: add(storage), lambda: claim(storage), storage.ping, storage.count_tasks):
@@ -93,11 +92,9 @@ def test_after_a_close_the_file_that_is_there_is_opened(backend):
 
 
 @pytest.fixture
-def locked(backend, monkeypatch):
+def locked(backend):
     """A database that another writer holds; our own patience is cut short."""
-    monkeypatch.setattr(sqlite, "LOCK_SLICE", 0.02)
-    monkeypatch.setattr(sql_base, "PATIENCE", 0.1)
-    storage = backend.new_storage()
+    storage = backend.new_storage(patience=0.1, lock_slice=0.02)
     storage.require_schema()
     task = add(storage)
     blocker = backend.connect()
@@ -126,9 +123,9 @@ def test_readers_go_on_while_a_writer_holds_the_database(locked):
     assert storage.seconds_until_due("mail") == 0
 
 
-def test_an_application_waits_out_several_slices(locked, monkeypatch):
-    storage, _, blocker = locked
-    monkeypatch.setattr(sql_base, "PATIENCE", 30.0)
+def test_an_application_waits_out_several_slices(locked, backend):
+    _, _, blocker = locked
+    storage = backend.new_storage(patience=30, lock_slice=0.02)
     added = threading.Thread(target=add, args=(storage,))
     added.start()
     added.join(0.2)  # ten slices of waiting

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+
+import pytest
+from backends import SqliteBackend, add, claim, done
+
+from goque.manager import TaskQueueManager
+from goque.storage import open_storage
+from goque.storage.sqlite_watcher import SqliteWatcher, _Inotify
+from goque.task import Task
+
+
+def in_child(work):
+    """Run work in a forked child and return its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_child_opens_a_connection_of_its_own(storage):
+    add(storage)
+    parents = storage._connections._session
+
+    def work():
+        assert storage._connections._session is None
+        add(storage)
+        assert storage._connections._session is not parents
+
+    assert in_child(work) == 0
+    assert storage._connections._session is parents
+    assert len(claim(storage)) == 2
+
+
+def test_a_fork_while_a_thread_holds_the_connection_leaves_the_child_free(storage):
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with storage._connections:
+            held.set()
+            release.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    assert in_child(lambda: add(storage)) == 0
+    release.set()
+    thread.join()
+    assert len(claim(storage)) == 1
+
+
+def test_forked_children_make_different_ids(storage):
+    def work():
+        storage.insert_tasks([Task("mail") for _ in range(100)])
+
+    add(storage)
+    assert [in_child(work) for _ in range(3)] == [0, 0, 0]
+    assert sum(count.count for count in storage.count_tasks()) == 301
+
+
+def test_threads_share_a_storage(storage):
+    failures = []
+
+    def work(name):
+        try:
+            for _ in range(20):
+                add(storage)
+                rows = claim(storage, name, limit=5)
+                assert storage.settle_if_held([done(row) for row in rows]) == {row.token for row in rows}
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"node-{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    rest = claim(storage, limit=1000)
+    storage.settle_if_held([done(row) for row in rest])
+    assert [(count.status, count.count) for count in storage.count_tasks()] == [("done", 160)]
+
+
+def readable(watcher, seconds):
+    return bool(select.select([watcher.fileno()], [], [], seconds)[0])
+
+
+def test_a_watcher_wakes_for_others_and_not_for_itself(storage, other):
+    watcher = storage.watch("mail")
+    assert not watcher.changed()
+    add(storage)
+    assert not watcher.changed()
+    assert not readable(watcher, 0)
+    add(other)
+    assert readable(watcher, 10)
+    assert watcher.changed()
+    assert not watcher.changed()
+    assert not readable(watcher, 0)
+    watcher.close()
+    assert watcher.fileno() is None
+    watcher.close()
+
+
+def test_a_watcher_goes_on_after_the_log_was_made_anew(storage, other):
+    watcher = storage.watch("mail")
+    storage.close()
+    other.close()  # the last connection takes the log with it
+    watcher.changed()
+    add(other)
+    assert readable(watcher, 10)
+    assert watcher.changed()
+    watcher.close()
+
+
+def test_without_inotify_a_watcher_is_polled(storage, other, monkeypatch):
+    monkeypatch.setattr(_Inotify, "open", classmethod(lambda _: None))
+    watcher = storage.watch("mail")
+    assert isinstance(watcher, SqliteWatcher)
+    assert watcher.fileno() is None
+    add(other)
+    assert watcher.changed()
+    assert not watcher.changed()
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_relative_path_is_fixed_when_it_is_opened_and_logged_once(in_folder, caplog, monkeypatch):
+    with caplog.at_level(logging.INFO, "goque.storage"):
+        storage = open_storage("sqlite:///rel.db")
+        open_storage("sqlite:///rel.db")
+    (in_folder / "elsewhere").mkdir()
+    monkeypatch.chdir(in_folder / "elsewhere")
+    storage.require_schema()
+    storage.close()
+    assert storage.url == f"sqlite:///{in_folder}/rel.db"
+    assert (in_folder / "rel.db").exists()
+    assert [record.getMessage() for record in caplog.records] == [f"SQLite database {in_folder}/rel.db"]
+
+
+def test_a_manager_connects_when_it_is_first_used(tmp_path):
+    backend = SqliteBackend(tmp_path)
+    queue = TaskQueueManager(backend.url)
+    assert repr(queue) == f"<TaskQueueManager {backend.url}>"
+    assert not backend.path.exists()
+    queue.enqueue("mail")
+    assert backend.path.exists()
+    queue.close()
+    queue.enqueue("mail")
+    queue.close()

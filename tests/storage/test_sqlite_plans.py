@@ -1,0 +1,83 @@
+"""The plans that make the hot statements flat, however the table grows and whether it is analyzed or not."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import fields
+
+import pytest
+from backends import SqliteBackend
+from test_schema import ORIGINAL, run_script
+
+from goque.storage.sqlite_statements import SQLITE_STATEMENTS
+from goque.storage.statements import Statements
+from goque.task import Task
+
+BY_ID = "SEARCH goque_task USING INDEX sqlite_autoindex_goque_task_1 (id=?)"
+CLAIM = "USING INDEX goque_task_claim_idx"
+FINISHED = "SEARCH goque_task USING INDEX goque_task_finished_idx (type=? AND status=? AND <expr><?)"
+EXPECTED = {
+    "due_priorities": [
+        f"{CLAIM} (type=?)",
+        f"{CLAIM} (type=? AND priority<?)",
+        "priority=? AND next_attempt_at<?",
+    ],
+    "next_due": [f"{CLAIM} (type=?)", f"{CLAIM} (type=? AND priority<?)"],
+    "claim_due": ["(rowid=?)", f"{CLAIM} (type=? AND priority=? AND next_attempt_at<?)"],
+    "mark_processing": [BY_ID],
+    "settle_done": [BY_ID],
+    "settle_moves": [BY_ID],
+    "let_go": [BY_ID],
+    "tasks_by_id": [BY_ID],
+    "get_task": [BY_ID],
+    "cancel": [BY_ID],
+    "reset": [BY_ID],
+    "held_tasks": ["USING INDEX goque_task_owner_idx (claimed_by=?)"],
+    "moved_by_others": ["USING INDEX goque_task_owner_idx (claimed_by=?)"],
+    "unowned_claims": ["USING INDEX goque_task_unowned_idx (<expr><?)"],
+    "finished_exists": [FINISHED],
+    "delete_finished": ["(rowid=?)", FINISHED],
+    "delete_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
+    "failed_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
+    "unpublished_types": ["COVERING INDEX goque_task_type_external_id_idx (type>?)"],
+}
+
+
+def plans(backend: SqliteBackend) -> dict[str, list[str]]:
+    connection = sqlite3.connect(backend.path)
+    texts = {field.name: getattr(SQLITE_STATEMENTS, field.name) for field in fields(Statements)}
+    found = {}
+    for name, sql in texts.items():
+        if name in EXPECTED:
+            params = dict.fromkeys(re.findall(r":(\w+)", sql)) | {"batch": "[]"}
+            found[name] = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", params)]
+    connection.close()
+    return found
+
+
+def fill(backend: SqliteBackend, tasks: int) -> None:
+    storage = backend.new_storage()
+    for _ in range(0, tasks, 5000):
+        storage.insert_tasks([Task(f"type-{n % 3}", priority=n % 2) for n in range(min(tasks, 5000))])
+    backend.execute("UPDATE goque_task SET status = 'done', updated_at = created_at WHERE rowid % 20 <> 0")
+    backend.execute("UPDATE goque_task SET status = 'pending', claimed_by = 'node-1' WHERE rowid % 200 = 0")
+
+
+@pytest.mark.parametrize("original", [False, True], ids=["own", "taken over"])
+@pytest.mark.parametrize("tasks", [0, 50, 20_000])
+@pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
+def test_hot_statements_keep_to_their_index(tmp_path, tasks, analyzed, original):
+    backend = SqliteBackend(tmp_path)
+    if original:
+        run_script(backend, ORIGINAL)
+    backend.new_storage().require_schema()
+    fill(backend, tasks)
+    if analyzed:
+        backend.execute("ANALYZE")
+    found = plans(backend)
+    for name, steps in EXPECTED.items():
+        assert not [step for step in found[name] if step.startswith("SCAN goque_task")], (name, found[name])
+        for step in steps:
+            assert any(step in line for line in found[name]), (name, found[name])
+    backend.close()
