@@ -1,11 +1,13 @@
 """Log lines: one event a line, for people or for machines, from every process of the tree.
 
-Everything goque says goes through loggers under `goque`. Loggers of the application are left to it; until it
-configures logging itself, their warnings and errors come out in the same format.
+Standard library only, since the root supervisor logs by it. Everything goque says goes through loggers under
+`goque`. Loggers of the application are left to it; until it configures logging itself, their warnings and errors
+come out in the same format.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -14,8 +16,6 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
-
-import msgspec
 
 from goque.errors import ConfigurationError
 
@@ -101,7 +101,6 @@ class JsonLines(logging.Formatter):
         super().__init__()
         self.role = role
         self.task_type = task_type
-        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=text_of).encode
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -119,13 +118,11 @@ class JsonLines(logging.Formatter):
         line.update(fields_of(record))
         if trace := traceback_of(record):
             line["exception"] = trace
-        return self._encoded(line).decode()
-
-    def _encoded(self, line: dict[str, Any]) -> bytes:
         try:
-            return self._encode(line)
-        except Exception:  # noqa: BLE001 - a lone surrogate, a cycle, a depth: as text any value goes through
-            return self._encode({_storable(key): _storable(text_of(value)) for key, value in line.items()})
+            text = _to_json(line)
+        except Exception:  # noqa: BLE001 - NaN, a cycle, a depth: as text any value goes through
+            text = _to_json({key: text_of(value) for key, value in line.items()})
+        return inert_json(text)
 
 
 class RateLimited(logging.Filter):
@@ -207,12 +204,24 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def inert_json(text: str) -> str:
+    """Escape what JSON leaves as it is in its strings, but what could drive a terminal."""
+    return text if text.isprintable() else "".join(map(_json_escape, text))
+
+
 def text_of(value: Any) -> str:
     """Return a value as text, whatever it is."""
     try:
         return value if type(value) is str else str(value)
     except Exception:  # noqa: BLE001 - a value of the app's may fail at anything
         return f"<unprintable {type(value).__name__}>"
+
+
+def _json_escape(char: str) -> str:
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def _plain_value(value: Any) -> str:
@@ -222,8 +231,8 @@ def _plain_value(value: Any) -> str:
     return repr(text) if not text or " " in text or "=" in text else text
 
 
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+def _to_json(line: dict[str, Any]) -> str:
+    return json.dumps(line, default=text_of, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

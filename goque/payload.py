@@ -34,18 +34,22 @@ def encode_payload(payload: Any) -> bytes:
     try:
         raw = _encode(payload)
     except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
-        raise PayloadEncodeError(f"payload of type {type(payload).__name__} cannot be JSON: {error}") from error
+        raise PayloadEncodeError(
+            f"payload of type {type(payload).__name__} cannot be JSON: {error}"
+        ) from error
     limit = max_payload()
     if len(raw) > limit:
         raise InvalidPayloadFormatError(
-            f"payload has {len(raw)} bytes, more than max_payload {limit}; store it elsewhere and enqueue its key"
+            f"payload has {len(raw)} bytes, more than max_payload {limit}; store it apart and enqueue its key"
         )
     if isinstance(payload, msgspec.Raw):
         _check_json(raw)
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(_decode(raw)) > MAX_DEPTH:
         raise InvalidPayloadFormatError(f"payload is nested deeper than {MAX_DEPTH} levels; flatten it")
     if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
-        raise InvalidPayloadFormatError("payload has a NUL character, which PostgreSQL cannot store; leave it out")
+        raise InvalidPayloadFormatError(
+            "payload has a NUL character, which PostgreSQL cannot store; leave it out"
+        )
     return raw
 
 
@@ -75,7 +79,9 @@ def _check_json(raw: bytes) -> None:
     try:
         _decode(raw)
     except RecursionError:
-        raise InvalidPayloadFormatError(f"payload is nested deeper than {MAX_DEPTH} levels; flatten it") from None
+        raise InvalidPayloadFormatError(
+            f"payload is nested deeper than {MAX_DEPTH} levels; flatten it"
+        ) from None
     except (ValueError, msgspec.MsgspecError) as error:
         raise InvalidPayloadFormatError(f"payload is not JSON: {error}") from error
 

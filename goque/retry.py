@@ -111,7 +111,9 @@ def delay_of(answer: float | timedelta | datetime) -> float:
     """
     if isinstance(answer, datetime):
         if answer.tzinfo is None:
-            raise ConfigurationError(f"next_attempt_at returned the naive datetime {answer}; give it a time zone")
+            raise ConfigurationError(
+                f"next_attempt_at returned the naive datetime {answer}; give it a time zone"
+            )
         answer = answer - datetime.now(UTC)
     if isinstance(answer, bool) or not isinstance(answer, int | float | timedelta):
         raise ConfigurationError(

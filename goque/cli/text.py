@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from goque.logs import one_line
+from goque.logs import inert_json, one_line
 from goque.task import TaskRow
 
 COLUMNS = TaskRow.__struct_fields__
@@ -44,8 +44,7 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on one line, with everything escaped that could drive a terminal."""
-    text = msgspec.json.encode(value).decode()
-    click.echo(text if text.isprintable() else "".join(map(_json_escape, text)))
+    click.echo(inert_json(msgspec.json.encode(value).decode()))
 
 
 def columns_of(row: TaskRow) -> dict[str, Any]:
@@ -68,10 +67,3 @@ def json_value(value: Any) -> Any:
 def time_text(instant: datetime | None) -> str:
     """Return an instant as RFC 3339 in UTC, with all six digits."""
     return "" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-
-
-def _json_escape(char: str) -> str:
-    if char.isprintable():
-        return char
-    units = char.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
