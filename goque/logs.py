@@ -1,8 +1,8 @@
 """Log lines: one event a line, for people or for machines, from every process of the tree.
 
-Standard library only, since the root supervisor logs by it. Everything goque says goes through loggers under
-`goque`. Loggers of the application are left to it; until it configures logging itself, their warnings and errors
-come out in the same format.
+Standard library only, since the root supervisor logs by it. Everything goque says goes through loggers
+under `goque`. Loggers of the application are left to it; until it configures logging itself, their warnings
+and errors come out in the same format.
 """
 
 from __future__ import annotations

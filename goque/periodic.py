@@ -25,6 +25,7 @@ __all__ = [
     "PeriodicJob",
     "PeriodicJobError",
     "cron_job",
+    "next_due",
     "next_slot",
     "slot_text",
     "slots_due",
@@ -129,6 +130,23 @@ def slots_due(job: PeriodicJob, last: datetime | None, now: datetime) -> list[da
     if job.misfire == "skip":
         return [slot for slot in newest if now - slot <= GRACE]
     return newest
+
+
+def next_due(job: PeriodicJob, last: datetime | None, now: datetime) -> datetime | None:
+    """Return the slot to wait for: the first after now, counted from the last slot where a schedule does so.
+
+    Raises:
+        PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
+    """
+    now = _utc(now)
+    if last is None or isinstance(job.schedule, CronSchedule):
+        return next_slot(job, now)
+    slot = next_slot(job, last)
+    for _ in range(MAX_STEPS):
+        if slot is None or slot > now:
+            return slot
+        slot = next_slot(job, slot)
+    return now  # too far behind: `slots_due` starts anew
 
 
 def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:

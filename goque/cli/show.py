@@ -94,7 +94,7 @@ def _print_block(title: str, text: str | None) -> None:
         return
     click.echo(f"  {title}:")
     for line in lines:
-        click.echo(f"    {one_line(line.expandtabs())}")
+        click.echo(f"    {one_line(line.expandtabs())}".rstrip())
 
 
 def _attempt_json(attempt: AttemptRow) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from goque.periodic import (
     MAX_CATCH_UP,
     MAX_STEPS,
     PeriodicJobError,
+    next_due,
     next_slot,
     slot_text,
     slots_due,
@@ -91,6 +92,16 @@ def test_a_schedule_that_counts_from_its_last_slot_keeps_its_phase() -> None:
     job = PeriodicJob("interval", each_hour, tick, misfire="all")
     last = NOON - timedelta(minutes=150)
     assert slots_due(job, last, NOON) == [last + HOUR, last + 2 * HOUR]
+
+
+def test_the_slot_to_wait_for_keeps_the_phase_too() -> None:
+    interval = PeriodicJob("interval", each_hour, tick)
+    last = NOON - timedelta(minutes=150)
+    assert next_due(interval, last, NOON) == NOON + timedelta(minutes=30)
+    assert next_due(interval, last, last + HOUR) == last + 2 * HOUR
+    assert next_due(interval, None, NOON) == NOON + HOUR
+    assert next_due(hourly(), last, NOON) == NOON + HOUR
+    assert next_due(PeriodicJob("ended", lambda _: None, tick), last, NOON) is None
 
 
 def test_such_a_schedule_starts_anew_after_too_long_a_pause() -> None:
