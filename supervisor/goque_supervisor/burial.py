@@ -1,22 +1,118 @@
-"""What a dead worker's black box says of each task that it had: exact blame, without I/O."""
+"""What becomes of the tasks of a dead worker: its black box tells, and each is judged exactly."""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause
-from goque_supervisor.blackbox import Running
-from goque_supervisor.control import WorkerExited
+from goque_supervisor import messages
+from goque_supervisor.blackbox import BlackBox, Contents, Running
+from goque_supervisor.callback import CrashReport
+from goque_supervisor.control import Buried, CallbackWanted, Message, WorkerExited
 from goque_supervisor.handling import timeout_text
+from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.relay import tail
+from goque_supervisor.rundir import stack_path, stderr_path
 from goque_supervisor.spec import signal_name
+
+log = logging.getLogger("goque.fetcher")
+
+
+class Burial:
+    """Judges what dead workers had; their files go when all of it is committed."""
+
+    def __init__(
+        self, holdings: Holdings, options: ProcessorOptions, tell_root: Callable[[Message], None]
+    ) -> None:
+        self._holdings = holdings
+        self._options = options
+        self._tell_root = tell_root
+        self._graves: dict[int, set[str]] = {}
+        self._calls: dict[int, tuple[Held, Outcome]] = {}
+        self._last_call = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether something of a dead worker is not committed yet."""
+        return bool(self._graves)
+
+    def bury(self, notice: WorkerExited, jobs: dict[int, Held], contents: Contents) -> None:
+        """Settle what a worker had: what had ended counts, what ran is judged, the rest runs elsewhere."""
+        evidence = _evidence(notice)
+        grave = self._graves[notice.incarnation] = set()
+        for seq, held in jobs.items():
+            if seq in contents.finished:
+                grave.add(held.row.id)
+                self._holdings.end(held, messages.decode_outcome(contents.finished[seq][1]))
+            elif seq in contents.running:
+                grave.add(held.row.id)
+                running = contents.running[seq]
+                self._judge(
+                    held, outcome_of_death(running, notice, evidence, self._options, time.monotonic())
+                )
+            else:
+                self._holdings.wait_again(held)
+        if not contents.running and notice.killed_for is None and (notice.signal or notice.exit_code):
+            self._tell_of_idle_crash(notice, evidence)
+        self._close_if_empty(notice.incarnation)
+
+    def committed(self, held: Held) -> None:
+        """Note that the end of a task is in the database."""
+        for incarnation, grave in list(self._graves.items()):
+            if held.row.id in grave:
+                grave.remove(held.row.id)
+                self._close_if_empty(incarnation)
+
+    def callback_done(self, call: int, delay: float | None) -> None:
+        """Go on with a task whose user's functions have answered, or have failed to."""
+        waiting = self._calls.pop(call, None)
+        if waiting is not None:
+            held, outcome = waiting
+            self._holdings.end(held, msgspec.structs.replace(outcome, delay=delay))
+
+    def _judge(self, held: Held, outcome: Outcome) -> None:
+        crashed = outcome.kind is OutcomeKind.CRASHED
+        wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
+        if crashed and (self._options.has_crash_handler or self._options.strategy is None) or wants_delay:
+            self._calls[self._call_back(held, outcome.crash or CrashEvidence(), outcome.pid)] = (
+                held,
+                outcome,
+            )
+        else:
+            self._holdings.end(held, outcome)
+
+    def _tell_of_idle_crash(self, notice: WorkerExited, evidence: CrashEvidence) -> None:
+        if self._options.has_crash_handler:
+            self._call_back(None, evidence, notice.pid)
+
+    def _call_back(self, held: Held | None, evidence: CrashEvidence, pid: int) -> int:
+        """Have the user's functions called in a process of their own; returns the number of the call."""
+        self._last_call += 1
+        report = CrashReport(
+            held.row if held else None,
+            held.row.attempts + 1 if held else 0,
+            pid,
+            evidence.exit_code,
+            evidence.signal,
+            evidence.stack,
+            evidence.max_rss,
+        )
+        self._tell_root(CallbackWanted(self._last_call, msgspec.json.encode(report).decode()))
+        return self._last_call
+
+    def _close_if_empty(self, incarnation: int) -> None:
+        if not self._graves[incarnation]:
+            del self._graves[incarnation]
+            self._tell_root(Buried(incarnation))
 
 
 def outcome_of_death(
-    running: Running,
-    notice: WorkerExited,
-    evidence: CrashEvidence,
-    options: ProcessorOptions,
-    *,
-    now: float,
+    running: Running, notice: WorkerExited, evidence: CrashEvidence, options: ProcessorOptions, now: float
 ) -> Outcome:
     """Decide what the end of a worker means for one task whose handler was running.
 
@@ -33,17 +129,35 @@ def outcome_of_death(
     duration = max(0.0, now - running.started)
     match notice.killed_for:
         case None:
-            text = crash_cause(evidence, None if evidence.signal is None else signal_name(evidence.signal))
-            return _outcome(OutcomeKind.CRASHED, text, duration, notice, evidence)
+            name = None if evidence.signal is None else signal_name(evidence.signal)
+            kind, text = OutcomeKind.CRASHED, crash_cause(evidence, name)
         case "timeout" if running.deadline + options.timeout_grace <= now:
-            text = timeout_text(options.timeout)
-            return _outcome(OutcomeKind.TIMED_OUT, text, duration, notice, evidence)
+            kind, text = OutcomeKind.TIMED_OUT, timeout_text(options.timeout)
         case "canceled" if running.seq == notice.killed_seq:
-            return _outcome(OutcomeKind.CANCELED, "stopped from outside: canceled", duration, notice, None)
-    return _outcome(OutcomeKind.INTERRUPTED, "", duration, notice, None)
-
-
-def _outcome(
-    kind: OutcomeKind, text: str, duration: float, notice: WorkerExited, evidence: CrashEvidence | None
-) -> Outcome:
+            kind, text = OutcomeKind.CANCELED, "stopped from outside: canceled"
+        case _:
+            kind, text = OutcomeKind.INTERRUPTED, ""
     return Outcome(kind, text, duration=duration, pid=notice.pid, crash=evidence)
+
+
+def read_box(path: str) -> Contents:
+    """Read a dead worker's black box; one that cannot be read counts as empty, and says so."""
+    try:
+        box = BlackBox(path)
+    except (OSError, ValueError) as error:
+        log.error("a dead worker's black box cannot be read (%s): what it had counts as not begun", error)  # noqa: TRY400 - the sentence tells all
+        return Contents({}, {})
+    contents = box.read()
+    box.close()
+    return contents
+
+
+def _evidence(notice: WorkerExited) -> CrashEvidence:
+    return CrashEvidence(
+        notice.exit_code,
+        notice.signal,
+        notice.max_rss,
+        notice.oom,
+        tail(stack_path(notice.box)),
+        tail(stderr_path(notice.box)),
+    )

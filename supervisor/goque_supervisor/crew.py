@@ -1,83 +1,196 @@
-"""A fetcher's notes: the tasks that it holds, and the workers that it sends them to."""
+"""The workers of one type as their fetcher sees them: who is sent what, taken back, acknowledged, retired."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from goque.outcome import Outcome
-from goque.task import TaskRow
-from goque_supervisor.blackbox import BlackBox
-from goque_supervisor.control import WorkerStarted
-from goque_supervisor.relay import StderrRelay
-from goque_supervisor.rundir import stderr_path
+from goque_supervisor import messages
+from goque_supervisor.control import Interrupt, Message, Replace
+from goque_supervisor.dispatch import Pace, share_out
+from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.mate import Mate
+from goque_supervisor.messages import EPOCH_BITS, Job, Jobs
+from goque_supervisor.sockets import FetcherSocket
+
+LOOK_PERIOD: Final = 0.05
+UNREACHABLE_PAUSE: Final = 0.02
+REVOCATION_SETTLES: Final = 0.003
+WAITS_BEHIND: Final = 0.1
+LOST_AFTER: Final = 1.0
+UNRESPONSIVE_AFTER: Final = 10.0
 
 
-@dataclass(slots=True)
-class Held:
-    """One claimed task, from its claim until its end is committed.
+class Crew:
+    """Sends jobs ahead of need, and takes back in time what waits behind a long handler.
 
-    Attributes:
-        row: the task as claimed.
-        seq: the number of its last dispatch.
-        sent_at: when it was sent (CLOCK_MONOTONIC seconds), 0 while it waits.
-        marked: whether `processing` is written.
-        canceled: whether somebody else has moved it, so that it must not begin.
-        outcome: how it ended, while that is not written yet.
-        mate: the worker that it was last sent to.
+    Args:
+        holdings: the tasks to run.
+        concurrency: how many handlers a worker runs at a time.
+        tell_root: sends a word to the root supervisor.
     """
 
-    row: TaskRow
-    seq: int = 0
-    sent_at: float = 0.0
-    marked: bool = False
-    canceled: bool = False
-    outcome: Outcome | None = None
-    mate: Mate | None = None
+    def __init__(self, holdings: Holdings, concurrency: int, tell_root: Callable[[Message], None]) -> None:
+        self.pace = Pace()
+        self.epoch = 0
+        self._holdings = holdings
+        self._concurrency = concurrency
+        self._tell_root = tell_root
+        self._mates: dict[int, Mate] = {}
+        self._by_identity: dict[bytes, Mate] = {}
+        self._count = 0
 
+    def __iter__(self) -> Iterator[Mate]:
+        return iter(list(self._mates.values()))
 
-@dataclass(slots=True)
-class Mate:
-    """One living worker.
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker has jobs that it has not answered."""
+        return any(mate.jobs for mate in self._mates.values())
 
-    Attributes:
-        started: what the root said of it.
-        box: its black box, read-only for us but for the revocation word.
-        relay: its way to our standard error.
-        identity: its name on the wire.
-        jobs: what it was sent and has not answered, oldest first.
-        acknowledged: committed results that it may forget, not sent yet.
-        ready: whether it has said Hello, or outlived an earlier fetcher.
-        not_before: when it may be sent to again, after it could not be reached.
-        retiring: why it gets nothing more, None while it works.
-        revoked_at: when we began to take back what it has not begun, 0 for not.
-        replace_asked: whether the root was asked to replace it.
-    """
+    def join(self, mate: Mate) -> None:
+        """Take in a worker."""
+        self._mates[mate.started.incarnation] = mate
+        self._by_identity[mate.identity] = mate
 
-    started: WorkerStarted
-    box: BlackBox
-    relay: StderrRelay
-    identity: bytes
-    jobs: dict[int, Held] = field(default_factory=dict)
-    acknowledged: list[int] = field(default_factory=list)
-    ready: bool = False
-    not_before: float = 0.0
-    retiring: str | None = None
-    revoked_at: float = 0.0
-    replace_asked: bool = False
+    def leave(self, incarnation: int) -> Mate | None:
+        """Take out a worker that is dead."""
+        mate = self._mates.pop(incarnation, None)
+        if mate is not None:
+            del self._by_identity[mate.identity]
+        return mate
 
-    @classmethod
-    def of(cls, started: WorkerStarted, *, adopted: bool) -> Mate:
-        """Open the notes on a worker that has just started, or that outlived another fetcher."""
-        return cls(
-            started,
-            BlackBox(started.box),
-            StderrRelay(stderr_path(started.box), from_now=adopted),
-            started.identity.encode("ascii"),
-            ready=adopted,
-        )
+    def by_incarnation(self, incarnation: int) -> Mate | None:
+        """Return a living worker by its number."""
+        return self._mates.get(incarnation)
 
-    def room(self, window: int, now: float) -> int:
-        """Return how many more jobs it takes now."""
-        if not self.ready or self.retiring or self.revoked_at or now < self.not_before:
-            return 0
-        return max(0, window - len(self.jobs))
+    def by_identity(self, identity: bytes) -> Mate | None:
+        """Return a living worker by its name on the wire."""
+        return self._by_identity.get(identity)
+
+    def room(self, now: float) -> int:
+        """Return how many more jobs the workers take now."""
+        window = self.pace.window(self._concurrency)
+        return sum(mate.room(window, now) for mate in self._mates.values())
+
+    # -- sending ---------------------------------------------------------------------------------------
+
+    def dispatch(self, socket: FetcherSocket, now: float) -> bool:
+        """Send waiting tasks to workers with room, and what is committed to those who wait to forget it.
+
+        Returns whether any job was sent.
+        """
+        sent = False
+        if self._holdings.waiting:
+            window = self.pace.window(self._concurrency)
+            mates = list(self._mates.values())
+            rooms = [mate.room(window, now) for mate in mates]
+            given = share_out([len(mate.jobs) for mate in mates], rooms, len(self._holdings.waiting))
+            for mate, count in zip(mates, given, strict=True):
+                if count:
+                    sent |= self._send_jobs(socket, mate, count, now)
+        for mate in self._mates.values():
+            if mate.acknowledged and socket.send(mate.identity, messages.encode(Jobs([], mate.acknowledged))):
+                mate.acknowledged = []
+        return sent
+
+    def _send_jobs(self, socket: FetcherSocket, mate: Mate, count: int, now: float) -> bool:
+        waiting = self._holdings.waiting
+        batch = [waiting.popleft() for _ in range(count)]
+        first = (self.epoch << EPOCH_BITS) + self._count + 1
+        self._count += count
+        jobs = [Job(seq, held.row) for seq, held in enumerate(batch, first)]
+        if not socket.send(mate.identity, messages.encode(Jobs(jobs, mate.acknowledged))):
+            mate.not_before = now + UNREACHABLE_PAUSE  # still connecting, after its fetcher was replaced
+            waiting.extendleft(reversed(batch))
+            return False
+        mate.acknowledged = []
+        for seq, held in enumerate(batch, first):
+            held.seq, held.sent_at, held.mate = seq, now, mate
+            mate.jobs[seq] = held
+        return True
+
+    # -- taking back -------------------------------------------------------------------------------------
+
+    def take_back(self, mate: Mate, now: float) -> None:
+        """Begin to take back what a worker has not begun.
+
+        The worker records that a job begins, and then reads the revocation; we write the revocation, wait, and
+        then read what began. So each job is either seen as begun, or will be skipped: never both, never neither.
+        """
+        if mate.jobs and not mate.revoked_at:
+            mate.box.revoke_through(max(mate.jobs))
+            mate.revoked_at = now
+
+    def finish_taking_back(self, now: float) -> None:
+        """Put what was taken back in line again, once every worker must have seen the revocation."""
+        for mate in self._mates.values():
+            if mate.revoked_at and now - mate.revoked_at >= REVOCATION_SETTLES:
+                contents = mate.box.read()
+                mate.revoked_at = 0.0
+                for seq, held in list(mate.jobs.items()):
+                    if seq not in contents.running and seq not in contents.finished:
+                        del mate.jobs[seq]
+                        self._holdings.wait_again(held)
+
+    def retire(self, mate: Mate, reason: str, now: float) -> None:
+        """Send a worker nothing more; it is replaced when it has ended what it runs."""
+        mate.retiring = mate.retiring or reason
+        self.take_back(mate, now)
+
+    def ask_replacements(self) -> None:
+        """Ask the root to replace retiring workers that have nothing left to do."""
+        for mate in self._mates.values():
+            if mate.retiring and not mate.jobs and not mate.revoked_at and not mate.replace_asked:
+                mate.replace_asked = True
+                self._tell_root(Replace(mate.started.incarnation, mate.retiring))
+
+    # -- looking after what runs ---------------------------------------------------------------------------
+
+    def look(self, now: float) -> tuple[list[Held], list[tuple[Mate, int, bytes]]]:
+        """Look into the black boxes of workers that are at something for long.
+
+        Returns: tasks that run and are not marked so, and outcomes whose message was lost on the way.
+        """
+        unmarked: list[Held] = []
+        unheard: list[tuple[Mate, int, bytes]] = []
+        for mate in self._mates.values():
+            oldest = next(iter(mate.jobs.values()), None)
+            if oldest is None or now - oldest.sent_at < LOOK_PERIOD:
+                continue
+            contents = mate.box.read()
+            for seq, (_running, outcome) in contents.finished.items():
+                if seq in mate.jobs and now - mate.jobs[seq].sent_at > LOST_AFTER:
+                    unheard.append((mate, seq, outcome))
+            running = [mate.jobs[seq] for seq in contents.running if seq in mate.jobs]
+            unmarked += [held for held in running if not held.marked]
+            self._look_at_line(mate, running, oldest, now)
+        return unmarked, unheard
+
+    def _look_at_line(self, mate: Mate, running: list[Held], oldest: Held, now: float) -> None:
+        for held in running:
+            if held.canceled:
+                self._tell_root(Interrupt(mate.started.incarnation, held.seq, "canceled"))
+        if running:
+            waits = len(mate.jobs) > len(running)
+            if waits and now - running[0].sent_at > WAITS_BEHIND and self.room(now) > 0:
+                self.take_back(mate, now)
+        elif now - oldest.sent_at > UNRESPONSIVE_AFTER and not mate.replace_asked and not mate.revoked_at:
+            mate.replace_asked = True
+            self._tell_root(Replace(mate.started.incarnation, "unresponsive"))
+
+    def stop_moved(self, held: Held, now: float) -> None:
+        """Stop a task that somebody else has canceled, wherever it is."""
+        held.canceled = True
+        mate = held.mate
+        if self._holdings.stop_waiting(held) or mate is None or held.seq not in mate.jobs:
+            return
+        if held.seq in mate.box.read().running:
+            self._tell_root(Interrupt(mate.started.incarnation, held.seq, "canceled"))
+        else:
+            self.take_back(mate, now)
+
+    def relay_stderr(self) -> None:
+        """Forward what the workers have written to their standard error."""
+        for mate in self._mates.values():
+            mate.relay.forward()

@@ -1,0 +1,134 @@
+"""A fetcher's way to the database: every call may fail, then everything waits and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from goque.errors import DatabaseUnavailableError
+from goque.options import ProcessorOptions
+from goque.outcome import Change, settle
+from goque.storage import TaskStorage
+from goque.storage.storage import TypePolicy
+from goque.task import TaskRow, Token
+from goque_supervisor.holdings import Held
+
+log = logging.getLogger("goque.fetcher")
+
+AnswerT = TypeVar("AnswerT")
+LONGEST_PAUSE: Final = 2.0
+MOST_HELD: Final = 100_000
+
+
+class Ledger:
+    """Reads and writes the rows of one type; after a failure it stays away from the database for a while."""
+
+    def __init__(self, storage: TaskStorage, task_type: str, options: ProcessorOptions) -> None:
+        self._storage = storage
+        self._type = task_type
+        self._options = options
+        self._failures = 0
+        self.retry_at = 0.0
+
+    def settle(self, batch: list[Held], owner: str) -> list[tuple[Held, Change, bool]] | None:
+        """Write how tasks ended; returns each with its move and whether it was written, None on a failure."""
+        policy = self._options.retry_policy
+        moves = [(held, settle(held.outcome, held.row, policy)) for held in batch if held.outcome is not None]
+        written = self._ask(lambda: self._write([change for _held, change in moves], owner))
+        if written is None:
+            return None
+        return [(held, change, change.token in written) for held, change in moves]
+
+    def claim(self, owner: str, room: int) -> tuple[list[TaskRow], float | None] | None:
+        """Claim up to `room` tasks; returns them and, if they are fewer, the seconds until the next is due."""
+
+        def claim() -> tuple[list[TaskRow], float | None]:
+            rows = self._storage.claim_due(self._type, owner, room)
+            return rows, None if len(rows) == room else self._storage.seconds_until_due(self._type)
+
+        return self._ask(claim)
+
+    def mark_processing(self, tasks: list[Held]) -> None:
+        """Write that tasks run, for those who look."""
+        tokens = [held.row.token for held in tasks]
+        if self._ask(lambda: self._storage.mark_processing(tokens) or True):
+            for held in tasks:
+                held.marked = True
+
+    def moved_by_others(self, owner: str) -> list[Token] | None:
+        """Return claims of ours whose task somebody else has moved, None on a failure."""
+        return self._ask(lambda: self._storage.moved_by_others(owner, self._type))
+
+    def take_over(self, owners: list[str]) -> list[TaskRow] | None:
+        """Publish the type's policy and return all tasks held under these names, None on a failure."""
+
+        def take_over() -> list[TaskRow]:
+            self._storage.publish_types([self._policy()])
+            held = [self._storage.held_tasks(owner, self._type, limit=MOST_HELD) for owner in owners if owner]
+            return [row for rows in held for row in rows]
+
+        return self._ask(take_over)
+
+    def is_away(self, now: float) -> bool:
+        """Return whether the database is left alone just now."""
+        return now < self.retry_at
+
+    def failed(self, error: DatabaseUnavailableError) -> None:
+        """Note that the database did not answer, and when to try again."""
+        self._failures += 1
+        pause = min(LONGEST_PAUSE, 0.05 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+        self.retry_at = time.monotonic() + pause
+        often = self._failures > 2 and self._failures % 10
+        log.log(
+            logging.DEBUG if often else logging.WARNING,
+            "the database is not available (%s): results are kept, nothing is claimed",
+            error,
+        )
+
+    def _ask(self, call: Callable[[], AnswerT]) -> AnswerT | None:
+        if self.is_away(time.monotonic()):
+            return None
+        try:
+            answer = call()
+        except DatabaseUnavailableError as error:
+            self.failed(error)
+            return None
+        if self._failures:
+            log.info("the database answers again after %d failed tries", self._failures)
+            self._failures = 0
+        return answer
+
+    def _write(self, changes: list[Change], owner: str) -> set[Token]:
+        """Write a batch; one that the database refuses for its content is halved until the culprit is alone."""
+        try:
+            return self._storage.settle_if_held(changes, node=owner)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            if len(changes) > 1:
+                middle = len(changes) // 2
+                return self._write(changes[:middle], owner) | self._write(changes[middle:], owner)
+            (change,) = changes
+            log.exception(
+                "the end of a task cannot be written as it is: its texts are left out",
+                extra={"task_id": change.token.task_id},
+            )
+            bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
+            return self._storage.settle_if_held([bare], node=owner)
+
+    def _policy(self) -> TypePolicy:
+        options = self._options
+        return TypePolicy(
+            type=self._type,
+            max_attempts=options.max_attempts,
+            strategy=None if options.strategy is None else msgspec.json.encode(options.strategy).decode(),
+            max_crashes=options.max_crashes,
+            cleaner_age=options.cleaner_updated_at_time_ago,
+            cleaner_keep_failed=options.cleaner_keep_failed,
+            healer_age=options.healer_updated_at_time_ago,
+        )
