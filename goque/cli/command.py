@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from goque import logs
 
@@ -128,6 +129,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
         return seconds
 
 
-def _remember_level(ctx: click.Context, _param: click.Parameter, level: str | None) -> None:
-    if level is not None:
-        ctx.meta[LOG_LEVEL] = level
+def _remember_level(ctx: click.Context, param: click.Parameter, level: str | None) -> None:
+    from_environment = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+    if level is not None and not (from_environment and LOG_LEVEL in ctx.meta):
+        ctx.meta[LOG_LEVEL] = level  # the flag before the command's name wins over the environment, too

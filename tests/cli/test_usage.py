@@ -123,6 +123,11 @@ def test_errors_are_one_line_and_debug_adds_the_traceback(goque: Any) -> None:
         assert debugged.stderr.endswith(plain)
 
 
+def test_a_flag_in_either_place_wins_over_the_environment(goque: Any) -> None:
+    for arguments in (["--log-level", "debug", "show", "x"], ["show", "x", "--log-level", "debug"]):
+        assert "Traceback" in goque(*arguments, code=1, GOQUE_LOG_LEVEL="info").stderr
+
+
 def test_a_database_that_cannot_be_opened_is_exit_code_3(goque: Any) -> None:
     (goque.directory / "notes.db").write_bytes(b"this is no database, but long enough to look at " * 100)
     error = goque("list", "--database-url", "sqlite:///notes.db", code=3).stderr

@@ -1,0 +1,192 @@
+"""`goque demo`: a tour of goque at work, on a database and in a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+from rich.console import Console
+from rich.syntax import Syntax
+
+from goque.cli import demo_app
+from goque.cli.command import command, option
+from goque.cli.demo_report import Report
+from goque.cli.demo_story import Story
+from goque.errors import GoqueError
+from goque.manager import TaskQueueManager
+from goque.task import Task
+
+LONGEST: Final = 60.0
+"""Seconds after which the tour gives up; it takes three or four."""
+
+TASKS: Final = (
+    ("greet", ["world"]),
+    ("call_api", [{}]),
+    ("read_image", ["cat.png", "dog.png", "broken.png", "owl.png", "fox.png"]),
+)
+
+NEXT: Final = """\
+an app of your own     the example in README.md has 20 lines; then: goque supervise app:registry
+a real load            examples/highlight_stdlib of the source: a few hundred files, all your CPUs
+your data so far       goque list, goque stats, goque show ID
+every option           goque supervise --help
+"""
+
+
+@command("demo")
+@option("--keep", is_flag=True, help="Leave the tour's directory, with app, database and log, where it is.")
+@click.pass_context
+def demo(ctx: click.Context, /, *, keep: bool) -> None:
+    """Take a tour: a task that succeeds, one that is retried, and one whose handler segfaults.
+
+    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there, tells what
+    happens, and ends with exit code 0 if all that it promised did happen. It takes a few seconds.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    directory = Path(tempfile.mkdtemp(prefix="goque-demo-"))
+    try:
+        promises = Tour(directory, Console(highlight=False)).run()
+    finally:
+        if keep:
+            click.echo(f"\nKept, as asked: cd {directory} && goque list")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    ctx.exit(0 if all(promises.values()) else 1)
+
+
+class Tour:
+    """One tour from the app to the summary, a chapter a method."""
+
+    def __init__(self, directory: Path, console: Console) -> None:
+        self.directory = directory
+        self.console = console
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
+        self.queue = TaskQueueManager(f"sqlite:///{directory}/goque.db")
+        self.log = directory / "supervise.log"
+
+    def run(self) -> dict[str, bool]:
+        """Go through all chapters; returns what was promised, and whether it happened."""
+        with self.queue:
+            self._show_app()
+            tasks = self._enqueue()
+            with self._tree() as tree:
+                story = self._watch(tree, tasks)
+            self._show_crash(story)
+            return self._sum_up(story, tree.returncode)
+
+    def _show_app(self) -> None:
+        source = Path(demo_app.__file__).read_text("utf-8")
+        (self.directory / "app.py").write_text(source, "utf-8")
+        self._chapter("1. An app: handlers on a registry", f"{self.directory}/app.py")
+        shown = source.partition("import ctypes")[1:]
+        self.console.print(Syntax("".join(shown).rstrip(), "python", background_color="default"))
+
+    def _enqueue(self) -> list[Task]:
+        self._chapter("2. Enqueue: a task is a row in a table", "queue.enqueue(type, payload), for each of:")
+        tasks = [Task(task_type, payload) for task_type, payloads in TASKS for payload in payloads]
+        for task in self.queue.add_tasks(tasks):
+            self._say(f"  {task.id}  {task.type:<10}  {task.raw_payload}")
+        return tasks
+
+    @contextmanager
+    def _tree(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run `goque supervise app:registry` for the time of the block, and stop it as Ctrl-C would."""
+        self._chapter("3. Run: a supervision tree of processes", "$ goque supervise app:registry")
+        with self.log.open("wb") as log:
+            tree = subprocess.Popen(
+                [sys.executable, "-m", "goque.cli", "supervise", "app:registry"],
+                cwd=self.directory,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield tree
+        finally:
+            tree.terminate()
+            tree.wait(LONGEST)
+
+    def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Story:
+        """Tell what the database says until every task has ended."""
+        story = Story(self.queue, tasks, tree.pid)
+        while not story.ended:
+            for line in story.next_lines():
+                self._say(f"  {line}")
+            if (code := tree.poll()) is not None:
+                self._give_up(f"the tree ended with exit code {code} before its tasks had")
+            if story.seconds > LONGEST:
+                self._give_up(f"not all tasks have ended within {LONGEST:g} seconds")
+            time.sleep(0.02)
+        return story
+
+    def _give_up(self, what: str) -> NoReturn:
+        for line in self.log.read_text("utf-8", "replace").splitlines()[-20:]:
+            self._say(f"  {line}")
+        raise GoqueError(f"{what}; above are the last lines of its log")
+
+    def _show_crash(self, story: Story) -> None:
+        task = story.task_of("read_image", "broken.png")
+        self._chapter("4. Ask: what happened to that image?", f"$ goque show {task.id}")
+        shown = subprocess.run(
+            [sys.executable, "-m", "goque.cli", "show", task.id],
+            cwd=self.directory,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for line in shorten(shown.stdout.splitlines()):
+            self._say(f"  {line}")
+
+    def _sum_up(self, story: Story, exit_code: int) -> dict[str, bool]:
+        self._chapter("5. In short")
+        promises = Report(story, exit_code).promises()
+        for promise, kept in promises.items():
+            self._say(f"  {'yes' if kept else 'NO '}  {promise}", style="green" if kept else "bold red")
+        if not all(promises.values()):
+            self._give_up("not all that this tour promised did happen")
+        self._chapter("What to try next")
+        self._say(NEXT.rstrip())
+        return promises
+
+    def _chapter(self, title: str, below: str = "") -> None:
+        self.console.print()
+        self._say(title, style="bold")
+        self._say(below or "-" * len(title), style="dim")
+
+    def _say(self, line: str, style: str = "") -> None:
+        self.console.print(line, style=style, markup=False, soft_wrap=True)
+
+
+def shorten(lines: list[str]) -> list[str]:
+    """Leave out of the stacks in a report what lies below the handler: frames of goque and of the interpreter."""
+    shown: list[str] = []
+    left_out = 0
+    for line in lines:
+        below = "goque_supervisor" in line or left_out > 0
+        if below and line.lstrip().startswith("File "):
+            left_out += 1
+            continue
+        if left_out:
+            shown.append(f"      ... and {left_out} frames of goque, below the handler")
+            left_out = 0
+        shown.append(line)
+    return shown
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that the tree and the directory go as well."""
+    del frame
+    sys.exit(128 + number)

@@ -1,0 +1,93 @@
+"""The story of a few tasks, told from what the database says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from goque.manager import TaskQueueManager
+from goque.outcome import FailedAttempt
+from goque.task import Task, TaskStatus
+
+
+class Story:
+    """Watches tasks until they have ended.
+
+    Args:
+        queue: where they are.
+        tasks: as they were enqueued.
+        root: the process id of the supervisor that runs them.
+    """
+
+    def __init__(self, queue: TaskQueueManager, tasks: list[Task], root: int) -> None:
+        self.tasks = {task.id: task for task in tasks}
+        self.failures: dict[str, list[FailedAttempt]] = {task.id: [] for task in tasks}
+        self.processes: dict[int, str] = {}
+        self._queue = queue
+        self._root = root
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the story lasts by now."""
+        return time.monotonic() - self._began
+
+    @property
+    def ended(self) -> bool:
+        """Return whether every task has been told to its end."""
+        return all(task.status.is_terminal for task in self.tasks.values())
+
+    def task_of(self, task_type: str, payload: Any) -> Task:
+        """Return the task of this type with this payload."""
+        return next(
+            task for task in self.tasks.values() if task.type == task_type and task.payload == payload
+        )
+
+    def next_lines(self) -> Iterator[str]:
+        """Look once, and yield a line for everything that is new."""
+        for before in list(self.tasks.values()):
+            if before.status.is_terminal:
+                continue
+            now = self._queue.get_task(before.id)
+            yield from self._new_failures(now)
+            self.tasks[now.id] = now
+            if now.status.is_terminal:
+                yield self._line(now, _ending(now))
+                yield from self._describe_tree()
+
+    def _new_failures(self, task: Task) -> Iterator[str]:
+        attempts = [row.failed for row in self._queue.storage.failed_attempts(task.id)]
+        for failed in attempts[len(self.failures[task.id]) :]:
+            text = failed.error.partition("\n")[0]
+            yield self._line(task, f"attempt {failed.attempt} failed in process {failed.worker_pid}: {text}")
+        self.failures[task.id] = attempts
+
+    def _describe_tree(self) -> Iterator[str]:
+        """Name the processes, once they are there; only Linux says which they are."""
+        if self.processes or not (found := children_of(self._root)):
+            return
+        self.processes = found
+        yield f"        {'the tree':<10}  process {self._root}, and below it:"
+        for pid, name in found.items():
+            yield f"        {'':<10}    {pid:<7} {name}"
+
+    def _line(self, task: Task, what: str) -> str:
+        about = f" {task.payload}" if task.payload else ""
+        return f"{self.seconds:5.2f}s  {task.type:<10} {about.strip():<11} {what}"
+
+
+def _ending(task: Task) -> str:
+    if task.status is TaskStatus.ATTEMPTS_LEFT:
+        return f"given up after {task.attempts} attempts: status attempts_left"
+    return f"{task.status} after {task.attempts} failed attempts" if task.attempts else f"{task.status}"
+
+
+def children_of(pid: int) -> dict[int, str]:
+    """Return the names of a process's children, by process id; empty where the system does not say."""
+    try:
+        pids = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+        return {child: Path(f"/proc/{child}/comm").read_text("utf-8").strip() for child in pids}
+    except OSError:
+        return {}  # no /proc here, or one ended while we looked: then the next look tells
