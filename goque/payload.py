@@ -24,8 +24,12 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-def encode_payload(payload: Any) -> bytes:
+def encode_payload(payload: Any, *, what: str = "payload") -> bytes:
     """Encode a payload to JSON text and check that every backend stores it unchanged.
+
+    Args:
+        payload: anything that msgspec encodes to JSON.
+        what: the payload's name in errors; metadata is checked in the same way.
 
     Raises:
         PayloadEncodeError: msgspec cannot encode the object.
@@ -35,20 +39,20 @@ def encode_payload(payload: Any) -> bytes:
         raw = _encode(payload)
     except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
         raise PayloadEncodeError(
-            f"payload of type {type(payload).__name__} cannot be JSON: {error}"
+            f"{what} of type {type(payload).__name__} cannot be JSON: {error}"
         ) from error
     limit = max_payload()
     if len(raw) > limit:
         raise InvalidPayloadFormatError(
-            f"payload has {len(raw)} bytes, more than max_payload {limit}; store it apart and enqueue its key"
+            f"{what} has {len(raw)} bytes, more than max_payload {limit}; store it apart and enqueue its key"
         )
     if isinstance(payload, msgspec.Raw):
         _check_json(raw)
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(_decode(raw)) > MAX_DEPTH:
-        raise InvalidPayloadFormatError(f"payload is nested deeper than {MAX_DEPTH} levels; flatten it")
+        raise InvalidPayloadFormatError(f"{what} is nested deeper than {MAX_DEPTH} levels; flatten it")
     if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
         raise InvalidPayloadFormatError(
-            "payload has a NUL character, which PostgreSQL cannot store; leave it out"
+            f"{what} has a NUL character, which PostgreSQL cannot store; leave it out"
         )
     return raw
 

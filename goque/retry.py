@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -126,6 +126,8 @@ def delay_of(answer: float | timedelta | datetime) -> float:
 
 
 def _periods(periods: Any) -> tuple[float, ...]:
+    if not isinstance(periods, Iterable):
+        raise ConfigurationError(f"periods must be a sequence of seconds, not {periods!r:.80}")
     checked = tuple(_period("periods", period) for period in periods)
     if not checked:
         raise ConfigurationError("periods must have at least one period")

@@ -93,7 +93,7 @@ class Task:
         priority: -100 to 100, higher first; None takes the default, 0.
 
     Raises:
-        ConfigurationError: the type, external id, delay, run_at or priority is not usable.
+        ConfigurationError: the type, external id, metadata, delay, run_at or priority is not usable.
         PayloadEncodeError: the payload cannot be encoded.
         InvalidPayloadFormatError: the payload is too large, too deep or holds what no database keeps.
     """
@@ -141,7 +141,7 @@ class Task:
         self.status: TaskStatus = TaskStatus.NEW
         self.attempts: int = 0
         self.errors: str | None = None
-        self.metadata: dict[str, Any] = dict(metadata) if metadata else {}
+        self.metadata: dict[str, Any] = check_metadata(metadata) if metadata else {}
         self.created_at: datetime | None = None
         self.updated_at: datetime | None = None
         self.next_attempt_at: datetime | None = check_run_at(run_at, delay)
@@ -248,6 +248,16 @@ def check_name(what: str, value: object) -> None:
         raise ConfigurationError(f"{what} {value!r:.80} has control characters; leave them out")
     if not value.isascii() and any(0xD800 <= ord(char) < 0xE000 for char in value):
         raise ConfigurationError(f"{what} {value!r:.80} has lone surrogates; no database stores them")
+
+
+def check_metadata(metadata: object) -> dict[str, Any]:
+    """Refuse metadata that is not a mapping with text for its keys; its values are checked at enqueue."""
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(f"metadata must be a mapping, not {metadata!r:.80}")
+    for key in metadata:
+        if not isinstance(key, str):
+            raise ConfigurationError(f"metadata must have text for its keys, not {key!r:.80}")
+    return dict(metadata)
 
 
 def check_priority(priority: object) -> int:

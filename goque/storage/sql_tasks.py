@@ -46,9 +46,9 @@ class SqlTasks(SqlBase):
         return self._write_alone(insert, conn)
 
     def _insert_many(self, session: Session, tasks: Sequence[Task], *, skip: bool, undo: bool) -> list[Task]:
+        batch = self._dialect.encode_tasks(tasks, session.now)
         if undo:
             session.run(self._sql.savepoint)
-        batch = self._dialect.encode_tasks(tasks, session.now)
         ids = {
             self._dialect.read_text(row[0]) for row in session.rows(self._sql.insert_tasks, {"batch": batch})
         }

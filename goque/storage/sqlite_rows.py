@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from goque.outcome import Change
+from goque.payload import encode_payload
 from goque.storage.dialect import Row
 from goque.storage.instants import due_at, later
 from goque.task import Task, TaskRow
@@ -131,7 +132,7 @@ def encode_tasks(tasks: Sequence[Task], now: datetime) -> str:
 
 def metadata_text(task: Task) -> str:
     """Return a task's metadata as JSON text, `{}` when empty."""
-    return _encode(task.metadata).decode() if task.metadata else "{}"
+    return encode_payload(task.metadata, what="metadata").decode() if task.metadata else "{}"
 
 
 def encode_claims(claims: Mapping[str, int]) -> str:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from backends import START, add, row_of
 
-from goque.errors import DuplicateTaskError
+from goque.errors import DuplicateTaskError, InvalidPayloadFormatError, PayloadEncodeError
 from goque.task import Task, TaskFilter, TaskStatus
 
 
@@ -130,6 +130,14 @@ def test_counts_come_by_type_and_status(storage):
         ("b", "new", 1),
         ("b", "pending", 1),
     ]
+
+
+@pytest.mark.parametrize("metadata", [{"a": object()}, {"a": "\0"}, {"a": "x" * 2_000_000}, {"a": "\ud800"}])
+def test_metadata_that_no_database_keeps_is_refused_and_nothing_inserted(storage, metadata):
+    for tasks in ([Task("mail", metadata=metadata)], [Task("mail"), Task("mail", metadata=metadata)]):
+        with pytest.raises((PayloadEncodeError, InvalidPayloadFormatError), match="metadata"):
+            storage.insert_tasks(tasks)
+    assert storage.count_tasks() == []
 
 
 def test_an_unknown_id_is_none(storage):

@@ -40,7 +40,7 @@ EXPECTED = {
     "delete_finished": ["(rowid=?)", FINISHED],
     "delete_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
     "failed_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
-    "unpublished_types": ["COVERING INDEX goque_task_type_external_id_idx (type>?)"],
+    "unpublished_types": ["COVERING INDEX", "(type>?)"],
 }
 
 

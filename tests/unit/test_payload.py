@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from goque.errors import (
+    ConfigurationError,
+    InvalidPayloadFormatError,
+    PayloadDecodeError,
+    PayloadEncodeError,
+)
+from goque.payload import decode_json, encode_payload, max_payload
+
+
+def nested(depth: int, *, inner: object = 0) -> object:
+    value = inner
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class Email(msgspec.Struct):
+    to: str
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (Email("a@b.c"), b'{"to":"a@b.c"}'),
+        ({"a": [1, 2.5, None, True]}, b'{"a":[1,2.5,null,true]}'),
+        (None, b"null"),
+        ("🎉 \"quotes\" 'and' \\", '"🎉 \\"quotes\\" \'and\' \\\\"'.encode()),
+        (msgspec.Raw(b'{"as": "given"}'), b'{"as": "given"}'),
+        (b"bytes", b'"Ynl0ZXM="'),
+    ],
+)
+def test_what_msgspec_encodes_goes_in(payload, text):
+    assert encode_payload(payload) == text
+
+
+class Unfriendly:
+    pass
+
+
+def circular() -> list[object]:
+    made: list[object] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    "payload", [Unfriendly(), {1j: 2}, circular(), "\ud800", {"a": "\udfff"}, nested(5000)]
+)
+def test_what_cannot_be_json_is_refused(payload):
+    with pytest.raises((PayloadEncodeError, InvalidPayloadFormatError)) as refusal:
+        encode_payload(payload)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"not json",
+        b"",
+        b"{",
+        b"{}{}",
+        b"\xff",
+        b'"\xff"',
+        b"NaN",
+        b"1e400",
+        b'{"a":1,}',
+        b"[" * 100_000,
+        b'"\\ud800"',
+    ],
+)
+def test_text_that_is_no_json_is_refused(text):
+    with pytest.raises(InvalidPayloadFormatError) as refusal:
+        encode_payload(msgspec.Raw(text))
+    assert "\n" not in str(refusal.value)
+
+
+def test_thirty_levels_are_the_limit():
+    assert encode_payload(nested(30))
+    with pytest.raises(InvalidPayloadFormatError, match="deeper than 30"):
+        encode_payload(nested(31))
+    with pytest.raises(InvalidPayloadFormatError, match="deeper than 30"):
+        encode_payload(msgspec.Raw(b'{"a":' * 31 + b"1" + b"}" * 31))
+
+
+def test_wide_payloads_are_not_deep():
+    assert encode_payload([{"a": []} for _ in range(1000)])
+    assert encode_payload("[" * 1000)
+
+
+def test_a_nul_is_refused_and_what_only_looks_like_one_is_not():
+    for payload in ("\0", {"a\0": 1}, "\\\0"):
+        with pytest.raises(InvalidPayloadFormatError, match="NUL"):
+            encode_payload(payload)
+    for payload in ("\\u0000", "\\\\u0000", "u0000"):
+        assert decode_json(encode_payload(payload)) == payload
+
+
+def test_a_payload_of_a_mebibyte_is_the_limit(monkeypatch):
+    monkeypatch.delenv("GOQUE_MAX_PAYLOAD", raising=False)
+    assert len(encode_payload("x" * (1024 * 1024 - 2))) == 1024 * 1024
+    with pytest.raises(InvalidPayloadFormatError, match="max_payload 1048576"):
+        encode_payload("x" * (1024 * 1024 - 1))
+
+
+def test_the_environment_sets_the_limit(monkeypatch):
+    monkeypatch.setenv("GOQUE_MAX_PAYLOAD", "10")
+    assert max_payload() == 10
+    with pytest.raises(InvalidPayloadFormatError, match="more than max_payload 10"):
+        encode_payload("x" * 9)
+    for text in ("0", "-1", "1MB", "99999999999", "²"):
+        monkeypatch.setenv("GOQUE_MAX_PAYLOAD", text)
+        with pytest.raises(ConfigurationError, match="GOQUE_MAX_PAYLOAD"):
+            max_payload()
+
+
+@pytest.mark.parametrize("text", [b"not json", b"\xff", b"[" * 100_000, b""])
+def test_what_is_no_json_in_a_database_is_a_decode_error(text):
+    with pytest.raises(PayloadDecodeError):
+        decode_json(text)
