@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -65,12 +64,12 @@ class Group:
     @property
     def fetcher(self) -> Child | None:
         """The living fetcher."""
-        return self.root.children.named(self.spec.fetcher.name)
+        return self.root.family.children.named(self.spec.fetcher.name)
 
     @property
     def workers(self) -> list[Child]:
         """The living workers."""
-        return self.root.children.workers(self.spec.type)
+        return self.root.family.children.workers(self.spec.type)
 
     def fill(self) -> None:
         """Start what is missing: the fetcher once the node has a lease, and a worker in each empty slot."""
@@ -95,7 +94,7 @@ class Group:
         fetcher = self.root.start(self.spec.fetcher, boot, group=self)
         if fetcher is None:
             return
-        fetcher.channel.send(self.root.adopt_message(self))
+        fetcher.channel.send(self.root.adopt_order(self))
         if self.boot.held:
             fetcher.channel.send(Hold(hold=True))
         if self.draining:
@@ -166,7 +165,7 @@ class Group:
             log.warning(
                 "%s (pid %d) ended by %s: another adopts its workers", child.spec.name, child.pid, cause
             )
-            self.root.count_restart("fetcher")
+            self.root.restarts["fetcher"] += 1
             delay = self._fetcher_backoff.after_exit(time.monotonic() - child.started_at)
             if self._intensity.too_many(time.monotonic()):
                 log.error("the fetcher of type %r keeps dying: its workers are restarted too", self.spec.type)
@@ -216,7 +215,7 @@ class Group:
         log.error("%s (pid %d) ended by %s before it could take a task", child.spec.name, child.pid, cause)
         if self.boot.held:
             self._tell_fetcher(Hold(hold=True))
-            if self.root.boot_failed_everywhere():
+            if self.root.no_type_can_boot():
                 self.root.give_up("no worker of any type can boot; the cause is in the lines above", 4)
             log.error(
                 "workers of type %r cannot boot: its tasks wait, one worker is tried every 30s",
@@ -228,7 +227,7 @@ class Group:
         """Kill all workers of the type; what they ran is given back."""
         for worker in self.workers:
             if worker.killed_for is None:
-                self.root.kill(worker, reason)
+                self.root.family.kill(worker, reason)
 
     # -- what its processes say ------------------------------------------------------------------------
 
@@ -253,24 +252,21 @@ class Group:
                 self._tell_fetcher(message)
 
     def _interrupt(self, incarnation: int, seq: int, reason: str) -> None:
-        worker = self.root.children.by_key(incarnation)
-        if worker is None or worker.box is None or not worker.pid or worker.killed_for is not None:
-            return
-        worker.box.leave_interrupt(seq, reason)
-        worker.interrupts.setdefault(seq, (time.monotonic() + self.spec.grace, reason))
-        os.kill(worker.pid, signal.SIGUSR1)
+        worker = self.root.family.children.by_key(incarnation)
+        if worker is not None:
+            self.root.family.interrupt(worker, seq, reason, self.spec.grace)
 
     def _replace(self, incarnation: int, reason: str) -> None:
-        worker = self.root.children.by_key(incarnation)
+        worker = self.root.family.children.by_key(incarnation)
         if worker is None:
             return
         worker.retire_reason = reason
         if reason == "unresponsive":
             log.error("%s (pid %d) takes no tasks: replacing it", worker.spec.name, worker.pid)
-            self.root.kill(worker, reason)
+            self.root.family.kill(worker, reason)
         else:
             log.info("%s (pid %d) is replaced: %s", worker.spec.name, worker.pid, reason)
-            self.root.stop_child(worker)
+            self.root.family.stop(worker)
 
     def _start_callback(self, call: int, crash: str) -> None:
         spec = ChildSpec(f"callback[{self.spec.type}:{call}]", "callback", Home.APP)
@@ -288,9 +284,9 @@ class Group:
         self.root.timers.after(CALLBACK_LIMIT, lambda: self._end_slow_callback(child))
 
     def _end_slow_callback(self, child: Child) -> None:
-        if child.key in self._calls and self.root.children.by_key(child.key):
+        if child.key in self._calls and self.root.family.children.by_key(child.key):
             log.error("the crash handler of type %r takes over %gs: killed", self.spec.type, CALLBACK_LIMIT)
-            self.root.kill(child, "callback")
+            self.root.family.kill(child, "callback")
 
     def callback_ended(self, key: int) -> None:
         """Answer for a callback that ended without an answer."""
@@ -315,7 +311,7 @@ class Group:
         self.generation = generation
         fetcher = self.fetcher
         if changed and fetcher:
-            self.root.kill(fetcher, "reload")  # the next one adopts: nothing is lost by it
+            self.root.family.kill(fetcher, "reload")  # the next one adopts: nothing is lost by it
         self.advance_reload()
         self.fill()
 
@@ -339,7 +335,7 @@ class Group:
             self._tell_fetcher(Drain())
             for worker in self.workers:
                 if not worker.ready_at:
-                    self.root.kill(worker, "shutdown")
+                    self.root.family.kill(worker, "shutdown")
             if self.fetcher is None and not self.root.owner:
                 self.drained = Drained()  # it never claimed anything
                 self._advance_draining()
@@ -353,10 +349,10 @@ class Group:
         if self.drained is None:
             return
         for worker in self.workers:
-            self.root.stop_child(worker)
+            self.root.family.stop(worker)
         fetcher = self.fetcher
         if not self.workers and fetcher is not None:
-            self.root.stop_child(fetcher)
+            self.root.family.stop(fetcher)
         if self.is_gone and self.root.stopping is None:
             self.root.groups.pop(self.spec.type, None)
 

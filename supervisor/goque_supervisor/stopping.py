@@ -34,9 +34,9 @@ class Stopping:
         limit = self._root.options.shutdown_timeout
         log.info("stopping (%s): running handlers have %gs", self._reason, limit)
         for name in ("scheduler", "cleaner", "healer"):
-            child = self._root.children.named(name)
+            child = self._root.family.children.named(name)
             if child is not None:
-                self._root.stop_child(child)
+                self._root.family.stop(child)
         for group in self._root.groups.values():
             group.drain()
         self._root.timers.after(limit, self._on_deadline)
@@ -52,15 +52,15 @@ class Stopping:
         root = self._root
         if not all(group.is_gone for group in root.groups.values()):
             return
-        if any(root.children.named(name) for name in ("scheduler", "cleaner", "healer")):
+        if any(root.family.children.named(name) for name in ("scheduler", "cleaner", "healer")):
             return
         if not self._last:
             self._last = True
             for name in ("lease", "monitor"):
-                child = root.children.named(name)
+                child = root.family.children.named(name)
                 if child is not None:
-                    root.stop_child(child)
-        if len(root.children) == 0 and root.exit_code is None:
+                    root.family.stop(child)
+        if len(root.family.children) == 0 and root.exit_code is None:
             root.exit_code = self._exit_code()
             log.info("stopped")
 
@@ -83,8 +83,8 @@ class Stopping:
             return
         undrained = [name for name, group in self._root.groups.items() if group.drained is None]
         started = time.monotonic()
-        for child in self._root.children:
-            self._root.kill(child, "shutdown")
+        for child in self._root.family.children:
+            self._root.family.kill(child, "shutdown")
         if undrained:
             self._root.give_up(
                 f"the last results of {', '.join(undrained)} could not be written to the database; "

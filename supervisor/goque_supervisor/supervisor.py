@@ -2,28 +2,27 @@
 
 One blocking wait gathers signals, child exits, messages and timers; each is handled in turn:
 
-1. boot: open the run directory, start the guard and the two nurseries;
-2. the app's nursery describes the app, from which the tree is laid out;
-3. lease, monitor, then a group for each task type, then healer, cleaner and scheduler;
-4. whatever exits is reaped here and started again by its policy;
-5. SIGTERM and SIGINT stop the tree in order (stopping.py), SIGHUP replaces the app and its workers.
+1. boot: start the guard and the two nurseries (homes.py); the app's describes the app;
+2. lay out the tree from that (tree.py): lease and monitor first, a group for each task type (group.py), then
+   healer, cleaner and scheduler once the node has its lease;
+3. whatever exits is reaped (family.py) and started again by its policy (spec.py);
+4. SIGTERM and SIGINT stop the tree in order (stopping.py), SIGHUP replaces the app and its workers one by one.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import selectors
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from goque_supervisor import process
-from goque_supervisor.blackbox import BlackBox
-from goque_supervisor.children import Child, Children
+from goque_supervisor.children import Child
 from goque_supervisor.control import (
     Adopt,
     Beat,
@@ -31,8 +30,6 @@ from goque_supervisor.control import (
     Buried,
     CallbackDone,
     CallbackWanted,
-    Channel,
-    ChildStarted,
     Drained,
     Idle,
     Interrupt,
@@ -41,15 +38,13 @@ from goque_supervisor.control import (
     Metrics,
     Ready,
     Replace,
-    StartChild,
-    StartFailed,
-    Stop,
     TreeState,
 )
+from goque_supervisor.family import Family
 from goque_supervisor.group import Group
-from goque_supervisor.guard import Guard
+from goque_supervisor.homes import Homes
 from goque_supervisor.nurseries import NurseryProcess
-from goque_supervisor.rundir import RunDirectory, remove_worker_files
+from goque_supervisor.rundir import RunDirectory
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
 from goque_supervisor.stopping import Stopping
@@ -60,7 +55,6 @@ log = logging.getLogger("goque.supervisor")
 
 SCAN_PERIOD = 0.25
 STATE_PERIOD = 1.0
-HANG_AFTER = 15.0
 
 
 class Supervisor:
@@ -72,25 +66,38 @@ class Supervisor:
         self.options = options
         self.run_directory = run
         self.registry_fd = registry_fd
-        self.pid = os.getpid()
         self.exit_code: int | None = None
-        self.children = Children()
-        self.groups: dict[str, Group] = {}
         self.tree: Tree | None = None
+        self.groups: dict[str, Group] = {}
         self.stopping: Stopping | None = None
         self.owner = ""
-        self.former_owners: list[str] = []
-        self.database_url = ""
         self.timers = Timers()
-        self.restarts: dict[str, int] = {}
+        self.restarts: Counter[str] = Counter()
+        self._former_owners: list[str] = []
         self._backoffs: dict[str, Backoff] = {}
-        self._keys = itertools.count(1)
-        self._selector = selectors.DefaultSelector()
-        self._guard = Guard()
-        self._nurseries: dict[Home, NurseryProcess] = {}
-        self._next_app: NurseryProcess | None = None
         self._idle_check = 0
-        self._services_started = False
+        self._is_up = False
+        self._selector = selectors.DefaultSelector()
+        self.family = Family(
+            run,
+            self._selector,
+            on_exit=self._on_child_exit,
+            on_stranger=self._on_stranger_exit,
+            last_words=self._hear_last_words,
+        )
+        self.homes = Homes(
+            options,
+            os.getpid(),
+            self._selector,
+            self.timers,
+            registry_fd,
+            on_ready=self._on_homes_ready,
+            on_failed=self.give_up,
+            on_child_started=self._on_child_started,
+            on_child_failed=self._on_child_failed,
+            on_reloaded=self._on_reloaded,
+            on_restart=self._on_home_restart,
+        )
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -100,15 +107,16 @@ class Supervisor:
         process.become_subreaper()
         process.set_name("goque:root")
         try:
-            self._guard.start()
-            for home in (Home.ACTORS, Home.APP):
-                self._nurseries[home] = self._start_nursery(home, generation=1)
-            self.timers.every(SCAN_PERIOD, self._scan)
-            self.timers.every(STATE_PERIOD, self.tell_state)
+            self.family.guard.start()
+            self.homes.open()
+            self.timers.every(SCAN_PERIOD, lambda: self.family.scan(time.monotonic()))
+            self.timers.every(STATE_PERIOD, self._tell_state)
             while self.exit_code is None:
                 self._turn(inbox)
         finally:
-            self._end()
+            signal.set_wakeup_fd(-1)
+            self.family.sweep()
+            self.run_directory.remove()
         return self.exit_code
 
     def _turn(self, inbox: int) -> None:
@@ -118,7 +126,7 @@ class Supervisor:
                     for number in os.read(inbox, 512):
                         self._on_signal(signal.Signals(number))
                 case NurseryProcess() as nursery:
-                    self._read_nursery(nursery)
+                    self.homes.read(nursery)
                 case Child() as child:
                     self._read_child(child)
         self.timers.run_due()
@@ -136,7 +144,7 @@ class Supervisor:
     def _on_signal(self, number: signal.Signals) -> None:
         match number:
             case signal.SIGCHLD:
-                self._reap()
+                self.family.reap()
             case signal.SIGHUP:
                 self._reload()
             case signal.SIGTERM | signal.SIGINT:
@@ -159,165 +167,49 @@ class Supervisor:
             sys.stderr.write(f"goque: {' '.join(message.split())}\n")
             self.exit_code = exit_code
 
-    def _scan(self) -> None:
-        now = time.monotonic()
-        for child in self.children:
-            child.channel.flush()
-            if not child.pid or child.killed_for is not None:
-                continue
-            if child.stop_by and now >= child.stop_by:
-                self.kill(child, "stop")
-            elif child.channel.closed and not (child.box and child.box.read().running):
-                self.kill(child, "deaf")  # it closed its end: it hears no orders any more
-            elif child.spec.role == "worker":
-                self._scan_worker(child, now)
-            elif child.ready_at and now - child.beat_at > HANG_AFTER:
-                log.error(
-                    "%s (pid %d) has not moved for %gs: killing it", child.spec.name, child.pid, HANG_AFTER
-                )
-                self.kill(child, "hung")
-
-    def _scan_worker(self, child: Child, now: float) -> None:
-        assert child.box is not None
-        kill_at = child.box.kill_at
-        if kill_at and now >= kill_at:
-            self.kill(child, "timeout")
-            return
-        for seq, (deadline, reason) in list(child.interrupts.items()):
-            if seq not in child.box.read().running:
-                del child.interrupts[seq]
-            elif now >= deadline:
-                child.killed_seq = seq
-                self.kill(child, reason)
-                return
-
-    # -- starting and ending children ----------------------------------------------------------------
+    # -- starting ------------------------------------------------------------------------------------
 
     def start(
         self, spec: ChildSpec, boot: dict[str, Any], *, group: Group | None = None, slot: int = 0
     ) -> Child | None:
-        """Ask a nursery for a child; None while the nursery is not up, whose coming up asks again."""
-        nursery = self._nurseries[spec.home]
+        """Start a child; None while its nursery is not up, whose coming up asks again."""
+        nursery = self.homes[spec.home]
         if not nursery.ready:
             return None
-        channel, theirs = Channel.pair()
-        child = Child(
-            spec,
-            next(self._keys),
-            channel,
-            nursery.generation,
-            time.monotonic(),
-            task_type=group.spec.type if group else "",
-            slot=slot,
-            oom_before=process.oom_kills() if spec.role == "worker" else 0,
-        )
-        if spec.role == "worker":
-            self._give_box(child, group.spec.most_jobs if group else 0)
-            assert child.box is not None
-            boot = {**boot, "box": str(child.box.path), "identity": child.identity}
-        self.children.add(child)
-        self._selector.register(channel, selectors.EVENT_READ, child)
-        nursery.channel.send(
-            StartChild(child.key, {**self._boot(spec), **boot, "incarnation": child.key}),
-            descriptor=theirs.fileno(),
-        )
-        theirs.close()
-        return child
+        return self.family.start(spec, {**self._boot(spec), **boot}, nursery, group, slot)
 
     def _boot(self, spec: ChildSpec) -> dict[str, Any]:
         return {
             "name": spec.name,
             "role": spec.role,
-            "database_url": self.database_url,
-            "log_format": self.options.log_format,
-            "log_level": self.options.log_level,
-            "node_timeout": self.options.node_timeout,
             "app": self.options.app,
             "registry_fd": self.registry_fd,
-            "run_directory": str(self.run_directory.path),
+            "database_url": self.homes.app["database_url"],
+            "log_format": self.options.log_format,
+            "log_level": self.options.log_level,
         }
 
-    def _give_box(self, child: Child, jobs: int) -> None:
-        path = self.run_directory.box(child.task_type, child.slot, child.key)
-        BlackBox.create(path, jobs=jobs)
-        child.box = BlackBox(path)
-        child.identity = f"{child.slot}.{child.key}.{os.urandom(6).hex()}"
+    def _on_homes_ready(self) -> None:
+        if self.tree is None:
+            self.tree = build_tree(self.options, self.homes.app)
+            self._start_service(self.tree.lease)
+            if self.tree.monitor:
+                self._start_service(self.tree.monitor)
+            for spec in self.tree.groups:
+                self.groups[spec.type] = Group(self, spec)
+        self._fill()
 
-    def kill(self, child: Child, reason: str) -> None:
-        """Kill a child now; its exit will tell `reason` to whom it concerns."""
-        child.killed_for = reason
-        if child.pid:
-            process.kill_group(child.pid)
-            process.kill(child.pid)
-
-    def stop_child(self, child: Child) -> None:
-        """Ask a child to end; it is killed when it takes longer than its specification allows."""
-        if not child.stop_by:
-            child.stop_by = time.monotonic() + child.spec.shutdown
-            child.channel.send(Stop())
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            self._reap_one(found.si_pid)
-
-    def _reap_one(self, pid: int) -> None:
-        child = self.children.by_pid(pid)
-        if child is None:
-            for nursery in self._all_nurseries():
-                self._read_nursery(nursery)  # its pid may be on the way
-            child = self.children.by_pid(pid)
-        if child is not None:
-            process.kill_group(pid)  # before the pid is reaped, so that it cannot name another group
-            self._guard.discard(pid)
-        _pid, status, usage = os.wait4(pid, 0)
-        cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
-        if child is not None:
-            self._on_child_exit(child, cause, usage.ru_maxrss * (1024 if process.IS_LINUX else 1))
-        elif pid == self._guard.pid and self.exit_code is None:
-            log.warning("the guard (pid %d) ended by %s: starting another", pid, cause)
-            self._guard.start()
-        else:
-            self._on_nursery_exit(pid, cause)
-
-    def _on_child_exit(self, child: Child, cause: ExitCause, max_rss: int) -> None:
-        self._read_child(child)  # its last words
-        self._unwatch(child)
-        child.channel.close()
-        self.children.remove(child)
-        if child.spec.role == "callback":
-            self.groups[child.task_type].callback_ended(child.key)
-        elif child.task_type in self.groups:
-            self.groups[child.task_type].on_exit(child, cause, max_rss)
-        else:
-            self._on_service_exit(child, cause)
-        if child.box is not None:
-            child.box.close()
-        if self.stopping is not None:
-            self.stopping.advance()
-
-    def _on_service_exit(self, child: Child, cause: ExitCause) -> None:
-        if child.stop_by or self.stopping is not None:
-            return
-        backoff = self._backoffs.setdefault(child.spec.name, Backoff())
-        delay = backoff.after_exit(time.monotonic() - child.started_at)
-        self.count_restart(child.spec.role)
-        log.warning(
-            "%s (pid %d) ended by %s: restarting %s",
-            child.spec.name,
-            child.pid,
-            cause,
-            f"in {delay:g}s" if delay else "now",
-        )
-        self.timers.after(delay, lambda: self._start_service(child.spec))
+    def _fill(self) -> None:
+        """Start whatever is missing."""
+        for group in self.groups.values():
+            group.fill()
+        if self._is_up and self.tree is not None:
+            for spec in (self.tree.lease, self.tree.monitor, *self.tree.services):
+                if spec is not None:
+                    self._start_service(spec)
 
     def _start_service(self, spec: ChildSpec) -> None:
-        if self.stopping is not None or self.children.named(spec.name):
+        if self.stopping is not None or self.family.children.named(spec.name):
             return
         try:
             self.start(spec, self._service_boot(spec))
@@ -325,150 +217,84 @@ class Supervisor:
             self.start_failed(spec.name, str(error), lambda: self._start_service(spec))
 
     def _service_boot(self, spec: ChildSpec) -> dict[str, Any]:
-        assert self.tree is not None
-        return (
-            {
-                "owner": self.owner,
-                "http": self.options.http,
-                "types": [group.processor for group in self.tree.groups],
-                "run_base": str(self.run_directory.path.parent),
-                "database_fingerprint": self.database_fingerprint,
-            }
-            if spec.role != "scheduler"
-            else {"owner": self.owner}
-        )
+        boot: dict[str, Any] = {"owner": self.owner, "node_timeout": self.options.node_timeout}
+        if spec.role == "monitor":
+            boot["http"] = self.options.http
+        if spec.role in ("healer", "cleaner") and self.tree is not None:
+            boot["types"] = [group.processor for group in self.tree.groups]
+            boot["run_base"] = str(self.run_directory.path.parent)
+            boot["database_fingerprint"] = self.homes.app["database_fingerprint"]
+        return boot
 
     def start_failed(self, name: str, why: str, again: Callable[[], None]) -> None:
         """Report that the system let no process start, and try again in a second."""
         log.error("%s cannot be started (%s): trying again in 1s; what runs goes on", name, why)
         self.timers.after(1.0, again)
 
-    def count_restart(self, role: str) -> None:
-        """Count a restart for the monitor."""
-        self.restarts[role] = self.restarts.get(role, 0) + 1
-
-    # -- nurseries -----------------------------------------------------------------------------------
-
-    def _all_nurseries(self) -> list[NurseryProcess]:
-        return [*self._nurseries.values(), *([self._next_app] if self._next_app else [])]
-
-    def _start_nursery(self, home: Home, *, generation: int) -> NurseryProcess:
-        nursery = NurseryProcess(home, generation, self.options, self.registry_fd)
-        nursery.start(self.pid)
-        self._selector.register(nursery.channel, selectors.EVENT_READ, nursery)
-        return nursery
-
-    def _read_nursery(self, nursery: NurseryProcess) -> None:
-        for message in nursery.channel.receive():
-            match message:
-                case Ready(info):
-                    nursery.ready = True
-                    self._on_nursery_ready(nursery, info)
-                case BootFailed(text, exit_code):
-                    self._on_nursery_failed(nursery, text, exit_code)
-                case ChildStarted(key, pid):
-                    self._on_child_started(key, pid)
-                case StartFailed(key, text):
-                    self._on_start_failed(key, text)
-                case _:
-                    log.error("unexpected %s from a nursery: dropped", type(message).__name__)
-        if nursery.channel.closed and nursery.watched:
-            self._selector.unregister(nursery.channel)
-            nursery.watched = False
-
-    def _on_nursery_ready(self, nursery: NurseryProcess, info: dict[str, Any]) -> None:
-        if nursery is self._next_app:
-            self._swap_app(info)
-            return
-        if nursery.home is Home.APP:
-            nursery.app = info
-        if self.tree is None:
-            self._lay_out_when_both_are_up()
-            return
-        for group in self.groups.values():
-            group.fill()
-        self._start_missing_services()
-
-    def _lay_out_when_both_are_up(self) -> None:
-        if not all(nursery.ready for nursery in self._nurseries.values()):
-            return
-        app = self._nurseries[Home.APP].app
-        self.database_url = app["database_url"]
-        self.tree = build_tree(self.options, app)
-        self._start_service(self.tree.lease)
-        if self.tree.monitor:
-            self._start_service(self.tree.monitor)
-        for spec in self.tree.groups:
-            self.groups[spec.type] = Group(self, spec)
-            self.groups[spec.type].fill()
-
-    def _on_nursery_failed(self, nursery: NurseryProcess, text: str, exit_code: int) -> None:
-        if nursery is self._next_app:
-            self._next_app = None
-            log.error("reload failed, the old workers stay: %s", text)
-        elif self.tree is None:
-            self.give_up(text, exit_code)
-        else:
-            log.error("the %s nursery cannot start: %s", nursery.home, text)
-
-    def _on_nursery_exit(self, pid: int, cause: ExitCause) -> None:
-        for home, nursery in self._nurseries.items():
-            if nursery.pid != pid or self.exit_code is not None:
-                continue
-            self._drop_nursery(nursery)
-            if self.stopping is not None or self.tree is None:
-                self.give_up(f"the {home} nursery ended by {cause} before the tree was up", 4)
-                return
-            delay = self._backoffs.setdefault(home, Backoff()).after_exit(
-                time.monotonic() - nursery.started_at
-            )
-            log.warning("the %s nursery (pid %d) ended by %s: restarting it; workers go on", home, pid, cause)
-            self.count_restart("nursery")
-            self.timers.after(delay, lambda home=home, old=nursery: self._restart_nursery(home, old))  # type: ignore[misc]  # defaults bind the loop's values
-
-    def _restart_nursery(self, home: Home, old: NurseryProcess) -> None:
-        if self._nurseries[home] is old and self.stopping is None:
-            self._nurseries[home] = self._start_nursery(home, generation=old.generation)
-
-    def _drop_nursery(self, nursery: NurseryProcess) -> None:
-        nursery.ready = False
-        if nursery.watched:
-            self._selector.unregister(nursery.channel)
-            nursery.watched = False
-        nursery.channel.close()
-        for child in self.children:
-            if not child.pid and child.spec.home is nursery.home:
-                self._on_start_failed(child.key, "its nursery ended")
-
     def _on_child_started(self, key: int, pid: int) -> None:
-        child = self.children.by_key(key)
-        if child is None:
-            return
-        self.children.has_pid(child, pid)
-        child.beat_at = time.monotonic()
-        self._guard.add(pid)
-        if child.killed_for is not None:
-            self.kill(child, child.killed_for)
-        if child.task_type in self.groups:
+        child = self.family.started(key, pid)
+        if child is not None and child.task_type in self.groups:
             self.groups[child.task_type].on_started(child)
 
-    def _on_start_failed(self, key: int, text: str) -> None:
-        child = self.children.by_key(key)
+    def _on_child_failed(self, key: int, why: str) -> None:
+        child = self.family.not_started(key)
         if child is None:
             return
-        self._unwatch(child)
-        child.channel.close()
-        self.children.remove(child)
-        if child.box is not None:
-            remove_worker_files(child.box.path)
-            child.box.close()
         group = self.groups.get(child.task_type)
-        if child.spec.role == "callback" and group:
+        if group is None:
+            self.start_failed(child.spec.name, why, lambda: self._start_service(child.spec))
+        elif child.spec.role == "callback":
             group.callback_ended(child.key)
-        elif group:
-            self.start_failed(child.spec.name, text, group.fill)
         else:
-            self.start_failed(child.spec.name, text, lambda: self._start_service(child.spec))
+            self.start_failed(child.spec.name, why, group.fill)
+
+    def _on_home_restart(self, nursery: NurseryProcess) -> None:
+        self.restarts["nursery"] += 1
+        for child in self.family.children:
+            if not child.pid and child.spec.home is nursery.home:
+                self._on_child_failed(child.key, "its nursery ended")
+
+    # -- exits ---------------------------------------------------------------------------------------
+
+    def _hear_last_words(self, child: Child | None) -> None:
+        if child is None:
+            self.homes.read_all()
+        else:
+            self._read_child(child)
+
+    def _on_child_exit(self, child: Child, cause: ExitCause, max_rss: int) -> None:
+        group = self.groups.get(child.task_type)
+        if child.spec.role == "callback":
+            if group is not None:
+                group.callback_ended(child.key)
+        elif group is not None:
+            group.on_exit(child, cause, max_rss)
+        elif not child.task_type:
+            self._on_service_exit(child, cause)
+        if self.stopping is not None:
+            self.stopping.advance()
+
+    def _on_service_exit(self, child: Child, cause: ExitCause) -> None:
+        if child.stop_by or self.stopping is not None:
+            return
+        if child.killed_for == "reload":
+            self._start_service(child.spec)
+            return
+        backoff = self._backoffs.setdefault(child.spec.name, Backoff())
+        delay = backoff.after_exit(time.monotonic() - child.started_at)
+        self.restarts[child.spec.role] += 1
+        when = f"in {delay:g}s" if delay else "now"
+        log.warning("%s (pid %d) ended by %s: restarting %s", child.spec.name, child.pid, cause, when)
+        self.timers.after(delay, lambda: self._start_service(child.spec))
+
+    def _on_stranger_exit(self, pid: int, cause: ExitCause) -> None:
+        final = self.stopping is not None or self.exit_code is not None
+        if pid == self.family.guard.pid and not final:
+            log.warning("the guard (pid %d) ended by %s: starting another", pid, cause)
+            self.restarts["guard"] += 1
+            self.family.guard.start()
+        else:
+            self.homes.on_exit(pid, cause, final=final)
 
     # -- what children say -----------------------------------------------------------------------------
 
@@ -477,12 +303,7 @@ class Supervisor:
             child.beat_at = time.monotonic()
             self._on_message(child, message)
         if child.channel.closed:
-            self._unwatch(child)
-
-    def _unwatch(self, child: Child) -> None:
-        if child.watched:
-            self._selector.unregister(child.channel)
-            child.watched = False
+            self.family.unwatch(child)
 
     def _on_message(self, child: Child, message: Message) -> None:
         group = self.groups.get(child.task_type)
@@ -491,113 +312,98 @@ class Supervisor:
                 pass
             case Ready(info):
                 child.ready_at = child.ready_at or time.monotonic()
-                self._on_ready(child, info, group)
+                if group is not None:
+                    group.on_ready(child)
+                elif child.spec.role == "lease":
+                    self._on_lease(info["owner"])
             case BootFailed(text, exit_code):
                 self._on_boot_failed(child, text, exit_code)
             case LeaseLost():
                 self._on_lease_lost()
             case Metrics():
                 self._tell_monitor(message)
-            case Idle() if group:
-                group.idle = message.idle
-                group.idle_check = message.check
-                self._check_drained()
-            case Interrupt() | Replace() | Buried() | Drained() | CallbackWanted() | CallbackDone() if group:
+            case Idle() if group is not None:
+                group.idle, group.idle_check = message.idle, message.check
+                self._consider_drained()
+            case Interrupt() | Replace() | Buried() | Drained() | CallbackWanted() | CallbackDone() if (
+                group is not None
+            ):
                 group.on_message(child, message)
             case _:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
 
-    def _on_ready(self, child: Child, info: dict[str, Any], group: Group | None) -> None:
-        if group is not None:
-            group.on_ready(child)
-        elif child.spec.role == "lease":
-            self._on_lease(info["owner"])
-
     def _on_boot_failed(self, child: Child, text: str, exit_code: int) -> None:
-        if self._services_started or self.stopping is not None:
+        if self._is_up or self.stopping is not None:
             log.error("%s cannot work: %s", child.spec.name, text)
         else:
             self.give_up(text, exit_code)
 
     def _on_lease(self, owner: str) -> None:
         if self.owner and owner != self.owner:
-            self.former_owners.append(self.owner)
+            self._former_owners.append(self.owner)
         self.owner = owner
-        self.run_directory.describe_tree(self._description())
+        self.run_directory.describe_tree(
+            {
+                "owners": [*self._former_owners, owner],
+                "pid": os.getpid(),
+                "boot": process.boot_id(),
+                "database": self.homes.app["database_fingerprint"],
+            }
+        )
         for group in self.groups.values():
             group.new_owner(owner)
-        if not self._services_started:
-            self._services_started = True
-            for group in self.groups.values():
-                group.fill()
-            self._start_missing_services()
-            self._check_nothing_to_run()
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "owners": [*self.former_owners, self.owner],
-            "pid": self.pid,
-            "boot": process.boot_id(),
-            "database": self.database_fingerprint,
-        }
-
-    @property
-    def database_fingerprint(self) -> str:
-        """What tells this database from another without telling its password."""
-        return str(self._nurseries[Home.APP].app.get("database_fingerprint", ""))
+        if not self._is_up:
+            self._is_up = True
+            self._fill()
+            if self.options.drain and not self.groups:
+                self.stop("nothing to drain")
 
     def _on_lease_lost(self) -> None:
         log.error(
-            "the lease is lost: nothing is claimed until the database takes heartbeats again (%s running handlers)",
-            self.options.on_lost_lease,
+            "the lease is lost: nothing is claimed until the database takes heartbeats again; running handlers %s",
+            "are killed" if self.options.on_lost_lease == "kill" else "finish",
         )
         for group in self.groups.values():
             group.new_owner("")
             if self.options.on_lost_lease == "kill":
                 group.kill_workers("lease")
 
-    def _start_missing_services(self) -> None:
-        if self.tree is None or not self._services_started:
-            return
-        for spec in (self.tree.lease, self.tree.monitor, *self.tree.services):
-            if spec is not None:
-                self._start_service(spec)
+    def adopt_order(self, group: Group) -> Adopt:
+        """Tell a fetcher what it takes over."""
+        live = [worker.as_worker() for worker in group.workers if worker.pid]
+        return Adopt(group.epoch, self.owner, self._former_owners, live, list(group.unburied.values()))
 
-    def _check_nothing_to_run(self) -> None:
-        assert self.tree is not None
-        if self.options.drain and not self.tree.groups:
-            self.stop("nothing to drain")
-
-    def _check_drained(self) -> None:
+    def _consider_drained(self) -> None:
         """With --drain: when every type says idle, ask each once more; when all agree in one round, stop."""
         if not self.options.drain or self.stopping is not None:
             return
         groups = list(self.groups.values())
+        answered = [group.idle_check == self._idle_check for group in groups]
         if not all(group.idle for group in groups):
             self._idle_check += 1
-        elif all(group.idle_check == self._idle_check for group in groups):
+        elif all(answered) and self._idle_check:
             self.stop("drained")
-        elif not any(group.idle_check == self._idle_check for group in groups):
+        elif not any(answered) or not self._idle_check:
             self._idle_check += 1
             for group in groups:
                 group.ask_idle(self._idle_check)
 
-    def boot_failed_everywhere(self) -> bool:
+    def no_type_can_boot(self) -> bool:
         """Return whether no type of the tree has ever had a worker that booted, and all have tried enough."""
         return all(group.boot.held and not group.boot.ever_booted for group in self.groups.values())
 
     def _tell_monitor(self, message: Message) -> None:
-        monitor = self.children.named("monitor")
+        monitor = self.family.children.named("monitor")
         if monitor is not None:
             monitor.channel.send(message)
 
-    def tell_state(self) -> None:
-        """Tell the monitor how the tree stands."""
+    def _tell_state(self) -> None:
+        types = {task_type: group.state() for task_type, group in self.groups.items()}
         self._tell_monitor(
             TreeState(
                 {
-                    "types": {task_type: group.state() for task_type, group in self.groups.items()},
-                    "child_restarts": self.restarts,
+                    "types": types,
+                    "child_restarts": dict(self.restarts),
                     "lease": bool(self.owner),
                     "stopping": self.stopping is not None,
                 }
@@ -607,69 +413,24 @@ class Supervisor:
     # -- reload -----------------------------------------------------------------------------------------
 
     def _reload(self) -> None:
-        if self.stopping is not None or self.tree is None:
-            return
-        log.info("SIGHUP: importing the app anew")
-        if self._next_app is not None:
-            os.kill(self._next_app.pid, signal.SIGKILL)
-        generation = self._nurseries[Home.APP].generation + 1
-        self._next_app = self._start_nursery(Home.APP, generation=generation)
+        if self.stopping is None and self.tree is not None:
+            log.info("SIGHUP: importing the app anew")
+            self.homes.reload()
 
-    def _swap_app(self, info: dict[str, Any]) -> None:
-        assert self._next_app is not None
-        old, new = self._nurseries[Home.APP], self._next_app
-        self._next_app = None
-        info["keys"] = {**info["keys"], **old.app["keys"]}  # the sockets of known types keep their keys
-        new.app = info
-        self._nurseries[Home.APP] = new
-        old.channel.send(Stop())
-        self.tree = build_tree(self.options, info)
+    def _on_reloaded(self, app: dict[str, Any]) -> None:
+        self.tree = build_tree(self.options, app)
         wanted = {spec.type: spec for spec in self.tree.groups}
+        generation = self.homes[Home.APP].generation
         for task_type, group in list(self.groups.items()):
             if task_type in wanted:
-                group.reload(wanted[task_type], new.generation)
+                group.reload(wanted[task_type], generation)
             else:
                 group.drain()
         for task_type, spec in wanted.items():
             if task_type not in self.groups:
                 self.groups[task_type] = Group(self, spec)
-                self.groups[task_type].fill()
-        for name in ("scheduler", "cleaner", "healer", "monitor"):
-            child = self.children.named(name)
+        for name in ("scheduler", "cleaner", "healer"):
+            child = self.family.children.named(name)
             if child is not None:
-                self.kill(child, "reload")  # they hold nothing: the next one starts with the new app
-        self._start_missing_services()
-
-    # -- the end ------------------------------------------------------------------------------------------
-
-    def adopt_message(self, group: Group) -> Adopt:
-        """Tell a fetcher what it takes over."""
-        return Adopt(
-            group.epoch,
-            self.owner,
-            self.former_owners,
-            [child.as_worker() for child in self.children.workers(group.spec.type) if child.pid],
-            list(group.unburied.values()),
-        )
-
-    def _end(self) -> None:
-        """Leave nothing behind: whatever still lives now is killed and reaped, then the run directory goes."""
-        signal.set_wakeup_fd(-1)
-        deadline = time.monotonic() + 5
-        self._guard.dismiss()
-        while self._reap_all() and time.monotonic() < deadline:
-            for pid in process.children():
-                if pid != self._guard.pid:
-                    process.kill_group(pid)
-                    process.kill(pid)
-            time.sleep(0.002)
-        self.run_directory.remove()
-
-    def _reap_all(self) -> bool:
-        """Reap what has ended; returns whether children are left."""
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return False
-        return True
+                self.family.kill(child, "reload")  # they hold nothing: the next one knows the new app
+        self._fill()

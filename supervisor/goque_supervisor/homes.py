@@ -1,0 +1,188 @@
+"""The two nurseries of a tree, one for goque's own processes and one for the app, and the app's replacement."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from goque_supervisor import process
+from goque_supervisor.control import BootFailed, ChildStarted, Ready, StartFailed, Stop
+from goque_supervisor.nurseries import NurseryProcess
+from goque_supervisor.settings import SuperviseOptions
+from goque_supervisor.spec import Backoff, ExitCause
+from goque_supervisor.timers import Timers
+from goque_supervisor.tree import Home
+
+log = logging.getLogger("goque.supervisor")
+
+
+class Homes:
+    """Keeps both nurseries alive; a nursery that dies takes no child along, since all are the root's.
+
+    Args:
+        options: handed to the nurseries.
+        root: the pid of the root.
+        selector: the root's; channels of nurseries are registered in it with their NurseryProcess.
+        timers: the root's.
+        registry_fd: where the registry was handed over, if it was.
+        on_ready: called when a nursery is up.
+        on_failed: called with the sentence and exit code of a nursery that cannot come up at the first start.
+        on_child_started, on_child_failed: what a nursery says of a child, by its key.
+        on_reloaded: called with the new app when its nursery has taken the old one's place.
+        on_restart: called when a nursery has died and is started anew.
+    """
+
+    def __init__(
+        self,
+        options: SuperviseOptions,
+        root: int,
+        selector: selectors.BaseSelector,
+        timers: Timers,
+        registry_fd: int | None,
+        *,
+        on_ready: Callable[[], None],
+        on_failed: Callable[[str, int], None],
+        on_child_started: Callable[[int, int], None],
+        on_child_failed: Callable[[int, str], None],
+        on_reloaded: Callable[[dict[str, Any]], None],
+        on_restart: Callable[[NurseryProcess], None],
+    ) -> None:
+        self._options = options
+        self._root = root
+        self._selector = selector
+        self._timers = timers
+        self._registry_fd = registry_fd
+        self._on_ready = on_ready
+        self._on_failed = on_failed
+        self._on_child_started = on_child_started
+        self._on_child_failed = on_child_failed
+        self._on_reloaded = on_reloaded
+        self._on_restart = on_restart
+        self._by_home: dict[Home, NurseryProcess] = {}
+        self._next: NurseryProcess | None = None
+        self._backoffs = {home: Backoff() for home in Home}
+        self.were_ready = False
+
+    def __iter__(self) -> Iterator[NurseryProcess]:
+        yield from list(self._by_home.values())
+        if self._next is not None:
+            yield self._next
+
+    def __getitem__(self, home: Home) -> NurseryProcess:
+        return self._by_home[home]
+
+    @property
+    def are_ready(self) -> bool:
+        """Whether both nurseries can fork children."""
+        return all(nursery.ready for nursery in self._by_home.values())
+
+    @property
+    def app(self) -> dict[str, Any]:
+        """What the newest import of the app said of itself."""
+        return self._by_home[Home.APP].app
+
+    def open(self) -> None:
+        """Start both nurseries."""
+        for home in (Home.ACTORS, Home.APP):
+            self._by_home[home] = self._start(home, generation=1)
+
+    def read(self, nursery: NurseryProcess) -> None:
+        """Take in what a nursery has sent."""
+        for message in nursery.channel.receive():
+            match message:
+                case Ready(info):
+                    self._ready(nursery, info)
+                case BootFailed(text, exit_code):
+                    self._failed(nursery, text, exit_code)
+                case ChildStarted(key, pid):
+                    self._on_child_started(key, pid)
+                case StartFailed(key, text):
+                    self._on_child_failed(key, text)
+                case _:
+                    log.error("unexpected %s from a nursery: dropped", type(message).__name__)
+        if nursery.channel.closed:
+            self._unwatch(nursery)
+
+    def read_all(self) -> None:
+        """Take in what all nurseries have sent."""
+        for nursery in self:
+            self.read(nursery)
+
+    def reload(self) -> None:
+        """Import the app anew, beside the nursery that works."""
+        if self._next is not None:
+            process.kill(self._next.pid)
+        self._next = self._start(Home.APP, generation=self._by_home[Home.APP].generation + 1)
+
+    def on_exit(self, pid: int, cause: ExitCause, *, final: bool) -> None:
+        """Start a nursery that has died anew, unless the tree is ending."""
+        for home, nursery in list(self._by_home.items()):
+            if nursery.pid == pid and not final:
+                self._restart(home, nursery, cause)
+
+    def _start(self, home: Home, *, generation: int) -> NurseryProcess:
+        nursery = NurseryProcess(home, generation, self._options, self._registry_fd)
+        nursery.start(self._root)
+        self._selector.register(nursery.channel, selectors.EVENT_READ, nursery)
+        return nursery
+
+    def _ready(self, nursery: NurseryProcess, info: dict[str, Any]) -> None:
+        nursery.ready = True
+        nursery.app = info
+        if nursery is self._next:
+            self._swap(nursery)
+        elif self.are_ready:
+            self.were_ready = True
+            self._on_ready()
+
+    def _swap(self, new: NurseryProcess) -> None:
+        old = self._by_home[Home.APP]
+        new.app["keys"] = {**new.app["keys"], **old.app["keys"]}  # the sockets of known types keep their keys
+        self._next = None
+        self._by_home[Home.APP] = new
+        old.channel.send(Stop())
+        self._on_reloaded(new.app)
+
+    def _failed(self, nursery: NurseryProcess, text: str, exit_code: int) -> None:
+        if nursery is self._next:
+            self._next = None
+            log.error("reload failed, the old workers stay: %s", text)
+        elif not self.were_ready:
+            self._on_failed(text, exit_code)
+        else:
+            log.error("the %s nursery cannot start: %s", nursery.home, text)
+
+    def _restart(self, home: Home, nursery: NurseryProcess, cause: ExitCause) -> None:
+        self.read(nursery)  # its last words may say why
+        nursery.ready = False
+        self._unwatch(nursery)
+        nursery.channel.close()
+        if not self.were_ready:
+            self._on_failed(f"the {home} nursery ended by {cause} before the tree was up", 4)
+            return
+        self._on_restart(nursery)
+        log.warning(
+            "the %s nursery (pid %d) ended by %s: restarting it; workers go on", home, nursery.pid, cause
+        )
+        delay = self._backoffs[home].after_exit(time.monotonic() - nursery.started_at)
+        self._timers.after(delay, lambda: self._start_again(home, nursery))
+
+    def _start_again(self, home: Home, old: NurseryProcess) -> None:
+        if self._by_home[home] is not old:
+            return
+        try:
+            new = self._start(home, generation=old.generation)
+        except OSError as error:
+            log.error("the %s nursery cannot be forked (%s): trying again in 1s", home, error)
+            self._timers.after(1.0, lambda: self._start_again(home, old))
+            return
+        new.app = old.app
+        self._by_home[home] = new
+
+    def _unwatch(self, nursery: NurseryProcess) -> None:
+        if nursery.watched:
+            self._selector.unregister(nursery.channel)
+            nursery.watched = False
