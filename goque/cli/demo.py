@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 from rich.console import Console
@@ -30,10 +30,10 @@ from goque.task import Task
 LONGEST: Final = 60.0
 """Seconds after which the tour gives up; it takes three or four."""
 
-TASKS: Final = (
+TASKS: Final[tuple[tuple[str, list[Any]], ...]] = (
     ("greet", ["world"]),
     ("call_api", [{}]),
-    ("read_image", ["cat.png", "dog.png", "broken.png", "owl.png", "fox.png"]),
+    ("resize", ["cat.png", "dog.png", "broken.png", "owl.png", "fox.png"]),
 )
 
 NEXT: Final = """\
@@ -50,8 +50,8 @@ every option           goque supervise --help
 def demo(ctx: click.Context, /, *, keep: bool) -> None:
     """Take a tour: a task that succeeds, one that is retried, and one whose handler segfaults.
 
-    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there, tells what
-    happens, and ends with exit code 0 if all that it promised did happen. It takes a few seconds.
+    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there, tells
+    what happens, and ends with exit code 0 if all that it promised did happen. It takes a few seconds.
     """
     signal.signal(signal.SIGTERM, _leave)
     directory = Path(tempfile.mkdtemp(prefix="goque-demo-"))
@@ -89,8 +89,8 @@ class Tour:
         source = Path(demo_app.__file__).read_text("utf-8")
         (self.directory / "app.py").write_text(source, "utf-8")
         self._chapter("1. An app: handlers on a registry", f"{self.directory}/app.py")
-        shown = source.partition("import ctypes")[1:]
-        self.console.print(Syntax("".join(shown).rstrip(), "python", background_color="default"))
+        code = "".join(source.partition("import ctypes")[1:]).rstrip()
+        self.console.print(Syntax(code, "python", theme="ansi_dark", background_color="default"))
 
     def _enqueue(self) -> list[Task]:
         self._chapter("2. Enqueue: a task is a row in a table", "queue.enqueue(type, payload), for each of:")
@@ -137,7 +137,7 @@ class Tour:
         raise GoqueError(f"{what}; above are the last lines of its log")
 
     def _show_crash(self, story: Story) -> None:
-        task = story.task_of("read_image", "broken.png")
+        task = story.task_of("resize", "broken.png")
         self._chapter("4. Ask: what happened to that image?", f"$ goque show {task.id}")
         shown = subprocess.run(
             [sys.executable, "-m", "goque.cli", "show", task.id],
@@ -171,7 +171,7 @@ class Tour:
 
 
 def shorten(lines: list[str]) -> list[str]:
-    """Leave out of the stacks in a report what lies below the handler: frames of goque and of the interpreter."""
+    """Leave out of the stacks in a report what lies below the handler."""
     shown: list[str] = []
     left_out = 0
     for line in lines:

@@ -20,7 +20,7 @@ class Report:
     def __init__(self, story: Story, exit_code: int) -> None:
         self.story = story
         self.exit_code = exit_code
-        self.broken = story.task_of("read_image", "broken.png")
+        self.broken = story.task_of("resize", "broken.png")
 
     def promises(self) -> dict[str, bool]:
         """Return each promise, and whether it was kept."""
@@ -30,10 +30,10 @@ class Report:
                 self.story.task_of("call_api", {}), attempts=1
             ),
             "the broken image killed its worker twice, and both times the report names it": self._crashed(),
-            "each time a new worker took over": self._was_replaced(),
-            "the other images went through the same workers and were charged nothing": self._others_done(),
+            "a new worker took the place of the dead one": self._was_replaced(),
+            "the other images went through the same worker and were charged nothing": self._others_done(),
             "the tree stopped when asked, with exit code 0": self.exit_code == 0,
-            "no process is left": not any(Path(f"/proc/{pid}").exists() for pid in self.story.processes),
+            "no process of it is left": not any(still_runs(*item) for item in self.story.processes.items()),
         }
 
     def _is_done(self, task: Task, *, attempts: int) -> bool:
@@ -54,3 +54,11 @@ class Report:
             for task in self.story.tasks.values()
             if task.type == self.broken.type and task.id != self.broken.id
         )
+
+
+def still_runs(pid: int, name: str) -> bool:
+    """Return whether a process has this id and this name."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip() == name
+    except OSError:
+        return False

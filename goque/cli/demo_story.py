@@ -55,7 +55,7 @@ class Story:
             self.tasks[now.id] = now
             if now.status.is_terminal:
                 yield self._line(now, _ending(now))
-                yield from self._describe_tree()
+                yield from self._name_processes()
 
     def _new_failures(self, task: Task) -> Iterator[str]:
         attempts = [row.failed for row in self._queue.storage.failed_attempts(task.id)]
@@ -64,14 +64,14 @@ class Story:
             yield self._line(task, f"attempt {failed.attempt} failed in process {failed.worker_pid}: {text}")
         self.failures[task.id] = attempts
 
-    def _describe_tree(self) -> Iterator[str]:
-        """Name the processes, once they are there; only Linux says which they are."""
-        if self.processes or not (found := children_of(self._root)):
-            return
-        self.processes = found
-        yield f"        {'the tree':<10}  process {self._root}, and below it:"
-        for pid, name in found.items():
-            yield f"        {'':<10}    {pid:<7} {name}"
+    def _name_processes(self) -> Iterator[str]:
+        """Remember the processes of the tree, and name them once; only Linux says which they are."""
+        first = not self.processes
+        self.processes |= children_of(self._root)
+        if first and self.processes:
+            yield f"          the tree: process {self._root}, and below it"
+            for pid, name in self.processes.items():
+                yield f"            {pid:<7} {name}"
 
     def _line(self, task: Task, what: str) -> str:
         about = f" {task.payload}" if task.payload else ""
@@ -81,7 +81,7 @@ class Story:
 def _ending(task: Task) -> str:
     if task.status is TaskStatus.ATTEMPTS_LEFT:
         return f"given up after {task.attempts} attempts: status attempts_left"
-    return f"{task.status} after {task.attempts} failed attempts" if task.attempts else f"{task.status}"
+    return f"{task.status} at attempt {task.attempts + 1}" if task.attempts else f"{task.status}"
 
 
 def children_of(pid: int) -> dict[int, str]:
