@@ -17,8 +17,9 @@ from typing import Any, Final, Literal
 
 from goque.cron import CronSchedule
 from goque.errors import ConfigurationError, GoqueError
+from goque.identifiers import new_task_id
 from goque.outcome import first_line
-from goque.task import Task, check_name, new_task_id
+from goque.task import Task, check_name
 
 __all__ = [
     "CronSchedule",

@@ -6,9 +6,10 @@ import uuid
 
 import pytest
 
-from goque import task
+from goque import identifiers
 from goque.errors import ConfigurationError
-from goque.task import check_name, internal_id, new_task_id
+from goque.identifiers import internal_id, new_task_id
+from goque.task import check_name
 
 
 def test_a_task_id_is_a_lower_case_uuid_7():
@@ -21,8 +22,8 @@ def test_a_task_id_is_a_lower_case_uuid_7():
 
 
 def test_a_task_id_tells_the_millisecond(monkeypatch):
-    monkeypatch.setattr(task, "_ids", task._Ids())
-    monkeypatch.setattr("goque.task.time.time_ns", lambda: 1_764_000_000_123 * 1_000_000 + 500_000)
+    monkeypatch.setattr(identifiers, "_ids", identifiers._Ids())
+    monkeypatch.setattr("goque.identifiers.time.time_ns", lambda: 1_764_000_000_123 * 1_000_000 + 500_000)
     first, second = new_task_id(), new_task_id()
     assert int(first.replace("-", "")[:12], 16) == 1_764_000_000_123
     assert first[14:18] == "7800"  # half of the millisecond in 12 bits
