@@ -173,7 +173,7 @@ class BlackBoxWriter(BlackBox):
         self._spilled: set[int] = set()
 
     def begin(
-        self, seq: int, task_id: str, claims: int, started: float, deadline: float, kill_at: float
+        self, seq: int, task_id: str, claims: int, started: float, deadline: float, *, kill_at: float
     ) -> None:
         """Record that a handler is about to be called, and when its process must die if it does not end."""
         record = _RECORD.pack(_START.size, _START_KIND, seq) + _START.pack(

@@ -78,7 +78,7 @@ class Burial:
     def _judge(self, held: Held, outcome: Outcome) -> None:
         crashed = outcome.kind is OutcomeKind.CRASHED
         wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
-        if crashed and (self._options.has_crash_handler or self._options.strategy is None) or wants_delay:
+        if wants_delay or (crashed and (self._options.has_crash_handler or self._options.strategy is None)):
             self._calls[self._call_back(held, outcome.crash or CrashEvidence(), outcome.pid)] = (
                 held,
                 outcome,

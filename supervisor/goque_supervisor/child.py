@@ -17,7 +17,7 @@ from goque_supervisor.control import Channel
 from goque_supervisor.rundir import stderr_path
 
 ROLES: Final = {
-    "worker": "goque_supervisor.worker",
+    "worker": "goque_supervisor.worker_process",
     "callback": "goque_supervisor.callback",
     "fetcher": "goque_supervisor.fetcher",
     "lease": "goque_supervisor.lease",

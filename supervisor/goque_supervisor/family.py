@@ -1,4 +1,4 @@
-"""The processes of the tree as the root starts, watches, ends and reaps them; what an exit means is decided elsewhere."""
+"""The processes of the tree as the root starts, watches, ends and reaps them; others decide what an exit means."""
 
 from __future__ import annotations
 

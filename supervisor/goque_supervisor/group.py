@@ -275,7 +275,7 @@ class Group:
                 spec, {"task_type": self.spec.type, "crash": crash, "call": call}, group=self
             )
         except OSError as error:
-            log.error("the crash handler of type %r cannot be started: %s", self.spec.type, error)
+            log.error("the crash handler of type %r cannot be started: %s", self.spec.type, error)  # noqa: TRY400 - the sentence tells all
             child = None
         if child is None:
             self._tell_fetcher(CallbackDone(call))

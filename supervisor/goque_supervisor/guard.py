@@ -6,6 +6,7 @@ process group and outlives the root by a moment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -57,10 +58,10 @@ class Guard:
         self._pipe = -1
 
     def _tell(self, line: str) -> None:
-        try:
+        with contextlib.suppress(
+            OSError
+        ):  # the guard died: its exit starts another, which is told of every group
             os.write(self._pipe, line.encode())
-        except OSError:
-            pass  # the guard died: its exit starts another, which is told of every group
 
 
 def _watch(reader: int) -> None:

@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -23,6 +24,11 @@ DONE = Outcome(OutcomeKind.DONE)
 
 def outcome_of_return(value: Any, options: ProcessorOptions) -> Outcome:
     """Make the outcome of a handler that returned; a result that cannot be kept fails the attempt."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        return Outcome(
+            OutcomeKind.FAILED, "the handler returned a coroutine that nobody awaits; declare it async def"
+        )
     if not options.store_result or value is None:
         return DONE
     try:
@@ -115,7 +121,7 @@ def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:
             hook(*arguments)
         except TaskTimeout:
             raise  # the task's own time is up: this is not the hook's failure
-        except BaseException:  # noqa: BLE001 - a hook changes no result, whatever it raises
+        except BaseException:  # a hook changes no result, whatever it raises
             task: Task = arguments[0]
             log.exception(
                 "hook %s failed; the task goes on",

@@ -176,7 +176,7 @@ class Homes:
         try:
             new = self._start(home, generation=old.generation)
         except OSError as error:
-            log.error("the %s nursery cannot be forked (%s): trying again in 1s", home, error)
+            log.error("the %s nursery cannot be forked (%s): trying again in 1s", home, error)  # noqa: TRY400 - the sentence tells all
             self._timers.after(1.0, lambda: self._start_again(home, old))
             return
         new.app = old.app

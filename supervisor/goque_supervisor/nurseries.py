@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from goque_supervisor.control import Channel
@@ -64,10 +66,8 @@ class NurseryProcess:
 
 def _close_all_but(kept: set[int | None]) -> None:
     """Close what the root had open: a copy of its sockets here would hide its death from its children."""
-    for name in os.listdir("/dev/fd"):
-        descriptor = int(name)
+    for entry in list(Path("/dev/fd").iterdir()):
+        descriptor = int(entry.name)
         if descriptor > 2 and descriptor not in kept:
-            try:
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 os.close(descriptor)
-            except OSError:
-                pass  # the descriptor of the listing itself

@@ -42,7 +42,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     registry = registry_of_this_process(options.app, registry_fd)
     types = [msgspec.to_builtins(spec) for spec in registry.specs()]
     _check_types(options, [spec["type"] for spec in types])
-    for name in ("worker", "async_worker", "callback", "scheduler"):
+    for name in ("worker_process", "callback", "scheduler"):
         importlib.import_module(f"goque_supervisor.{name}")
     url = resolve_database_url(options.database_url, registry_url=registry.database_url)
     return {

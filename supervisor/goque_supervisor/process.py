@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -52,18 +53,14 @@ def children() -> list[int]:
 
 def kill_group(group: int) -> None:
     """Kill a process group, if there is one."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already: nothing is left to kill
         os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # gone already, or not ours: nothing is left to kill
 
 
 def kill(pid: int) -> None:
     """Kill one process, if it is still there."""
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself: its exit is about to be read
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it ended by itself: its exit is about to be read
 
 
 def kill_users_of(directory: Path) -> None:
@@ -84,7 +81,7 @@ def boot_id() -> str:
     """Return what tells one boot of this machine (or container) from another."""
     try:
         kernel = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{kernel}/{os.readlink('/proc/self/ns/pid')}"
+        return f"{kernel}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 

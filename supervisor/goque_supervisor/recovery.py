@@ -18,6 +18,7 @@ from goque.storage.storage import TypePolicy
 from goque.task import TaskRow, TaskStatus
 from goque_supervisor import messages, process
 from goque_supervisor.blackbox import BlackBox, Running
+from goque_supervisor.healing import retry_policy
 from goque_supervisor.rundir import RunDirectory, abandoned_runs
 
 log = logging.getLogger("goque.healer")
@@ -34,7 +35,9 @@ class Recovery:
     def run(self) -> None:
         """Recover every dead tree found."""
         for directory, tree in abandoned_runs(self.base):
-            if tree.get("database") == self.database:
+            if not tree:
+                directory.remove()
+            elif tree["database"] == self.database:
                 self._recover(directory, tree)
             for lock in directory.locks:
                 os.close(lock)
@@ -87,8 +90,6 @@ class Recovery:
 
 
 def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change:
-    from goque_supervisor.healer import retry_policy  # noqa: PLC0415 - the healer runs us
-
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
         return Change(row.token, TaskStatus(row.status), row.attempts)
     return settle(outcome, row, RetryPolicy() if policy is None else retry_policy(policy))
@@ -101,7 +102,7 @@ def _read_boxes(path: Path) -> tuple[dict[tuple[str, int], Running], dict[tuple[
         try:
             box = BlackBox(box_path)
         except (OSError, ValueError) as error:
-            log.error(
+            log.error(  # noqa: TRY400 - the sentence tells all
                 "the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error
             )
             continue

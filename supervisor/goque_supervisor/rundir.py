@@ -91,7 +91,8 @@ def open_run_directory(given: str | None) -> RunDirectory:
     longest = len(os.fsencode(path)) + len("/0123456789ab.sock")
     if longest > LONGEST_SOCKET_PATH:
         raise RunDirectoryError(
-            f"run directory {base} makes socket paths of {longest} bytes, over {LONGEST_SOCKET_PATH}; give a shorter --run-dir"
+            f"run directory {base} makes socket paths of {longest} bytes, over {LONGEST_SOCKET_PATH}; "
+            "give a shorter --run-dir"
         )
     try:
         path.mkdir(mode=0o700)
@@ -110,9 +111,12 @@ def default_base() -> Path:
 
 
 def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
-    """Yield the directories of dead trees, each locked by us, with what the tree wrote down of itself."""
+    """Yield the directories of dead trees, each locked by us, with what the tree wrote down of itself.
+
+    A tree that died before it could claim anything has written nothing: {}.
+    """
     for path in sorted(base.iterdir()):
-        if not (path / _TREE).is_file() or path.is_symlink():
+        if path.is_symlink() or not (path / _LOCK).is_file():
             continue
         try:
             lock = _lock(path / _LOCK, "alive")
@@ -121,8 +125,7 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
         try:
             tree = json.loads((path / _TREE).read_text("utf-8"))
         except (OSError, ValueError):
-            os.close(lock)
-            continue
+            tree = {}  # it died before it had a lease, so it never claimed anything
         yield RunDirectory(path, (lock,)), tree
 
 

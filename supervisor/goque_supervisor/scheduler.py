@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.periodic import PeriodicJob, next_slot, slots_due, task_for_slot, task_for_start
+from goque.periodic import PeriodicJob, next_due, slots_due, task_for_slot, task_for_start
 from goque.task import Task
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel
@@ -52,10 +52,19 @@ class Scheduler(Actor):
             last = now
             self.storage.record_slot(job.name, now)  # a new job counts from here, over restarts too
         for slot in slots_due(job, last, now):
-            self._insert(task_for_slot(job, slot))
+            self._enqueue_slot(job, slot)
             self.storage.record_slot(job.name, slot)
-        following = next_slot(job, now)
+            last = slot
+        following = next_due(job, last, now)
         return LONGEST_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
+
+    def _enqueue_slot(self, job: PeriodicJob, slot: datetime) -> None:
+        try:
+            task = task_for_slot(job, slot)
+        except GoqueError as error:
+            self.log.error("%s: this slot is left out", error)  # noqa: TRY400 - as above
+        else:
+            self._insert(task)
 
     def _insert(self, task: Task) -> None:
         if self.storage.insert_tasks([task], on_conflict="skip"):

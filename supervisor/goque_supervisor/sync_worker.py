@@ -1,0 +1,134 @@
+"""A worker of `def` handlers: one at a time in the main thread, so that a raise interrupts blocking calls.
+
+SIGALRM raises TaskTimeout in a handler that runs too long, and SIGUSR1 stops one whose task was canceled; a
+handler that holds out is killed by the root.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import signal
+import time
+from typing import Any
+
+from goque.context import task_context
+from goque.errors import TaskCanceled, TaskTimeout
+from goque.outcome import Outcome, OutcomeKind
+from goque.processor import Processor
+from goque_supervisor.control import Channel
+from goque_supervisor.handling import (
+    call_hooks,
+    outcome_of_error,
+    outcome_of_return,
+    timeout_text,
+    with_duration,
+    with_users_delay,
+)
+from goque_supervisor.messages import Job
+from goque_supervisor.worker import Worker
+
+
+class SyncWorker(Worker):
+    """Runs `def` handlers one at a time, in the main thread, so that a raise interrupts blocking calls."""
+
+    def __init__(self, boot: dict[str, Any], channel: Channel, processor: Processor) -> None:
+        super().__init__(boot, channel, processor)
+        self.deadline = 0.0
+        self.running_seq = 0
+        self.interruptible = False
+        self.timed_out = False
+        self.canceled = False
+        self._alarm_at = 0.0
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.signal(signal.SIGUSR1, self._on_interrupt)
+        self.introduce()
+        while not self.stopping:
+            while self.jobs and not self.stopping:
+                self._run_job(self.jobs.popleft())
+            self.send_results()
+            self.socket.wait(None)
+            self.receive()
+        self.send_results()
+        self.socket.close(1.0)
+
+    def _run_job(self, job: Job) -> None:
+        deadline = self.begin(job)
+        if deadline is None:
+            return
+        started = deadline - self.options.timeout
+        outcome = self._outcome_of(job, deadline)
+        if os.getpid() != self.pid:
+            os._exit(0)  # a child that the handler forked came back here: it must not report for its parent
+        now = time.monotonic()
+        outcome = with_duration(outcome, now - started, self.pid)
+        self.finish(job, outcome)
+        if self.options.max_tasks is not None or self.options.max_memory is not None:
+            self.consider_retiring()
+        self.send_results_if_due(now)
+
+    def _outcome_of(self, job: Job, deadline: float) -> Outcome:
+        self.deadline, self.running_seq = deadline, job.seq
+        self.timed_out = self.canceled = False
+        self._arm(deadline)
+        try:
+            try:
+                self.interruptible = True
+                outcome = contextvars.Context().run(self._call_handler, job)
+            finally:
+                self.interruptible = False
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
+            outcome = self._outcome_of_error(error)
+        self.running_seq = 0
+        if self.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
+            outcome = Outcome(OutcomeKind.TIMED_OUT, timeout_text(self.options.timeout))
+        return with_users_delay(outcome, job.row.attempts, self.processor.callbacks)
+
+    def _call_handler(self, job: Job) -> Outcome:
+        callbacks = self.processor.callbacks
+        task, argument = self.processor.make_argument(job.row)
+        with task_context(task):
+            if callbacks.hooks_before:
+                call_hooks(callbacks.hooks_before, task)
+            error: BaseException | None = None
+            try:
+                outcome = outcome_of_return(self.processor.call(argument), self.options)
+            except BaseException as raised:  # noqa: BLE001 - see _outcome_of
+                error = raised
+                outcome = self._outcome_of_error(raised)
+            if callbacks.hooks_after:
+                call_hooks(callbacks.hooks_after, task, error)
+        return outcome
+
+    def _outcome_of_error(self, error: BaseException) -> Outcome:
+        return outcome_of_error(error, timed_out=self.timed_out, timeout=self.options.timeout)
+
+    def _arm(self, deadline: float) -> None:
+        """Make sure that the alarm rings by the deadline.
+
+        One that rings early is set again, which saves two system calls for each of many quick tasks.
+        """
+        if not self._alarm_at or self._alarm_at > deadline:
+            self._alarm_at = deadline
+            signal.setitimer(signal.ITIMER_REAL, max(0.000001, deadline - time.monotonic()))
+
+    def _on_alarm(self, number: int, frame: object) -> None:
+        del number, frame
+        self._alarm_at = 0.0
+        if not self.running_seq:
+            return
+        if time.monotonic() < self.deadline:
+            self._arm(self.deadline)
+        elif self.interruptible and not self.timed_out and not self.canceled:
+            self.timed_out = True
+            raise TaskTimeout(timeout_text(self.options.timeout))
+
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        del number, frame
+        seq, reason = self.box.read_interrupt()
+        if seq == self.running_seq and self.interruptible and not self.timed_out and not self.canceled:
+            self.canceled = True
+            raise TaskCanceled(f"stopped from outside: {reason}")

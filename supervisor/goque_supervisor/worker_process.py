@@ -1,0 +1,40 @@
+"""The process of one worker slot: prepared for crashes, then one of the two kinds of worker."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from goque_supervisor import process
+from goque_supervisor.async_worker import AsyncWorker
+from goque_supervisor.control import Channel
+from goque_supervisor.preparation import registry_of_this_process
+from goque_supervisor.rundir import stack_path
+from goque_supervisor.sync_worker import SyncWorker
+
+log = logging.getLogger("goque.worker")
+
+
+def _prepare_process(boot: dict[str, Any]) -> None:
+    """Let the interpreter write its stack on a crash, and let the kernel prefer us when memory runs out."""
+    stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    faulthandler.enable(stack, all_threads=False)
+    if process.IS_LINUX:
+        try:
+            Path("/proc/self/oom_score_adj").write_text("500", "ascii")
+        except OSError as error:
+            log.debug("oom_score_adj stays as it is: %s", error)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper at this point
+
+
+def run(boot: dict[str, Any], channel: Channel) -> None:
+    """Run the worker of one slot in this process."""
+    _prepare_process(boot)
+    registry = registry_of_this_process(boot["app"], boot["registry_fd"])
+    processor = registry.get_processor(boot["task_type"])
+    kind = AsyncWorker if processor.spec.is_async else SyncWorker
+    kind(boot, channel, processor).run()
