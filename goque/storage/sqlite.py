@@ -7,7 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -27,6 +27,7 @@ LOCK_SLICE: Final = 2.0
 """Seconds that one attempt waits for another writer; callers that may wait longer try again."""
 
 SWITCH_PATIENCE: Final = 10.0
+OLDEST: Final = (3, 37, 0)
 
 Clock = Callable[[], datetime]
 
@@ -60,6 +61,10 @@ class SqliteDialect(Dialect):
     encode_list = staticmethod(sqlite_rows.encode_list)
 
     def __init__(self, path: str, *, clock: Clock = utc_now, lock_slice: float = LOCK_SLICE) -> None:
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise ConfigurationError(
+                f"SQLite is {sqlite3.sqlite_version} here, and goque needs 3.37 or later"
+            )
         self.path = path
         self._lock_slice = lock_slice
         self.url = f"sqlite:///{path}"
@@ -179,7 +184,7 @@ class SqliteSession(Session):
             yield
             self.run("COMMIT")
         except BaseException:
-            if self.connection.in_transaction:
+            with suppress(sqlite3.Error):  # what went wrong first is what the caller must hear of
                 self.connection.rollback()
             raise
 
