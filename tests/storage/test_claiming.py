@@ -48,6 +48,13 @@ def test_a_limit_takes_the_best(storage):
     assert claim(storage, limit=0) == []
 
 
+def test_a_limit_takes_the_longest_due_and_not_the_first_inserted(storage, clock):
+    later, sooner = add(storage, delay=2), add(storage, delay=1)
+    clock.advance(10)
+    assert [row.id for row in claim(storage, limit=1)] == [sooner.id]
+    assert [row.id for row in claim(storage, limit=1)] == [later.id]
+
+
 def test_a_task_is_due_at_its_instant_and_not_a_microsecond_before(storage, clock):
     add(storage, delay=1)
     clock.advance(0.999999)
