@@ -38,6 +38,7 @@ class Crew:
         self._tell_root = tell_root
         self._mates: dict[int, Mate] = {}
         self._by_identity: dict[bytes, Mate] = {}
+        self._greeted: set[bytes] = set()
         self._count = 0
 
     def __iter__(self) -> Iterator[Mate]:
@@ -48,8 +49,19 @@ class Crew:
         """Whether a worker has jobs that it has not answered."""
         return any(mate.jobs for mate in self._mates.values())
 
+    def greet(self, identity: bytes) -> None:
+        """Note that a worker has said Hello, which may come before the root has told of it."""
+        mate = self._by_identity.get(identity)
+        if mate is not None:
+            mate.ready = True
+        else:
+            self._greeted.add(identity)
+
     def join(self, mate: Mate) -> None:
         """Take in a worker."""
+        if mate.identity in self._greeted:
+            self._greeted.remove(mate.identity)
+            mate.ready = True
         self._mates[mate.started.incarnation] = mate
         self._by_identity[mate.identity] = mate
 

@@ -153,6 +153,9 @@ class Fetcher:
                 self.tally.count("dropped_messages")
                 log.warning("a message that does not decode was dropped: %s", error)
                 continue
+            if isinstance(message, Hello):
+                self.crew.greet(identity)
+                continue
             if mate is None:
                 self.tally.count("dropped_messages")  # of a worker that is buried: its black box has told
                 continue
@@ -161,8 +164,6 @@ class Fetcher:
                     durations += [result.outcome.duration for result in results]
                     for result in results:
                         self._take_result(mate, result)
-                case Hello():
-                    mate.ready = True
                 case Retiring(reason):
                     self.crew.retire(mate, reason, time.monotonic())
                     self._look_at = 0.0
