@@ -1,0 +1,69 @@
+"""The README tells the truth: its example runs, its commands exist, its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goque.cli.group import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("GOQUE_DATABASE_URL", raising=False)
+    example, in_a_transaction = blocks("python")
+    (tmp_path / "app.py").write_text(example, "utf-8")
+    (tmp_path / "order.py").write_text(in_a_transaction, "utf-8")
+    return tmp_path
+
+
+def test_the_example_runs(project: Path) -> None:
+    assert run("app.py", cwd=project).startswith("enqueued ")
+    assert run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=project) == (
+        "to ada@example.com: hello\n"
+    )
+
+
+def test_the_example_has_twenty_lines() -> None:
+    assert len(blocks("python")[0].splitlines()) <= 22
+
+
+def test_enqueueing_shares_the_callers_transaction(project: Path) -> None:
+    run("app.py", cwd=project)
+    run("order.py", cwd=project)
+    rows = [json.loads(line) for line in run("-m", "goque.cli", "list", "--json", cwd=project).splitlines()]
+    assert rows[0]["external_id"] == "order-7"
+
+
+def test_every_command_it_names_exists() -> None:
+    named = set(re.findall(r"^(?:\$ )?goque (\w+)", README, re.MULTILINE))
+    assert named <= set(COMMANDS)
+    assert len(named) >= 7
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/index.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("https://"):
+            assert ((ROOT / page).parent / target).exists(), f"{page} points to {target}, which is not there"
