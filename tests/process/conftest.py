@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from tree import PRELUDE, Database, Tree, supervise_command
+
+from goque_supervisor import process
+
+
+class StartTree(Protocol):
+    def __call__(self, *options: str, app: str | None = None, **env: str) -> Tree: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _adopt_orphans() -> None:
+    """Become the parent of what a killed tree leaves behind, so that zombies are seen and can be reaped."""
+    process.become_subreaper()
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    """A run directory with a path that is short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="gq-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def start_tree(tmp_path: Path, run_dir: Path) -> Iterator[StartTree]:
+    """Start trees on one database; when the test ends they are stopped, and nothing may be left of them.
+
+    The first tree of a test brings the source of the app, the others run what is there.
+    """
+    trees: list[Tree] = []
+
+    def start(*options: str, app: str | None = None, **env: str) -> Tree:
+        if app is not None:
+            write_app(tmp_path, app)
+        own_run_dir = run_dir / str(len(trees)) if "--own-run-dir" in options else run_dir
+        options = tuple(option for option in options if option != "--own-run-dir")
+        trees.append(Tree(tmp_path, own_run_dir, supervise_command(own_run_dir, *options), env))
+        return trees[-1]
+
+    try:
+        yield start
+        for tree in trees:
+            if tree.process.poll() is None:
+                assert tree.stop() == 0
+        for tree in trees:
+            tree.assert_nothing_left()
+        Database(tmp_path).assert_nobody_holds_anything()
+    finally:
+        for tree in trees:
+            tree.clean_up()
+            print(tree.log)  # noqa: T201 - pytest shows it when the test failed
+
+
+def write_app(directory: Path, source: str) -> None:
+    """Write the app's module; handlers find their tools imported."""
+    (directory / "app.py").write_text(PRELUDE + source, "utf-8")

@@ -1,0 +1,288 @@
+"""A supervision tree of real processes, as a test sees it: its database, its processes, its log, its journal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from goque import Task, TaskFilter, TaskQueueManager
+from goque.storage.storage import AttemptRow
+from goque.task import CLAIMED_STATUSES
+
+T = TypeVar("T")
+HERE = Path(__file__).parent
+MARK = "GOQUE_TEST_TREE"
+PRELUDE = """\
+from __future__ import annotations
+import asyncio, ctypes, os, signal, subprocess, sys, threading, time
+from pathlib import Path
+import goque
+from goque import Registry, Task, retry
+from journal import hold, note, run_of
+registry = Registry()
+"""
+
+
+def eventually(condition: Callable[[], T], within: float = 15.0) -> T:
+    """Wait until a condition is true, and return what made it so; bounded in seconds."""
+    deadline = time.monotonic() + within
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g}s: {_source(condition)}; last {found!r}")
+        time.sleep(0.01)
+    return found
+
+
+def _source(condition: Callable[[], Any]) -> str:
+    code = condition.__code__
+    lines = Path(code.co_filename).read_text("utf-8").splitlines()
+    return lines[code.co_firstlineno - 1].strip()
+
+
+class Database:
+    """The SQLite file that one or more trees share."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "goque.db"
+        self.url = f"sqlite:///{self.path}"
+        self.queue = TaskQueueManager(self.url)
+
+    def enqueue(self, task_type: str, *names: str, payload: Any = None, **options: Any) -> list[Task]:
+        """Insert a task for each name, which becomes its external id."""
+        return self.queue.add_tasks(
+            [
+                Task(task_type, payload if payload is not None else {}, external_id=name, **options)
+                for name in names
+            ]
+        )
+
+    def task(self, name: str, task_type: str | None = None) -> Task:
+        """Read the task that was enqueued under this name."""
+        (found,) = [task for task in self.tasks(task_type) if task.external_id == name]
+        return found
+
+    def tasks(self, task_type: str | None = None) -> list[Task]:
+        """Read all tasks."""
+        return self.queue.get_tasks(TaskFilter(task_type=task_type), limit=100_000)
+
+    def counts(self, task_type: str | None = None) -> dict[str, int]:
+        """Count tasks by status."""
+        counts: Counter[str] = Counter()
+        for row in self.queue.storage.count_tasks():
+            if task_type in (None, row.type):
+                counts[row.status] += row.count
+        return dict(counts)
+
+    def attempts(self, task: Task) -> list[AttemptRow]:
+        """Read the failed attempts of a task."""
+        return self.queue.storage.failed_attempts(task.id)
+
+    def is_settled(self) -> bool:
+        """Whether every task is terminal."""
+        return not any(not task.status.is_terminal for task in self.tasks())
+
+    def node_states(self) -> list[str]:
+        """Return the state of every node that the database remembers."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return [state for (state,) in connection.execute("select state from goque_node")]
+
+    def assert_nobody_holds_anything(self) -> None:
+        """See that nothing is claimed, no node counts as alive, and nobody holds a lock."""
+        assert "alive" not in self.node_states()
+        assert [task for task in self.tasks() if task.claimed_by or task.status in CLAIMED_STATUSES] == []
+        with closing(sqlite3.connect(self.path, timeout=1.0, isolation_level=None)) as connection:
+            connection.execute("begin exclusive")
+            connection.execute("rollback")
+
+
+class Tree:
+    """One `goque supervise` with all its processes."""
+
+    def __init__(self, directory: Path, run_dir: Path, command: list[str], env: dict[str, str]) -> None:
+        self.run_dir = run_dir
+        self.database = Database(directory)
+        self.mark = secrets.token_hex(8)
+        self.journal_directory = directory / "journal"
+        self.journal_directory.mkdir(exist_ok=True)
+        self.log_path = directory / f"log-{self.mark}"
+        self.was_killed = False
+        paths = [str(HERE), *sys.path]
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={
+                    **{name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")},
+                    "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+                    "GOQUE_DATABASE_URL": self.database.url,
+                    "GOQUE_TEST_JOURNAL": str(self.journal_directory),
+                    MARK: self.mark,
+                    **env,
+                },
+            )
+
+    @property
+    def root(self) -> int:
+        """The pid of the root supervisor."""
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """What the tree has written to its standard error so far."""
+        return self.log_path.read_text("utf-8", "replace")
+
+    # -- its processes -----------------------------------------------------------------------------
+
+    def living(self) -> dict[int, str]:
+        """Return pid and short name of every living process that was started by this tree, at any remove."""
+        wanted = f"{MARK}={self.mark}".encode()
+        return {pid: name for pid, name in _processes() if wanted in _environment(pid)}
+
+    def pids(self, name: str) -> list[int]:
+        """Return the living processes of a role, such as `fetcher` or `w0:slow`, oldest first."""
+        wanted = f"goque:{name}"[:15]
+        return [pid for pid, found in sorted(self.living().items()) if found == wanted]
+
+    def pid(self, name: str) -> int:
+        """Wait for the only process of a role."""
+        return eventually(lambda: pids[0] if len(pids := self.pids(name)) == 1 else 0)
+
+    def workers(self, task_type: str = "") -> list[int]:
+        """Return the living workers of a type."""
+        pattern = re.compile(rf"goque:w\d+:{re.escape(task_type[:6])}")
+        return [pid for pid, name in sorted(self.living().items()) if pattern.match(name)]
+
+    # -- what its handlers wrote down --------------------------------------------------------------
+
+    def journal(self) -> list[list[str]]:
+        """Return the words of each line."""
+        path = self.journal_directory / "journal"
+        return [line.split() for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def let_go(self, *names: str) -> None:
+        """Let tasks whose handler is `hold` come to their end."""
+        for name in names:
+            (self.journal_directory / f"{name}.go").touch()
+
+    def started(self, name: str) -> list[int]:
+        """Return the pid of each run of a task that began."""
+        return [int(line[2]) for line in self.journal() if line[:2] == ["start", name]]
+
+    def running_pid(self, name: str) -> int:
+        """Wait until a task runs, and return the process in which it does."""
+        return eventually(lambda: self.started(name))[-1]
+
+    def assert_each_ran(self, times: int, names: Iterable[str]) -> None:
+        """See that each of these tasks was begun so many times, and never twice at the same time."""
+        journal = self.journal()
+        begun = Counter(line[1] for line in journal if line[0] == "start")
+        assert {name: begun[name] for name in names if begun[name] != times} == {}
+        assert [line for line in journal if line[0] == "overlap"] == []
+
+    # -- its end -----------------------------------------------------------------------------------
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the root."""
+        self.process.send_signal(number)
+
+    def wait(self, within: float = 30.0) -> int:
+        """Wait for the root's exit code."""
+        return self.process.wait(within)
+
+    def stop(self, within: float = 30.0) -> int:
+        """Ask the tree to stop and return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(within)
+
+    def kill_root(self) -> None:
+        """Kill the root, which leaves its children to us."""
+        self.was_killed = True
+        self.process.kill()
+        self.process.wait()
+
+    def is_gone(self) -> bool:
+        """Whether no process of the tree lives; the zombies of a killed tree, now our children, are reaped."""
+        if self.was_killed:
+            for pid in _zombies():
+                os.waitpid(pid, 0)
+        return self.process.poll() is not None and not self.living()
+
+    def assert_nothing_left(self) -> None:
+        """The last assertion of every test: no process, zombie, socket, directory, lock or held task is left."""
+        assert self.process.poll() is not None, "the tree still runs"
+        assert self.living() == {}
+        assert _zombies() == []
+        assert sorted(path.name for path in self.run_dir.iterdir() if path.name != "lock") == []
+        with (self.run_dir / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert [line for line in self.journal() if line[0] == "overlap"] == []
+
+    def clean_up(self) -> None:
+        """Kill what is left, after a test that failed."""
+        self.process.kill()
+        self.process.wait()
+        for pid in self.living():
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not self.living())
+        for pid in _zombies():
+            os.waitpid(pid, 0)
+
+
+def supervise_command(run_dir: Path, *options: str) -> list[str]:
+    """Return the command line of a tree for the app in its current directory."""
+    return [
+        sys.executable,
+        "-m",
+        "goque.cli",
+        "supervise",
+        "app:registry",
+        "--run-dir",
+        str(run_dir),
+        "--node-timeout",
+        "3",
+        *options,
+    ]
+
+
+def _processes() -> Iterable[tuple[int, str]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                yield int(entry.name), (entry / "comm").read_text("utf-8", "replace").strip()
+            except OSError:
+                continue  # it ended while we looked
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""  # it ended while we looked, or is a zombie
+
+
+def _zombies() -> list[int]:
+    """Return our own dead children: we are the subreaper of what the trees leave behind."""
+    found = []
+    for pid, _name in _processes():
+        try:
+            state, parent = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state == "Z" and int(parent) == os.getpid():
+            found.append(pid)
+    return found
