@@ -5,10 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 from typing import Final
 
 from goque.storage.connections import Connections
 from goque.storage.storage import Watcher
+
+FIRST_LOOK: Final = 0.0005
+COMMIT_LIMIT: Final = 0.05
 
 _IN_MODIFY: Final = 0x2
 _IN_DELETE_SELF: Final = 0x400
@@ -25,9 +29,9 @@ class SqliteWatcher(Watcher):
         self._connections = connections
         self._log = os.fsencode(f"{path}-wal")
         self._version = self._read_version()  # first, for it makes the log exist
+        self._pause = self._look_at = 0.0
         self._inotify = _Inotify.open()
-        if self._inotify is not None:
-            self._inotify.add(self._log)
+        self._watching = self._inotify is not None and self._inotify.add(self._log)
 
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when somebody writes, or None to be polled."""
@@ -35,14 +39,23 @@ class SqliteWatcher(Watcher):
 
     def changed(self) -> bool:
         """Return whether another connection has committed since the last call."""
-        if self._inotify is not None:
-            self._inotify.drain()
+        stirred = self._inotify is not None and self._inotify.drain()
+        if self._inotify is not None and (stirred or not self._watching):
+            self._watching = self._inotify.add(self._log)  # it may be another file by now, or not there yet
         before, self._version = self._version, self._read_version()
-        if self._inotify is not None:
-            self._inotify.add(
-                self._log
-            )  # the log may be another file by now; the same one again changes nothing
+        now = time.monotonic()
+        if self._version != before:
+            self._pause = 0.0
+        elif stirred:
+            self._pause, self._look_at = FIRST_LOOK, now + FIRST_LOOK
+        elif self._pause and now >= self._look_at:
+            self._pause = 0.0 if self._pause >= COMMIT_LIMIT else self._pause * 2
+            self._look_at = now + self._pause
         return self._version != before
+
+    def ask_again_in(self) -> float | None:
+        """Return when to look again: the log is written before the commit that it announces can be seen."""
+        return max(0.0, self._look_at - time.monotonic()) if self._pause else None
 
     def close(self) -> None:
         """Give up the descriptor."""
@@ -72,12 +85,17 @@ class _Inotify:
         descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         return None if descriptor < 0 else cls(libc, descriptor)
 
-    def add(self, path: bytes) -> None:
-        self._libc.inotify_add_watch(self.descriptor, path, _IN_MODIFY | _IN_DELETE_SELF | _IN_MOVE_SELF)
+    def add(self, path: bytes) -> bool:
+        """Watch a file, anew or still; returns whether it is there."""
+        events = _IN_MODIFY | _IN_DELETE_SELF | _IN_MOVE_SELF
+        return int(self._libc.inotify_add_watch(self.descriptor, path, events)) >= 0
 
-    def drain(self) -> None:
+    def drain(self) -> bool:
+        """Take what is there to read; returns whether there was anything."""
+        stirred = False
         try:
             while os.read(self.descriptor, 65536):
-                pass
+                stirred = True
         except BlockingIOError:
-            pass
+            return stirred
+        return stirred

@@ -91,6 +91,10 @@ class Watcher(ABC):
     def changed(self) -> bool:
         """Return whether somebody else has written since the last call; clears the descriptor."""
 
+    def ask_again_in(self) -> float | None:
+        """Return the seconds after which to ask once more though the descriptor is silent, None for not at all."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Give up what the watcher holds."""

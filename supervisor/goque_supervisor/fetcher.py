@@ -66,6 +66,7 @@ log = logging.getLogger("goque.fetcher")
 BEAT_PERIOD: Final = 1.0
 RELAY_PERIOD: Final = 0.25
 LONGEST_WAKE_PAUSE: Final = 0.02
+MISS_MEMORY: Final = 0.1
 
 
 class Fetcher:
@@ -86,7 +87,8 @@ class Fetcher:
         self.owner = ""
         self.stopping = self.draining = self.drained = self.hold = False
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
-        self._empty_claims = 0
+        self._misses = 0
+        self._missed_at = 0.0
         self._others_moved = True
         self._idle: bool | None = None
         self._idle_check = 0
@@ -135,6 +137,8 @@ class Fetcher:
             times.append(max(self._claim_at, self.ledger.retry_at))
         if self.crew.is_busy or self.holdings.waiting:
             times.append(self._look_at)
+        if (pause := self.watcher.ask_again_in()) is not None:
+            times.append(now + pause)
         return max(0.0, min(times) - now)
 
     @property
@@ -243,10 +247,11 @@ class Fetcher:
             return
         if changed:
             self._others_moved = True
-            pause = min(
-                LONGEST_WAKE_PAUSE, 0.0005 * self._empty_claims
-            )  # others may write a lot that is not for us
-            self._claim_at = min(self._claim_at, time.monotonic() + pause)
+            now = time.monotonic()
+            if now - self._missed_at > MISS_MEMORY:
+                self._misses = 0
+            pause = min(LONGEST_WAKE_PAUSE, 0.0005 * self._misses)  # others write a lot that is not for us
+            self._claim_at = min(self._claim_at, now + pause)
 
     # -- to and from the database --------------------------------------------------------------------------
 
@@ -280,7 +285,8 @@ class Fetcher:
         self.holdings.take(rows)
         self.tally.count("fetched", len(rows))
         if len(rows) < room:
-            self._empty_claims = 0 if rows else self._empty_claims + 1
+            self._misses = 0 if rows else self._misses + 1
+            self._missed_at = now
             tick = self.options.fetch_tick * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes' looks
             self._claim_at = now + (tick if due is None else min(tick, max(due, 0.001)))
 
