@@ -31,7 +31,8 @@ class SqliteWatcher(Watcher):
         self._version = self._read_version()  # first, for it makes the log exist
         self._pause = self._look_at = 0.0
         self._inotify = _Inotify.open()
-        self._watching = self._inotify is not None and self._inotify.add(self._log)
+        if self._inotify is not None:
+            self._inotify.add(self._log)
 
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when somebody writes, or None to be polled."""
@@ -40,8 +41,8 @@ class SqliteWatcher(Watcher):
     def changed(self) -> bool:
         """Return whether another connection has committed since the last call."""
         stirred = self._inotify is not None and self._inotify.drain()
-        if self._inotify is not None and (stirred or not self._watching):
-            self._watching = self._inotify.add(self._log)  # it may be another file by now, or not there yet
+        if self._inotify is not None:
+            self._inotify.add(self._log)  # it may be another file by now; the same one again changes nothing
         before, self._version = self._version, self._read_version()
         now = time.monotonic()
         if self._version != before:
@@ -85,10 +86,8 @@ class _Inotify:
         descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         return None if descriptor < 0 else cls(libc, descriptor)
 
-    def add(self, path: bytes) -> bool:
-        """Watch a file, anew or still; returns whether it is there."""
-        events = _IN_MODIFY | _IN_DELETE_SELF | _IN_MOVE_SELF
-        return int(self._libc.inotify_add_watch(self.descriptor, path, events)) >= 0
+    def add(self, path: bytes) -> None:
+        self._libc.inotify_add_watch(self.descriptor, path, _IN_MODIFY | _IN_DELETE_SELF | _IN_MOVE_SELF)
 
     def drain(self) -> bool:
         """Take what is there to read; returns whether there was anything."""
