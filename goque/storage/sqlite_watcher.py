@@ -41,9 +41,9 @@ class SqliteWatcher(Watcher):
     def changed(self) -> bool:
         """Return whether another connection has committed since the last call."""
         stirred = self._inotify is not None and self._inotify.drain()
+        before, self._version = self._version, self._read_version()
         if self._inotify is not None:
             self._inotify.add(self._log)  # it may be another file by now; the same one again changes nothing
-        before, self._version = self._version, self._read_version()
         now = time.monotonic()
         if self._version != before:
             self._pause = 0.0
