@@ -77,6 +77,7 @@ class Supervisor:
         self._backoffs: dict[str, Backoff] = {}
         self._idle_check = 0
         self._is_up = False
+        self._were_ready: set[str] = set()
         self._selector = selectors.DefaultSelector()
         self.family = Family(
             run,
@@ -312,6 +313,7 @@ class Supervisor:
                 pass
             case Ready(info):
                 child.ready_at = child.ready_at or time.monotonic()
+                self._were_ready.add(child.spec.name)
                 if group is not None:
                     group.on_ready(child)
                 elif child.spec.role == "lease":
@@ -333,7 +335,7 @@ class Supervisor:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
 
     def _on_boot_failed(self, child: Child, text: str, exit_code: int) -> None:
-        if self._is_up or self.stopping is not None:
+        if child.spec.name in self._were_ready or self.stopping is not None:
             log.error("%s cannot work: %s", child.spec.name, text)
         else:
             self.give_up(text, exit_code)
@@ -355,8 +357,13 @@ class Supervisor:
         if not self._is_up:
             self._is_up = True
             self._fill()
+            self._log_summary()
             if self.options.drain and not self.groups:
                 self.stop("nothing to drain")
+
+    def _log_summary(self) -> None:
+        types = ", ".join(f"{group.spec.type} ({group.spec.workers})" for group in self.groups.values())
+        log.info("up as pid %d; task types (workers): %s", os.getpid(), types or "none in this process")
 
     def _on_lease_lost(self) -> None:
         log.error(

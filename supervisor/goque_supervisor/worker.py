@@ -52,7 +52,7 @@ class Worker:
         self.jobs: deque[Job] = deque()
         self.results: list[Result] = []
         self.stopping = False
-        self.retiring = False
+        self.retiring = ""
         self.begun = 0
         self._sent_at = 0.0
 
@@ -67,7 +67,10 @@ class Worker:
             jobs: Jobs = messages.decode_jobs(data)
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
-            self.jobs.extend(jobs.jobs)
+            if not self.retiring:
+                self.jobs.extend(jobs.jobs)
+            elif jobs.jobs:
+                self._say_retiring()  # to a new fetcher, which cannot know
         for message in self.channel.receive():
             if isinstance(message, Stop):
                 self.stopping = True
@@ -96,10 +99,13 @@ class Worker:
         """Begin no further job once this process has reached a limit of its own; the fetcher takes back the rest."""
         reason = self._limit_reached()
         if reason is not None and not self.retiring:
-            self.retiring = True
+            self.retiring = reason
             self.jobs.clear()
             self.send_results()
-            self.socket.send(messages.encode(Retiring(reason)))
+            self._say_retiring()
+
+    def _say_retiring(self) -> None:
+        self.socket.send(messages.encode(Retiring(self.retiring)))
 
     def _limit_reached(self) -> str | None:
         if self.options.max_tasks is not None and self.begun >= self.options.max_tasks:
