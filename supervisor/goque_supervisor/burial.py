@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -41,10 +41,23 @@ class Burial:
         """Whether something of a dead worker is not committed yet."""
         return bool(self._graves)
 
-    def bury(self, notice: WorkerExited, jobs: dict[int, Held], contents: Contents) -> None:
-        """Settle what a worker had: what had ended counts, what ran is judged, the rest runs elsewhere."""
+    def bury(
+        self,
+        notice: WorkerExited,
+        jobs: dict[int, Held],
+        contents: Contents,
+        unwritten: Iterable[Held] = (),
+    ) -> None:
+        """Settle what a worker had: what had ended counts, what ran is judged, the rest runs elsewhere.
+
+        Args:
+            notice: how it ended.
+            jobs: what it was sent and has not answered.
+            contents: what its black box says.
+            unwritten: what it has answered and is not committed: until then only its box outlives us too.
+        """
         evidence = _evidence(notice)
-        grave = self._graves[notice.incarnation] = set()
+        grave = self._graves[notice.incarnation] = {held.row.id for held in unwritten}
         for seq, held in jobs.items():
             if seq in contents.finished:
                 grave.add(held.row.id)

@@ -214,12 +214,14 @@ class Fetcher:
 
     def _bury(self, notice: WorkerExited) -> None:
         mate = self.crew.leave(notice.incarnation)
-        jobs: dict[int, Held] = {}
-        if mate is not None:
-            mate.relay.forward()
-            mate.box.close()
-            jobs = mate.jobs
-        self.burial.bury(notice, jobs, read_box(notice.box))
+        contents = read_box(notice.box)
+        if mate is None:
+            self.burial.bury(notice, {}, contents)
+            return
+        mate.relay.forward()
+        mate.box.close()
+        unwritten = [held for held in self.holdings.ended if held.mate is mate]
+        self.burial.bury(notice, mate.jobs, contents, unwritten)
 
     def _retire(self, incarnation: int, reason: str) -> None:
         mate = self.crew.by_incarnation(incarnation)
@@ -270,6 +272,8 @@ class Fetcher:
             self.tally.settled(change, held.outcome, written=written)
             if held.outcome.kind is not OutcomeKind.DONE or not written:
                 _log_end(held, change, self.options.max_attempts, written=written)
+                if not change.status.is_terminal:
+                    self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))
 
     def _claim(self) -> None:
         now = time.monotonic()

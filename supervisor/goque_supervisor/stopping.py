@@ -86,6 +86,7 @@ class Stopping:
         for child in self._root.family.children:
             self._root.family.kill(child, "shutdown")
         if undrained:
+            self._root.leave_black_boxes = True
             self._root.give_up(
                 f"the last results of {', '.join(undrained)} could not be written to the database; "
                 "they are healed as after the loss of a node",
