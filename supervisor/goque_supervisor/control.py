@@ -273,7 +273,7 @@ def decode(body: bytes) -> Message:
         for key, kind in nested.items():
             values[key] = [kind(**item) for item in values[key]]
         message: Message = _BY_NAME[name](**values)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a control message: {body[:80]!r}") from error
     return message
 
@@ -335,8 +335,20 @@ class Channel:
             del self._outgoing[:sent]
 
     def receive(self) -> list[Message]:
-        """Return the messages that have come; `closed` is set when the peer is gone."""
+        """Return the messages that have come; `closed` is set when the peer is gone.
+
+        Raises:
+            ValueError: what came is no message; nothing more is read from such a peer.
+        """
         self._read()
+        try:
+            return self._parse()
+        except ValueError:
+            self._incoming.clear()
+            self.closed = True
+            raise
+
+    def _parse(self) -> list[Message]:
         messages = []
         while len(self._incoming) >= 4:
             (length,) = struct.unpack_from("!I", self._incoming)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from goque_supervisor import process
-from goque_supervisor.control import BootFailed, ChildStarted, Ready, StartFailed, Stop
+from goque_supervisor.control import BootFailed, ChildStarted, Message, Ready, StartFailed, Stop
 from goque_supervisor.nurseries import NurseryProcess
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
@@ -91,7 +91,7 @@ class Homes:
 
     def read(self, nursery: NurseryProcess) -> None:
         """Take in what a nursery has sent."""
-        for message in nursery.channel.receive():
+        for message in self._messages_of(nursery):
             match message:
                 case Ready(info):
                     self._ready(nursery, info)
@@ -105,6 +105,14 @@ class Homes:
                     log.error("unexpected %s from a nursery: dropped", type(message).__name__)
         if nursery.channel.closed:
             self._unwatch(nursery)
+
+    def _messages_of(self, nursery: NurseryProcess) -> list[Message]:
+        try:
+            return nursery.channel.receive()
+        except ValueError as error:
+            log.error("the %s nursery (pid %d) is killed: it sent %s", nursery.home, nursery.pid, error)  # noqa: TRY400 - the sentence tells all
+            process.kill(nursery.pid)
+            return []
 
     def read_all(self) -> None:
         """Take in what all nurseries have sent."""
@@ -122,6 +130,8 @@ class Homes:
         for home, nursery in list(self._by_home.items()):
             if nursery.pid == pid and not final:
                 self._restart(home, nursery, cause)
+        if self._next is not None and self._next.pid == pid:
+            self._give_up_reload(self._next, cause)
 
     def _start(self, home: Home, *, generation: int) -> NurseryProcess:
         nursery = NurseryProcess(home, generation, self._options, self._registry_fd)
@@ -161,7 +171,7 @@ class Homes:
         self._unwatch(nursery)
         nursery.channel.close()
         if not self.were_ready:
-            self._on_failed(f"the {home} nursery ended by {cause} before the tree was up", 4)
+            self._on_failed(f"the process that imports {self._what(home)} ended by {cause}", 2)
             return
         self._on_restart(nursery)
         log.warning(
@@ -169,6 +179,19 @@ class Homes:
         )
         delay = self._backoffs[home].after_exit(time.monotonic() - nursery.started_at)
         self._timers.after(delay, lambda: self._start_again(home, nursery))
+
+    def _give_up_reload(self, nursery: NurseryProcess, cause: ExitCause) -> None:
+        self.read(nursery)  # its last words may say why
+        self._unwatch(nursery)
+        nursery.channel.close()
+        if nursery is self._next:
+            self._next = None
+            log.error(
+                "reload failed, the old workers stay: the process that imports the app ended by %s", cause
+            )
+
+    def _what(self, home: Home) -> str:
+        return f"{self._options.app or 'the registry'}" if home is Home.APP else "goque"
 
     def _start_again(self, home: Home, old: NurseryProcess) -> None:
         if self._by_home[home] is not old:

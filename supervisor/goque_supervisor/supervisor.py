@@ -67,6 +67,7 @@ class Supervisor:
         self.run_directory = run
         self.registry_fd = registry_fd
         self.exit_code: int | None = None
+        self.leave_black_boxes = False
         self.tree: Tree | None = None
         self.groups: dict[str, Group] = {}
         self.stopping: Stopping | None = None
@@ -117,7 +118,10 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(-1)
             self.family.sweep()
-            self.run_directory.remove()
+            if self.leave_black_boxes:
+                self.run_directory.leave_black_boxes()
+            else:
+                self.run_directory.remove()
         return self.exit_code
 
     def _turn(self, inbox: int) -> None:
@@ -300,9 +304,16 @@ class Supervisor:
     # -- what children say -----------------------------------------------------------------------------
 
     def _read_child(self, child: Child) -> None:
-        for message in child.channel.receive():
-            child.beat_at = time.monotonic()
-            self._on_message(child, message)
+        try:
+            for message in child.channel.receive():
+                child.beat_at = time.monotonic()
+                self._on_message(child, message)
+        except ValueError as error:
+            log.error("%s (pid %d) is killed: it sent %s", child.spec.name, child.pid, error)  # noqa: TRY400 - the sentence tells all
+            if child.pid:
+                process.kill(child.pid)  # not by us, as it were: what it ran is charged
+            else:
+                self.family.kill(child, "garbage")
         if child.channel.closed:
             self.family.unwatch(child)
 
