@@ -39,17 +39,19 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         ConfigurationError: it does not import, is no registry, or an option names a type that it lacks.
     """
     logs.configure("nursery", log_format=options.log_format, level=options.log_level)
+    if options.database_url:
+        _use_database(options.database_url)
     registry = registry_of_this_process(options.app, registry_fd)
     types = [msgspec.to_builtins(spec) for spec in registry.specs()]
     _check_types(options, [spec["type"] for spec in types])
     for name in ("worker_process", "callback", "scheduler"):
         importlib.import_module(f"goque_supervisor.{name}")
-    url = resolve_database_url(options.database_url, registry_url=registry.database_url)
+    url = _use_database(resolve_database_url(options.database_url, registry_url=registry.database_url))
     return {
         "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
         "jobs": len(registry.jobs),
-        "database_url": absolute_database_url(url),
-        "database_fingerprint": hashlib.sha256(absolute_database_url(url).encode()).hexdigest(),
+        "database_url": url,
+        "database_fingerprint": hashlib.sha256(url.encode()).hexdigest(),
         "keys": {spec["type"]: make_keys() for spec in types},
         "service_name": registry.service_name,
     }
@@ -60,6 +62,12 @@ def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
     if not _loaded:
         _loaded.append(load_registry(app) if registry_fd is None else _unpickle(registry_fd))
     return _loaded[0]
+
+
+def _use_database(url: str) -> str:
+    """Have handlers that enqueue follow-ups reach the tree's database too, whatever named it; returns the URL."""
+    os.environ["GOQUE_DATABASE_URL"] = url = absolute_database_url(url)
+    return url
 
 
 def absolute_database_url(url: str) -> str:
