@@ -309,6 +309,7 @@ class Group:
         changed = spec.processor != self.spec.processor
         self.spec = spec
         self.generation = generation
+        self._slot_not_before.clear()  # new code deserves a new try at once
         fetcher = self.fetcher
         if changed and fetcher:
             self.root.family.kill(fetcher, "reload")  # the next one adopts: nothing is lost by it

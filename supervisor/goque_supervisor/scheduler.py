@@ -5,6 +5,9 @@ Their tasks' external ids make it so: a slot that another scheduler has enqueued
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel
 
 LONGEST_SLEEP: Final = 60.0
+LONGEST_CALL: Final = 5.0
 
 
 class Scheduler(Actor):
@@ -30,6 +34,7 @@ class Scheduler(Actor):
     def run_once(self) -> float:
         """Enqueue what is due; returns the seconds until the next slot."""
         now = datetime.now(UTC)
+        signal.signal(signal.SIGALRM, _give_up)
         pauses = [LONGEST_SLEEP]
         for job in self.jobs:
             try:
@@ -43,7 +48,9 @@ class Scheduler(Actor):
 
     def _greet(self, job: PeriodicJob, now: datetime) -> None:
         if job.run_on_start and job.name not in self._greeted:
-            self._insert(task_for_start(job, self.boot["owner"], now))
+            with _time_limit():
+                task = task_for_start(job, self.boot["owner"], now)
+            self._insert(task)
             self._greeted.add(job.name)
 
     def _enqueue_due(self, job: PeriodicJob, now: datetime) -> float:
@@ -51,16 +58,20 @@ class Scheduler(Actor):
         if last is None:
             last = now
             self.storage.record_slot(job.name, now)  # a new job counts from here, over restarts too
-        for slot in slots_due(job, last, now):
+        with _time_limit():
+            slots = slots_due(job, last, now)
+        for slot in slots:
             self._enqueue_slot(job, slot)
             self.storage.record_slot(job.name, slot)
             last = slot
-        following = next_due(job, last, now)
+        with _time_limit():
+            following = next_due(job, last, now)
         return LONGEST_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
 
     def _enqueue_slot(self, job: PeriodicJob, slot: datetime) -> None:
         try:
-            task = task_for_slot(job, slot)
+            with _time_limit():
+                task = task_for_slot(job, slot)
         except GoqueError as error:
             self.log.error("%s: this slot is left out", error)  # noqa: TRY400 - as above
         else:
@@ -69,6 +80,21 @@ class Scheduler(Actor):
     def _insert(self, task: Task) -> None:
         if self.storage.insert_tasks([task], on_conflict="skip"):
             self.log.info("enqueued %s", task.external_id, extra={"task_type": task.type, "task_id": task.id})
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Interrupt a schedule or factory that blocks: it must not keep the other jobs waiting."""
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_CALL)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _give_up(number: int, frame: object) -> None:
+    del number, frame
+    raise TimeoutError(f"it took over {LONGEST_CALL:g}s")
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
