@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from tree import PRELUDE, Database, Tree, supervise_command
 
-from goque_supervisor import process
+pytest.register_assert_rewrite("tree")
+
+from tree import PRELUDE, Database, Tree, supervise_command  # noqa: E402 - its assertions are rewritten first
+
+from goque_supervisor import process  # noqa: E402 - sorted after it
 
 
 class StartTree(Protocol):
-    def __call__(self, *options: str, app: str | None = None, **env: str) -> Tree: ...
+    def __call__(
+        self,
+        *options: str,
+        app: str | None = None,
+        apart: bool = False,
+        beside: Tree | None = None,
+        container: bool = False,
+        **env: str,
+    ) -> Tree: ...
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,19 +42,36 @@ def run_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
+def database(tmp_path: Path) -> Database:
+    """The database of the trees that a test starts."""
+    return Database(tmp_path)
+
+
+@pytest.fixture
 def start_tree(tmp_path: Path, run_dir: Path) -> Iterator[StartTree]:
     """Start trees on one database; when the test ends they are stopped, and nothing may be left of them.
 
-    The first tree of a test brings the source of the app, the others run what is there.
+    The first tree of a test brings the source of the app, the others run what is there. A tree that is
+    `apart` gets a run directory of its own, one `beside` another takes that of the other, and one in a
+    `container` is the first process of a PID namespace.
     """
     trees: list[Tree] = []
 
-    def start(*options: str, app: str | None = None, **env: str) -> Tree:
+    def start(
+        *options: str,
+        app: str | None = None,
+        apart: bool = False,
+        beside: Tree | None = None,
+        container: bool = False,
+        **env: str,
+    ) -> Tree:
         if app is not None:
             write_app(tmp_path, app)
-        own_run_dir = run_dir / str(len(trees)) if "--own-run-dir" in options else run_dir
-        options = tuple(option for option in options if option != "--own-run-dir")
-        trees.append(Tree(tmp_path, own_run_dir, supervise_command(own_run_dir, *options), env))
+        own = beside.run_dir if beside else run_dir / f"{len(trees)}" if apart else run_dir / "shared"
+        command = supervise_command(own, *options)
+        if container:
+            command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", *command]
+        trees.append(Tree(tmp_path, own, command, env))
         return trees[-1]
 
     try:

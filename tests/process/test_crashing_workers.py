@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from conftest import StartTree
@@ -175,7 +176,7 @@ def parent(task: Task):
     assert len(grandchildren) == 4
     task = eventually(lambda: (task := tree.database.task("forker")).status == "attempts_left" and task)
     assert task.errors == "attempt 1: worker crashed: signal 11 (SIGSEGV)\n"
-    eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in grandchildren), within=3)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in grandchildren), within=3)
 
 
 @pytest.mark.fault(11)

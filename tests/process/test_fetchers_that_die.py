@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from conftest import StartTree
@@ -89,6 +91,26 @@ def test_a_result_counts_though_its_fetcher_and_its_worker_both_died(start_tree:
     os.kill(worker, signal.SIGKILL)
     os.kill(fetcher, signal.SIGKILL)
     tree.let_go("two")
+    eventually(tree.database.is_settled)
+    assert_all_done_at_first_attempt(tree)
+
+
+@pytest.mark.fault(14)
+def test_a_result_that_the_database_would_not_take_outlives_its_worker_and_then_its_fetcher(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree("--types", "hold", app=APP)
+    tree.database.enqueue("hold", "one")
+    worker = tree.running_pid("one")
+    eventually(lambda: tree.database.counts() == {"processing": 1})
+    with closing(sqlite3.connect(tree.database.path, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        tree.let_go("one")
+        eventually(lambda: [line for line in tree.journal() if line[0] == "end"])
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: worker not in tree.workers() and len(tree.workers()) == 2)
+        kill_fetcher(tree)
+        connection.execute("rollback")
     eventually(tree.database.is_settled)
     assert_all_done_at_first_attempt(tree)
 

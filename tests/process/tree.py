@@ -117,7 +117,7 @@ class Tree:
         self.journal_directory = directory / "journal"
         self.journal_directory.mkdir(exist_ok=True)
         self.log_path = directory / f"log-{self.mark}"
-        self.was_killed = False
+        self.remains: set[int] = set()
         paths = [str(HERE), *sys.path]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -211,16 +211,16 @@ class Tree:
 
     def kill_root(self) -> None:
         """Kill the root, which leaves its children to us."""
-        self.was_killed = True
+        self.remains = set(self.living()) - {self.root}
         self.process.kill()
         self.process.wait()
 
     def is_gone(self) -> bool:
-        """Whether no process of the tree lives; the zombies of a killed tree, now our children, are reaped."""
-        if self.was_killed:
-            for pid in _zombies():
-                os.waitpid(pid, 0)
-        return self.process.poll() is not None and not self.living()
+        """Whether no process of the tree lives; what a killed root left dead is ours to reap."""
+        for pid in self.remains.intersection(_zombies()):
+            os.waitpid(pid, 0)
+        self.remains = {pid for pid in self.remains if Path(f"/proc/{pid}").exists()}
+        return self.process.poll() is not None and not self.living() and not self.remains
 
     def assert_nothing_left(self) -> None:
         """The last assertion of every test: no process, zombie, socket, directory, lock or held task is left."""
@@ -234,10 +234,9 @@ class Tree:
 
     def clean_up(self) -> None:
         """Kill what is left, after a test that failed."""
-        self.process.kill()
-        self.process.wait()
         for pid in self.living():
             os.kill(pid, signal.SIGKILL)
+        self.process.wait()
         eventually(lambda: not self.living())
         for pid in _zombies():
             os.waitpid(pid, 0)

@@ -1,0 +1,201 @@
+"""SIGTERM and --drain: what is finished, what is given back, how long it takes, and the exit code."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from conftest import StartTree
+from tree import Database, Tree, eventually
+
+APP = """
+options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)
+registry.processor("hold", workers=2, **options)(hold)
+
+@registry.processor("ahold", workers=1, concurrency=100, **options)
+async def ahold(task: Task):
+    note("start", task.external_id, os.getpid())
+    while not Path("journal", "all.go").exists():
+        await asyncio.sleep(0.05)
+    note("end", task.external_id, os.getpid())
+
+@registry.processor("deaf", workers=1, **options)
+def deaf(task: Task):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    hold(task)
+
+@registry.processor("quick", workers=1, **options)
+def quick(task: Task):
+    with run_of(task):
+        pass
+"""
+
+
+def finish_later(start_tree: StartTree, tree: Tree) -> None:
+    """Let a tree that starts afterwards run what was given back."""
+    tree.let_go("all", *(task.external_id for task in tree.database.tasks()))
+    assert start_tree("--drain").wait() == 0
+
+
+@pytest.mark.fault(18)
+def test_running_handlers_end_within_the_deadline_and_what_has_not_begun_is_given_back(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree("--types", "hold", app=APP)
+    tree.database.enqueue("hold", *(f"t{n}" for n in range(6)))
+    eventually(lambda: len(tree.journal()) == 2)
+    running = {line[1] for line in tree.journal()}
+    tree.signal(signal.SIGTERM)
+    eventually(lambda: "stopping" in tree.log)
+    tree.let_go(*running)
+    assert tree.wait() == 0
+    for task in tree.database.tasks():
+        assert (task.status, task.attempts) == ("done" if task.external_id in running else "new", 0)
+    assert len(tree.journal()) == 4
+    finish_later(start_tree, tree)
+
+
+@pytest.mark.fault(18)
+def test_a_hundred_running_tasks_are_given_back_uncharged_at_the_deadline(start_tree: StartTree) -> None:
+    tree = start_tree("--shutdown-timeout", "0.5", app=APP)
+    tree.database.enqueue("ahold", *(f"t{n}" for n in range(100)))
+    tree.database.enqueue("hold", "sync")
+    tree.database.enqueue("deaf", "deaf")
+    eventually(lambda: len(tree.journal()) == 102)
+    assert tree.stop(within=0.5 + 5) == 0
+    assert {(task.status, task.attempts, task.errors) for task in tree.database.tasks()} == {("new", 0, None)}
+    assert "given back" in tree.log
+    finish_later(start_tree, tree)
+    assert tree.database.counts() == {"done": 102}
+
+
+@pytest.mark.fault(18)
+def test_a_second_signal_gives_everything_back_at_once(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    tree.database.enqueue("hold", "one")
+    tree.database.enqueue("deaf", "two")
+    tree.running_pid("one"), tree.running_pid("two")
+    tree.signal(signal.SIGINT)
+    eventually(lambda: "stopping" in tree.log)
+    begun = time.monotonic()
+    tree.signal(signal.SIGTERM)
+    assert tree.wait() == 0
+    assert time.monotonic() - begun < 5
+    assert {(task.status, task.attempts) for task in tree.database.tasks()} == {("new", 0)}
+    finish_later(start_tree, tree)
+
+
+@pytest.mark.fault(18)
+@pytest.mark.parametrize("point", ["importing the app", "booting workers", "at once"])
+def test_a_tree_that_is_still_booting_stops_when_told(start_tree: StartTree, point: str) -> None:
+    waits = {
+        "importing the app": "note('import'); time.sleep(2)",
+        "booting workers": """
+if "goque:w" in Path("/proc/self/comm").read_text():
+    note("import")
+    time.sleep(2)
+""",
+        "at once": "",
+    }
+    tree = start_tree("--start-method", "spawn", app=APP + waits[point])
+    tree.database.enqueue("quick", "untouched")
+    if waits[point]:
+        eventually(tree.journal)
+    else:
+        eventually(lambda: tree.living().get(tree.root) == "goque:root")
+    assert tree.stop(within=5) == 0
+    assert tree.database.task("untouched").status in ("new", "done")
+    assert tree.database.task("untouched").attempts == 0
+
+
+@pytest.mark.fault(18)
+def test_a_shutdown_with_the_database_down_ends_with_exit_code_3_and_the_next_tree_takes_the_results(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree("--shutdown-timeout", "1", app=APP)
+    tree.database.enqueue("hold", "finished", "running")
+    tree.running_pid("finished"), tree.running_pid("running")
+    eventually(lambda: tree.database.counts() == {"processing": 2})
+    with closing(sqlite3.connect(tree.database.path, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        begun = time.monotonic()
+        tree.signal(signal.SIGTERM)
+        eventually(lambda: "stopping" in tree.log)
+        tree.let_go("finished")
+        assert tree.wait() == 3
+        assert time.monotonic() - begun < 1 + 5 + 2
+        connection.execute("rollback")
+    assert "could not be written" in tree.log
+    assert [path.suffix for path in tree.run_dir.glob("*/*.sock")] == []
+    tree.let_go("running")
+    start_tree()
+    eventually(tree.database.is_settled, within=5 + 3)
+    outcomes = {task.external_id: (task.status, task.attempts) for task in tree.database.tasks()}
+    assert outcomes == {"finished": ("done", 0), "running": ("done", 1)}
+    tree.assert_each_ran(1, ["finished"])
+
+
+CHAIN = """
+@registry.processor("first", workers=2)
+def first(task: Task):
+    time.sleep(0.05)
+    registry.queue.enqueue("second", {"n": 1}, external_id=task.external_id)
+
+@registry.processor("second", workers=1)
+async def second(task: Task):
+    await asyncio.sleep(0.05)
+    registry.queue.enqueue("third", external_id=task.external_id)
+
+@registry.processor("third", workers=1)
+def third(task: Task):
+    if task.attempts == 0 and task.external_id == "t3":
+        raise goque.RetryTask(delay=0.2)
+    goque.TaskQueueManager().enqueue("fourth", external_id=task.external_id)
+
+@registry.processor("fourth", workers=1)
+def fourth(task: Task):
+    note("fourth", task.external_id)
+"""
+
+
+def test_drain_waits_for_follow_up_tasks_of_other_types_and_exits_with_0(
+    start_tree: StartTree, database: Database
+) -> None:
+    names = [f"t{n}" for n in range(5)]
+    database.enqueue("first", *names)
+    database.enqueue("first", "tomorrow", delay=86400)
+    tree = start_tree("--drain", app=CHAIN)
+    assert tree.wait() == 0
+    assert tree.database.counts("first") == {"done": 5, "new": 1}
+    assert tree.database.counts("second") == {"done": 5}
+    assert tree.database.counts("fourth")["done"] >= 4
+    assert {line[1] for line in tree.journal()} >= {f"t{n}" for n in (0, 1, 2, 4)}
+
+
+def test_drain_with_nothing_to_do_exits_with_0_at_once(start_tree: StartTree) -> None:
+    assert start_tree("--drain", app=APP).wait(within=10) == 0
+
+
+def test_drain_of_some_types_leaves_the_others_alone(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "quick", app=APP)
+    tree.database.enqueue("hold", "other")
+    tree.database.enqueue("quick", "mine")
+    eventually(lambda: tree.database.task("mine").status == "done")
+    assert tree.stop() == 0
+    assert start_tree("--drain", "--exclude-types", "hold,deaf,ahold").wait() == 0
+    assert tree.database.task("other").status == "new"
+
+
+def test_handlers_enqueue_into_the_database_that_the_flag_names(
+    start_tree: StartTree, database: Database
+) -> None:
+    database.enqueue("first", "t1")
+    tree = start_tree(
+        "--drain", "--database-url", database.url, app=CHAIN, GOQUE_DATABASE_URL="sqlite:///other.db"
+    )
+    assert tree.wait() == 0
+    assert tree.database.counts("fourth") == {"done": 1}
