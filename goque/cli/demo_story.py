@@ -86,8 +86,12 @@ def _ending(task: Task) -> str:
 
 def children_of(pid: int) -> dict[int, str]:
     """Return the names of a process's children, by process id; empty where the system does not say."""
-    try:
-        pids = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
-        return {child: Path(f"/proc/{child}/comm").read_text("utf-8").strip() for child in pids}
-    except OSError:
-        return {}  # no /proc here, or one ended while we looked: then the next look tells
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            name, _, rest = (entry / "stat").read_text("utf-8", "replace").rpartition(")")
+        except OSError:
+            continue  # it ended while we looked
+        if int(rest.split()[1]) == pid:
+            found[int(entry.name)] = name.partition("(")[2]
+    return found

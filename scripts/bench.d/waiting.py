@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import quantiles
+from typing import Final
 
 from figure import Figure
 from tree import Tree
 
 from goque import Task
+
+WHOLE_TREE: Final = 18
+"""Root, guard, two nurseries, lease, monitor, four fetchers, six workers, healer, cleaner."""
 
 
 def latency(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
@@ -51,7 +54,7 @@ def idle(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - on
     """Measure a tree of four types and six workers that has nothing to do."""
     seconds, rounds = (5.0, 1) if quick else (10.0, 3)
     with Tree(directory) as tree:
-        tree.wait_for(lambda: len(family(tree.process.pid)) >= 17)
+        tree.wait_for(lambda: len(family(tree.process.pid)) == WHOLE_TREE)
         tree.seconds_to_drain([Task("noop")])
         time.sleep(2)
         shares = []
@@ -80,17 +83,27 @@ def start(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - o
 
 def family(root: int) -> list[int]:
     """Return the root and its children: it is the parent of every process of the tree."""
-    children = Path(f"/proc/{root}/task/{root}/children").read_text("ascii").split()
-    return [root, *map(int, children)]
+    children = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended while we looked
+        if int(fields[1]) == root:
+            children.append(int(entry.name))
+    return [root, *children]
 
 
 def cpu_seconds(root: int) -> float:
-    """Return the CPU time that the whole tree has used so far."""
-    ticks = 0
+    """Return the CPU time that the whole tree has used so far, every thread of it.
+
+    In nanoseconds from schedstat: the ticks of /proc/PID/stat are too coarse for processes that hardly run.
+    """
+    nanoseconds = 0
     for pid in family(root):
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            nanoseconds += int((thread / "schedstat").read_text("ascii").split()[0])
+    return nanoseconds / 1e9
 
 
 def proportional_memory(pid: int) -> int:

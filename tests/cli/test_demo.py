@@ -80,7 +80,7 @@ def test_a_promise_that_was_not_kept_is_seen(goque: Any) -> None:
     with goque.queue as queue:
         payloads = {"greet": "world", "call_api": {}, "resize": "broken.png"}
         tasks = [queue.enqueue(task_type, payload) for task_type, payload in payloads.items()]
-        story = Story(queue, tasks, root=0)
+        story = Story(queue, tasks, root=-1)
         for task in tasks:
             queue.cancel_task(task.id)
         assert len(list(story.next_lines())) == 3
