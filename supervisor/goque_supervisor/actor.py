@@ -6,14 +6,13 @@ import logging
 import os
 import random
 import select
-import sys
 import time
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
-from goque.errors import DatabaseUnavailableError, GoqueError
+from goque.errors import DatabaseUnavailableError
 from goque.storage import TaskStorage, open_storage
-from goque_supervisor.control import Beat, BootFailed, Channel, Message, Ready, Stop
+from goque_supervisor.control import Beat, Channel, Message, Ready, Stop
 
 BEAT_PERIOD: Final = 2.0
 LONGEST_BACKOFF: Final = 5.0
@@ -32,11 +31,7 @@ class Actor(ABC):
 
     def run(self) -> None:
         """Work and wait until the root says Stop, or is gone."""
-        try:
-            self.start()
-        except GoqueError as error:
-            self.channel.send(BootFailed(str(error), error.exit_code))
-            sys.exit(1)
+        self.start()
         self.channel.send(Ready(self.info()))
         while not self.stopping:
             self._wait(self._work())

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from goque import logs
+from goque.errors import GoqueError
 from goque_supervisor import process
-from goque_supervisor.control import Channel
+from goque_supervisor.control import BootFailed, Channel
 from goque_supervisor.rundir import stderr_path
 
 ROLES: Final = {
@@ -41,7 +42,11 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(ROLES[role]).run
-    run(boot, channel)
+    try:
+        run(boot, channel)
+    except GoqueError as error:
+        channel.send(BootFailed(str(error), error.exit_code))
+        sys.exit(1)
 
 
 def _reset_signals() -> None:

@@ -19,13 +19,12 @@ import logging
 import os
 import random
 import select
-import sys
 import time
 from typing import Any, Final
 
 import msgspec
 
-from goque.errors import DatabaseUnavailableError, GoqueError
+from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import Change, OutcomeKind
 from goque.storage import open_storage
@@ -37,7 +36,6 @@ from goque_supervisor.control import (
     Adopt,
     AreYouIdle,
     Beat,
-    BootFailed,
     CallbackDone,
     Channel,
     Drain,
@@ -95,7 +93,7 @@ class Fetcher:
 
     def run(self) -> None:
         """Adopt what the last fetcher left, then turn until told to stop."""
-        self._require_schema()
+        self.storage.require_schema()
         self.socket = FetcherSocket(self.boot["endpoint"], self.boot["secret_key"])
         self.watcher = self.storage.watch(self.task_type)
         self._take_over(self._await_adopt())
@@ -349,13 +347,6 @@ class Fetcher:
     def epoch(self) -> int:
         """The number of this fetcher among those that the type has had."""
         return self.crew.epoch
-
-    def _require_schema(self) -> None:
-        try:
-            self.storage.require_schema()
-        except GoqueError as error:
-            self.channel.send(BootFailed(str(error), error.exit_code))
-            sys.exit(1)
 
     def _await_adopt(self) -> Adopt:
         while True:

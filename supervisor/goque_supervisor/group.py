@@ -216,7 +216,7 @@ class Group:
         if self.boot.held:
             self._tell_fetcher(Hold(hold=True))
             if self.root.no_type_can_boot():
-                self.root.give_up("no worker of any type can boot; the cause is in the lines above", 4)
+                self.root.stop_for_want_of_workers()
             log.error(
                 "workers of type %r cannot boot: its tasks wait, one worker is tried every 30s",
                 self.spec.type,

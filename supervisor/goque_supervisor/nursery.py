@@ -19,6 +19,7 @@ from typing import Any
 
 from multiprocess import get_context
 
+from goque.errors import GoqueError
 from goque_supervisor import process
 from goque_supervisor.child import run_child
 from goque_supervisor.control import (
@@ -48,7 +49,7 @@ class Nursery:
         try:
             info = prepare()
         except BaseException as error:  # noqa: BLE001 - whatever importing an app raises ends in one line at the root
-            self.channel.send(BootFailed(str(error), getattr(error, "exit_code", 2)))
+            self.channel.send(_boot_failed(error))
             return 1
         self._choose_start_method()
         gc.collect()
@@ -140,6 +141,12 @@ class Nursery:
         os.write(writer, payload)
         os.close(writer)
         return pid
+
+
+def _boot_failed(error: BaseException) -> BootFailed:
+    if isinstance(error, GoqueError):
+        return BootFailed(str(error), error.exit_code)
+    return BootFailed(f"the app cannot be loaded: {type(error).__name__}: {error}".removesuffix(": "), 2)
 
 
 def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, prepare: Prepare) -> int:

@@ -73,7 +73,7 @@ def _use_database(url: str) -> str:
 def absolute_database_url(url: str) -> str:
     """Pin a relative SQLite path to the directory in which the tree starts, since handlers may change theirs."""
     scheme, found, path = url.partition(":///")
-    if scheme != "sqlite" or not found or path.startswith("/"):
+    if scheme != "sqlite" or not found or not path or path.startswith("/"):
         return url
     return f"sqlite:///{Path(path).absolute()}"
 

@@ -23,9 +23,10 @@ WRITE_LIMIT = 5.0
 class Stopping:
     """One shutdown; `advance` moves it on whenever something has ended."""
 
-    def __init__(self, root: Supervisor, reason: str) -> None:
+    def __init__(self, root: Supervisor, reason: str, exit_code: int) -> None:
         self._root = root
         self._reason = reason
+        self._asked_code = exit_code
         self._at_deadline = False
         self._last = False
 
@@ -98,4 +99,4 @@ class Stopping:
 
     def _exit_code(self) -> int:
         unwritten = sum(group.drained.unwritten for group in self._root.groups.values() if group.drained)
-        return 3 if unwritten else 0
+        return 3 if unwritten else self._asked_code

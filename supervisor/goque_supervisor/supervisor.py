@@ -68,6 +68,7 @@ class Supervisor:
         self.registry_fd = registry_fd
         self.exit_code: int | None = None
         self.leave_black_boxes = False
+        self.boot_error = "the cause is in the lines above"
         self.tree: Tree | None = None
         self.groups: dict[str, Group] = {}
         self.stopping: Stopping | None = None
@@ -155,7 +156,7 @@ class Supervisor:
             case signal.SIGTERM | signal.SIGINT:
                 self.stop(number.name)
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, exit_code: int = 0) -> None:
         """Stop the tree in order; asked a second time, give everything back now."""
         if self.stopping is not None:
             self.stopping.hurry(reason)
@@ -163,14 +164,20 @@ class Supervisor:
             log.info("stopping: %s before the tree was up", reason)
             self.exit_code = 0
         else:
-            self.stopping = Stopping(self, reason)
+            self.stopping = Stopping(self, reason, exit_code)
             self.stopping.begin()
 
     def give_up(self, message: str, exit_code: int) -> None:
         """End the tree because it cannot work: one line on stderr, and this exit code."""
         if self.exit_code is None:
-            sys.stderr.write(f"goque: {' '.join(message.split())}\n")
+            _say(message)
             self.exit_code = exit_code
+
+    def stop_for_want_of_workers(self) -> None:
+        """Stop the tree, which has nothing to lose, because no worker of any type can boot."""
+        if self.stopping is None:
+            _say(f"no worker of any type can boot: {self.boot_error}")
+            self.stop("no worker can boot", 4)
 
     # -- starting ------------------------------------------------------------------------------------
 
@@ -346,7 +353,10 @@ class Supervisor:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
 
     def _on_boot_failed(self, child: Child, text: str, exit_code: int) -> None:
-        if child.spec.name in self._were_ready or self.stopping is not None:
+        if child.spec.role == "worker":
+            log.error("%s cannot boot: %s", child.spec.name, text)  # its exit decides what follows
+            self.boot_error = text
+        elif child.spec.name in self._were_ready or self.stopping is not None:
             log.error("%s cannot work: %s", child.spec.name, text)
         else:
             self.give_up(text, exit_code)
@@ -452,3 +462,7 @@ class Supervisor:
             if child is not None:
                 self.family.kill(child, "reload")  # they hold nothing: the next one knows the new app
         self._fill()
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"goque: {' '.join(message.split())}\n")

@@ -95,6 +95,7 @@ class Database:
 
     def node_states(self) -> list[str]:
         """Return the state of every node that the database remembers."""
+        self.queue.storage.ping()  # an app that never started has no schema yet
         with closing(sqlite3.connect(self.path)) as connection:
             return [state for (state,) in connection.execute("select state from goque_node")]
 
@@ -242,20 +243,16 @@ class Tree:
             os.waitpid(pid, 0)
 
 
+def python_command(*arguments: str) -> list[str]:
+    """Return the command line of this Python."""
+    return [sys.executable, *arguments]
+
+
 def supervise_command(run_dir: Path, *options: str) -> list[str]:
     """Return the command line of a tree for the app in its current directory."""
-    return [
-        sys.executable,
-        "-m",
-        "goque.cli",
-        "supervise",
-        "app:registry",
-        "--run-dir",
-        str(run_dir),
-        "--node-timeout",
-        "3",
-        *options,
-    ]
+    given = {"--run-dir": str(run_dir), "--node-timeout": "3"}
+    defaults = [part for name, value in given.items() if name not in options for part in (name, value)]
+    return python_command("-m", "goque.cli", "supervise", "app:registry", *defaults, *options)
 
 
 def _processes() -> Iterable[tuple[int, str]]:
