@@ -125,6 +125,14 @@ class Homes:
             process.kill(self._next.pid)
         self._next = self._start(Home.APP, generation=self._by_home[Home.APP].generation + 1)
 
+    def replace_stuck(self, home: Home) -> None:
+        """Kill a nursery that forks nothing any more; its exit starts another."""
+        nursery = self._by_home[home]
+        if nursery.ready:
+            nursery.ready = False
+            log.error("the %s nursery (pid %d) does not answer: killing it", home, nursery.pid)
+            process.kill(nursery.pid)
+
     def on_exit(self, pid: int, cause: ExitCause, *, final: bool) -> None:
         """Start a nursery that has died anew, unless the tree is ending."""
         for home, nursery in list(self._by_home.items()):

@@ -40,7 +40,7 @@ from goque_supervisor.control import (
     Replace,
     TreeState,
 )
-from goque_supervisor.family import Family
+from goque_supervisor.family import HANG_AFTER, Family
 from goque_supervisor.group import Group
 from goque_supervisor.homes import Homes
 from goque_supervisor.nurseries import NurseryProcess
@@ -112,7 +112,7 @@ class Supervisor:
         try:
             self.family.guard.start()
             self.homes.open()
-            self.timers.every(SCAN_PERIOD, lambda: self.family.scan(time.monotonic()))
+            self.timers.every(SCAN_PERIOD, self._scan)
             self.timers.every(STATE_PERIOD, self._tell_state)
             while self.exit_code is None:
                 self._turn(inbox)
@@ -136,6 +136,13 @@ class Supervisor:
                 case Child() as child:
                     self._read_child(child)
         self.timers.run_due()
+
+    def _scan(self) -> None:
+        now = time.monotonic()
+        self.family.scan(now)
+        for child in self.family.children:
+            if not child.pid and now - child.started_at > HANG_AFTER:
+                self.homes.replace_stuck(child.spec.home)
 
     def _catch_signals(self) -> int:
         reader, writer = os.pipe()
