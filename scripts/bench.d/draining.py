@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Process
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 import bare
@@ -18,6 +17,7 @@ from goque import Task
 
 TASK_SECONDS: Final = 0.010
 CORES: Final = 2
+LOOPS: Final = 200_000
 
 
 def drain_noop(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
@@ -41,32 +41,31 @@ def drain_noop(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT00
 def drain_cpu(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
     """Drain tasks of 10 ms of pure Python with two workers.
 
-    Held against the ideal (half the CPU time that they take in one process alone), and against two plain
-    processes that do the same without a queue: on a busy machine only the second is a fair floor.
+    Held against the ideal (half the CPU time that they take in one process alone, measured anew before each
+    round), and against two plain processes that do the same without a queue: where others use the machine
+    too, or its cores slow each other down, only the second is a fair floor.
     """
     rounds, count = (2, 400) if quick else (5, 400)
-    loops = loops_for(TASK_SECONDS)
+    loops = round(LOOPS * TASK_SECONDS / seconds_alone(LOOPS, 20))
     ours: list[float] = []
+    ideal: list[float] = []
     plain: list[float] = []
     with Tree(directory, "cpu") as tree:
         tree.seconds_to_drain([Task("cpu", loops) for _ in range(20)])
         for _ in range(rounds):
+            ideal.append(CORES / seconds_alone(loops, 50))
             ours.append(count / tree.seconds_to_drain([Task("cpu", loops) for _ in range(count)]))
             plain.append(count / seconds_of_two_processes(loops, count // CORES))
-    ideal = [CORES / TASK_SECONDS] * rounds
-    yield Figure("sqlite.drain_cpu", "tasks/s", ours, ideal, "two cores, calibrated in one process alone")
+    yield Figure("sqlite.drain_cpu", "tasks/s", ours, ideal, "two cores, by CPU time in one process alone")
     yield Figure("sqlite.drain_cpu_plain", "tasks/s", ours, plain, "two plain processes, no queue")
 
 
-def loops_for(seconds: float) -> int:
-    """Return how many loops take so much CPU time in one process alone."""
-    probe = 200_000
-    times = []
-    for _ in range(15):
-        began = time.process_time()
-        spin(probe)
-        times.append(time.process_time() - began)
-    return round(probe * seconds / median(times))
+def seconds_alone(loops: int, times: int) -> float:
+    """Return the CPU time of so many loops in one process, while nothing else of ours runs."""
+    began = time.process_time()
+    for _ in range(times):
+        spin(loops)
+    return (time.process_time() - began) / times
 
 
 def seconds_of_two_processes(loops: int, tasks: int) -> float:
