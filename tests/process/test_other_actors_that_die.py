@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import urllib.error
-import urllib.request
 
 import pytest
 from conftest import StartTree
-from tree import Tree, eventually
+from tree import Tree, eventually, free_port, get
 
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
@@ -24,24 +21,6 @@ def quick(task: Task):
 registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: Task("quick")))
 """
 SERVICES = ("lease", "healer", "cleaner", "scheduler", "monitor")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def get(port: int, path: str) -> tuple[int, str]:
-    """Ask the monitor; status 0 when nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def kill_and_await_another(tree: Tree, name: str) -> None:

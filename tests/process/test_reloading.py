@@ -1,0 +1,150 @@
+"""SIGHUP: new code and new types come in worker by worker; a broken app leaves the old workers where they are."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import StartTree, write_app
+from tree import Tree, eventually, free_port, get
+
+APP = """
+registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
+
+@registry.processor("quick", workers=2, fetch_tick=0.1)
+def quick(task: Task):
+    with run_of(task):
+        note("version", 1)
+        time.sleep(0.002)
+"""
+
+
+def reload(tree: Tree, source: str) -> None:
+    write_app(tree.database.path.parent, source)
+    tree.signal(signal.SIGHUP)
+
+
+def versions(tree: Tree) -> set[str]:
+    return {line[1] for line in tree.journal() if line[0] == "version"}
+
+
+@pytest.mark.fault(19)
+def test_hangup_twenty_times_under_load_loses_and_charges_nothing(start_tree: StartTree) -> None:
+    names = [f"t{n}" for n in range(3000)]
+    tree = start_tree("--types", "quick", app=APP)
+    tree.database.enqueue("quick", *names)
+    eventually(lambda: versions(tree))
+    before = set(tree.workers())
+    for count in range(20):
+        tree.signal(signal.SIGHUP)
+        eventually(lambda: tree.log.count("importing the app anew") > count)  # noqa: B023 - called at once
+    eventually(tree.database.is_settled, within=40)
+    assert {(task.status, task.attempts, task.errors) for task in tree.database.tasks()} == {
+        ("done", 0, None)
+    }
+    tree.assert_each_ran(1, names)
+    eventually(lambda: len(now := tree.workers()) == 2 and not before & set(now))
+    eventually(lambda: len(tree.pids("app")) == 1)
+
+
+def test_a_reload_brings_new_code_new_options_and_new_types_and_drops_old_ones(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    tree.database.enqueue("hold", "long")
+    tree.database.enqueue("quick", "before")
+    running = tree.running_pid("long")
+    eventually(lambda: versions(tree) == {"1"})
+    new = """
+@registry.processor("quick", workers=3, fetch_tick=0.1)
+def quick(task: Task):
+    note("version", 2)
+
+@registry.processor("fresh", workers=1, fetch_tick=0.1)
+def fresh(task: Task):
+    note("version", "fresh")
+"""
+    reload(tree, new)
+    eventually(lambda: len(tree.workers("quick")) == 3)
+    tree.database.enqueue("fresh", "f")
+    eventually(lambda: "fresh" in versions(tree))
+    eventually(lambda: tree.database.counts("fresh") == {"done": 1})
+    tree.database.enqueue("quick", "after")
+    eventually(lambda: versions(tree) == {"1", "2", "fresh"})
+    tree.database.enqueue("hold", "orphan")
+    tree.let_go("long")
+    eventually(lambda: tree.database.task("long").status == "done")
+    eventually(lambda: not tree.workers("hold"))
+    assert tree.started("long") == [running]
+    assert tree.database.task("orphan").status == "new"
+
+
+def test_a_running_handler_ends_in_its_old_worker_while_the_code_is_replaced(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "hold", app=APP)
+    tree.database.enqueue("hold", "long")
+    running = tree.running_pid("long")
+    tree.signal(signal.SIGHUP)
+    eventually(lambda: "importing the app anew" in tree.log)
+    eventually(lambda: len(tree.pids("app")) == 1)
+    assert running in tree.workers()
+    tree.let_go("long", "next")
+    tree.database.enqueue("hold", "next")
+    eventually(tree.database.is_settled)
+    eventually(lambda: (now := tree.workers()) and running not in now)
+    assert {task.attempts for task in tree.database.tasks()} == {0}
+    tree.assert_each_ran(1, ["long", "next"])
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize(
+    "broken",
+    ["import nothing_of_this_name", "registry = None", "ctypes.string_at(0)", "os._exit(0)", "def (:"],
+)
+def test_after_a_reload_that_fails_the_old_workers_stay_and_the_next_one_works(
+    start_tree: StartTree, broken: str
+) -> None:
+    tree = start_tree("--types", "quick", app=APP)
+    tree.database.enqueue("quick", "before")
+    eventually(tree.database.is_settled)
+    workers = tree.workers()
+    reload(tree, broken)
+    eventually(lambda: "reload failed, the old workers stay" in tree.log)
+    tree.database.enqueue("quick", "after")
+    eventually(tree.database.is_settled)
+    assert tree.workers() == workers
+    assert versions(tree) == {"1"}
+    reload(tree, APP.replace('"version", 1', '"version", 2'))
+    eventually(lambda: len(now := tree.workers()) == 2 and not set(now) & set(workers))
+    tree.database.enqueue("quick", "mended")
+    eventually(tree.database.is_settled)
+    assert versions(tree) == {"1", "2"}
+
+
+@pytest.mark.fault(13)
+def test_a_type_whose_workers_cannot_boot_any_more_claims_nothing_while_others_go_on(
+    start_tree: StartTree,
+) -> None:
+    fragile = """
+if Path("broken").exists() and "w0:hold" in Path("/proc/self/comm").read_text():
+    raise RuntimeError("no model here")
+"""
+    port = free_port()
+    tree = start_tree("--start-method", "spawn", "--http", f"127.0.0.1:{port}", app=APP + fragile)
+    tree.let_go("before", "during")
+    tree.database.enqueue("hold", "before")
+    eventually(tree.database.is_settled)
+    broken = Path(tree.database.path.parent, "broken")
+    broken.touch()
+    os.kill(tree.workers("hold")[0], signal.SIGKILL)
+    eventually(lambda: "workers of type 'hold' cannot boot" in tree.log)
+    tree.database.enqueue("hold", "during")
+    tree.database.enqueue("quick", *(f"q{n}" for n in range(20)))
+    eventually(lambda: tree.database.counts("quick") == {"done": 20})
+    assert (tree.database.task("during").status, tree.database.task("during").claims) == ("new", 0)
+    eventually(lambda: "no worker boots" in get(port, "/readyz")[1])
+    assert get(port, "/readyz")[0] == 503
+    broken.unlink()
+    tree.signal(signal.SIGHUP)
+    eventually(tree.database.is_settled)
+    assert (tree.database.task("during").status, tree.database.task("during").attempts) == ("done", 0)
+    eventually(lambda: get(port, "/readyz")[0] == 200)
