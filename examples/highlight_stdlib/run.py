@@ -62,6 +62,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take only every N-th file")
     options = parser.parse_args()
+    if options.every < 1:
+        parser.error("--every must be 1 or more")
     options.out = options.out.resolve()
     return options
 
