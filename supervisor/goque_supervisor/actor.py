@@ -62,7 +62,7 @@ class Actor(ABC):
             pause = self.run_once()
         except DatabaseUnavailableError as error:
             self._failures += 1
-            pause = min(LONGEST_BACKOFF, 0.2 * 2.0**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+            pause = min(LONGEST_BACKOFF, 0.2 * 2.0 ** min(self._failures, 100)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
             self.log.warning("the database is not available (%s): trying again in %.1fs", error, pause)
         else:
             self._failures = 0

@@ -151,9 +151,17 @@ class BlackBox:
             elif kind == _VOID_KIND:
                 started.pop(seq, None)
             else:
-                outcome = self.spill_path(seq).read_bytes() if kind == _SPILLED_KIND else body
-                finished[seq] = (started.pop(seq), outcome)
+                running = started.pop(seq)
+                outcome = self._read_spilled(seq) if kind == _SPILLED_KIND else body
+                if outcome is not None:
+                    finished[seq] = (running, outcome)
         return Contents(started, finished)
+
+    def _read_spilled(self, seq: int) -> bytes | None:
+        try:
+            return self.spill_path(seq).read_bytes()
+        except FileNotFoundError:
+            return None  # acknowledged: its record goes when the box is next compacted
 
     def spill_path(self, seq: int) -> Path:
         """Return where an outcome that is too large for the box is kept."""

@@ -33,7 +33,7 @@ class Backoff:
         self.failures += 1
         if self.failures == 1:
             return 0.0
-        return min(self.longest, self.first * 2.0 ** (self.failures - 2))
+        return min(self.longest, self.first * 2.0 ** min(self.failures - 2, 100))
 
 
 @dataclass

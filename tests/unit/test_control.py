@@ -1,0 +1,173 @@
+"""The channel between the root and its children: every message comes through whole, garbage never gets past it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goque_supervisor import control
+from goque_supervisor.control import (
+    Adopt,
+    Beat,
+    Channel,
+    Ready,
+    StartChild,
+    Stop,
+    WorkerExited,
+    WorkerStarted,
+)
+
+STARTED = WorkerStarted(1, 7, 4711, "1.7.ab", "/run/box")
+EXITED = WorkerExited(7, 4711, "/run/box", None, 11, "timeout", 3, 1 << 20, "the kernel did it")
+EXAMPLES = [
+    Ready({"owner": "n1"}),
+    control.BootFailed("no such table", 3),
+    Beat(),
+    control.LeaseLost(),
+    control.Metrics("mail", 2, {"runs": 3}),
+    control.Interrupt(7, 1 << 40, "canceled"),
+    control.Replace(7, "memory"),
+    control.Buried(7),
+    control.Idle(idle=True, check=4),
+    control.Drained(2),
+    control.CallbackWanted(1, '{"a": "ž"}'),
+    control.CallbackDone(1, 2.5),
+    STARTED,
+    EXITED,
+    Adopt(3, "n1", ["n0"], [STARTED, STARTED], [EXITED]),
+    control.NewOwner(""),
+    control.Retire(7, "reload"),
+    control.Hold(hold=False),
+    control.Drain(),
+    control.AreYouIdle(9),
+    control.TreeState({"types": {}}),
+    Stop(),
+    StartChild(1, {"role": "worker"}),
+    control.ChildStarted(1, 4711),
+    control.StartFailed(1, "out of processes"),
+]
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, Channel]]:
+    ours, theirs = Channel.pair()
+    other = Channel(theirs)
+    yield ours, other
+    ours.close()
+    other.close()
+
+
+def test_there_is_an_example_of_every_message() -> None:
+    assert {type(example) for example in EXAMPLES} == set(control.Message.__args__)
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_a_message_comes_out_as_it_went_in(message: Any) -> None:
+    frame = control.encode(message)
+    assert struct.unpack("!I", frame[:4]) == (len(frame) - 4,)
+    assert control.decode(frame[4:]) == message
+
+
+def test_messages_arrive_in_order_however_the_bytes_are_cut(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    data = b"".join(control.encode(message) for message in EXAMPLES)
+    received = []
+    for start in range(0, len(data), 37):
+        ours.socket.sendall(data[start : start + 37])
+        received += theirs.receive()
+    assert received == EXAMPLES
+
+
+def test_what_the_peer_does_not_take_yet_waits_and_never_blocks(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    big = control.Metrics("t", 1, {"text": "x" * 100_000})
+    for _ in range(20):
+        ours.send(big)
+    assert ours.wants_write
+    received: list[Any] = []
+    while ours.wants_write:
+        received += theirs.receive()
+        ours.flush()
+    received += theirs.receive()
+    assert received == [big] * 20
+
+
+def test_a_peer_that_is_gone_is_noticed_and_sending_to_it_is_no_error(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    theirs.send(Beat())
+    theirs.close()
+    assert ours.receive() == [Beat()]
+    assert ours.closed
+    ours.send(Stop())
+    assert not ours.wants_write
+
+
+def test_a_descriptor_travels_with_its_message(ends: tuple[Channel, Channel]) -> None:
+    ours, theirs = ends
+    mine, handed = socket.socketpair()
+    with mine, handed:
+        ours.send(StartChild(1, {}), descriptor=handed.fileno())
+        assert theirs.receive() == [StartChild(1, {})]
+        received = theirs.received_fds.popleft()
+        os.write(received, b"hello")
+        assert mine.recv(5) == b"hello"
+        os.close(received)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"garbage",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        b'["Beat"]',
+        b'["Beat", {"x": 1}]',
+        b'["Nothing", {}]',
+        b'["Interrupt", {"seq": 1}]',
+        b'["Adopt", {"live": 1, "dead": []}]',
+        b'[["Beat"], {}]',
+        b'["Stop", []]1',
+        b"[" * 100_000,
+        json.dumps(["os.system", {"command": "true"}]).encode(),
+    ],
+)
+def test_a_forged_frame_is_refused_and_ends_the_conversation(
+    ends: tuple[Channel, Channel], body: bytes
+) -> None:
+    ours, theirs = ends
+    theirs.socket.setblocking(True)
+    theirs.socket.sendall(struct.pack("!I", len(body)) + body)
+    with pytest.raises(ValueError, match=r"not a control message|Expecting|decode|values|Extra"):
+        ours.receive()
+    assert ours.closed
+    assert ours.receive() == []
+
+
+def test_a_frame_that_claims_to_be_huge_is_refused_before_it_is_collected(
+    ends: tuple[Channel, Channel],
+) -> None:
+    ours, theirs = ends
+    theirs.socket.sendall(struct.pack("!I", 1 << 31))
+    with pytest.raises(ValueError, match="over the limit"):
+        ours.receive()
+    assert ours.closed
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_are_a_message_or_a_ValueError(body: bytes) -> None:  # noqa: N802 - the exception's name
+    try:
+        message = control.decode(body)
+    except ValueError:
+        return
+    assert isinstance(message, control.Message)

@@ -1,0 +1,80 @@
+"""How many jobs a worker is sent ahead, and which worker gets the next one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goque_supervisor.dispatch import MOST, Pace, share_out
+
+
+@pytest.mark.parametrize(
+    ("durations", "concurrency", "window"),
+    [
+        ([], 1, 1),
+        ([], 100, 100),
+        ([10.0], 1, 1),
+        ([0.1], 1, 1),
+        ([0.025], 1, 2),
+        ([0.005], 1, 6),
+        ([0.001], 1, 26),
+        ([0.00001], 1, 1 + MOST),
+        ([0.0], 1, 1 + MOST),
+        ([1.0], 100, 102),
+        ([0.0, 0.01], 1, 6),
+    ],
+)
+def test_quick_handlers_are_sent_more_ahead_and_slow_ones_nothing(
+    durations: list[float], concurrency: int, window: int
+) -> None:
+    pace = Pace()
+    pace.note(durations)
+    assert pace.window(concurrency) == window
+
+
+def test_the_pace_follows_handlers_that_change_their_ways() -> None:
+    pace = Pace()
+    pace.note([0.001])
+    windows = []
+    for _ in range(30):
+        pace.note([2.0])
+        windows.append(pace.window(1))
+    assert windows == sorted(windows, reverse=True)
+    assert windows[0] < 27
+    assert windows[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("loads", "rooms", "jobs", "given"),
+    [
+        ([], [], 5, []),
+        ([0], [1], 0, [0]),
+        ([0, 0], [5, 5], 4, [2, 2]),
+        ([0, 0, 0], [9, 9, 9], 4, [2, 1, 1]),
+        ([3, 0], [9, 9], 3, [0, 3]),
+        ([3, 0], [9, 9], 5, [1, 4]),
+        ([0, 0], [1, 9], 6, [1, 5]),
+        ([0, 0], [0, 2], 9, [0, 2]),
+        ([7], [0], 9, [0]),
+    ],
+)
+def test_the_next_job_goes_to_the_least_loaded_worker_with_room(
+    loads: list[int], rooms: list[int], jobs: int, given: list[int]
+) -> None:
+    assert share_out(loads, rooms, jobs) == given
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=8), st.integers(0, 300))
+def test_no_worker_gets_more_than_its_room_and_none_waits_while_there_is_room(
+    workers: list[tuple[int, int]], jobs: int
+) -> None:
+    loads, rooms = [load for load, _ in workers], [room for _, room in workers]
+    given_out = share_out(loads, rooms, jobs)
+    assert all(0 <= got <= room for got, room in zip(given_out, rooms, strict=True))
+    assert sum(given_out) == min(jobs, sum(rooms))
+    after = [load + got for load, got in zip(loads, given_out, strict=True)]
+    for index, got in enumerate(given_out):
+        if got:  # whoever got something was not ahead of one who still has room
+            others = [after[i] for i in range(len(after)) if given_out[i] < rooms[i]]
+            assert after[index] <= min(others, default=after[index]) + 1
