@@ -4,27 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 pytest.register_assert_rewrite("tree")
 
-from tree import PRELUDE, Database, Tree, supervise_command  # noqa: E402 - its assertions are rewritten first
+from tree import Database, StartTree, Tree, supervise_command, write_app  # noqa: E402 - its assertions are rewritten first
 
 from goque_supervisor import process  # noqa: E402 - sorted after it
-
-
-class StartTree(Protocol):
-    def __call__(
-        self,
-        *options: str,
-        app: str | None = None,
-        apart: bool = False,
-        beside: Tree | None = None,
-        container: bool = False,
-        **env: str,
-    ) -> Tree: ...
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,8 +73,3 @@ def start_tree(tmp_path: Path, run_dir: Path) -> Iterator[StartTree]:
         for tree in trees:
             tree.clean_up()
             print(tree.log)  # noqa: T201 - pytest shows it when the test failed
-
-
-def write_app(directory: Path, source: str) -> None:
-    """Write the app's module; handlers find their tools imported."""
-    (directory / "app.py").write_text(PRELUDE + source, "utf-8")

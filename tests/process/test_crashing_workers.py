@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import StartTree
-from tree import Tree, eventually
+from tree import StartTree, Tree, eventually
 
 from goque import Task
 

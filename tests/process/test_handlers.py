@@ -8,8 +8,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from conftest import StartTree
-from tree import eventually
+from tree import StartTree, eventually
 
 ASYNC = """
 options = dict(workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0.01), max_attempts=2)

@@ -6,8 +6,7 @@ import os
 import signal
 
 import pytest
-from conftest import StartTree
-from tree import eventually
+from tree import StartTree, eventually
 
 RAISING = r"""
 class Mute(Exception):

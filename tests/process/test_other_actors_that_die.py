@@ -7,8 +7,7 @@ import os
 import signal
 
 import pytest
-from conftest import StartTree
-from tree import Tree, eventually, free_port, get
+from tree import StartTree, Tree, eventually, free_port, get
 
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import StartTree
-from tree import eventually
+from tree import StartTree, eventually
 
 APP = """
 from datetime import timedelta

@@ -6,8 +6,7 @@ import os
 import signal
 
 import pytest
-from conftest import StartTree
-from tree import Tree, eventually
+from tree import StartTree, Tree, eventually
 
 APP = """
 options = dict(workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0.01))

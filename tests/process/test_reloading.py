@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import StartTree, write_app
-from tree import Tree, eventually, free_port, get
+from tree import StartTree, Tree, eventually, free_port, get, write_app
 
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)

@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import StartTree
-from tree import Tree, eventually
+from tree import StartTree, Tree, eventually
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01))

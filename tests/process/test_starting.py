@@ -10,8 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import StartTree
-from tree import Database, Tree, eventually
+from tree import Database, StartTree, Tree, eventually
 
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
@@ -256,8 +255,7 @@ def main():
 
 main()
 """
-    from conftest import write_app
-    from tree import python_command
+    from tree import python_command, write_app
 
     write_app(tmp_path, program)
     base = run_dir / "python"
@@ -287,8 +285,7 @@ if __name__ == "__main__":
     except goque.ConfigurationError as error:
         print(error)
 """
-    from conftest import write_app
-    from tree import python_command
+    from tree import python_command, write_app
 
     write_app(tmp_path, program)
     base = run_dir / "python"

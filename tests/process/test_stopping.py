@@ -8,8 +8,7 @@ import time
 from contextlib import closing
 
 import pytest
-from conftest import StartTree
-from tree import Database, Tree, eventually
+from tree import Database, StartTree, Tree, eventually
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from goque import Task, TaskFilter, TaskQueueManager
 from goque.storage.storage import AttemptRow
@@ -244,6 +244,23 @@ class Tree:
         eventually(lambda: not self.living())
         for pid in _zombies():
             os.waitpid(pid, 0)
+
+
+class StartTree(Protocol):
+    def __call__(
+        self,
+        *options: str,
+        app: str | None = None,
+        apart: bool = False,
+        beside: Tree | None = None,
+        container: bool = False,
+        **env: str,
+    ) -> Tree: ...
+
+
+def write_app(directory: Path, source: str) -> None:
+    """Write the app's module; handlers find their tools imported."""
+    (directory / "app.py").write_text(PRELUDE + source, "utf-8")
 
 
 def free_port() -> int:
