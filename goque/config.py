@@ -16,16 +16,31 @@ KEYS: Final = ("database_url", "database-url")
 def resolve_database_url(explicit: str | None = None, *, registry_url: str | None = None) -> str:
     """Return the first URL of: the explicit one, `GOQUE_DATABASE_URL`, a file's, the registry's, the default.
 
+    Inside a supervision tree it is the tree's, whatever named that.
+
     Raises:
         ConfigurationError: a configuration file in the current directory is malformed.
     """
     return (
         explicit
+        or _url_of_tree
         or os.environ.get("GOQUE_DATABASE_URL")
         or database_url_in_files()
         or registry_url
         or DEFAULT_DATABASE_URL
     )
+
+
+_url_of_tree: str | None = None
+
+
+def settle_database_url(url: str) -> None:
+    """Have everything in this process, and in what is forked from it, resolve to the URL that its tree works on.
+
+    Not through the environment, which programs started by handlers would inherit with the password in it.
+    """
+    global _url_of_tree  # noqa: PLW0603 - one process works on one tree's database
+    _url_of_tree = url
 
 
 def database_url_in_files() -> str | None:

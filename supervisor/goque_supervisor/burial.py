@@ -165,12 +165,33 @@ def read_box(path: str) -> Contents:
     return contents
 
 
+def handlers_part(stack: str | None) -> str | None:
+    """Leave out of an interpreter's last stack the frames below the handler, which are always ours."""
+    if stack is None:
+        return None
+    lines = stack.splitlines()
+    ours = [
+        number
+        for number, line in enumerate(lines)
+        if line.startswith("  File ") and "goque_supervisor" in line
+    ]
+    if not ours:
+        return stack
+    end = next(
+        (number for number in range(ours[0], len(lines)) if not lines[number].startswith("  File ")),
+        len(lines),
+    )
+    return "\n".join(
+        [*lines[: ours[0]], f"  and {end - ours[0]} frames of goque, which called it", *lines[end:]]
+    )
+
+
 def _evidence(notice: WorkerExited) -> CrashEvidence:
     return CrashEvidence(
         notice.exit_code,
         notice.signal,
         notice.max_rss,
         notice.oom,
-        tail(stack_path(notice.box)),
+        handlers_part(tail(stack_path(notice.box))),
         tail(stderr_path(notice.box)),
     )

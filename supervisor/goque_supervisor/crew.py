@@ -85,6 +85,14 @@ class Crew:
         window = self.pace.window(self._concurrency)
         return sum(mate.room(window, now) for mate in self._mates.values())
 
+    def is_hungry(self, now: float) -> bool:
+        """Return whether it is time to claim more: a worker has nothing left ahead, or half of the room is free."""
+        window = self.pace.window(self._concurrency)
+        rooms = [(mate, mate.room(window, now)) for mate in self._mates.values()]
+        if any(room and len(mate.jobs) <= self._concurrency for mate, room in rooms):
+            return True
+        return 2 * sum(room for _mate, room in rooms) >= window * len(rooms) > 0
+
     # -- sending ---------------------------------------------------------------------------------------
 
     def dispatch(self, socket: FetcherSocket, now: float) -> bool:

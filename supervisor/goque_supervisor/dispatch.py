@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Final
 
-AHEAD: Final = 0.025
+AHEAD: Final = 0.05
 MOST: Final = 256
 _SMOOTHING: Final = 0.2
 
@@ -26,7 +26,7 @@ class Pace:
     def window(self, concurrency: int) -> int:
         """Return how many jobs a worker may hold at once.
 
-        Enough to keep it busy for the 25 ms that a round trip over fetcher and database may take: hundreds of
+        Enough to keep it busy for the 50 ms that a round trip over fetcher and database may take: hundreds of
         handlers that take microseconds, and none ahead of one that takes a second, since it would only wait there.
         """
         if self.mean is None:

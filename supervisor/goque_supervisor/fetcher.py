@@ -62,6 +62,8 @@ from goque_supervisor.tally import Tally
 log = logging.getLogger("goque.fetcher")
 
 BEAT_PERIOD: Final = 1.0
+SETTLE_PERIOD: Final = 0.02
+SETTLE_AT_LEAST: Final = 200
 RELAY_PERIOD: Final = 0.25
 LONGEST_WAKE_PAUSE: Final = 0.02
 MISS_MEMORY: Final = 0.1
@@ -86,7 +88,7 @@ class Fetcher:
         self.stopping = self.draining = self.drained = self.hold = False
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
         self._misses = 0
-        self._missed_at = 0.0
+        self._missed_at = self._settled_at = 0.0
         self._others_moved = True
         self._idle: bool | None = None
         self._idle_check = 0
@@ -130,8 +132,8 @@ class Fetcher:
         now = time.monotonic()
         times = [self._beat_at]
         if self.holdings.ended:
-            times.append(self.ledger.retry_at)
-        if self._may_claim and self.crew.room(now) > 0:
+            times.append(max(self._settle_at, self.ledger.retry_at))
+        if self._may_claim and self.crew.is_hungry(now):
             times.append(max(self._claim_at, self.ledger.retry_at))
         if self.crew.is_busy or self.holdings.waiting:
             times.append(self._look_at)
@@ -253,15 +255,23 @@ class Fetcher:
             pause = min(LONGEST_WAKE_PAUSE, 0.0005 * self._misses)  # others write a lot that is not for us
             self._claim_at = min(self._claim_at, now + pause)
 
+    @property
+    def _settle_at(self) -> float:
+        """When to write what has ended: at once, but in a stream of results not more often than needed."""
+        if len(self.holdings.ended) >= SETTLE_AT_LEAST or self.draining or not self.crew.is_busy:
+            return 0.0
+        return self._settled_at + SETTLE_PERIOD
+
     # -- to and from the database --------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if not self.holdings.ended:
+        if not self.holdings.ended or time.monotonic() < self._settle_at:
             return
         settled = self.ledger.settle(self.holdings.ended, self.owner)
         if settled is None:
             return
         self.holdings.ended = []
+        self._settled_at = time.monotonic()
         for held, change, written in settled:
             self.holdings.forget(held)
             if self.burial.is_pending:
@@ -278,7 +288,7 @@ class Fetcher:
         if not self._may_claim or now < self._claim_at:
             return
         room = min(self.crew.room(now) - len(self.holdings.waiting), self.options.fetch_max_tasks)
-        if room <= 0:
+        if room <= 0 or not self.crew.is_hungry(now):
             return
         claimed = self.ledger.claim(self.owner, room)
         if claimed is None:

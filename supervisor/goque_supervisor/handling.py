@@ -56,13 +56,18 @@ def outcome_of_error(error: BaseException, *, timed_out: bool, timeout: float) -
         return Outcome(OutcomeKind.TIMED_OUT, timeout_text(timeout), traceback=traceback_of(error))
     match error:
         case Snooze():
-            return Outcome(OutcomeKind.SNOOZED, delay=min(max(error.delay, 0.0), LONGEST_DELAY))
+            return Outcome(OutcomeKind.SNOOZED, delay=_bounded(error.delay))
         case TaskCanceled():
             return Outcome(OutcomeKind.CANCELED, message_of(error) if error.args else "")
         case RetryTask():
-            delay = None if error.delay is None else min(max(error.delay, 0.0), LONGEST_DELAY)
+            delay = None if error.delay is None else _bounded(error.delay)
             return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error), delay=delay)
     return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error))
+
+
+def _bounded(delay: float) -> float:
+    """Return a delay that every database can add to its clock; what is no number counts as 0."""
+    return min(max(0.0, delay), LONGEST_DELAY)  # in this order: max(0.0, nan) is 0.0
 
 
 def timeout_text(timeout: float) -> str:

@@ -118,6 +118,7 @@ class Supervisor:
 
         descriptor = _anonymous_file()
         with os.fdopen(os.dup(descriptor), "wb") as file:
+            dill.dump([str(Path(place).absolute()) for place in sys.path], file)
             dill.dump(self._registry, file, recurse=True)
         return descriptor
 

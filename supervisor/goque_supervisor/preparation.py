@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from goque import logs
 from goque.app import load_registry
-from goque.config import resolve_database_url
+from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
 from goque.registry import Registry
 from goque_supervisor.settings import SuperviseOptions
@@ -66,7 +67,8 @@ def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
 
 def _use_database(url: str) -> str:
     """Have handlers that enqueue follow-ups reach the tree's database too, whatever named it; returns the URL."""
-    os.environ["GOQUE_DATABASE_URL"] = url = absolute_database_url(url)
+    url = absolute_database_url(url)
+    settle_database_url(url)
     return url
 
 
@@ -79,10 +81,15 @@ def absolute_database_url(url: str) -> str:
 
 
 def _unpickle(registry_fd: int) -> Registry:
-    """Load the registry that `Supervisor(registry)` handed over: from our parent only, never from outside."""
+    """Load the registry that `Supervisor(registry)` handed over: from our parent only, never from outside.
+
+    The parent's import path comes first, since handlers may live in modules beside its script.
+    """
     with os.fdopen(os.dup(registry_fd), "rb") as file:
         file.seek(0)
-        registry = dill.load(io.BytesIO(file.read()))  # noqa: S301 - inherited from the parent process
+        stream = io.BytesIO(file.read())
+    sys.path[:] = dict.fromkeys([*dill.load(stream), *sys.path])  # noqa: S301 - inherited from the parent process
+    registry = dill.load(stream)  # noqa: S301 - the same
     if not isinstance(registry, Registry):
         raise ConfigurationError(f"Supervisor needs a goque.Registry, not {type(registry).__name__}")
     return registry

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 LONGEST_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
+LONGEST_TEMPORARY: Final = 50
 _LOCK, _TREE = "lock", "tree.json"
 
 
@@ -112,7 +113,10 @@ def default_base() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "goque"
-    return Path(tempfile.gettempdir()) / f"goque-{os.getuid()}"
+    temporary = Path(tempfile.gettempdir())
+    if len(os.fsencode(temporary)) > LONGEST_TEMPORARY:
+        temporary = Path("/tmp")  # noqa: S108 - sockets need a short path, and the directory below is checked
+    return temporary / f"goque-{os.getuid()}"
 
 
 def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
