@@ -166,13 +166,12 @@ def print_failures(queue: goque.TaskQueueManager) -> None:
 
 
 def print_crash(crash: goque.Task, out: Path) -> None:
-    """Print what `goque show` knows of the crash, its stacks down to the handler."""
+    """Print what `goque show` knows of the crash, its stacks included."""
     say(f"\n$ goque show {crash.id} --database-url {queue_url(out)}")
     command = [sys.executable, "-m", "goque.cli", "show", crash.id, "--database-url", queue_url(out)]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for line in report.splitlines():
-        if "goque_supervisor" not in line and "multiprocess" not in line and "<frozen" not in line:
-            say(f"  {line}")
+        say(f"  {line}")
 
 
 def verdict(queue: goque.TaskQueueManager, files: int, exit_code: int) -> int:

@@ -147,7 +147,7 @@ class Tour:
             text=True,
             check=False,
         )
-        for line in shorten(shown.stdout.splitlines()):
+        for line in shown.stdout.splitlines():
             self._say(f"  {line}")
 
     def _sum_up(self, story: Story, exit_code: int) -> dict[str, bool]:
@@ -168,22 +168,6 @@ class Tour:
 
     def _say(self, line: str, style: str = "") -> None:
         self.console.print(line, style=style, markup=False, soft_wrap=True)
-
-
-def shorten(lines: list[str]) -> list[str]:
-    """Leave out of the stacks in a report what lies below the handler."""
-    shown: list[str] = []
-    left_out = 0
-    for line in lines:
-        below = "goque_supervisor" in line or left_out > 0
-        if below and line.lstrip().startswith("File "):
-            left_out += 1
-            continue
-        if left_out:
-            shown.append(f"      ... and {left_out} frames of goque, below the handler")
-            left_out = 0
-        shown.append(line)
-    return shown
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

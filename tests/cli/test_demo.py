@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from goque.cli.demo import shorten
 from goque.cli.demo_report import Report
 from goque.cli.demo_story import Story
 
@@ -90,13 +89,3 @@ def test_a_promise_that_was_not_kept_is_seen(goque: Any) -> None:
         "the other images went through the same worker and were charged nothing",
         "no process of it is left",
     ]
-
-
-def test_stacks_end_at_the_handler() -> None:
-    stack = [
-        '  File "app.py", line 3 in work',
-        '  File "goque_supervisor/worker.py", line 9 in run',
-        '  File "x"',
-        "",
-    ]
-    assert shorten(stack) == [stack[0], "      ... and 2 frames of goque, below the handler", ""]

@@ -1,0 +1,222 @@
+"""What the end of a worker means for each task that it had."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_task import row
+
+from goque import retry
+from goque.options import ProcessorOptions
+from goque.outcome import CrashEvidence, Outcome, OutcomeKind
+from goque_supervisor import messages
+from goque_supervisor.blackbox import BlackBox, BlackBoxWriter, Contents, Running
+from goque_supervisor.burial import Burial, handlers_part, outcome_of_death, read_box
+from goque_supervisor.control import Buried, CallbackWanted, WorkerExited
+from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.rundir import stack_path, stderr_path
+
+OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0)
+NOW = 1000.0
+
+
+def running(seq: int = 1, *, started: float = NOW - 5) -> Running:
+    return Running(seq, f"task-{seq}", 1, started, started + 30)
+
+
+def exited(**values: Any) -> WorkerExited:
+    return WorkerExited(7, 4711, "nowhere/w.box", **{"exit_code": None, "signal": None, **values})
+
+
+@pytest.mark.parametrize(
+    ("notice", "job", "kind", "text"),
+    [
+        (exited(signal=11), running(), OutcomeKind.CRASHED, "worker crashed: signal 11 (SIGSEGV)"),
+        (exited(signal=9), running(), OutcomeKind.CRASHED, "worker crashed: signal 9 (SIGKILL)"),
+        (exited(signal=40), running(), OutcomeKind.CRASHED, "worker crashed: signal 40 (real-time signal)"),
+        (exited(exit_code=0), running(), OutcomeKind.CRASHED, "worker crashed: exit code 0"),
+        (exited(exit_code=3), running(), OutcomeKind.CRASHED, "worker crashed: exit code 3"),
+        (
+            exited(signal=9, killed_for="timeout"),
+            running(started=NOW - 32),
+            OutcomeKind.TIMED_OUT,
+            "task processing timeout: 30s",
+        ),
+        (exited(signal=9, killed_for="timeout"), running(started=NOW - 31), OutcomeKind.INTERRUPTED, ""),
+        (
+            exited(signal=9, killed_for="canceled", killed_seq=1),
+            running(1),
+            OutcomeKind.CANCELED,
+            "stopped from outside: canceled",
+        ),
+        (exited(signal=9, killed_for="canceled", killed_seq=2), running(1), OutcomeKind.INTERRUPTED, ""),
+        (exited(signal=9, killed_for="shutdown"), running(), OutcomeKind.INTERRUPTED, ""),
+        (exited(signal=9, killed_for="lease"), running(), OutcomeKind.INTERRUPTED, ""),
+        (exited(signal=9, killed_for="unresponsive"), running(), OutcomeKind.INTERRUPTED, ""),
+    ],
+)
+def test_the_cause_of_a_death_decides_who_is_charged(
+    notice: WorkerExited, job: Running, kind: OutcomeKind, text: str
+) -> None:
+    evidence = CrashEvidence(notice.exit_code, notice.signal)
+    outcome = outcome_of_death(job, notice, evidence, OPTIONS, NOW)
+    assert (outcome.kind, outcome.error, outcome.pid) == (kind, text, 4711)
+    assert outcome.duration == NOW - job.started
+
+
+class Graveyard:
+    """A burial with notes of what it told the root."""
+
+    def __init__(self, options: ProcessorOptions, box: Path, *, may_wait: Callable[[], bool] = lambda: True):
+        self.told: list[Any] = []
+        self.holdings = Holdings(may_wait)
+        self.burial = Burial(self.holdings, options, self.told.append)
+        self.box = box
+
+    def hold(self, *seqs: int) -> dict[int, Held]:
+        self.holdings.adopt(row(id=f"task-{seq}", status="pending", claims=1) for seq in seqs)
+        return dict(zip(seqs, self.holdings.by_id.values(), strict=True))
+
+    def notice(self, **values: Any) -> WorkerExited:
+        return dataclasses.replace(exited(**values), box=str(self.box))
+
+    def outcomes(self) -> dict[str, OutcomeKind]:
+        return {held.row.id: held.outcome.kind for held in self.holdings.ended if held.outcome}
+
+
+def contents(ran: list[int], ended: list[int]) -> Contents:
+    done = messages.encode(Outcome(OutcomeKind.DONE))
+    return Contents({seq: running(seq) for seq in ran}, {seq: (running(seq), done) for seq in ended})
+
+
+@pytest.fixture
+def graveyard(tmp_path: Path) -> Graveyard:
+    return Graveyard(OPTIONS, tmp_path / "w.box")
+
+
+def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(graveyard: Graveyard) -> None:
+    jobs = graveyard.hold(1, 2, 3, 4)
+    graveyard.burial.bury(graveyard.notice(signal=11), jobs, contents([2], [1]))
+    assert graveyard.outcomes() == {"task-1": OutcomeKind.DONE, "task-2": OutcomeKind.CRASHED}
+    assert [held.row.id for held in graveyard.holdings.waiting] == ["task-3", "task-4"]
+    assert graveyard.told == []
+    for held in list(graveyard.holdings.ended):
+        graveyard.burial.committed(held)
+    assert graveyard.told == [Buried(7)]
+
+
+def test_what_has_not_begun_goes_back_to_the_table_when_nothing_may_wait_here(tmp_path: Path) -> None:
+    graveyard = Graveyard(OPTIONS, tmp_path / "w.box", may_wait=lambda: False)
+    graveyard.burial.bury(graveyard.notice(signal=11), graveyard.hold(1), contents([], []))
+    assert graveyard.outcomes() == {"task-1": OutcomeKind.UNSTARTED}
+
+
+def test_a_worker_that_had_nothing_is_buried_at_once(graveyard: Graveyard) -> None:
+    graveyard.burial.bury(graveyard.notice(signal=9), {}, contents([], []))
+    assert graveyard.told == [Buried(7)]
+    assert not graveyard.burial.is_pending
+
+
+def test_a_box_stays_until_results_that_were_heard_before_the_death_are_committed(
+    graveyard: Graveyard,
+) -> None:
+    (held,) = graveyard.hold(1).values()
+    graveyard.holdings.end(held, Outcome(OutcomeKind.DONE))
+    graveyard.burial.bury(graveyard.notice(signal=9), {}, contents([], [1]), [held])
+    assert graveyard.told == []
+    assert graveyard.burial.is_pending
+    graveyard.burial.committed(held)
+    assert graveyard.told == [Buried(7)]
+
+
+@pytest.mark.parametrize(
+    ("options", "notice", "asks"),
+    [
+        (OPTIONS, {"signal": 11}, False),
+        (ProcessorOptions(has_crash_handler=True), {"signal": 11}, True),
+        (ProcessorOptions(strategy=None), {"signal": 11}, True),
+        (ProcessorOptions(strategy=None, timeout=1), {"signal": 9, "killed_for": "timeout"}, True),
+        (ProcessorOptions(has_crash_handler=True, timeout=1), {"signal": 9, "killed_for": "timeout"}, False),
+        (ProcessorOptions(has_crash_handler=True), {"signal": 9, "killed_for": "shutdown"}, False),
+        (ProcessorOptions(strategy=retry.static(1)), {"signal": 9}, False),
+    ],
+)
+def test_functions_of_the_users_are_asked_where_they_have_a_say(
+    tmp_path: Path, options: ProcessorOptions, notice: dict[str, Any], asks: bool
+) -> None:
+    graveyard = Graveyard(options, tmp_path / "w.box")
+    graveyard.burial.bury(
+        graveyard.notice(**notice), graveyard.hold(1), Contents({1: running(1, started=0)}, {})
+    )
+    calls = [message for message in graveyard.told if isinstance(message, CallbackWanted)]
+    assert bool(calls) == asks
+    assert bool(graveyard.holdings.ended) != asks
+    for call in calls:
+        graveyard.burial.callback_done(call.call, 42.0)
+        graveyard.burial.callback_done(call.call, 43.0)
+        graveyard.burial.callback_done(99, 44.0)
+        assert [held.outcome.delay for held in graveyard.holdings.ended if held.outcome] == [42.0]
+
+
+def test_a_crash_handler_hears_of_a_worker_that_died_idle_by_itself_only(tmp_path: Path) -> None:
+    for values, hears in (
+        ({"signal": 9}, True),
+        ({"exit_code": 0}, False),
+        ({"signal": 9, "killed_for": "reload"}, False),
+    ):
+        graveyard = Graveyard(ProcessorOptions(has_crash_handler=True), tmp_path / "w.box")
+        graveyard.burial.bury(graveyard.notice(**values), {}, contents([], []))
+        assert [type(message) for message in graveyard.told] == ([CallbackWanted] if hears else []) + [Buried]
+
+
+def test_the_last_stack_and_the_last_lines_of_stderr_become_evidence(graveyard: Graveyard) -> None:
+    stack_path(graveyard.box).write_text("Fatal Python error: Segmentation fault\n", "utf-8")
+    stderr_path(graveyard.box).write_bytes(b"x" * 100_000 + b"\xff last words\n")
+    graveyard.burial.bury(
+        graveyard.notice(signal=11, max_rss=5, oom="maybe"), graveyard.hold(1), contents([1], [])
+    )
+    (held,) = graveyard.holdings.ended
+    crash = held.outcome and held.outcome.crash
+    assert crash
+    assert (crash.signal, crash.max_rss, crash.oom) == (11, 5, "maybe")
+    assert crash.stack == "Fatal Python error: Segmentation fault"
+    assert crash.stderr is not None
+    assert crash.stderr.endswith("last words")
+    assert len(crash.stderr) <= 4096
+
+
+def test_a_box_that_cannot_be_read_counts_as_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken.box").write_bytes(b"nonsense" * 100)
+    for name in ("missing.box", "broken.box"):
+        assert read_box(str(tmp_path / name)) == Contents({}, {})
+    assert caplog.text.count("cannot be read") == 2
+    BlackBox.create(tmp_path / "good.box")
+    writer = BlackBoxWriter(tmp_path / "good.box")
+    writer.begin(1, "01a20ad1-3943-75c9-a997-5c814000a5bf", 1, 0.0, 1.0, kill_at=2.0)
+    assert set(read_box(str(tmp_path / "good.box")).running) == {1}
+
+
+def test_of_a_crashed_stack_the_handlers_part_is_kept():
+    stack = (
+        "Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n"
+        '  File "ctypes/__init__.py", line 519 in string_at\n'
+        '  File "app.py", line 29 in resize\n'
+        '  File "goque_supervisor/sync_worker.py", line 80 in _call_handler\n'
+        '  File "<frozen runpy>", line 198 in _run_module_as_main\n'
+        "\nExtension modules: msgspec._core (total: 1)"
+    )
+    assert handlers_part(stack) == (
+        "Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n"
+        '  File "ctypes/__init__.py", line 519 in string_at\n'
+        '  File "app.py", line 29 in resize\n'
+        "  and 2 frames of goque, which called it\n"
+        "\nExtension modules: msgspec._core (total: 1)"
+    )
+
+
+def test_a_stack_that_is_not_there_stays_so():
+    assert handlers_part(None) is None
