@@ -100,11 +100,13 @@ def open_run_directory(given: str | None) -> RunDirectory:
             f"run directory {base} makes socket paths of {longest} bytes, over {LONGEST_SOCKET_PATH}; "
             "give a shorter --run-dir"
         )
+    unborn = base / f".{path.name}"  # others look for dead trees here: a directory appears with its lock held
     try:
-        path.mkdir(mode=0o700)
+        unborn.mkdir(mode=0o700)
+        locks.append(_lock(unborn / _LOCK, f"run directory {path} is in use"))
+        unborn.rename(path)
     except OSError as error:
         raise RunDirectoryError(f"run directory {base} cannot be written: {error.strerror}") from error
-    locks.append(_lock(path / _LOCK, f"run directory {path} is in use"))
     return RunDirectory(path, tuple(locks))
 
 
@@ -125,7 +127,7 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
     A tree that died before it could claim anything has written nothing: {}.
     """
     for path in sorted(base.iterdir()):
-        if path.is_symlink() or not (path / _LOCK).is_file():
+        if path.name.startswith(".") or path.is_symlink() or not (path / _LOCK).is_file():
             continue
         try:
             lock = _lock(path / _LOCK, "alive")

@@ -1,0 +1,194 @@
+"""How the end of a handler becomes an outcome, whatever it returned or raised."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from goque import RetryTask, Snooze, Task, TaskCanceled, TaskTimeout
+from goque.options import Callbacks, ProcessorOptions
+from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
+from goque.retry import LONGEST_DELAY
+from goque_supervisor.handling import (
+    call_hooks,
+    message_of,
+    outcome_of_error,
+    outcome_of_return,
+    traceback_of,
+    with_duration,
+    with_users_delay,
+)
+
+KEEPS = ProcessorOptions(store_result=True, max_result=20)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class Leaver(BaseException):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "outcome"),
+    [
+        (None, KEEPS, Outcome(OutcomeKind.DONE)),
+        (1, ProcessorOptions(), Outcome(OutcomeKind.DONE)),
+        (object(), ProcessorOptions(), Outcome(OutcomeKind.DONE)),
+        ({"n": 1}, KEEPS, Outcome(OutcomeKind.DONE, result=b'{"n":1}')),
+        ("x" * 18, KEEPS, Outcome(OutcomeKind.DONE, result=b'"' + b"x" * 18 + b'"')),
+        ("x" * 19, KEEPS, "result has 21 bytes, more than max_result 20; store it elsewhere"),
+        (object(), KEEPS, "result of type object cannot be JSON"),
+        ({1: object()}, KEEPS, "result of type dict cannot be JSON"),
+    ],
+)
+def test_what_a_handler_returns_is_kept_if_it_is_wanted_and_fits(
+    value: Any, options: ProcessorOptions, outcome: Outcome | str
+) -> None:
+    made = outcome_of_return(value, options)
+    if isinstance(outcome, str):
+        assert made.kind is OutcomeKind.FAILED
+        assert made.error.startswith(outcome)
+    else:
+        assert made == outcome
+
+
+def test_a_result_that_contains_itself_fails_the_attempt() -> None:
+    value: list[Any] = []
+    value.append(value)
+    assert outcome_of_return(value, KEEPS).kind is OutcomeKind.FAILED
+
+
+def test_a_coroutine_that_nobody_awaits_fails_the_attempt_and_warns_nobody() -> None:
+    made = outcome_of_return(asyncio.sleep(0), ProcessorOptions())
+    assert made.kind is OutcomeKind.FAILED
+    assert "async def" in made.error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text", "delay"),
+    [
+        (ValueError("boom"), OutcomeKind.FAILED, "boom", None),
+        (ValueError(), OutcomeKind.FAILED, "ValueError", None),
+        (KeyError("k"), OutcomeKind.FAILED, "'k'", None),
+        (SystemExit(), OutcomeKind.FAILED, "SystemExit", None),
+        (SystemExit(3), OutcomeKind.FAILED, "SystemExit: 3", None),
+        (KeyboardInterrupt(), OutcomeKind.FAILED, "KeyboardInterrupt", None),
+        (Mute(), OutcomeKind.FAILED, "Mute (its text cannot be read: RuntimeError)", None),
+        (Leaver(), OutcomeKind.FAILED, "Leaver (its text cannot be read: SystemExit)", None),
+        (TaskCanceled("why"), OutcomeKind.CANCELED, "why", None),
+        (TaskCanceled(), OutcomeKind.CANCELED, "", None),
+        (RetryTask("busy", delay=7), OutcomeKind.FAILED, "busy", 7.0),
+        (RetryTask(delay=timedelta(minutes=1)), OutcomeKind.FAILED, "retry requested", 60.0),
+        (RetryTask(), OutcomeKind.FAILED, "retry requested", None),
+        (RetryTask(delay=-5), OutcomeKind.FAILED, "retry requested", 0.0),
+        (Snooze(2.5), OutcomeKind.SNOOZED, "", 2.5),
+        (Snooze(-1), OutcomeKind.SNOOZED, "", 0.0),
+        (Snooze(float("inf")), OutcomeKind.SNOOZED, "", LONGEST_DELAY),
+        (Snooze(float("nan")), OutcomeKind.SNOOZED, "", 0.0),
+        (RetryTask(delay=float("nan")), OutcomeKind.FAILED, "retry requested", 0.0),
+        (TaskTimeout("my own"), OutcomeKind.FAILED, "my own", None),
+    ],
+)
+def test_what_a_handler_raises_decides(
+    error: BaseException, kind: OutcomeKind, text: str, delay: float | None
+) -> None:
+    made = outcome_of_error(error, timed_out=False, timeout=30)
+    assert (made.kind, made.error, made.delay) == (kind, text, delay)
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), Snooze(1), TaskCanceled(), RetryTask(), SystemExit(0)])
+def test_once_its_time_is_up_whatever_a_handler_raises_is_a_timeout(error: BaseException) -> None:
+    made = outcome_of_error(error, timed_out=True, timeout=2.5)
+    assert (made.kind, made.error) == (OutcomeKind.TIMED_OUT, "task processing timeout: 2.5s")
+
+
+def test_texts_are_printable_and_bounded() -> None:
+    for text in ("x" * 10_000_000, "ž" * 1_000_000, "\udcff" * 100_000, "\x00\x1b[31m"):
+        said = message_of(ValueError(text))
+        assert len(said.encode()) <= MAX_ERRORS_BYTES
+        assert said.replace("\n", "").replace("…", "").isprintable()
+    assert message_of(ValueError("\udcff\x00")) == r"\udcff\x00"
+
+
+def test_a_traceback_shows_the_handlers_frames_and_survives_what_cannot_be_shown() -> None:
+    def handler() -> None:
+        raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom") as raised:
+        handler()
+    assert "in handler" in traceback_of(raised.value)
+    assert traceback_of(raised.value).rstrip().endswith("ValueError: boom")
+    assert "Mute" in traceback_of(Mute())
+    assert "Leaver" in traceback_of(Leaver())
+
+
+@pytest.mark.parametrize(
+    ("kind", "own_delay", "answer", "expected"),
+    [
+        (OutcomeKind.FAILED, None, 7, 7.0),
+        (OutcomeKind.FAILED, None, timedelta(seconds=8), 8.0),
+        (OutcomeKind.TIMED_OUT, None, 7, 7.0),
+        (OutcomeKind.FAILED, 3.0, 7, 3.0),
+        (OutcomeKind.DONE, None, 7, None),
+        (OutcomeKind.CANCELED, None, 7, None),
+        (OutcomeKind.FAILED, None, -7, 0.0),
+        (OutcomeKind.FAILED, None, float("nan"), None),
+        (OutcomeKind.FAILED, None, "soon", None),
+        (OutcomeKind.FAILED, None, datetime(2000, 1, 1, tzinfo=UTC), 0.0),
+        (OutcomeKind.FAILED, None, datetime(2000, 1, 1), None),  # noqa: DTZ001 - naive on purpose
+        (OutcomeKind.FAILED, None, ZeroDivisionError, None),
+    ],
+)
+def test_a_function_of_the_users_chooses_the_delay_of_failures_that_have_none(
+    kind: OutcomeKind, own_delay: float | None, answer: Any, expected: float | None
+) -> None:
+    asked = []
+
+    def next_attempt_at(failures: int) -> Any:
+        asked.append(failures)
+        if answer is ZeroDivisionError:
+            return 1 / 0
+        return answer
+
+    made = with_users_delay(Outcome(kind, delay=own_delay), 2, Callbacks(next_attempt_at=next_attempt_at))
+    assert made.delay == expected
+    assert asked in ([], [3])
+
+
+def test_hooks_that_raise_are_logged_and_the_others_are_called(caplog: pytest.LogCaptureFixture) -> None:
+    called = []
+
+    def broken(task: Task) -> None:
+        raise SystemExit
+
+    def fine(task: Task) -> None:
+        called.append(task)
+
+    task = Task("t")
+    with caplog.at_level(logging.ERROR):
+        call_hooks((broken, fine), task)
+    assert called == [task]
+    assert "hook broken failed" in caplog.text
+
+
+def test_the_timeout_of_the_task_passes_through_a_hook() -> None:
+    def slow(task: Task) -> None:
+        raise TaskTimeout
+
+    with pytest.raises(TaskTimeout):
+        call_hooks((slow,), Task("t"))
+
+
+def test_an_outcome_is_completed_with_where_and_how_long_it_ran() -> None:
+    made = with_duration(Outcome(OutcomeKind.FAILED, "boom", "tb", 3.0), 1.5, 42)
+    assert made == Outcome(OutcomeKind.FAILED, "boom", "tb", 3.0, None, 1.5, 42)
