@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor.dispatch import MOST, Pace, share_out
+from goque_supervisor.dispatch import AHEAD, MOST, Pace, share_out
 
 
 @pytest.mark.parametrize(
@@ -15,14 +15,14 @@ from goque_supervisor.dispatch import MOST, Pace, share_out
         ([], 1, 1),
         ([], 100, 100),
         ([10.0], 1, 1),
-        ([0.1], 1, 1),
-        ([0.025], 1, 2),
-        ([0.005], 1, 6),
-        ([0.001], 1, 26),
-        ([0.00001], 1, 1 + MOST),
+        ([AHEAD * 1.01], 1, 1),
+        ([AHEAD], 1, 2),
+        ([AHEAD / 5], 1, 6),
+        ([AHEAD / 25], 1, 26),
+        ([AHEAD / (MOST * 2)], 1, 1 + MOST),
         ([0.0], 1, 1 + MOST),
-        ([1.0], 100, 102),
-        ([0.0, 0.01], 1, 6),
+        ([AHEAD * 40], 100, 102),
+        ([0.0, AHEAD * 2 / 5], 1, 6),
     ],
 )
 def test_quick_handlers_are_sent_more_ahead_and_slow_ones_nothing(
@@ -35,7 +35,7 @@ def test_quick_handlers_are_sent_more_ahead_and_slow_ones_nothing(
 
 def test_the_pace_follows_handlers_that_change_their_ways() -> None:
     pace = Pace()
-    pace.note([0.001])
+    pace.note([AHEAD / 25])
     windows = []
     for _ in range(30):
         pace.note([2.0])
