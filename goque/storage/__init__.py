@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from goque.storage.storage import TaskStorage
-from goque.storage.url import refuse_server, scheme_of, sqlite_path
+from goque.storage.url import require_driver, scheme_of, sqlite_path
+
+if TYPE_CHECKING:
+    from goque.storage.dialect import Dialect
 
 __all__ = ["TaskStorage", "open_storage"]
 
@@ -19,18 +22,33 @@ def open_storage(url: str) -> TaskStorage:
     """Return the storage that a URL names; it connects when it is first asked for something.
 
     Args:
-        url: `sqlite:///relative.db` (to the current directory, now) or `sqlite:////absolute.db`.
+        url: `sqlite:///relative.db` (to the current directory, now), `sqlite:////absolute.db`, or
+            `postgresql://user:password@host:5432/database`.
 
     Raises:
         ConfigurationError: the URL is wrong, or its driver is not installed.
     """
-    if scheme_of(url) != "sqlite":
-        raise refuse_server(url)
+    dialect = _dialect(str(url))
     from goque.storage.sql_storage import SqlStorage  # noqa: PLC0415 - a URL is checked before anything is loaded
-    from goque.storage.sqlite import SqliteDialect  # noqa: PLC0415 - the same: drivers load when they are named
+
+    return SqlStorage(dialect)
+
+
+def _dialect(url: str) -> Dialect:
+    scheme = scheme_of(url)
+    if scheme == "sqlite":
+        return _sqlite(url)
+    require_driver(scheme)
+    from goque.storage.postgresql import PostgresqlDialect  # noqa: PLC0415 - drivers load when they are named
+
+    return PostgresqlDialect(url)
+
+
+def _sqlite(url: str) -> Dialect:
+    from goque.storage.sqlite import SqliteDialect  # noqa: PLC0415 - the same
 
     path = str(Path(sqlite_path(url)).absolute())
     if path not in _announced:
         _announced.add(path)
         _log.info("SQLite database %s", path)
-    return SqlStorage(SqliteDialect(path))
+    return SqliteDialect(path)

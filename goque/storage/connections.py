@@ -48,10 +48,13 @@ class Connections:
 
     def _leave(self, error: BaseException | None) -> None:
         try:
-            if isinstance(error, DatabaseUnavailableError) and not isinstance(error, _LEAVES_CONNECTION_GOOD):
+            if error is not None and (_is_broken(error) or not self._is_usable()):
                 self.close()
         finally:
             self._lock.release()
+
+    def _is_usable(self) -> bool:
+        return self._session is None or self._session.is_usable()
 
     def close(self) -> None:
         """Close the connection, if there is one; the next use opens another."""
@@ -66,6 +69,10 @@ class Connections:
         session, self._session = self._session, None
         if session is not None:
             session.abandon()
+
+
+def _is_broken(error: BaseException) -> bool:
+    return isinstance(error, DatabaseUnavailableError) and not isinstance(error, _LEAVES_CONNECTION_GOOD)
 
 
 def _after_fork() -> None:

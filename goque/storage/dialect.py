@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
+from goque.storage.instants import due_at
 from goque.storage.statements import Statements
 from goque.storage.storage import Watcher
 from goque.task import Task, TaskRow
@@ -24,14 +25,17 @@ class DatabaseLockedError(DatabaseUnavailableError):
     """Another writer holds the database; the same call may succeed a moment later."""
 
 
+class ConnectionLostError(DatabaseUnavailableError):
+    """The connection broke while it was used: whether the last statement took effect is not known."""
+
+
 class Session(ABC):
-    """One connection, used by one thread at a time; every error of the driver's leaves it as goque's.
+    """One connection, used by one thread at a time; every error of the driver's leaves it as goque's."""
 
-    Attributes:
-        now: the database's clock, read when the session was last started.
-    """
-
-    now: datetime
+    @property
+    @abstractmethod
+    def now(self) -> datetime:
+        """The database's clock, the same from the start of a transaction to its end."""
 
     @abstractmethod
     def start(self) -> None:
@@ -53,6 +57,18 @@ class Session(ABC):
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction that may write, and commit it at the end of the block or roll it back."""
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Frame statements that only read, and whose plans must hold whatever the statistics say."""
+        return nullcontext()
+
+    def slowly(self) -> AbstractContextManager[None]:
+        """Frame a statement that may read a whole table."""
+        return nullcontext()
+
+    def migrating(self) -> AbstractContextManager[None]:
+        """Open a transaction that changes the schema while no other process does."""
+        return self.transaction()
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection."""
@@ -60,6 +76,10 @@ class Session(ABC):
     @abstractmethod
     def abandon(self) -> None:
         """Forget a connection that another process, the parent before a fork, goes on using."""
+
+    def is_usable(self) -> bool:
+        """Return whether the connection can be used again: an exception may have left it amid a statement."""
+        return True
 
 
 class Dialect(ABC):
@@ -70,11 +90,17 @@ class Dialect(ABC):
         url: where it is, with the password hidden.
         sql: its statements.
         creates_schema: whether its schema is created at first use, instead of by `goque migrate`.
+        one_writer: whether a transaction that writes keeps out all others.
+        inserts_at_once: how many tasks one statement inserts.
+        moves_at_once: how many tasks one statement moves.
     """
 
     name: ClassVar[str]
     creates_schema: ClassVar[bool]
-    sql: ClassVar[Statements]
+    one_writer: ClassVar[bool] = False
+    inserts_at_once: ClassVar[int] = 5000
+    moves_at_once: ClassVar[int] = 5000
+    sql: Statements
     url: str
 
     @abstractmethod
@@ -94,16 +120,48 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def watch(self, connections: Connections) -> Watcher:
-        """Make a watcher that tells when another connection has written."""
+    def watch(self, connections: Connections, task_type: str) -> Watcher:
+        """Make a watcher that tells when another connection may have written tasks of a type."""
 
     @abstractmethod
-    def columns(self, table: str) -> set[str]:
+    def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""
 
-    @abstractmethod
     def forget(self) -> None:
         """Forget what was learnt about the database; the storage was closed."""
+        return
+
+    # -- statements that some databases need several of, or another shape ------------------------------
+
+    def is_task_id(self, text: str) -> bool:
+        """Return whether a text can be the id of a task; it need not be one."""
+        del text
+        return True
+
+    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
+        """Return the priorities that have a due task, highest first."""
+        return [row[0] for row in session.rows(self.sql.due_priorities, {"task_type": task_type})]
+
+    def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
+        """Return when the next unclaimed task of each priority is due."""
+        return [self.read_time(row[0]) for row in session.rows(self.sql.next_due, {"task_type": task_type})]
+
+    def insert_one(self, session: Session, task: Task) -> tuple[datetime, datetime] | None:
+        """Insert a task and return when it was created and is due; None if its place is taken."""
+        if not session.run(self.sql.insert_task, self.task_params(task, session.now)):
+            return None
+        return session.now, due_at(task, session.now)
+
+    def insert_batch(self, session: Session, tasks: Sequence[Task]) -> set[str]:
+        """Insert the tasks whose places are free and return their ids."""
+        batch = self.encode_tasks(tasks, session.now)
+        return {self.read_text(row[0]) for row in session.rows(self.sql.insert_tasks, {"batch": batch})}
+
+    def announce(self, session: Session, task_types: set[str]) -> None:
+        """Wake up who waits for tasks of these types, when the transaction commits."""
+        del session, task_types
+
+    # -- values ------------------------------------------------------------------------------------
 
     @abstractmethod
     def time(self, instant: datetime) -> Any:

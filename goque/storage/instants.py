@@ -8,7 +8,15 @@ from typing import Final
 from goque.task import Task
 
 EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def time_text(instant: datetime) -> str:
+    """Write an aware datetime as `2026-11-23T21:02:33.123456Z`."""
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return f"{instant.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def later(now: datetime, delay: float) -> datetime:

@@ -52,7 +52,8 @@ class Migrations:
             return "newer"
         if applied >= known_migrations(self._dialect.name).keys():
             return "current"
-        columns = self._dialect.columns("goque_task")
+        with self._connections as session:
+            columns = self._dialect.columns(session, "goque_task")
         if not columns:
             return "missing"
         return "outdated" if columns >= ORIGINAL_COLUMNS else "foreign"
@@ -76,7 +77,7 @@ class Migrations:
         return [name for name, sql in self.pending().items() if self._apply_one(name, sql)]
 
     def _apply_one(self, name: str, sql: str) -> bool:
-        with self._connections as session, session.transaction():
+        with self._connections as session, session.migrating():
             session.run(CREATE_LEDGER)
             if name in _names(session, self._dialect):
                 return False  # another process was faster; it held the lock that we waited for

@@ -2,57 +2,91 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
-from goque.storage.dialect import Session
+from goque.storage.dialect import Dialect, Session
 from goque.storage.instants import later
-from goque.storage.sql_base import SqlBase
+from goque.storage.sql_base import PATIENCE, SqlBase
 from goque.storage.storage import Watcher
 from goque.task import TaskRow, TaskStatus, Token
+
+DOUBT: Final = 30.0
+"""Seconds after which a commit that was not answered has come to its end on the server too."""
+
+MOST_HELD: Final = 100_000
 
 
 class SqlClaims(SqlBase):
     """The part of the contract that fetchers use."""
 
+    def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
+        super().__init__(dialect, patience=patience)
+        self._in_doubt: list[tuple[Token, str, float]] = []
+
     def claim_due(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due."""
-        if limit <= 0 or not self._read(lambda session: self._due_priorities(session, task_type)):
+        if limit <= 0:
+            return []
+        if found := self._claimed_in_doubt(task_type, owner, limit):
+            return found
+        if self._dialect.one_writer and not self._look(lambda session: self._is_due(session, task_type)):
             return []  # an idle fetcher does not take the write lock
-        rows = self._write(lambda session: self._claim(session, task_type, owner, limit))
-        return sorted(map(self._dialect.read_task, rows), key=_claim_order)
+        claimed: list[TaskRow] = []
+        try:
+            self._write(lambda session: self._claim(session, task_type, owner, limit, claimed))
+        except DatabaseUnavailableError:
+            self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
+            raise
+        return sorted(claimed, key=_claim_order)
 
-    def _claim(self, session: Session, task_type: str, owner: str, limit: int) -> list[Sequence[Any]]:
-        claimed: list[Sequence[Any]] = []
-        for priority in self._due_priorities(session, task_type):
+    def _claim(
+        self, session: Session, task_type: str, owner: str, limit: int, claimed: list[TaskRow]
+    ) -> None:
+        for priority in self._dialect.due_levels(session, task_type):
             params = {
                 "task_type": task_type,
                 "owner": owner,
                 "priority": priority,
                 "limit": limit - len(claimed),
             }
-            claimed += session.rows(self._sql.claim_due, params)
+            claimed += map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
             if len(claimed) >= limit:
                 break
-        return claimed
 
-    def _due_priorities(self, session: Session, task_type: str) -> list[int]:
-        return [row[0] for row in session.rows(self._sql.due_priorities, {"task_type": task_type})]
+    def _is_due(self, session: Session, task_type: str) -> bool:
+        return any(True for _ in self._dialect.due_levels(session, task_type))
+
+    def _claimed_in_doubt(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
+        """Find what an earlier claim took whose commit was not answered: nobody else would look for it."""
+        if not self._in_doubt:
+            return []
+        oldest = time.monotonic() - DOUBT
+        self._in_doubt = [doubt for doubt in self._in_doubt if doubt[2] >= oldest]
+        tokens = {token for token, its_type, _ in self._in_doubt if its_type == task_type}
+        if not tokens:
+            return []
+        held = self.held_tasks(owner, task_type, limit=MOST_HELD)
+        found = [row for row in held if row.token in tokens and row.status == TaskStatus.PENDING][:limit]
+        taken = {row.token for row in found}
+        self._in_doubt = [doubt for doubt in self._in_doubt if doubt[0] not in taken]
+        return sorted(found, key=_claim_order)
 
     def seconds_until_due(self, task_type: str) -> float | None:
         """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""
 
         def wait(session: Session) -> float | None:
-            rows = session.rows(self._sql.next_due, {"task_type": task_type})
-            instants = [self._dialect.read_time(row[0]) for row in rows]
+            instants = list(self._dialect.next_due(session, task_type))
             return max(0.0, (min(instants) - session.now).total_seconds()) if instants else None
 
-        return self._read(wait)
+        return self._look(wait)
 
     def mark_processing(self, tokens: Collection[Token]) -> None:
         """Move claimed tasks from pending to processing, where the claim still holds."""
@@ -60,7 +94,7 @@ class SqlClaims(SqlBase):
             self._write(lambda session: self._run_for_claims(session, self._sql.mark_processing, tokens))
 
     def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
-        for owner, claims in _claims_by_owner(tokens):
+        for owner, claims in self._batches(tokens):
             session.run(sql, {"owner": owner, "batch": self._dialect.encode_claims(claims)})
 
     def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
@@ -83,26 +117,28 @@ class SqlClaims(SqlBase):
 
     def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:
         written: set[Token] = set()
-        for owner, claims in _claims_by_owner(tokens):
+        for owner, claims in self._batches(tokens):
             params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
-            written |= self._tokens(session.rows(self._sql.settle_done, params), claims, owner)
+            written |= self._tokens(self._change(session, self._sql.settle_done, params), claims, owner)
         return written
 
     def _settle_moves(self, session: Session, changes: Iterable[Change]) -> set[Token]:
         by_token = {change.token: change for change in changes}
         written: set[Token] = set()
-        for owner, claims in _claims_by_owner(by_token):
+        for owner, claims in self._batches(by_token):
             moves = [by_token[Token(task_id, number, owner or "")] for task_id, number in claims.items()]
             params = {"owner": owner, "batch": self._dialect.encode_moves(moves, session.now)}
-            written |= self._tokens(session.rows(self._sql.settle_moves, params), claims, owner)
+            written |= self._tokens(self._change(session, self._sql.settle_moves, params), claims, owner)
         return written
+
+    def _batches(self, tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
+        return _claims_by_owner(tokens, self._dialect.moves_at_once)
 
     def _tokens(self, rows: Iterable[Sequence[Any]], claims: dict[str, int], owner: str | None) -> set[Token]:
         ids = [self._dialect.read_text(row[0]) for row in rows]
         return {Token(task_id, claims[task_id], owner or "") for task_id in ids}
 
     def _record_attempts(self, session: Session, changes: Iterable[Change], node: str | None) -> None:
-        time = self._dialect.time
         session.run_many(
             self._sql.insert_attempt,
             [
@@ -110,29 +146,33 @@ class SqlClaims(SqlBase):
                     **msgspec.structs.asdict(change.failed),
                     "task_id": change.token.task_id,
                     "node": node,
-                    "started_at": _started_at(change, session.now, time),
+                    "started_at": self._started_at(change, session.now),
                 }
                 for change in changes
                 if change.failed is not None
             ],
         )
 
+    def _started_at(self, change: Change, now: datetime) -> Any:
+        if change.failed is None or change.failed.duration is None:
+            return None
+        return self._dialect.time(later(now, -change.failed.duration))
+
     def held_tasks(self, owner: str, task_type: str | None = None, *, limit: int = 1000) -> list[TaskRow]:
         """Read tasks that an owner holds, whatever their status, oldest id first."""
         params = {"owner": owner, "task_type": task_type, "limit": limit}
-        rows = self._read(lambda session: session.rows(self._sql.held_tasks, params))
+        rows = self._look(lambda session: session.rows(self._sql.held_tasks, params))
         return [self._dialect.read_task(row) for row in rows]
 
     def moved_by_others(self, owner: str, task_type: str) -> list[Token]:
         """Return the claims of an owner whose task is neither pending nor processing any more."""
         params = {"owner": owner, "task_type": task_type}
-        rows = self._read(lambda session: session.rows(self._sql.moved_by_others, params))
+        rows = self._look(lambda session: session.rows(self._sql.moved_by_others, params))
         return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
 
     def watch(self, task_type: str) -> Watcher:
-        """Start to watch for new work; writes to tasks of other types wake up as well."""
-        del task_type
-        return self._dialect.watch(self._connections)
+        """Start to watch for new work; where it cannot be told apart, that of other types wakes up as well."""
+        return self._dialect.watch(self._connections, task_type)
 
 
 def _claim_order(row: TaskRow) -> tuple[int, datetime]:
@@ -145,19 +185,13 @@ def _is_plain_done(change: Change) -> bool:
     )
 
 
-def _claims_by_owner(tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
+def _claims_by_owner(tokens: Iterable[Token], at_once: int) -> Iterator[tuple[str | None, dict[str, int]]]:
     """Group tokens into batches of one owner that name each task once; an empty owner is none."""
     for owner, group in groupby(tokens, key=lambda token: token.owner):
         claims: dict[str, int] = {}
         for token in group:
-            if token.task_id in claims:
+            if token.task_id in claims or len(claims) == at_once:
                 yield owner or None, claims
                 claims = {}
             claims[token.task_id] = token.claims
         yield owner or None, claims
-
-
-def _started_at(change: Change, now: datetime, time: Any) -> Any:
-    if change.failed is None or change.failed.duration is None:
-        return None
-    return time(later(now, -change.failed.duration))

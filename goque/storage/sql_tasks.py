@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any, Literal
 
 from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, seconds
@@ -26,32 +27,54 @@ class SqlTasks(SqlBase):
             return []
         if len(tasks) == 1:
             return self._insert_one(tasks[0], skip=on_conflict == "skip", conn=conn)
-        wanted = _without_repeats(tasks, skip=on_conflict == "skip")
-        return self._write(
-            lambda session: self._insert_many(
-                session, wanted, skip=on_conflict == "skip", undo=conn is not None
-            ),
-            conn,
-            patient=True,
-        )
+        skip = on_conflict == "skip"
+        wanted = _without_repeats(tasks, skip=skip)
+        tries = count()
+
+        def insert(session: Session) -> list[Task]:
+            again = next(tries) > 0
+            return self._insert_many(session, wanted, skip=skip, undo=conn is not None, again=again)
+
+        return self._write(insert, conn, patient=True)
 
     def _insert_one(self, task: Task, *, skip: bool, conn: Any) -> list[Task]:
+        tries = count()
+
         def insert(session: Session) -> list[Task]:
-            if session.run(self._sql.insert_task, self._dialect.task_params(task, session.now)):
-                return [_stamped(task, session.now)]
+            again = next(tries) > 0
+            times = self._dialect.insert_one(session, task)
+            if times is None and again:
+                times = self._times_of(session, task)  # the first try was not answered, and yet took effect
+            if times is not None:
+                task.created_at, task.next_attempt_at = times
+                return [task]
             if skip:
                 return []
             raise DuplicateTaskError(task.type, task.external_id)
 
         return self._write_alone(insert, conn)
 
-    def _insert_many(self, session: Session, tasks: Sequence[Task], *, skip: bool, undo: bool) -> list[Task]:
-        batch = self._dialect.encode_tasks(tasks, session.now)
+    def _times_of(self, session: Session, task: Task) -> tuple[datetime, datetime] | None:
+        rows = session.rows(self._sql.get_task, {"id": task.id})
+        return (self._dialect.read_time(rows[0][8]), self._dialect.read_time(rows[0][10])) if rows else None
+
+    def _insert_batches(self, session: Session, tasks: Sequence[Task], *, again: bool) -> set[str]:
+        ids: set[str] = set()
+        for start in range(0, len(tasks), self._dialect.inserts_at_once):
+            part = tasks[start : start + self._dialect.inserts_at_once]
+            ids |= self._dialect.insert_batch(session, part)
+            if again:  # an earlier try was not answered, and may have taken effect
+                batch = self._dialect.encode_list([task.id for task in part])
+                rows = session.rows(self._sql.tasks_by_id, {"batch": batch})
+                ids |= {self._dialect.read_task(row).id for row in rows}
+        return ids
+
+    def _insert_many(
+        self, session: Session, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool
+    ) -> list[Task]:
         if undo:
             session.run(self._sql.savepoint)
-        ids = {
-            self._dialect.read_text(row[0]) for row in session.rows(self._sql.insert_tasks, {"batch": batch})
-        }
+        ids = self._insert_batches(session, tasks, again=again)
         if len(ids) < len(tasks) and not skip:
             if undo:
                 session.run(self._sql.rollback_savepoint)
@@ -60,10 +83,13 @@ class SqlTasks(SqlBase):
             raise DuplicateTaskError(taken.type, taken.external_id)
         if undo:
             session.run(self._sql.release_savepoint)
+        self._dialect.announce(session, {task.type for task in tasks if task.id in ids})
         return [_stamped(task, session.now) for task in tasks if task.id in ids]
 
     def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
+        if not self._dialect.is_task_id(task_id):
+            return None
         rows = self._read(lambda session: session.rows(self._sql.get_task, {"id": task_id}), conn)
         return self._dialect.read_task(rows[0]) if rows else None
 
@@ -73,14 +99,16 @@ class SqlTasks(SqlBase):
         conditions = [sql for name, sql in self._sql.conditions.items() if name in params]
         head, tail = self._sql.find_tasks
         sql = head + (" WHERE " + " AND ".join(conditions) if conditions else "") + tail
-        rows = self._read(lambda session: session.rows(sql, {**params, "limit": limit}), conn)
+        rows = self._read(lambda session: session.rows(sql, {**params, "limit": limit}), conn, slow=True)
         return [self._dialect.read_task(row) for row in rows]
 
     def _filter_params(self, task_filter: TaskFilter) -> dict[str, Any]:
         params: dict[str, Any] = {}
         statuses = [*(task_filter.statuses or ()), *([task_filter.status] if task_filter.status else [])]
         if task_filter.ids is not None:
-            params["ids"] = self._dialect.encode_list(list(task_filter.ids))
+            params["ids"] = self._dialect.encode_list(
+                [task_id for task_id in task_filter.ids if self._dialect.is_task_id(task_id)]
+            )
         if task_filter.task_type is not None:
             params["task_type"] = task_filter.task_type
         if statuses or task_filter.statuses is not None:
@@ -101,13 +129,15 @@ class SqlTasks(SqlBase):
                 return False
             raise TaskNotFoundError(task_id)
 
+        if not self._dialect.is_task_id(task_id):
+            raise TaskNotFoundError(task_id)
         return self._write(cancel, conn, patient=True)
 
     def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
 
         def reset(session: Session) -> bool:
-            rows = session.rows(self._sql.get_task, {"id": task_id})
+            rows = session.rows(self._sql.lock_task, {"id": task_id})
             if not rows:
                 raise TaskNotFoundError(task_id)
             row = self._dialect.read_task(rows[0])
@@ -119,16 +149,20 @@ class SqlTasks(SqlBase):
             held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
             raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
 
+        if not self._dialect.is_task_id(task_id):
+            raise TaskNotFoundError(task_id)
         return self._write(reset, conn, patient=True)
 
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order."""
         text = self._dialect.read_text
-        rows = self._read(lambda session: session.rows(self._sql.count_tasks))
+        rows = self._read(lambda session: session.rows(self._sql.count_tasks), slow=True)
         return [TypeCount(text(task_type), text(status), count) for task_type, status, count in rows]
 
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""
+        if not self._dialect.is_task_id(task_id):
+            return []
         rows = self._read(lambda session: session.rows(self._sql.failed_attempts, {"task_id": task_id}))
         return [self._read_attempt(row) for row in rows]
 
@@ -136,7 +170,7 @@ class SqlTasks(SqlBase):
         text, instant = self._dialect.read_text, self._dialect.read_time
         told: list[Any] = [text(value) if isinstance(value, bytes) else value for value in row]
         return AttemptRow(
-            task_id=told[0],
+            task_id=text(row[0]),
             node=told[1],
             started_at=None if row[2] is None else instant(row[2]),
             ended_at=instant(row[3]),

@@ -38,7 +38,7 @@ class SqlUpkeep(SqlClaims):
 
     def nodes(self) -> list[NodeRow]:
         """Read every node that is alive, or that is not but may still hold tasks."""
-        return [self._read_node(row) for row in self._read(lambda session: session.rows(self._sql.nodes))]
+        return [self._read_node(row) for row in self._look(lambda session: session.rows(self._sql.nodes))]
 
     def _read_node(self, row: Row) -> NodeRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
@@ -62,7 +62,7 @@ class SqlUpkeep(SqlClaims):
     def unowned_claims(self, older_than: float, *, limit: int = 1000) -> list[TaskRow]:
         """Read pending and processing rows without an owner, unchanged for so many seconds."""
         params = {"age": older_than, "limit": limit}
-        rows = self._read(lambda session: session.rows(self._sql.unowned_claims, params))
+        rows = self._look(lambda session: session.rows(self._sql.unowned_claims, params))
         return [self._dialect.read_task(row) for row in rows]
 
     def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
@@ -104,18 +104,19 @@ class SqlUpkeep(SqlClaims):
         return deleted
 
     def _delete(self, params: dict[str, Any]) -> int:
-        if not self._read(lambda session: session.rows(self._sql.finished_exists, params)):
+        if not self._look(lambda session: session.rows(self._sql.finished_exists, params)):
             return 0  # an idle cleaner does not take the write lock
 
         def delete(session: Session) -> int:
-            ids = [self._dialect.read_text(row[0]) for row in session.rows(self._sql.delete_finished, params)]
+            rows = self._change(session, self._sql.delete_finished, params)
+            ids = [self._dialect.read_text(row[0]) for row in rows]
             session.run(self._sql.delete_attempts, {"batch": self._dialect.encode_list(ids)})
             return len(ids)
 
         return self._write(delete)
 
     def _unpublished_types(self) -> list[str]:
-        rows = self._read(lambda session: session.rows(self._sql.unpublished_types))
+        rows = self._look(lambda session: session.rows(self._sql.unpublished_types))
         return [self._dialect.read_text(row[0]) for row in rows]
 
     def delete_dead_nodes(self, age: float) -> int:
@@ -127,7 +128,7 @@ class SqlUpkeep(SqlClaims):
 
         def publish(session: Session) -> None:
             for policy in policies:
-                params = msgspec.structs.asdict(policy)
+                params = {**msgspec.structs.asdict(policy), "paused": int(policy.paused)}
                 if not session.run(self._sql.update_type, params):
                     session.run(self._sql.insert_type, params)
 
@@ -162,7 +163,9 @@ class SqlUpkeep(SqlClaims):
         params = {"job_name": job_name, "slot": self._dialect.time(slot)}
 
         def record(session: Session) -> None:
-            if not session.run(self._sql.advance_slot, params):
-                session.run(self._sql.insert_slot, params)
+            if not session.run(self._sql.advance_slot, params) and not session.run(
+                self._sql.insert_slot, params
+            ):
+                session.run(self._sql.advance_slot, params)  # another scheduler was faster with another slot
 
         self._write(record)

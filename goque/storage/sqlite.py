@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.storage import sqlite_rows
+from goque.storage import batches, sqlite_rows
 from goque.storage.caller import driver_connection
 from goque.storage.connections import Connections
 from goque.storage.dialect import DatabaseLockedError, Dialect, Row, Session
-from goque.storage.instants import later
+from goque.storage.instants import later, time_text
 from goque.storage.sqlite_errors import translate
 from goque.storage.sqlite_statements import SQLITE_STATEMENTS
 from goque.storage.sqlite_watcher import SqliteWatcher
@@ -48,17 +48,19 @@ class SqliteDialect(Dialect):
 
     name: ClassVar[str] = "sqlite"
     creates_schema: ClassVar[bool] = True
-    sql: ClassVar[Statements] = SQLITE_STATEMENTS
+    one_writer: ClassVar[bool] = True
+    inserts_at_once: ClassVar[int] = 100_000
+    sql: Statements = SQLITE_STATEMENTS
 
-    time = staticmethod(sqlite_rows.time_text)
+    time = staticmethod(time_text)
     read_time = staticmethod(sqlite_rows.read_time)
     read_text = staticmethod(sqlite_rows.read_text)
     read_task = staticmethod(sqlite_rows.read_task)
-    task_params = staticmethod(sqlite_rows.task_params)
-    encode_tasks = staticmethod(sqlite_rows.encode_tasks)
-    encode_claims = staticmethod(sqlite_rows.encode_claims)
-    encode_moves = staticmethod(sqlite_rows.encode_moves)
-    encode_list = staticmethod(sqlite_rows.encode_list)
+    task_params = staticmethod(batches.task_params)
+    encode_tasks = staticmethod(batches.encode_tasks)
+    encode_claims = staticmethod(batches.encode_claims)
+    encode_moves = staticmethod(batches.encode_moves)
+    encode_list = staticmethod(batches.encode_list)
 
     def __init__(self, path: str, *, clock: Clock = utc_now, lock_slice: float = LOCK_SLICE) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
@@ -106,12 +108,14 @@ class SqliteDialect(Dialect):
             )
         return AdoptedSession(connection, "the database of conn", self._clock)
 
-    def watch(self, connections: Connections) -> Watcher:
-        """Watch the write-ahead log, and ask `data_version` whose write it was."""
+    def watch(self, connections: Connections, task_type: str) -> Watcher:
+        """Watch the write-ahead log, and ask `data_version` whose write it was; of which type it is not told."""
+        del task_type
         return SqliteWatcher(connections, self.path)
 
-    def columns(self, table: str) -> set[str]:
+    def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""
+        del session
         import sqlite_utils  # noqa: PLC0415 - takes 100 ms, and only a schema that is not current needs it
 
         with closing(sqlite3.connect(self.path, timeout=self._lock_slice)) as connection:
@@ -147,6 +151,11 @@ class SqliteSession(Session):
         self._clock = clock
         self._check = check
         self._read_clock()
+
+    @property
+    def now(self) -> datetime:
+        """The host's clock, read when the session was last started."""
+        return self._now
 
     def start(self) -> None:
         """Read the clock, and make sure that the file is still there."""
@@ -197,14 +206,14 @@ class SqliteSession(Session):
         _abandoned.append(self.connection)
 
     def _read_clock(self) -> None:
-        self.now = self._clock()
-        text = sqlite_rows.time_text(self.now)
+        self._now = self._clock()
+        text = time_text(self._now)
         self._clock_texts = {"now": text, "upper": f"{text[:19]}Z"}
 
     def _bind(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
         bound: dict[str, Any] = {**self._clock_texts, **(params or {})}
         if "age" in bound:
-            bound["before"] = sqlite_rows.time_text(later(self.now, -bound["age"]))
+            bound["before"] = time_text(later(self._now, -bound["age"]))
         return bound
 
 

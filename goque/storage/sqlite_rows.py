@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-import msgspec
-
-from goque.outcome import Change
-from goque.payload import encode_payload
 from goque.storage.dialect import Row
-from goque.storage.instants import due_at, later
-from goque.task import Task, TaskRow
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_encode: Final = msgspec.json.Encoder().encode
-
-
-def time_text(instant: datetime) -> str:
-    """Write an aware datetime as `2026-11-23T21:02:33.123456Z`."""
-    if instant.tzinfo is not UTC:
-        instant = instant.astimezone(UTC)
-    return f"{instant.isoformat(timespec='microseconds')[:26]}Z"
+from goque.storage.instants import EPOCH
+from goque.task import TaskRow
 
 
 @lru_cache(maxsize=4096)
@@ -96,68 +81,3 @@ def _read_bytes(value: Any) -> bytes | None:
 
 def _read_int(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def task_params(task: Task, now: datetime) -> dict[str, Any]:
-    """Return the parameters that insert one task."""
-    return {
-        "id": task.id,
-        "type": task.type,
-        "external_id": task.external_id,
-        "payload": task.raw_payload,
-        "metadata": metadata_text(task),
-        "next_attempt_at": time_text(due_at(task, now)),
-        "priority": task.priority,
-    }
-
-
-def encode_tasks(tasks: Sequence[Task], now: datetime) -> str:
-    """Encode tasks as the rows of one JSON array."""
-    text = time_text(now)
-    return _encode(
-        [
-            (
-                task.id,
-                task.type,
-                task.external_id,
-                task.raw_payload,
-                metadata_text(task),
-                time_text(due_at(task, now)) if task.delay or task.next_attempt_at else text,
-                task.priority,
-            )
-            for task in tasks
-        ]
-    ).decode()
-
-
-def metadata_text(task: Task) -> str:
-    """Return a task's metadata as JSON text, `{}` when empty."""
-    return encode_payload(task.metadata, what="metadata").decode() if task.metadata else "{}"
-
-
-def encode_claims(claims: Mapping[str, int]) -> str:
-    """Encode claims as one JSON object."""
-    return _encode(claims).decode()
-
-
-def encode_list(values: Sequence[str]) -> str:
-    """Encode texts as one JSON array."""
-    return _encode(values).decode()
-
-
-def encode_moves(changes: Iterable[Change], now: datetime) -> str:
-    """Encode moves as one JSON object of arrays, in the order that `SETTLE_MOVES` reads them."""
-    return _encode(
-        {
-            change.token.task_id: (
-                change.token.claims,
-                change.status,
-                change.attempts,
-                change.errors,
-                None if change.delay is None else time_text(later(now, change.delay)),
-                None if change.result is None else change.result.decode("utf-8", "replace"),
-                change.lost_claims,
-            )
-            for change in changes
-        }
-    ).decode()

@@ -9,6 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+@dataclass(frozen=True)
+class LockThenChange:
+    """What `UPDATE … RETURNING` does, for a database without it, in one transaction.
+
+    Attributes:
+        lock: reads the rows to be returned, and holds them.
+        change: changes the rows in `:ids`, the first column of what was read.
+    """
+
+    lock: str
+    change: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Statements:
     """Every statement that goque runs; fields without a default are each dialect's own.
@@ -23,6 +36,7 @@ class Statements:
         settle_done: end the claims in `:batch` as done and return their ids.
         settle_moves: write the moves in `:batch` and return their ids.
         let_go: clear the owner of the claims in `:batch` whose task somebody else has moved.
+        lock_task: read one task, held against other writers until the end.
         tasks_by_id: read the tasks whose ids are in `:batch`, held against other writers until the end.
         conditions: what each field of a TaskFilter adds to `find_tasks`.
         find_tasks: the head and the tail of a search.
@@ -40,16 +54,16 @@ class Statements:
     insert_tasks: str
     due_priorities: str
     next_due: str
-    claim_due: str
+    claim_due: str | LockThenChange
     mark_processing: str
-    settle_done: str
-    settle_moves: str
+    settle_done: str | LockThenChange
+    settle_moves: str | LockThenChange
     let_go: str
     tasks_by_id: str
     conditions: dict[str, str] = field(default_factory=dict)
     find_tasks: tuple[str, str]
     finished_exists: str
-    delete_finished: str
+    delete_finished: str | LockThenChange
     delete_attempts: str
     unpublished_types: str
     unowned_claims: str
@@ -65,6 +79,8 @@ class Statements:
                next_attempt_at, priority, result, claimed_by, claims, lost_claims
         FROM goque_task
         WHERE id = :id"""
+
+    lock_task: str = get_task
 
     cancel: str = """
         UPDATE goque_task
@@ -145,7 +161,8 @@ class Statements:
         INSERT INTO goque_type (type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed,
                                 healer_age, paused, updated_at)
         VALUES (:type, :max_attempts, :strategy, :max_crashes, :cleaner_age, :cleaner_keep_failed,
-                :healer_age, :paused, :now)"""
+                :healer_age, :paused, :now)
+        ON CONFLICT DO NOTHING"""
 
     last_slot: str = """
         SELECT last_slot
@@ -159,8 +176,8 @@ class Statements:
 
     insert_slot: str = """
         INSERT INTO goque_schedule (job_name, last_slot, updated_at)
-        SELECT :job_name, :slot, :now
-        WHERE NOT EXISTS (SELECT 1 FROM goque_schedule WHERE job_name = :job_name)"""
+        VALUES (:job_name, :slot, :now)
+        ON CONFLICT DO NOTHING"""
 
     ping: str = "SELECT 1"
 

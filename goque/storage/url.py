@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from goque.errors import ConfigurationError
 
 SUPPORTED: Final = "sqlite:///relative.db, sqlite:////absolute.db, postgresql://…, mysql://…"
+_WORKING: Final = "sqlite:///relative.db or postgresql://…"
 _SERVERS: Final = {
     "postgresql": ("PostgreSQL", "psycopg", "postgres"),
     "postgres": ("PostgreSQL", "psycopg", "postgres"),
@@ -59,16 +60,19 @@ def sqlite_path(url: str) -> str:
     return path
 
 
-def refuse_server(url: str) -> ConfigurationError:
-    """Say what is missing for a URL of a database server."""
-    product, driver, extra = _SERVERS[scheme_of(url)]
+def require_driver(scheme: str) -> None:
+    """Refuse a database server whose driver is not installed, or that is not supported yet.
+
+    Raises:
+        ConfigurationError: in one line, with what to install.
+    """
+    product, driver, extra = _SERVERS[scheme]
     if importlib.util.find_spec(driver) is None:
-        return ConfigurationError(
+        raise ConfigurationError(
             f"{product} needs a driver that is not installed: pip install 'goque[{extra}]'"
         )
-    return ConfigurationError(
-        f"{product} is not supported by this version yet; use {SUPPORTED.split(',')[0]}"
-    )
+    if driver != "psycopg":
+        raise ConfigurationError(f"{product} is not supported by this version yet; use {_WORKING}")
 
 
 def hide_password(url: str) -> str:

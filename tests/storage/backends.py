@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import uuid
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg.rows import dict_row
 
 from goque.outcome import Change
+from goque.storage.dialect import Dialect
+from goque.storage.migrate import split_statements
+from goque.storage.named import percent_named
+from goque.storage.postgresql import PostgresqlDialect
 from goque.storage.sql_storage import SqlStorage
 from goque.storage.sqlite import SqliteDialect
 from goque.task import Task, TaskRow, TaskStatus, Token
 
+POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/test"
 START = datetime(2026, 11, 23, 21, 2, 33, 123456, tzinfo=UTC)
 
 
@@ -29,40 +40,163 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-class SqliteBackend:
-    """A SQLite file with a clock of its own."""
+class Backend(ABC):
+    """A database of a test's own, with a clock that the test moves."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "tasks.db"
-        self.url = f"sqlite:///{self.path}"
+    name: ClassVar[str]
+    driver: ClassVar[str]
+    url: str
+    sqlalchemy_url: str
+
+    def __init__(self) -> None:
         self.clock = Clock()
         self._open: list[SqlStorage] = []
 
-    def new_storage(self, *, patience: float = 30.0, lock_slice: float = 2.0) -> SqlStorage:
+    def new_storage(self, *, patience: float = 30.0, **options: Any) -> SqlStorage:
         """Open a storage on a connection of its own, as another process would."""
-        dialect = SqliteDialect(str(self.path), clock=self.clock, lock_slice=lock_slice)
-        storage = SqlStorage(dialect, patience=patience)
+        storage = SqlStorage(self.dialect(**options), patience=patience)
         self._open.append(storage)
         return storage
 
-    def connect(self) -> sqlite3.Connection:
+    @abstractmethod
+    def dialect(self, **options: Any) -> Dialect:
+        """Make the dialect of this database, with the test's clock."""
+
+    @abstractmethod
+    def connect(self) -> Any:
         """Open a plain connection of the driver's, as an application would."""
-        return sqlite3.connect(self.path)
 
+    @abstractmethod
+    def connect_autocommit(self) -> Any:
+        """Open one that has no transactions."""
+
+    @abstractmethod
+    def rows_as_mappings(self, connection: Any) -> None:
+        """Make a connection of the driver's return its rows as mappings."""
+
+    @abstractmethod
+    def indexes(self) -> set[str]:
+        """Return the names of the indexes of goque_task."""
+
+    @abstractmethod
+    def column_types(self) -> list[tuple[str, str]]:
+        """Return the columns of goque_task with their types, in their order."""
+
+    def time(self, instant: datetime) -> Any:
+        """Return an instant as a parameter of `execute`."""
+        return instant
+
+    @abstractmethod
     def execute(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
-        """Run raw SQL behind goque's back."""
-        with contextlib.closing(self.connect()) as connection, connection:
-            return connection.execute(sql, params).fetchall()
+        """Run raw SQL behind goque's back; parameters are written `:name`."""
 
-    def time(self, instant: datetime) -> str:
-        return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    def script(self, sql: str) -> None:
+        """Run several statements, each ended by a semicolon at the end of a line."""
+        for statement in split_statements(sql):
+            self.execute(statement)
 
     def close(self) -> None:
         for storage in self._open:
             storage.close()
 
 
-BACKENDS = {"sqlite": SqliteBackend}
+class SqliteBackend(Backend):
+    """A SQLite file."""
+
+    name = "sqlite"
+    driver = "sqlite3"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "tasks.db"
+        self.url = self.sqlalchemy_url = f"sqlite:///{self.path}"
+
+    def dialect(self, **options: Any) -> SqliteDialect:
+        return SqliteDialect(str(self.path), clock=self.clock, **options)
+
+    def connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path)
+
+    def connect_autocommit(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None)
+
+    def rows_as_mappings(self, connection: sqlite3.Connection) -> None:
+        connection.row_factory = sqlite3.Row
+
+    def indexes(self) -> set[str]:
+        return {name for (name,) in self.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+
+    def column_types(self) -> list[tuple[str, str]]:
+        return [
+            (row[1], f"{row[2]} {row[3]} {row[4]}") for row in self.execute("PRAGMA table_info(goque_task)")
+        ]
+
+    def time(self, instant: datetime) -> str:
+        return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def execute(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
+        with contextlib.closing(self.connect()) as connection, connection:
+            return connection.execute(sql, params).fetchall()
+
+
+class PostgresqlBackend(Backend):
+    """A schema of its own in the database that the tests are given."""
+
+    name = "postgresql"
+    driver = "psycopg"
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        super().__init__()
+        self.server = os.environ.get("GOQUE_TEST_POSTGRES_URL") or POSTGRES_URL
+        self.schema = f"goque_test_{uuid.uuid4().hex}"
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {self.schema}")
+        separator = "&" if "?" in self.server else "?"
+        self.url = f"{self.server}{separator}options=-csearch_path%3D{self.schema}"
+        self.sqlalchemy_url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def dialect(self, **options: Any) -> Dialect:
+        return PostgresqlDialect(self.url, clock=self.clock, **options)
+
+    def connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url)
+
+    def connect_autocommit(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url, autocommit=True)
+
+    def rows_as_mappings(self, connection: psycopg.Connection[Any]) -> None:
+        connection.row_factory = dict_row
+
+    def indexes(self) -> set[str]:
+        sql = "SELECT indexname FROM pg_indexes WHERE tablename = 'goque_task' AND schemaname = :schema"
+        return {name for (name,) in self.execute(sql, schema=self.schema)}
+
+    def column_types(self) -> list[tuple[str, str]]:
+        sql = (
+            "SELECT attname, format_type(atttypid, atttypmod) || attnotnull FROM pg_attribute"
+            " WHERE attrelid = to_regclass('goque_task') AND attnum > 0 ORDER BY attnum"
+        )
+        return self.execute(sql)
+
+    def execute(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(percent_named(sql), params)
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        super().close()
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA {self.schema} CASCADE")
+
+
+BACKENDS: dict[str, type[Any]] = {"sqlite": SqliteBackend, "postgresql": PostgresqlBackend}
+
+
+def run(connection: Any, sql: str) -> None:
+    """Run a statement of the application's."""
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(sql)
 
 
 def add(storage: SqlStorage, task_type: str = "mail", **options: Any) -> Task:

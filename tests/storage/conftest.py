@@ -1,35 +1,62 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
-from backends import BACKENDS, Clock, SqliteBackend
+from backends import BACKENDS, Backend, Clock, PostgresqlBackend, SqliteBackend
 
 from goque.storage.sql_storage import SqlStorage
 
 
+def make(name: str, folder: Path) -> Backend:
+    """Make a database of the test's own; a server that is missing is an error in CI and a loud skip elsewhere."""
+    try:
+        return BACKENDS[name](folder)
+    except psycopg.OperationalError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"NO {name.upper()} SERVER, run `scripts/services up`: {str(error).strip()}")
+
+
 @pytest.fixture(params=sorted(BACKENDS))
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteBackend]:
-    made = BACKENDS[request.param](tmp_path)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    made = make(request.param, tmp_path)
     yield made
     made.close()
 
 
 @pytest.fixture
-def storage(backend: SqliteBackend) -> SqlStorage:
+def sqlite(tmp_path: Path) -> Iterator[SqliteBackend]:
+    made = SqliteBackend(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def postgresql(tmp_path: Path) -> Iterator[PostgresqlBackend]:
+    made = make("postgresql", tmp_path)
+    assert isinstance(made, PostgresqlBackend)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def storage(backend: Backend) -> SqlStorage:
     made = backend.new_storage()
-    made.require_schema()
+    made.migrate()
     return made
 
 
 @pytest.fixture
-def other(backend: SqliteBackend, storage: SqlStorage) -> SqlStorage:
+def other(backend: Backend, storage: SqlStorage) -> SqlStorage:
     """A second process on the same database."""
     del storage
     return backend.new_storage()
 
 
 @pytest.fixture
-def clock(backend: SqliteBackend) -> Clock:
+def clock(backend: Backend) -> Clock:
     return backend.clock

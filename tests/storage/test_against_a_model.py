@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
-from backends import SqliteBackend
+import pytest
+from conftest import make
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from goque.errors import TaskStateError
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
@@ -21,16 +23,17 @@ RUNNING = ("pending", "processing")
 
 
 class StorageAgainstModel(RuleBasedStateMachine):
+    kind: ClassVar[str]
     tasks = Bundle("tasks")
     claims = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
-        self._backend = SqliteBackend(Path(self._folder.name))
+        self._backend = make(self.kind, Path(self._folder.name))
         self._nodes = {owner: self._backend.new_storage() for owner in ("node-1", "node-2")}
         self._storage = self._nodes["node-1"]
-        self._storage.require_schema()
+        self._storage.migrate()
         self._clock = self._backend.clock
         self._model: dict[str, TaskRow] = {}
 
@@ -114,7 +117,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         assert known.claimed_by is None
         assert changed == (known.status != "new")
         if changed:
-            line = f"reset attempts: {self._backend.time(self._clock.now)}\n"
+            line = f"reset attempts: {self._clock.now:%Y-%m-%dT%H:%M:%S.%fZ}\n"
             self._change(task_id, status="new", attempts=0, lost_claims=0, errors=(known.errors or "") + line)
             self._model[task_id].next_attempt_at = self._clock.now
 
@@ -141,5 +144,9 @@ class StorageAgainstModel(RuleBasedStateMachine):
         return self._clock.now + timedelta(seconds=delay)
 
 
-TestStorageAgainstModel = StorageAgainstModel.TestCase
-TestStorageAgainstModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 60), ("postgresql", 20)])
+def test_any_history_is_what_the_model_says(kind, examples):
+    machine = type("Machine", (StorageAgainstModel,), {"kind": kind})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
+    )

@@ -1,4 +1,4 @@
-"""Enqueueing inside the application's own transaction."""
+"""Enqueueing inside the application's own transaction, through every driver and through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import contextlib
 import sqlite3
 
 import pytest
-from backends import add
+import sqlalchemy
+from backends import add, run
+from sqlalchemy.orm import Session
 
 import goque
 from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError
@@ -17,9 +19,8 @@ from goque.task import Task, TaskFilter
 @pytest.fixture
 def conn(storage, backend):
     del storage
+    backend.execute("CREATE TABLE orders (id INTEGER)")
     with contextlib.closing(backend.connect()) as connection:
-        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
-        connection.commit()
         yield connection
 
 
@@ -28,46 +29,54 @@ def queue(storage):
     return TaskQueueManager(storage)
 
 
-def test_a_task_is_there_when_the_caller_commits(queue, conn, storage):
-    conn.execute("INSERT INTO orders DEFAULT VALUES")
+def orders(backend):
+    return backend.execute("SELECT count(*) FROM orders")[0][0]
+
+
+def tasks(storage):
+    return sum(count.count for count in storage.count_tasks())
+
+
+def test_a_task_is_there_when_the_caller_commits(queue, conn, storage, backend):
+    run(conn, "INSERT INTO orders VALUES (7)")
     task = queue.enqueue("mail", conn=conn)
     assert storage.get_task(task.id) is None
     assert queue.get_task(task.id, conn=conn).id == task.id
     conn.commit()
     assert storage.get_task(task.id) is not None
+    assert orders(backend) == 1
 
 
 def test_a_task_goes_when_the_caller_rolls_back(queue, conn, storage, backend):
-    conn.execute("INSERT INTO orders DEFAULT VALUES")
+    run(conn, "INSERT INTO orders VALUES (7)")
     task = queue.enqueue("mail", conn=conn)
     queue.add_tasks([Task("mail") for _ in range(3)], conn=conn)
     conn.rollback()
     assert storage.get_task(task.id) is None
-    assert storage.count_tasks() == []
-    assert backend.execute("SELECT count(*) FROM orders") == [(0,)]
+    assert tasks(storage) == orders(backend) == 0
 
 
-def test_a_first_statement_of_goques_begins_the_transaction_that_python_would(queue, conn, storage):
+def test_a_first_statement_of_goques_begins_the_transaction_that_the_driver_would(queue, conn, storage):
     task = queue.enqueue("mail", conn=conn)
-    assert conn.in_transaction
     queue.add_tasks([Task("mail") for _ in range(3)], conn=conn)
     conn.rollback()
     assert storage.get_task(task.id) is None
-    assert storage.count_tasks() == []
+    assert tasks(storage) == 0
 
 
 def test_a_connection_without_transactions_commits_at_once(queue, backend, storage):
-    with contextlib.closing(sqlite3.connect(backend.path, isolation_level=None)) as connection:
+    with contextlib.closing(backend.connect_autocommit()) as connection:
         task = queue.enqueue("mail", conn=connection)
         queue.add_tasks([Task("mail"), Task("mail")], conn=connection)
-        assert not connection.in_transaction
+        with pytest.raises(DuplicateTaskError):
+            queue.add_tasks([Task("mail"), Task("mail", external_id=task.external_id)], conn=connection)
     assert storage.get_task(task.id) is not None
-    assert sum(count.count for count in storage.count_tasks()) == 3
+    assert tasks(storage) == 3
 
 
 def test_a_duplicate_leaves_the_transaction_usable(queue, conn, storage, backend):
     add(storage, external_id="taken")
-    conn.execute("INSERT INTO orders DEFAULT VALUES")
+    run(conn, "INSERT INTO orders VALUES (7)")
     with pytest.raises(DuplicateTaskError):
         queue.enqueue("mail", external_id="taken", conn=conn)
     with pytest.raises(DuplicateTaskError):
@@ -79,8 +88,8 @@ def test_a_duplicate_leaves_the_transaction_usable(queue, conn, storage, backend
     conn.commit()
     assert len(skipped) == 1
     assert storage.get_task(kept.id) is not None
-    assert sum(count.count for count in storage.count_tasks()) == 3
-    assert backend.execute("SELECT count(*) FROM orders") == [(1,)]
+    assert tasks(storage) == 3
+    assert orders(backend) == 1
 
 
 def test_cancel_reset_and_search_see_the_transaction(queue, conn, storage):
@@ -95,66 +104,84 @@ def test_cancel_reset_and_search_see_the_transaction(queue, conn, storage):
     assert storage.get_task(task.id) is None
 
 
-def test_the_callers_settings_are_left_as_they_were(queue, conn):
-    conn.row_factory = sqlite3.Row
-    conn.text_factory = str
+def test_times_and_texts_are_read_through_the_callers_connection(queue, conn, storage):
+    task = queue.enqueue("mail", {"é": "日本 🎉 %s"}, delay=60, metadata={"a": "ü"}, conn=conn)
+    found = queue.get_task(task.id, conn=conn)
+    assert (found.payload, found.metadata) == ({"é": "日本 🎉 %s"}, {"a": "ü"})
+    assert found.next_attempt_at == task.next_attempt_at
+    assert found.created_at == task.created_at
+    conn.commit()
+    assert queue.get_task(task.id).next_attempt_at == task.next_attempt_at
+
+
+def test_the_callers_row_factory_is_left_as_it_was(queue, conn, backend):
+    backend.rows_as_mappings(conn)
     task = queue.enqueue("mail", conn=conn)
     assert queue.get_task(task.id, conn=conn).type == "mail"
-    assert conn.text_factory is str
-    assert conn.execute("SELECT type FROM goque_task").fetchone()["type"] == "mail"
+    cursor = conn.cursor()
+    cursor.execute("SELECT type FROM goque_task")
+    assert cursor.fetchone()["type"] == "mail"
 
 
-def test_a_database_without_goques_tables_is_one_line(queue, tmp_path):
-    with (
-        contextlib.closing(sqlite3.connect(tmp_path / "elsewhere.db")) as connection,
-        pytest.raises(SchemaError, match="lacks goque's tables") as refusal,
-    ):
-        queue.enqueue("mail", conn=connection)
+def test_a_database_without_goques_tables_is_one_line(backend, conn, queue):
+    for table in ("goque_attempt", "goque_task"):
+        backend.execute(f"DROP TABLE {table}")
+    with pytest.raises(SchemaError, match="lacks goque's tables") as refusal:
+        queue.storage.insert_tasks([Task("mail")], conn=conn)
     assert "\n" not in str(refusal.value)
 
 
-def test_what_is_no_connection_is_refused(queue):
-    with pytest.raises(ConfigurationError, match="sqlite3 connection"):
+def test_what_is_no_connection_is_refused(queue, backend):
+    with pytest.raises(ConfigurationError, match=f"must be a {backend.driver} connection"):
         queue.enqueue("mail", conn=object())
 
 
-class PooledConnection:
-    def __init__(self, connection):
-        self.driver_connection = connection
+@pytest.fixture
+def engine(storage, backend):
+    del storage
+    backend.execute("CREATE TABLE orders (id INTEGER)")
+    made = sqlalchemy.create_engine(backend.sqlalchemy_url)
+    yield made
+    made.dispose()
 
 
-class AlchemyConnection:
-    """Shaped like SQLAlchemy's Connection, as far as unwrapping looks."""
-
-    def __init__(self, connection):
-        self.connection = PooledConnection(connection)
-        self.begun = 0
-
-    def in_transaction(self):
-        return self.begun > 0
-
-    def begin(self):
-        self.begun += 1
-
-    def exec_driver_sql(self, sql):
-        raise AssertionError(sql)
+INSERT_ORDER = sqlalchemy.text("INSERT INTO orders VALUES (7)")
 
 
-class AlchemySession:
-    """Shaped like SQLAlchemy's Session."""
+def test_sqlalchemys_connection_shares_its_transaction(queue, engine, storage, backend):
+    with engine.connect() as connection:
+        task = queue.enqueue("mail", conn=connection)  # before any statement of the application's
+        connection.execute(INSERT_ORDER)
+        queue.add_tasks([Task("mail"), Task("mail")], conn=connection)
+        assert storage.get_task(task.id) is None
+        connection.commit()
+    assert tasks(storage) == 3
+    with engine.connect() as connection, goque.with_tx(connection):
+        connection.execute(INSERT_ORDER)
+        queue.enqueue("mail")
+        connection.rollback()
+    assert tasks(storage) == 3
+    assert orders(backend) == 1
 
-    def __init__(self, connection):
-        self._connection = connection
 
-    def connection(self):
-        return self._connection
-
-    def get_bind(self):
-        raise AssertionError
+def test_sqlalchemys_session_shares_its_transaction(queue, engine, storage, backend):
+    add(storage, external_id="taken")
+    with Session(engine) as session, goque.with_tx(session):
+        session.execute(INSERT_ORDER)
+        with pytest.raises(DuplicateTaskError):
+            queue.enqueue("mail", external_id="taken")
+        task = queue.enqueue("mail")
+        session.commit()
+    assert queue.get_task(task.id).id == task.id
+    with Session(engine) as session:
+        queue.enqueue("mail", conn=session)
+        session.rollback()
+    assert tasks(storage) == 2
+    assert orders(backend) == 1
 
 
 class DjangoConnection:
-    """Shaped like django.db.connection."""
+    """Shaped like django.db.connection: it connects when it is first used."""
 
     def __init__(self, connection):
         self._later = connection
@@ -164,13 +191,28 @@ class DjangoConnection:
         self.connection = self._later
 
 
-def test_wrapped_connections_are_unwrapped(queue, conn, storage):
-    alchemy = AlchemyConnection(conn)
-    tasks = [
-        queue.enqueue("mail", conn=alchemy),
-        queue.enqueue("mail", conn=AlchemySession(alchemy)),
-        queue.enqueue("mail", conn=DjangoConnection(conn)),
-    ]
-    assert alchemy.begun == 1
+def test_djangos_connection_is_unwrapped(queue, conn, storage):
+    task = queue.enqueue("mail", conn=DjangoConnection(conn))
     conn.commit()
-    assert all(storage.get_task(task.id) for task in tasks)
+    assert storage.get_task(task.id) is not None
+
+
+def test_sqlites_text_factory_is_left_as_it_was(sqlite):
+    storage = sqlite.new_storage()
+    storage.migrate()
+    with contextlib.closing(sqlite.connect()) as connection:
+        connection.text_factory = str
+        task = storage.insert_tasks([Task("mail")], conn=connection)[0]
+        assert storage.get_task(task.id, conn=connection).type == "mail"
+        assert connection.text_factory is str
+        assert connection.in_transaction
+
+
+def test_a_connection_of_another_database_is_refused(postgresql):
+    storage = postgresql.new_storage()
+    storage.migrate()
+    with (
+        contextlib.closing(sqlite3.connect(":memory:")) as connection,
+        pytest.raises(ConfigurationError, match=r"must be a psycopg connection.*it is a Connection"),
+    ):
+        storage.insert_tasks([Task("mail")], conn=connection)

@@ -98,15 +98,6 @@ def test_the_wait_is_that_of_the_earliest_unclaimed_task(storage, clock):
     assert storage.seconds_until_due("mail") == pytest.approx(20)
 
 
-def test_nothing_due_takes_no_write_lock(storage, backend):
-    add(storage, delay=60)
-    blocker = backend.connect()
-    blocker.execute("BEGIN IMMEDIATE")
-    assert claim(storage) == []
-    blocker.rollback()
-    blocker.close()
-
-
 def test_an_owner_finds_what_it_holds(storage):
     tasks = [add(storage), add(storage, "sms")]
     claim(storage)

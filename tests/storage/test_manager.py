@@ -67,7 +67,7 @@ def test_what_is_no_task_cannot_be_added(queue):
     assert queue.get_tasks() == []
 
 
-def test_a_manager_closes_at_the_end_of_its_block(backend):
+def test_a_manager_closes_at_the_end_of_its_block(backend, storage):
     with TaskQueueManager(backend.url) as queue:
         task = queue.enqueue("mail")
     assert queue.storage._connections._session is None

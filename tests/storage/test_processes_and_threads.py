@@ -90,11 +90,19 @@ def test_threads_share_a_storage(storage):
     assert [(count.status, count.count) for count in storage.count_tasks()] == [("done", 160)]
 
 
+@pytest.fixture
+def sqlite_pair(sqlite):
+    storage, other = sqlite.new_storage(), sqlite.new_storage()
+    storage.migrate()
+    return storage, other
+
+
 def readable(watcher, seconds):
     return bool(select.select([watcher.fileno()], [], [], seconds)[0])
 
 
-def test_a_watcher_wakes_for_others_and_not_for_itself(storage, other):
+def test_a_watcher_wakes_for_others_and_not_for_itself(sqlite_pair):
+    storage, other = sqlite_pair
     watcher = storage.watch("mail")
     assert not watcher.changed()
     add(storage)
@@ -110,7 +118,8 @@ def test_a_watcher_wakes_for_others_and_not_for_itself(storage, other):
     watcher.close()
 
 
-def test_a_watcher_goes_on_after_the_log_was_made_anew(storage, other):
+def test_a_watcher_goes_on_after_the_log_was_made_anew(sqlite_pair):
+    storage, other = sqlite_pair
     watcher = storage.watch("mail")
     storage.close()
     other.close()  # the last connection takes the log with it
@@ -121,7 +130,8 @@ def test_a_watcher_goes_on_after_the_log_was_made_anew(storage, other):
     watcher.close()
 
 
-def test_without_inotify_a_watcher_is_polled(storage, other, monkeypatch):
+def test_without_inotify_a_watcher_is_polled(sqlite_pair, monkeypatch):
+    storage, other = sqlite_pair
     monkeypatch.setattr(_Inotify, "open", classmethod(lambda _: None))
     watcher = storage.watch("mail")
     assert isinstance(watcher, SqliteWatcher)

@@ -72,15 +72,6 @@ def test_without_a_type_only_types_that_nobody_published_go(storage, clock):
     assert storage.get_task(foreign.id) is None
 
 
-def test_nothing_to_delete_takes_no_write_lock(storage, backend):
-    finished(storage)
-    blocker = backend.connect()
-    blocker.execute("BEGIN IMMEDIATE")
-    assert storage.delete_finished("mail", FINISHED, 3600) == 0
-    blocker.rollback()
-    blocker.close()
-
-
 def test_policies_are_published_and_read_back(storage):
     first = policy("mail", strategy='{"type":"static","period":1.0}', max_crashes=2)
     storage.publish_types([first, policy("sms")])

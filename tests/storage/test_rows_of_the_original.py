@@ -5,112 +5,128 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from backends import START, add, claim, done, row_of
+from backends import add, claim, done, move, row_of
+from originals import ID, ORIGINAL
 
 from goque.task import Task, TaskStatus
 
-ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
-INSERT = """
-    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                            next_attempt_at)
-    VALUES (:id, 'mail', :id, '{"n": 1}', 'new', 0, NULL, :created_at, :due_at)"""
+WRITTEN = datetime(2026, 11, 23, 21, 2, 33, tzinfo=UTC)
 
 
-def insert(backend, due_at, task_id=ID, created_at="2026-11-23T21:02:33Z"):
-    backend.execute(INSERT, id=task_id, created_at=created_at, due_at=due_at)
-
-
-def test_whole_seconds_and_missing_metadata_are_read(storage, backend):
-    insert(backend, "2026-11-23T21:02:33Z")
-    row = storage.get_task(ID)
-    assert row.created_at == datetime(2026, 11, 23, 21, 2, 33, tzinfo=UTC)
-    assert row.updated_at is None
-    assert Task.from_row(row).metadata == {}
-    assert Task.from_row(row).payload == {"n": 1}
-
-
-def test_a_row_with_the_tables_own_default_times_is_read_and_run(storage, backend):
+def insert_as_original(backend, **fields):
+    """Write a row as the original's AddTask does: every column of its own, whole seconds where it has them."""
+    row = {
+        "id": ID,
+        "type": "mail",
+        "external_id": "internal-5f0c5bd1-3b3c-4a53-9d68-0a1b2c3d4e5f",
+        "payload": '{"n": 1}',
+        "status": "new",
+        "attempts": 0,
+        "errors": None,
+        "metadata": "{}",
+        "created_at": backend.time(WRITTEN),
+        "updated_at": None,
+        "next_attempt_at": backend.time(WRITTEN),
+    } | fields
+    names = ", ".join(row)
     backend.execute(
-        "INSERT INTO goque_task"
-        " (id, type, external_id, payload, status, attempts, created_at, next_attempt_at)"
-        " VALUES (:id, 'mail', 'x', '{}', 'new', 0, '2026-11-23 21:02:33', '2026-11-23 21:02:33')",
-        id=ID,
+        f"INSERT INTO goque_task ({names}) VALUES ({', '.join(f':{name}' for name in row)})", **row
     )
+
+
+def update_as_original(backend, **fields):
+    """Change a row as the original's UpdateTask does: its own columns, and no word of an owner."""
+    row = {"updated_at": backend.time(WRITTEN)} | fields
+    backend.execute(
+        f"UPDATE goque_task SET {', '.join(f'{name} = :{name}' for name in row)} WHERE id = :id", **row, id=ID
+    )
+
+
+def read_as_original(backend):
+    columns = (
+        "id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,"
+        " next_attempt_at"
+    )
+    [row] = backend.execute(f"SELECT {columns} FROM goque_task")
+    return dict(zip(columns.replace(" ", "").split(","), row, strict=True))
+
+
+@pytest.mark.parametrize("taken_over", [False, True], ids=["own table", "its table"])
+@pytest.mark.parametrize("metadata", ["{}", None, '{"traceparent": "00-ab"}'])
+def test_a_row_of_the_original_is_read_run_and_cleaned(backend, taken_over, metadata):
+    if taken_over:
+        backend.script(ORIGINAL[backend.name])
+        backend.execute("DELETE FROM goque_task")
+    storage = backend.new_storage()
+    storage.migrate()
+    insert_as_original(backend, metadata=metadata)
+    task = Task.from_row(storage.get_task(ID))
+    assert (task.payload, task.created_at, task.updated_at) == ({"n": 1}, WRITTEN, None)
+    assert task.metadata == ({"traceparent": "00-ab"} if metadata and len(metadata) > 2 else {})
     [row] = claim(storage)
-    assert row.created_at == row.next_attempt_at == datetime(2026, 11, 23, 21, 2, 33, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("due_at", "now", "due"),
-    [
-        ("2026-11-23T21:02:33Z", "2026-11-23T21:02:33.000000Z", True),
-        ("2026-11-23T21:02:33Z", "2026-11-23T21:02:33.000001Z", True),
-        ("2026-11-23T21:02:33Z", "2026-11-23T21:02:32.999999Z", False),
-        ("2026-11-23T21:02:33.5Z", "2026-11-23T21:02:33.499999Z", False),
-        ("2026-11-23T21:02:33.500000Z", "2026-11-23T21:02:33.500000Z", True),
-        ("2026-11-23T21:02:33.500000Z", "2026-11-23T21:02:33.000000Z", False),
-        ("2026-11-23T21:02:33.000000Z", "2026-11-23T21:02:33.000000Z", True),
-        ("2026-11-23T21:02:34Z", "2026-11-23T21:02:33.999999Z", False),
-        ("2026-11-23 21:02:33", "2026-11-23T21:02:33.000000Z", True),
-    ],
-)
-def test_due_is_exact_for_both_ways_to_write_an_instant(storage, backend, due_at, now, due):
-    insert(backend, due_at)
-    backend.clock.now = datetime.fromisoformat(now)
-    assert len(claim(storage)) == due
-    storage.seconds_until_due("mail")
-
-
-def test_a_row_of_the_original_lives_its_life_here(storage, backend):
-    insert(backend, "2026-11-23T21:02:33Z")
-    [row] = claim(storage)
-    assert row.claims == 1
+    assert (row.id, row.claims, row.priority, row.status) == (ID, 1, 0, "pending")
+    storage.mark_processing([row.token])
     assert storage.settle_if_held([done(row)]) == {row.token}
     assert storage.delete_finished(None, [TaskStatus.DONE], -1) == 1
 
 
-HOSTILE = {
-    "payload that is no JSON": "payload = 'not json'",
-    "payload that is no UTF-8": "payload = CAST(x'ff00fe' AS TEXT)",
-    "payload that is a blob": "payload = x'ff00fe'",
-    "payload that is a number": "payload = 12",
-    "payload with a NUL": "payload = 'a' || char(0) || 'b'",
-    "deep payload": "payload = replace(hex(zeroblob(5000)), '0', '[')",
-    "metadata that is no JSON": "metadata = CAST(x'ff' AS TEXT)",
-    "errors that are no UTF-8": "errors = CAST(x'626f6f6dff' AS TEXT)",
-    "errors that are a number": "errors = 1",
-    "external id that is no UTF-8": "external_id = CAST(x'ff' AS TEXT)",
-    "external id that is a blob": "external_id = x'ff'",
-    "result that is no UTF-8": "result = CAST(x'ff' AS TEXT)",
-    "times that are none": "created_at = 'yesterday', updated_at = x'ff'",
-    "times that are numbers": "created_at = 1764000000, updated_at = 1.5",
-    "a time out of range": "created_at = '9999-99-99T99:99:99Z', updated_at = '0001-01-01T00:00:00+14:00'",
-    "attempts that are text": "attempts = 'many', lost_claims = 'some'",
-}
+def test_a_failed_row_of_the_original_keeps_its_errors(storage, backend):
+    insert_as_original(backend, status="error", attempts=1, errors="attempt 1: boom\n")
+    [row] = claim(storage)
+    assert (row.attempts, row.errors) == (1, "attempt 1: boom\n")
+    failed = move(row, TaskStatus.ERROR, attempts=2, errors=f"{row.errors}attempt 2: bang\n", delay=60)
+    storage.settle_if_held([failed])
+    seen = read_as_original(backend)
+    assert (seen["status"], seen["attempts"]) == ("error", 2)
+    assert seen["errors"] == "attempt 1: boom\nattempt 2: bang\n"
 
 
-@pytest.mark.parametrize("assignments", HOSTILE.values(), ids=HOSTILE.keys())
-def test_whatever_a_row_holds_it_is_read_claimed_and_settled(storage, backend, assignments):
-    hostile, healthy = add(storage), add(storage)
-    backend.execute(f"UPDATE goque_task SET {assignments} WHERE id = :id", id=hostile.id)
-    assert storage.get_task(hostile.id).id == hostile.id
-    rows = claim(storage)
-    assert {row.id for row in rows} == {hostile.id, healthy.id}
-    assert all(isinstance(row.payload, bytes) for row in rows)
-    assert storage.settle_if_held([done(row) for row in rows]) == {row.token for row in rows}
-    assert storage.reset_unless_claimed(hostile.id)
-
-
-def test_bytes_that_are_no_utf_8_stay_in_the_payload(storage, backend):
+def test_a_row_of_ours_is_one_that_the_original_can_read(storage, backend):
     task = add(storage)
-    backend.execute(
-        "UPDATE goque_task SET payload = CAST(x'ff00fe' AS TEXT), errors = CAST(x'626f6f6dff' AS TEXT)"
-    )
-    row = row_of(storage, task)
-    assert row.payload == b"\xff\x00\xfe"
-    assert row.errors == "boom�"
+    seen = read_as_original(backend)
+    assert str(seen["id"]) == task.id == task.id.lower()
+    assert (seen["status"], seen["attempts"], seen["errors"], seen["updated_at"]) == ("new", 0, None, None)
+    assert seen["metadata"] in ({}, "{}")
+    assert seen["external_id"].startswith("internal-")
+    assert seen["created_at"] == seen["next_attempt_at"]
 
 
-def test_an_instant_is_utc_whatever_offset_it_was_written_with(storage, backend):
-    insert(backend, "2026-11-23T21:02:33Z", created_at="2026-11-23T22:02:33.123456+01:00")
-    assert storage.get_task(ID).created_at == START
+def test_a_claim_of_the_original_keeps_ours_away(storage, backend, clock):
+    insert_as_original(backend)
+    update_as_original(backend, status="pending")
+    assert claim(storage) == []
+    update_as_original(backend, status="processing")
+    assert claim(storage) == []
+    assert storage.seconds_until_due("mail") is None
+    clock.advance(100)
+    assert [row.id for row in storage.unowned_claims(60)] == [ID]
+    update_as_original(backend, status="done")
+    assert storage.unowned_claims(60) == []
+
+
+@pytest.mark.parametrize("status", ["canceled", "done", "new"])
+def test_what_the_original_does_to_a_task_that_ours_runs_stands(storage, backend, status):
+    insert_as_original(backend)
+    [row] = claim(storage)
+    storage.mark_processing([row.token])
+    update_as_original(backend, status=status, attempts=0, next_attempt_at=backend.time(WRITTEN))
+    assert storage.moved_by_others("node-1", "mail") == [row.token]
+    assert claim(storage, "node-2") == []
+    assert storage.settle_if_held([done(row)]) == set()
+    assert (row_of(storage, row).status, row_of(storage, row).claimed_by) == (status, None)
+    assert len(claim(storage, "node-2")) == (status == "new")
+
+
+def test_the_original_takes_back_what_ours_gave_back(storage, backend):
+    insert_as_original(backend)
+    [row] = claim(storage)
+    storage.settle_if_held([move(row, TaskStatus.NEW)])
+    update_as_original(backend, status="pending")
+    update_as_original(backend, status="processing")
+    assert storage.settle_if_held([done(row)]) == set()
+    assert row_of(storage, row).status == "processing"
+
+
+def test_one_external_id_is_one_task_for_both(storage, backend):
+    insert_as_original(backend, external_id="order-7")
+    assert storage.insert_tasks([Task("mail", external_id="order-7")], on_conflict="skip") == []

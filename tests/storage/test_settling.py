@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
-from backends import START, add, claim, done, move, row_of, stale
+from backends import START, add, claim, done, move, row_of, run, stale
 
 from goque.outcome import FailedAttempt
 from goque.task import Task, TaskStatus
@@ -159,14 +161,22 @@ def test_lost_moves_do_not_hold_up_the_others(storage):
     assert storage.settle_if_held([done(row) for row in rows]) == {rows[0].token, rows[2].token}
 
 
-def test_a_settle_that_waits_for_the_lock_sees_what_the_other_writer_did(storage, backend):
+def test_a_settle_that_waits_for_another_writer_sees_what_it_did(storage, backend):
     """The lost race, written down: a cancel is under way when the settle arrives."""
-    add(storage)
-    [row] = claim(storage)
+    tasks = [add(storage) for _ in range(3)]
+    rows = claim(storage)
     canceler = backend.connect()
-    canceler.execute("BEGIN IMMEDIATE")
-    canceler.execute("UPDATE goque_task SET status = 'canceled'")
-    storage.held_tasks("node-1")  # readers go on, and see the time before
+    run(canceler, f"UPDATE goque_task SET status = 'canceled' WHERE id = '{tasks[1].id}'")
+    assert len(storage.held_tasks("node-1")) == 3  # readers go on, and see the time before
+    settled = Future()
+    settling = threading.Thread(
+        target=lambda: settled.set_result(storage.settle_if_held([done(row) for row in rows]))
+    )
+    settling.start()
+    settling.join(0.2)  # longer than it takes when nobody is in the way
+    assert settling.is_alive()
     canceler.commit()
     canceler.close()
-    assert storage.settle_if_held([done(row)]) == set()
+    assert settled.result(30) == {rows[0].token, rows[2].token}
+    assert [row_of(storage, task).status for task in tasks] == ["done", "canceled", "done"]
+    assert row_of(storage, tasks[1]).claimed_by is None

@@ -13,7 +13,7 @@ from backends import SqliteBackend, add, claim, row_of
 from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
 from goque.storage.dialect import DatabaseLockedError
-from goque.task import Task
+from goque.task import Task, TaskStatus
 
 
 @pytest.fixture
@@ -133,6 +133,23 @@ def test_an_application_waits_out_several_slices(locked, backend):
     blocker.rollback()
     added.join(30)
     assert [count.count for count in storage.count_tasks()] == [2]
+
+
+def test_nothing_due_and_nothing_to_delete_take_no_write_lock(locked):
+    storage, _, blocker = locked
+    blocker.execute("UPDATE goque_task SET next_attempt_at = '2099-01-01T00:00:00.000000Z'")
+    blocker.commit()
+    blocker.execute("BEGIN IMMEDIATE")
+    assert claim(storage) == []
+    assert storage.delete_finished("mail", [TaskStatus.DONE], 3600) == 0
+
+
+def test_the_text_of_instants_has_six_digits_and_a_z(backend):
+    storage = backend.new_storage()
+    storage.require_schema()
+    add(storage)
+    [times] = backend.execute("SELECT created_at, next_attempt_at FROM goque_task")
+    assert times == ("2026-11-23T21:02:33.123456Z", "2026-11-23T21:02:33.123456Z")
 
 
 def test_the_log_is_written_ahead_and_synced_in_full(backend):

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 from backends import SqliteBackend
-from test_schema import ORIGINAL, run_script
+from originals import ORIGINAL
 
 from goque.storage.sqlite_statements import SQLITE_STATEMENTS
 from goque.storage.statements import Statements
@@ -70,7 +70,7 @@ def fill(backend: SqliteBackend, tasks: int) -> None:
 def test_hot_statements_keep_to_their_index(tmp_path, tasks, analyzed, original):
     backend = SqliteBackend(tmp_path)
     if original:
-        run_script(backend, ORIGINAL)
+        backend.script(ORIGINAL["sqlite"])
     backend.new_storage().require_schema()
     fill(backend, tasks)
     if analyzed:

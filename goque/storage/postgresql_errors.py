@@ -1,0 +1,74 @@
+"""What PostgreSQL's errors mean for a caller: wait, connect again, migrate, look at the server, or a bug."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+from goque.errors import DatabaseUnavailableError, GoqueError, SchemaError
+from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
+
+LOCKED: Final = {
+    "40001": "two transactions collided (serialization failure)",
+    "40P01": "two transactions waited for each other (deadlock)",
+    "55P03": "another transaction holds what this one needs",
+    "57014": "the statement took too long and was ended",
+}
+LOST: Final = ("08", "57P01", "57P02", "57P05")
+UNAVAILABLE: Final = {
+    "28000": "refuses this user; check the user in the URL and pg_hba.conf",
+    "28P01": "refuses the password; check it in the URL",
+    "3D000": "has no such database; create it, or name another one in the URL",
+    "53300": "has no free connection; raise max_connections or put a pooler in front",
+    "57P03": "is starting up or shutting down; try again in a moment",
+    "25006": "takes no writes (a standby, or default_transaction_read_only); name the primary in the URL",
+    "42501": "does not let this user do that; grant it the rights on goque's tables",
+    "53100": "has a full disk; free some space",
+    "53200": "is out of memory; see the server's log",
+    "58030": "cannot read or write its files; see the server's log",
+}
+SCHEMA: Final = ("42P01", "42703", "3F000")
+
+
+def translate(error: psycopg.Error, where: str) -> GoqueError | None:
+    """Return the error that a caller can act on, or None for a bug or for data, which must show as they are."""
+    code = error.sqlstate or ""
+    said = _first_line(error)
+    if code in LOCKED:
+        return DatabaseLockedError(f"{where}: {LOCKED[code]}; try again")
+    if code.startswith(LOST):
+        return ConnectionLostError(f"{where} closed the connection ({said}); try again")
+    if code in UNAVAILABLE:
+        return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
+    if code in SCHEMA:
+        return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
+    if not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return ConnectionLostError(f"{where} cannot be reached ({said}); try again")
+    return None
+
+
+def refused(error: psycopg.Error, where: str) -> DatabaseUnavailableError:
+    """Say why there is no connection; the server's words are shown without what they hold of the password."""
+    said = _first_line(error)
+    told = translate(error, where)
+    if isinstance(told, DatabaseUnavailableError) and error.sqlstate:
+        return told
+    for code, words in _BY_WORDS.items():
+        if words in said:
+            return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
+    return DatabaseUnavailableError(f"{where} cannot be reached: {said}")
+
+
+_BY_WORDS: Final = {
+    "28P01": "password authentication failed",
+    "3D000": "does not exist",
+    "53300": "too many clients",
+    "28000": "no pg_hba.conf entry",
+    "57P03": "the database system is",
+}
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,91 @@
+"""Rows of PostgreSQL, read in its binary format: no setting of the session changes how, and nothing in them fails."""
+
+from __future__ import annotations
+
+import struct
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import AdaptersMap, Loader
+from psycopg.pq import Format
+
+from goque.storage.dialect import Row
+from goque.storage.instants import EARLIEST, EPOCH, LATEST
+from goque.task import TaskRow
+
+_SINCE_EPOCH: Final = 946_684_800_000_000
+"""Microseconds from 1970 to 2000, where PostgreSQL counts from."""
+
+_read_int64: Final = struct.Struct("!q").unpack
+
+
+class _InstantLoader(Loader):
+    """An instant, in UTC; infinity and years that Python does not know become its first or last second."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> datetime:
+        (count,) = _read_int64(data)
+        return instant(count + _SINCE_EPOCH)
+
+
+class _IdLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        text = bytes(data).hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class _JsonbLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data[1:])  # the first byte is the version of the format
+
+
+class _JsonLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+LOADERS: Final[dict[str, type[Any]]] = {
+    "timestamptz": _InstantLoader,
+    "uuid": _IdLoader,
+    "jsonb": _JsonbLoader,
+    "json": _JsonLoader,
+}
+
+
+def register(context: AdaptContext) -> None:
+    """Make a connection or a cursor read rows as this module says."""
+    adapters = context.adapters
+    assert isinstance(adapters, AdaptersMap)
+    for name, loader in LOADERS.items():
+        adapters.register_loader(name, loader)
+
+
+def instant(microseconds: int) -> datetime:
+    """Return the instant so many microseconds after 1970, or the nearest that Python knows."""
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return EARLIEST if microseconds < 0 else LATEST
+
+
+def read_time(value: Any) -> datetime:
+    """Return an instant, as it was read."""
+    return value if isinstance(value, datetime) else EPOCH
+
+
+def read_text(value: Any) -> str:
+    """Return a value as text whatever it is."""
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def read_task(row: Row) -> TaskRow:
+    """Read a task; the column types leave nothing that could be amiss."""
+    return TaskRow(*row)

@@ -1,0 +1,309 @@
+"""The statements that PostgreSQL says in its own way, each in a shape that leaves the planner no choice.
+
+Statistics are stale or missing on a queue's table more often than not, and a batch planned badly is a hundred
+times slower. So what runs all the time runs with sequential, bitmap, hash and merge plans off (see
+`postgresql.BEGIN`), and besides:
+
+- A batch is one JSON parameter, and a move reads one table only: no join, so no join order. Ids become an array
+  for the primary key; the rest of a row's part is looked up in the object by its id.
+- `claimed_by IS NOT DISTINCT FROM` is never an index condition. `claimed_by =` would be one, on the index of
+  claimed rows: to the statistics it looks empty, and it holds the dead entries of every claim since the last vacuum.
+- A claim locks first, by the order of the partial index, and then changes those rows by their place (ctid): a
+  join with the locked rows becomes a join over the whole table. Locked rows cannot move.
+- Settling finds its rows by id and not by place: a row that somebody moved meanwhile is looked at again, guard and
+  all, which a place would lose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from goque.storage.statements import Statements
+
+CHANNEL_OF: Final = """
+    SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""
+"""One channel for each type in each table, so that nobody wakes up for what is not theirs."""
+
+NOTIFY: Final = """
+    SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
+    FROM jsonb_array_elements_text(CAST(:batch AS jsonb)) AS type"""
+
+INSERT_TASK: Final = """
+    WITH clock AS (
+        SELECT coalesce(CAST(:clock AS timestamptz), statement_timestamp()) AS now)
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
+    SELECT CAST(:id AS uuid), :type, :external_id, CAST(:payload AS jsonb), 'new', 0, CAST(:metadata AS jsonb),
+           clock.now, coalesce(CAST(:run_at AS timestamptz), clock.now + make_interval(secs => :delay)), :priority
+    FROM clock
+    ON CONFLICT DO NOTHING
+    RETURNING created_at, next_attempt_at"""
+
+INSERT_TASK_AND_NOTIFY: Final = """
+    WITH clock AS (
+        SELECT coalesce(CAST(:clock AS timestamptz), statement_timestamp()) AS now
+    ), inserted AS (
+        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                                next_attempt_at, priority)
+        SELECT CAST(:id AS uuid), :type, :external_id, CAST(:payload AS jsonb), 'new', 0,
+               CAST(:metadata AS jsonb), clock.now,
+               coalesce(CAST(:run_at AS timestamptz), clock.now + make_interval(secs => :delay)), :priority
+        FROM clock
+        ON CONFLICT DO NOTHING
+        RETURNING type, created_at, next_attempt_at)
+    SELECT created_at, next_attempt_at,
+           pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
+    FROM inserted"""
+
+INSERT_TASKS: Final = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
+    SELECT CAST(task ->> 0 AS uuid), task ->> 1, task ->> 2, CAST(task ->> 3 AS jsonb), 'new', 0,
+           CAST(task ->> 4 AS jsonb), :now, CAST(task ->> 5 AS timestamptz), CAST(task ->> 6 AS smallint)
+    FROM jsonb_array_elements(CAST(:batch AS jsonb)) AS task
+    ON CONFLICT DO NOTHING
+    RETURNING id"""
+
+DUE_PRIORITIES: Final = """
+    WITH RECURSIVE level (priority) AS (
+        (SELECT priority
+         FROM goque_task
+         WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
+         ORDER BY priority DESC
+         LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT lower.priority
+            FROM goque_task AS lower
+            WHERE lower.type = :task_type AND lower.status IN ('new', 'error') AND lower.claimed_by IS NULL
+              AND lower.priority < level.priority
+            ORDER BY lower.priority DESC
+            LIMIT 1)
+        FROM level
+        WHERE level.priority IS NOT NULL)
+    SELECT priority
+    FROM level
+    WHERE priority IS NOT NULL
+      AND (
+        SELECT due.next_attempt_at
+        FROM goque_task AS due
+        WHERE due.type = :task_type AND due.status IN ('new', 'error') AND due.claimed_by IS NULL
+          AND due.priority = level.priority
+        ORDER BY due.next_attempt_at
+        LIMIT 1) <= :now
+      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)"""
+
+NEXT_DUE: Final = """
+    WITH RECURSIVE level (priority, next_attempt_at) AS (
+        (SELECT priority, next_attempt_at
+         FROM goque_task
+         WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
+         ORDER BY priority DESC, next_attempt_at
+         LIMIT 1)
+        UNION ALL
+        SELECT nearest.priority, nearest.next_attempt_at
+        FROM level
+        CROSS JOIN LATERAL (
+            SELECT lower.priority, lower.next_attempt_at
+            FROM goque_task AS lower
+            WHERE lower.type = :task_type AND lower.status IN ('new', 'error') AND lower.claimed_by IS NULL
+              AND lower.priority < level.priority
+            ORDER BY lower.priority DESC, lower.next_attempt_at
+            LIMIT 1) AS nearest)
+    SELECT next_attempt_at
+    FROM level
+    WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)"""
+
+CLAIM_DUE: Final = """
+    UPDATE goque_task
+    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid
+        FROM goque_task
+        WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL AND priority = :priority
+          AND next_attempt_at <= :now
+        ORDER BY priority DESC, next_attempt_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED))
+    RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+              next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
+
+MARK_PROCESSING: Final = """
+    UPDATE goque_task
+    SET status = 'processing', updated_at = :now
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
+      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status = 'pending'"""
+
+SETTLE_DONE: Final = """
+    UPDATE goque_task
+    SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
+      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status IN ('pending', 'processing')
+    RETURNING id"""
+
+SETTLE_MOVES: Final = """
+    UPDATE goque_task
+    SET (status, attempts, errors, next_attempt_at, result, lost_claims) = (
+            SELECT move ->> 1, CAST(move ->> 2 AS int), coalesce(move ->> 3, goque_task.errors),
+                   coalesce(CAST(move ->> 4 AS timestamptz), goque_task.next_attempt_at),
+                   coalesce(CAST(move ->> 5 AS json), goque_task.result), CAST(move ->> 6 AS int)
+            FROM (SELECT CAST(:batch AS jsonb) -> CAST(goque_task.id AS text) AS move OFFSET 0) AS looked_up),
+        claimed_by = NULL,
+        updated_at = :now
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
+      AND claims = CAST(CAST(:batch AS jsonb) #>> ARRAY[CAST(id AS text), '0'] AS int)
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status IN ('pending', 'processing')
+    RETURNING id"""
+
+LET_GO: Final = """
+    UPDATE goque_task
+    SET claimed_by = NULL
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
+      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
+      AND claimed_by IS NOT DISTINCT FROM :owner AND claimed_by IS NOT NULL
+      AND status NOT IN ('pending', 'processing')"""
+
+LOCK_TASK: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE id = :id
+    FOR UPDATE"""
+
+TASKS_BY_ID: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:batch AS jsonb)) AS uuid)))
+    FOR UPDATE"""
+
+FIND_TASKS: Final = (
+    """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task""",
+    """
+    ORDER BY id DESC
+    LIMIT :limit""",
+)
+
+CONDITIONS: Final = {
+    "ids": "id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))",
+    "task_type": "type = :task_type",
+    "statuses": "status = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
+    "updated_before": "coalesce(updated_at, created_at) < :updated_before",
+    "age": "coalesce(updated_at, created_at) <= :before",
+}
+
+HELD_TASKS: Final = """
+    WITH held AS MATERIALIZED (
+        SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+               next_attempt_at, priority, result, claimed_by, claims, lost_claims
+        FROM goque_task
+        WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type = :task_type))
+    SELECT *
+    FROM held
+    ORDER BY id
+    LIMIT :limit"""
+
+MOVED_BY_OTHERS: Final = """
+    SELECT id, claims
+    FROM goque_task
+    WHERE claimed_by = :owner AND type || '' = :task_type AND status NOT IN ('pending', 'processing')"""
+
+UNOWNED_CLAIMS: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+      AND coalesce(updated_at, created_at) < :before
+    ORDER BY coalesce(updated_at, created_at)
+    LIMIT :limit"""
+
+FINISHED_EXISTS: Final = """
+    SELECT 1
+    FROM goque_task
+    WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    ORDER BY coalesce(updated_at, created_at)
+    LIMIT 1"""
+
+DELETE_FINISHED: Final = """
+    DELETE FROM goque_task
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid
+        FROM goque_task
+        WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        ORDER BY coalesce(updated_at, created_at)
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED))
+    RETURNING id"""
+
+DELETE_ATTEMPTS: Final = """
+    DELETE FROM goque_attempt
+    WHERE task_id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:batch AS jsonb)) AS uuid)))"""
+
+UNPUBLISHED_TYPES: Final = """
+    WITH RECURSIVE known (type) AS (
+        (SELECT type FROM goque_task ORDER BY type LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.type FROM goque_task AS next WHERE next.type > known.type ORDER BY next.type LIMIT 1)
+        FROM known
+        WHERE known.type IS NOT NULL)
+    SELECT type
+    FROM known
+    WHERE type IS NOT NULL AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
+
+POSTGRESQL_STATEMENTS: Final = Statements(
+    insert_task=INSERT_TASK,
+    insert_tasks=INSERT_TASKS,
+    due_priorities=DUE_PRIORITIES,
+    next_due=NEXT_DUE,
+    claim_due=CLAIM_DUE,
+    mark_processing=MARK_PROCESSING,
+    settle_done=SETTLE_DONE,
+    settle_moves=SETTLE_MOVES,
+    let_go=LET_GO,
+    lock_task=LOCK_TASK,
+    tasks_by_id=TASKS_BY_ID,
+    find_tasks=FIND_TASKS,
+    conditions=CONDITIONS,
+    held_tasks=HELD_TASKS,
+    moved_by_others=MOVED_BY_OTHERS,
+    unowned_claims=UNOWNED_CLAIMS,
+    finished_exists=FINISHED_EXISTS,
+    delete_finished=DELETE_FINISHED,
+    delete_attempts=DELETE_ATTEMPTS,
+    unpublished_types=UNPUBLISHED_TYPES,
+)
+
+CANCEL_AND_NOTIFY: Final = """
+    WITH canceled AS (
+        UPDATE goque_task
+        SET status = 'canceled', updated_at = :now
+        WHERE id = :id AND status IN ('new', 'pending', 'processing', 'error')
+        RETURNING type)
+    SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
+    FROM canceled"""
+
+RESET_AND_NOTIFY: Final = """
+    WITH renewed AS (
+        UPDATE goque_task
+        SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
+            next_attempt_at = :now, updated_at = :now
+        WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        RETURNING type)
+    SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
+    FROM renewed"""
+
+NOTIFYING_STATEMENTS: Final = replace(
+    POSTGRESQL_STATEMENTS,
+    insert_task=INSERT_TASK_AND_NOTIFY,
+    cancel=CANCEL_AND_NOTIFY,
+    reset=RESET_AND_NOTIFY,
+)
+"""The same, and whoever waits for tasks of the type wakes up at the commit."""

@@ -1,0 +1,110 @@
+"""Wakes an idle fetcher by LISTEN, on a connection of its own that comes back after it was lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import select
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from goque.errors import DatabaseUnavailableError
+from goque.storage.named import percent_named
+from goque.storage.postgresql_statements import CHANNEL_OF
+from goque.storage.storage import Watcher
+
+log: Final = logging.getLogger("goque.storage")
+
+BLIND_LOOK: Final = 1.0
+"""Seconds after which a change is assumed: the original notifies nobody, and a pooler may swallow it."""
+
+LONGEST_PAUSE: Final = 30.0
+
+
+class PostgresqlWatcher(Watcher):
+    """Listens for one type.
+
+    Its descriptor is that of an epoll, which stays the same when the connection behind it is made anew. Where
+    nothing can be listened to, it is polled, and says so by having no descriptor.
+
+    Args:
+        connect: opens a connection, or None to be polled.
+        task_type: the type to listen for.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]] | None, task_type: str) -> None:
+        self._connect = connect
+        self._type = task_type
+        self._connection: psycopg.Connection[Any] | None = None
+        self._failures = 0
+        self._listen_at = 0.0
+        self._look_at = time.monotonic() + BLIND_LOOK
+        self._epoll = select.epoll() if connect is not None and hasattr(select, "epoll") else None
+        self._listen()
+
+    def fileno(self) -> int | None:
+        """Return the epoll's descriptor, or None to be polled."""
+        return None if self._epoll is None else self._epoll.fileno()
+
+    def changed(self) -> bool:
+        """Return whether a notification came, or for so long none that it is time to look."""
+        told = self._take_notifications()
+        now = time.monotonic()
+        if self._connection is None and self._connect is not None and now >= self._listen_at:
+            told = self._listen() or told  # what was said meanwhile was said to nobody
+        if not told and now < self._look_at:
+            return False
+        self._look_at = now + BLIND_LOOK * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes' looks
+        return True
+
+    def close(self) -> None:
+        """Give up the connection and the descriptor."""
+        self._connect = None
+        self._drop()
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+
+    def _listen(self) -> bool:
+        if self._connect is None:
+            return False
+        try:
+            self._connection = self._connect()
+            [(channel,)] = self._connection.execute(
+                percent_named(CHANNEL_OF), {"task_type": self._type}
+            ).fetchall()
+            self._connection.execute(f'LISTEN "{channel}"')  # made of an oid and a digest
+        except (DatabaseUnavailableError, psycopg.Error) as error:
+            self._failed(error)
+            return False
+        if self._epoll is not None:
+            self._epoll.register(self._connection.fileno(), select.EPOLLIN)
+        self._failures = 0
+        return True
+
+    def _take_notifications(self) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            return len(list(self._connection.notifies(timeout=0))) > 0
+        except psycopg.Error as error:
+            self._failed(error)
+            return False
+
+    def _failed(self, error: Exception) -> None:
+        self._drop()
+        self._failures += 1
+        pause = min(LONGEST_PAUSE, 0.25 * 2.0 ** min(self._failures, 10))
+        self._listen_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+        if self._failures == 1:
+            log.info("nothing can be listened to (%s): new tasks are looked for once a second", error)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._epoll is not None and not connection.closed:
+                self._epoll.unregister(connection.fileno())
+            connection.close()
