@@ -41,7 +41,7 @@ def done(tree: Tree, name: str) -> Task | None:
 def test_a_worker_killed_while_it_runs_a_task_costs_that_task_one_attempt(
     start_tree: StartTree, number: signal.Signals
 ) -> None:
-    tree = start_tree(app=APP)
+    tree = start_tree("--types", "hold", app=APP)
     tree.database.enqueue("hold", "victim", "neighbour")
     victim, neighbour = tree.running_pid("victim"), tree.running_pid("neighbour")
     tree.let_go("victim")
@@ -61,7 +61,7 @@ def test_a_worker_killed_while_it_runs_a_task_costs_that_task_one_attempt(
 def test_a_handler_that_segfaults_on_its_first_line_twenty_times_ends_in_attempts_left(
     start_tree: StartTree,
 ) -> None:
-    tree = start_tree(app=APP.replace("max_attempts=3", "max_attempts=20"))
+    tree = start_tree("--types", "crash,fine", app=APP.replace("max_attempts=3", "max_attempts=20"))
     tree.database.enqueue("crash", "doomed", payload="segfault")
     tree.database.enqueue("fine", *(f"fine-{n}" for n in range(50)))
     eventually(tree.database.is_settled, within=40)
@@ -86,7 +86,7 @@ def test_a_handler_that_segfaults_on_its_first_line_twenty_times_ends_in_attempt
 def test_a_handler_that_ends_its_process_is_a_crash_with_that_cause(
     start_tree: StartTree, payload: str, cause: str
 ) -> None:
-    tree = start_tree("--drain", app=APP.replace("max_attempts=3", "max_attempts=1"))
+    tree = start_tree("--drain", "--types", "crash", app=APP.replace("max_attempts=3", "max_attempts=1"))
     tree.database.enqueue("crash", "leaver", payload=payload)
     assert tree.wait() == 0
     task = tree.database.task("leaver")
@@ -96,7 +96,7 @@ def test_a_handler_that_ends_its_process_is_a_crash_with_that_cause(
 
 @pytest.mark.fault(5)
 def test_an_idle_worker_that_is_killed_is_replaced_and_no_task_is_touched(start_tree: StartTree) -> None:
-    tree = start_tree(app=APP)
+    tree = start_tree("--types", "fine", app=APP)
     tree.database.enqueue("fine", "before")
     eventually(lambda: done(tree, "before"))
     before = tree.workers("fine")
@@ -147,7 +147,7 @@ def die_before_sending(self):
     send(self)
 Worker.send_results = die_before_sending
 """
-    tree = start_tree(app=APP + dies)
+    tree = start_tree("--types", "fine", app=APP + dies)
     (tree.journal_directory.parent / "die").touch()
     tree.database.enqueue("fine", "finished")
     task = eventually(lambda: done(tree, "finished"))
@@ -168,7 +168,7 @@ def parent(task: Task):
     note("start", task.external_id, os.getpid(), *children, int(orphan.stdout))
     ctypes.string_at(0)
 """
-    tree = start_tree(app=APP + parent)
+    tree = start_tree("--types", "parent", app=APP + parent)
     tree.database.enqueue("parent", "forker")
     (line,) = eventually(lambda: [line for line in tree.journal() if line[0] == "start"])
     grandchildren = [int(pid) for pid in line[3:]]
@@ -184,12 +184,13 @@ def parent(task: Task):
     [
         "os.closerange(0, 256)",
         "os.closerange(3, 256)",
+        "[os.write(int(n), b'x' * 64) for n in os.listdir('/proc/self/fd') if int(n) > 2]",
         "os.chdir('/'); os.umask(0o777)",
         "[signal.signal(number, signal.SIG_IGN) for number in (1, 2, 10, 14, 15, 17)]",
         "sys.stdout.close(); sys.stderr.close(); sys.stdin.close()",
         "sys.stdout = sys.stderr = None",
-        "os.setpgid(0, os.getppid()) if False else os.setpriority(os.PRIO_PROCESS, 0, 10)",
-        "threading.Thread(target=time.sleep, args=(1000,)).start()",
+        "os.setpriority(os.PRIO_PROCESS, 0, 10)",
+        "threading.Thread(target=time.sleep, args=(1,)).start()",
     ],
 )
 def test_a_handler_that_wrecks_its_process_harms_that_worker_at_most(
@@ -202,7 +203,7 @@ def wreck(task: Task):
     if task.payload == "wreck":
         {mischief}
 """
-    tree = start_tree(app=APP + wrecker)
+    tree = start_tree("--types", "wreck,fine", app=APP + wrecker)
     tree.database.enqueue("wreck", "wrecker", payload="wreck")
     eventually(tree.database.is_settled)
     tree.database.enqueue("wreck", *(f"after-{n}" for n in range(10)), payload="be good")

@@ -240,7 +240,7 @@ def late(task: Task):
 def test_payloads_come_typed_and_values_of_the_enqueuer_are_restored(start_tree: StartTree) -> None:
     import goque
 
-    tree = start_tree(app=MOVES)
+    tree = start_tree("--types", "typed,payload", app=MOVES)
     with goque.with_value("tenant", "acme"):
         tree.database.enqueue("typed", "good", payload={"to": "a@b.c"})
     tree.database.enqueue("typed", "bad", payload={"from": "a@b.c"})
@@ -253,7 +253,7 @@ def test_payloads_come_typed_and_values_of_the_enqueuer_are_restored(start_tree:
 
 
 def test_a_handler_moves_its_task_by_what_it_raises(start_tree: StartTree) -> None:
-    tree = start_tree(app=MOVES)
+    tree = start_tree("--types", "move", app=MOVES)
     hows = ("cancel", "retry soon", "retry later", "snooze", "raise", "recover")
     for how in hows:
         tree.database.enqueue("move", how.replace(" ", "-"), payload=how)
@@ -280,7 +280,7 @@ def test_a_handler_moves_its_task_by_what_it_raises(start_tree: StartTree) -> No
 
 
 def test_results_are_kept_up_to_their_limit(start_tree: StartTree) -> None:
-    tree = start_tree(app=MOVES)
+    tree = start_tree("--types", "result", app=MOVES)
     for how in ("small", "large", "no JSON"):
         tree.database.enqueue("result", how.replace(" ", "-"), payload=how)
     eventually(tree.database.is_settled)

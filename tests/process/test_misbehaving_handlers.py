@@ -64,7 +64,7 @@ SAID = {
 def test_whatever_a_handler_raises_fails_its_attempt_and_spares_its_worker(
     start_tree: StartTree, task_type: str
 ) -> None:
-    tree = start_tree(app=RAISING)
+    tree = start_tree("--types", task_type, app=RAISING)
     for number, how in enumerate(SAID):
         tree.database.enqueue(task_type, f"t{number}", payload=how)
     eventually(tree.database.is_settled)
@@ -154,7 +154,7 @@ def test_a_handler_past_its_timeout_is_interrupted_and_killed_if_that_does_not_h
 
 @pytest.mark.fault(7)
 def test_a_stopped_worker_is_killed_at_the_timeout_of_its_task(start_tree: StartTree) -> None:
-    tree = start_tree(app=HANGING)
+    tree = start_tree("--types", "hang", app=HANGING)
     tree.database.enqueue("hang", "frozen", payload="sleep")
     pid = tree.running_pid("frozen")
     os.kill(pid, signal.SIGSTOP)
@@ -188,7 +188,7 @@ async def acount(task: Task):
 
 @pytest.mark.fault(9)
 def test_a_worker_that_passes_max_memory_is_replaced_after_its_task(start_tree: StartTree) -> None:
-    tree = start_tree(app=LEAKING)
+    tree = start_tree("--types", "leak", app=LEAKING)
     tree.database.enqueue("leak", *(f"leak-{n}" for n in range(6)), payload=60)
     eventually(tree.database.is_settled)
     assert {(task.status, task.attempts) for task in tree.database.tasks()} == {("done", 0)}
@@ -203,7 +203,7 @@ def test_a_worker_is_replaced_after_max_tasks_and_no_task_is_lost(
     start_tree: StartTree, task_type: str
 ) -> None:
     names = [f"t{n}" for n in range(32)]
-    tree = start_tree(app=LEAKING)
+    tree = start_tree("--types", task_type, app=LEAKING)
     tree.database.enqueue(task_type, *names)
     eventually(tree.database.is_settled)
     assert {(task.status, task.attempts, task.errors) for task in tree.database.tasks()} == {

@@ -6,10 +6,12 @@ import pytest
 from tree import StartTree, eventually
 
 APP = """
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 registry.processor("tick", workers=1, fetch_tick=0.1)(lambda task: note("tick", task.external_id))
 every_second = lambda after: after.replace(microsecond=0) + timedelta(seconds=1)
+begun = datetime.now(UTC) + timedelta(seconds=2)
+once = lambda after: begun if after < begun else None
 
 def slow(): time.sleep(1000)
 
@@ -22,7 +24,7 @@ for job in (
     goque.PeriodicJob("stands-still", lambda after: after, lambda: Task("tick")),
     goque.PeriodicJob("schedule-raises", lambda after: 1 / 0, lambda: Task("tick")),
     goque.PeriodicJob("is-over", lambda after: None, lambda: Task("tick")),
-    goque.PeriodicJob("blocks", every_second, slow),
+    goque.PeriodicJob("blocks", once, slow),
     goque.PeriodicJob("good", every_second, lambda slot: Task("tick"), run_on_start=True, misfire="all"),
 ):
     registry.add_periodic_job(job)
@@ -37,6 +39,7 @@ def test_schedules_and_factories_that_go_wrong_are_logged_and_never_stop_the_oth
     scheduler = tree.pid("scheduler")
     eventually(lambda: len(tree.journal()) >= 5, within=20)
     assert tree.pid("scheduler") == scheduler
+    eventually(lambda: "periodic job 'blocks'" in tree.log)
     for job in ("raises", "returns-none", "leaves", "stands-still", "schedule-raises", "blocks"):
         assert f"periodic job '{job}'" in tree.log
     slots = [line[1] for line in tree.journal()]

@@ -54,6 +54,7 @@ def test_a_reload_brings_new_code_new_options_and_new_types_and_drops_old_ones(s
     tree.database.enqueue("quick", "before")
     running = tree.running_pid("long")
     eventually(lambda: versions(tree) == {"1"})
+    old = set(tree.workers("quick"))
     new = """
 @registry.processor("quick", workers=3, fetch_tick=0.1)
 def quick(task: Task):
@@ -64,7 +65,7 @@ def fresh(task: Task):
     note("version", "fresh")
 """
     reload(tree, new)
-    eventually(lambda: len(tree.workers("quick")) == 3)
+    eventually(lambda: len(now := tree.workers("quick")) == 3 and not old & set(now))
     tree.database.enqueue("fresh", "f")
     eventually(lambda: "fresh" in versions(tree))
     eventually(lambda: tree.database.counts("fresh") == {"done": 1})
