@@ -10,6 +10,7 @@ import json
 import socket
 import struct
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias
 
@@ -228,6 +229,13 @@ class StartFailed:
     message: str
 
 
+@dataclass(frozen=True)
+class Garbled:
+    """Not sent by anybody: what came is no message, and nothing more is read from that peer."""
+
+    why: str
+
+
 Message: TypeAlias = (
     Ready
     | BootFailed
@@ -254,8 +262,9 @@ Message: TypeAlias = (
     | StartChild
     | ChildStarted
     | StartFailed
+    | Garbled
 )
-_BY_NAME: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__}
+_BY_NAME: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__ if kind is not Garbled}
 _NESTED: Final[dict[str, dict[str, Any]]] = {"Adopt": {"live": WorkerStarted, "dead": WorkerExited}}
 
 
@@ -335,30 +344,26 @@ class Channel:
             del self._outgoing[:sent]
 
     def receive(self) -> list[Message]:
-        """Return the messages that have come; `closed` is set when the peer is gone.
-
-        Raises:
-            ValueError: what came is no message; nothing more is read from such a peer.
-        """
+        """Return the messages that have come; `closed` is set when the peer is gone, or has sent garbage."""
         self._read()
+        messages: list[Message] = []
         try:
-            return self._parse()
-        except ValueError:
+            messages.extend(self._parse())
+        except ValueError as error:
             self._incoming.clear()
             self.closed = True
-            raise
+            messages.append(Garbled(str(error)))
+        return messages
 
-    def _parse(self) -> list[Message]:
-        messages = []
+    def _parse(self) -> Iterator[Message]:
         while len(self._incoming) >= 4:
             (length,) = struct.unpack_from("!I", self._incoming)
             if length > MAX_FRAME:
                 raise ValueError(f"control frame of {length} bytes is over the limit")
             if len(self._incoming) < 4 + length:
                 break
-            messages.append(decode(bytes(self._incoming[4 : 4 + length])))
+            yield decode(bytes(self._incoming[4 : 4 + length]))
             del self._incoming[: 4 + length]
-        return messages
 
     def close(self) -> None:
         """Close this end."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from goque_supervisor import process
-from goque_supervisor.control import BootFailed, ChildStarted, Message, Ready, StartFailed, Stop
+from goque_supervisor.control import BootFailed, ChildStarted, Garbled, Ready, StartFailed, Stop
 from goque_supervisor.nurseries import NurseryProcess
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
@@ -91,7 +91,7 @@ class Homes:
 
     def read(self, nursery: NurseryProcess) -> None:
         """Take in what a nursery has sent."""
-        for message in self._messages_of(nursery):
+        for message in nursery.channel.receive():
             match message:
                 case Ready(info):
                     self._ready(nursery, info)
@@ -99,20 +99,15 @@ class Homes:
                     self._failed(nursery, text, exit_code)
                 case ChildStarted(key, pid):
                     self._on_child_started(key, pid)
+                case Garbled(why):
+                    log.error("the %s nursery (pid %d) is killed: %s", nursery.home, nursery.pid, why)
+                    process.kill(nursery.pid)
                 case StartFailed(key, text):
                     self._on_child_failed(key, text)
                 case _:
                     log.error("unexpected %s from a nursery: dropped", type(message).__name__)
         if nursery.channel.closed:
             self._unwatch(nursery)
-
-    def _messages_of(self, nursery: NurseryProcess) -> list[Message]:
-        try:
-            return nursery.channel.receive()
-        except ValueError as error:
-            log.error("the %s nursery (pid %d) is killed: it sent %s", nursery.home, nursery.pid, error)  # noqa: TRY400 - the sentence tells all
-            process.kill(nursery.pid)
-            return []
 
     def read_all(self) -> None:
         """Take in what all nurseries have sent."""

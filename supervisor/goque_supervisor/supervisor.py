@@ -31,6 +31,7 @@ from goque_supervisor.control import (
     CallbackDone,
     CallbackWanted,
     Drained,
+    Garbled,
     Idle,
     Interrupt,
     LeaseLost,
@@ -318,16 +319,12 @@ class Supervisor:
     # -- what children say -----------------------------------------------------------------------------
 
     def _read_child(self, child: Child) -> None:
-        try:
-            for message in child.channel.receive():
-                child.beat_at = time.monotonic()
-                self._on_message(child, message)
-        except ValueError as error:
-            log.error("%s (pid %d) is killed: it sent %s", child.spec.name, child.pid, error)  # noqa: TRY400 - the sentence tells all
-            if child.pid:
-                process.kill(child.pid)  # not by us, as it were: what it ran is charged
+        for message in child.channel.receive():
+            child.beat_at = time.monotonic()
+            if isinstance(message, Garbled):
+                self._on_garbled(child, message.why)
             else:
-                self.family.kill(child, "garbage")
+                self._on_message(child, message)
         if child.channel.closed:
             self.family.unwatch(child)
 
@@ -367,6 +364,13 @@ class Supervisor:
             log.error("%s cannot work: %s", child.spec.name, text)
         else:
             self.give_up(text, exit_code)
+
+    def _on_garbled(self, child: Child, why: str) -> None:
+        log.error("%s (pid %d) is killed: %s", child.spec.name, child.pid, why)
+        if child.pid:
+            process.kill(child.pid)  # not by us, as it were: what it ran is charged
+        else:
+            self.family.kill(child, "garbled")
 
     def _on_lease(self, owner: str) -> None:
         if self.owner and owner != self.owner:
