@@ -1,7 +1,9 @@
-"""One connection for each process, handed to one thread at a time.
+"""The connections of one process: one, and a few spare ones for threads that find it in use.
 
-SQLite admits one writer at a time whatever we do: threads that queue for a lock here wake up in microseconds,
-where connections that queue for the file sleep and poll. A connection never crosses a fork.
+A process of the tree has one thread that asks the database, so it has one connection, and none of a pool's
+threads. An application's threads that enqueue at the same time get spare ones, so that a server commits for them
+together. On SQLite, which admits one writer at a time whatever we do, threads queue for the one instead: they
+wake up in microseconds, where connections that queue for the file sleep and poll. None crosses a fork.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.dialect import DatabaseLockedError, Session
@@ -19,60 +21,104 @@ _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
 
 
+class Spares(Protocol):
+    """Spare connections, bounded in number."""
+
+    def take(self) -> Session | None:
+        """Return a connection, or None when none came free or could be made within some seconds."""
+
+    def give_back(self, session: Session, *, broken: bool) -> None:
+        """Take a connection back, to be closed if it is broken."""
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+
+    def after_fork(self) -> None:
+        """Leave all to the parent."""
+
+
 class Connections:
     """Opens the connection of this process when it is first used, and again after it was lost.
 
-    `with connections as session:` holds it for the length of the block.
+    `with connections as session:` holds one for the length of the block.
     """
 
-    def __init__(self, connect: Callable[[], Session]) -> None:
+    def __init__(self, connect: Callable[[], Session], spares: Spares | None = None) -> None:
         self._connect = connect
+        self._spares = spares
         self._lock = threading.RLock()
         self._session: Session | None = None
+        self._of_thread = threading.local()
         _all.add(self)
 
     def __enter__(self) -> Session:
-        """Hold the connection for the length of the block."""
-        self._lock.acquire()
+        """Hold a connection for the length of the block."""
+        spare = self._take()
         try:
-            if self._session is None:
-                self._session = self._connect()
-            self._session.start()
+            if spare is not None:
+                session = spare
+            else:
+                if self._session is None:
+                    self._session = self._connect()
+                session = self._session
+            session.start()
         except BaseException as error:
             self._leave(error)
             raise
-        return self._session
+        return session
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._leave(error)
 
+    def _take(self) -> Session | None:
+        """Take a spare connection, or else the lock of the one."""
+        spare = None
+        if not self._lock.acquire(blocking=self._spares is None):
+            spare = self._spares.take() if self._spares is not None else None
+            if spare is None:
+                self._lock.acquire()
+        if not hasattr(self._of_thread, "held"):
+            self._of_thread.held = []
+        self._of_thread.held.append(spare)
+        return spare
+
     def _leave(self, error: BaseException | None) -> None:
+        spare: Session | None = self._of_thread.held.pop()
+        if spare is not None and self._spares is not None:
+            self._spares.give_back(spare, broken=error is not None and _has_broken(spare, error))
+            return
         try:
-            if error is not None and (_is_broken(error) or not self._is_usable()):
-                self.close()
+            if error is not None and self._session is not None and _has_broken(self._session, error):
+                self._close_the_one()
         finally:
             self._lock.release()
 
-    def _is_usable(self) -> bool:
-        return self._session is None or self._session.is_usable()
-
     def close(self) -> None:
-        """Close the connection, if there is one; the next use opens another."""
+        """Close the connections; the next use opens another."""
+        self._close_the_one()
+        if self._spares is not None:
+            self._spares.close()
+
+    def _close_the_one(self) -> None:
         with self._lock:
             session, self._session = self._session, None
             if session is not None:
                 session.close()
 
     def after_fork(self) -> None:
-        """Leave the parent's connection to the parent, and its lock, which a thread may have held."""
+        """Leave the parent's connections to the parent, and its lock, which a thread may have held."""
         self._lock = threading.RLock()
+        self._of_thread = threading.local()
         session, self._session = self._session, None
         if session is not None:
             session.abandon()
+        if self._spares is not None:
+            self._spares.after_fork()
 
 
-def _is_broken(error: BaseException) -> bool:
-    return isinstance(error, DatabaseUnavailableError) and not isinstance(error, _LEAVES_CONNECTION_GOOD)
+def _has_broken(session: Session, error: BaseException) -> bool:
+    lost = isinstance(error, DatabaseUnavailableError) and not isinstance(error, _LEAVES_CONNECTION_GOOD)
+    return lost or not session.is_usable()
 
 
 def _after_fork() -> None:

@@ -16,7 +16,7 @@ from goque.storage.storage import Watcher
 from goque.task import Task, TaskRow
 
 if TYPE_CHECKING:
-    from goque.storage.connections import Connections
+    from goque.storage.connections import Connections, Spares
 
 Row = Sequence[Any]
 
@@ -110,6 +110,10 @@ class Dialect(ABC):
         Raises:
             DatabaseUnavailableError: there is no database to reach, or it cannot be used.
         """
+
+    def spares(self) -> Spares | None:
+        """Return where threads find a connection while another has the first, or None to let them wait."""
+        return None
 
     @abstractmethod
     def adopt(self, conn: Any) -> Session:

@@ -24,6 +24,7 @@ from goque.storage.dialect import Dialect, Row, Session
 from goque.storage.instants import later, time_text
 from goque.storage.named import percent_named
 from goque.storage.postgresql_errors import refused, translate
+from goque.storage.postgresql_spares import PostgresqlSpares
 from goque.storage.postgresql_statements import NOTIFY, NOTIFYING_STATEMENTS, POSTGRESQL_STATEMENTS
 from goque.storage.postgresql_url import connection_options
 from goque.storage.postgresql_watcher import PostgresqlWatcher
@@ -143,6 +144,14 @@ class PostgresqlDialect(Dialect):
             )
         postgresql_rows.register(connection)
         return connection
+
+    def spares(self) -> PostgresqlSpares:
+        """Return a pool for an application's threads, which is made when it is needed."""
+        return PostgresqlSpares(DeadlineConnection, self.options, self._wrap)
+
+    def _wrap(self, connection: DeadlineConnection) -> PostgresqlSession:
+        postgresql_rows.register(connection)
+        return PostgresqlSession(connection, self.url, self.clock)
 
     def adopt(self, conn: Any) -> AdoptedSession:
         """Wrap the caller's psycopg connection, or what SQLAlchemy or Django wrap around one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import psycopg
@@ -49,22 +50,19 @@ def translate(error: psycopg.Error, where: str) -> GoqueError | None:
 
 
 def refused(error: psycopg.Error, where: str) -> DatabaseUnavailableError:
-    """Say why there is no connection; the server's words are shown without what they hold of the password."""
+    """Say why there is no connection; the driver passes the server's words on, and not its code."""
     said = _first_line(error)
-    told = translate(error, where)
-    if isinstance(told, DatabaseUnavailableError) and error.sqlstate:
-        return told
     for code, words in _BY_WORDS.items():
-        if words in said:
+        if re.search(words, said):
             return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
     return DatabaseUnavailableError(f"{where} cannot be reached: {said}")
 
 
 _BY_WORDS: Final = {
     "28P01": "password authentication failed",
-    "3D000": "does not exist",
-    "53300": "too many clients",
-    "28000": "no pg_hba.conf entry",
+    "3D000": 'database ".*" does not exist',
+    "53300": "too many (clients|connections)|connection slots are reserved",
+    "28000": 'role ".*" (does not exist|is not permitted)|no pg_hba.conf entry',
     "57P03": "the database system is",
 }
 

@@ -8,6 +8,7 @@ times slower. So what runs all the time runs with sequential, bitmap, hash and m
   for the primary key; the rest of a row's part is looked up in the object by its id.
 - `claimed_by IS NOT DISTINCT FROM` is never an index condition. `claimed_by =` would be one, on the index of
   claimed rows: to the statistics it looks empty, and it holds the dead entries of every claim since the last vacuum.
+  `status || ''` is none either: a table that the original made has two indexes with the status.
 - A claim locks first, by the order of the partial index, and then changes those rows by their place (ctid): a
   join with the locked rows becomes a join over the whole table. Locked rows cannot move.
 - Settling finds its rows by id and not by place: a row that somebody moved meanwhile is looked at again, guard and
@@ -134,14 +135,14 @@ MARK_PROCESSING: Final = """
     SET status = 'processing', updated_at = :now
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND status = 'pending'"""
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' = 'pending'"""
 
 SETTLE_DONE: Final = """
     UPDATE goque_task
     SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND status IN ('pending', 'processing')
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
     RETURNING id"""
 
 SETTLE_MOVES: Final = """
@@ -155,7 +156,7 @@ SETTLE_MOVES: Final = """
         updated_at = :now
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) #>> ARRAY[CAST(id AS text), '0'] AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND status IN ('pending', 'processing')
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
     RETURNING id"""
 
 LET_GO: Final = """
@@ -163,8 +164,8 @@ LET_GO: Final = """
     SET claimed_by = NULL
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND claimed_by IS NOT NULL
-      AND status NOT IN ('pending', 'processing')"""
+      AND claimed_by IS NOT DISTINCT FROM :owner AND CAST(:owner AS text) IS NOT NULL
+      AND status || '' NOT IN ('pending', 'processing')"""
 
 LOCK_TASK: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

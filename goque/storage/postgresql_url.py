@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -46,7 +46,7 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
         raise ConfigurationError(
             f"notify in {hide_password(url)!r:.200} must be on or off, not {notify!r:.40}"
         )
-    rest = urlencode([pair for pair in query if pair[0] != "notify"])
+    rest = urlencode([pair for pair in query if pair[0] != "notify"], quote_via=quote)
     plain = urlunsplit(("postgresql", parts.netloc, parts.path, rest, ""))
     try:
         given = conninfo_to_dict(plain)

@@ -29,7 +29,7 @@ class SqlBase(TaskStorage):
         self.url = dialect.url
         self._dialect = dialect
         self._sql = dialect.sql
-        self._connections = Connections(dialect.connect)
+        self._connections = Connections(dialect.connect, dialect.spares())
 
     def _read(self, work: Callable[[Session], ResultT], conn: Any = None, *, slow: bool = False) -> ResultT:
         """Run statements that only read, or that commit by themselves, or in the caller's transaction."""

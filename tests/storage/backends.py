@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg.rows import dict_row
@@ -139,11 +143,62 @@ class SqliteBackend(Backend):
             return connection.execute(sql, params).fetchall()
 
 
-class PostgresqlBackend(Backend):
+class ServerBackend(Backend):
+    """A database on a server, and what tests do to the server."""
+
+    server: str
+
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.server)
+        return parts.hostname or "127.0.0.1", parts.port or self.default_port
+
+    def eventually(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait for something to become true."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    default_port: ClassVar[int]
+    commit: ClassVar[bytes]
+    """What a client says to commit, on the wire."""
+
+    @abstractmethod
+    def kill_connections(self) -> None:
+        """End every connection to this database but the one that says so."""
+
+    @abstractmethod
+    def connections(self) -> int:
+        """Count the connections to this database, but not the one that counts."""
+
+    @abstractmethod
+    def shorten_deadline(self, storage: SqlStorage, seconds: float) -> None:
+        """Let an open connection wait no longer than that."""
+
+    @abstractmethod
+    def wins_deadlocks(self, connection: Any) -> None:
+        """Make the other one the victim of a deadlock."""
+
+    @abstractmethod
+    def wait_until_somebody_waits(self) -> None:
+        """Wait until a connection to this database waits for a lock."""
+
+    @abstractmethod
+    def read_only(self) -> AbstractContextManager[str]:
+        """Return the URL of a server that takes no writes."""
+
+    @abstractmethod
+    def refused_urls(self) -> dict[str, str]:
+        """Return URLs of which one part is wrong, with words that the refusal has."""
+
+
+class PostgresqlBackend(ServerBackend):
     """A schema of its own in the database that the tests are given."""
 
     name = "postgresql"
     driver = "psycopg"
+    default_port = 5432
+    commit = b"COMMIT\0"
 
     def __init__(self, folder: Path) -> None:
         del folder
@@ -153,11 +208,57 @@ class PostgresqlBackend(Backend):
         with psycopg.connect(self.server, autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {self.schema}")
         separator = "&" if "?" in self.server else "?"
-        self.url = f"{self.server}{separator}options=-csearch_path%3D{self.schema}"
+        self.url = (
+            f"{self.server}{separator}application_name={self.schema}&options=-csearch_path%3D{self.schema}"
+        )
         self.sqlalchemy_url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
 
-    def dialect(self, **options: Any) -> Dialect:
-        return PostgresqlDialect(self.url, clock=self.clock, **options)
+    def dialect(self, *, port: int | None = None) -> PostgresqlDialect:
+        url = self.url if port is None else _with_port(self.url, port)
+        return PostgresqlDialect(url, clock=self.clock)
+
+    def kill_connections(self) -> None:
+        self.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE application_name = :name AND pid <> pg_backend_pid()",
+            name=self.schema,
+        )
+
+    def connections(self) -> int:
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (self.schema,)
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def shorten_deadline(self, storage: SqlStorage, seconds: float) -> None:
+        with storage._connections as session:
+            session.connection.deadline = seconds
+
+    def wins_deadlocks(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute("SET LOCAL deadlock_timeout = '60s'")
+
+    def wait_until_somebody_waits(self) -> None:
+        self.eventually(
+            lambda: bool(
+                self.execute(
+                    "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND wait_event_type = 'Lock'",
+                    name=self.schema,
+                )
+            )
+        )
+
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[str]:
+        yield f"{self.url}%20-cdefault_transaction_read_only%3Don"
+
+    def refused_urls(self) -> dict[str, str]:
+        host, port = self.address()
+        return {
+            _with_path(self.server, "/no_such_database"): "has no such database",
+            f"postgresql://no_such_role:s3cret@{host}:{port}/test": "refuses",
+        }
 
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url)
@@ -188,6 +289,16 @@ class PostgresqlBackend(Backend):
         super().close()
         with psycopg.connect(self.server, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA {self.schema} CASCADE")
+
+
+def _with_port(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=path))
 
 
 BACKENDS: dict[str, type[Any]] = {"sqlite": SqliteBackend, "postgresql": PostgresqlBackend}

@@ -10,6 +10,8 @@ from backends import BACKENDS, Backend, Clock, PostgresqlBackend, SqliteBackend
 
 from goque.storage.sql_storage import SqlStorage
 
+SERVERS = sorted(set(BACKENDS) - {"sqlite"})
+
 
 def make(name: str, folder: Path) -> Backend:
     """Make a database of the test's own; a server that is missing is an error in CI and a loud skip elsewhere."""

@@ -1,0 +1,70 @@
+"""A way to a server that can be cut or fall silent at a given word."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class Proxy:
+    """Forwards connections to a server.
+
+    Attributes:
+        cut_after: when a client says this, the server hears it and answers, and both lines are cut.
+        silent: whether nothing comes back to clients any more.
+        connections: how many were made.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cut_after: bytes | None = None
+        self.silent = False
+        self.connections = 0
+        self._open: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Cut every line, as a network does."""
+        for line in self._open[1:]:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        for line in self._open:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            line.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                server = socket.create_connection(self._server)
+                self._open += [client, server]
+                doomed = threading.Event()
+                threading.Thread(target=self._to_server, args=(client, server, doomed), daemon=True).start()
+                threading.Thread(target=self._to_client, args=(server, client, doomed), daemon=True).start()
+
+    def _to_server(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 20):
+                if self.cut_after is not None and self.cut_after in data:
+                    self.cut_after = None
+                    doomed.set()
+                server.sendall(data)
+            server.shutdown(socket.SHUT_RDWR)
+
+    def _to_client(self, server: socket.socket, client: socket.socket, doomed: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 20):
+                if doomed.is_set():
+                    break
+                if not self.silent:
+                    client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+            server.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,391 @@
+"""What only PostgreSQL does: LISTEN, plans, poolers, isolation, and its errors by their codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import threading
+
+import psycopg
+import pytest
+from backends import PostgresqlBackend, add, claim, done, row_of
+from originals import ORIGINAL
+
+from goque.errors import DatabaseUnavailableError, SchemaError
+from goque.storage import open_storage
+from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.named import percent_named
+from goque.storage.postgresql import BEGIN
+from goque.storage.postgresql_errors import refused, translate
+from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+from goque.storage.sql_storage import SqlStorage
+from goque.task import Task
+
+
+@pytest.fixture
+def backend(postgresql: PostgresqlBackend) -> PostgresqlBackend:
+    return postgresql
+
+
+# -- wake-ups ------------------------------------------------------------------------------------------------
+
+
+def readable(watcher, seconds):
+    return bool(select.select([watcher.fileno()], [], [], seconds)[0])
+
+
+@pytest.fixture
+def watcher(storage):
+    made = storage.watch("mail")
+    made._look_at = float("inf")  # no blind looks: what is seen here was told
+    yield made
+    made.close()
+
+
+def test_a_watcher_wakes_for_its_type_and_for_no_other(watcher, other):
+    assert not watcher.changed()
+    add(other, "sms")
+    other.insert_tasks([Task("sms"), Task("fax")])
+    assert not readable(watcher, 0.1)  # nothing comes: there is nothing to wait for
+    add(other)
+    assert readable(watcher, 10)
+    assert watcher.changed()
+    watcher._look_at = float("inf")
+    assert not watcher.changed()
+    assert not readable(watcher, 0)
+
+
+def test_cancel_and_reset_wake_up_too(watcher, other):
+    task = add(other)
+    assert readable(watcher, 10)
+    for call in (other.cancel_unless_finished, other.reset_unless_claimed):
+        watcher.changed()
+        watcher._look_at = float("inf")
+        assert call(task.id)
+        assert readable(watcher, 10)
+        assert watcher.changed()
+
+
+def test_a_batch_is_one_notification_at_the_commit_of_the_transaction(watcher, other, backend):
+    with backend.connect() as caller:
+        other.insert_tasks([Task("mail") for _ in range(100)], conn=caller)
+        for _ in range(10):
+            other.insert_tasks([Task("mail")], conn=caller)
+        assert not readable(watcher, 0.1)
+    assert readable(watcher, 10)
+    assert len(list(watcher._connection.notifies(timeout=0))) == 1
+
+
+def test_nothing_is_said_when_it_is_switched_off(watcher, backend):
+    quiet = open_storage(f"{backend.url}&notify=off")
+    task = add(quiet)
+    quiet.insert_tasks([Task("mail"), Task("mail")])
+    quiet.cancel_unless_finished(task.id)
+    own = quiet.watch("mail")
+    assert own.fileno() is None
+    assert not readable(watcher, 0.1)
+    own.close()
+    quiet.close()
+
+
+def test_a_watcher_whose_connection_was_killed_listens_again_on_the_same_descriptor(watcher, other, backend):
+    descriptor = watcher.fileno()
+    other.close()
+    backend.kill_connections()
+    assert readable(watcher, 10)
+
+    def heard():
+        watcher._listen_at = 0.0
+        return watcher.changed()
+
+    backend.eventually(heard)  # what was said meanwhile was said to nobody
+    watcher._look_at = float("inf")
+    assert not watcher.changed()
+    add(other)
+    assert watcher.fileno() == descriptor
+    assert readable(watcher, 10)
+    assert watcher.changed()
+
+
+def test_a_watcher_that_cannot_listen_looks_by_itself(backend):
+    storage = SqlStorage(backend.dialect(port=9))
+    watcher = storage.watch("mail")
+    watcher._look_at = 0.0
+    assert watcher.changed()
+    assert not watcher.changed()
+    watcher.close()
+
+
+# -- what a pooler between does not disturb ----------------------------------------------------------------------
+
+
+def test_nothing_stays_in_the_session(storage):
+    task = add(storage)
+    for _ in range(8):
+        rows = claim(storage)
+        storage.settle_if_held([done(row) for row in rows])
+        storage.reset_unless_claimed(task.id)
+    with storage._connections as session:
+        for setting in ("enable_seqscan", "enable_sort", "enable_hashjoin", "jit", "lock_timeout"):
+            rows = session.rows(
+                "SELECT setting, reset_val FROM pg_settings WHERE name = :name", {"name": setting}
+            )
+            assert rows[0][0] == rows[0][1]
+        assert session.rows("SELECT 1 FROM pg_prepared_statements") == []
+        assert (
+            session.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+            == []
+        )
+
+
+@pytest.mark.parametrize("level", ["repeatable%5C%20read", "serializable"])
+def test_the_databases_isolation_level_does_not_matter(storage, backend, level):
+    strict = open_storage(f"{backend.url}%20-cdefault_transaction_isolation%3D{level}")
+    tasks = [add(strict) for _ in range(2)]
+    rows = claim(strict)
+    with backend.connect() as canceler:
+        canceler.execute("UPDATE goque_task SET status = 'canceled' WHERE id = %s", (tasks[0].id,))
+        settled: list[object] = []
+        settling = threading.Thread(
+            target=lambda: settled.append(strict.settle_if_held([done(row) for row in rows]))
+        )
+        settling.start()
+        backend.wait_until_somebody_waits()
+    settling.join(30)
+    assert settled == [{rows[1].token}]
+    assert row_of(storage, tasks[0]).claimed_by is None
+    strict.close()
+
+
+def test_the_sessions_zone_and_style_do_not_matter(storage, backend):
+    elsewhere = open_storage(f"{backend.url}%20-cTimeZone%3DAsia%2FKolkata%20-cDateStyle%3DSQL%2CDMY")
+    task = add(elsewhere, delay=60)
+    assert row_of(elsewhere, task) == row_of(storage, task)
+    assert row_of(elsewhere, task).created_at == task.created_at
+    elsewhere.close()
+
+
+def test_now_is_the_servers_clock(backend, storage):
+    plain = open_storage(backend.url)
+    [(before,)] = backend.execute("SELECT clock_timestamp()")
+    task = add(plain)
+    [bulk, _] = plain.insert_tasks([Task("mail"), Task("mail")])
+    [(after,)] = backend.execute("SELECT clock_timestamp()")
+    assert before < task.created_at <= bulk.created_at < after
+    assert task.next_attempt_at == task.created_at == row_of(plain, task).created_at
+    assert len(claim(plain)) == 3
+    plain.close()
+
+
+# -- rows that Python cannot say ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        "created_at = 'infinity', updated_at = '-infinity'",
+        "created_at = '0044-03-15 12:00:00+00 BC', updated_at = '294276-12-31 23:59:59+00'",
+        "payload = '1e400'",
+        "payload = 'null', metadata = '[1]'",
+        "payload = to_jsonb(repeat('[', 5000))",
+        "result = '\"\\u0000\"'",
+        "attempts = -1, errors = ''",
+    ],
+)
+def test_whatever_a_row_holds_it_is_read_claimed_and_settled(storage, backend, assignments):
+    hostile, healthy = add(storage), add(storage)
+    backend.execute(f"UPDATE goque_task SET {assignments} WHERE id = :id", id=hostile.id)
+    assert storage.get_task(hostile.id).id == hostile.id
+    rows = claim(storage)
+    assert {row.id for row in rows} == {hostile.id, healthy.id}
+    assert all(isinstance(row.payload, bytes) for row in rows)
+    assert storage.settle_if_held([done(row) for row in rows]) == {row.token for row in rows}
+    assert storage.reset_unless_claimed(hostile.id)
+
+
+# -- errors ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("40001", DatabaseLockedError),
+        ("40P01", DatabaseLockedError),
+        ("55P03", DatabaseLockedError),
+        ("57014", DatabaseLockedError),
+        ("08006", ConnectionLostError),
+        ("57P01", ConnectionLostError),
+        ("57P02", ConnectionLostError),
+        ("25006", DatabaseUnavailableError),
+        ("42501", DatabaseUnavailableError),
+        ("53100", DatabaseUnavailableError),
+        ("53300", DatabaseUnavailableError),
+        ("42P01", SchemaError),
+        ("42703", SchemaError),
+        ("22P02", type(None)),
+        ("23502", type(None)),
+        ("42601", type(None)),
+    ],
+)
+def test_an_error_is_known_by_its_code(code, kind):
+    error = psycopg.errors.lookup(code)("first line\nDETAIL: second line")
+    told = translate(error, "postgresql://me@db/shop")
+    assert type(told) is kind
+    assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ('FATAL:  password authentication failed for user "me"', "refuses the password"),
+        ('FATAL:  database "shop" does not exist', "has no such database"),
+        ('FATAL:  role "me" does not exist', "refuses this user"),
+        ("FATAL:  sorry, too many clients already", "has no free connection"),
+        ("FATAL:  the database system is starting up", "try again in a moment"),
+        ("could not translate host name", "cannot be reached: connection failed"),
+    ],
+)
+def test_a_refusal_is_known_by_its_words(said, words):
+    told = refused(psycopg.OperationalError(f"connection failed: {said}\nmore"), "postgresql://me@db/shop")
+    assert words in str(told)
+    assert "\n" not in str(told)
+
+
+@pytest.mark.fault(26)
+def test_a_server_without_a_free_connection_is_one_line(backend):
+    role = f"{backend.schema}_poor"
+    backend.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")
+    try:
+        host, port = backend.address()
+        storage = open_storage(f"postgresql://{role}@{host}:{port}/test")
+        with pytest.raises(DatabaseUnavailableError, match="has no free connection"):
+            storage.ping()
+    finally:
+        backend.execute(f"DROP ROLE {role}")
+
+
+def test_a_user_without_rights_is_one_line(backend, storage):
+    role = f"{backend.schema}_poor"
+    backend.execute(f"CREATE ROLE {role} LOGIN")
+    backend.execute(f"GRANT USAGE ON SCHEMA {backend.schema} TO {role}")
+    try:
+        url = backend.url.replace("://postgres@", f"://{role}@")
+        poor = open_storage(url)
+        with pytest.raises(DatabaseUnavailableError, match="grant it the rights"):
+            add(poor)
+        poor.close()
+    finally:
+        backend.execute(f"DROP OWNED BY {role}")
+        backend.execute(f"DROP ROLE {role}")
+
+
+# -- plans ------------------------------------------------------------------------------------------------------------
+
+CLAIM = "using goque_task_claim_idx"
+BY_ID = "Index Scan using goque_task_pkey on goque_task"
+PLANS = {
+    "due_priorities": [CLAIM],
+    "next_due": [CLAIM],
+    "claim_due": ["Tid Scan on goque_task", f"Index Scan {CLAIM}", "LockRows"],
+    "mark_processing": [BY_ID, "Index Cond: (id = ANY"],
+    "settle_done": [BY_ID, "Index Cond: (id = ANY"],
+    "settle_moves": [BY_ID, "Index Cond: (id = ANY"],
+    "let_go": [BY_ID, "Index Cond: (id = ANY"],
+    "tasks_by_id": [BY_ID],
+    "lock_task": [BY_ID],
+    "cancel": [BY_ID],
+    "reset": [BY_ID],
+    "held_tasks": ["Index Scan using goque_task_owner_idx"],
+    "moved_by_others": ["Index Scan using goque_task_owner_idx"],
+    "unowned_claims": ["Index Scan using goque_task_unowned_idx"],
+    "finished_exists": ["Index Scan using goque_task_finished_idx"],
+    "delete_finished": ["Tid Scan on goque_task", "Index Scan using goque_task_finished_idx", "LockRows"],
+    "delete_attempts": ["Index Scan using goque_attempt_task_id_idx"],
+    "unpublished_types": ["Index Only Scan"],
+    "nodes": ["goque_task_owner_idx"],
+}
+FORBIDDEN = ("Seq Scan on goque_task", "Bitmap", "Hash Join", "Merge Join", "Seq Scan on goque_attempt")
+FILL = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
+                            next_attempt_at, priority, claimed_by)
+    SELECT gen_random_uuid(), 'type-' || n % 3, 'x' || n, '{}',
+           CASE WHEN n % 20 > 0 THEN 'done' WHEN n % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
+           now(), now(), now(), n % 2, CASE WHEN n % 40 = 0 THEN 'node-1' END
+    FROM generate_series(1, :tasks) AS n"""
+PARAMS = {
+    "task_type": "type-1",
+    "owner": "node-1",
+    "priority": 1,
+    "limit": 500,
+    "now": "2026-11-23T21:02:33Z",
+    "before": "2026-11-23T21:02:33Z",
+    "id": "019ab5a0-7c3e-7d5e-8f00-0123456789ab",
+    "errors": None,
+    "status": "done",
+}
+IDS = [f"019ab5a0-7c3e-7d5e-8f00-{number:012x}" for number in range(500)]
+
+
+def plans(backend):
+    found = {}
+    with psycopg.connect(backend.url, autocommit=True, prepare_threshold=None) as connection:
+        for name in PLANS:
+            batch = IDS if name in ("tasks_by_id", "delete_attempts") else {task_id: [1] for task_id in IDS}
+            connection.execute(BEGIN)
+            sql = percent_named(f"EXPLAIN {getattr(NOTIFYING_STATEMENTS, name)}")
+            rows = connection.execute(sql, PARAMS | {"batch": json.dumps(batch)}).fetchall()
+            found[name] = [row[0] for row in rows]
+            connection.execute("ROLLBACK")
+    return found
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("taken_over", [False, True], ids=["own", "taken over"])
+@pytest.mark.parametrize("tasks", [0, 50, 20_000])
+@pytest.mark.parametrize("statistics", ["none", "of the empty table", "fresh"])
+def test_hot_statements_keep_to_their_index(backend, tasks, statistics, taken_over):
+    if taken_over:
+        backend.script(ORIGINAL["postgresql"])
+    backend.new_storage().migrate()
+    backend.execute("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
+    if statistics == "of the empty table":
+        backend.execute("ANALYZE goque_task")
+    backend.execute(FILL, tasks=tasks)
+    if statistics == "fresh":
+        backend.execute("VACUUM ANALYZE goque_task")
+    found = plans(backend)
+    for name, steps in PLANS.items():
+        text = "\n".join(found[name])
+        assert all(step in text for step in steps), text
+        assert not any(step in text for step in FORBIDDEN), text
+
+
+@pytest.mark.fault(32)
+def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(FILL, tasks=20_000)
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}")
+        now = {"now": "2099-01-01T00:00:00Z", "limit": 100, "priority": 0}
+        [(plan,)] = connection.execute(sql, PARAMS | now).fetchall()
+        connection.rollback()
+    assert plan[0]["Plan"]["Actual Rows"] == 100
+    lock = plan[0]["Plan"]["Plans"][0]
+    assert lock["Shared Hit Blocks"] + lock["Shared Read Blocks"] < 100 * 4
+
+
+def test_a_pool_that_was_open_at_a_fork_is_left_to_the_parent(storage, backend):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(storage._connections)
+        adding = threading.Thread(target=add, args=(storage,))  # finds the one in use, and opens the pool
+        adding.start()
+        adding.join(30)
+    pool = storage._connections._spares._pool
+    assert pool is not None
+    storage._connections.after_fork()
+    assert storage._connections._spares._pool is None
+    add(storage)
+    pool.close()
