@@ -25,6 +25,7 @@ class Child:
         pid: its process id, 0 until the nursery has told.
         ready_at: when it said Ready, 0 before.
         beat_at: when it last showed that its loop turns.
+        deaf_since: when its channel was first seen closed though it seemed to live, 0 for never.
         stop_by: when it will be killed if it has not stopped by then, 0 while it may run.
         killed_for: why the root killed it, None while it has not.
         killed_seq: the job that it was killed for.
@@ -46,6 +47,7 @@ class Child:
     pid: int = 0
     ready_at: float = 0.0
     beat_at: float = 0.0
+    deaf_since: float = 0.0
     stop_by: float = 0.0
     killed_for: str | None = None
     killed_seq: int = 0

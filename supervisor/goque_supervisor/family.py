@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("goque.supervisor")
 
 HANG_AFTER = 15.0
+DEAF_FOR = 0.2
 SWEEP_LIMIT = 5.0
 
 
@@ -185,7 +186,7 @@ class Family:
             if child.stop_by and now >= child.stop_by:
                 self.kill(child, "stop")
             elif child.channel.closed and not (child.box and child.box.read().running):
-                self.kill(child, "deaf")
+                self._consider_deaf(child, now)
             elif child.box is not None:
                 self._scan_worker(child, child.box, now)
             elif child.ready_at and now - child.beat_at > HANG_AFTER:
@@ -193,6 +194,13 @@ class Family:
                     "%s (pid %d) has not moved for %gs: killing it", child.spec.name, child.pid, HANG_AFTER
                 )
                 self.kill(child, "hung")
+
+    def _consider_deaf(self, child: Child, now: float) -> None:
+        """Kill a child that closed its channel and lives on: one that has just died is no longer heard either."""
+        if not child.deaf_since:
+            child.deaf_since = now
+        elif now - child.deaf_since >= DEAF_FOR:
+            self.kill(child, "deaf")
 
     def _scan_worker(self, child: Child, box: BlackBox, now: float) -> None:
         if box.kill_at and now >= box.kill_at:
