@@ -283,6 +283,8 @@ class Supervisor:
             self._read_child(child)
 
     def _on_child_exit(self, child: Child, cause: ExitCause, max_rss: int) -> None:
+        if self.exit_code is not None:
+            return  # the tree is ending: nothing is started or said any more
         group = self.groups.get(child.task_type)
         if child.spec.role == "callback":
             if group is not None:
