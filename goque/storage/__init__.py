@@ -22,8 +22,8 @@ def open_storage(url: str) -> TaskStorage:
     """Return the storage that a URL names; it connects when it is first asked for something.
 
     Args:
-        url: `sqlite:///relative.db` (to the current directory, now), `sqlite:////absolute.db`, or
-            `postgresql://user:password@host:5432/database`.
+        url: `sqlite:///relative.db` (to the current directory, now), `sqlite:////absolute.db`,
+            `postgresql://user:password@host:5432/database` or `mysql://user:password@host:3306/database`.
 
     Raises:
         ConfigurationError: the URL is wrong, or its driver is not installed.
@@ -39,9 +39,13 @@ def _dialect(url: str) -> Dialect:
     if scheme == "sqlite":
         return _sqlite(url)
     require_driver(scheme)
-    from goque.storage.postgresql import PostgresqlDialect  # noqa: PLC0415 - drivers load when they are named
+    if scheme.startswith("postgres"):
+        from goque.storage.postgresql import PostgresqlDialect  # noqa: PLC0415 - drivers load when they are named
 
-    return PostgresqlDialect(url)
+        return PostgresqlDialect(url)
+    from goque.storage.mysql import MysqlDialect  # noqa: PLC0415 - the same
+
+    return MysqlDialect(url)
 
 
 def _sqlite(url: str) -> Dialect:

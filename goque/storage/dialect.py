@@ -50,8 +50,8 @@ class Session(ABC):
         """Run a statement and return how many rows it changed."""
 
     @abstractmethod
-    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> None:
-        """Run a statement once for each set of parameters."""
+    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement once for each set of parameters and return how many rows that changed."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
@@ -68,6 +68,10 @@ class Session(ABC):
     def migrating(self) -> AbstractContextManager[None]:
         """Open a transaction that changes the schema while no other process does."""
         return self.transaction()
+
+    def migrate(self, statement: str) -> None:
+        """Run a statement of a migration."""
+        self.run(statement)
 
     @abstractmethod
     def close(self) -> None:
@@ -93,6 +97,7 @@ class Dialect(ABC):
         one_writer: whether a transaction that writes keeps out all others.
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
+        largest_batch: how many characters a batch of moves has at most.
     """
 
     name: ClassVar[str]
@@ -100,6 +105,7 @@ class Dialect(ABC):
     one_writer: ClassVar[bool] = False
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
+    largest_batch: int = 64 * 1024 * 1024
     sql: Statements
     url: str
 

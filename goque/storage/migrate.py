@@ -82,7 +82,7 @@ class Migrations:
             if name in _names(session, self._dialect):
                 return False  # another process was faster; it held the lock that we waited for
             for statement in split_statements(sql):
-                session.run(statement)
+                session.migrate(statement)
             session.run(self._dialect.sql.record_migration, {"name": name})
         return True
 

@@ -232,12 +232,14 @@ class PostgresqlSession(Session):
         with self._translated():
             return self._cursor.execute(percent_named(sql), self._bind(sql, params), prepare=False).rowcount
 
-    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> None:
+    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters, in one round trip for all."""
         bound = [self._bind(sql, each) for each in params]
-        if bound:
-            with self._translated():
-                self._cursor.executemany(percent_named(sql), bound)
+        if not bound:
+            return 0
+        with self._translated():
+            self._cursor.executemany(percent_named(sql), bound)
+            return self._cursor.rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

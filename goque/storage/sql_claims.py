@@ -127,9 +127,16 @@ class SqlClaims(SqlBase):
         written: set[Token] = set()
         for owner, claims in self._batches(by_token):
             moves = [by_token[Token(task_id, number, owner or "")] for task_id, number in claims.items()]
-            params = {"owner": owner, "batch": self._dialect.encode_moves(moves, session.now)}
-            written |= self._tokens(self._change(session, self._sql.settle_moves, params), claims, owner)
+            written |= self._tokens(self._settle_batch(session, moves, owner), claims, owner)
         return written
+
+    def _settle_batch(self, session: Session, moves: list[Change], owner: str | None) -> list[Sequence[Any]]:
+        batch = self._dialect.encode_moves(moves, session.now)
+        if len(batch) > self._dialect.largest_batch and len(moves) > 1:
+            middle = len(moves) // 2
+            first = self._settle_batch(session, moves[:middle], owner)
+            return first + self._settle_batch(session, moves[middle:], owner)
+        return [*self._change(session, self._sql.settle_moves, {"owner": owner, "batch": batch})]
 
     def _batches(self, tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
         return _claims_by_owner(tokens, self._dialect.moves_at_once)

@@ -177,10 +177,10 @@ class SqliteSession(Session):
         except sqlite3.Error as error:
             raise translate(error, self.path) or error from error
 
-    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> None:
-        """Run a statement once for each set of parameters."""
+    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement once for each set of parameters and return how many rows that changed."""
         try:
-            self.connection.executemany(sql, map(self._bind, params))
+            return self.connection.executemany(sql, map(self._bind, params)).rowcount
         except sqlite3.Error as error:
             raise translate(error, self.path) or error from error
 

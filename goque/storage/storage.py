@@ -87,6 +87,10 @@ class Watcher(ABC):
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when something changed, or None to be polled."""
 
+    def pause(self) -> float | None:
+        """Return the seconds until `changed` is worth asking, None where the descriptor tells or any time is right."""
+        return None
+
     @abstractmethod
     def changed(self) -> bool:
         """Return whether somebody else has written since the last call; clears the descriptor."""

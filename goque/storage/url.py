@@ -10,7 +10,6 @@ from urllib.parse import unquote
 from goque.errors import ConfigurationError
 
 SUPPORTED: Final = "sqlite:///relative.db, sqlite:////absolute.db, postgresql://…, mysql://…"
-_WORKING: Final = "sqlite:///relative.db or postgresql://…"
 _SERVERS: Final = {
     "postgresql": ("PostgreSQL", "psycopg", "postgres"),
     "postgres": ("PostgreSQL", "psycopg", "postgres"),
@@ -61,7 +60,7 @@ def sqlite_path(url: str) -> str:
 
 
 def require_driver(scheme: str) -> None:
-    """Refuse a database server whose driver is not installed, or that is not supported yet.
+    """Refuse a database server whose driver is not installed.
 
     Raises:
         ConfigurationError: in one line, with what to install.
@@ -71,8 +70,6 @@ def require_driver(scheme: str) -> None:
         raise ConfigurationError(
             f"{product} needs a driver that is not installed: pip install 'goque[{extra}]'"
         )
-    if driver != "psycopg":
-        raise ConfigurationError(f"{product} is not supported by this version yet; use {_WORKING}")
 
 
 def hide_password(url: str) -> str:

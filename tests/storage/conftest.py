@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import pymysql
 import pytest
-from backends import BACKENDS, Backend, Clock, PostgresqlBackend, SqliteBackend
+from backends import BACKENDS, Backend, Clock, MysqlBackend, PostgresqlBackend, SqliteBackend
 
 from goque.storage.sql_storage import SqlStorage
 
@@ -17,7 +18,7 @@ def make(name: str, folder: Path) -> Backend:
     """Make a database of the test's own; a server that is missing is an error in CI and a loud skip elsewhere."""
     try:
         return BACKENDS[name](folder)
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, pymysql.OperationalError) as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"NO {name.upper()} SERVER, run `scripts/services up`: {str(error).strip()}")
@@ -41,6 +42,14 @@ def sqlite(tmp_path: Path) -> Iterator[SqliteBackend]:
 def postgresql(tmp_path: Path) -> Iterator[PostgresqlBackend]:
     made = make("postgresql", tmp_path)
     assert isinstance(made, PostgresqlBackend)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mysql(tmp_path: Path) -> Iterator[MysqlBackend]:
+    made = make("mysql", tmp_path)
+    assert isinstance(made, MysqlBackend)
     yield made
     made.close()
 

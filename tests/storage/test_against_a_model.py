@@ -144,7 +144,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         return self._clock.now + timedelta(seconds=delay)
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 60), ("postgresql", 20)])
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 60), ("postgresql", 20), ("mysql", 20)])
 def test_any_history_is_what_the_model_says(kind, examples):
     machine = type("Machine", (StorageAgainstModel,), {"kind": kind})
     run_state_machine_as_test(

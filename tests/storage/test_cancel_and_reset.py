@@ -118,7 +118,7 @@ def test_the_claim_number_survives_a_reset_so_that_the_old_claim_stays_void(stor
 def test_errors_keep_their_newest_lines(storage, backend):
     task = in_status(storage, "attempts_left")
     line = "x" * 99 + "\n"
-    backend.execute("UPDATE goque_task SET errors = :errors", errors=line * 1000)
+    backend.execute("UPDATE goque_task SET errors = :errors", errors=line * 600)
     storage.reset_unless_claimed(task.id)
     errors = row_of(storage, task).errors
     assert len(errors) <= MAX_ERRORS_BYTES

@@ -81,7 +81,9 @@ def unowned(storage, backend, status="processing"):
     """Let the original claim a task: it knows nothing of owners."""
     task = add(storage)
     backend.execute(
-        "UPDATE goque_task SET status = :status, updated_at = '2026-11-23T21:02:33Z'", status=status
+        "UPDATE goque_task SET status = :status, updated_at = :then",
+        status=status,
+        then=backend.time(START.replace(microsecond=0)),
     )
     return task
 
@@ -115,7 +117,8 @@ def test_a_claim_that_moved_since_it_was_read_is_not_healed(storage, backend, cl
     clock.advance(100)
     rows = storage.unowned_claims(60)
     changes = [move(row, TaskStatus.NEW) for row in rows]
-    for moved in ("status = 'processing'", "updated_at = '2026-11-23T21:04:00Z'", "claimed_by = 'node-2'"):
+    then = "2026-11-23 21:04:00" if backend.name == "mysql" else "2026-11-23T21:04:00Z"
+    for moved in ("status = 'processing'", f"updated_at = '{then}'", "claimed_by = 'node-2'"):
         saved = backend.execute("SELECT status, updated_at, claimed_by FROM goque_task")[0]
         backend.execute(f"UPDATE goque_task SET {moved}")
         before = row_of(storage, task)

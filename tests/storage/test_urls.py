@@ -39,9 +39,11 @@ def test_the_path_is_what_follows_the_third_slash(url, path):
         ("postgresql://u:secret@h/db?colour=red", "colour"),
         ("postgresql://u:secret@h/db?notify=maybe", "notify"),
         ("postgres://u:secret@[::1/db", "no storage URL"),
-        ("mysql://u:secret@h/db", "MySQL"),
-        ("mysql+pymysql://u:secret@h/db", "MySQL"),
-        ("mariadb://u:secret@h/db", "MariaDB"),
+        ("mysql://u:secret@h", "name one database"),
+        ("mysql+pymysql://u:secret@h:port/db", "no storage URL"),
+        ("mariadb://u:secret@h/db?colour=red", "'colour' is unknown"),
+        ("mysql://u:secret@h/db?connect_timeout=soon", "number of seconds"),
+        ("mysql://u:secret@h/db?ssl_disabled=perhaps", "true or false"),
     ],
 )
 def test_a_url_that_cannot_be_opened_is_one_line_without_its_password(url, problem):

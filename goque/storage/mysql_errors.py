@@ -1,0 +1,80 @@
+"""What MySQL's and MariaDB's errors mean for a caller: wait, connect again, migrate, look at the server, or a bug."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pymysql
+
+from goque.errors import DatabaseUnavailableError, GoqueError, InvalidPayloadFormatError, SchemaError
+from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
+
+DUPLICATE: Final = 1062
+EXISTS_ALREADY: Final = frozenset({1060, 1061})
+"""A column or an index that is there: an earlier migration was cut off after it and before it was recorded."""
+
+LOCKED: Final = {
+    1205: "another transaction holds what this one needs",
+    1213: "two transactions waited for each other (deadlock)",
+    1020: "another transaction changed what this one read",
+    1614: "two transactions waited for each other (deadlock)",
+    3024: "the statement took too long and was ended",
+    1317: "the statement was ended by somebody",
+    1969: "the statement took too long and was ended",
+}
+LOST: Final = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 1158, 1159, 1160, 1161, 4031})
+UNAVAILABLE: Final = {
+    1040: "has no free connection; raise max_connections",
+    1203: "has no free connection for this user; raise max_user_connections",
+    1044: "does not let this user use the database; grant it the rights",
+    1045: "refuses the user or the password; check them in the URL",
+    1698: "refuses the user or the password; check them in the URL",
+    1049: "has no such database; create it, or name another one in the URL",
+    1130: "refuses connections from this host; grant the user access from here",
+    1142: "does not let this user do that; grant it the rights on goque's tables",
+    1143: "does not let this user do that; grant it the rights on goque's tables",
+    1227: "does not let this user do that; grant it the rights on goque's tables",
+    1290: "takes no writes (read_only, as a replica has it); name the primary in the URL",
+    1792: "takes no writes (a read-only transaction); name the primary in the URL",
+    1836: "takes no writes (read_only); name the primary in the URL",
+    1021: "has a full disk; free some space",
+    1114: "has a full disk or tablespace; free some space",
+    1037: "is out of memory; see the server's log",
+    1038: "is out of memory; see the server's log",
+}
+SCHEMA: Final = frozenset({1146, 1054, 1176})
+TOO_LARGE: Final = 1153
+
+
+def translate(error: pymysql.Error, where: str) -> GoqueError | None:
+    """Return the error that a caller can act on, or None for a bug or for data, which must show as they are."""
+    code, said = _code(error), _first_line(error)
+    if code in LOCKED:
+        return DatabaseLockedError(f"{where}: {LOCKED[code]}; try again")
+    if code in UNAVAILABLE:
+        return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
+    if code in SCHEMA:
+        return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
+    if code == TOO_LARGE:
+        return InvalidPayloadFormatError(f"{where} takes no statement of this size; raise max_allowed_packet")
+    if code in LOST or (code == 0 and isinstance(error, pymysql.InterfaceError | pymysql.OperationalError)):
+        return ConnectionLostError(f"{where} closed the connection ({said}); try again")
+    return None
+
+
+def refused(error: Exception, where: str) -> DatabaseUnavailableError:
+    """Say why there is no connection."""
+    code = _code(error)
+    if code in UNAVAILABLE:
+        return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
+    return DatabaseUnavailableError(f"{where} cannot be reached: {_first_line(error)}")
+
+
+def _code(error: Exception) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.args[-1]) if error.args else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,241 @@
+"""The statements that MySQL and MariaDB say in their own way, in words that both understand.
+
+- Neither returns what an UPDATE changed on both, so such a move is two statements in one transaction: the first
+  reads and locks what the second changes.
+- There is no partial index. `claim_rank` is set while a task may be claimed, the highest priority lowest, and an
+  index on it walks level by level, each from its longest due; `goque_task_state_idx` finds what an owner holds,
+  what has no owner, and what is finished. FORCE INDEX keeps stale statistics from choosing another.
+- A batch is one JSON parameter, read by JSON_TABLE, and STRAIGHT_JOIN begins with it. The comments with a number
+  are code: the collation of the ids has one name in MariaDB and another in MySQL.
+- Rows are locked in the order of their ids, so that two batches do not wait for each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.statements import LockThenChange, Statements
+
+INSERT_TASK: Final = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
+    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :created_at, :next_attempt_at, :priority)"""
+
+INSERT_TASKS: Final = """
+    INSERT IGNORE INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                                   next_attempt_at, priority)
+    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :created_at, :next_attempt_at, :priority)"""
+
+PRESENT: Final = """
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids"""
+
+NEXT_LEVEL: Final = """
+    SELECT claim_rank, next_attempt_at
+    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+    WHERE type = :task_type AND claim_rank > :rank
+      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
+    ORDER BY claim_rank, next_attempt_at
+    LIMIT 1"""
+
+CLAIM_DUE: Final = LockThenChange(
+    lock="""
+    SELECT id, type, external_id, payload, 'pending', attempts, errors, metadata, created_at, :now,
+           next_attempt_at, priority, result, :owner, claims + 1, lost_claims
+    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+    WHERE type = :task_type AND claim_rank = 0 - :priority AND next_attempt_at <= :now
+    ORDER BY next_attempt_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED""",
+    change="""
+    UPDATE goque_task FORCE INDEX (PRIMARY)
+    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL""",
+)
+
+MARK_PROCESSING: Final = """
+    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (id CHAR(36) PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    STRAIGHT_JOIN goque_task
+      ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
+    SET goque_task.status = 'processing', goque_task.updated_at = :now
+    WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner AND goque_task.status = 'pending'"""
+
+HOLDS: Final = """
+    SELECT goque_task.id
+    FROM JSON_TABLE(:batch, '$[*]' COLUMNS (id CHAR(36) PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    STRAIGHT_JOIN goque_task
+      ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
+    WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner
+      AND goque_task.status IN ('pending', 'processing')
+    FOR UPDATE"""
+
+SETTLE_DONE: Final = LockThenChange(
+    lock=HOLDS,
+    change="""
+    UPDATE goque_task FORCE INDEX (PRIMARY)
+    SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
+    WHERE id IN :ids AND claimed_by <=> :owner AND status IN ('pending', 'processing')""",
+)
+
+SETTLE_MOVES: Final = LockThenChange(
+    lock=HOLDS,
+    change="""
+    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
+        id CHAR(36) PATH '$[0]', claims INT PATH '$[1]', status VARCHAR(50) PATH '$[2]', attempts INT PATH '$[3]',
+        errors LONGTEXT PATH '$[4]', next_attempt_at VARCHAR(32) PATH '$[5]', result LONGTEXT PATH '$[6]',
+        lost_claims INT PATH '$[7]')) AS move
+    STRAIGHT_JOIN goque_task
+      ON goque_task.id = move.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
+    SET goque_task.status = move.status,
+        goque_task.attempts = move.attempts,
+        goque_task.errors = coalesce(move.errors, goque_task.errors),
+        goque_task.next_attempt_at = coalesce(move.next_attempt_at, goque_task.next_attempt_at),
+        goque_task.result = coalesce(move.result, goque_task.result),
+        goque_task.lost_claims = move.lost_claims,
+        goque_task.claimed_by = NULL,
+        goque_task.updated_at = :now
+    WHERE goque_task.claims = move.claims AND goque_task.claimed_by <=> :owner
+      AND goque_task.status IN ('pending', 'processing')""",
+)
+
+LET_GO: Final = """
+    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (id CHAR(36) PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    STRAIGHT_JOIN goque_task
+      ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
+    SET goque_task.claimed_by = NULL
+    WHERE goque_task.claims = claim.claims AND goque_task.claimed_by = :owner
+      AND goque_task.status NOT IN ('pending', 'processing')"""
+
+LOCK_TASK: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE id = :id
+    FOR UPDATE"""
+
+TASKS_BY_ID: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :batch
+    FOR UPDATE"""
+
+FIND_TASKS: Final = (
+    """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task""",
+    """
+    ORDER BY id DESC
+    LIMIT :limit""",
+)
+
+CONDITIONS: Final = {
+    "ids": "id IN :ids",
+    "task_type": "type = :task_type",
+    "statuses": "status IN :statuses",
+    "updated_before": "coalesce(updated_at, created_at) < :updated_before",
+    "age": "coalesce(updated_at, created_at) <= :before",
+}
+
+HELD_TASKS: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
+    ORDER BY id
+    LIMIT :limit"""
+
+MOVED_BY_OTHERS: Final = """
+    SELECT id, claims
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
+
+UNOWNED_CLAIMS: Final = """
+    SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status IN ('pending', 'processing')
+      AND coalesce(updated_at, created_at) < :before
+    ORDER BY coalesce(updated_at, created_at)
+    LIMIT :limit"""
+
+FINISHED_EXISTS: Final = """
+    SELECT 1
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at < :before
+    LIMIT 1"""
+
+DELETE_FINISHED: Final = LockThenChange(
+    lock="""
+    SELECT id
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at < :before
+    ORDER BY updated_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED""",
+    change="""
+    DELETE goque_task
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids AND status = :status AND claimed_by IS NULL""",
+)
+
+DELETE_ATTEMPTS: Final = """
+    DELETE FROM goque_attempt
+    WHERE task_id IN :batch"""
+
+UNPUBLISHED_TYPES: Final = """
+    SELECT known.type
+    FROM (SELECT DISTINCT type FROM goque_task) AS known
+    WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
+
+FAILED_ATTEMPTS: Final = """
+    SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
+           exit_code, `signal`, max_rss, oom, stack, stderr
+    FROM goque_attempt
+    WHERE task_id = :task_id
+    ORDER BY id"""
+
+INSERT_ATTEMPT: Final = """
+    INSERT INTO goque_attempt (task_id, node, started_at, ended_at, attempt, cause, error, traceback,
+                               worker_pid, duration, exit_code, `signal`, max_rss, oom, stack, stderr)
+    VALUES (:task_id, :node, :started_at, :now, :attempt, :cause, :error, :traceback,
+            :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr)"""
+
+INSERT_TYPE: Final = """
+    INSERT IGNORE INTO goque_type (type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed,
+                                   healer_age, paused, updated_at)
+    VALUES (:type, :max_attempts, :strategy, :max_crashes, :cleaner_age, :cleaner_keep_failed,
+            :healer_age, :paused, :now)"""
+
+INSERT_SLOT: Final = """
+    INSERT IGNORE INTO goque_schedule (job_name, last_slot, updated_at)
+    VALUES (:job_name, :slot, :now)"""
+
+MYSQL_STATEMENTS: Final = Statements(
+    insert_task=INSERT_TASK,
+    insert_tasks=INSERT_TASKS,
+    due_priorities=NEXT_LEVEL,
+    next_due=NEXT_LEVEL,
+    claim_due=CLAIM_DUE,
+    mark_processing=MARK_PROCESSING,
+    settle_done=SETTLE_DONE,
+    settle_moves=SETTLE_MOVES,
+    let_go=LET_GO,
+    lock_task=LOCK_TASK,
+    tasks_by_id=TASKS_BY_ID,
+    find_tasks=FIND_TASKS,
+    conditions=CONDITIONS,
+    held_tasks=HELD_TASKS,
+    moved_by_others=MOVED_BY_OTHERS,
+    unowned_claims=UNOWNED_CLAIMS,
+    finished_exists=FINISHED_EXISTS,
+    delete_finished=DELETE_FINISHED,
+    delete_attempts=DELETE_ATTEMPTS,
+    unpublished_types=UNPUBLISHED_TYPES,
+    failed_attempts=FAILED_ATTEMPTS,
+    insert_attempt=INSERT_ATTEMPT,
+    insert_type=INSERT_TYPE,
+    insert_slot=INSERT_SLOT,
+)
