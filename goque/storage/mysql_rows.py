@@ -80,6 +80,8 @@ def task_params(task: Task, now: datetime) -> dict[str, Any]:
         "type": task.type,
         "external_id": task.external_id,
         "payload": task.raw_payload,
+        "status": "new",
+        "attempts": 0,
         "metadata": metadata_text(task),
         "created_at": time_text(now),
         "next_attempt_at": time_text(due_at(task, now)),

@@ -24,7 +24,9 @@ INSERT_TASK: Final = """
 INSERT_TASKS: Final = """
     INSERT IGNORE INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
                                    next_attempt_at, priority)
-    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :created_at, :next_attempt_at, :priority)"""
+    VALUES (:id, :type, :external_id, :payload, :status, :attempts, :metadata, :created_at, :next_attempt_at,
+            :priority)"""
+"""Only parameters among its values: else PyMySQL does not make one statement of many rows."""
 
 PRESENT: Final = """
     SELECT id

@@ -1,0 +1,330 @@
+"""The servers of the tests: reachable ones, or private ones from installed binaries; see scripts/services."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pymysql
+
+from goque.storage.mysql_url import connection_options
+
+STATE = Path(".venv/services.json")
+START_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """One kind of server."""
+
+    name: str
+    variable: str
+    default_url: str
+    reach: Callable[[str], None]
+    start: Callable[[Path, int], tuple[subprocess.Popen[bytes], str] | None]
+    packages: tuple[str, ...]
+
+
+class CannotStart(Exception):
+    """The binaries are there, and yet there is no server; the message says why."""
+
+
+def main(arguments: list[str]) -> int:
+    """Do what was asked and return the exit code."""
+    commands = {"up": up, "down": down, "urls": urls}
+    if len(arguments) != 1 or arguments[0] not in commands:
+        print("usage: scripts/services up | down | urls", file=sys.stderr)
+        return 2
+    return commands[arguments[0]]()
+
+
+def up() -> int:
+    """Make sure that every server runs, and say where."""
+    state = _read_state()
+    for server in SERVERS:
+        problem = _ensure(server, state)
+        STATE.write_text(json.dumps(state))
+        if problem:
+            print(f"services: {problem}", file=sys.stderr)
+            return 1
+        print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
+    return 0
+
+
+def urls() -> int:
+    """Print lines for `eval`: where the servers are."""
+    state = _read_state()
+    for server in SERVERS:
+        if not _is_reachable(server, _url(server, state)):
+            print(
+                f"services: no {server.name} at {_url(server, state)}; run scripts/services up",
+                file=sys.stderr,
+            )
+            return 1
+        print(f"export {server.variable}='{_url(server, state)}'")
+    return 0
+
+
+def down() -> int:
+    """End what `up` started, and remove its data."""
+    for entry in _read_state().values():
+        _end(int(entry["pid"]))
+        shutil.rmtree(entry["data"], ignore_errors=True)
+    STATE.unlink(missing_ok=True)
+    return 0
+
+
+def _ensure(server: Server, state: dict[str, dict[str, str]]) -> str | None:
+    """Return None when the server runs, or in one line why it does not."""
+    url = _url(server, state)
+    if _is_reachable(server, url):
+        return None
+    if os.environ.get(server.variable):
+        return f"nothing answers at {server.variable}={url}; start that server, or unset the variable"
+    state.pop(server.name, None)
+    data = Path(tempfile.mkdtemp(prefix=f"goque-{server.name}-"))
+    try:
+        started = _start(server, data) or (_install(server) and _start(server, data))
+    except CannotStart as error:
+        shutil.rmtree(data, ignore_errors=True)
+        return f"{server.name} does not start: {error}"
+    if not started:
+        shutil.rmtree(data, ignore_errors=True)
+        packages = " ".join(server.packages)
+        return (
+            f"no {server.name} server is reachable or installed; install {packages}, use compose.yaml, "
+            f"or set {server.variable}"
+        )
+    state[server.name] = started
+    return None
+
+
+def _start(server: Server, data: Path) -> dict[str, str] | None:
+    started = server.start(data, _free_port())
+    if started is None:
+        return None
+    process, url = started
+    end = time.monotonic() + START_PATIENCE
+    while not _is_reachable(server, url):
+        if process.poll() is not None or time.monotonic() > end:
+            raise CannotStart(_last_words(data))
+        time.sleep(0.1)
+    return {"url": url, "pid": str(process.pid), "data": str(data)}
+
+
+def _install(server: Server) -> bool:
+    """Install a server with the system's package manager; only as root, for that is who may."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    print(f"services: installing {' '.join(server.packages)}", file=sys.stderr)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *server.packages]):
+        done = subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False)
+        if done.returncode:
+            return False
+    return True
+
+
+# -- PostgreSQL -----------------------------------------------------------------------------------------------
+
+
+def start_postgresql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | None:
+    """Start a private PostgreSQL; `initdb` refuses root, so that another account owns the data then."""
+    found = _binaries("initdb", "postgres", under="/usr/lib/postgresql/*/bin")
+    if found is None:
+        return None
+    initdb, postgres = found
+    account = _account("postgres", "nobody")
+    if account is not None:
+        os.chown(data, account.pw_uid, account.pw_gid)
+    made = subprocess.run(
+        [initdb, "-D", str(data / "db"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"],
+        capture_output=True,
+        check=False,
+        **_as(account),
+    )
+    if made.returncode:
+        raise CannotStart(made.stderr.decode(errors="replace").strip().splitlines()[-1])
+    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [postgres, "-D", str(data / "db"), *options],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            **_as(account),
+        )
+    return process, f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def reach_postgresql(url: str) -> None:
+    """Connect once."""
+    psycopg.connect(url, connect_timeout=3).close()
+
+
+# -- MySQL and MariaDB ---------------------------------------------------------------------------------------
+
+
+def start_mysql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | None:
+    """Start a private MariaDB or MySQL, whichever is installed."""
+    account = _account("mysql", "nobody")
+    found = _binaries("mariadbd", under="/usr/sbin") or _binaries("mysqld", under="/usr/sbin")
+    if found is None:
+        return None
+    server, directory = found[0], data / "db"
+    if account is not None:
+        os.chown(data, account.pw_uid, account.pw_gid)
+    installer = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
+    user = [f"--user={account.pw_name}"] if account else []
+    if installer is not None:
+        make = [
+            installer,
+            "--no-defaults",
+            f"--datadir={directory}",
+            "--auth-root-authentication-method=normal",
+            *user,
+        ]
+    else:
+        make = [server, "--no-defaults", "--initialize-insecure", f"--datadir={directory}", *user]
+    made = subprocess.run(make, capture_output=True, check=False)
+    if made.returncode:
+        raise CannotStart((made.stderr or made.stdout).decode(errors="replace").strip().splitlines()[-1])
+    options = [
+        f"--datadir={directory}",
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        f"--socket={data}/socket",
+    ]
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [server, "--no-defaults", *options, f"--pid-file={data}/pid", *user],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return process, f"mysql://root@127.0.0.1:{port}/mysql"
+
+
+def reach_mysql(url: str) -> None:
+    """Connect once."""
+    pymysql.connect(**connection_options(url)).close()
+
+
+# -- the system ------------------------------------------------------------------------------------------------
+
+
+def _url(server: Server, state: dict[str, dict[str, str]]) -> str:
+    return os.environ.get(server.variable) or state.get(server.name, {}).get("url") or server.default_url
+
+
+def _is_reachable(server: Server, url: str) -> bool:
+    try:
+        server.reach(url)
+    except (psycopg.Error, pymysql.Error, OSError):
+        return False
+    return True
+
+
+def _read_state() -> dict[str, dict[str, str]]:
+    try:
+        found: dict[str, dict[str, str]] = json.loads(STATE.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _end(pid: int) -> None:
+    """End a server that `up` started, and wait until it is gone."""
+    try:
+        os.kill(pid, signal.SIGINT if _is_postgres(pid) else signal.SIGTERM)
+        end = time.monotonic() + START_PATIENCE
+        while time.monotonic() < end and _is_running(pid):
+            time.sleep(0.05)
+    except ProcessLookupError:
+        pass
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _binaries(*names: str, under: str) -> list[str] | None:
+    folders = sorted(Path("/").glob(under.lstrip("/")), reverse=True)
+    places = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
+    found = [shutil.which(name, path=places) for name in names]
+    return [path for path in found if path] if all(found) else None
+
+
+def _account(*names: str) -> pwd.struct_passwd | None:
+    """Return the first account that exists, for a root that must not run a server itself; None for others."""
+    if os.geteuid() != 0:
+        return None
+    for name in names:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise CannotStart(f"root may not run it, and there is no account {' or '.join(names)}")
+
+
+def _as(account: pwd.struct_passwd | None) -> dict[str, object]:
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _last_words(data: Path) -> str:
+    lines = (data / "log").read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+SERVERS = (
+    Server(
+        "postgresql",
+        "GOQUE_TEST_POSTGRES_URL",
+        "postgresql://postgres@127.0.0.1:5432/test",
+        reach_postgresql,
+        start_postgresql,
+        ("postgresql",),
+    ),
+    Server(
+        "mysql",
+        "GOQUE_TEST_MYSQL_URL",
+        "mysql://root@127.0.0.1:3306/test",
+        reach_mysql,
+        start_mysql,
+        ("mariadb-server",),
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
