@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 import psycopg
+from psycopg import capabilities
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
@@ -38,6 +39,7 @@ ResultT = TypeVar("ResultT")
 DEADLINE: Final = 8.0
 """Seconds that the server may be silent; the server itself ends what takes longer a second before."""
 
+CANCEL_PATIENCE: Final = 1.0
 SLOW_DEADLINE: Final = 120.0
 MIGRATION_DEADLINE: Final = 6 * 3600.0
 MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
@@ -81,8 +83,18 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     deadline: float = DEADLINE
 
     def wait(self, gen: Generator[Any, Any, ResultT], *args: Any, **kwargs: Any) -> ResultT:
-        """Run a conversation with the server, with an end."""
-        return super().wait(_with_deadline(gen, self.deadline), *args, **kwargs)
+        """Run a conversation with the server, with an end; what still runs there then is called off."""
+        try:
+            return super().wait(_with_deadline(gen, self.deadline), *args, **kwargs)
+        except _SilenceError:
+            if capabilities.has_cancel_safe():
+                with suppress(psycopg.Error):
+                    self.cancel_safe(timeout=CANCEL_PATIENCE)
+            raise
+
+
+class _SilenceError(psycopg.OperationalError):
+    """The server said nothing for too long."""
 
 
 def _with_deadline(gen: Generator[Any, Any, ResultT], deadline: float) -> Generator[Any, Any, ResultT]:
@@ -92,7 +104,7 @@ def _with_deadline(gen: Generator[Any, Any, ResultT], deadline: float) -> Genera
         while True:
             ready = yield state
             if not ready and time.monotonic() > end:
-                raise psycopg.OperationalError(f"no answer within {deadline:g} s")
+                raise _SilenceError(f"no answer within {deadline:g} s")
             state = gen.send(ready)
     except StopIteration as stop:
         result: ResultT = stop.value

@@ -280,6 +280,21 @@ def test_a_user_without_rights_is_one_line(backend, storage):
         backend.execute(f"DROP ROLE {role}")
 
 
+@pytest.mark.fault(27)
+def test_what_nobody_waits_for_any_more_is_called_off(backend):
+    storage = backend.new_storage(patience=0.0)
+    storage.migrate()
+    backend.shorten_deadline(storage, 0.3)
+    with backend.connect() as holder:
+        backend.new_storage().insert_tasks([Task("mail", external_id="order-7")], conn=holder)
+        with storage._connections as session, pytest.raises(ConnectionLostError, match="no answer within"):
+            storage._dialect.insert_one(session, Task("mail", external_id="order-7"))
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND wait_event_type = 'Lock'"
+        backend.eventually(lambda: not backend.execute(waiting, name=backend.schema))
+        holder.rollback()
+    assert storage.count_tasks() == []
+
+
 # -- plans ------------------------------------------------------------------------------------------------------------
 
 CLAIM = "using goque_task_claim_idx"
