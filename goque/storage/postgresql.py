@@ -1,30 +1,21 @@
-"""The PostgreSQL dialect: psycopg 3, one connection a process, and nothing in the session but LISTEN.
-
-Every transaction begins with its own settings (`SET LOCAL`), so that a transaction pooler may stand between.
-"""
+"""The PostgreSQL dialect: psycopg 3, one connection a process, and nothing in the session but LISTEN."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import Any, ClassVar, Final
 
 import psycopg
-from psycopg import capabilities
-from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
 from goque.storage import batches, postgresql_rows
 from goque.storage.caller import driver_connection
 from goque.storage.connections import Connections
-from goque.storage.dialect import Dialect, Row, Session
-from goque.storage.instants import later, time_text
-from goque.storage.named import percent_named
-from goque.storage.postgresql_errors import refused, translate
+from goque.storage.dialect import Dialect, Session
+from goque.storage.instants import time_text
+from goque.storage.postgresql_errors import refused
+from goque.storage.postgresql_session import AdoptedSession, Clock, DeadlineConnection, PostgresqlSession
 from goque.storage.postgresql_spares import PostgresqlSpares
 from goque.storage.postgresql_statements import NOTIFY, NOTIFYING_STATEMENTS, POSTGRESQL_STATEMENTS
 from goque.storage.postgresql_url import connection_options
@@ -34,81 +25,12 @@ from goque.storage.storage import Watcher
 from goque.storage.url import hide_password
 from goque.task import Task
 
-ResultT = TypeVar("ResultT")
-
-DEADLINE: Final = 8.0
-"""Seconds that the server may be silent; the server itself ends what takes longer a second before."""
-
-CANCEL_PATIENCE: Final = 1.0
-SLOW_DEADLINE: Final = 120.0
-MIGRATION_DEADLINE: Final = 6 * 3600.0
-MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
-"""The advisory lock that migrations take: one database, one migration at a time."""
-
-NOW: Final = "SELECT CAST(extract(epoch FROM now()) * 1000000 AS bigint)"
-
-BEGIN: Final = f"""
-    BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = '7s';
-    SET LOCAL lock_timeout = '5s';
-    SET LOCAL enable_seqscan = off;
-    SET LOCAL enable_bitmapscan = off;
-    SET LOCAL enable_hashjoin = off;
-    SET LOCAL enable_mergejoin = off;
-    SET LOCAL enable_sort = off;
-    SET LOCAL jit = off;
-    {NOW}"""
-"""One message to the server; the planner's choices are taken from it because a queue's statistics mislead it."""
-
-BEGIN_MIGRATION: Final = f"""
-    BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = 0;
-    SET LOCAL lock_timeout = 0;
-    SELECT pg_advisory_xact_lock({MIGRATION_LOCK});
-    {NOW}"""
-
 COLUMNS: Final = """
     SELECT attname
     FROM pg_attribute
     WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped"""
 
 _ID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-
-Clock = Callable[[], datetime]
-
-
-class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that does not wait for ever: a stopped server is silent, and no error comes from it."""
-
-    deadline: float = DEADLINE
-
-    def wait(self, gen: Generator[Any, Any, ResultT], *args: Any, **kwargs: Any) -> ResultT:
-        """Run a conversation with the server, with an end; what still runs there then is called off."""
-        try:
-            return super().wait(_with_deadline(gen, self.deadline), *args, **kwargs)
-        except _SilenceError:
-            if capabilities.has_cancel_safe():
-                with suppress(psycopg.Error):
-                    self.cancel_safe(timeout=CANCEL_PATIENCE)
-            raise
-
-
-class _SilenceError(psycopg.OperationalError):
-    """The server said nothing for too long."""
-
-
-def _with_deadline(gen: Generator[Any, Any, ResultT], deadline: float) -> Generator[Any, Any, ResultT]:
-    end = time.monotonic() + deadline
-    try:
-        state = next(gen)
-        while True:
-            ready = yield state
-            if not ready and time.monotonic() > end:
-                raise _SilenceError(f"no answer within {deadline:g} s")
-            state = gen.send(ready)
-    except StopIteration as stop:
-        result: ResultT = stop.value
-        return result
 
 
 class PostgresqlDialect(Dialect):
@@ -210,171 +132,3 @@ class PostgresqlDialect(Dialect):
         """Notify each type's channel once."""
         if self.notifies and task_types:
             session.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})
-
-
-class PostgresqlSession(Session):
-    """A connection of our own, in autocommit; a transaction's settings are its own."""
-
-    def __init__(self, connection: DeadlineConnection, where: str, clock: Clock | None) -> None:
-        self.connection: psycopg.Connection[Any] = connection
-        self.where = where
-        self._clock = clock
-        self._now: datetime | None = None
-        self._cursor = self._new_cursor()
-
-    @property
-    def now(self) -> datetime:
-        """The server's clock, read at the start of the transaction or when it is first asked for."""
-        if self._now is None:
-            self._now = self._clock() if self._clock else postgresql_rows.instant(self.rows(NOW)[0][0])
-        return self._now
-
-    def start(self) -> None:
-        """Forget what time it was."""
-        self._now = None
-
-    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """Run a statement and return all its rows."""
-        with self._translated():
-            cursor = self._cursor.execute(percent_named(sql), self._bind(sql, params), prepare=False)
-            return cursor.fetchall() if cursor.description else []
-
-    def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
-        """Run a statement and return how many rows it changed."""
-        with self._translated():
-            return self._cursor.execute(percent_named(sql), self._bind(sql, params), prepare=False).rowcount
-
-    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement once for each set of parameters, in one round trip for all."""
-        bound = [self._bind(sql, each) for each in params]
-        if not bound:
-            return 0
-        with self._translated():
-            self._cursor.executemany(percent_named(sql), bound)
-            return self._cursor.rowcount
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Open a transaction with its deadlines and its plans."""
-        with self._framed(BEGIN):
-            yield
-
-    def reading(self) -> Any:
-        """Open a transaction for its plans."""
-        return self.transaction()
-
-    @contextmanager
-    def slowly(self) -> Iterator[None]:
-        """Let a statement take two minutes."""
-        with self._deadline(SLOW_DEADLINE):
-            yield
-
-    @contextmanager
-    def migrating(self) -> Iterator[None]:
-        """Open a transaction that holds the lock of all migrations of this database."""
-        with self._deadline(MIGRATION_DEADLINE), self._framed(BEGIN_MIGRATION):
-            yield
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
-
-    def abandon(self) -> None:
-        """Keep the parent's connection unused and unclosed."""
-        _abandoned.append(self.connection)
-
-    def is_usable(self) -> bool:
-        """Return whether no statement and no transaction is under way."""
-        return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
-
-    @contextmanager
-    def _framed(self, begin: str) -> Iterator[None]:
-        try:
-            self._begin(begin)
-            yield
-            with self._translated():
-                self.connection.execute("COMMIT")
-        except BaseException:
-            with suppress(psycopg.Error):  # what went wrong first is what the caller must hear of
-                if self.connection.pgconn.transaction_status != TransactionStatus.ACTIVE:
-                    self.connection.execute("ROLLBACK")
-            raise
-
-    def _begin(self, begin: str) -> None:
-        with self._translated():
-            cursor = self.connection.execute(begin)  # without parameters: several statements, one message
-            while cursor.nextset():
-                pass
-            row = cursor.fetchone()
-        self._now = self._clock() if self._clock else postgresql_rows.instant(row[0] if row else 0)
-
-    @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[None]:
-        connection = self.connection
-        if not isinstance(connection, DeadlineConnection):
-            yield
-            return
-        connection.deadline, before = seconds, connection.deadline
-        try:
-            yield
-        finally:
-            connection.deadline = before
-
-    def _translated(self) -> _Translated:
-        return _Translated(self.where)
-
-    def _bind(self, sql: str, params: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        bound = dict(params) if params else {}
-        if ":now" in sql:
-            bound["now"] = time_text(self.now)
-        if "age" in bound:
-            bound["before"] = time_text(later(self.now, -bound["age"]))
-        return bound
-
-    def _new_cursor(self) -> psycopg.Cursor[Any]:
-        cursor = psycopg.Cursor(self.connection, row_factory=tuple_row)
-        cursor.format = psycopg.pq.Format.BINARY
-        postgresql_rows.register(cursor)
-        return cursor
-
-
-class AdoptedSession(PostgresqlSession):
-    """The caller's connection, in the caller's transaction, with cursors of our own."""
-
-    def __init__(self, connection: psycopg.Connection[Any], where: str, clock: Clock | None) -> None:
-        self.connection = connection
-        self.where = where
-        self._clock = clock
-        self._now = None
-        self._cursor = self._new_cursor()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Join the caller's transaction, which psycopg begins at the first statement; in autocommit, have one."""
-        if self.connection.autocommit and self.is_usable():
-            with self.connection.transaction():
-                yield
-        else:
-            yield
-
-    def close(self) -> None:
-        """Leave the connection open: it is the caller's."""
-
-
-class _Translated:
-    """Turn the driver's errors into goque's; a class, for a generator costs more than the statement's binding."""
-
-    __slots__ = ("_where",)
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, psycopg.Error):
-            raise translate(error, self._where) or error from error
-
-
-_abandoned: Final[list[Any]] = []

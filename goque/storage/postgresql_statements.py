@@ -2,7 +2,7 @@
 
 Statistics are stale or missing on a queue's table more often than not, and a batch planned badly is a hundred
 times slower. So what runs all the time runs with sequential, bitmap, hash and merge plans off (see
-`postgresql.BEGIN`), and besides:
+`postgresql_session.BEGIN`), and besides:
 
 - A batch is one JSON parameter, and a move reads one table only: no join, so no join order. Ids become an array
   for the primary key; the rest of a row's part is looked up in the object by its id.

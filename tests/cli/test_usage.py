@@ -137,8 +137,10 @@ def test_a_database_that_cannot_be_opened_is_exit_code_3(goque: Any) -> None:
     assert len(error.splitlines()) == 1
 
 
-def test_a_missing_driver_is_exit_code_2_and_hides_the_password(goque: Any) -> None:
-    error = goque("list", "--database-url", "postgresql://me:hunter2@db.invalid/shop", code=2).stderr
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_an_unreachable_server_is_exit_code_3_and_hides_the_password(goque: Any, scheme: str) -> None:
+    error = goque("list", "--database-url", f"{scheme}://me:hunter2@127.0.0.1:9/shop", code=3).stderr
+    assert "cannot be reached" in error
     assert "hunter2" not in error
     assert len(error.splitlines()) == 1
 

@@ -20,9 +20,7 @@ from goque.storage import open_storage
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.migrate import known_migrations, split_statements
 from goque.storage.mysql_errors import refused, translate
-from goque.storage.mysql_statements import HOLDS, MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql_watcher import MysqlWatcher
-from goque.storage.named import percent_named
 from goque.task import Task, TaskStatus
 
 
@@ -248,103 +246,3 @@ def test_a_refusal_is_known_by_its_code(code, words):
     told = refused(pymysql.OperationalError(code, "no route\nto host"), "mysql://me@db/shop")
     assert words in str(told)
     assert "\n" not in str(told)
-
-
-# -- plans ------------------------------------------------------------------------------------------------------------
-
-CLAIM, STATE, BY_ID = "goque_task_claim_idx", "goque_task_state_idx", "PRIMARY"
-PLANS = {
-    "next_due": (MYSQL_STATEMENTS.next_due, CLAIM, 1000),
-    "claim_due, lock": (MYSQL_STATEMENTS.claim_due.lock, CLAIM, 1000),
-    "claim_due, change": (MYSQL_STATEMENTS.claim_due.change, BY_ID, 20),
-    "holds": (HOLDS, BY_ID, 1),
-    "mark_processing": (MYSQL_STATEMENTS.mark_processing, BY_ID, 1),
-    "settle_done": (MYSQL_STATEMENTS.settle_done.change, BY_ID, 20),
-    "settle_moves": (MYSQL_STATEMENTS.settle_moves.change, BY_ID, 1),
-    "let_go": (MYSQL_STATEMENTS.let_go, BY_ID, 1),
-    "present": (PRESENT, BY_ID, 20),
-    "tasks_by_id": (MYSQL_STATEMENTS.tasks_by_id, BY_ID, 20),
-    "held_tasks": (MYSQL_STATEMENTS.held_tasks, STATE, 1000),
-    "moved_by_others": (MYSQL_STATEMENTS.moved_by_others, STATE, 1000),
-    "unowned_claims": (MYSQL_STATEMENTS.unowned_claims, STATE, 1000),
-    "finished_exists": (MYSQL_STATEMENTS.finished_exists, STATE, 10_000),
-    "delete_finished, lock": (MYSQL_STATEMENTS.delete_finished.lock, STATE, 10_000),
-    "delete_finished, change": (MYSQL_STATEMENTS.delete_finished.change, BY_ID, 20),
-}
-IDS = [f"019ab5a0-7c3e-7d5e-8f00-{number:012x}" for number in range(20)]
-FILL = """
-    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
-                            next_attempt_at, priority, claimed_by)
-    SELECT uuid(), concat('type-', seq % 3), concat('x', seq), '{}',
-           CASE WHEN seq % 20 > 0 THEN 'done' WHEN seq % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
-           now(6), now(6), now(6), seq % 2, CASE WHEN seq % 40 = 0 THEN 'node-1' END
-    FROM (WITH RECURSIVE numbers (seq) AS (
-              SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < :tasks) SELECT seq FROM numbers) AS filled"""
-PARAMS = {
-    "task_type": "type-1",
-    "owner": "node-1",
-    "priority": 0,
-    "rank": -1000,
-    "limit": 100,
-    "now": "2026-11-23 21:02:33.000000",
-    "before": "2026-11-23 21:02:33.000000",
-    "status": "done",
-    "ids": IDS,
-}
-
-
-def fill(backend, tasks):
-    for part in range(max(1, tasks // 1000)):
-        backend.execute(FILL.replace("'x'", f"'x{part}-'"), tasks=min(tasks, 1000))
-
-
-def explain(backend, name, sql):
-    batch = IDS if "IN :batch" in sql else "[]"
-    with backend.connect_autocommit() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
-        cursor.execute(percent_named(f"EXPLAIN {sql}"), PARAMS | {"batch": batch})
-        return [row for row in cursor.fetchall() if row["table"] == "goque_task"]
-
-
-@pytest.mark.fault(32)
-@pytest.mark.parametrize("taken_over", [False, True], ids=["own", "taken over"])
-@pytest.mark.parametrize("tasks", [50, 20_000])
-@pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
-def test_hot_statements_keep_to_their_index(backend, tasks, analyzed, taken_over):
-    if taken_over:
-        backend.script(ORIGINAL["mysql"])
-    backend.new_storage().migrate()
-    fill(backend, tasks)
-    if analyzed:
-        backend.execute("ANALYZE TABLE goque_task")
-    for name, (sql, index, most) in PLANS.items():
-        [step] = explain(backend, name, sql)
-        assert step["key"] == index, (name, step)
-        if tasks > 1000:  # of a few rows any index may be read from end to end
-            assert step["type"] in ("range", "ref", "eq_ref", "ref_or_null"), (name, step)
-            assert int(step["rows"]) <= most, (name, step)
-        assert "temporary" not in (step["Extra"] or ""), (name, step)
-        if index == CLAIM:
-            assert "filesort" not in (step["Extra"] or ""), (name, step)
-
-
-@pytest.mark.fault(32)
-def test_a_claim_reads_few_rows_however_many_wait_or_are_done(backend):
-    storage = backend.new_storage()
-    storage.migrate()
-    fill(backend, 20_000)
-    backend.execute("UPDATE goque_task SET next_attempt_at = '2026-11-23 21:02:33' WHERE status = 'new'")
-    backend.execute(
-        "UPDATE goque_task SET next_attempt_at = '2030-01-01' WHERE status = 'new' AND external_id < 'x2'"
-    )
-    storage.ping()
-    before = rows_read(storage)
-    assert len(claim(storage, task_type="type-1", limit=50)) == 50
-    assert rows_read(storage) - before < 50 * 6
-    before = rows_read(storage)
-    storage.seconds_until_due("type-1")
-    assert rows_read(storage) - before < 50
-
-
-def rows_read(storage):
-    with storage._connections as session:
-        return sum(int(row[1]) for row in session.rows("SHOW SESSION STATUS LIKE 'Handler_read%'"))

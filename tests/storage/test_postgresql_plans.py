@@ -1,0 +1,114 @@
+"""The plans that make PostgreSQL's hot statements flat, whatever its statistics say."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg
+import pytest
+from backends import PostgresqlBackend
+from originals import ORIGINAL
+
+from goque.storage.named import percent_named
+from goque.storage.postgresql_session import BEGIN
+from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+
+
+@pytest.fixture
+def backend(postgresql: PostgresqlBackend) -> PostgresqlBackend:
+    return postgresql
+
+
+CLAIM = "using goque_task_claim_idx"
+BY_ID = "Index Scan using goque_task_pkey on goque_task"
+PLANS = {
+    "due_priorities": [CLAIM],
+    "next_due": [CLAIM],
+    "claim_due": ["Tid Scan on goque_task", f"Index Scan {CLAIM}", "LockRows"],
+    "mark_processing": [BY_ID, "Index Cond: (id = ANY"],
+    "settle_done": [BY_ID, "Index Cond: (id = ANY"],
+    "settle_moves": [BY_ID, "Index Cond: (id = ANY"],
+    "let_go": [BY_ID, "Index Cond: (id = ANY"],
+    "tasks_by_id": [BY_ID],
+    "lock_task": [BY_ID],
+    "cancel": [BY_ID],
+    "reset": [BY_ID],
+    "held_tasks": ["Index Scan using goque_task_owner_idx"],
+    "moved_by_others": ["Index Scan using goque_task_owner_idx"],
+    "unowned_claims": ["Index Scan using goque_task_unowned_idx"],
+    "finished_exists": ["Index Scan using goque_task_finished_idx"],
+    "delete_finished": ["Tid Scan on goque_task", "Index Scan using goque_task_finished_idx", "LockRows"],
+    "delete_attempts": ["Index Scan using goque_attempt_task_id_idx"],
+    "unpublished_types": ["Index Only Scan"],
+    "nodes": ["goque_task_owner_idx"],
+}
+FORBIDDEN = ("Seq Scan on goque_task", "Bitmap", "Hash Join", "Merge Join", "Seq Scan on goque_attempt")
+FILL = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
+                            next_attempt_at, priority, claimed_by)
+    SELECT gen_random_uuid(), 'type-' || n % 3, 'x' || n, '{}',
+           CASE WHEN n % 20 > 0 THEN 'done' WHEN n % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
+           now(), now(), now(), n % 2, CASE WHEN n % 40 = 0 THEN 'node-1' END
+    FROM generate_series(1, :tasks) AS n"""
+PARAMS = {
+    "task_type": "type-1",
+    "owner": "node-1",
+    "priority": 1,
+    "limit": 500,
+    "now": "2026-11-23T21:02:33Z",
+    "before": "2026-11-23T21:02:33Z",
+    "id": "019ab5a0-7c3e-7d5e-8f00-0123456789ab",
+    "errors": None,
+    "status": "done",
+}
+IDS = [f"019ab5a0-7c3e-7d5e-8f00-{number:012x}" for number in range(500)]
+
+
+def plans(backend):
+    found = {}
+    with psycopg.connect(backend.url, autocommit=True, prepare_threshold=None) as connection:
+        for name in PLANS:
+            batch = IDS if name in ("tasks_by_id", "delete_attempts") else {task_id: [1] for task_id in IDS}
+            connection.execute(BEGIN)
+            sql = percent_named(f"EXPLAIN {getattr(NOTIFYING_STATEMENTS, name)}")
+            rows = connection.execute(sql, PARAMS | {"batch": json.dumps(batch)}).fetchall()
+            found[name] = [row[0] for row in rows]
+            connection.execute("ROLLBACK")
+    return found
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("taken_over", [False, True], ids=["own", "taken over"])
+@pytest.mark.parametrize("tasks", [0, 50, 20_000])
+@pytest.mark.parametrize("statistics", ["none", "of the empty table", "fresh"])
+def test_hot_statements_keep_to_their_index(backend, tasks, statistics, taken_over):
+    if taken_over:
+        backend.script(ORIGINAL["postgresql"])
+    backend.new_storage().migrate()
+    backend.execute("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
+    if statistics == "of the empty table":
+        backend.execute("ANALYZE goque_task")
+    backend.execute(FILL, tasks=tasks)
+    if statistics == "fresh":
+        backend.execute("VACUUM ANALYZE goque_task")
+    found = plans(backend)
+    for name, steps in PLANS.items():
+        text = "\n".join(found[name])
+        assert all(step in text for step in steps), text
+        assert not any(step in text for step in FORBIDDEN), text
+
+
+@pytest.mark.fault(32)
+def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(FILL, tasks=20_000)
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}")
+        now = {"now": "2099-01-01T00:00:00Z", "limit": 100, "priority": 0}
+        [(plan,)] = connection.execute(sql, PARAMS | now).fetchall()
+        connection.rollback()
+    assert plan[0]["Plan"]["Actual Rows"] == 100
+    lock = plan[0]["Plan"]["Plans"][0]
+    assert lock["Shared Hit Blocks"] + lock["Shared Read Blocks"] < 100 * 4
