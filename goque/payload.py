@@ -37,7 +37,11 @@ def encode_payload(payload: Any, *, what: str = "payload") -> bytes:
     """
     try:
         raw = _encode(payload)
-    except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
+    except RecursionError as error:
+        raise InvalidPayloadFormatError(
+            f"{what} is nested deeper than {MAX_DEPTH} levels, or holds itself; flatten it"
+        ) from error
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise PayloadEncodeError(
             f"{what} of type {type(payload).__name__} cannot be JSON: {error}"
         ) from error
@@ -48,7 +52,7 @@ def encode_payload(payload: Any, *, what: str = "payload") -> bytes:
         )
     if isinstance(payload, msgspec.Raw):
         _check_json(raw)
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(_decode(raw)) > MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(_decode(raw)):
         raise InvalidPayloadFormatError(f"{what} is nested deeper than {MAX_DEPTH} levels; flatten it")
     if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
         raise InvalidPayloadFormatError(
@@ -90,9 +94,17 @@ def _check_json(raw: bytes) -> None:
         raise InvalidPayloadFormatError(f"payload is not JSON: {error}") from error
 
 
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
+def _is_too_deep(value: Any) -> bool:
+    """Go down level by level, as far as the limit: how deep the interpreter may recurse must not matter."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        if not any(isinstance(one, dict | list) for one in level):
+            return False
+        level = inner
+    return True
