@@ -17,7 +17,7 @@ from goque.periodic import PeriodicJob, PeriodicJobError, next_slot, slot_text
 @click.argument("app")
 @database_option
 def check(app: str, database_url: str | None) -> None:
-    r"""Import APP, reach its database, compare the schema, and print what `goque supervise` would run.
+    """Import APP, reach its database, compare the schema, and print what `goque supervise` would run.
 
     \b
     Example:

@@ -60,7 +60,7 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
     external_id: str | None,
     **when: Any,
 ) -> None:
-    r"""Enqueue a task of TYPE with a payload, {} if none is given, and print its id.
+    """Enqueue a task of TYPE with a payload, {} if none is given, and print its id.
 
     With --jsonl each line of the file is a payload for TYPE; without TYPE each line is an object with type,
     payload and, if wanted, external_id, delay, run_at, priority and metadata. Empty lines are skipped. A line

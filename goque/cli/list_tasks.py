@@ -22,7 +22,7 @@ HEADER = ("id", "type", "status", "attempts", "priority", "due", "external id", 
 def list_tasks(
     database_url: str | None, task_type: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
-    r"""List tasks, newest first. `pending` means claimed by a fetcher; waiting tasks are `new` or `error`.
+    """List tasks, newest first. `pending` means claimed by a fetcher; waiting tasks are `new` or `error`.
 
     \b
     Examples:

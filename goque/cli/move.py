@@ -21,7 +21,7 @@ BATCH = 1000
 @database_option
 @click.pass_context
 def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | None) -> None:
-    r"""Cancel tasks. A running one is canceled at once, and its handler is stopped as by a timeout.
+    """Cancel tasks. A running one is canceled at once, and its handler is stopped as by a timeout.
 
     A task that has ended already stays as it is. An unknown ID makes the exit code 1.
 
@@ -59,7 +59,7 @@ def reset(
     status: str | None,
     task_type: str | None,
 ) -> None:
-    r"""Make tasks new again: no attempts charged, due at once. A task that is claimed just now is refused.
+    """Make tasks new again: no attempts charged, due at once. A task that is claimed just now is refused.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ from goque.task import TaskRow
 @database_option
 @option("--json", "as_json", is_flag=True, help="One JSON object, its keys the names of the columns.")
 def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
-    r"""Show a task: every column, then each failed attempt with its traceback, or with its crash report.
+    """Show a task: every column, then each failed attempt with its traceback, or with its crash report.
 
     \b
     Examples:

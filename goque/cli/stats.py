@@ -14,7 +14,7 @@ from goque.task import TaskStatus
 @database_option
 @option("--json", "as_json", is_flag=True, help="One JSON object a line: type, status, count.")
 def stats(database_url: str | None, *, as_json: bool) -> None:
-    r"""Count tasks by type and status.
+    """Count tasks by type and status.
 
     \b
     Examples:

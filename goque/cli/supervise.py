@@ -87,7 +87,7 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @option("--run-dir", metavar="DIR", help="Where sockets and black boxes live. [default: a private one]")
 @click.pass_context
 def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
-    r"""Run the supervision tree of APP, which is module:attribute.
+    """Run the supervision tree of APP, which is module:attribute.
 
     A fetcher for each task type claims tasks and hands them to worker processes. A worker may segfault, be
     killed, hang or leak: its task is charged an attempt with the cause, a replacement starts, and nothing

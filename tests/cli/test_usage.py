@@ -179,3 +179,15 @@ def _task() -> Any:
     from goque import Task
 
     return Task("t")
+
+
+@pytest.mark.parametrize(
+    "name", ["supervise", "migrate", "enqueue", "list", "show", "cancel", "reset", "stats", "check", "demo"]
+)
+def test_the_help_of_each_command_keeps_its_examples_on_lines_of_their_own(name):
+    shown = subprocess.run(
+        [sys.executable, "-m", "goque.cli", name, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "\\b" not in shown
+    if "Examples:" in shown:
+        assert any(line.strip().startswith("goque ") for line in shown.splitlines())
