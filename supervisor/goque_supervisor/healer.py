@@ -14,7 +14,7 @@ from typing import Any, Final
 from goque.errors import DatabaseUnavailableError
 from goque.storage.storage import NodeRow
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Channel
+from goque_supervisor.control import Channel, Ready
 from goque_supervisor.healing import heal
 from goque_supervisor.recovery import Recovery
 
@@ -40,6 +40,7 @@ class Healer(Actor):
         if not self._recovered:
             Recovery(self.storage, Path(self.boot["run_base"]), self.boot["database_fingerprint"]).run()
             self._recovered = True
+            self.channel.send(Ready({"recovered": True}))
         try:
             self._prove_writable()
             for node in self.storage.nodes():

@@ -79,6 +79,7 @@ class Supervisor:
         self._former_owners: list[str] = []
         self._backoffs: dict[str, Backoff] = {}
         self._idle_check = 0
+        self._has_recovered = "healer" not in options.roles
         self._is_up = False
         self._were_ready: set[str] = set()
         self._selector = selectors.DefaultSelector()
@@ -336,12 +337,7 @@ class Supervisor:
             case Beat():
                 pass
             case Ready(info):
-                child.ready_at = child.ready_at or time.monotonic()
-                self._were_ready.add(child.spec.name)
-                if group is not None:
-                    group.on_ready(child)
-                elif child.spec.role == "lease":
-                    self._on_lease(info["owner"])
+                self._on_ready(child, info, group)
             case BootFailed(text, exit_code):
                 self._on_boot_failed(child, text, exit_code)
             case LeaseLost():
@@ -357,6 +353,19 @@ class Supervisor:
                 group.on_message(child, message)
             case _:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
+
+    def _on_ready(self, child: Child, info: dict[str, Any], group: Group | None) -> None:
+        child.ready_at = child.ready_at or time.monotonic()
+        self._were_ready.add(child.spec.name)
+        if group is not None:
+            group.on_ready(child)
+        elif child.spec.role == "lease":
+            self._on_lease(info["owner"])
+        elif info.get("recovered"):
+            self._has_recovered = True  # what a dead tree left may be in the table again
+            self._idle_check += 1
+            for waiting in self.groups.values():
+                waiting.ask_idle(self._idle_check)
 
     def _on_boot_failed(self, child: Child, text: str, exit_code: int) -> None:
         if child.spec.role == "worker":
@@ -416,7 +425,7 @@ class Supervisor:
 
     def _consider_drained(self) -> None:
         """With --drain: when every type says idle, ask each once more; when all agree in one round, stop."""
-        if not self.options.drain or self.stopping is not None:
+        if not self.options.drain or self.stopping is not None or not self._has_recovered:
             return
         groups = list(self.groups.values())
         answered = [group.idle_check == self._idle_check for group in groups]
