@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -16,7 +17,17 @@ __all__ = ["SuperviseOptions", "Supervisor", "exec_supervisor"]
 
 
 def exec_supervisor(options: SuperviseOptions) -> NoReturn:
-    """Become the root supervisor: this process is replaced, so that it holds nothing but the standard library."""
+    """Become the root supervisor: this process is replaced, so that it holds nothing but the standard library.
+
+    Raises:
+        ConfigurationError: an option is wrong.
+    """
+    from goque.errors import ConfigurationError  # noqa: PLC0415 - the root below never needs it
+
+    try:
+        options.check()
+    except ValueError as error:
+        raise ConfigurationError(f"--{error}".replace("_", "-", 1)) from None
     command = _command(options.app, _pipe(options.to_json().encode()), None)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -31,15 +42,25 @@ class Supervisor:
         options: the options of `goque supervise`, with underscores: `drain=True`, `http="127.0.0.1:9100"`.
 
     Raises:
-        ConfigurationError: on an unknown option.
+        ConfigurationError: on an option that is unknown or wrong, or something else than a registry.
     """
 
     def __init__(self, registry: Any, **options: Any) -> None:
         from goque.errors import ConfigurationError  # noqa: PLC0415 - exec_supervisor must stay light
+        from goque.registry import Registry  # noqa: PLC0415 - the same
 
+        if not isinstance(registry, Registry):
+            raise ConfigurationError(f"Supervisor needs a goque.Registry, not {registry!r:.80}")
+        known = {field.name for field in fields(SuperviseOptions)} - {"app"}
+        for name in options:
+            if name not in known:
+                raise ConfigurationError(
+                    f"Supervisor has no option {name!r}; it has {', '.join(sorted(known))}"
+                )
+        self._options = SuperviseOptions(**options)
         try:
-            self._options = SuperviseOptions(**options)
-        except TypeError as error:
+            self._options.check()
+        except ValueError as error:
             raise ConfigurationError(f"Supervisor: {error}") from None
         self._registry = registry
         self._process: subprocess.Popen[bytes] | None = None

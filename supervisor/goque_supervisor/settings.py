@@ -7,6 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
+LEAST_NODE_TIMEOUT: Final = 1.0
+_CHOICES: Final = {
+    "log_format": ("console", "json"),
+    "log_level": ("debug", "info", "warning", "error", "critical"),
+    "start_method": ("forkserver", "spawn"),
+    "on_lost_lease": ("finish", "kill"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,24 @@ class SuperviseOptions:
     node_timeout: float = 30.0
     on_lost_lease: str = "finish"
     run_dir: str | None = None
+
+    def check(self) -> None:
+        """Raise ValueError, naming the option and the value, for what no tree could run by."""
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        for name in ("types", "exclude_types", "roles"):
+            names = getattr(self, name)
+            if isinstance(names, str) or not all(isinstance(one, str) for one in names):
+                raise ValueError(f"{name} must be several names, such as ['a', 'b'], not {names!r}")
+        if unknown := [role for role in self.roles if role not in ROLES]:
+            raise ValueError(f"roles must be of {', '.join(ROLES)}, not {unknown[0]!r}")
+        if self.types and self.exclude_types:
+            raise ValueError("give types or exclude_types, not both")
+        for name, least in (("shutdown_timeout", 0.0), ("node_timeout", LEAST_NODE_TIMEOUT)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 1e9:
+                raise ValueError(f"{name} must be {least:g} or more seconds, not {value!r}")
 
     def to_json(self) -> str:
         """Encode for the pipe to the root."""

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+import goque
+from goque_supervisor.settings import SuperviseOptions
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("node_timeout", -1),
+        ("node_timeout", 0.01),
+        ("node_timeout", True),
+        ("node_timeout", float("nan")),
+        ("shutdown_timeout", "30"),
+        ("roles", ["zz"]),
+        ("roles", "healer"),
+        ("types", "abc"),
+        ("exclude_types", [5]),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+        ("start_method", "fork"),
+        ("on_lost_lease", "panic"),
+        ("drian", True),
+    ],
+)
+def test_a_supervisor_refuses_an_option_that_is_wrong_and_names_it(option, value):
+    with pytest.raises(goque.ConfigurationError, match=option) as refusal:
+        goque.Supervisor(goque.Registry(), **{option: value})
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_supervisor_refuses_what_is_no_registry():
+    with pytest.raises(goque.ConfigurationError, match="Registry, not 5"):
+        goque.Supervisor(5)
+
+
+def test_types_and_exclude_types_exclude_each_other():
+    with pytest.raises(goque.ConfigurationError, match="not both"):
+        goque.Supervisor(goque.Registry(), types=["a"], exclude_types=["b"])
+
+
+def test_options_survive_the_way_to_the_root():
+    options = SuperviseOptions(app="shop:registry", types=("a", "b"), drain=True, node_timeout=3.0)
+    assert SuperviseOptions.from_json(options.to_json()) == options
