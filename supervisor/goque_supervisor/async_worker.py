@@ -91,7 +91,7 @@ class AsyncWorker(Worker):
             )
         else:
             outcome = task.result()
-        outcome = with_users_delay(outcome, run.job.row.attempts, self.processor.callbacks)
+        outcome = with_users_delay(outcome, run.job.row, self.processor.callbacks)
         self.finish(run.job, with_duration(outcome, time.monotonic() - run.started, self.pid))
         self.consider_retiring()
         asyncio.get_running_loop().call_soon(self._take_in)

@@ -13,7 +13,7 @@ import msgspec
 from goque.crash import WorkerCrash
 from goque.errors import GoqueError
 from goque.retry import delay_of
-from goque.task import Task, TaskRow
+from goque.task import Task, TaskRow, TaskStatus
 from goque_supervisor.control import CallbackDone, Channel
 
 log = logging.getLogger("goque.callback")
@@ -54,9 +54,13 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     channel.send(CallbackDone(boot["call"], delay))
 
 
+def _as_it_ran(row: TaskRow) -> TaskRow:
+    return msgspec.structs.replace(row, status=TaskStatus.PROCESSING)
+
+
 def _crash(task_type: str, report: CrashReport) -> WorkerCrash:
     try:
-        task = None if report.row is None else Task.from_row(report.row)
+        task = None if report.row is None else Task.from_row(_as_it_ran(report.row))
     except GoqueError as error:
         log.warning("the crashed task cannot be shown to crash_handler: %s", error)
         task = None

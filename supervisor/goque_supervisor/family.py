@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("goque.supervisor")
 
 HANG_AFTER = 15.0
+BOOT_LIMIT = 120.0
+STACK_TIME = 0.01
 DEAF_FOR = 0.2
 SWEEP_LIMIT = 5.0
 
@@ -125,6 +127,8 @@ class Family:
         """Kill a child now; its exit will tell `reason` to whom it concerns."""
         child.killed_for = reason
         if child.pid:
+            if reason in ("timeout", "canceled"):
+                _ask_for_stack(child)
             process.kill_group(child.pid)
             process.kill(child.pid)
 
@@ -185,6 +189,11 @@ class Family:
                 continue
             if child.stop_by and now >= child.stop_by:
                 self.kill(child, "stop")
+            elif not child.ready_at and now - child.beat_at > BOOT_LIMIT:
+                log.error(
+                    "%s (pid %d) is not ready after %gs: killing it", child.spec.name, child.pid, BOOT_LIMIT
+                )
+                self.kill(child, "boot")
             elif child.channel.closed and not (child.box and child.box.read().running):
                 self._consider_deaf(child, now)
             elif child.box is not None:
@@ -232,6 +241,15 @@ class Family:
                     process.kill_group(pid)
                     process.kill(pid)
             time.sleep(0.002)
+
+
+def _ask_for_stack(worker: Child) -> None:
+    """Have a worker write down where it hangs (worker_process.py), in the little time before it is killed."""
+    try:
+        os.kill(worker.pid, signal.SIGUSR2)
+    except ProcessLookupError:
+        return  # it has just ended by itself
+    time.sleep(STACK_TIME)
 
 
 def _reap_all() -> bool:

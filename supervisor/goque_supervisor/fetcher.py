@@ -26,9 +26,8 @@ import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
-from goque.outcome import Change, OutcomeKind
+from goque.outcome import OutcomeKind
 from goque.storage import open_storage
-from goque.task import TaskStatus
 from goque_supervisor import messages
 from goque_supervisor.adoption import adopt
 from goque_supervisor.burial import Burial, read_box
@@ -52,7 +51,8 @@ from goque_supervisor.control import (
     WorkerStarted,
 )
 from goque_supervisor.crew import LOOK_PERIOD, REVOCATION_SETTLES, Crew
-from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.endings import say_end
+from goque_supervisor.holdings import Holdings
 from goque_supervisor.ledger import Ledger
 from goque_supervisor.mate import Mate
 from goque_supervisor.messages import Hello, Result, Results, Retiring
@@ -279,7 +279,7 @@ class Fetcher:
             assert held.outcome is not None
             self.tally.settled(change, held.outcome, written=written)
             if held.outcome.kind is not OutcomeKind.DONE or not written:
-                _log_end(held, change, self.options.max_attempts, written=written)
+                say_end(held, change, self.options, written=written)
                 if not change.status.is_terminal:
                     self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))
 
@@ -380,28 +380,6 @@ class Fetcher:
         adopt(order, self.holdings, self.crew, self.burial)
         for message in self._early_orders:
             self._obey(message)
-
-
-def _log_end(held: Held, change: Change, max_attempts: int, *, written: bool) -> None:
-    outcome = held.outcome
-    assert outcome is not None
-    if outcome.kind is OutcomeKind.UNSTARTED:
-        return
-    extra = {"task_id": held.row.id, "attempt": change.attempts, "duration": round(outcome.duration, 6)}
-    if not written:
-        log.info(
-            "somebody else has moved this task: its outcome (%s) changes nothing", outcome.kind, extra=extra
-        )
-    elif (
-        change.status in (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT) and change.attempts > held.row.attempts
-    ):
-        after = "no attempt is left" if change.delay is None else f"next in {change.delay:g}s"
-        first = outcome.error.partition("\n")[0]
-        log.warning(
-            "attempt %d of %d failed: %s; %s", change.attempts, max_attempts, first, after, extra=extra
-        )
-    else:
-        log.info("task %s: %s", outcome.kind, outcome.error or f"now {change.status}", extra=extra)
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -200,7 +200,7 @@ class Group:
         self.fill()
 
     def _delay_before_next(self, child: Child, cause: ExitCause, *, crashed: bool) -> float:
-        if not child.ready_at and child.killed_for is None:
+        if not child.ready_at and child.killed_for in (None, "boot"):
             return self._on_boot_failure(child, cause)
         reason = child.retire_reason or child.killed_for or "crash"
         self.restarts[reason] = self.restarts.get(reason, 0) + 1

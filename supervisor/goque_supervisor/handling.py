@@ -14,8 +14,8 @@ import msgspec
 from goque.errors import PayloadEncodeError, RetryTask, Snooze, TaskCanceled, TaskTimeout
 from goque.options import Callbacks, ProcessorOptions
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, printable
-from goque.retry import LONGEST_DELAY, delay_of
-from goque.task import Task
+from goque.retry import DEFAULT, LONGEST_DELAY, delay_of
+from goque.task import Task, TaskRow
 
 log = logging.getLogger("goque.worker")
 _encode_result = msgspec.json.Encoder().encode
@@ -98,16 +98,20 @@ def traceback_of(error: BaseException) -> str:
     return printable(text, MAX_ERRORS_BYTES)
 
 
-def with_users_delay(outcome: Outcome, attempts: int, callbacks: Callbacks) -> Outcome:
+def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:
     """Ask the user's next_attempt_at, if there is one, when a failed attempt has no delay of its own."""
     if callbacks.next_attempt_at is None or outcome.delay is not None:
         return outcome
     if outcome.kind not in (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT):
         return outcome
     try:
-        delay = delay_of(callbacks.next_attempt_at(attempts + 1))
+        delay = delay_of(callbacks.next_attempt_at(row.attempts + 1))
     except Exception:
-        log.exception("next_attempt_at failed: the default of 600s holds")
+        log.exception(
+            "next_attempt_at failed: the default of %gs holds",
+            DEFAULT(1).total_seconds(),
+            extra={"task_id": row.id, "task_type": row.type, "attempt": row.attempts + 1},
+        )
         return outcome
     return msgspec.structs.replace(outcome, delay=delay)
 

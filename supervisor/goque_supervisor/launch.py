@@ -64,6 +64,7 @@ class Supervisor:
             raise ConfigurationError(f"Supervisor: {error}") from None
         self._registry = registry
         self._process: subprocess.Popen[bytes] | None = None
+        self._exit_code: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -91,7 +92,7 @@ class Supervisor:
         forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         before = {number: signal.signal(number, self._forward) for number in forwarded}
         try:
-            return self._process.wait()
+            return self.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -109,16 +110,24 @@ class Supervisor:
             return 0
         limit = self._options.shutdown_timeout + 15 if timeout is None else timeout
         self._process.send_signal(signal.SIGTERM)
-        try:
-            return self._process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"the tree (pid {self._process.pid}) still runs after {limit:g}s") from None
+        return self.wait(limit)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until the tree ends by itself, as it does with drain=True; returns its exit code."""
+        """Wait until the tree ends by itself, as it does with drain=True; returns its exit code.
+
+        Args:
+            timeout: seconds to wait, None for as long as it takes.
+
+        Raises:
+            TimeoutError: it still runs then.
+        """
         if self._process is None:
             raise RuntimeError("this supervisor was not started")
-        return self._process.wait(timeout)
+        try:
+            self._exit_code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the tree (pid {self._process.pid}) still runs after {timeout:g}s") from None
+        return self._exit_code
 
     def __enter__(self) -> Self:
         self.start()
@@ -127,7 +136,17 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        """Stop the tree.
+
+        Raises:
+            GoqueError: it did not end well, which no call in the block has told yet.
+        """
+        told = self._exit_code is not None
+        exit_code = self.stop()
+        if exit_code and not told and kind is None:
+            from goque.errors import GoqueError  # noqa: PLC0415 - see __init__
+
+            raise GoqueError(f"the tree ended with exit code {exit_code}; its log tells why")
 
     def _forward(self, number: int, frame: object) -> None:
         del frame

@@ -40,13 +40,13 @@ class Stopping:
                 self._root.family.stop(child)
         for group in self._root.groups.values():
             group.drain()
-        self._root.timers.after(limit, self._on_deadline)
+        self._root.timers.after(limit, lambda: self._end_running("at the deadline"))
         self.advance()
 
     def hurry(self, reason: str) -> None:
         """Give back now what is still running."""
-        log.info("stopping now (%s again)", reason)
-        self._on_deadline()
+        log.info("%s again: stopping now", reason)
+        self._end_running("now")
 
     def advance(self) -> None:
         """Take the next step once all before it is done."""
@@ -65,15 +65,14 @@ class Stopping:
             root.exit_code = self._exit_code()
             log.info("stopped")
 
-    def _on_deadline(self) -> None:
+    def _end_running(self, when: str) -> None:
         if self._at_deadline:
             return
         self._at_deadline = True
-        running = [worker for group in self._root.groups.values() for worker in group.workers]
+        workers = [worker for group in self._root.groups.values() for worker in group.workers]
+        running = sum(len(worker.box.read().running) for worker in workers if worker.box is not None)
         if running:
-            log.warning(
-                "%d workers are still running at the deadline: their tasks are given back", len(running)
-            )
+            log.warning("%d task(s) still running %s: they are stopped and given back", running, when)
         for group in self._root.groups.values():
             group.kill_workers("shutdown")
         self._root.timers.after(WRITE_LIMIT, self._on_last_deadline)

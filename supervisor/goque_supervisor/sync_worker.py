@@ -85,7 +85,7 @@ class SyncWorker(Worker):
         self.running_seq = 0
         if self.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
             outcome = Outcome(OutcomeKind.TIMED_OUT, timeout_text(self.options.timeout))
-        return with_users_delay(outcome, job.row.attempts, self.processor.callbacks)
+        return with_users_delay(outcome, job.row, self.processor.callbacks)
 
     def _call_handler(self, job: Job) -> Outcome:
         callbacks = self.processor.callbacks

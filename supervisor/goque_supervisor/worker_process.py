@@ -5,7 +5,9 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ def _prepare_process(boot: dict[str, Any]) -> None:
     """Let the interpreter write its stack on a crash, and let the kernel prefer us when memory runs out."""
     stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     faulthandler.enable(stack, all_threads=False)
+    faulthandler.register(signal.SIGUSR2, stack, all_threads=False)  # the root asks so before it kills us
     if process.IS_LINUX:
         try:
             Path("/proc/self/oom_score_adj").write_text("500", "ascii")
@@ -38,3 +41,15 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     processor = registry.get_processor(boot["task_type"])
     kind = AsyncWorker if processor.spec.is_async else SyncWorker
     kind(boot, channel, processor).run()
+    _tell_of_threads()
+
+
+def _tell_of_threads() -> None:
+    """Say why this process does not end at once: the interpreter waits for threads that are no daemons."""
+    main = threading.main_thread()
+    names = [thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon]
+    if names:
+        log.warning(
+            "handlers left threads running (%s): waiting for them until the process is killed",
+            ", ".join(names),
+        )

@@ -12,7 +12,7 @@ from tree import StartTree, Tree, eventually
 from goque import Task
 
 APP = """
-options = dict(workers=2, next_attempt_at=retry.static(0.01), fetch_tick=0.05, max_attempts=3)
+options = dict(workers=2, next_attempt_at=retry.static(0), fetch_tick=0.05, max_attempts=3)
 registry.processor("hold", **options)(hold)
 
 @registry.processor("crash", **options)
@@ -198,7 +198,7 @@ def test_a_handler_that_wrecks_its_process_harms_that_worker_at_most(
 ) -> None:
     wrecker = f"""
 @registry.processor("wreck", workers=1, timeout=1, timeout_grace=0.3, fetch_tick=0.05,
-                    next_attempt_at=retry.static(0.01), max_attempts=2)
+                    next_attempt_at=retry.static(0), max_attempts=2)
 def wreck(task: Task):
     if task.payload == "wreck":
         {mischief}

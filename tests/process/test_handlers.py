@@ -11,7 +11,7 @@ import pytest
 from tree import StartTree, eventually
 
 ASYNC = """
-options = dict(workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0.01), max_attempts=2)
+options = dict(workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0), max_attempts=2)
 
 @registry.processor("ahold", concurrency=50, timeout=30, **options)
 async def ahold(task: Task):
@@ -191,7 +191,7 @@ import msgspec
 class Email(msgspec.Struct):
     to: str
 
-options = dict(workers=1, fetch_tick=0.05, next_attempt_at=retry.static(0.01), max_attempts=3)
+options = dict(workers=1, fetch_tick=0.05, next_attempt_at=retry.static(0), max_attempts=3)
 
 @registry.processor("typed", **options)
 def typed(task: goque.TypedTask[Email]) -> None:
@@ -345,7 +345,7 @@ def test_hooks_run_around_the_handler_and_change_no_result(start_tree: StartTree
 
 
 CRASHES = """
-options = dict(workers=1, fetch_tick=0.05, next_attempt_at=retry.static(0.01), max_attempts=9)
+options = dict(workers=1, fetch_tick=0.05, next_attempt_at=retry.static(0), max_attempts=9)
 
 def tell(crash):
     task = crash.task.external_id if crash.task else None

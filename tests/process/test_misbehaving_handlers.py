@@ -144,6 +144,8 @@ def test_a_handler_past_its_timeout_is_interrupted_and_killed_if_that_does_not_h
     (attempt,) = tree.database.attempts(task)
     assert attempt.failed.cause == "timeout"
     assert attempt.failed.signal == (None if survives else 9)
+    if how in ("swallow and go on", "hang in C"):
+        assert " in hang\n" in (attempt.failed.stack or ""), "where it was when its time was up"
     assert 0.7 <= attempt.failed.duration < 5
     assert (pid in tree.workers("hang")) == survives
     tree.database.enqueue("hang", "next", payload="be quick")

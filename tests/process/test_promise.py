@@ -9,7 +9,7 @@ import pytest
 from tree import StartTree, Tree, eventually
 
 APP = """
-options = dict(workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0.01))
+options = dict(workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0))
 
 @registry.processor("red", **options)
 def red(task: Task):

@@ -10,7 +10,7 @@ import pytest
 from tree import StartTree, Tree, eventually
 
 APP = """
-options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01))
+options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0))
 registry.processor("hold", workers=2, **options)(hold)
 
 @registry.processor("parent", workers=1, **options)

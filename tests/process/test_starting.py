@@ -284,6 +284,13 @@ if __name__ == "__main__":
         goque.Supervisor(registry, drian=True)
     except goque.ConfigurationError as error:
         print(error)
+    nowhere = "sqlite:////no/such/directory/goque.db"
+    try:
+        with goque.Supervisor(registry, run_dir=sys.argv[1], database_url=nowhere) as supervisor:
+            while Path(f"/proc/{supervisor.pid}/stat").read_text().split()[2] != "Z":
+                time.sleep(0.01)
+    except goque.GoqueError as error:
+        print(error)
 """
     from tree import python_command, write_app
 
@@ -293,6 +300,7 @@ if __name__ == "__main__":
     try:
         assert tree.wait() == 0, tree.log
         assert "drian" in tree.log
+        assert "the tree ended with exit code 3; its log tells why" in tree.log
         tree.assert_nothing_left()
     finally:
         tree.clean_up()

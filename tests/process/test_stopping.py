@@ -11,7 +11,7 @@ import pytest
 from tree import Database, StartTree, Tree, eventually
 
 APP = """
-options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)
+options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0), timeout=60)
 registry.processor("hold", workers=2, **options)(hold)
 
 @registry.processor("ahold", workers=1, concurrency=100, **options)

@@ -13,6 +13,7 @@ from goque import RetryTask, Snooze, Task, TaskCanceled, TaskTimeout
 from goque.options import Callbacks, ProcessorOptions
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
 from goque.retry import LONGEST_DELAY
+from goque.task import TaskRow
 from goque_supervisor.handling import (
     call_hooks,
     message_of,
@@ -24,6 +25,11 @@ from goque_supervisor.handling import (
 )
 
 KEEPS = ProcessorOptions(store_result=True, max_result=20)
+
+
+ROW = TaskRow(
+    "id", "t", "key", b"{}", "processing", 2, None, b"{}", datetime.now(UTC), None, datetime.now(UTC)
+)
 
 
 class Mute(Exception):
@@ -160,7 +166,7 @@ def test_a_function_of_the_users_chooses_the_delay_of_failures_that_have_none(
             return 1 / 0
         return answer
 
-    made = with_users_delay(Outcome(kind, delay=own_delay), 2, Callbacks(next_attempt_at=next_attempt_at))
+    made = with_users_delay(Outcome(kind, delay=own_delay), ROW, Callbacks(next_attempt_at=next_attempt_at))
     assert made.delay == expected
     assert asked in ([], [3])
 

@@ -1,0 +1,66 @@
+"""What the log says of the end of a run: one line, with the task, its attempt and how long it took."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from goque.options import ProcessorOptions
+from goque.outcome import Change, Outcome, OutcomeKind, first_line
+from goque.task import TaskRow, TaskStatus
+from goque_supervisor.holdings import Held
+
+log = logging.getLogger("goque.fetcher")
+
+
+def say_end(held: Held, change: Change, options: ProcessorOptions, *, written: bool) -> None:
+    """Say how a run ended, unless it went as it should.
+
+    Args:
+        held: the task and its outcome.
+        change: the move that follows from it.
+        options: the processor's.
+        written: whether the claim still held, so that the move was written.
+    """
+    outcome = held.outcome
+    if outcome is None or outcome.kind is OutcomeKind.UNSTARTED:
+        return
+    level, text = _sentence(outcome, held.row, change, options, written=written)
+    log.log(level, "%s", text, extra=_fields(outcome, held.row))
+
+
+def _sentence(
+    outcome: Outcome, row: TaskRow, change: Change, options: ProcessorOptions, *, written: bool
+) -> tuple[int, str]:
+    said = first_line(outcome.error)
+    if not written:
+        return logging.INFO, _overtaken(outcome)
+    if change.attempts > row.attempts:
+        failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
+        return logging.WARNING, f"{failed}; {_what_follows(change, options)}"
+    match outcome.kind:
+        case OutcomeKind.DONE:
+            return logging.DEBUG, "done"
+        case OutcomeKind.SNOOZED:
+            return logging.DEBUG, f"snoozed for {outcome.delay or 0.0:g}s"
+        case OutcomeKind.CANCELED:
+            return logging.INFO, f"canceled by its handler: {said}" if said else "canceled by its handler"
+    return logging.INFO, f"stopped before its end and given back, uncharged: now {change.status}"
+
+
+def _overtaken(outcome: Outcome) -> str:
+    if outcome.kind is OutcomeKind.CANCELED:
+        return "canceled from outside: its handler was stopped"
+    return f"somebody else has moved this task: its end ({outcome.kind}) changes nothing"
+
+
+def _what_follows(change: Change, options: ProcessorOptions) -> str:
+    if change.status is not TaskStatus.ATTEMPTS_LEFT:
+        return f"next in {change.delay or 0.0:g}s"
+    if change.attempts < options.max_attempts:
+        return f"max_crashes {options.max_crashes} is reached"
+    return "no attempt is left"
+
+
+def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:
+    return {"task_id": row.id, "attempt": row.attempts + 1, "duration": round(outcome.duration, 6)}

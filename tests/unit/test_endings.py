@@ -1,0 +1,89 @@
+"""What the log says of the end of a run."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from goque.options import ProcessorOptions
+from goque.outcome import Outcome, OutcomeKind, settle
+from goque.task import TaskRow
+from goque_supervisor.endings import say_end
+from goque_supervisor.holdings import Held
+
+OPTIONS = ProcessorOptions(max_attempts=3, max_crashes=1)
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def row(attempts: int) -> TaskRow:
+    return TaskRow("an-id", "t", "key", b"{}", "processing", attempts, None, b"{}", NOW, None, NOW)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempts", "written", "line"),
+    [
+        (Outcome(OutcomeKind.DONE), 0, True, "DEBUG done"),
+        (
+            Outcome(OutcomeKind.FAILED, "boom\nmore", delay=4.5),
+            0,
+            True,
+            "WARNING attempt 1 of 3 failed: boom; next in 4.5s",
+        ),
+        (
+            Outcome(OutcomeKind.FAILED, "boom"),
+            2,
+            True,
+            "WARNING attempt 3 of 3 failed: boom; no attempt is left",
+        ),
+        (
+            Outcome(OutcomeKind.CRASHED, "worker crashed: exit code 3"),
+            0,
+            True,
+            "WARNING attempt 1 of 3 failed: worker crashed: exit code 3; max_crashes 1 is reached",
+        ),
+        (Outcome(OutcomeKind.SNOOZED, delay=5.0), 0, True, "DEBUG snoozed for 5s"),
+        (Outcome(OutcomeKind.CANCELED, "sold out"), 0, True, "INFO canceled by its handler: sold out"),
+        (Outcome(OutcomeKind.CANCELED), 0, True, "INFO canceled by its handler"),
+        (
+            Outcome(OutcomeKind.INTERRUPTED),
+            1,
+            True,
+            "INFO stopped before its end and given back, uncharged: now error",
+        ),
+        (
+            Outcome(OutcomeKind.CANCELED, "stopped from outside: canceled"),
+            0,
+            False,
+            "INFO canceled from outside: its handler was stopped",
+        ),
+        (
+            Outcome(OutcomeKind.DONE),
+            0,
+            False,
+            "INFO somebody else has moved this task: its end (done) changes nothing",
+        ),
+    ],
+)
+def test_one_line_says_how_a_run_ended_and_what_follows(
+    caplog: pytest.LogCaptureFixture,
+    outcome: Outcome,
+    attempts: int,
+    written: bool,
+    line: str,
+) -> None:
+    held = Held(row(attempts), outcome=outcome)
+    with caplog.at_level(logging.DEBUG, "goque.fetcher"):
+        say_end(held, settle(outcome, held.row, OPTIONS.retry_policy), OPTIONS, written=written)
+    (record,) = caplog.records
+    assert f"{record.levelname} {record.getMessage()}" == line
+    assert (record.__dict__["task_id"], record.__dict__["attempt"]) == ("an-id", attempts + 1)
+
+
+def test_a_task_that_never_began_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    outcome = Outcome(OutcomeKind.UNSTARTED)
+    held = Held(row(0), outcome=outcome)
+    with caplog.at_level(logging.DEBUG, "goque.fetcher"):
+        say_end(held, settle(outcome, held.row, OPTIONS.retry_policy), OPTIONS, written=True)
+    assert caplog.records == []
