@@ -171,6 +171,10 @@ class Dialect(ABC):
         """Wake up who waits for tasks of these types, when the transaction commits."""
         del session, task_types
 
+    def nudge(self, task_types: set[str]) -> None:
+        """Wake up who waits on this machine, now that the transaction is committed or left to the caller."""
+        del task_types
+
     # -- values ------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -22,6 +22,7 @@ from goque.storage.mysql_spares import MysqlSpares
 from goque.storage.mysql_statements import MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql_url import connection_options
 from goque.storage.mysql_watcher import MysqlWatcher
+from goque.storage.nudge import NudgeListener, nudge
 from goque.storage.statements import Statements
 from goque.storage.storage import Watcher
 from goque.storage.url import hide_password
@@ -68,6 +69,7 @@ class MysqlDialect(Dialect):
         self.url = hide_password(url)
         self.clock = clock
         self.options = connection_options(url)
+        self._address = f"mysql:{self.options['port']}/{self.options['database']}"
 
     def connect(self) -> MysqlSession:
         """Open a connection in autocommit, whose every wait has an end."""
@@ -119,13 +121,13 @@ class MysqlDialect(Dialect):
         return AdoptedSession(connection, "the database of conn", self.clock)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
-        """Look from time to time: nobody tells."""
+        """Look from time to time, and whenever an enqueuer of this machine nudges: the server tells nobody."""
+        del connections
+        return MysqlWatcher(NudgeListener.open(self._address, task_type))
 
-        def is_due() -> bool:
-            with connections as session:
-                return any(True for _ in self.due_levels(session, task_type))
-
-        return MysqlWatcher(is_due)
+    def nudge(self, task_types: set[str]) -> None:
+        """Wake up the fetchers of this machine."""
+        nudge(self._address, task_types)
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""

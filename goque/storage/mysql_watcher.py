@@ -1,12 +1,12 @@
-"""Looks for new work where nobody tells: often while there is some, seldom while there is none."""
+"""Wakes a fetcher where the database tells nobody: by nudges from this machine, else often while there is work."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from typing import Final
 
+from goque.storage.nudge import NudgeListener
 from goque.storage.storage import Watcher
 
 SHORTEST: Final = 0.02
@@ -14,34 +14,45 @@ LONGEST: Final = 1.0
 
 
 class MysqlWatcher(Watcher):
-    """Asks whether a task is due, at intervals that double from 20 ms to a second while none is.
+    """Says that it is time to look at intervals that double from 20 ms to a second while nothing is found.
 
     Args:
-        is_due: asks the database.
+        listener: hears the enqueuers of this machine, or None.
     """
 
-    def __init__(self, is_due: Callable[[], bool]) -> None:
-        self._is_due = is_due
+    def __init__(self, listener: NudgeListener | None) -> None:
+        self._listener = listener
         self._interval = SHORTEST
         self._look_at = 0.0
 
     def fileno(self) -> int | None:
-        """Return None: there is nothing to wait for."""
-        return None
+        """Return the descriptor of the nudges, if there are any to hear."""
+        return None if self._listener is None else self._listener.fileno()
 
-    def pause(self) -> float | None:
+    def ask_again_in(self) -> float | None:
         """Return the seconds until the next look."""
         return max(0.0, self._look_at - time.monotonic())
 
     def changed(self) -> bool:
-        """Return whether it was time to look, and a task was due."""
+        """Return whether somebody nudged, or it is time to look."""
         now = time.monotonic()
-        if now < self._look_at:
+        if self._listener is not None and self._listener.heard():
+            self._interval = SHORTEST  # a caller's own transaction nudges before it commits: look again soon
+        elif now < self._look_at:
             return False
-        found = self._is_due()
-        self._interval = SHORTEST if found else min(LONGEST, self._interval * 2)
+        else:
+            self._interval = min(LONGEST, self._interval * 2)
         self._look_at = now + self._interval * random.uniform(0.75, 1.0)  # noqa: S311 - spreads the nodes' looks
-        return found
+        return True
+
+    def found(self, tasks: int) -> None:
+        """Look often while there is work: more may follow from other machines."""
+        if tasks:
+            self._interval = SHORTEST
+            self._look_at = min(self._look_at, time.monotonic() + SHORTEST)
 
     def close(self) -> None:
-        """Hold nothing, and so give up nothing."""
+        """Listen no more."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None

@@ -25,9 +25,15 @@ class SqlTasks(SqlBase):
         """Insert all tasks or none; with "skip", those whose type and external id are free."""
         if not tasks:
             return []
-        if len(tasks) == 1:
-            return self._insert_one(tasks[0], skip=on_conflict == "skip", conn=conn)
         skip = on_conflict == "skip"
+        if len(tasks) == 1:
+            inserted = self._insert_one(tasks[0], skip=skip, conn=conn)
+        else:
+            inserted = self._insert_several(tasks, skip=skip, conn=conn)
+        self._dialect.nudge({task.type for task in inserted})
+        return inserted
+
+    def _insert_several(self, tasks: Sequence[Task], *, skip: bool, conn: Any) -> list[Task]:
         wanted = _without_repeats(tasks, skip=skip)
         tries = count()
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import time
 from typing import Final
 
 from goque.storage.connections import Connections
+from goque.storage.inotify import WRITTEN, Inotify
 from goque.storage.storage import Watcher
 
 FIRST_LOOK: Final = 0.0005
 COMMIT_LIMIT: Final = 0.05
-
-_IN_MODIFY: Final = 0x2
-_IN_DELETE_SELF: Final = 0x400
-_IN_MOVE_SELF: Final = 0x800
 
 
 class SqliteWatcher(Watcher):
@@ -25,14 +20,16 @@ class SqliteWatcher(Watcher):
     Where there is no inotify, `changed` is to be polled, which costs microseconds.
     """
 
+    hears_every_write = True
+
     def __init__(self, connections: Connections, path: str) -> None:
         self._connections = connections
         self._log = os.fsencode(f"{path}-wal")
         self._version = self._read_version()  # first, for it makes the log exist
         self._pause = self._look_at = 0.0
-        self._inotify = _Inotify.open()
+        self._inotify = Inotify.open()
         if self._inotify is not None:
-            self._inotify.add(self._log)
+            self._inotify.add(self._log, WRITTEN)
 
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when somebody writes, or None to be polled."""
@@ -43,7 +40,9 @@ class SqliteWatcher(Watcher):
         stirred = self._inotify is not None and self._inotify.drain()
         before, self._version = self._version, self._read_version()
         if self._inotify is not None:
-            self._inotify.add(self._log)  # it may be another file by now; the same one again changes nothing
+            self._inotify.add(
+                self._log, WRITTEN
+            )  # it may be another file by now; the same one again changes nothing
         now = time.monotonic()
         if self._version != before:
             self._pause = 0.0
@@ -61,40 +60,10 @@ class SqliteWatcher(Watcher):
     def close(self) -> None:
         """Give up the descriptor."""
         if self._inotify is not None:
-            os.close(self._inotify.descriptor)
+            self._inotify.close()
             self._inotify = None
 
     def _read_version(self) -> int:
         """Return a number that moves with the commits of other connections, not with our own."""
         with self._connections as session:
             return int(session.rows("PRAGMA data_version")[0][0])
-
-
-class _Inotify:
-    """The few calls of inotify that a watcher needs; the standard library has none."""
-
-    def __init__(self, libc: ctypes.CDLL, descriptor: int) -> None:
-        self._libc = libc
-        self.descriptor = descriptor
-
-    @classmethod
-    def open(cls) -> _Inotify | None:
-        """Return an instance, or None where the system has none to give."""
-        if not sys.platform.startswith("linux"):
-            return None
-        libc = ctypes.CDLL(None, use_errno=True)
-        descriptor = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        return None if descriptor < 0 else cls(libc, descriptor)
-
-    def add(self, path: bytes) -> None:
-        self._libc.inotify_add_watch(self.descriptor, path, _IN_MODIFY | _IN_DELETE_SELF | _IN_MOVE_SELF)
-
-    def drain(self) -> bool:
-        """Take what is there to read; returns whether there was anything."""
-        stirred = False
-        try:
-            while os.read(self.descriptor, 65536):
-                stirred = True
-        except BlockingIOError:
-            return stirred
-        return stirred

@@ -81,19 +81,25 @@ class TypePolicy(msgspec.Struct, frozen=True):
 
 
 class Watcher(ABC):
-    """Tells a fetcher that new work may have come, sooner than its tick would."""
+    """Tells a fetcher that new work may have come, sooner than its tick would.
+
+    Attributes:
+        hears_every_write: whether `changed` tells of cancels and resets too.
+    """
+
+    hears_every_write: bool = False
 
     @abstractmethod
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when something changed, or None to be polled."""
 
-    def pause(self) -> float | None:
-        """Return the seconds until `changed` is worth asking, None where the descriptor tells or any time is right."""
-        return None
-
     @abstractmethod
     def changed(self) -> bool:
-        """Return whether somebody else has written since the last call; clears the descriptor."""
+        """Return whether somebody else may have written since the last call; clears the descriptor."""
+
+    def found(self, tasks: int) -> None:
+        """Take note of how many tasks a claim has found."""
+        del tasks
 
     def ask_again_in(self) -> float | None:
         """Return the seconds after which to ask once more though the descriptor is silent, None for not at all."""

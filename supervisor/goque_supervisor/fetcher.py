@@ -295,6 +295,7 @@ class Fetcher:
             return
         rows, due = claimed
         self.holdings.take(rows)
+        self.watcher.found(len(rows))
         self.tally.count("fetched", len(rows))
         if len(rows) < room:
             self._misses = 0 if rows else self._misses + 1
@@ -320,11 +321,12 @@ class Fetcher:
     def _notice_moves_of_others(self, now: float) -> None:
         if now < self._others_at or not (self._others_moved and self.holdings):
             return
-        self._others_at = now + min(0.2, self.options.fetch_tick)
+        hears = self.watcher.hears_every_write
+        self._others_at = now + (min(0.2, self.options.fetch_tick) if hears else self.options.fetch_tick)
         moved = self.ledger.moved_by_others(self.owner)
         if moved is None:
             return
-        self._others_moved = self.watcher.fileno() is None
+        self._others_moved = not hears
         for token in moved:
             held = self.holdings.by_id.get(token.task_id)
             if held is not None and held.outcome is None and held.row.token == token:

@@ -12,15 +12,14 @@ import json
 import os
 import secrets
 import shutil
-import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from goque.private import PrivateDirectoryError, default_base, make_private
+
 LONGEST_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
-LONGEST_TEMPORARY: Final = 50
 _LOCK, _TREE = "lock", "tree.json"
 
 
@@ -87,7 +86,7 @@ def open_run_directory(given: str | None) -> RunDirectory:
         RunDirectoryError: the base is not ours alone, too long, or held by another supervisor.
     """
     base = Path(given).absolute() if given else default_base()
-    _make_private(base)
+    _make_base(base)
     locks = []
     if given:
         locks.append(
@@ -110,17 +109,6 @@ def open_run_directory(given: str | None) -> RunDirectory:
     return RunDirectory(path, tuple(locks))
 
 
-def default_base() -> Path:
-    """Return the private base of this user: under XDG_RUNTIME_DIR, or the system's temporary directory."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return Path(runtime) / "goque"
-    temporary = Path(tempfile.gettempdir())
-    if len(os.fsencode(temporary)) > LONGEST_TEMPORARY:
-        temporary = Path("/tmp")  # noqa: S108 - sockets need a short path, and the directory below is checked
-    return temporary / f"goque-{os.getuid()}"
-
-
 def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
     """Yield the directories of dead trees, each locked by us, with what the tree wrote down of itself.
 
@@ -140,22 +128,15 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
         yield RunDirectory(path, (lock,)), tree
 
 
-def _make_private(base: Path) -> None:
+def _make_base(base: Path) -> None:
     try:
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = base.lstat()
+        make_private(base)
+    except PrivateDirectoryError as error:
+        raise RunDirectoryError(f"run directory {error}; fix it or give another --run-dir") from None
     except OSError as error:
         raise RunDirectoryError(
             f"run directory {base} cannot be made: {error.strerror}; give another --run-dir"
         ) from error
-    if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode):
-        raise RunDirectoryError(
-            f"run directory {base} must be a directory, not a link; give another --run-dir"
-        )
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise RunDirectoryError(
-            f"run directory {base} must belong to you alone (mode 0700); fix it or give another --run-dir"
-        )
 
 
 def _lock(path: Path, refusal: str) -> int:

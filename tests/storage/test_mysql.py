@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import select
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +24,7 @@ from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.migrate import known_migrations, split_statements
 from goque.storage.mysql_errors import refused, translate
 from goque.storage.mysql_watcher import MysqlWatcher
+from goque.storage.nudge import nudge_path
 from goque.task import Task, TaskStatus
 
 
@@ -178,34 +182,84 @@ def test_writers_of_every_kind_do_not_deadlock(storage, backend):
     assert {count.status for count in storage.count_tasks()} <= {"new", "error", "done"}
 
 
-def test_a_watcher_looks_often_while_there_is_work_and_seldom_while_there_is_none():
-    answers = [True, False, False, False]
-    watcher = MysqlWatcher(lambda: answers.pop(0))
-    assert watcher.fileno() is None
-    assert watcher.pause() == 0
+def pauses_of(watcher, looks):
+    """Ask a watcher as often as it wants to be asked, without the waiting."""
     pauses = []
-    for expected in (True, False, False):
-        assert watcher.changed() == expected
-        assert not watcher.changed()  # asked again at once, it does not ask the database
-        pauses.append(watcher.pause())
+    for _ in range(looks):
+        assert watcher.changed()
+        assert not watcher.changed(), "asked again at once, it says that it is not time"
+        pauses.append(watcher.ask_again_in())
         watcher._look_at = 0.0
-    assert pauses == sorted(pauses)
-    assert 0.0 < pauses[0] <= 0.02
-    assert 0.05 < pauses[-1] <= 0.08
+    return pauses
+
+
+def test_a_watcher_looks_often_while_there_is_work_and_seldom_while_there_is_none():
+    watcher = MysqlWatcher(None)
+    assert watcher.fileno() is None
+    pauses = pauses_of(watcher, 8)
+    assert pauses[:5] == sorted(pauses[:5])
+    assert pauses[0] <= 0.04
+    assert 0.7 < pauses[-1] <= 1.0
+    watcher.found(0)
+    assert pauses_of(watcher, 1)[0] > 0.7
+    watcher.found(3)
+    assert pauses_of(watcher, 1)[0] <= 0.04
     watcher.close()
 
 
-def test_a_watcher_of_a_storage_sees_what_is_due(storage, other):
-    watcher = storage.watch("mail")
-    assert not watcher.changed()
-    add(other, "sms")
-    add(other, delay=60)
-    watcher._look_at = 0.0
-    assert not watcher.changed()
+@pytest.fixture
+def own_base(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    nudge_path.cache_clear()
+    yield tmp_path / "goque"
+    nudge_path.cache_clear()
+
+
+def hears(watcher):
+    return bool(select.select([watcher.fileno()], [], [], 10)[0])
+
+
+def test_an_enqueuer_on_the_same_machine_wakes_the_watchers_of_its_types(storage, other, own_base):
+    mail, sms = storage.watch("mail"), storage.watch("sms")
+    for watcher in (mail, sms):
+        pauses_of(watcher, 3)
+        watcher._look_at = math.inf
     add(other)
-    watcher._look_at = 0.0
+    assert hears(mail)
+    assert mail.changed()
+    assert not sms.changed()
+    assert mail.ask_again_in() <= 0.02, "the enqueuer may not have committed yet"
+    mail._look_at = math.inf
+    assert not mail.changed(), "a nudge is heard once"
+    other.insert_tasks([Task("mail"), Task("sms")])
+    assert hears(sms)
+    assert sms.changed()
+    mail.close()
+    sms.close()
+
+
+def test_a_watcher_goes_on_when_the_nudge_file_was_tidied_away(storage, other, own_base):
+    watcher = storage.watch("mail")
+    (nudged,) = (own_base / "nudges").iterdir()
+    nudged.unlink()
+    assert hears(watcher)
+    watcher.changed()
+    watcher._look_at = math.inf
+    add(other)
+    assert hears(watcher)
     assert watcher.changed()
     watcher.close()
+
+
+def test_nobody_listening_or_a_directory_of_somebody_else_harms_no_enqueuer(storage, own_base, caplog):
+    add(storage)
+    own_base.mkdir(mode=0o755)
+    with caplog.at_level(logging.INFO, "goque.storage"):
+        watcher = storage.watch("mail")
+    assert watcher.fileno() is None
+    assert "must belong to you alone" in caplog.text
+    assert watcher.changed(), "it looks by the clock instead"
+    add(storage)
 
 
 @pytest.mark.parametrize(

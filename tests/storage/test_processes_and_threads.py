@@ -10,7 +10,8 @@ from backends import SqliteBackend, add, claim, done
 
 from goque.manager import TaskQueueManager
 from goque.storage import open_storage
-from goque.storage.sqlite_watcher import SqliteWatcher, _Inotify
+from goque.storage.inotify import Inotify
+from goque.storage.sqlite_watcher import SqliteWatcher
 from goque.task import Task
 
 
@@ -132,7 +133,7 @@ def test_a_watcher_goes_on_after_the_log_was_made_anew(sqlite_pair):
 
 def test_without_inotify_a_watcher_is_polled(sqlite_pair, monkeypatch):
     storage, other = sqlite_pair
-    monkeypatch.setattr(_Inotify, "open", classmethod(lambda _: None))
+    monkeypatch.setattr(Inotify, "open", classmethod(lambda _: None))
     watcher = storage.watch("mail")
     assert isinstance(watcher, SqliteWatcher)
     assert watcher.fileno() is None

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from goque.private import default_base
 from goque_supervisor.rundir import (
     LONGEST_SOCKET_PATH,
     RunDirectoryError,
     abandoned_runs,
-    default_base,
     open_run_directory,
     remove_worker_files,
     stack_path,
