@@ -60,6 +60,8 @@ def up() -> int:
             print(f"services: {problem}", file=sys.stderr)
             return 1
         print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
+    if not _has_pooler() and not _install("pgbouncer"):
+        print("services: no pgbouncer; the tests of a pooler need it, so install it", file=sys.stderr)
     return 0
 
 
@@ -96,7 +98,7 @@ def _ensure(server: Server, state: dict[str, dict[str, str]]) -> str | None:
     state.pop(server.name, None)
     data = Path(tempfile.mkdtemp(prefix=f"goque-{server.name}-"))
     try:
-        started = _start(server, data) or (_install(server) and _start(server, data))
+        started = _start(server, data) or (_install(*server.packages) and _start(server, data))
     except CannotStart as error:
         shutil.rmtree(data, ignore_errors=True)
         return f"{server.name} does not start: {error}"
@@ -124,13 +126,17 @@ def _start(server: Server, data: Path) -> dict[str, str] | None:
     return {"url": url, "pid": str(process.pid), "data": str(data)}
 
 
-def _install(server: Server) -> bool:
-    """Install a server with the system's package manager; only as root, for that is who may."""
+def _has_pooler() -> bool:
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
+def _install(*packages: str) -> bool:
+    """Install with the system's package manager; only as root, for that is who may."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
-    print(f"services: installing {' '.join(server.packages)}", file=sys.stderr)
+    print(f"services: installing {' '.join(packages)}", file=sys.stderr)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *server.packages]):
+    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
         done = subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False)
         if done.returncode:
             return False

@@ -1,6 +1,7 @@
 """A connection to PostgreSQL: every wait has an end, and every transaction its own settings.
 
-A transaction pooler may stand between: nothing is kept in the session.
+A transaction pooler may stand between: then nothing is kept in the session. With a server itself, statements that
+come again are prepared, for parsing and planning a single enqueue takes as long as doing it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ DEADLINE: Final = 8.0
 """Seconds that the server may be silent; the server itself ends what takes longer a second before."""
 
 CANCEL_PATIENCE: Final = 1.0
+PREPARE_AFTER: Final = 3
+"""How often a connection is used before its statements are prepared: a script that enqueues once need not pay."""
+
 SLOW_DEADLINE: Final = 120.0
 MIGRATION_DEADLINE: Final = 6 * 3600.0
 MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
@@ -62,6 +66,18 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that does not wait for ever: a stopped server is silent, and no error comes from it."""
 
     deadline: float = DEADLINE
+    _uses: int = 0
+
+    def note_use(self) -> None:
+        """Count how often this connection is taken into use, to prepare statements once it pays."""
+        self._uses += 1
+        if self._uses == PREPARE_AFTER and self._is_direct():
+            self.prepare_threshold = 1
+
+    def _is_direct(self) -> bool:
+        """Whether one server process answers all along: a pooler tells a number that is none of theirs."""
+        [(pid,)] = self.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
+        return bool(pid == self.info.backend_pid)
 
     def wait(self, gen: Generator[Any, Any, ResultT], *args: Any, **kwargs: Any) -> ResultT:
         """Run a conversation with the server, with an end; what still runs there then is called off."""
@@ -112,17 +128,20 @@ class PostgresqlSession(Session):
     def start(self) -> None:
         """Forget what time it was."""
         self._now = None
+        if isinstance(self.connection, DeadlineConnection):
+            with self._translated():
+                self.connection.note_use()
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement and return all its rows."""
         with self._translated():
-            cursor = self._cursor.execute(percent_named(sql), self._bind(sql, params), prepare=False)
-            return cursor.fetchall() if cursor.description else []
+            cursor = self._cursor.execute(percent_named(sql), self._bind(sql, params))
+            return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
     def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed."""
         with self._translated():
-            return self._cursor.execute(percent_named(sql), self._bind(sql, params), prepare=False).rowcount
+            return self._cursor.execute(percent_named(sql), self._bind(sql, params)).rowcount
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters, in one round trip for all."""
@@ -173,16 +192,18 @@ class PostgresqlSession(Session):
             self._begin(begin)
             yield
             with self._translated():
-                self.connection.execute("COMMIT")
+                self.connection.execute("COMMIT", prepare=False)
         except BaseException:
             with suppress(psycopg.Error):  # what went wrong first is what the caller must hear of
                 if self.connection.pgconn.transaction_status != TransactionStatus.ACTIVE:
-                    self.connection.execute("ROLLBACK")
+                    self.connection.execute("ROLLBACK", prepare=False)
             raise
 
     def _begin(self, begin: str) -> None:
         with self._translated():
-            cursor = self.connection.execute(begin)  # without parameters: several statements, one message
+            cursor = self.connection.execute(
+                begin, prepare=False
+            )  # without parameters: several statements, one message
             while cursor.nextset():
                 pass
             row = cursor.fetchone()

@@ -67,6 +67,7 @@ SETTLE_AT_LEAST: Final = 200
 RELAY_PERIOD: Final = 0.25
 LONGEST_WAKE_PAUSE: Final = 0.02
 MISS_MEMORY: Final = 0.1
+OTHERS_PERIOD: Final = 0.2
 
 
 class Fetcher:
@@ -248,8 +249,9 @@ class Fetcher:
             self.ledger.failed(error)
             return
         if changed:
-            self._others_moved = True
             now = time.monotonic()
+            self._others_moved = True
+            self._others_at = min(self._others_at, now + OTHERS_PERIOD)
             if now - self._missed_at > MISS_MEMORY:
                 self._misses = 0
             pause = min(LONGEST_WAKE_PAUSE, 0.0005 * self._misses)  # others write a lot that is not for us
@@ -321,12 +323,11 @@ class Fetcher:
     def _notice_moves_of_others(self, now: float) -> None:
         if now < self._others_at or not (self._others_moved and self.holdings):
             return
-        hears = self.watcher.hears_every_write
-        self._others_at = now + (min(0.2, self.options.fetch_tick) if hears else self.options.fetch_tick)
+        self._others_at = now + self.options.fetch_tick
         moved = self.ledger.moved_by_others(self.owner)
         if moved is None:
             return
-        self._others_moved = not hears
+        self._others_moved = not self.watcher.hears_every_write
         for token in moved:
             held = self.holdings.by_id.get(token.task_id)
             if held is not None and held.outcome is None and held.row.token == token:

@@ -127,7 +127,6 @@ def test_nothing_stays_in_the_session(storage):
                 "SELECT setting, reset_val FROM pg_settings WHERE name = :name", {"name": setting}
             )
             assert rows[0][0] == rows[0][1]
-        assert session.rows("SELECT 1 FROM pg_prepared_statements") == []
         assert (
             session.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
             == []
