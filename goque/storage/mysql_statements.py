@@ -6,7 +6,8 @@
   index on it walks level by level, each from its longest due; `goque_task_state_idx` finds what an owner holds,
   what has no owner, and what is finished. FORCE INDEX keeps stale statistics from choosing another.
 - A batch is one JSON parameter, read by JSON_TABLE, and STRAIGHT_JOIN begins with it. The comments with a number
-  are code: the collation of the ids has one name in MariaDB and another in MySQL.
+  are code: the collation of the ids has one name in MariaDB and another in MySQL. Its texts name their character
+  set: the default is the database's, which may be latin1.
 - Rows are locked in the order of their ids, so that two batches do not wait for each other.
 """
 
@@ -57,7 +58,8 @@ CLAIM_DUE: Final = LockThenChange(
 )
 
 MARK_PROCESSING: Final = """
-    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (id CHAR(36) PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
+        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
     STRAIGHT_JOIN goque_task
       ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
     SET goque_task.status = 'processing', goque_task.updated_at = :now
@@ -65,7 +67,8 @@ MARK_PROCESSING: Final = """
 
 HOLDS: Final = """
     SELECT goque_task.id
-    FROM JSON_TABLE(:batch, '$[*]' COLUMNS (id CHAR(36) PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    FROM JSON_TABLE(:batch, '$[*]' COLUMNS (
+        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
     STRAIGHT_JOIN goque_task
       ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
     WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner
@@ -84,8 +87,13 @@ SETTLE_MOVES: Final = LockThenChange(
     lock=HOLDS,
     change="""
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
-        id CHAR(36) PATH '$[0]', claims INT PATH '$[1]', status VARCHAR(50) PATH '$[2]', attempts INT PATH '$[3]',
-        errors LONGTEXT PATH '$[4]', next_attempt_at VARCHAR(32) PATH '$[5]', result LONGTEXT PATH '$[6]',
+        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]',
+        claims INT PATH '$[1]',
+        status VARCHAR(50) CHARACTER SET utf8mb4 PATH '$[2]',
+        attempts INT PATH '$[3]',
+        errors LONGTEXT CHARACTER SET utf8mb4 PATH '$[4]',
+        next_attempt_at VARCHAR(32) CHARACTER SET utf8mb4 PATH '$[5]',
+        result LONGTEXT CHARACTER SET utf8mb4 PATH '$[6]',
         lost_claims INT PATH '$[7]')) AS move
     STRAIGHT_JOIN goque_task
       ON goque_task.id = move.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
@@ -102,7 +110,8 @@ SETTLE_MOVES: Final = LockThenChange(
 )
 
 LET_GO: Final = """
-    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (id CHAR(36) PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
+        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
     STRAIGHT_JOIN goque_task
       ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
     SET goque_task.claimed_by = NULL

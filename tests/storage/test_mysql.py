@@ -146,6 +146,21 @@ def test_whatever_a_row_holds_it_is_read_claimed_and_settled(storage, backend, a
     assert storage.reset_unless_claimed(hostile.id)
 
 
+def test_a_database_whose_default_is_latin1_keeps_every_character(backend):
+    backend.execute(f"ALTER DATABASE {backend.database} CHARACTER SET latin1")
+    storage = backend.new_storage()
+    storage.migrate()
+    task = add(storage, external_id="žluť 😀")
+    [row] = claim(storage)
+    storage.mark_processing([row.token])
+    change = move(row, TaskStatus.ERROR, attempts=1, errors="attempt 1: žluť 😀\n", delay=0.0)
+    assert storage.settle_if_held([change]) == {row.token}
+    assert row_of(storage, task).errors == "attempt 1: žluť 😀\n"
+    [row] = claim(storage)
+    assert storage.settle_if_held([done(row)]) == {row.token}
+    assert row_of(storage, task).status == "done"
+
+
 def test_batches_stay_below_what_the_server_takes(storage):
     storage.insert_tasks([Task("mail", "x" * 100_000) for _ in range(40)])
     rows = claim(storage, limit=40)
