@@ -23,6 +23,9 @@ from goque.storage.mysql_url import connection_options
 
 STATE = Path(".venv/services.json")
 START_PATIENCE = 60.0
+POSTGRESQL_BINARIES = "/usr/lib/postgresql/*/bin"
+POSTGRESQL_ACCOUNTS = ("postgres", "nobody")
+MYSQL_ACCOUNTS = ("mysql", "nobody")
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,11 @@ def _install(*packages: str) -> bool:
 
 def start_postgresql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | None:
     """Start a private PostgreSQL; `initdb` refuses root, so that another account owns the data then."""
-    found = _binaries("initdb", "postgres", under="/usr/lib/postgresql/*/bin")
+    found = _binaries("initdb", "postgres", under=POSTGRESQL_BINARIES)
     if found is None:
         return None
-    initdb, postgres = found
-    account = _account("postgres", "nobody")
+    initdb = found[0]
+    account = _account(*POSTGRESQL_ACCOUNTS)
     if account is not None:
         os.chown(data, account.pw_uid, account.pw_gid)
     made = subprocess.run(
@@ -163,16 +166,17 @@ def start_postgresql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], st
     )
     if made.returncode:
         raise CannotStart(made.stderr.decode(errors="replace").strip().splitlines()[-1])
+    return run_postgresql(data, port), f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def run_postgresql(data: Path, port: int, **environment: str) -> subprocess.Popen[bytes]:
+    """Run the server of a directory that `start_postgresql` has made."""
+    found = _binaries("postgres", under=POSTGRESQL_BINARIES)
+    assert found is not None
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
-    with (data / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [postgres, "-D", str(data / "db"), *options],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            **_as(account),
-        )
-    return process, f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    return _run(
+        [found[0], "-D", str(data / "db"), *options], data, environment, **_as(_account(*POSTGRESQL_ACCOUNTS))
+    )
 
 
 def reach_postgresql(url: str) -> None:
@@ -185,11 +189,10 @@ def reach_postgresql(url: str) -> None:
 
 def start_mysql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | None:
     """Start a private MariaDB or MySQL, whichever is installed."""
-    account = _account("mysql", "nobody")
-    found = _binaries("mariadbd", under="/usr/sbin") or _binaries("mysqld", under="/usr/sbin")
-    if found is None:
+    account = _account(*MYSQL_ACCOUNTS)
+    server, directory = _mysql_binary(), data / "db"
+    if server is None:
         return None
-    server, directory = found[0], data / "db"
     if account is not None:
         os.chown(data, account.pw_uid, account.pw_gid)
     installer = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
@@ -207,20 +210,27 @@ def start_mysql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | 
     made = subprocess.run(make, capture_output=True, check=False)
     if made.returncode:
         raise CannotStart((made.stderr or made.stdout).decode(errors="replace").strip().splitlines()[-1])
+    return run_mysql(data, port), f"mysql://root@127.0.0.1:{port}/mysql"
+
+
+def run_mysql(data: Path, port: int, **environment: str) -> subprocess.Popen[bytes]:
+    """Run the server of a directory that `start_mysql` has made."""
+    server, account = _mysql_binary(), _account(*MYSQL_ACCOUNTS)
+    assert server is not None
     options = [
-        f"--datadir={directory}",
+        f"--datadir={data}/db",
         f"--port={port}",
         "--bind-address=127.0.0.1",
         f"--socket={data}/socket",
+        f"--pid-file={data}/pid",
     ]
-    with (data / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [server, "--no-defaults", *options, f"--pid-file={data}/pid", *user],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    return process, f"mysql://root@127.0.0.1:{port}/mysql"
+    user = [f"--user={account.pw_name}"] if account else []
+    return _run([server, "--no-defaults", *options, *user], data, environment)
+
+
+def _mysql_binary() -> str | None:
+    found = _binaries("mariadbd", under="/usr/sbin") or _binaries("mysqld", under="/usr/sbin")
+    return found[0] if found else None
 
 
 def reach_mysql(url: str) -> None:
@@ -233,6 +243,20 @@ def reach_mysql(url: str) -> None:
 
 def _url(server: Server, state: dict[str, dict[str, str]]) -> str:
     return os.environ.get(server.variable) or state.get(server.name, {}).get("url") or server.default_url
+
+
+def _run(
+    command: list[str], data: Path, environment: dict[str, str], **options: object
+) -> subprocess.Popen[bytes]:
+    with (data / "log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            env=os.environ | environment,
+            start_new_session=True,
+            **options,
+        )
 
 
 def _is_reachable(server: Server, url: str) -> bool:

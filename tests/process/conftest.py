@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from private_servers import PrivateServer
 
-pytest.register_assert_rewrite("tree")
+pytest.register_assert_rewrite("databases", "tree")
 
-from tree import Database, StartTree, Tree, supervise_command, write_app  # noqa: E402 - its assertions are rewritten first
+from databases import Database, make_database  # noqa: E402 - their assertions are rewritten first
+from tree import StartTree, Tree, supervise_command, write_app  # noqa: E402 - the same
 
 from goque_supervisor import process  # noqa: E402 - sorted after it
 
@@ -29,13 +31,21 @@ def run_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    """The database of the trees that a test starts."""
-    return Database(tmp_path)
+def backend() -> str:
+    """Which kind of database a test runs on; `on_every_backend` and its like name others."""
+    return "sqlite"
 
 
 @pytest.fixture
-def start_tree(tmp_path: Path, run_dir: Path) -> Iterator[StartTree]:
+def database(backend: str, tmp_path: Path) -> Iterator[Database]:
+    """The database of the trees that a test starts."""
+    made = make_database(backend, tmp_path)
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def start_tree(tmp_path: Path, run_dir: Path, database: Database) -> Iterator[StartTree]:
     """Start trees on one database; when the test ends they are stopped, and nothing may be left of them.
 
     The first tree of a test brings the source of the app, the others run what is there. A tree that is
@@ -58,7 +68,7 @@ def start_tree(tmp_path: Path, run_dir: Path) -> Iterator[StartTree]:
         command = supervise_command(own, *options)
         if container:
             command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", *command]
-        trees.append(Tree(tmp_path, own, command, env))
+        trees.append(Tree(tmp_path, own, database, command, env))
         return trees[-1]
 
     try:
@@ -68,8 +78,25 @@ def start_tree(tmp_path: Path, run_dir: Path) -> Iterator[StartTree]:
                 assert tree.stop() == 0
         for tree in trees:
             tree.assert_nothing_left()
-        Database(tmp_path).assert_nobody_holds_anything()
+        database.assert_nobody_holds_anything()
     finally:
         for tree in trees:
             tree.clean_up()
             print(tree.log)  # noqa: T201 - pytest shows it when the test failed
+
+
+@pytest.fixture(scope="session")
+def _private_servers() -> Iterator[dict[str, PrivateServer]]:
+    servers: dict[str, PrivateServer] = {}
+    yield servers
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture
+def server(backend: str, _private_servers: dict[str, PrivateServer]) -> Iterator[PrivateServer]:
+    """A running server that nobody else uses, for `on_every_server`: the test may do with it what it likes."""
+    if backend not in _private_servers:
+        _private_servers[backend] = PrivateServer(backend)
+    yield _private_servers[backend]
+    _private_servers[backend].repair()

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from databases import on_every_backend
 from tree import StartTree, Tree, eventually
 
 from goque import Task
@@ -36,6 +37,7 @@ def done(tree: Tree, name: str) -> Task | None:
     return task if task.status == "done" else None
 
 
+@on_every_backend
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
 def test_a_worker_killed_while_it_runs_a_task_costs_that_task_one_attempt(
@@ -44,8 +46,8 @@ def test_a_worker_killed_while_it_runs_a_task_costs_that_task_one_attempt(
     tree = start_tree("--types", "hold", app=APP)
     tree.database.enqueue("hold", "victim", "neighbour")
     victim, neighbour = tree.running_pid("victim"), tree.running_pid("neighbour")
-    tree.let_go("victim")
     os.kill(victim, number)
+    tree.let_go("victim")
     task = eventually(lambda: done(tree, "victim"))
     assert task.attempts == 1
     assert task.errors == f"attempt 1: worker crashed: signal {number} ({number.name})\n"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
-from contextlib import closing
 
 import pytest
+from databases import on_every_backend
 from tree import StartTree, Tree, eventually
 
 APP = """
@@ -62,6 +61,7 @@ def test_long_handlers_go_on_undisturbed_while_their_fetcher_is_killed_again_and
     assert_all_done_at_first_attempt(tree)
 
 
+@on_every_backend
 @pytest.mark.fault(14)
 def test_results_that_a_dead_fetcher_had_not_written_are_kept_and_recorded(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=APP)
@@ -94,6 +94,7 @@ def test_a_result_counts_though_its_fetcher_and_its_worker_both_died(start_tree:
     assert_all_done_at_first_attempt(tree)
 
 
+@on_every_backend
 @pytest.mark.fault(14)
 def test_a_result_that_the_database_would_not_take_outlives_its_worker_and_then_its_fetcher(
     start_tree: StartTree,
@@ -102,14 +103,12 @@ def test_a_result_that_the_database_would_not_take_outlives_its_worker_and_then_
     tree.database.enqueue("hold", "one")
     worker = tree.running_pid("one")
     eventually(lambda: tree.database.counts() == {"processing": 1})
-    with closing(sqlite3.connect(tree.database.path, isolation_level=None)) as connection:
-        connection.execute("begin immediate")
+    with tree.database.locked():
         tree.let_go("one")
         eventually(lambda: [line for line in tree.journal() if line[0] == "end"])
         os.kill(worker, signal.SIGKILL)
         eventually(lambda: worker not in tree.workers() and len(tree.workers()) == 2)
         kill_fetcher(tree)
-        connection.execute("rollback")
     eventually(tree.database.is_settled)
     assert_all_done_at_first_attempt(tree)
 
@@ -132,6 +131,7 @@ def test_a_task_that_was_claimed_but_had_not_begun_runs_once_after_its_fetcher_d
     assert_all_done_at_first_attempt(tree)
 
 
+@on_every_backend
 @pytest.mark.fault(14)
 def test_a_fetcher_killed_under_load_over_and_over_loses_nothing_and_runs_nothing_twice(
     start_tree: StartTree,

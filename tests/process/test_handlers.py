@@ -64,8 +64,8 @@ def test_the_crash_of_an_async_worker_charges_all_that_ran_in_it_and_nothing_els
     tree.database.enqueue("ahold", *names)
     eventually(lambda: len(tree.journal()) == 50)
     running = {line[1] for line in tree.journal()}
-    tree.let_go(*names)
     os.kill(tree.workers()[0], signal.SIGSEGV)
+    tree.let_go(*names)
     eventually(tree.database.is_settled)
     for task in tree.database.tasks():
         ran_at_most_once_more = task.attempts == 1 if task.external_id in running else task.attempts == 0

@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from databases import on_every_backend
 from tree import StartTree, Tree, eventually
 
 APP = """
@@ -31,6 +32,7 @@ registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: Task("r
 """
 
 
+@on_every_backend
 def test_a_handler_that_segfaults_among_500_tasks_of_two_types_costs_exactly_one_attempt(
     start_tree: StartTree,
 ) -> None:

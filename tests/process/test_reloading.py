@@ -21,7 +21,7 @@ def quick(task: Task):
 
 
 def reload(tree: Tree, source: str) -> None:
-    write_app(tree.database.path.parent, source)
+    write_app(tree.directory, source)
     tree.signal(signal.SIGHUP)
 
 
@@ -133,7 +133,7 @@ if Path("broken").exists() and "w0:hold" in Path("/proc/self/comm").read_text():
     tree.let_go("before", "during")
     tree.database.enqueue("hold", "before")
     eventually(tree.database.is_settled)
-    broken = Path(tree.database.path.parent, "broken")
+    broken = Path(tree.directory, "broken")
     broken.touch()
     os.kill(tree.workers("hold")[0], signal.SIGKILL)
     eventually(lambda: "workers of type 'hold' cannot boot" in tree.log)

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from databases import on_every_backend
 from tree import StartTree, Tree, eventually
 
 APP = """
@@ -28,6 +29,7 @@ def kill_root(tree: Tree) -> None:
     eventually(tree.is_gone, within=3)
 
 
+@on_every_backend
 @pytest.mark.fault(17)
 def test_when_the_root_is_killed_its_whole_tree_dies_stopped_processes_and_grandchildren_too(
     start_tree: StartTree,
@@ -46,6 +48,7 @@ def test_when_the_root_is_killed_its_whole_tree_dies_stopped_processes_and_grand
     assert {(task.status, task.attempts) for task in tree.database.tasks()} == {("done", 1)}
 
 
+@on_every_backend
 @pytest.mark.fault(17)
 def test_a_restart_on_the_same_machine_heals_within_seconds_by_the_black_boxes(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=APP)
@@ -71,6 +74,7 @@ def test_a_restart_on_the_same_machine_heals_within_seconds_by_the_black_boxes(s
     assert not [path for path in tree.run_dir.iterdir() if path.name.startswith(f"{tree.root}-")]
 
 
+@on_every_backend
 @pytest.mark.fault(17)
 def test_another_node_takes_the_tasks_of_a_killed_one_after_the_node_timeout(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=APP, apart=True)
@@ -93,6 +97,7 @@ def test_another_node_takes_the_tasks_of_a_killed_one_after_the_node_timeout(sta
     start_tree("--drain", beside=tree).wait()  # sweeps the run directory
 
 
+@on_every_backend
 @pytest.mark.fault(17)
 def test_two_trees_on_one_database_run_each_task_once(start_tree: StartTree) -> None:
     quick = """

@@ -74,7 +74,7 @@ def test_an_option_that_names_what_is_not_there_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize("trouble", ["a foreign file", "no such directory", "a directory", "another schema"])
 def test_a_database_that_cannot_be_used_is_one_line_and_exit_code_3(
-    start_tree: StartTree, tmp_path: Path, trouble: str
+    start_tree: StartTree, database: Database, tmp_path: Path, trouble: str
 ) -> None:
     broken = tmp_path / "broken.db"
     match trouble:
@@ -88,7 +88,7 @@ def test_a_database_that_cannot_be_used_is_one_line_and_exit_code_3(
             with closing(sqlite3.connect(broken)) as connection:
                 connection.execute("create table goque_task (id integer)")
                 connection.commit()
-    Database(tmp_path).queue.get_tasks()
+    database.queue.get_tasks()
     tree = start_tree(app=APP, GOQUE_DATABASE_URL=f"sqlite:///{broken}")
     assert tree.wait() == 3
     said = [line for line in tree.log.splitlines() if line.startswith("goque: ")]
@@ -259,7 +259,7 @@ main()
 
     write_app(tmp_path, program)
     base = run_dir / "python"
-    tree = Tree(tmp_path, base, python_command("app.py", str(base)), {})
+    tree = Tree(tmp_path, base, database, python_command("app.py", str(base)), {})
     try:
         assert tree.wait() == 0, tree.log
         assert sorted(tree.journal()) == [["counted", "1"], ["hello", "world"], ["resized", "21"]]
@@ -269,7 +269,9 @@ main()
         tree.clean_up()
 
 
-def test_a_supervisor_started_from_python_stops_with_its_block(tmp_path: Path, run_dir: Path) -> None:
+def test_a_supervisor_started_from_python_stops_with_its_block(
+    tmp_path: Path, run_dir: Path, database: Database
+) -> None:
     program = """
 if __name__ == "__main__":
     registry.processor("hold", workers=1)(hold)
@@ -296,7 +298,7 @@ if __name__ == "__main__":
 
     write_app(tmp_path, program)
     base = run_dir / "python"
-    tree = Tree(tmp_path, base, python_command("app.py", str(base)), {})
+    tree = Tree(tmp_path, base, database, python_command("app.py", str(base)), {})
     try:
         assert tree.wait() == 0, tree.log
         assert "drian" in tree.log

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import time
-from contextlib import closing
 
 import pytest
+from databases import on_every_backend
 from tree import Database, StartTree, Tree, eventually
 
 APP = """
@@ -40,6 +39,7 @@ def finish_later(start_tree: StartTree, tree: Tree) -> None:
     assert start_tree("--drain").wait() == 0
 
 
+@on_every_backend
 @pytest.mark.fault(18)
 def test_running_handlers_end_within_the_deadline_and_what_has_not_begun_is_given_back(
     start_tree: StartTree,
@@ -111,6 +111,7 @@ if "goque:w" in Path("/proc/self/comm").read_text():
     assert tree.database.task("untouched").attempts == 0
 
 
+@on_every_backend
 @pytest.mark.fault(18)
 def test_a_shutdown_with_the_database_down_ends_with_exit_code_3_and_the_next_tree_takes_the_results(
     start_tree: StartTree,
@@ -119,15 +120,13 @@ def test_a_shutdown_with_the_database_down_ends_with_exit_code_3_and_the_next_tr
     tree.database.enqueue("hold", "finished", "running")
     tree.running_pid("finished"), tree.running_pid("running")
     eventually(lambda: tree.database.counts() == {"processing": 2})
-    with closing(sqlite3.connect(tree.database.path, isolation_level=None)) as connection:
-        connection.execute("begin immediate")
+    with tree.database.locked():
         begun = time.monotonic()
         tree.signal(signal.SIGTERM)
         eventually(lambda: "stopping" in tree.log)
         tree.let_go("finished")
         assert tree.wait() == 3
         assert time.monotonic() - begun < 1 + 5 + 2
-        connection.execute("rollback")
     assert "could not be written" in tree.log
     assert [path.suffix for path in tree.run_dir.glob("*/*.sock")] == []
     tree.let_go("running")
@@ -161,6 +160,7 @@ def fourth(task: Task):
 """
 
 
+@on_every_backend
 def test_drain_waits_for_follow_up_tasks_of_other_types_and_exits_with_0(
     start_tree: StartTree, database: Database
 ) -> None:

@@ -8,23 +8,31 @@ import re
 import secrets
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-from goque import Task, TaskFilter, TaskQueueManager
-from goque.storage.storage import AttemptRow
-from goque.task import CLAIMED_STATUSES
+from databases import Database
+from eventually import eventually
 
-T = TypeVar("T")
+__all__ = [
+    "Database",
+    "StartTree",
+    "Tree",
+    "eventually",
+    "free_port",
+    "get",
+    "python_command",
+    "supervise_command",
+    "write_app",
+]
+
+
 HERE = Path(__file__).parent
 MARK = "GOQUE_TEST_TREE"
 PRELUDE = """\
@@ -38,85 +46,15 @@ registry = Registry()
 """
 
 
-def eventually(condition: Callable[[], T], within: float = 15.0) -> T:
-    """Wait until a condition is true, and return what made it so; bounded in seconds."""
-    deadline = time.monotonic() + within
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:g}s: {_source(condition)}; last {found!r}")
-        time.sleep(0.01)
-    return found
-
-
-def _source(condition: Callable[[], Any]) -> str:
-    code = condition.__code__
-    lines = Path(code.co_filename).read_text("utf-8").splitlines()
-    return lines[code.co_firstlineno - 1].strip()
-
-
-class Database:
-    """The SQLite file that one or more trees share."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "goque.db"
-        self.url = f"sqlite:///{self.path}"
-        self.queue = TaskQueueManager(self.url)
-
-    def enqueue(self, task_type: str, *names: str, payload: Any = None, **options: Any) -> list[Task]:
-        """Insert a task for each name, which becomes its external id."""
-        return self.queue.add_tasks(
-            [
-                Task(task_type, payload if payload is not None else {}, external_id=name, **options)
-                for name in names
-            ]
-        )
-
-    def task(self, name: str, task_type: str | None = None) -> Task:
-        """Read the task that was enqueued under this name."""
-        (found,) = [task for task in self.tasks(task_type) if task.external_id == name]
-        return found
-
-    def tasks(self, task_type: str | None = None) -> list[Task]:
-        """Read all tasks."""
-        return self.queue.get_tasks(TaskFilter(task_type=task_type), limit=100_000)
-
-    def counts(self, task_type: str | None = None) -> dict[str, int]:
-        """Count tasks by status."""
-        counts: Counter[str] = Counter()
-        for row in self.queue.storage.count_tasks():
-            if task_type in (None, row.type):
-                counts[row.status] += row.count
-        return dict(counts)
-
-    def attempts(self, task: Task) -> list[AttemptRow]:
-        """Read the failed attempts of a task."""
-        return self.queue.storage.failed_attempts(task.id)
-
-    def is_settled(self) -> bool:
-        """Whether every task is terminal."""
-        return not any(not task.status.is_terminal for task in self.tasks())
-
-    def node_states(self) -> list[str]:
-        """Return the state of every node that the database remembers."""
-        self.queue.storage.ping()  # an app that never started has no schema yet
-        with closing(sqlite3.connect(self.path)) as connection:
-            return [state for (state,) in connection.execute("select state from goque_node")]
-
-    def assert_nobody_holds_anything(self) -> None:
-        """See that nothing is claimed, no node counts as alive, and nobody holds a lock."""
-        assert "alive" not in self.node_states()
-        assert [task for task in self.tasks() if task.claimed_by or task.status in CLAIMED_STATUSES] == []
-        with closing(sqlite3.connect(self.path, timeout=1.0, isolation_level=None)) as connection:
-            connection.execute("begin exclusive")
-            connection.execute("rollback")
-
-
 class Tree:
     """One `goque supervise` with all its processes."""
 
-    def __init__(self, directory: Path, run_dir: Path, command: list[str], env: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, run_dir: Path, database: Database, command: list[str], env: dict[str, str]
+    ) -> None:
+        self.directory = directory
         self.run_dir = run_dir
-        self.database = Database(directory)
+        self.database = database
         self.mark = secrets.token_hex(8)
         self.journal_directory = directory / "journal"
         self.journal_directory.mkdir(exist_ok=True)

@@ -1,0 +1,282 @@
+"""The databases that trees work on: a SQLite file, or a schema or database of a test's own on a server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pymysql
+import pytest
+from eventually import eventually
+
+from goque import Task, TaskFilter, TaskQueueManager
+from goque.storage import open_storage
+from goque.storage.mysql_url import connection_options
+from goque.storage.storage import AttemptRow
+from goque.task import CLAIMED_STATUSES
+
+BACKENDS = ("sqlite", "postgresql", "mysql")
+SERVERS = ("postgresql", "mysql")
+
+on_every_backend = pytest.mark.parametrize("backend", BACKENDS)
+on_every_server = pytest.mark.parametrize("backend", SERVERS)
+TABLES = ("goque_task", "goque_type", "goque_node", "goque_schedule", "goque_attempt")
+
+
+class Database(ABC):
+    """A database that one or more trees share, empty and migrated."""
+
+    backend: str
+
+    def __init__(self, url: str, *, migrate: bool = True) -> None:
+        self.url = url
+        self.queue = TaskQueueManager(url)
+        if migrate:
+            with contextlib.closing(open_storage(url)) as storage:
+                storage.migrate()
+
+    def enqueue(self, task_type: str, *names: str, payload: Any = None, **options: Any) -> list[Task]:
+        """Insert a task for each name, which becomes its external id."""
+        return self.queue.add_tasks(
+            [
+                Task(task_type, payload if payload is not None else {}, external_id=name, **options)
+                for name in names
+            ]
+        )
+
+    def task(self, name: str, task_type: str | None = None) -> Task:
+        """Read the task that was enqueued under this name."""
+        (found,) = [task for task in self.tasks(task_type) if task.external_id == name]
+        return found
+
+    def tasks(self, task_type: str | None = None) -> list[Task]:
+        """Read all tasks."""
+        return self.queue.get_tasks(TaskFilter(task_type=task_type), limit=100_000)
+
+    def counts(self, task_type: str | None = None) -> dict[str, int]:
+        """Count tasks by status."""
+        counts: Counter[str] = Counter()
+        for row in self.queue.storage.count_tasks():
+            if task_type in (None, row.type):
+                counts[row.status] += row.count
+        return dict(counts)
+
+    def attempts(self, task: Task) -> list[AttemptRow]:
+        """Read the failed attempts of a task."""
+        return self.queue.storage.failed_attempts(task.id)
+
+    def is_settled(self) -> bool:
+        """Whether every task is terminal."""
+        return not self.counts().keys() - {"done", "canceled", "attempts_left"}
+
+    def node_states(self) -> list[str]:
+        """Return the state of every node that the database remembers."""
+        self.queue.storage.ping()  # an app that never started has no schema yet
+        return [state for (state,) in self.execute("SELECT state FROM goque_node")]
+
+    def assert_nobody_holds_anything(self) -> None:
+        """See that nothing is claimed, no node counts as alive, and nobody holds a lock."""
+        assert "alive" not in self.node_states()
+        assert [task for task in self.tasks() if task.claimed_by or task.status in CLAIMED_STATUSES] == []
+        self.queue.close()
+        self.assert_not_in_use()
+
+    def at_port(self, port: int) -> str:
+        """Return the URL by another port of this machine, where a proxy listens."""
+        parts = urlsplit(self.url)
+        user = parts.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
+
+    @abstractmethod
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement behind goque's back."""
+
+    @abstractmethod
+    def assert_not_in_use(self) -> None:
+        """See that no lock is held and no connection is left."""
+
+    @abstractmethod
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Let nobody write for the length of the block."""
+
+    @abstractmethod
+    def kill_connections(self) -> None:
+        """End every connection to this database."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Leave nothing of it on the server."""
+
+
+class SqliteDatabase(Database):
+    """A file."""
+
+    backend = "sqlite"
+
+    def __init__(self, directory: Path, *, migrate: bool = False) -> None:
+        self.path = directory / "goque.db"
+        super().__init__(f"sqlite:///{self.path}", migrate=migrate)
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            return connection.execute(sql).fetchall()
+
+    def assert_not_in_use(self) -> None:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=1.0, isolation_level=None)) as connection:
+            connection.execute("begin exclusive")
+            connection.execute("rollback")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("begin immediate")
+            yield
+            connection.execute("rollback")
+
+    def kill_connections(self) -> None:
+        """Do nothing: there are none."""
+
+    def drop(self) -> None:
+        """Leave the file to the temporary directory's end."""
+
+
+class PostgresqlDatabase(Database):
+    """A schema of its own."""
+
+    backend = "postgresql"
+
+    def __init__(self, server: str, *, migrate: bool = True) -> None:
+        self.server = server
+        self.schema = f"goque_test_{uuid.uuid4().hex}"
+        self.on_server(f"CREATE SCHEMA {self.schema}")
+        separator = "&" if "?" in server else "?"
+        super().__init__(
+            f"{server}{separator}application_name={self.schema}&options=-csearch_path%3D{self.schema}",
+            migrate=migrate,
+        )
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(
+            self.server, autocommit=True, options=f"-csearch_path={self.schema}"
+        ) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+    def on_server(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement outside of this database."""
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+    def connections(self) -> list[int]:
+        """Return the process ids of the server's ends of all connections to this database."""
+        sql = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{self.schema}'"
+        return [pid for (pid,) in self.on_server(sql)]
+
+    def assert_not_in_use(self) -> None:
+        eventually(lambda: self.connections() == [])
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with psycopg.connect(self.server, options=f"-csearch_path={self.schema}") as connection:
+            connection.execute(f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
+            yield
+            connection.rollback()
+
+    def kill_connections(self) -> None:
+        for pid in self.connections():
+            self.on_server(f"SELECT pg_terminate_backend({pid}, 10000)")
+
+    def drop(self) -> None:
+        self.queue.close()
+        self.kill_connections()
+        self.on_server(f"DROP SCHEMA {self.schema} CASCADE")
+
+
+class MysqlDatabase(Database):
+    """A database of its own."""
+
+    backend = "mysql"
+
+    def __init__(self, server: str, *, migrate: bool = True) -> None:
+        self.server = server
+        self.name = f"goque_test_{uuid.uuid4().hex}"
+        self.on_server(f"CREATE DATABASE {self.name}")
+        super().__init__(urlunsplit(urlsplit(server)._replace(path=f"/{self.name}")), migrate=migrate)
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._run(self.url, sql)
+
+    def on_server(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement outside of this database."""
+        return self._run(self.server, sql)
+
+    def _run(self, url: str, sql: str) -> list[tuple[Any, ...]]:
+        options = connection_options(url)
+        with (
+            contextlib.closing(pymysql.connect(**options, charset="utf8mb4", autocommit=True)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def connections(self) -> list[int]:
+        """Return the server's numbers of all connections to this database."""
+        sql = f"SELECT id FROM information_schema.processlist WHERE db = '{self.name}'"
+        return [number for (number,) in self.on_server(sql)]
+
+    def assert_not_in_use(self) -> None:
+        eventually(lambda: self.connections() == [])
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with (
+            contextlib.closing(pymysql.connect(**connection_options(self.url))) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(f"LOCK TABLES {', '.join(f'{table} READ' for table in TABLES)}")
+            yield
+            cursor.execute("UNLOCK TABLES")
+
+    def kill_connections(self) -> None:
+        for number in self.connections():
+            with contextlib.suppress(pymysql.OperationalError):  # it ended by itself meanwhile
+                self.on_server(f"KILL {number}")
+        eventually(lambda: self.connections() == [])
+
+    def drop(self) -> None:
+        self.queue.close()
+        self.kill_connections()
+        self.on_server(f"DROP DATABASE {self.name}")
+
+
+SHARED_SERVERS = {
+    "postgresql": ("GOQUE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test"),
+    "mysql": ("GOQUE_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"),
+}
+ON_SERVER: dict[str, type[PostgresqlDatabase | MysqlDatabase]] = {
+    "postgresql": PostgresqlDatabase,
+    "mysql": MysqlDatabase,
+}
+
+
+def make_database(backend: str, directory: Path, *, migrate: bool = True) -> Database:
+    """Make a database of the test's own; a server that is missing is an error in CI and a loud skip elsewhere."""
+    if backend == "sqlite":
+        return SqliteDatabase(directory)
+    variable, default = SHARED_SERVERS[backend]
+    try:
+        return ON_SERVER[backend](os.environ.get(variable) or default, migrate=migrate)
+    except (psycopg.OperationalError, pymysql.OperationalError) as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"NO {backend.upper()} SERVER, run `scripts/services up`: {str(error).strip()}")
