@@ -12,6 +12,7 @@ class Proxy:
 
     Attributes:
         cut_after: when a client says this, the server hears it and answers, and both lines are cut.
+        cut_before: when a client says this, both lines are cut, and the server does not hear it.
         silent: whether nothing comes back to clients any more.
         connections: how many were made.
     """
@@ -21,6 +22,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.cut_after: bytes | None = None
+        self.cut_before: bytes | None = None
         self.silent = False
         self.connections = 0
         self._open: list[socket.socket] = [self._listener]
@@ -56,6 +58,10 @@ class Proxy:
                 if self.cut_after is not None and self.cut_after in data:
                     self.cut_after = None
                     doomed.set()
+                if self.cut_before is not None and self.cut_before in data:
+                    self.cut_before = None
+                    client.shutdown(socket.SHUT_RDWR)
+                    break
                 server.sendall(data)
             server.shutdown(socket.SHUT_RDWR)
 

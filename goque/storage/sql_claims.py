@@ -45,6 +45,7 @@ class SqlClaims(SqlBase):
         except DatabaseUnavailableError:
             self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
             raise
+        self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
         return sorted(claimed, key=_claim_order)
 
     def _claim(
@@ -66,18 +67,25 @@ class SqlClaims(SqlBase):
 
     def _claimed_in_doubt(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
         """Find what an earlier claim took whose commit was not answered: nobody else would look for it."""
-        if not self._in_doubt:
-            return []
-        oldest = time.monotonic() - DOUBT
-        self._in_doubt = [doubt for doubt in self._in_doubt if doubt[2] >= oldest]
         tokens = {token for token, its_type, _ in self._in_doubt if its_type == task_type}
         if not tokens:
             return []
+        oldest = time.monotonic() - DOUBT
         held = self.held_tasks(owner, task_type, limit=MOST_HELD)
-        found = [row for row in held if row.token in tokens and row.status == TaskStatus.PENDING][:limit]
-        taken = {row.token for row in found}
-        self._in_doubt = [doubt for doubt in self._in_doubt if doubt[0] not in taken]
-        return sorted(found, key=_claim_order)
+        ours = {row.token: row for row in held if row.token in tokens and row.status == TaskStatus.PENDING}
+        found = sorted(ours.values(), key=_claim_order)[:limit]
+        self._in_doubt = [
+            (token, its_type, since)
+            for token, its_type, since in self._in_doubt
+            if its_type != task_type or token in ours or since >= oldest  # else looked for, and not there
+        ]
+        self._doubt_no_more(found)
+        return found
+
+    def _doubt_no_more(self, rows: Iterable[TaskRow]) -> None:
+        if self._in_doubt:
+            known = {row.token for row in rows}
+            self._in_doubt = [doubt for doubt in self._in_doubt if doubt[0] not in known]
 
     def seconds_until_due(self, task_type: str) -> float | None:
         """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""

@@ -13,9 +13,9 @@ from proxy import Proxy
 
 from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
-from goque.storage import open_storage
+from goque.storage import open_storage, sql_claims
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
-from goque.task import Task
+from goque.task import Task, TaskFilter
 
 pytestmark = pytest.mark.fault(23)
 
@@ -113,6 +113,34 @@ def test_a_claim_whose_commit_was_not_answered_is_found_again(far, proxy, storag
     assert {row.id for row in found} == tasks
     assert all(row.claims == 1 for row in found)
     assert len(claim(far)) == 1
+    assert claim(far) == []
+
+
+@pytest.mark.fault(25)
+def test_a_claim_in_doubt_is_found_again_however_long_the_database_was_away(
+    far, proxy, storage, backend, monkeypatch
+):
+    monkeypatch.setattr(sql_claims, "DOUBT", 0.0)
+    task = add(storage)
+    proxy.cut_after = backend.commit
+    with pytest.raises(DatabaseUnavailableError):
+        claim(far)
+    assert [row.id for row in claim(far)] == [task.id]
+    assert claim(far) == []
+
+
+@pytest.mark.fault(25)
+def test_a_claim_whose_commit_was_not_heard_is_made_again_and_told_once(far, proxy, storage, backend):
+    tasks = {add(storage).id for _ in range(3)}
+    proxy.cut_before = backend.commit
+    with pytest.raises(DatabaseUnavailableError):
+        claim(far)
+    backend.eventually(
+        lambda: (
+            {row_of(storage, task).status for task in storage.find_tasks(TaskFilter(), limit=10)} == {"new"}
+        )
+    )
+    assert {row.id for row in claim(far)} == tasks
     assert claim(far) == []
 
 
