@@ -56,6 +56,7 @@ log = logging.getLogger("goque.supervisor")
 
 SCAN_PERIOD = 0.25
 STATE_PERIOD = 1.0
+DATABASE_UNAVAILABLE = 3
 
 
 class Supervisor:
@@ -371,10 +372,14 @@ class Supervisor:
         if child.spec.role == "worker":
             log.error("%s cannot boot: %s", child.spec.name, text)  # its exit decides what follows
             self.boot_error = text
-        elif child.spec.name in self._were_ready or self.stopping is not None:
+        elif child.spec.name in self._were_ready or self.stopping is not None or self._may_pass(exit_code):
             log.error("%s cannot work: %s", child.spec.name, text)
         else:
             self.give_up(text, exit_code)
+
+    def _may_pass(self, exit_code: int) -> bool:
+        """Return whether this is the database that went away after the lease was written, and not the set-up."""
+        return self._is_up and exit_code == DATABASE_UNAVAILABLE
 
     def _on_garbled(self, child: Child, why: str) -> None:
         log.error("%s (pid %d) is killed: %s", child.spec.name, child.pid, why)
