@@ -19,7 +19,13 @@ LONGEST_BACKOFF: Final = 5.0
 
 
 class Actor(ABC):
-    """One process with one loop; state that must outlive it is in the database, never in it."""
+    """One process with one loop; state that must outlive it is in the database, never in it.
+
+    Attributes:
+        longest_backoff: seconds between tries, at most, while the database is away.
+    """
+
+    longest_backoff: float = LONGEST_BACKOFF
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         self.boot = boot
@@ -62,7 +68,7 @@ class Actor(ABC):
             pause = self.run_once()
         except DatabaseUnavailableError as error:
             self._failures += 1
-            pause = min(LONGEST_BACKOFF, 0.2 * 2.0 ** min(self._failures, 100)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+            pause = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
             self.log.warning("the database is not available (%s): trying again in %.1fs", error, pause)
         else:
             self._failures = 0

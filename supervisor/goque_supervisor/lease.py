@@ -19,8 +19,14 @@ class Lease(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.owner: str = boot["owner"]
+        self.longest_backoff = min(self.longest_backoff, self._period)
         self._lost = False
         self._last_beat = time.monotonic()
+
+    @property
+    def _period(self) -> float:
+        """Seconds between beats, and between tries: when the database returns, others start to count at once."""
+        return float(self.boot["node_timeout"]) / 6
 
     def start(self) -> None:
         """Register the node, unless an earlier lease of this tree has done it."""
@@ -46,7 +52,7 @@ class Lease(Actor):
         if not alive or self._lost:
             self._lost = False
             self.channel.send(Ready(self.info()))
-        return float(self.boot["node_timeout"]) / 6
+        return self._period
 
     def finish(self) -> None:
         """Say that this node ended on its own accord."""
