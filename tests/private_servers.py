@@ -79,6 +79,15 @@ class PrivateServer:
         else:
             self.start()
 
+    @property
+    def log(self) -> str:
+        """What it has written to its log."""
+        return (self.data / "log").read_text("utf-8", "replace")
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        return services._is_reachable(self._kind, self.url)
+
     def close(self) -> None:
         """End it, and remove its data."""
         if self.process.poll() is None:
@@ -93,7 +102,7 @@ class PrivateServer:
 
     def _wait_until_it_answers(self) -> None:
         end = time.monotonic() + services.START_PATIENCE
-        while not services._is_reachable(self._kind, self.url):
+        while not self.answers():
             assert self.process.poll() is None, services._last_words(self.data)
             assert time.monotonic() < end, services._last_words(self.data)
             time.sleep(0.02)

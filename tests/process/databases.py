@@ -248,10 +248,11 @@ class MysqlDatabase(Database):
             cursor.execute("UNLOCK TABLES")
 
     def kill_connections(self) -> None:
-        for number in self.connections():
+        killed = set(self.connections())
+        for number in killed:
             with contextlib.suppress(pymysql.OperationalError):  # it ended by itself meanwhile
                 self.on_server(f"KILL {number}")
-        eventually(lambda: self.connections() == [])
+        eventually(lambda: not killed.intersection(self.connections()))
 
     def drop(self) -> None:
         self.queue.close()

@@ -1,0 +1,161 @@
+"""Database servers that are cut, killed, restarted and down for long: results wait, nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from databases import ON_SERVER, Database, on_every_server
+from private_servers import STOP_AT_ONCE, STOP_FAST, PrivateServer
+from tree import StartTree, Tree, eventually
+
+APP = """
+options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)
+registry.processor("hold", workers=2, **options)(hold)
+
+@registry.processor("quick", workers=2, **options)
+def quick(task: Task):
+    with run_of(task):
+        time.sleep(0.002)
+"""
+
+
+@pytest.fixture
+def database(server: PrivateServer) -> Iterator[Database]:
+    """A database on a server of our own."""
+    made = ON_SERVER[server.name](server.url)
+    yield made
+    server.repair()
+    made.drop()
+
+
+def assert_all_done_at_first_attempt(tree: Tree) -> None:
+    tasks = tree.database.tasks()
+    assert {(task.status, task.attempts, task.errors) for task in tasks} == {("done", 0, None)}
+    tree.assert_each_ran(1, [task.external_id for task in tasks])
+
+
+def load(tree: Tree, rounds: int, number: int = 300) -> Iterator[None]:
+    """Enqueue tasks so many times, and yield each time while they are being run."""
+    for n in range(rounds):
+        before = len(tree.journal())
+        tree.database.enqueue("quick", *(f"r{n}-{m}" for m in range(number)))
+        eventually(lambda: len(tree.journal()) > before + number / 3, within=20)  # noqa: B023 - called at once
+        yield
+
+
+# -- cut and restarted --------------------------------------------------------------------------------------------
+
+
+@on_every_server
+@pytest.mark.fault(23)
+def test_row_23_connections_killed_over_and_over_under_load_have_no_effect_twice(
+    start_tree: StartTree, database: Database
+) -> None:
+    tree = start_tree("--types", "quick", app=APP)
+    for _ in load(tree, rounds=6):
+        database.kill_connections()
+    eventually(database.is_settled, within=30)
+    assert_all_done_at_first_attempt(tree)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+@pytest.mark.fault(23)
+def test_row_23_a_postgresql_backend_that_is_killed_cuts_all_clients_and_costs_nothing(
+    start_tree: StartTree, database: Database, server: PrivateServer
+) -> None:
+    tree = start_tree("--types", "quick", app=APP)
+    for _ in load(tree, rounds=3):
+        starts = server.log.count("ready to accept connections")
+        os.kill(eventually(lambda: connections_of(tree, "fetcher", server))[0], signal.SIGKILL)
+        eventually(lambda: server.log.count("ready to accept connections") > starts)  # noqa: B023 - called at once
+    eventually(database.is_settled, within=30)
+    assert_all_done_at_first_attempt(tree)
+
+
+@on_every_server
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+@pytest.mark.fault(23)
+def test_row_23_a_server_restarted_in_a_loop_under_load_loses_nothing_and_charges_nothing(
+    start_tree: StartTree, database: Database, server: PrivateServer, how: str
+) -> None:
+    tree = start_tree("--types", "quick", app=APP)
+    for _ in load(tree, rounds=3):
+        server.restart((STOP_FAST if how == "fast" else STOP_AT_ONCE)[server.name])
+    eventually(database.is_settled, within=30)
+    assert_all_done_at_first_attempt(tree)
+
+
+@on_every_server
+@pytest.mark.fault(23)
+def test_row_23_a_tree_outlives_a_server_that_goes_away_while_the_last_of_it_starts(
+    start_tree: StartTree, database: Database, server: PrivateServer
+) -> None:
+    tree = start_tree(app=APP)
+    eventually(lambda: "up as pid" in tree.log)
+    server.stop(STOP_AT_ONCE[server.name])
+    eventually(lambda: "the database is not available" in tree.log or "cannot work" in tree.log)
+    server.start()
+    database.enqueue("quick", "afterwards")
+    eventually(database.is_settled)
+    for role in ("lease", "healer", "cleaner"):
+        assert tree.pid(role)
+
+
+def connections_of(tree: Tree, role: str, server: PrivateServer) -> list[int]:
+    """Return the processes of a PostgreSQL server that serve a role of the tree."""
+    ports = [
+        line.laddr.port
+        for pid in tree.pids(role)
+        for line in psutil.Process(pid).net_connections("tcp")
+        if line.raddr and line.raddr.port == server.port
+    ]
+    sql = f"SELECT pid FROM pg_stat_activity WHERE client_port IN ({', '.join(map(str, ports)) or 'NULL'})"
+    return [pid for (pid,) in tree.database.execute(sql)]
+
+
+# -- down for long ------------------------------------------------------------------------------------------------
+
+
+@on_every_server
+@pytest.mark.parametrize("seconds", [5, 15])
+@pytest.mark.fault(24)
+def test_row_24_while_a_server_is_down_handlers_finish_and_their_results_are_written_on_its_return(
+    start_tree: StartTree, database: Database, server: PrivateServer, seconds: int
+) -> None:
+    """Down for 5 s, and for 15 s, five times the node timeout: the way of a minute is the same, but longer."""
+    trees = [start_tree(app=APP, apart=True), start_tree(apart=True)]
+    names = [f"h{n}" for n in range(4)]
+    database.enqueue("hold", *names)
+    running = {name: trees[0].running_pid(name) for name in names}
+    eventually(lambda: database.counts("hold") == {"processing": 4})
+    database.enqueue("quick", "before")
+    eventually(lambda: database.task("before").status == "done")
+    owners = nodes(database)
+    server.stop()
+    trees[0].let_go(*names[:2])
+    eventually(lambda: sum(line[0] == "end" for line in trees[0].journal()) == 3)
+    threading.Event().wait(seconds)  # how long it is down is what the test is about
+    assert {pid for tree in trees for pid in tree.workers("hold")} == set(running.values())
+    assert len(trees[0].journal()) == 4 + 2 + 2, "something was claimed meanwhile"
+    server.start()
+    database.enqueue("quick", "after")
+    eventually(lambda: database.counts() == {"done": 4, "processing": 2}, within=10)
+    trees[0].let_go(*names[2:])
+    eventually(database.is_settled)
+    assert_all_done_at_first_attempt(trees[0])
+    threading.Event().wait(3 + 3)  # in which a node that is silent would be declared dead
+    assert nodes(database) == owners
+    for tree in trees:
+        assert "the database is not available" in tree.log
+        assert "Traceback" not in tree.log
+        assert "has been silent" not in tree.log
+
+
+def nodes(database: Database) -> list[tuple[str, str]]:
+    """Return each node with its state."""
+    return sorted(database.execute("SELECT id, state FROM goque_node"))
