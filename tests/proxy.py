@@ -1,4 +1,4 @@
-"""A way to a server that can be cut or fall silent at a given word."""
+"""A way to a server that can be cut or fall silent, at a given word or at once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Proxy:
         cut_after: when a client says this, the server hears it and answers, and both lines are cut.
         cut_before: when a client says this, both lines are cut, and the server does not hear it.
         silent: whether nothing comes back to clients any more.
+        deaf: whether the server hears nothing of clients any more.
         connections: how many were made.
     """
 
@@ -23,16 +24,29 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.cut_after: bytes | None = None
         self.cut_before: bytes | None = None
-        self.silent = False
+        self.silent = self.deaf = False
         self.connections = 0
+        self._is_open = True
         self._open: list[socket.socket] = [self._listener]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Cut every line, as a network does."""
+        """Cut every line, as a network does; new ones are let through."""
         for line in self._open[1:]:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
+
+    def cut_off(self) -> None:
+        """Cut every line and let no new one through, until `join` is called."""
+        self._is_open = False
+        self.cut()
+
+    def join(self) -> None:
+        """Let everything through again; what was silent is cut, as its words are lost."""
+        if self.silent or self.deaf:
+            self.silent = self.deaf = False
+            self.cut()
+        self._is_open = True
 
     def close(self) -> None:
         self.cut()
@@ -45,6 +59,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if not self._is_open:
+                    client.close()
+                    continue
                 self.connections += 1
                 server = socket.create_connection(self._server)
                 self._open += [client, server]
@@ -62,7 +79,8 @@ class Proxy:
                     self.cut_before = None
                     client.shutdown(socket.SHUT_RDWR)
                     break
-                server.sendall(data)
+                if not self.deaf:
+                    server.sendall(data)
             server.shutdown(socket.SHUT_RDWR)
 
     def _to_client(self, server: socket.socket, client: socket.socket, doomed: threading.Event) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from private_servers import PrivateServer
 pytest.register_assert_rewrite("databases", "tree")
 
 from databases import Database, make_database  # noqa: E402 - their assertions are rewritten first
-from tree import StartTree, Tree, supervise_command, write_app  # noqa: E402 - the same
+from tree import StartTree, Tree, python_command, supervise_command, write_app  # noqa: E402 - the same
 
 from goque_supervisor import process  # noqa: E402 - sorted after it
 
@@ -50,7 +51,7 @@ def start_tree(tmp_path: Path, run_dir: Path, database: Database) -> Iterator[St
 
     The first tree of a test brings the source of the app, the others run what is there. A tree that is
     `apart` gets a run directory of its own, one `beside` another takes that of the other, and one in a
-    `container` is the first process of a PID namespace.
+    `container` is the first process of a PID namespace; before one there may be a `goque migrate`.
     """
     trees: list[Tree] = []
 
@@ -60,6 +61,7 @@ def start_tree(tmp_path: Path, run_dir: Path, database: Database) -> Iterator[St
         apart: bool = False,
         beside: Tree | None = None,
         container: bool = False,
+        migrate_first: bool = False,
         **env: str,
     ) -> Tree:
         if app is not None:
@@ -68,6 +70,9 @@ def start_tree(tmp_path: Path, run_dir: Path, database: Database) -> Iterator[St
         command = supervise_command(own, *options)
         if container:
             command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", *command]
+        if migrate_first:
+            migrate = python_command("-m", "goque.cli", "migrate")
+            command = ["sh", "-c", f"{shlex.join(migrate)} && exec {shlex.join(command)}"]
         trees.append(Tree(tmp_path, own, database, command, env))
         return trees[-1]
 

@@ -96,6 +96,13 @@ class Database(ABC):
         user = parts.netloc.rpartition("@")[0]
         return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
 
+    def address(self) -> tuple[str, int]:
+        """Return the host and the port of the server."""
+        parts = urlsplit(self.url)
+        assert parts.hostname
+        assert parts.port, "a server's URL names its port"
+        return parts.hostname, parts.port
+
     @abstractmethod
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a statement behind goque's back."""

@@ -1,4 +1,4 @@
-"""Several supervisors on one database: each task runs exactly once, and starting together does no harm."""
+"""Two supervisors on one database: each task runs exactly once, and both have their share."""
 
 from __future__ import annotations
 
