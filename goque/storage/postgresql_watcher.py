@@ -73,6 +73,8 @@ class PostgresqlWatcher(Watcher):
             return False
         try:
             self._connection = self._connect()
+            if self._epoll is not None:
+                self._epoll.register(self._connection.fileno(), select.EPOLLIN)
             [(channel,)] = self._connection.execute(
                 percent_named(CHANNEL_OF), {"task_type": self._type}
             ).fetchall()
@@ -80,8 +82,6 @@ class PostgresqlWatcher(Watcher):
         except (DatabaseUnavailableError, psycopg.Error) as error:
             self._failed(error)
             return False
-        if self._epoll is not None:
-            self._epoll.register(self._connection.fileno(), select.EPOLLIN)
         self._failures = 0
         return True
 
