@@ -156,7 +156,30 @@ class SqliteDatabase(Database):
         """Leave the file to the temporary directory's end."""
 
 
-class PostgresqlDatabase(Database):
+class ServerDatabase(Database):
+    """A database on a server."""
+
+    @abstractmethod
+    def on_server(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement outside of this database."""
+
+    @abstractmethod
+    def connections(self) -> list[int]:
+        """Return the server's numbers of all connections to this database."""
+
+    @abstractmethod
+    def account(self) -> contextlib.AbstractContextManager[str]:
+        """Make an account without privileges beyond this database, and return the URL with it."""
+
+    @abstractmethod
+    def full(self, account_url: str) -> contextlib.AbstractContextManager[None]:
+        """Cut all connections, and let the account have no other for the length of the block."""
+
+    def assert_not_in_use(self) -> None:
+        eventually(lambda: self.connections() == [])
+
+
+class PostgresqlDatabase(ServerDatabase):
     """A schema of its own."""
 
     backend = "postgresql"
@@ -179,18 +202,13 @@ class PostgresqlDatabase(Database):
             return cursor.fetchall() if cursor.description else []
 
     def on_server(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a statement outside of this database."""
         with psycopg.connect(self.server, autocommit=True) as connection:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
     def connections(self) -> list[int]:
-        """Return the process ids of the server's ends of all connections to this database."""
         sql = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{self.schema}'"
         return [pid for (pid,) in self.on_server(sql)]
-
-    def assert_not_in_use(self) -> None:
-        eventually(lambda: self.connections() == [])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -203,13 +221,38 @@ class PostgresqlDatabase(Database):
         for pid in self.connections():
             self.on_server(f"SELECT pg_terminate_backend({pid}, 10000)")
 
+    def backends(self, ports: set[int]) -> list[int]:
+        """Return the server's processes at the other ends of connections from these ports."""
+        found = ", ".join(map(str, ports)) or "NULL"
+        sql = f"SELECT pid FROM pg_stat_activity WHERE client_port IN ({found})"
+        return [pid for (pid,) in self.on_server(sql)]
+
+    @contextlib.contextmanager
+    def account(self) -> Iterator[str]:
+        name = f"goque_app_{uuid.uuid4().hex[:8]}"
+        self.on_server(f"CREATE ROLE {name} LOGIN")
+        self.on_server(f"GRANT ALL ON SCHEMA {self.schema} TO {name}")
+        for kind in ("TABLES", "SEQUENCES"):
+            self.on_server(f"GRANT ALL ON ALL {kind} IN SCHEMA {self.schema} TO {name}")
+        yield self.url.replace("//postgres@", f"//{name}@")
+        self.on_server(f"DROP OWNED BY {name}")
+        self.on_server(f"DROP ROLE {name}")
+
+    @contextlib.contextmanager
+    def full(self, account_url: str) -> Iterator[None]:
+        name = urlsplit(account_url).username
+        self.on_server(f"ALTER ROLE {name} CONNECTION LIMIT 0")
+        self.kill_connections()
+        yield
+        self.on_server(f"ALTER ROLE {name} CONNECTION LIMIT -1")
+
     def drop(self) -> None:
         self.queue.close()
         self.kill_connections()
         self.on_server(f"DROP SCHEMA {self.schema} CASCADE")
 
 
-class MysqlDatabase(Database):
+class MysqlDatabase(ServerDatabase):
     """A database of its own."""
 
     backend = "mysql"
@@ -224,7 +267,6 @@ class MysqlDatabase(Database):
         return self._run(self.url, sql)
 
     def on_server(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a statement outside of this database."""
         return self._run(self.server, sql)
 
     def _run(self, url: str, sql: str) -> list[tuple[Any, ...]]:
@@ -237,12 +279,8 @@ class MysqlDatabase(Database):
             return list(cursor.fetchall())
 
     def connections(self) -> list[int]:
-        """Return the server's numbers of all connections to this database."""
         sql = f"SELECT id FROM information_schema.processlist WHERE db = '{self.name}'"
         return [number for (number,) in self.on_server(sql)]
-
-    def assert_not_in_use(self) -> None:
-        eventually(lambda: self.connections() == [])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -260,6 +298,29 @@ class MysqlDatabase(Database):
             with contextlib.suppress(pymysql.OperationalError):  # it ended by itself meanwhile
                 self.on_server(f"KILL {number}")
         eventually(lambda: not killed.intersection(self.connections()))
+
+    @contextlib.contextmanager
+    def account(self) -> Iterator[str]:
+        name = f"goque_app_{uuid.uuid4().hex[:8]}"
+        users = (f"'{name}'@'%'", f"'{name}'@'localhost'")  # the latter goes before nobody's at localhost
+        for user in users:
+            self.on_server(f"CREATE USER {user} IDENTIFIED BY ''")
+            self.on_server(f"GRANT ALL ON {self.name}.* TO {user}")
+        yield self.url.replace("//root@", f"//{name}@")
+        self.on_server(f"DROP USER {', '.join(users)}")
+
+    @contextlib.contextmanager
+    def full(self, account_url: str) -> Iterator[None]:
+        options = {**connection_options(account_url), "database": None}
+        self.on_server("SET GLOBAL max_connections = 10")
+        with contextlib.ExitStack() as fillers:
+            while self.connections():
+                self.kill_connections()
+                with contextlib.suppress(pymysql.OperationalError):  # the last one is refused
+                    while True:
+                        fillers.enter_context(contextlib.closing(pymysql.connect(**options)))
+            yield
+        self.on_server("SET GLOBAL max_connections = 151")
 
     def drop(self) -> None:
         self.queue.close()

@@ -7,9 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
-import psutil
 import pytest
-from databases import ON_SERVER, Database, on_every_server
+from databases import ON_SERVER, Database, PostgresqlDatabase, on_every_server
 from private_servers import STOP_AT_ONCE, STOP_FAST, PrivateServer
 from tree import StartTree, Tree, eventually
 
@@ -66,12 +65,12 @@ def test_row_23_connections_killed_over_and_over_under_load_have_no_effect_twice
 @pytest.mark.parametrize("backend", ["postgresql"])
 @pytest.mark.fault(23)
 def test_row_23_a_postgresql_backend_that_is_killed_cuts_all_clients_and_costs_nothing(
-    start_tree: StartTree, database: Database, server: PrivateServer
+    start_tree: StartTree, database: PostgresqlDatabase, server: PrivateServer
 ) -> None:
     tree = start_tree("--types", "quick", app=APP)
     for _ in load(tree, rounds=3):
         starts = server.log.count("ready to accept connections")
-        os.kill(eventually(lambda: connections_of(tree, "fetcher", server))[0], signal.SIGKILL)
+        os.kill(eventually(lambda: database.backends(tree.ports("fetcher")))[0], signal.SIGKILL)
         eventually(lambda: server.log.count("ready to accept connections") > starts)  # noqa: B023 - called at once
     eventually(database.is_settled, within=30)
     assert_all_done_at_first_attempt(tree)
@@ -104,18 +103,6 @@ def test_row_23_a_tree_outlives_a_server_that_goes_away_while_the_last_of_it_sta
     eventually(database.is_settled)
     for role in ("lease", "healer", "cleaner"):
         assert tree.pid(role)
-
-
-def connections_of(tree: Tree, role: str, server: PrivateServer) -> list[int]:
-    """Return the processes of a PostgreSQL server that serve a role of the tree."""
-    ports = [
-        line.laddr.port
-        for pid in tree.pids(role)
-        for line in psutil.Process(pid).net_connections("tcp")
-        if line.raddr and line.raddr.port == server.port
-    ]
-    sql = f"SELECT pid FROM pg_stat_activity WHERE client_port IN ({', '.join(map(str, ports)) or 'NULL'})"
-    return [pid for (pid,) in tree.database.execute(sql)]
 
 
 # -- down for long ------------------------------------------------------------------------------------------------

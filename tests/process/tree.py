@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 from databases import Database
 from eventually import eventually
 
@@ -108,6 +109,11 @@ class Tree:
         """Return the living workers of a type."""
         pattern = re.compile(rf"goque:w\d+:{re.escape(task_type[:6])}")
         return [pid for pid, name in sorted(self.living().items()) if pattern.match(name)]
+
+    def ports(self, role: str) -> set[int]:
+        """Return our ends of the connections that a role's processes have."""
+        lines = [line for pid in self.pids(role) for line in psutil.Process(pid).net_connections("tcp")]
+        return {line.laddr.port for line in lines}
 
     # -- what its handlers wrote down --------------------------------------------------------------
 
