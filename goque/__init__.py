@@ -15,6 +15,7 @@ from goque.version import __version__
 
 if TYPE_CHECKING:
     from goque import retry
+    from goque.async_manager import AsyncTaskQueueManager
     from goque.context import (
         current_task,
         tx_from_context,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from goque_supervisor.launch import Supervisor
 
 _NAMES_OF_MODULE = {
+    "goque.async_manager": "AsyncTaskQueueManager",
     "goque.context": (
         "current_task tx_from_context value_by_key values with_tx with_value with_values without_tx"
     ),
@@ -73,6 +75,7 @@ _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() fo
 
 __all__ = [
     "NO_TASK_PAYLOAD",
+    "AsyncTaskQueueManager",
     "ConfigurationError",
     "CronSchedule",
     "DatabaseUnavailableError",

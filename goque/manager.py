@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Self
 
-from goque import context
-from goque.config import resolve_database_url
-from goque.errors import ConfigurationError, TaskNotFoundError
-from goque.storage import TaskStorage, open_storage
+from goque.at_once import at_once
+from goque.manager_steps import ManagerSteps, OnConflict
+from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
-_TASK_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
-
-class TaskQueueManager:
+class TaskQueueManager(ManagerSteps):
     """Enqueues tasks and looks after them; thread-safe, and usable after a fork.
 
     It connects when it is first used. In a `with_tx` block, or with `conn`, it works in the caller's
@@ -35,12 +31,7 @@ class TaskQueueManager:
         *,
         default_priorities: Callable[[str], int] | None = None,
     ) -> None:
-        if isinstance(url_or_storage, TaskStorage):
-            self._storage = url_or_storage
-        else:
-            self._storage = open_storage(resolve_database_url(url_or_storage))
-        self._default_priorities = default_priorities or (lambda _: 0)
-        self._has_schema = False
+        super().__init__(url_or_storage, default_priorities)
 
     @property
     def storage(self) -> TaskStorage:
@@ -50,10 +41,7 @@ class TaskQueueManager:
             DatabaseUnavailableError: the database cannot be reached.
             SchemaError: goque's tables are missing or out of date.
         """
-        if not self._has_schema:
-            self._storage.require_schema()
-            self._has_schema = True
-        return self._storage
+        return self._ready_storage()
 
     def enqueue(
         self,
@@ -80,7 +68,7 @@ class TaskQueueManager:
             metadata=metadata,
             delay=delay,
             run_at=run_at,
-            priority=self._default_priorities(type) if priority is None else priority,
+            priority=self._priority(type, priority),
         )
         return self.add_task(task, conn=conn)
 
@@ -90,10 +78,10 @@ class TaskQueueManager:
         Raises:
             DuplicateTaskError: its type and external id are taken.
         """
-        return self._insert([task], "raise", conn)[0]
+        return at_once(self._add([task], "raise", conn))[0]
 
     def add_tasks(
-        self, tasks: Iterable[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+        self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
     ) -> list[Task]:
         """Insert all tasks or none, in one transaction, and return what was inserted.
 
@@ -105,18 +93,7 @@ class TaskQueueManager:
         Raises:
             DuplicateTaskError: a type and external id are taken, by a row or twice in `tasks`.
         """
-        if on_conflict not in ("raise", "skip"):
-            raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
-        return self._insert(list(tasks), on_conflict, conn)
-
-    def _insert(self, tasks: list[Task], on_conflict: Literal["raise", "skip"], conn: Any) -> list[Task]:
-        carried = context.values()
-        for task in tasks:
-            if not isinstance(task, Task):
-                raise ConfigurationError(f"only a Task can be added to the queue, not {task!r:.80}")
-            if carried:
-                task.metadata = {**carried, **task.metadata}
-        return self.storage.insert_tasks(tasks, on_conflict=on_conflict, conn=self._tx(conn))
+        return at_once(self._add(tasks, on_conflict, conn))
 
     def get_task(self, task_id: str, *, conn: Any = None) -> Task:
         """Read one task.
@@ -124,7 +101,7 @@ class TaskQueueManager:
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return Task.from_row(self.get_row(task_id, conn=conn))
+        return at_once(self._get_task(task_id, conn))
 
     def get_row(self, task_id: str, *, conn: Any = None) -> TaskRow:
         """Read one task as its row, whose metadata and result may be anything.
@@ -132,19 +109,13 @@ class TaskQueueManager:
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        row = self.storage.get_task(_checked_id(task_id), conn=self._tx(conn))
-        if row is None:
-            raise TaskNotFoundError(task_id)
-        return row
+        return at_once(self._get_row(task_id, conn))
 
     def get_tasks(
         self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
     ) -> list[Task]:
         """Read up to `limit` tasks that the filter admits, newest first."""
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ConfigurationError(f"limit must be a whole number from 1 up, not {limit!r}")
-        rows = self.storage.find_tasks(task_filter or TaskFilter(), limit=limit, conn=self._tx(conn))
-        return [Task.from_row(row) for row in rows]
+        return at_once(self._get_tasks(task_filter, limit, conn))
 
     def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; a terminal task stays as it is.
@@ -154,7 +125,7 @@ class TaskQueueManager:
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return self.storage.cancel_unless_finished(_checked_id(task_id), conn=self._tx(conn))
+        return at_once(self._cancel(task_id, conn))
 
     def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new and due at once; returns False for a task that is new already.
@@ -163,7 +134,7 @@ class TaskQueueManager:
             TaskNotFoundError: no task has this id.
             TaskStateError: the task is claimed, or its node has not let go of it yet.
         """
-        return self.storage.reset_unless_claimed(_checked_id(task_id), conn=self._tx(conn))
+        return at_once(self._reset(task_id, conn))
 
     def close(self) -> None:
         """Close this process's connection; a later call opens a new one."""
@@ -177,19 +148,5 @@ class TaskQueueManager:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"<TaskQueueManager {self._storage.url}>"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the connection behind when a spawned process gets a copy."""
-        return {**self.__dict__, "_has_schema": False}
-
-    @staticmethod
-    def _tx(conn: Any) -> Any:
-        return context.tx_from_context() if conn is None else conn
-
-
-def _checked_id(task_id: str) -> str:
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
-        raise TaskNotFoundError(task_id)
-    return task_id
+    async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
+        return call(self._storage_for(conn))

@@ -11,6 +11,7 @@ from goque.processor import Processor, make_processor
 from goque.task import check_name
 
 if TYPE_CHECKING:
+    from goque.async_manager import AsyncTaskQueueManager
     from goque.manager import TaskQueueManager
     from goque.periodic import PeriodicJob
 
@@ -34,6 +35,7 @@ class Registry:
         self._processors: dict[str, Processor] = {}
         self._jobs: dict[str, PeriodicJob] = {}
         self._queue: TaskQueueManager | None = None
+        self._async_queue: AsyncTaskQueueManager | None = None
 
     def add_processor(self, task_type: str, processor: Any, /, **options: Any) -> None:
         """Register a callable, or an object with `process_task(task)`, for a type.
@@ -91,6 +93,17 @@ class Registry:
         return self._queue
 
     @property
+    def async_queue(self) -> AsyncTaskQueueManager:
+        """The same for asyncio, with connections of its own."""
+        if self._async_queue is None:
+            from goque.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - registering needs no database
+            from goque.config import resolve_database_url  # noqa: PLC0415 - the same
+
+            url = resolve_database_url(registry_url=self.database_url)
+            self._async_queue = AsyncTaskQueueManager(url, default_priorities=self._priorities)
+        return self._async_queue
+
+    @property
     def jobs(self) -> list[PeriodicJob]:
         """The periodic jobs, in the order in which they were added."""
         return list(self._jobs.values())
@@ -120,4 +133,4 @@ class Registry:
         return processor.spec.options.priority if processor else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_queue": None}
+        return {**self.__dict__, "_queue": None, "_async_queue": None}

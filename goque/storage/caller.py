@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
+
+from goque.errors import ConfigurationError
 
 
 def driver_connection(conn: Any) -> Any:
@@ -10,7 +13,15 @@ def driver_connection(conn: Any) -> Any:
 
     A SQLAlchemy connection that has not begun yet is made to, as it would by its next statement: else its
     `commit()` would not know that there is something to commit.
+
+    Raises:
+        ConfigurationError: it is one of asyncio's.
     """
+    if is_asyncio(conn):
+        raise ConfigurationError(
+            f"conn is a {kind_of(conn)}, which is awaited; "
+            "enqueue with goque.AsyncTaskQueueManager, or give a synchronous connection"
+        )
     if callable(getattr(conn, "connection", None)) and callable(getattr(conn, "get_bind", None)):
         conn = conn.connection()  # a SQLAlchemy Session lends its Connection
     if callable(getattr(conn, "in_transaction", None)) and callable(getattr(conn, "exec_driver_sql", None)):
@@ -21,3 +32,40 @@ def driver_connection(conn: Any) -> Any:
         conn.ensure_connection()  # Django's wrapper connects when it is first used
         conn = conn.connection
     return getattr(conn, "driver_connection", None) or getattr(conn, "dbapi_connection", None) or conn
+
+
+async def asyncio_driver_connection(conn: Any) -> Any:
+    """Do the same for a connection of asyncio's."""
+    if callable(getattr(conn, "get_bind", None)):
+        conn = await conn.connection()  # a SQLAlchemy AsyncSession lends its AsyncConnection
+    if callable(getattr(conn, "get_raw_connection", None)):
+        if not conn.in_transaction():
+            await conn.begin()
+        conn = (await conn.get_raw_connection()).driver_connection
+    return conn
+
+
+def is_asyncio(conn: Any) -> bool:
+    """Return whether a connection is awaited: all that are have a coroutine for one of these."""
+    return any(inspect.iscoroutinefunction(getattr(conn, name, None)) for name in ("commit", "execute"))
+
+
+def is_of(connection: Any, package: str) -> bool:
+    """Return whether a connection is of a driver that need not be installed."""
+    return any(kind.__module__.partition(".")[0] == package for kind in type(connection).__mro__)
+
+
+def not_of_driver(connection: Any, driver: str, why: str) -> ConfigurationError:
+    """Say that a connection is of another driver than the one that goque uses there."""
+    return ConfigurationError(f"conn must be a {driver} connection, for {why}; it is a {kind_of(connection)}")
+
+
+def kind_of(conn: Any) -> str:
+    """Return the name of a connection's class as an import would say it."""
+    kind = type(conn)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def belongs_to_its_thread(conn: Any) -> bool:
+    """Return whether a connection is Django's, which in another thread is another connection."""
+    return callable(getattr(conn, "ensure_connection", None))

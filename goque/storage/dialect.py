@@ -6,19 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from goque.errors import DatabaseUnavailableError
+from goque.errors import ConfigurationError, DatabaseUnavailableError
 from goque.outcome import Change
+from goque.storage.caller import kind_of
 from goque.storage.instants import due_at
 from goque.storage.statements import Statements
 from goque.storage.storage import Watcher
 from goque.task import Task, TaskRow
 
 if TYPE_CHECKING:
+    from goque.storage.awaited import AwaitedSession, Steps
     from goque.storage.connections import Connections, Spares
 
 Row = Sequence[Any]
+ResultT = TypeVar("ResultT")
 
 
 class DatabaseLockedError(DatabaseUnavailableError):
@@ -129,6 +132,18 @@ class Dialect(ABC):
             ConfigurationError: it is not a connection to this kind of database.
         """
 
+    async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
+        """Run steps in the transaction of the caller's asyncio connection.
+
+        Raises:
+            ConfigurationError: it is not an asyncio connection to this kind of database.
+        """
+        del steps, writes
+        raise ConfigurationError(
+            f"conn is a {kind_of(conn)}, and goque knows no asyncio connection to {self.url}; "
+            "give it a synchronous one, which it uses in a thread"
+        )
+
     @abstractmethod
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Make a watcher that tells when another connection may have written tasks of a type."""
@@ -156,18 +171,19 @@ class Dialect(ABC):
         """Return when the next unclaimed task of each priority is due."""
         return [self.read_time(row[0]) for row in session.rows(self.sql.next_due, {"task_type": task_type})]
 
-    def insert_one(self, session: Session, task: Task) -> tuple[datetime, datetime] | None:
+    async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task and return when it was created and is due; None if its place is taken."""
-        if not session.run(self.sql.insert_task, self.task_params(task, session.now)):
+        now = await session.now()
+        if not await session.run(self.sql.insert_task, self.task_params(task, now)):
             return None
-        return session.now, due_at(task, session.now)
+        return now, due_at(task, now)
 
-    def insert_batch(self, session: Session, tasks: Sequence[Task]) -> set[str]:
+    async def insert_batch(self, session: AwaitedSession, tasks: Sequence[Task]) -> set[str]:
         """Insert the tasks whose places are free and return their ids."""
-        batch = self.encode_tasks(tasks, session.now)
-        return {self.read_text(row[0]) for row in session.rows(self.sql.insert_tasks, {"batch": batch})}
+        batch = self.encode_tasks(tasks, await session.now())
+        return {self.read_text(row[0]) for row in await session.rows(self.sql.insert_tasks, {"batch": batch})}
 
-    def announce(self, session: Session, task_types: set[str]) -> None:
+    async def announce(self, session: AwaitedSession, task_types: set[str]) -> None:
         """Wake up who waits for tasks of these types, when the transaction commits."""
         del session, task_types
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import pymysql
 from pymysql.constants import CLIENT
 
 from goque.errors import ConfigurationError
 from goque.storage import mysql_rows
-from goque.storage.caller import driver_connection
+from goque.storage.awaited import AwaitedSession, Steps
+from goque.storage.caller import asyncio_driver_connection, driver_connection, is_of, not_of_driver
 from goque.storage.connections import Connections
 from goque.storage.dialect import Dialect, Session
 from goque.storage.instants import due_at
@@ -41,6 +43,9 @@ COLUMNS: Final = """
 
 OLDEST_MYSQL: Final = (8, 0, 17)
 OLDEST_MARIADB: Final = (10, 6, 0)
+
+
+ResultT = TypeVar("ResultT")
 
 
 class MysqlDialect(Dialect):
@@ -114,11 +119,19 @@ class MysqlDialect(Dialect):
         """Wrap the caller's PyMySQL connection, or what SQLAlchemy or Django wrap around one."""
         connection = driver_connection(conn)
         if not isinstance(connection, pymysql.connections.Connection):
-            raise ConfigurationError(
-                f"conn must be a PyMySQL connection, for {self.url} is a MySQL database; "
-                f"it is a {type(connection).__name__}"
-            )
+            raise not_of_driver(connection, "PyMySQL", f"{self.url} is a MySQL database")
         return AdoptedSession(connection, "the database of conn", self.clock)
+
+    async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
+        """Run steps on the caller's aiomysql connection, or on what SQLAlchemy wraps around one."""
+        connection = await asyncio_driver_connection(conn)
+        if not is_of(connection, "aiomysql"):
+            raise not_of_driver(connection, "aiomysql", f"{self.url} is a MySQL database")
+        from goque.storage.mysql_asyncio import AsyncAdoptedSession  # noqa: PLC0415 - the caller has aiomysql, then
+
+        session = await AsyncAdoptedSession.begin(connection, "the database of conn", self.clock)
+        async with session.transaction() if writes else nullcontext():
+            return await steps(session)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Look from time to time, and whenever an enqueuer of this machine nudges: the server tells nobody."""
@@ -149,29 +162,29 @@ class MysqlDialect(Dialect):
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
 
-    def insert_one(self, session: Session, task: Task) -> tuple[datetime, datetime] | None:
+    async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task; a duplicate ends the statement, and no transaction."""
-        now = session.now
+        now = await session.now()
         try:
-            session.run(self.sql.insert_task, self.task_params(task, now))
+            await session.run(self.sql.insert_task, self.task_params(task, now))
         except pymysql.IntegrityError as error:
             if error.args[0] == DUPLICATE:
                 return None
             raise
         return now, due_at(task, now)
 
-    def insert_batch(self, session: Session, tasks: Sequence[Task]) -> set[str]:
+    async def insert_batch(self, session: AwaitedSession, tasks: Sequence[Task]) -> set[str]:
         """Insert all, and only if some were taken find out which."""
-        now = session.now
+        now = await session.now()
         rows = [self.task_params(task, now) for task in tasks]
         ids = [task.id for task in tasks]
-        session.run("SAVEPOINT goque_batch")
-        if session.run_many(self.sql.insert_tasks, rows) == len(tasks):
+        await session.run("SAVEPOINT goque_batch")
+        if await session.run_many(self.sql.insert_tasks, rows) == len(tasks):
             return set(ids)
-        session.run("ROLLBACK TO SAVEPOINT goque_batch")
-        before = {row[0] for row in session.rows(PRESENT, {"ids": ids})}
-        session.run_many(self.sql.insert_tasks, rows)
-        return {row[0] for row in session.rows(PRESENT, {"ids": ids})} - before
+        await session.run("ROLLBACK TO SAVEPOINT goque_batch")
+        before = {row[0] for row in await session.rows(PRESENT, {"ids": ids})}
+        await session.run_many(self.sql.insert_tasks, rows)
+        return {row[0] for row in await session.rows(PRESENT, {"ids": ids})} - before
 
     def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
         """Return the rows of a bulk insert."""

@@ -58,20 +58,20 @@ class MysqlSession(Session):
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement and return all its rows."""
         bound = self._bind(sql, params)
-        with _Translated(self.where):
+        with Translated(self.where):
             self._cursor.execute(percent_named(sql), bound)
             return list(self._cursor.fetchall())
 
     def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed, or found to be so already."""
         bound = self._bind(sql, params)
-        with _Translated(self.where):
+        with Translated(self.where):
             return self._cursor.execute(percent_named(sql), bound)
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""
         bound = [self._bind(sql, each) for each in params]
-        with _Translated(self.where):
+        with Translated(self.where):
             return self._cursor.executemany(percent_named(sql), bound) or 0
 
     @contextmanager
@@ -200,7 +200,7 @@ class AdoptedSession(MysqlSession):
         if zone in UTC_NAMES:
             yield
             return
-        with _Translated(self.where):
+        with Translated(self.where):
             self._cursor.execute("SET time_zone = '+00:00'")
         try:
             yield
@@ -209,7 +209,7 @@ class AdoptedSession(MysqlSession):
                 self._cursor.execute("SET time_zone = %s", (zone,))
 
 
-class _Translated:
+class Translated:
     """Turn the driver's errors into goque's."""
 
     __slots__ = ("_where",)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import psycopg
 
-from goque.errors import ConfigurationError, DatabaseUnavailableError
+from goque.errors import DatabaseUnavailableError
 from goque.storage import batches, postgresql_rows
-from goque.storage.caller import driver_connection
+from goque.storage.awaited import AwaitedSession, Steps
+from goque.storage.caller import asyncio_driver_connection, driver_connection, not_of_driver
 from goque.storage.connections import Connections
 from goque.storage.dialect import Dialect, Session
 from goque.storage.instants import time_text
+from goque.storage.postgresql_asyncio import AsyncAdoptedSession
 from goque.storage.postgresql_errors import refused
 from goque.storage.postgresql_session import AdoptedSession, Clock, DeadlineConnection, PostgresqlSession
 from goque.storage.postgresql_spares import PostgresqlSpares
@@ -24,6 +27,8 @@ from goque.storage.statements import Statements
 from goque.storage.storage import Watcher
 from goque.storage.url import hide_password
 from goque.task import Task
+
+ResultT = TypeVar("ResultT")
 
 COLUMNS: Final = """
     SELECT attname
@@ -91,11 +96,17 @@ class PostgresqlDialect(Dialect):
         """Wrap the caller's psycopg connection, or what SQLAlchemy or Django wrap around one."""
         connection = driver_connection(conn)
         if not isinstance(connection, psycopg.Connection):
-            raise ConfigurationError(
-                f"conn must be a psycopg connection, for {self.url} is a PostgreSQL database; "
-                f"it is a {type(connection).__name__}"
-            )
+            raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
         return AdoptedSession(connection, "the database of conn", self.clock)
+
+    async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
+        """Run steps on the caller's psycopg.AsyncConnection, or on what SQLAlchemy wraps around one."""
+        connection = await asyncio_driver_connection(conn)
+        if not isinstance(connection, psycopg.AsyncConnection):
+            raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
+        session = AsyncAdoptedSession(connection, "the database of conn", self.clock)
+        async with session.transaction() if writes else nullcontext():
+            return await steps(session)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Listen on a connection of its own, or be polled where nobody tells."""
@@ -110,9 +121,9 @@ class PostgresqlDialect(Dialect):
         """Return whether a text is a UUID: the server takes nothing else."""
         return isinstance(text, str) and _ID.fullmatch(text) is not None
 
-    def insert_one(self, session: Session, task: Task) -> tuple[datetime, datetime] | None:
+    async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task in one round trip, dated by the server."""
-        rows = session.rows(
+        rows = await session.rows(
             self.sql.insert_task,
             {
                 "id": task.id,
@@ -128,7 +139,7 @@ class PostgresqlDialect(Dialect):
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def announce(self, session: Session, task_types: set[str]) -> None:
+    async def announce(self, session: AwaitedSession, task_types: set[str]) -> None:
         """Notify each type's channel once."""
         if self.notifies and task_types:
-            session.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})
+            await session.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})

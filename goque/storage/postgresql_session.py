@@ -221,8 +221,8 @@ class PostgresqlSession(Session):
         finally:
             connection.deadline = before
 
-    def _translated(self) -> _Translated:
-        return _Translated(self.where)
+    def _translated(self) -> Translated:
+        return Translated(self.where)
 
     def _bind(self, sql: str, params: Mapping[str, Any] | None) -> Mapping[str, Any]:
         bound = dict(params) if params else {}
@@ -253,7 +253,7 @@ class AdoptedSession(PostgresqlSession):
     def transaction(self) -> Iterator[None]:
         """Join the caller's transaction, which psycopg begins at the first statement; in autocommit, have one."""
         if self.connection.autocommit and self.is_usable():
-            with self.connection.transaction():
+            with self._translated(), self.connection.transaction():
                 yield
         else:
             yield
@@ -262,7 +262,7 @@ class AdoptedSession(PostgresqlSession):
         """Leave the connection open: it is the caller's."""
 
 
-class _Translated:
+class Translated:
     """Turn the driver's errors into goque's; a class, for a generator costs more than the statement's binding."""
 
     __slots__ = ("_where",)

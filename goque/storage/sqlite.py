@@ -7,13 +7,15 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
+from goque.at_once import at_once
 from goque.errors import ConfigurationError, DatabaseUnavailableError
 from goque.storage import batches, sqlite_rows
-from goque.storage.caller import driver_connection
+from goque.storage.awaited import Ready, Steps
+from goque.storage.caller import asyncio_driver_connection, driver_connection, is_of, not_of_driver
 from goque.storage.connections import Connections
 from goque.storage.dialect import DatabaseLockedError, Dialect, Row, Session
 from goque.storage.instants import later, time_text
@@ -30,6 +32,7 @@ SWITCH_PATIENCE: Final = 10.0
 OLDEST: Final = (3, 37, 0)
 
 Clock = Callable[[], datetime]
+ResultT = TypeVar("ResultT")
 
 
 def utc_now() -> datetime:
@@ -102,11 +105,27 @@ class SqliteDialect(Dialect):
         """Wrap the caller's sqlite3 connection, or what SQLAlchemy or Django wrap around one."""
         connection = driver_connection(conn)
         if not isinstance(connection, sqlite3.Connection):
-            raise ConfigurationError(
-                f"conn must be a sqlite3 connection, for {self.url} is a SQLite database; "
-                f"it is a {type(connection).__name__}"
-            )
+            raise not_of_driver(connection, "sqlite3", f"{self.url} is a SQLite database")
         return AdoptedSession(connection, "the database of conn", self._clock)
+
+    async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
+        """Run steps on the caller's aiosqlite connection, or on what SQLAlchemy wraps around one.
+
+        All of them run in the connection's own thread, so that no other task's statements come in between.
+        """
+        connection = await asyncio_driver_connection(conn)
+        if not is_of(connection, "aiosqlite"):
+            raise not_of_driver(connection, "aiosqlite", f"{self.url} is a SQLite database")
+
+        run_in_its_thread, raw = connection._execute, connection._conn  # noqa: SLF001 - it has no other way to either
+
+        def run() -> ResultT:
+            session = AdoptedSession(raw, "the database of conn", self._clock)
+            with session.transaction() if writes else nullcontext():
+                return at_once(steps(Ready(session)))
+
+        result: ResultT = await run_in_its_thread(run)
+        return result
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Watch the write-ahead log, and ask `data_version` whose write it was; of which type it is not told."""
@@ -222,16 +241,16 @@ class AdoptedSession(SqliteSession):
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement and return all its rows as plain tuples of bytes and numbers."""
-        cursor = self.connection.cursor()
-        cursor.row_factory = None
-        text_factory, self.connection.text_factory = self.connection.text_factory, bytes
+        text_factory = self.connection.text_factory
         try:
-            return cursor.execute(sql, self._bind(params)).fetchall()
+            with closing(self.connection.cursor()) as cursor:
+                cursor.row_factory = None
+                self.connection.text_factory = bytes
+                return cursor.execute(sql, self._bind(params)).fetchall()
         except sqlite3.Error as error:
             raise translate(error, self.path) or error from error
         finally:
             self.connection.text_factory = text_factory
-            cursor.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from goque.errors import DatabaseUnavailableError, GoqueError, SchemaError
+from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
 from goque.storage.dialect import DatabaseLockedError
 
 _SENTENCES: Final = {
@@ -29,6 +29,11 @@ def translate(error: sqlite3.Error, path: str) -> GoqueError | None:
     if sentence is not None:
         return DatabaseUnavailableError(f"{path} {sentence}")
     message = str(error)
+    if message.startswith("SQLite objects created in a thread"):
+        return ConfigurationError(
+            "conn may be used in the thread that opened it only: "
+            "open it with check_same_thread=False, or through aiosqlite"
+        )
     if (
         message.startswith(("no such table: goque_", "no such index: goque_", "no such column: "))
         or "has no column named" in message

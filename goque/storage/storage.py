@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from goque.errors import ConfigurationError
 from goque.outcome import Change, FailedAttempt
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus, Token
 
@@ -110,11 +111,45 @@ class Watcher(ABC):
         """Give up what the watcher holds."""
 
 
+class AwaitedTasks(ABC):
+    """What applications ask for, awaited; each call does what the one of the same name in `TaskStorage` does."""
+
+    @abstractmethod
+    async def insert_tasks(
+        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; with "skip", those whose type and external id are free."""
+
+    @abstractmethod
+    async def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
+        """Read one task, or None."""
+
+    @abstractmethod
+    async def find_tasks(self, task_filter: TaskFilter, *, limit: int, conn: Any = None) -> list[TaskRow]:
+        """Read up to `limit` tasks that the filter admits, newest first."""
+
+    @abstractmethod
+    async def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
+        """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
+
+    @abstractmethod
+    async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+        """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+
+
 class TaskStorage(ABC):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`."""
 
     url: str
     """Where it is, with the password hidden."""
+
+    def awaited(self) -> AwaitedTasks:
+        """Return what applications ask for, in transactions of asyncio connections.
+
+        Raises:
+            ConfigurationError: this storage knows none.
+        """
+        raise ConfigurationError(f"{self.url} takes no asyncio connection; give it a synchronous one")
 
     # -- what applications ask for ------------------------------------------------------------------
 

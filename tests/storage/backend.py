@@ -32,8 +32,10 @@ class Backend(ABC):
 
     name: ClassVar[str]
     driver: ClassVar[str]
+    asyncio_driver: ClassVar[str]
     url: str
     sqlalchemy_url: str
+    sqlalchemy_asyncio_url: str
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -52,6 +54,10 @@ class Backend(ABC):
     @abstractmethod
     def connect(self) -> Any:
         """Open a plain connection of the driver's, as an application would."""
+
+    @abstractmethod
+    async def connect_asyncio(self, *, autocommit: bool = False) -> Any:
+        """Open a connection of the asyncio driver's."""
 
     @abstractmethod
     def connect_autocommit(self) -> Any:

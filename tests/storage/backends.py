@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from backend import START, Backend, Clock, run
 from server_backends import MysqlBackend, PostgresqlBackend, ServerBackend
 
@@ -24,17 +25,22 @@ class SqliteBackend(Backend):
 
     name = "sqlite"
     driver = "sqlite3"
+    asyncio_driver = "aiosqlite"
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path = folder / "tasks.db"
         self.url = self.sqlalchemy_url = f"sqlite:///{self.path}"
+        self.sqlalchemy_asyncio_url = f"sqlite+aiosqlite:///{self.path}"
 
     def dialect(self, **options: Any) -> SqliteDialect:
         return SqliteDialect(str(self.path), clock=self.clock, **options)
 
     def connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path)
+
+    async def connect_asyncio(self, *, autocommit: bool = False) -> aiosqlite.Connection:
+        return await aiosqlite.connect(self.path, **({"isolation_level": None} if autocommit else {}))
 
     def connect_autocommit(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None)

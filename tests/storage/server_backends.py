@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
+import aiomysql
 import psycopg
 import pymysql
 from backend import Backend, run
@@ -85,7 +86,7 @@ class PostgresqlBackend(ServerBackend):
     """A schema of its own in the database that the tests are given."""
 
     name = "postgresql"
-    driver = "psycopg"
+    driver = asyncio_driver = "psycopg"
     default_port = 5432
     commit = b"COMMIT\0"
 
@@ -101,6 +102,7 @@ class PostgresqlBackend(ServerBackend):
             f"{self.server}{separator}application_name={self.schema}&options=-csearch_path%3D{self.schema}"
         )
         self.sqlalchemy_url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
+        self.sqlalchemy_asyncio_url = self.sqlalchemy_url
 
     def dialect(self, *, port: int | None = None) -> PostgresqlDialect:
         url = self.url if port is None else _with_port(self.url, port)
@@ -152,6 +154,9 @@ class PostgresqlBackend(ServerBackend):
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url)
 
+    async def connect_asyncio(self, *, autocommit: bool = False) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(self.url, autocommit=autocommit)
+
     def connect_autocommit(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url, autocommit=True)
 
@@ -185,6 +190,7 @@ class MysqlBackend(ServerBackend):
 
     name = "mysql"
     driver = "PyMySQL"
+    asyncio_driver = "aiomysql"
     default_port = 3306
     commit = b"\x03COMMIT"
 
@@ -196,6 +202,7 @@ class MysqlBackend(ServerBackend):
         self._serve(f"CREATE DATABASE {self.database}")
         self.url = _with_path(self.server, f"/{self.database}")
         self.sqlalchemy_url = "mysql+pymysql://" + self.url.partition("://")[2]
+        self.sqlalchemy_asyncio_url = "mysql+aiomysql://" + self.url.partition("://")[2]
 
     def dialect(self, *, port: int | None = None) -> MysqlDialect:
         url = self.url if port is None else _with_port(self.url, port)
@@ -203,6 +210,13 @@ class MysqlBackend(ServerBackend):
 
     def connect(self) -> pymysql.connections.Connection[Any]:
         return pymysql.connect(**connection_options(self.url), charset="utf8mb4", init_command=SYDNEY)
+
+    async def connect_asyncio(self, *, autocommit: bool = False) -> aiomysql.Connection:
+        options = connection_options(self.url)
+        options["db"] = options.pop("database")
+        return await aiomysql.connect(
+            **options, charset="utf8mb4", init_command=SYDNEY, autocommit=autocommit
+        )
 
     def connect_autocommit(self) -> pymysql.connections.Connection[Any]:
         return pymysql.connect(**connection_options(self.url), charset="utf8mb4", autocommit=True)

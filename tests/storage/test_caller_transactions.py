@@ -213,6 +213,6 @@ def test_a_connection_of_another_database_is_refused(postgresql):
     storage.migrate()
     with (
         contextlib.closing(sqlite3.connect(":memory:")) as connection,
-        pytest.raises(ConfigurationError, match=r"must be a psycopg connection.*it is a Connection"),
+        pytest.raises(ConfigurationError, match=r"must be a psycopg connection.*it is a sqlite3.Connection"),
     ):
         storage.insert_tasks([Task("mail")], conn=connection)

@@ -10,8 +10,10 @@ import psycopg
 import pytest
 from backends import PostgresqlBackend, add, claim, done, row_of
 
+from goque.at_once import at_once
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage import open_storage
+from goque.storage.awaited import Ready
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.postgresql_errors import refused, translate
 from goque.storage.sql_storage import SqlStorage
@@ -282,7 +284,7 @@ def test_what_nobody_waits_for_any_more_is_called_off(backend):
     with backend.connect() as holder:
         backend.new_storage().insert_tasks([Task("mail", external_id="order-7")], conn=holder)
         with storage._connections as session, pytest.raises(ConnectionLostError, match="no answer within"):
-            storage._dialect.insert_one(session, Task("mail", external_id="order-7"))
+            at_once(storage._dialect.insert_one(Ready(session), Task("mail", external_id="order-7")))
         waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND wait_event_type = 'Lock'"
         backend.eventually(lambda: not backend.execute(waiting, name=backend.schema))
         holder.rollback()

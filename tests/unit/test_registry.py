@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import dill
@@ -99,5 +100,11 @@ def test_its_queue_uses_the_registrys_database_and_priorities(
         assert queue.enqueue("urgent").priority == 50
         assert queue.enqueue("urgent", priority=-1).priority == -1
         assert queue.enqueue("other").priority == 0
+
+    async def scenario() -> int:
+        async with registry.async_queue as queue:
+            return (await queue.enqueue("urgent")).priority
+
+    assert asyncio.run(scenario()) == 50
     assert (tmp_path / "own.db").exists()
     assert dill.loads(dill.dumps(registry)).task_types == ["urgent"]

@@ -1,0 +1,148 @@
+"""The queue as asyncio applications see it: the same calls, awaited, and the loop is never blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+from goque.errors import ConfigurationError
+from goque.manager_steps import ManagerSteps, OnConflict
+from goque.storage import TaskStorage
+from goque.storage.caller import belongs_to_its_thread, is_asyncio
+from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
+
+THREADS: Final = 5
+"""As many as a storage has connections for one process's threads."""
+
+
+class AsyncTaskQueueManager(ManagerSteps):
+    """Does what `TaskQueueManager` does, awaited; usable from any loop and thread, and after a fork.
+
+    An asyncio connection that is given with `conn` or `with_tx` (psycopg's, aiosqlite's, SQLAlchemy's around one)
+    is awaited. Everything else, synchronous connections and goque's own, is used in up to five threads of the
+    manager's, which see the caller's context variables.
+
+    Args:
+        url_or_storage: a storage URL, a storage that the manager may close, or None for
+            `GOQUE_DATABASE_URL` or the embedded default.
+        default_priorities: says the priority of a type's tasks that are enqueued without one.
+    """
+
+    def __init__(
+        self,
+        url_or_storage: str | TaskStorage | None = None,
+        *,
+        default_priorities: Callable[[str], int] | None = None,
+    ) -> None:
+        super().__init__(url_or_storage, default_priorities)
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+
+    async def enqueue(
+        self,
+        type: str,  # noqa: A002 - the column's name, fixed by the contract
+        payload: Any = NO_TASK_PAYLOAD,
+        *,
+        external_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        delay: float | timedelta | None = None,
+        run_at: datetime | None = None,
+        priority: int | None = None,
+        conn: Any = None,
+    ) -> Task:
+        """Insert one task and return it; see `TaskQueueManager.enqueue`."""
+        task = Task(
+            type,
+            payload,
+            external_id=external_id,
+            metadata=metadata,
+            delay=delay,
+            run_at=run_at,
+            priority=self._priority(type, priority),
+        )
+        return await self.add_task(task, conn=conn)
+
+    async def add_task(self, task: Task, *, conn: Any = None) -> Task:
+        """Insert a task that was built before; see `TaskQueueManager.add_task`."""
+        return (await self._add([task], "raise", conn))[0]
+
+    async def add_tasks(
+        self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; see `TaskQueueManager.add_tasks`."""
+        return await self._add(tasks, on_conflict, conn)
+
+    async def get_task(self, task_id: str, *, conn: Any = None) -> Task:
+        """Read one task; see `TaskQueueManager.get_task`."""
+        return await self._get_task(task_id, conn)
+
+    async def get_row(self, task_id: str, *, conn: Any = None) -> TaskRow:
+        """Read one task as its row; see `TaskQueueManager.get_row`."""
+        return await self._get_row(task_id, conn)
+
+    async def get_tasks(
+        self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
+    ) -> list[Task]:
+        """Read up to `limit` tasks that the filter admits; see `TaskQueueManager.get_tasks`."""
+        return await self._get_tasks(task_filter, limit, conn)
+
+    async def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
+        """Cancel a task and return whether this call did it; see `TaskQueueManager.cancel_task`."""
+        return await self._cancel(task_id, conn)
+
+    async def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
+        """Make an error or terminal task new and due at once; see `TaskQueueManager.reset_attempts`."""
+        return await self._reset(task_id, conn)
+
+    async def close(self) -> None:
+        """Close this process's connections; a later call opens new ones."""
+        await self._in_thread(self._storage.close)
+        if self._threads is not None:
+            self._threads[1].shutdown(wait=False)
+            self._threads = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
+        if conn is None:
+            return await self._in_thread(lambda: call(self._ready_storage()))
+        if is_asyncio(conn):
+            return await call(self._storage.awaited())
+        if belongs_to_its_thread(conn):
+            raise ConfigurationError(
+                "Django's connection belongs to the thread of its transaction: "
+                "enqueue there, in sync code, with goque.TaskQueueManager"
+            )
+        return await _until_it_ends(self._in_thread(lambda: call(self._storage)))
+
+    def _in_thread(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
+        if self._threads is None or self._threads[0] != os.getpid():  # threads do not survive a fork
+            self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="goque-queue")
+        run = contextvars.copy_context().run
+        return asyncio.get_running_loop().run_in_executor(self._threads[1], run, call)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_threads": None}
+
+
+async def _until_it_ends(working: asyncio.Future[Any]) -> Any:
+    """Await a thread that uses the caller's connection, to its end even when canceled: two must not use it at once."""
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        while not working.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        raise

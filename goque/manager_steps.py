@@ -1,0 +1,124 @@
+"""What both managers do, written once: `TaskQueueManager` runs it at once, `AsyncTaskQueueManager` awaits it."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal
+
+from goque import context
+from goque.config import resolve_database_url
+from goque.errors import ConfigurationError, TaskNotFoundError
+from goque.storage import TaskStorage, open_storage
+from goque.task import Task, TaskFilter, TaskRow
+
+OnConflict = Literal["raise", "skip"]
+
+_TASK_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class ManagerSteps(ABC):
+    """A storage, and what is asked of it; how, a subclass says."""
+
+    def __init__(
+        self, url_or_storage: str | TaskStorage | None, default_priorities: Callable[[str], int] | None
+    ) -> None:
+        if isinstance(url_or_storage, TaskStorage):
+            self._storage = url_or_storage
+        else:
+            self._storage = open_storage(resolve_database_url(url_or_storage))
+        self._default_priorities = default_priorities
+        self._has_schema = False
+
+    @abstractmethod
+    async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
+        """Return what `call` returns, given the storage or, where `conn` is awaited, `storage.awaited()`."""
+
+    def _ready_storage(self) -> TaskStorage:
+        """Return the storage, with its schema made sure of once."""
+        if not self._has_schema:
+            self._storage.require_schema()
+            self._has_schema = True
+        return self._storage
+
+    def _storage_for(self, conn: Any) -> TaskStorage:
+        """Return the storage; in a caller's transaction the statement itself tells whether the tables are there."""
+        return self._ready_storage() if conn is None else self._storage
+
+    def _priority(self, task_type: str, given: int | None) -> int:
+        if given is not None:
+            return given
+        return self._default_priorities(task_type) if self._default_priorities else 0
+
+    async def _add(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
+        if on_conflict not in ("raise", "skip"):
+            raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
+        wanted = with_values_of_context(tasks)
+        tx = _tx(conn)
+        added: list[Task] = await self._ask(
+            lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx
+        )
+        return added
+
+    async def _get_row(self, task_id: str, conn: Any) -> TaskRow:
+        check_id(task_id)
+        tx = _tx(conn)
+        row: TaskRow | None = await self._ask(lambda storage: storage.get_task(task_id, conn=tx), tx)
+        if row is None:
+            raise TaskNotFoundError(task_id)
+        return row
+
+    async def _get_task(self, task_id: str, conn: Any) -> Task:
+        return Task.from_row(await self._get_row(task_id, conn))
+
+    async def _get_tasks(self, task_filter: TaskFilter | None, limit: int, conn: Any) -> list[Task]:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ConfigurationError(f"limit must be a whole number from 1 up, not {limit!r}")
+        tx = _tx(conn)
+        wanted = task_filter or TaskFilter()
+        rows: list[TaskRow] = await self._ask(
+            lambda storage: storage.find_tasks(wanted, limit=limit, conn=tx), tx
+        )
+        return [Task.from_row(row) for row in rows]
+
+    async def _cancel(self, task_id: str, conn: Any) -> bool:
+        check_id(task_id)
+        tx = _tx(conn)
+        canceled: bool = await self._ask(lambda storage: storage.cancel_unless_finished(task_id, conn=tx), tx)
+        return canceled
+
+    async def _reset(self, task_id: str, conn: Any) -> bool:
+        check_id(task_id)
+        tx = _tx(conn)
+        reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
+        return reset
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._storage.url}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the connection behind when a spawned process gets a copy."""
+        return {**self.__dict__, "_has_schema": False}
+
+
+def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks with the values of the surrounding blocks in their metadata; their own win."""
+    wanted = list(tasks)
+    carried = context.values()
+    for task in wanted:
+        if not isinstance(task, Task):
+            raise ConfigurationError(f"only a Task can be added to the queue, not {task!r:.80}")
+        if carried:
+            task.metadata = {**carried, **task.metadata}
+    return wanted
+
+
+def check_id(task_id: str) -> None:
+    """Refuse what cannot be the id of a task: no task has it."""
+    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+        raise TaskNotFoundError(task_id)
+
+
+def _tx(conn: Any) -> Any:
+    return context.tx_from_context() if conn is None else conn

@@ -1,0 +1,62 @@
+"""What applications ask of a SQL storage in the transaction of an asyncio connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from goque.storage.awaited import AwaitedSession
+from goque.storage.dialect import Dialect
+from goque.storage.sql_steps import TaskSteps, without_repeats
+from goque.storage.storage import AwaitedTasks
+from goque.task import Task, TaskFilter, TaskRow
+
+
+class SqlAwaitedTasks(AwaitedTasks):
+    """The steps of `SqlTasks` on the caller's asyncio connection, which `conn` always is here."""
+
+    def __init__(self, dialect: Dialect, steps: TaskSteps) -> None:
+        self._dialect = dialect
+        self._steps = steps
+
+    async def insert_tasks(
+        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; with "skip", those whose type and external id are free."""
+        if not tasks:
+            return []
+        skip = on_conflict == "skip"
+        wanted = without_repeats(tasks, skip=skip)
+
+        async def insert(session: AwaitedSession) -> list[Task]:
+            if len(wanted) == 1:
+                return await self._steps.insert_one(session, wanted[0], skip=skip)
+            return await self._steps.insert_many(session, wanted, skip=skip, undo=True)
+
+        inserted = await self._dialect.join(conn, insert, writes=True)
+        self._dialect.nudge({task.type for task in inserted})
+        return inserted
+
+    async def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
+        """Read one task, or None."""
+        return await self._dialect.join(
+            conn, lambda session: self._steps.get_task(session, task_id), writes=False
+        )
+
+    async def find_tasks(self, task_filter: TaskFilter, *, limit: int, conn: Any = None) -> list[TaskRow]:
+        """Read up to `limit` tasks that the filter admits, newest first."""
+        return await self._dialect.join(
+            conn, lambda session: self._steps.find_tasks(session, task_filter, limit=limit), writes=False
+        )
+
+    async def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
+        """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
+        return await self._dialect.join(
+            conn, lambda session: self._steps.cancel_unless_finished(session, task_id), writes=True
+        )
+
+    async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+        """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+        return await self._dialect.join(
+            conn, lambda session: self._steps.reset_unless_claimed(session, task_id), writes=True
+        )

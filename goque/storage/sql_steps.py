@@ -1,0 +1,152 @@
+"""What applications ask of a SQL storage, as steps on one session: insert, read, cancel, reset.
+
+Whoever runs them opens the transaction, or joins the caller's; see `awaited` for the two kinds of session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, seconds
+from goque.outcome import append_error
+from goque.storage.awaited import AwaitedSession
+from goque.storage.dialect import Dialect
+from goque.storage.instants import due_at
+from goque.task import Task, TaskFilter, TaskRow, TaskStatus
+
+
+class TaskSteps:
+    """The statements of each call in their order, for one dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._sql = dialect.sql
+
+    async def insert_one(
+        self, session: AwaitedSession, task: Task, *, skip: bool, again: bool = False
+    ) -> list[Task]:
+        """Insert one task; `again` says that an earlier try was not answered, and may have taken effect."""
+        times = await self._dialect.insert_one(session, task)
+        if times is None and again:
+            times = await self._times_of(session, task)
+        if times is not None:
+            task.created_at, task.next_attempt_at = times
+            return [task]
+        if skip:
+            return []
+        raise DuplicateTaskError(task.type, task.external_id)
+
+    async def _times_of(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
+        rows = await session.rows(self._sql.get_task, {"id": task.id})
+        return (self._dialect.read_time(rows[0][8]), self._dialect.read_time(rows[0][10])) if rows else None
+
+    async def insert_many(
+        self, session: AwaitedSession, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool = False
+    ) -> list[Task]:
+        """Insert all or none; `undo` says that the transaction goes on after a duplicate."""
+        if undo:
+            await session.run(self._sql.savepoint)
+        ids = await self._insert_batches(session, tasks, again=again)
+        if len(ids) < len(tasks) and not skip:
+            if undo:
+                await session.run(self._sql.rollback_savepoint)
+                await session.run(self._sql.release_savepoint)
+            taken = next(task for task in tasks if task.id not in ids)
+            raise DuplicateTaskError(taken.type, taken.external_id)
+        if undo:
+            await session.run(self._sql.release_savepoint)
+        await self._dialect.announce(session, {task.type for task in tasks if task.id in ids})
+        now = await session.now()
+        return [_stamped(task, now) for task in tasks if task.id in ids]
+
+    async def _insert_batches(
+        self, session: AwaitedSession, tasks: Sequence[Task], *, again: bool
+    ) -> set[str]:
+        ids: set[str] = set()
+        for start in range(0, len(tasks), self._dialect.inserts_at_once):
+            part = tasks[start : start + self._dialect.inserts_at_once]
+            ids |= await self._dialect.insert_batch(session, part)
+            if again:
+                batch = self._dialect.encode_list([task.id for task in part])
+                rows = await session.rows(self._sql.tasks_by_id, {"batch": batch})
+                ids |= {self._dialect.read_task(row).id for row in rows}
+        return ids
+
+    async def get_task(self, session: AwaitedSession, task_id: str) -> TaskRow | None:
+        """Read one task, or None."""
+        if not self._dialect.is_task_id(task_id):
+            return None
+        rows = await session.rows(self._sql.get_task, {"id": task_id})
+        return self._dialect.read_task(rows[0]) if rows else None
+
+    async def find_tasks(
+        self, session: AwaitedSession, task_filter: TaskFilter, *, limit: int
+    ) -> list[TaskRow]:
+        """Read up to `limit` tasks that the filter admits, newest first."""
+        params = self._filter_params(task_filter)
+        conditions = [sql for name, sql in self._sql.conditions.items() if name in params]
+        head, tail = self._sql.find_tasks
+        sql = head + (" WHERE " + " AND ".join(conditions) if conditions else "") + tail
+        rows = await session.rows(sql, {**params, "limit": limit})
+        return [self._dialect.read_task(row) for row in rows]
+
+    def _filter_params(self, task_filter: TaskFilter) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+        statuses = [*(task_filter.statuses or ()), *([task_filter.status] if task_filter.status else [])]
+        if task_filter.ids is not None:
+            params["ids"] = self._dialect.encode_list(
+                [task_id for task_id in task_filter.ids if self._dialect.is_task_id(task_id)]
+            )
+        if task_filter.task_type is not None:
+            params["task_type"] = task_filter.task_type
+        if statuses or task_filter.statuses is not None:
+            params["statuses"] = self._dialect.encode_list([TaskStatus(status).value for status in statuses])
+        if task_filter.updated_before is not None:
+            params["updated_before"] = self._dialect.time(task_filter.updated_before)
+        if task_filter.updated_at_time_ago is not None:
+            params["age"] = seconds(task_filter.updated_at_time_ago)
+        return params
+
+    async def cancel_unless_finished(self, session: AwaitedSession, task_id: str) -> bool:
+        """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
+        if self._dialect.is_task_id(task_id):
+            if await session.run(self._sql.cancel, {"id": task_id}):
+                return True
+            if await session.rows(self._sql.get_task, {"id": task_id}):
+                return False
+        raise TaskNotFoundError(task_id)
+
+    async def reset_unless_claimed(self, session: AwaitedSession, task_id: str) -> bool:
+        """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+        is_id = self._dialect.is_task_id(task_id)
+        rows = await session.rows(self._sql.lock_task, {"id": task_id}) if is_id else []
+        if not rows:
+            raise TaskNotFoundError(task_id)
+        row = self._dialect.read_task(rows[0])
+        errors = append_error(row.errors, f"reset attempts: {await session.now():%Y-%m-%dT%H:%M:%S.%fZ}")
+        if await session.run(self._sql.reset, {"id": task_id, "errors": errors}):
+            return True
+        if row.status == TaskStatus.NEW and row.claimed_by is None:
+            return False
+        held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
+        raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
+
+
+def without_repeats(tasks: Sequence[Task], *, skip: bool) -> list[Task]:
+    """Leave out tasks whose type and external id came before, or refuse them."""
+    firsts: dict[tuple[str, str], Task] = {}
+    for task in tasks:
+        key = (task.type, task.external_id)
+        if key not in firsts:
+            firsts[key] = task
+        elif not skip:
+            raise DuplicateTaskError(task.type, task.external_id)
+    return list(firsts.values())
+
+
+def _stamped(task: Task, now: datetime) -> Task:
+    task.next_attempt_at = due_at(task, now)
+    task.created_at = now
+    return task
