@@ -56,6 +56,10 @@ class Backend(ABC):
         """Open a plain connection of the driver's, as an application would."""
 
     @abstractmethod
+    def django_settings(self) -> dict[str, Any]:
+        """Return what Django's DATABASES holds for this database."""
+
+    @abstractmethod
     async def connect_asyncio(self, *, autocommit: bool = False) -> Any:
         """Open a connection of the asyncio driver's."""
 

@@ -39,6 +39,9 @@ class SqliteBackend(Backend):
     def connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path)
 
+    def django_settings(self) -> dict[str, Any]:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(self.path)}
+
     async def connect_asyncio(self, *, autocommit: bool = False) -> aiosqlite.Connection:
         return await aiosqlite.connect(self.path, **({"isolation_level": None} if autocommit else {}))
 

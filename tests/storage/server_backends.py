@@ -17,6 +17,7 @@ import aiomysql
 import psycopg
 import pymysql
 from backend import Backend, run
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from pymysql.cursors import DictCursor
 
@@ -154,6 +155,15 @@ class PostgresqlBackend(ServerBackend):
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url)
 
+    def django_settings(self) -> dict[str, Any]:
+        options = conninfo_to_dict(self.url)
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": options.pop("dbname"),
+            "USER": options.pop("user"),
+            "OPTIONS": options,
+        }
+
     async def connect_asyncio(self, *, autocommit: bool = False) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(self.url, autocommit=autocommit)
 
@@ -210,6 +220,14 @@ class MysqlBackend(ServerBackend):
 
     def connect(self) -> pymysql.connections.Connection[Any]:
         return pymysql.connect(**connection_options(self.url), charset="utf8mb4", init_command=SYDNEY)
+
+    def django_settings(self) -> dict[str, Any]:
+        pymysql.install_as_MySQLdb()
+        return {
+            "ENGINE": "django.db.backends.mysql",
+            "NAME": self.database,
+            "OPTIONS": {**connection_options(self.url), "init_command": SYDNEY},
+        }
 
     async def connect_asyncio(self, *, autocommit: bool = False) -> aiomysql.Connection:
         options = connection_options(self.url)

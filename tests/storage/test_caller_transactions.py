@@ -180,23 +180,6 @@ def test_sqlalchemys_session_shares_its_transaction(queue, engine, storage, back
     assert orders(backend) == 1
 
 
-class DjangoConnection:
-    """Shaped like django.db.connection: it connects when it is first used."""
-
-    def __init__(self, connection):
-        self._later = connection
-        self.connection = None
-
-    def ensure_connection(self):
-        self.connection = self._later
-
-
-def test_djangos_connection_is_unwrapped(queue, conn, storage):
-    task = queue.enqueue("mail", conn=DjangoConnection(conn))
-    conn.commit()
-    assert storage.get_task(task.id) is not None
-
-
 def test_sqlites_text_factory_is_left_as_it_was(sqlite):
     storage = sqlite.new_storage()
     storage.migrate()
