@@ -42,7 +42,7 @@ UNAVAILABLE: Final = {
     1037: "is out of memory; see the server's log",
     1038: "is out of memory; see the server's log",
 }
-SCHEMA: Final = frozenset({1146, 1054, 1176})
+SCHEMA: Final = frozenset({1046, 1146, 1054, 1176})
 TOO_LARGE: Final = 1153
 
 

@@ -187,12 +187,22 @@ def test_a_connection_without_transactions_commits_at_once(queue, storage, backe
 def test_a_database_without_goques_tables_is_one_line(opened, queue, storage, backend):
     for table in ("goque_attempt", "goque_task"):
         backend.execute(f"DROP TABLE {table}")
+    task_id = Task("mail").id
 
     async def scenario():
         async with opened() as own:
-            with pytest.raises(SchemaError, match="lacks goque's tables") as refusal:
-                await queue.enqueue("mail", conn=own.conn)
-            assert "\n" not in str(refusal.value)
+            for call in (
+                queue.enqueue("mail", conn=own.conn),
+                queue.add_tasks([Task("mail"), Task("mail")], conn=own.conn),
+                queue.get_task(task_id, conn=own.conn),
+                queue.get_tasks(conn=own.conn),
+                queue.cancel_task(task_id, conn=own.conn),
+                queue.reset_attempts(task_id, conn=own.conn),
+            ):
+                with pytest.raises(SchemaError, match="lacks goque's tables") as refusal:
+                    await call
+                assert "\n" not in str(refusal.value)
+                await own.rollback()
 
     asyncio.run(scenario())
 

@@ -123,14 +123,6 @@ def test_the_callers_row_factory_is_left_as_it_was(queue, conn, backend):
     assert cursor.fetchone()["type"] == "mail"
 
 
-def test_a_database_without_goques_tables_is_one_line(backend, conn, queue):
-    for table in ("goque_attempt", "goque_task"):
-        backend.execute(f"DROP TABLE {table}")
-    with pytest.raises(SchemaError, match="lacks goque's tables") as refusal:
-        queue.storage.insert_tasks([Task("mail")], conn=conn)
-    assert "\n" not in str(refusal.value)
-
-
 def test_what_is_no_connection_is_refused(queue, backend):
     with pytest.raises(ConfigurationError, match=f"must be a {backend.driver} connection"):
         queue.enqueue("mail", conn=object())
@@ -143,6 +135,46 @@ def engine(storage, backend):
     made = sqlalchemy.create_engine(backend.sqlalchemy_url)
     yield made
     made.dispose()
+
+
+@pytest.fixture(params=["driver", "connection", "session"])
+def any_kind(request, conn, backend):
+    """The driver's connection, and what SQLAlchemy wraps around one."""
+    if request.param == "driver":
+        yield conn
+        return
+    engine = sqlalchemy.create_engine(backend.sqlalchemy_url)
+    with Session(engine) if request.param == "session" else engine.connect() as wrapped:
+        yield wrapped
+    engine.dispose()
+
+
+def test_a_database_without_goques_tables_is_one_line(queue, any_kind, backend):
+    for table in ("goque_attempt", "goque_task"):
+        backend.execute(f"DROP TABLE {table}")
+    task_id = Task("mail").id
+    for call in (
+        lambda: queue.enqueue("mail", conn=any_kind),
+        lambda: queue.add_tasks([Task("mail"), Task("mail")], conn=any_kind),
+        lambda: queue.get_task(task_id, conn=any_kind),
+        lambda: queue.get_tasks(conn=any_kind),
+        lambda: queue.cancel_task(task_id, conn=any_kind),
+        lambda: queue.reset_attempts(task_id, conn=any_kind),
+    ):
+        with pytest.raises(SchemaError, match="lacks goque's tables") as refusal:
+            call()
+        assert "\n" not in str(refusal.value)
+        any_kind.rollback()
+
+
+def test_a_callers_transaction_is_told_of_missing_tables_at_once_and_makes_none(backend):
+    backend.execute("CREATE TABLE orders (id INTEGER)")
+    queue = TaskQueueManager(backend.new_storage())
+    with contextlib.closing(backend.connect()) as connection:
+        run(connection, "INSERT INTO orders VALUES (7)")
+        with pytest.raises(SchemaError, match="goque migrate"):
+            queue.enqueue("mail", conn=connection)
+    assert backend.new_storage().schema_state() == "missing"
 
 
 INSERT_ORDER = sqlalchemy.text("INSERT INTO orders VALUES (7)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import select
@@ -23,6 +24,7 @@ from goque.storage import open_storage
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.migrate import known_migrations, split_statements
 from goque.storage.mysql_errors import refused, translate
+from goque.storage.mysql_url import connection_options
 from goque.storage.mysql_watcher import MysqlWatcher
 from goque.storage.nudge import nudge_path
 from goque.task import Task, TaskStatus
@@ -315,3 +317,13 @@ def test_a_refusal_is_known_by_its_code(code, words):
     told = refused(pymysql.OperationalError(code, "no route\nto host"), "mysql://me@db/shop")
     assert words in str(told)
     assert "\n" not in str(told)
+
+
+def test_a_callers_connection_without_a_database_is_one_line(storage, backend):
+    options = connection_options(backend.server)
+    del options["database"]
+    with (
+        contextlib.closing(pymysql.connect(**options)) as connection,
+        pytest.raises(SchemaError, match=r"lacks goque's tables \(No database selected\)"),
+    ):
+        storage.insert_tasks([Task("mail")], conn=connection)
