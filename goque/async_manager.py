@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.manager_steps import ManagerSteps, OnConflict
+from goque.manager_steps import ManagerSteps, OnConflict, check_timeout, for_background
 from goque.storage import TaskStorage
 from goque.storage.caller import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
@@ -78,6 +78,21 @@ class AsyncTaskQueueManager(ManagerSteps):
         """Insert all tasks or none; see `TaskQueueManager.add_tasks`."""
         return await self._add(tasks, on_conflict, conn)
 
+    async def add_task_in_background(self, task: Task) -> None:
+        """Insert a task soon, in a thread; see `TaskQueueManager.add_task_in_background`."""
+        wanted, adds = for_background(task), self._background_adds()
+        if not adds.offer(wanted):
+            await self._in_thread(lambda: adds.add(wanted))
+
+    async def wait_background_adds(
+        self,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109 - the same call as the synchronous one's
+    ) -> bool:
+        """Wait until nothing is being added in the background; see `TaskQueueManager.wait_background_adds`."""
+        seconds, adds = check_timeout(timeout), self._background
+        done: bool = adds is None or await self._in_thread(lambda: adds.wait(seconds))
+        return done
+
     async def get_task(self, task_id: str, *, conn: Any = None) -> Task:
         """Read one task; see `TaskQueueManager.get_task`."""
         return await self._get_task(task_id, conn)
@@ -101,7 +116,8 @@ class AsyncTaskQueueManager(ManagerSteps):
         return await self._reset(task_id, conn)
 
     async def close(self) -> None:
-        """Close this process's connections; a later call opens new ones."""
+        """Wait for background adds, then close this process's connections; a later call opens new ones."""
+        await self.wait_background_adds()
         await self._in_thread(self._storage.close)
         if self._threads is not None:
             self._threads[1].shutdown(wait=False)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from goque.at_once import at_once
-from goque.manager_steps import ManagerSteps, OnConflict
+from goque.manager_steps import ManagerSteps, OnConflict, check_timeout, for_background
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
@@ -95,6 +95,25 @@ class TaskQueueManager(ManagerSteps):
         """
         return at_once(self._add(tasks, on_conflict, conn))
 
+    def add_task_in_background(self, task: Task) -> None:
+        """Insert a task soon, in a thread; what goes wrong is logged, with the task's type and external id.
+
+        Up to 1000 tasks wait; past that this call waits for room. The interpreter does not exit before they are
+        inserted, but a process that is killed loses them. The transaction of a `with_tx` is left, with a warning.
+        """
+        self._background_adds().add(for_background(task))
+
+    def wait_background_adds(self, timeout: float | timedelta | None = None) -> bool:
+        """Wait until every task that was added in the background is inserted, or was logged as lost.
+
+        Args:
+            timeout: seconds, or None to wait as long as it takes.
+
+        Returns: False if that took longer than `timeout`.
+        """
+        seconds = check_timeout(timeout)
+        return self._background is None or self._background.wait(seconds)
+
     def get_task(self, task_id: str, *, conn: Any = None) -> Task:
         """Read one task.
 
@@ -137,7 +156,8 @@ class TaskQueueManager(ManagerSteps):
         return at_once(self._reset(task_id, conn))
 
     def close(self) -> None:
-        """Close this process's connection; a later call opens a new one."""
+        """Wait for background adds, then close this process's connections; a later call opens new ones."""
+        self.wait_background_adds()
         self._storage.close()
 
     def __enter__(self) -> Self:

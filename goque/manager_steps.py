@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 from goque import context
+from goque.background import BackgroundAdds
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError, TaskNotFoundError
 from goque.storage import TaskStorage, open_storage
 from goque.task import Task, TaskFilter, TaskRow
+
+log: Final = logging.getLogger("goque.background")
+
+LONGEST: Final = 365 * 86400.0
+"""Seconds that a wait may have as its timeout."""
 
 OnConflict = Literal["raise", "skip"]
 
@@ -30,6 +38,7 @@ class ManagerSteps(ABC):
             self._storage = open_storage(resolve_database_url(url_or_storage))
         self._default_priorities = default_priorities
         self._has_schema = False
+        self._background: BackgroundAdds | None = None
 
     @abstractmethod
     async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
@@ -94,12 +103,19 @@ class ManagerSteps(ABC):
         reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
         return reset
 
+    def _background_adds(self) -> BackgroundAdds:
+        if self._background is None:
+            self._background = BackgroundAdds(
+                lambda tasks: self._ready_storage().insert_tasks(tasks, on_conflict="skip")
+            )
+        return self._background
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._storage.url}>"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the connection behind when a spawned process gets a copy."""
-        return {**self.__dict__, "_has_schema": False}
+        return {**self.__dict__, "_has_schema": False, "_background": None}
 
 
 def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
@@ -112,6 +128,31 @@ def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
         if carried:
             task.metadata = {**carried, **task.metadata}
     return wanted
+
+
+def for_background(task: Task) -> Task:
+    """Return the task with the values of the surrounding blocks; a transaction around it is left, with a warning."""
+    [wanted] = with_values_of_context([task])
+    if context.tx_from_context() is not None:
+        log.warning(
+            "task of type %r with external id %r is added in the background, so outside of the transaction "
+            "of with_tx: it stays when that is rolled back; use add_task for the transaction",
+            task.type,
+            task.external_id,
+            extra={"task_type": task.type, "task_id": task.id},
+        )
+    return wanted
+
+
+def check_timeout(timeout: object) -> float | None:
+    """Return a timeout in seconds, or None for none."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= LONGEST:
+        raise ConfigurationError(f"timeout must be 0 or more seconds, or None, not {timeout!r:.80}")
+    return float(timeout)
 
 
 def check_id(task_id: str) -> None:

@@ -198,3 +198,29 @@ def test_handlers_enqueue_into_the_database_that_the_flag_names(
     )
     assert tree.wait() == 0
     assert tree.database.counts("fourth") == {"done": 1}
+
+
+ADDING = """
+def insert_once_the_main_thread_has_ended(tasks, **options):
+    while threading.main_thread().is_alive():
+        time.sleep(0.01)
+    return insert_tasks(tasks, **options)
+
+insert_tasks = registry.queue.storage.insert_tasks
+registry.queue.storage.insert_tasks = insert_once_the_main_thread_has_ended
+
+@registry.processor("adding", workers=1, fetch_tick=0.1, timeout=60)
+def adding(task: Task):
+    for number in range(300):
+        registry.queue.add_task_in_background(Task("follow-up", external_id=str(number)))
+"""
+
+
+def test_what_a_handler_adds_in_the_background_is_added_before_its_worker_leaves(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree("--types", "adding", app=ADDING)
+    tree.database.enqueue("adding", "one")
+    eventually(lambda: tree.database.task("one").status == "done")
+    assert tree.stop() == 0
+    assert tree.database.counts("follow-up") == {"new": 300}
