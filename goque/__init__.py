@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TaskNotFoundError,
         TaskStateError,
         TaskTimeout,
+        WaitTimeoutError,
         WorkerCrashed,
     )
     from goque.manager import TaskQueueManager
@@ -61,7 +62,7 @@ _NAMES_OF_MODULE = {
     "goque.errors": (
         "ConfigurationError DatabaseUnavailableError DuplicateTaskError GoqueError InvalidPayloadFormatError "
         "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
-        "TaskStateError TaskTimeout WorkerCrashed"
+        "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
     ),
     "goque.manager": "TaskQueueManager",
     "goque.periodic": "CronSchedule PeriodicJob cron_job",
@@ -101,6 +102,7 @@ __all__ = [
     "TaskStorage",
     "TaskTimeout",
     "TypedTask",
+    "WaitTimeoutError",
     "WorkerCrash",
     "WorkerCrashed",
     "__version__",

@@ -115,6 +115,14 @@ class AsyncTaskQueueManager(ManagerSteps):
         """Make an error or terminal task new and due at once; see `TaskQueueManager.reset_attempts`."""
         return await self._reset(task_id, conn)
 
+    async def wait(
+        self,
+        task_id: str,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109 - the same
+    ) -> Task:
+        """Wait until a task has ended, and return it; see `TaskQueueManager.wait`."""
+        return await self._wait(task_id, timeout)
+
     async def close(self) -> None:
         """Wait for background adds, then close this process's connections; a later call opens new ones."""
         await self.wait_background_adds()
@@ -142,6 +150,9 @@ class AsyncTaskQueueManager(ManagerSteps):
                 "enqueue there, in sync code, with goque.TaskQueueManager"
             )
         return await _until_it_ends(self._in_thread(lambda: call(self._storage)))
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     def _in_thread(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         if self._threads is None or self._threads[0] != os.getpid():  # threads do not survive a fork

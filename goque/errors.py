@@ -57,6 +57,10 @@ class TaskStateError(GoqueError):
     """The task's status forbids this move, such as resetting a task that is claimed."""
 
 
+class WaitTimeoutError(GoqueError, TimeoutError):
+    """The task that was waited for has not ended in time; it goes on."""
+
+
 class InvalidPayloadFormatError(GoqueError):
     """The payload is not JSON that every backend can store: malformed, too deep, too large, or with NUL."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -155,6 +156,22 @@ class TaskQueueManager(ManagerSteps):
         """
         return at_once(self._reset(task_id, conn))
 
+    def wait(self, task_id: str, timeout: float | timedelta | None = None) -> Task:
+        """Wait until a task is done, canceled or out of attempts, and return it, with its result.
+
+        It looks at the row after 10 ms, then less and less often, down to twice a second; always outside of
+        the caller's transaction, which would not see what others commit.
+
+        Args:
+            task_id: the task, committed.
+            timeout: seconds, or None to wait as long as it takes.
+
+        Raises:
+            TaskNotFoundError: no task has this id, or has it any more.
+            WaitTimeoutError: the task has not ended in time; it is a TimeoutError too.
+        """
+        return at_once(self._wait(task_id, timeout))
+
     def close(self) -> None:
         """Wait for background adds, then close this process's connections; a later call opens new ones."""
         self.wait_background_adds()
@@ -167,6 +184,9 @@ class TaskQueueManager(ManagerSteps):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - this coroutine runs without a loop
 
     async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
         return call(self._storage_for(conn))

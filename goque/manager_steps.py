@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -12,11 +14,16 @@ from typing import Any, Final, Literal
 from goque import context
 from goque.background import BackgroundAdds
 from goque.config import resolve_database_url
-from goque.errors import ConfigurationError, TaskNotFoundError
+from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError
 from goque.storage import TaskStorage, open_storage
-from goque.task import Task, TaskFilter, TaskRow
+from goque.task import TERMINAL_STATUSES, Task, TaskFilter, TaskRow
 
 log: Final = logging.getLogger("goque.background")
+
+FIRST_PAUSE: Final = 0.01
+PAUSE_GROWTH: Final = 1.5
+LONGEST_PAUSE: Final = 0.5
+"""Seconds between two looks at a task that is waited for; ten looks come before the pause is half a second."""
 
 LONGEST: Final = 365 * 86400.0
 """Seconds that a wait may have as its timeout."""
@@ -70,9 +77,15 @@ class ManagerSteps(ABC):
         )
         return added
 
+    @abstractmethod
+    async def _pause(self, seconds: float) -> None:
+        """Do nothing for so long."""
+
     async def _get_row(self, task_id: str, conn: Any) -> TaskRow:
+        return await self._read_row(task_id, _tx(conn))
+
+    async def _read_row(self, task_id: str, tx: Any) -> TaskRow:
         check_id(task_id)
-        tx = _tx(conn)
         row: TaskRow | None = await self._ask(lambda storage: storage.get_task(task_id, conn=tx), tx)
         if row is None:
             raise TaskNotFoundError(task_id)
@@ -102,6 +115,18 @@ class ManagerSteps(ABC):
         tx = _tx(conn)
         reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
         return reset
+
+    async def _wait(self, task_id: str, timeout: object) -> Task:  # noqa: ASYNC109 - it serves the synchronous one too
+        longest = check_timeout(timeout)
+        end = math.inf if longest is None else time.monotonic() + longest
+        pause = FIRST_PAUSE
+        while (row := await self._read_row(task_id, None)).status not in TERMINAL_STATUSES:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise WaitTimeoutError(f"task {task_id} is still {row.status} after {longest:g}s")
+            await self._pause(min(pause, left))
+            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
+        return Task.from_row(row)
 
     def _background_adds(self) -> BackgroundAdds:
         if self._background is None:

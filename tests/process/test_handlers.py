@@ -282,12 +282,11 @@ def test_a_handler_moves_its_task_by_what_it_raises(start_tree: StartTree) -> No
 
 def test_results_are_kept_up_to_their_limit(start_tree: StartTree) -> None:
     tree = start_tree("--types", "result", app=MOVES)
-    for how in ("small", "large", "no JSON"):
-        tree.database.enqueue("result", how.replace(" ", "-"), payload=how)
-    eventually(tree.database.is_settled)
-    assert tree.database.task("small").result == {"n": 1, "to": {"to": "a@b.c"}}
-    assert "more than max_result 1000" in tree.database.task("large").errors
-    assert "cannot be JSON" in tree.database.task("no-JSON").errors
+    queue = tree.database.queue
+    small, large, no_json = (queue.enqueue("result", how) for how in ("small", "large", "no JSON"))
+    assert queue.wait(small.id, timeout=15).result == {"n": 1, "to": {"to": "a@b.c"}}
+    assert "more than max_result 1000" in queue.wait(large.id, timeout=15).errors
+    assert "cannot be JSON" in queue.wait(no_json.id, timeout=15).errors
 
 
 def test_a_next_attempt_at_of_the_users_own_decides_after_errors_and_after_crashes(
