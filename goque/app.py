@@ -7,11 +7,11 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
+from goque.app_error import explain, place
 from goque.errors import ConfigurationError
-from goque.outcome import first_line
 from goque.registry import Registry
 
 
@@ -28,7 +28,9 @@ def load_registry(app: str) -> Registry:
     module = _import(app, module_name)
     found = _attribute(app, module, attribute)
     if not isinstance(found, Registry):
-        raise ConfigurationError(f"{app} is {_describe(found)}, not a goque.Registry{_registries_of(module)}")
+        raise ConfigurationError(
+            f"app {app!r} is {_describe(found)}, not a goque.Registry{_registries_of(module)}"
+        )
     return found
 
 
@@ -65,40 +67,19 @@ def _import(app: str, module_name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise  # somebody at the terminal lost patience: no fault of the app
     except BaseException as error:
-        place = _raised_at(error)
-        if isinstance(error, ModuleNotFoundError) and place is None:
+        if isinstance(error, ModuleNotFoundError) and place(error, module_name) is None:
             raise ConfigurationError(_module_missing(app, module_name, error)) from error
-        where = f" at {place}" if place else ""
-        raise ConfigurationError(f"{app} does not import: {_name(error)}{where}{_message(error)}") from error
-
-
-def _raised_at(error: BaseException) -> str | None:
-    """Return `file:line` of the last frame outside the import machinery, None if the app's code never ran."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_short(error.filename)}:{error.lineno}"
-    place = None
-    frame: TracebackType | None = error.__traceback__
-    while frame is not None:
-        filename = frame.tb_frame.f_code.co_filename
-        if filename not in (__file__, importlib.__file__) and not filename.startswith("<frozen importlib"):
-            place = f"{_short(filename)}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return place
-
-
-def _short(filename: str) -> str:
-    here = os.getcwd() + os.sep  # noqa: PTH109 - text is compared with text
-    return filename.removeprefix(here)
+        raise ConfigurationError(f"app {app!r} does not import: {explain(error, module_name)}") from error
 
 
 def _module_missing(app: str, module_name: str, error: ModuleNotFoundError) -> str:
     head, dot, _ = module_name.partition(".")
     if dot and error.name != head:
-        return f"{app} cannot be found: there is no module {error.name}"
+        return f"app {app!r} cannot be found: there is no module {error.name}"
     here = [path.stem for path in Path().iterdir() if path.suffix == ".py" or path.is_dir()]
     near = difflib.get_close_matches(head, here, n=1)
     hint = f"did you mean {near[0]}?" if near else "change to its directory, or install it"
-    return f"{app} cannot be found: there is no module {head} here or on the import path; {hint}"
+    return f"app {app!r} cannot be found: there is no module {head} here or on the import path; {hint}"
 
 
 def _attribute(app: str, module: ModuleType, attribute: str) -> Any:
@@ -110,14 +91,26 @@ def _attribute(app: str, module: ModuleType, attribute: str) -> Any:
         except AttributeError as error:
             known = [known for known in dir(holder) if not known.startswith("_")]
             near = difflib.get_close_matches(name, known, n=1)
-            hint = _registries_of(module) or (f"; did you mean {near[0]}?" if near else "")
+            near_one = f"; did you mean {near[0]}?" if near else ""
+            hint = _hides_the_one_here(module) or _registries_of(module) or near_one
             owner = f"module {module.__name__}" if holder is module else _describe(holder)
             raise ConfigurationError(
-                f"{app} cannot be found: {owner} has no attribute {name}{hint}"
+                f"app {app!r} cannot be found: {owner} has no attribute {name}{hint}"
             ) from error
         except Exception as error:
-            raise ConfigurationError(f"{app} cannot be read: {_name(error)}{_message(error)}") from error
+            raise ConfigurationError(
+                f"app {app!r} cannot be read: {explain(error, module.__name__)}"
+            ) from error
     return found
+
+
+def _hides_the_one_here(module: ModuleType) -> str:
+    """Tell of a file here that is called like a module which was imported before, so that it never will be."""
+    mine = Path(f"{module.__name__}.py")
+    found = getattr(module, "__file__", None)
+    if not mine.is_file() or (found and mine.samefile(found)):
+        return ""
+    return f"; module {module.__name__} is {found or 'built into Python'}, not ./{mine}: rename yours"
 
 
 def _registries_of(module: ModuleType) -> str:
@@ -136,25 +129,3 @@ def _describe(value: Any) -> str:
         return f"the module {value.__name__}"
     kind = type(value).__name__
     return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
-
-
-def _name(error: BaseException) -> str:
-    return "sys.exit" if isinstance(error, SystemExit) else type(error).__name__
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return (
-            f" (exit code {error.code})"
-            if isinstance(error.code, int)
-            else f": {first_line(str(error.code))}"
-        )
-    text = error.msg if isinstance(error, SyntaxError) else _text(error)
-    return f": {first_line(text)[:500]}" if text else ""
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - an exception of the app's may fail at anything, even at being text
-        return ""

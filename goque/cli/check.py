@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import Any
 
 import click
 import msgspec
 
-from goque.cli.command import command, database_option
+from goque.cli.command import LOG_LEVEL, command, database_option
+from goque.cli.selection import selection_options, supervise_options
 from goque.logs import one_line
 from goque.options import ProcessorSpec
-from goque.periodic import PeriodicJob, PeriodicJobError, next_slot, slot_text
 
 
 @command("check")
 @click.argument("app")
 @database_option
-def check(app: str, database_url: str | None) -> None:
-    """Import APP, reach its database, compare the schema, and print what `goque supervise` would run.
+@selection_options
+@click.pass_context
+def check(ctx: click.Context, /, app: str, **options: Any) -> None:
+    """Say whether `goque supervise APP` would start, and what it would run.
+
+    It imports APP (module:attribute) in a process of its own, reaches the database, and compares the schema.
 
     \b
-    Example:
+    Examples:
       goque check app:registry && goque supervise app:registry
+      goque check app:registry --types send_email
     """
-    from goque.app import load_registry
-    from goque.config import resolve_database_url
     from goque.storage import open_storage
+    from goque_supervisor.rehearsal import rehearse
 
-    registry = load_registry(app)
+    plan = rehearse(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "warning", **options))
     click.echo(f"app       {app} imports")
-    storage = open_storage(resolve_database_url(database_url, registry_url=registry.database_url))
+    storage = open_storage(plan.database_url)
     try:
         storage.ping()
         click.echo(f"database  {storage.url} answers")
@@ -37,15 +41,10 @@ def check(app: str, database_url: str | None) -> None:
         click.echo("schema    is up to date")
     finally:
         storage.close()
-    for spec in registry.specs():
+    for spec in plan.types:
         click.echo(f"type      {one_line(spec.type)}: {_options(spec)}")
-    for job in registry.jobs:
-        click.echo(f"job       {one_line(job.name)}: {_next_run(job)}")
-    if not registry.task_types:
-        click.echo(
-            "goque: the registry has no processors, so nothing would run; add one with add_processor",
-            err=True,
-        )
+    for job in plan.jobs:
+        click.echo(f"job       {one_line(job.name)}: {job.next_run}")
 
 
 def _options(spec: ProcessorSpec) -> str:
@@ -70,11 +69,3 @@ def _options(spec: ProcessorSpec) -> str:
 def _strategy(strategy: dict[str, object]) -> str:
     parts = ", ".join(f"{name}={value}" for name, value in strategy.items() if name != "type")
     return f"{strategy.get('type')}({parts})"
-
-
-def _next_run(job: PeriodicJob) -> str:
-    try:
-        slot = next_slot(job, datetime.now(UTC))
-    except PeriodicJobError as error:
-        return one_line(str(error))
-    return "its schedule has ended" if slot is None else f"next at {slot_text(slot)}, misfire={job.misfire}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from goque import logs
-from goque.cli.command import LOG_LEVEL, Names, Seconds, command, database_option, option
-
-ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
+from goque.cli.command import LOG_LEVEL, Seconds, command, database_option, option
+from goque.cli.selection import selection_options, supervise_options
 
 
 class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
@@ -34,15 +33,7 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @command("supervise")
 @click.argument("app")
 @database_option
-@option("--types", type=Names(), default=(), help="Run only these task types.")
-@option("--exclude-types", type=Names(), default=(), help="Run every task type of the app but these.")
-@option(
-    "--roles",
-    type=Names(ROLES),
-    default=ROLES,
-    show_default=",".join(ROLES),
-    help="Which parts of the tree run here.",
-)
+@selection_options
 @option(
     "--drain",
     is_flag=True,
@@ -105,8 +96,6 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
       a second   stop now, still giving tasks back
       HUP        replace the workers one by one with freshly imported code
     """
-    if options["types"] and options["exclude_types"]:
-        raise click.UsageError("--types and --exclude-types contradict each other; give one of them")
-    from goque_supervisor.launch import SuperviseOptions, exec_supervisor
+    from goque_supervisor.launch import exec_supervisor
 
-    exec_supervisor(SuperviseOptions(app=app, log_level=ctx.meta.get(LOG_LEVEL) or "info", **options))
+    exec_supervisor(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "info", **options))

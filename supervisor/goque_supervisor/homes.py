@@ -174,7 +174,7 @@ class Homes:
         self._unwatch(nursery)
         nursery.channel.close()
         if not self.were_ready:
-            self._on_failed(f"the process that imports {self._what(home)} ended by {cause}", 2)
+            self._on_failed(import_ended(self._options.app if home is Home.APP else "goque", cause), 2)
             return
         self._on_restart(nursery)
         log.warning(
@@ -193,9 +193,6 @@ class Homes:
                 "reload failed, the old workers stay: the process that imports the app ended by %s", cause
             )
 
-    def _what(self, home: Home) -> str:
-        return f"{self._options.app or 'the registry'}" if home is Home.APP else "goque"
-
     def _start_again(self, home: Home, old: NurseryProcess) -> None:
         if self._by_home[home] is not old:
             return
@@ -212,3 +209,9 @@ class Homes:
         if nursery.watched:
             self._selector.unregister(nursery.channel)
             nursery.watched = False
+
+
+def import_ended(app: str, cause: ExitCause) -> str:
+    """Say that a process ended while it imported an app, or the registry that was handed over."""
+    what = f"app {app!r}" if app else "the registry"
+    return f"{what} does not import: the process that tried ended by {cause}"

@@ -48,7 +48,8 @@ class Nursery:
         """Prepare, tell the root, and serve it; returns the exit code."""
         try:
             info = prepare()
-        except BaseException as error:  # noqa: BLE001 - whatever importing an app raises ends in one line at the root
+        except BaseException as error:  # whatever importing an app raises ends in one line at the root
+            log.debug("loading failed", exc_info=error)
             self.channel.send(_boot_failed(error))
             return 1
         self._choose_start_method()

@@ -1,4 +1,7 @@
-"""What the two nurseries do before they fork anything: import, so that children start in milliseconds."""
+"""What the two nurseries do before they fork anything: import, so that children start in milliseconds.
+
+`goque check` loads the app by the same function, so that it refuses what a tree would refuse, in the same words.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +41,12 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     """Import the app and describe it to the root as plain data.
 
     Raises:
-        ConfigurationError: it does not import, is no registry, or an option names a type that it lacks.
+        ConfigurationError: see `load_app`.
     """
-    logs.configure("nursery", log_format=options.log_format, level=options.log_level)
-    if options.database_url:
-        _use_database(options.database_url)
-    registry = registry_of_this_process(options.app, registry_fd)
+    registry, url = load_app(options, registry_fd)
     types = [msgspec.to_builtins(spec) for spec in registry.specs()]
-    _check_types(options, [spec["type"] for spec in types])
     for name in ("worker_process", "callback", "scheduler"):
         importlib.import_module(f"goque_supervisor.{name}")
-    url = _use_database(resolve_database_url(options.database_url, registry_url=registry.database_url))
     return {
         "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
         "jobs": len(registry.jobs),
@@ -56,6 +55,23 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         "keys": {spec["type"]: make_keys() for spec in types},
         "service_name": registry.service_name,
     }
+
+
+def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Registry, str]:
+    """Import the app; returns its registry and the URL of the database that a tree of these options works on.
+
+    Raises:
+        ConfigurationError: it does not import, is no registry, has nothing for the processors to run, or an
+            option names a type that it lacks.
+    """
+    logs.configure("nursery", log_format=options.log_format, level=options.log_level)
+    if options.database_url:
+        _use_database(options.database_url)
+    registry = registry_of_this_process(options.app, registry_fd)
+    _check_types(options, registry.task_types)
+    return registry, _use_database(
+        resolve_database_url(options.database_url, registry_url=registry.database_url)
+    )
 
 
 def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
@@ -100,7 +116,7 @@ def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
     return {"workers": 1, "timeout_grace": 2.0, **options}
 
 
-def _check_types(options: SuperviseOptions, known: list[str]) -> None:
+def _check_types(options: SuperviseOptions, known: Sequence[str]) -> None:
     for name in (*options.types, *options.exclude_types):
         if name not in known:
             raise ConfigurationError(

@@ -50,39 +50,81 @@ def test_a_flag_or_the_environment_wins_over_the_registry(goque: Any) -> None:
     assert "env.db" in goque("check", "shop:registry", GOQUE_DATABASE_URL="sqlite:///env.db").stdout
 
 
+REFUSED = [
+    ("import nosuch_dependency", "shop:registry", "ModuleNotFoundError: No module named 'nosuch_dependency'"),
+    ("raise SystemExit(3)", "shop:registry", "does not import: sys.exit(3) (shop.py, line 1)"),
+    ("x = (", "shop:registry", "(shop.py, line 1)"),
+    ("import os\nos.environ['NO_SUCH_KEY']", "shop:registry", "KeyError: 'NO_SUCH_KEY' (shop.py, line 2)"),
+    ("import os\nos._exit(0)", "shop:registry", "ended by exit code 0"),
+    ("import os\nos._exit(7)", "shop:registry", "ended by exit code 7"),
+    ("import ctypes\nctypes.string_at(0)", "shop:registry", "ended by signal 11 (SIGSEGV)"),
+    ("raise KeyboardInterrupt", "shop:registry", "KeyboardInterrupt"),
+    ("registri = 1", "shop:registry", "did you mean registri?"),
+    ("registry = {}", "shop:registry", "is a dict, not a goque.Registry"),
+    ("import goque\nregistry = goque.Registry()", "shop:registry", "the registry has no processors"),
+    ("", "shop", "module:attribute"),
+    ("", "shop.py:registry", "try shop:registry"),
+    ("import goque\ngoque.Registry().add_processor('t', print, retries=3)", "shop:registry", "'retries'"),
+]
+
+
 @pytest.mark.fault(12)
-@pytest.mark.parametrize(
-    ("source", "app", "said"),
-    [
-        ("import nosuch_dependency", "shop:registry", "ModuleNotFoundError at shop.py:1"),
-        ("raise SystemExit(3)", "shop:registry", "sys.exit at shop.py:1"),
-        ("x = (", "shop:registry", "SyntaxError at shop.py:1"),
-        ("registri = 1", "shop:registry", "did you mean registri?"),
-        ("registry = {}", "shop:registry", "is a dict, not a goque.Registry"),
-        ("", "shop", "module:attribute"),
-        ("", "shop.py:registry", "try shop:registry"),
-        ("import goque\ngoque.Registry().add_processor('t', print, retries=3)", "shop:registry", "'retries'"),
-    ],
-)
-def test_an_app_that_does_not_load_is_one_line_and_exit_code_2(
+@pytest.mark.parametrize(("source", "app", "said"), REFUSED)
+def test_an_app_that_does_not_load_is_the_same_line_and_exit_code_2_for_check_and_supervise(
     goque: Any, source: str, app: str, said: str
 ) -> None:
     Path(goque.directory, "shop.py").write_text(source)
     error = goque("check", app, code=2).stderr
     assert said in error
     assert len(error.splitlines()) == 1
+    assert goque("supervise", app, code=2).stderr == error
 
 
-def test_the_cause_of_a_failed_import_is_there_for_those_who_ask(goque: Any) -> None:
+def test_an_app_that_leaves_threads_and_signals_behind_is_checked_all_the_same(goque: Any) -> None:
+    strange = """
+import signal, sys, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+sys.stdout.close()
+"""
+    Path(goque.directory, "shop.py").write_text(APP + strange)
+    checked = goque("check", "shop:registry")
+    assert "schema    is up to date" in checked.stdout
+    assert "starts threads at import" in checked.stderr
+
+
+def test_check_says_what_a_tree_of_these_options_would_run(goque: Any) -> None:
+    Path(goque.directory, "shop.py").write_text(APP)
+    healing = goque("check", "shop:registry", "--roles", "healer,cleaner").stdout.splitlines()
+    assert [line.split()[0] for line in healing] == ["app", "database", "schema"]
+    assert (
+        "type      send_email" not in goque("check", "shop:registry", GOQUE_EXCLUDE_TYPES="send_email").stdout
+    )
+    for command in ("check", "supervise"):
+        error = goque(command, "shop:registry", "--types", "nosuch", code=2).stderr
+        assert error == "goque: the app has no processor for type 'nosuch'; it has send_email\n"
+
+
+def test_an_empty_registry_will_do_where_no_processors_are_asked_for(goque: Any) -> None:
+    Path(goque.directory, "shop.py").write_text("import goque\nregistry = goque.Registry()")
+    assert "is up to date" in goque("check", "shop:registry", "--roles", "healer").stdout
+    goque("supervise", "shop:registry", "--roles", "healer", "--drain")
+
+
+@pytest.mark.parametrize("command", ["check", "supervise"])
+def test_the_cause_of_a_failed_import_is_there_for_those_who_ask(goque: Any, command: str) -> None:
     Path(goque.directory, "shop.py").write_text("def boom():\n    raise KeyError('x')\nboom()")
-    error = goque("check", "shop:registry", "--log-level", "debug", code=2).stderr
+    error = goque(command, "shop:registry", "--log-level", "debug", code=2).stderr
     assert "in boom" in error
-    assert error.splitlines()[-1] == "goque: shop:registry does not import: KeyError at shop.py:2: 'x'"
+    assert (
+        error.splitlines()[-1]
+        == "goque: app 'shop:registry' does not import: KeyError: 'x' (shop.py, line 2)"
+    )
 
 
 def test_check_fails_on_a_foreign_schema_with_exit_code_3(goque: Any) -> None:
     with closing(sqlite3.connect(goque.directory / "goque.db")) as connection, connection:
         connection.execute("CREATE TABLE goque_task (something TEXT)")
-    Path(goque.directory, "shop.py").write_text("import goque\nregistry = goque.Registry()")
-    error = goque("check", "shop:registry", code=3).stderr
+    Path(goque.directory, "shop.py").write_text(APP)
+    error = goque("check", "shop:registry", GOQUE_DATABASE_URL=goque.url, code=3).stderr
     assert len(error.splitlines()) == 1

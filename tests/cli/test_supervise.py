@@ -62,23 +62,6 @@ def test_types_and_the_environment_reach_the_tree(goque: Any, app: str) -> None:
     }
 
 
-@pytest.mark.fault(12)
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("import nosuch_dependency", "nosuch_dependency"),
-        ("other = 1", "no attribute registry"),
-        ("registry = 1", "is an int, not a goque.Registry"),
-        ("raise SystemExit(0)", "sys.exit"),
-    ],
-)
-def test_an_app_that_does_not_load_is_one_line_and_exit_code_2(goque: Any, source: str, said: str) -> None:
-    Path(goque.directory, "shop.py").write_text(source)
-    error = goque("supervise", "shop:registry", code=2).stderr
-    assert said in error
-    assert len(error.splitlines()) == 1
-
-
 def test_ctrl_c_is_exit_code_130_and_says_what_went_in(goque: Any) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "goque.cli", "enqueue", "t", "--jsonl", "-"],

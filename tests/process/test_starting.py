@@ -169,7 +169,7 @@ def test_a_tree_of_which_no_worker_can_boot_gives_up_with_exit_code_4_and_the_ca
     assert "Traceback" not in tree.log
     (last,) = [line for line in tree.log.splitlines() if line.startswith("goque: ")]
     assert last.startswith("goque: no worker of any type can boot: ")
-    assert last.endswith("RuntimeError at app.py:17: no GPU here")
+    assert last.endswith("RuntimeError: no GPU here (app.py, line 17)")
     assert (database.task("untouched").status, database.task("untouched").attempts) == ("new", 0)
 
 

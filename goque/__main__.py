@@ -1,0 +1,5 @@
+"""`python -m goque` is `goque`."""
+
+from goque.cli import main
+
+main()

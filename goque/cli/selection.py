@@ -1,0 +1,37 @@
+"""Which parts of an app a tree runs: options that `goque supervise` and `goque check` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from goque.cli.command import Names, option
+from goque_supervisor.settings import ROLES, SuperviseOptions
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def selection_options(function: FunctionT) -> FunctionT:
+    """Add --types, --exclude-types and --roles."""
+    for add in (
+        option(
+            "--roles",
+            type=Names(ROLES),
+            default=",".join(ROLES),
+            show_default=True,
+            help="Which parts of the tree run here.",
+        ),
+        option("--exclude-types", type=Names(), default=(), help="Run every task type of the app but these."),
+        option("--types", type=Names(), default=(), help="Run only these task types."),
+    ):
+        function = add(function)
+    return function
+
+
+def supervise_options(app: str, log_level: str, **options: Any) -> SuperviseOptions:
+    """Put the options of a tree together. Raises click.UsageError where they contradict each other."""
+    if options["types"] and options["exclude_types"]:
+        raise click.UsageError("--types and --exclude-types contradict each other; give one of them")
+    return SuperviseOptions(app=app, log_level=log_level, **options)
