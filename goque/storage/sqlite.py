@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -30,6 +31,8 @@ LOCK_SLICE: Final = 2.0
 
 SWITCH_PATIENCE: Final = 10.0
 OLDEST: Final = (3, 37, 0)
+
+_log: Final = logging.getLogger("goque.storage")
 
 Clock = Callable[[], datetime]
 ResultT = TypeVar("ResultT")
@@ -289,13 +292,18 @@ def _tune(session: SqliteSession) -> None:
 
 
 def _switch_to_wal(session: SqliteSession) -> None:
-    deadline = time.monotonic() + SWITCH_PATIENCE
+    began = time.monotonic()
+    said = False
     while True:  # the switch needs the file alone for a moment, and SQLite does not wait for that by itself
         try:
             session.run("PRAGMA journal_mode = WAL")
-        except DatabaseLockedError:
-            if time.monotonic() > deadline:
+        except DatabaseLockedError as error:
+            waited = time.monotonic() - began
+            if waited > SWITCH_PATIENCE:
                 raise
+            if waited > LOCK_SLICE and not said:
+                _log.info("waiting up to %gs for the database: %s", SWITCH_PATIENCE, error)
+                said = True
             time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - spreads processes that start together
         else:
             return

@@ -13,6 +13,7 @@ from typing import Any, Final
 from goque.errors import DatabaseUnavailableError
 from goque.storage import TaskStorage, open_storage
 from goque_supervisor.control import Beat, Channel, Message, Ready, Stop
+from goque_supervisor.unlocked import prepare_unlocked
 
 BEAT_PERIOD: Final = 2.0
 LONGEST_BACKOFF: Final = 5.0
@@ -37,14 +38,17 @@ class Actor(ABC):
 
     def run(self) -> None:
         """Work and wait until the root says Stop, or is gone."""
-        self.start()
-        self.channel.send(Ready(self.info()))
+        if prepare_unlocked(self.start, self._go_on_after, self.log):
+            self.channel.send(Ready(self.info()))
         while not self.stopping:
             self._wait(self._work())
         self.finish()
 
     def start(self) -> None:
-        """Prepare; a GoqueError raised here tells the root that this process cannot work."""
+        """Prepare; a GoqueError raised here tells the root that this process cannot work.
+
+        It is called again when another writer held the database.
+        """
         self.storage.require_schema()
 
     def info(self) -> dict[str, Any]:
@@ -75,6 +79,10 @@ class Actor(ABC):
         else:
             self._failures = 0
         return pause
+
+    def _go_on_after(self, pause: float) -> bool:
+        self._wait(pause)
+        return not self.stopping
 
     def _wait(self, pause: float) -> None:
         until = time.monotonic() + pause

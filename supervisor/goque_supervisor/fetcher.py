@@ -58,6 +58,7 @@ from goque_supervisor.mate import Mate
 from goque_supervisor.messages import Hello, Result, Results, Retiring
 from goque_supervisor.sockets import FetcherSocket
 from goque_supervisor.tally import Tally
+from goque_supervisor.unlocked import prepare_unlocked
 
 log = logging.getLogger("goque.fetcher")
 
@@ -96,7 +97,7 @@ class Fetcher:
 
     def run(self) -> None:
         """Adopt what the last fetcher left, then turn until told to stop."""
-        self.storage.require_schema()
+        prepare_unlocked(self.storage.require_schema, self._beat_and_wait, log)
         self.socket = FetcherSocket(self.boot["endpoint"], self.boot["secret_key"])
         self.watcher = self.storage.watch(self.task_type)
         self._take_over(self._await_adopt())
@@ -377,12 +378,16 @@ class Fetcher:
     def _take_over(self, order: Adopt) -> None:
         self.crew.epoch, self.owner = order.epoch, order.owner
         while (rows := self.ledger.take_over([*order.former_owners, order.owner])) is None:
-            self.channel.send(Beat())
-            time.sleep(max(0.0, self.ledger.retry_at - time.monotonic()))
+            self._beat_and_wait(max(0.0, self.ledger.retry_at - time.monotonic()))
         self.holdings.adopt(rows)
         adopt(order, self.holdings, self.crew, self.burial)
         for message in self._early_orders:
             self._obey(message)
+
+    def _beat_and_wait(self, pause: float) -> bool:
+        self.channel.send(Beat())
+        time.sleep(pause)
+        return True
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -57,7 +57,8 @@ class Lease(Actor):
     def finish(self) -> None:
         """Say that this node ended on its own accord."""
         try:
-            self.storage.retire_node(self.owner)
+            if self.owner:
+                self.storage.retire_node(self.owner)
         except DatabaseUnavailableError as error:
             self.log.warning(
                 "the end of this node is not written (%s): others will notice by its silence", error
@@ -65,8 +66,9 @@ class Lease(Actor):
         super().finish()
 
     def _register(self) -> None:
-        self.owner = str(uuid.uuid4())
-        self.storage.register_node(self.owner, host=socket.gethostname(), pid=os.getppid())
+        owner = str(uuid.uuid4())
+        self.storage.register_node(owner, host=socket.gethostname(), pid=os.getppid())
+        self.owner = owner  # not before: a start that found the database locked is made again
 
     def _consider_lost(self) -> None:
         if not self._lost and time.monotonic() - self._last_beat > float(self.boot["node_timeout"]):

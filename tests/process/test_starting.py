@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,56 @@ def test_a_database_that_cannot_be_used_is_one_line_and_exit_code_3(
     said = [line for line in tree.log.splitlines() if line.startswith("goque: ")]
     assert len(said) == 1
     assert "Traceback" not in tree.log
+
+
+@contextmanager
+def locked(database: Database, begin: str) -> Iterator[None]:
+    """Hold the lock of the database for the time of the block, as a bulk load or a schema change does."""
+    database.queue.storage.ping()
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as connection:
+        connection.execute(f"begin {begin}")
+        yield
+        connection.execute("rollback")
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize("state", ["new", "in use"])
+def test_a_database_that_is_locked_at_the_start_is_waited_for(
+    start_tree: StartTree, database: Database, state: str
+) -> None:
+    if state == "in use":
+        database.enqueue("quick", "before")
+    with locked(database, "immediate"):
+        tree = start_tree("--drain", app=APP)
+        eventually(lambda: "waiting up to 10s for the database" in tree.log)
+    database.enqueue("quick", "after")
+    assert tree.wait() == 0
+    assert database.is_settled()
+    assert "goque: " not in tree.log
+
+
+@pytest.mark.fault(30)
+def test_a_database_that_stays_locked_is_one_line_and_exit_code_3(
+    start_tree: StartTree, database: Database
+) -> None:
+    database.enqueue("quick", "untouched")
+    with locked(database, "immediate"):
+        tree = start_tree(app=APP)
+        assert tree.wait() == 3
+    (said,) = [line for line in tree.log.splitlines() if line.startswith("goque: ")]
+    assert "is locked by another writer" in said
+    assert "Traceback" not in tree.log
+    assert database.task("untouched").status == "new"
+
+
+@pytest.mark.fault(30)
+def test_a_tree_that_waits_for_a_locked_database_can_be_stopped(
+    start_tree: StartTree, database: Database
+) -> None:
+    with locked(database, "immediate"):
+        tree = start_tree(app=APP)
+        eventually(lambda: "waiting up to 10s for the database" in tree.log)
+        assert tree.stop() == 0
 
 
 @pytest.mark.fault(20)

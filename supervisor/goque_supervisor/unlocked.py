@@ -1,0 +1,57 @@
+"""A database that another writer holds while a process of the tree starts: worth waiting for, within bounds.
+
+A lock ends by itself, as a bulk load, a backup or a schema change does; a file or a server that is not there does
+not. So a tree that starts waits for the one, and ends with exit code 3 because of the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from goque.storage.dialect import DatabaseLockedError
+
+LOCK_PATIENCE: Final = 10.0
+"""Seconds; a call on a locked SQLite file waits some of them by itself."""
+
+PAUSE: Final = 0.1
+
+
+def prepare_unlocked(
+    prepare: Callable[[], None],
+    pause: Callable[[float], bool],
+    log: logging.Logger,
+    *,
+    patience: float = LOCK_PATIENCE,
+) -> bool:
+    """Do what a process does at its start, again and again while another writer is in the way.
+
+    Args:
+        prepare: what to do; it may be done in part when it raises.
+        pause: waits so many seconds; returns whether to go on.
+        log: told once that we wait.
+        patience: seconds after which another try is the last.
+
+    Returns:
+        Whether it was done; else `pause` said no.
+
+    Raises:
+        DatabaseLockedError: another writer is in the way then, too.
+    """
+    give_up_at = time.monotonic() + patience
+    waiting = False
+    while True:
+        try:
+            prepare()
+        except DatabaseLockedError as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            if not waiting:
+                log.warning("waiting up to %gs for the database: %s", patience, error)
+                waiting = True
+        else:
+            return True
+        if not pause(PAUSE):
+            return False

@@ -1,0 +1,60 @@
+"""A start that finds the database held by another writer."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from goque.errors import DatabaseUnavailableError
+from goque.storage.dialect import DatabaseLockedError
+from goque_supervisor.unlocked import prepare_unlocked
+
+LOG = logging.getLogger("test.unlocked")
+
+
+class Start:
+    """Fails with each of these errors in turn, then succeeds."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.tries = 0
+
+    def __call__(self) -> None:
+        self.tries += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def test_it_is_made_again_until_the_lock_is_gone_and_says_once_that_it_waits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start = Start(DatabaseLockedError("held"), DatabaseLockedError("held"))
+    assert prepare_unlocked(start, lambda _: True, LOG)
+    assert start.tries == 3
+    assert [record.getMessage() for record in caplog.records] == ["waiting up to 10s for the database: held"]
+
+
+def test_without_a_lock_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert prepare_unlocked(Start(), lambda _: True, LOG)
+    assert not caplog.records
+
+
+def test_when_patience_is_at_its_end_the_error_comes_out() -> None:
+    start = Start(DatabaseLockedError("held"))
+    with pytest.raises(DatabaseLockedError):
+        prepare_unlocked(start, lambda _: True, LOG, patience=0.0)
+    assert start.tries == 1
+
+
+def test_a_word_from_the_root_ends_the_waiting() -> None:
+    start = Start(*[DatabaseLockedError("held")] * 5)
+    assert not prepare_unlocked(start, lambda _: start.tries < 2, LOG)
+    assert start.tries == 2
+
+
+def test_a_database_that_is_not_there_is_not_waited_for() -> None:
+    start = Start(DatabaseUnavailableError("gone"))
+    with pytest.raises(DatabaseUnavailableError, match="gone"):
+        prepare_unlocked(start, lambda _: True, LOG)
+    assert start.tries == 1
