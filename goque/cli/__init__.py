@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
+import click
+
+from goque.cli import streams
 from goque.cli.group import root
 
 
 def main() -> None:
     """Run the command that the arguments of this process name, and exit with its code."""
-    root(prog_name="goque")
+    streams.prepare()
+    try:
+        root(prog_name="goque")
+    except streams.OutputError as error:  # from --help or --version, before any command
+        click.echo(f"goque: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -10,6 +9,7 @@ import click
 import msgspec
 
 from goque.cli.command import Seconds, command, database_option, opened_storage, option
+from goque.cli.streams import OutputError
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
 
 
@@ -99,5 +99,7 @@ def _enqueue_one(database_url: str | None, task: Task) -> None:
 
     with opened_storage(database_url) as storage:
         TaskQueueManager(storage).add_task(task)
-    click.echo(task.id)
-    sys.stdout.flush()
+    try:
+        click.echo(task.id)
+    except OutputError as error:
+        raise OutputError(f"task {task.id} is enqueued, but {error}") from error

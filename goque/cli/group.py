@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import sys
 import traceback
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -77,8 +76,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; nothing but click's own exceptions leaves it."""
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()  # here a reader who has left is no error yet; at interpreter exit it is
+            return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -89,8 +87,6 @@ class LazyGroup(click.Group):
             _fail(ctx, error)
         except Exception as error:  # noqa: BLE001 - the last place that can say it in one line
             _fail(ctx, error)
-        else:
-            return result
 
 
 def _load(name: str) -> click.Command:
@@ -136,5 +132,3 @@ def root() -> None:
     A task is a row; `goque supervise` runs handlers in worker processes that may crash, hang or leak without
     losing a task.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may not know a letter

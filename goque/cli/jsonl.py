@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -90,12 +91,18 @@ def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> b
                 last = batch[-1].number
                 progress.advance_to(batch[-1].end, enqueued)
     except BaseException:
-        click.echo(f"goque: stopped; enqueued {enqueued} tasks, all good lines up to line {last}", err=True)
+        if last:
+            told = f"enqueued {_count(enqueued, 'task')}, all good lines up to line {last}"
+            click.echo(f"goque: stopped; {told}", err=True)
         raise
-    click.echo(f"enqueued {enqueued} {'task' if enqueued == 1 else 'tasks'}")
+    click.echo(f"enqueued {_count(enqueued, 'task')}")
     if bad:
         click.echo(f"goque: {bad} {'line was' if bad == 1 else 'lines were'} not enqueued", err=True)
     return not bad
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _enqueue_batch(queue: TaskQueueManager, batch: list[Line], reader: LineReader) -> tuple[int, int]:
@@ -137,16 +144,25 @@ def batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
 def read_lines(file: BinaryIO) -> Iterator[Line]:
     """Yield the lines that are not empty; one that is too long comes cut, so that none fills the memory."""
     number = end = 0
-    while text := file.readline(LONGEST_LINE):
+    while text := _read_line(file):
         number += 1
         end += len(text)
         whole = text
         while len(whole) == LONGEST_LINE and not whole.endswith(b"\n"):
-            whole = file.readline(LONGEST_LINE)  # the rest of the line is not wanted
+            whole = _read_line(file)  # the rest of the line is not wanted
             end += len(whole)
         text = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
         if text.strip():
             yield Line(number, text.strip(), end)
+
+
+def _read_line(file: BinaryIO) -> bytes:
+    try:
+        return file.readline(LONGEST_LINE)
+    except OSError as error:
+        name = "standard input" if file.fileno() == 0 else file.name
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise GoqueError(f"{name} cannot be read: {why}") from error
 
 
 def size_of(file: BinaryIO) -> int | None:

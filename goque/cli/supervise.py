@@ -96,6 +96,8 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
       a second   stop now, still giving tasks back
       HUP        replace the workers one by one with freshly imported code
     """
+    from goque.cli import streams
     from goque_supervisor.launch import exec_supervisor
 
+    streams.hand_over()
     exec_supervisor(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "info", **options))

@@ -6,7 +6,6 @@ may reach the process that asks.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
@@ -80,9 +79,16 @@ def rehearse(options: SuperviseOptions) -> Plan:
 def _become_child(end: socket.socket, parent: int, options: SuperviseOptions) -> NoReturn:
     code = 1
     try:
-        from goque_supervisor.nursery import run_nursery  # noqa: PLC0415 - what an app needs is loaded beside it only
+        code = _load(end, parent, options)
+    finally:
+        os._exit(code)
 
-        code = run_nursery(
+
+def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:
+    from goque_supervisor.nursery import run_nursery  # noqa: PLC0415 - what an app needs is loaded beside it only
+
+    try:
+        return run_nursery(
             end,
             parent,
             name="app",
@@ -90,11 +96,7 @@ def _become_child(end: socket.socket, parent: int, options: SuperviseOptions) ->
             prepare=lambda: {"plan": msgspec.to_builtins(_plan(options))},
         )
     finally:
-        with contextlib.suppress(
-            OSError, ValueError, AttributeError
-        ):  # the app may have closed or replaced it
-            sys.stdout.flush()
-        os._exit(code)
+        sys.stdout.flush()  # what the app has printed; os._exit would drop it
 
 
 def _first_message(channel: Channel) -> Message | None:

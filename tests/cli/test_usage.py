@@ -145,22 +145,6 @@ def test_an_unreachable_server_is_exit_code_3_and_hides_the_password(goque: Any,
     assert len(error.splitlines()) == 1
 
 
-def test_a_reader_who_leaves_early_hears_nothing(goque: Any) -> None:
-    with goque.queue as queue:
-        queue.add_tasks([_task() for _ in range(2000)])
-    command = f'"{sys.executable}" -m goque.cli list --limit 2000 --json | head -n 1'
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=goque.directory,
-        env=goque.env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert len(done.stdout.splitlines()) == 1
-    assert not done.stderr
-
-
 def test_a_broken_configuration_file_is_named(goque: Any) -> None:
     Path(goque.directory, "goque.toml").write_text("database_url = ")
     error = goque("stats", code=2).stderr
@@ -173,12 +157,6 @@ def test_the_configuration_file_says_where_the_tasks_are(goque: Any) -> None:
     goque("enqueue", "t")
     assert Path(goque.directory, "elsewhere.db").exists()
     assert not Path(goque.directory, "goque.db").exists()
-
-
-def _task() -> Any:
-    from goque import Task
-
-    return Task("t")
 
 
 @pytest.mark.parametrize(
