@@ -287,7 +287,10 @@ def check_run_at(run_at: datetime | None, delay: object) -> datetime | None:
         raise ConfigurationError(f"run_at must be a datetime with a time zone, not {run_at!r}")
     if delay is not None:
         raise ConfigurationError("give run_at or delay, not both")
-    return run_at.astimezone(UTC)
+    try:
+        return run_at.astimezone(UTC)
+    except OverflowError as error:
+        raise ConfigurationError(f"run_at must be a time from year 1 to 9999, not {run_at}") from error
 
 
 def _decode_metadata(raw: bytes) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import click
 import msgspec
 
 from goque.cli.command import Seconds, command, database_option, opened_storage, option
 from goque.cli.streams import OutputError
+from goque.cli.text import exists_already
+from goque.errors import DuplicateTaskError, GoqueError, InvalidPayloadFormatError
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
+
+QUOTING: Final = """write it in the shell's quotes, such as '{"to": "a@b.c"}' or '"hello"'"""
 
 
 class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
@@ -91,14 +95,23 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
 
 def _task(task_type: str, payload: str | None, options: dict[str, Any]) -> Task:
     raw = NO_TASK_PAYLOAD if payload is None else msgspec.Raw(payload.encode("utf-8", "surrogateescape"))
-    return Task(task_type, raw, **options)
+    try:
+        return Task(task_type, raw, **options)
+    except InvalidPayloadFormatError as error:
+        if "not JSON" not in str(error):
+            raise
+        raise InvalidPayloadFormatError(f"{error}; {QUOTING}") from error
 
 
 def _enqueue_one(database_url: str | None, task: Task) -> None:
     from goque.manager import TaskQueueManager
 
     with opened_storage(database_url) as storage:
-        TaskQueueManager(storage).add_task(task)
+        try:
+            TaskQueueManager(storage).add_task(task)
+        except DuplicateTaskError as error:
+            taken = exists_already(error.task_type, error.external_id)
+            raise GoqueError(f"{taken}; give another --external-id") from error
     try:
         click.echo(task.id)
     except OutputError as error:

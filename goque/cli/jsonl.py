@@ -13,7 +13,8 @@ from typing import Annotated, Any, BinaryIO, Final, NamedTuple, Self
 import click
 import msgspec
 
-from goque.errors import DuplicateTaskError, GoqueError
+from goque.cli.text import exists_already
+from goque.errors import GoqueError
 from goque.logs import one_line, text_of
 from goque.manager import TaskQueueManager
 from goque.payload import LARGEST_MAX_PAYLOAD
@@ -106,25 +107,22 @@ def _count(number: int, what: str) -> str:
 
 
 def _enqueue_batch(queue: TaskQueueManager, batch: list[Line], reader: LineReader) -> tuple[int, int]:
-    numbers: dict[str, int] = {}
-    tasks: list[Task] = []
+    tasks: dict[int, Task] = {}
+    refused: dict[int, str] = {}
     for line in batch:
         try:
-            task = reader.task(line.text)
+            tasks[line.number] = reader.task(line.text)
         except (ValueError, RecursionError, msgspec.MsgspecError, GoqueError) as error:
-            _report(line.number, error)
-        else:
-            numbers[task.id] = line.number
-            tasks.append(task)
-    added = {task.id for task in queue.add_tasks(tasks, on_conflict="skip")} if tasks else set()
-    for task in tasks:
-        if task.id not in added:
-            _report(numbers[task.id], DuplicateTaskError(task.type, task.external_id))
-    return len(added), len(batch) - len(added)
-
-
-def _report(number: int, error: Exception) -> None:
-    click.echo(f"goque: line {number}: {one_line(text_of(error))}", err=True)
+            refused[line.number] = text_of(error)
+    try:
+        added = {task.id for task in queue.add_tasks(tasks.values(), on_conflict="skip")}
+        for number, task in tasks.items():
+            if task.id not in added:
+                refused[number] = exists_already(task.type, task.external_id)
+    finally:
+        for number in sorted(refused):
+            click.echo(f"goque: line {number}: {one_line(refused[number])}", err=True)
+    return len(added), len(refused)
 
 
 def batches(lines: Iterator[Line]) -> Iterator[list[Line]]:

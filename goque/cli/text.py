@@ -67,3 +67,8 @@ def json_value(value: Any) -> Any:
 def time_text(instant: datetime | None) -> str:
     """Return an instant as RFC 3339 in UTC, with all six digits."""
     return "" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def exists_already(task_type: str, external_id: str) -> str:
+    """Say that a type and external id are taken; the error's own words are for those who call goque from Python."""
+    return f"a task of type {task_type!r} with external id {external_id!r} exists already"

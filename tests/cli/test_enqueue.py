@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +27,9 @@ def test_no_payload_is_an_empty_object(goque: Any) -> None:
 def test_a_duplicate_is_exit_code_1(goque: Any) -> None:
     goque("enqueue", "t", "--external-id", "k")
     error = goque("enqueue", "t", "--external-id", "k", code=1).stderr
-    assert "exists already" in error
+    assert error == (
+        "goque: a task of type 't' with external id 'k' exists already; give another --external-id\n"
+    )
     assert len(goque.json_lines("list", "--json")) == 1
 
 
@@ -34,6 +38,13 @@ def test_a_payload_that_no_database_keeps_is_exit_code_1(goque: Any, payload: st
     error = goque("enqueue", "t", payload, code=1).stderr
     assert error.startswith("goque: payload ")
     assert len(error.splitlines()) == 1
+
+
+def test_text_that_is_no_json_is_answered_with_how_to_quote_it(goque: Any) -> None:
+    error = goque("enqueue", "t", "hello", code=1).stderr
+    assert "payload is not JSON" in error
+    assert "'\"hello\"'" in error
+    assert "such as" not in goque("enqueue", "t", "[" * 40 + "]" * 40, code=1).stderr
 
 
 def test_delay_and_at_say_when_it_is_due(goque: Any) -> None:
@@ -90,6 +101,7 @@ def test_a_bad_line_is_reported_with_its_number_and_stops_nothing(goque: Any) ->
         b'{"type": "t", "run_at": "2031-01-01T00:00:00"}',
         b'{"type": "t", "delay": -1}',
         b'{"type": "t", "delay": 1, "run_at": "2031-01-01T00:00:00Z"}',
+        b'{"type": "t", "run_at": "0001-01-01T00:00:00+14:00"}',
         b'{"type": "t", "priority": 101}',
         b'{"type": ""}',
         b'{"type": "t", "metadata": []}',
@@ -110,10 +122,37 @@ def test_duplicates_are_reported_and_the_rest_goes_in(goque: Any) -> None:
     lines = "".join(json.dumps({"type": "t", "external_id": key}) + "\n" for key in "abca")
     done = goque("enqueue", "--jsonl", "-", stdin=lines, code=1)
     assert done.stdout == "enqueued 3 tasks\n"
-    assert "line 4: " in done.stderr
+    assert done.stderr.splitlines() == [
+        "goque: line 4: a task of type 't' with external id 'a' exists already",
+        "goque: 1 line was not enqueued",
+    ]
     again = goque("enqueue", "--jsonl", "-", stdin=lines, code=1)
     assert again.stdout == "enqueued 0 tasks\n"
     assert len(again.stderr.splitlines()) == 5
+
+
+def test_lines_are_reported_in_their_order_whatever_is_wrong_with_them(goque: Any) -> None:
+    goque("enqueue", "t", "--external-id", "taken")
+    taken, free = (json.dumps({"type": "t", "external_id": key}) for key in ("taken", "free"))
+    lines = ["{bad", taken, free, "[]", taken]
+    done = goque("enqueue", "--jsonl", "-", stdin="\n".join(lines), code=1)
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()[:-1]] == [
+        "line 1",
+        "line 2",
+        "line 4",
+        "line 5",
+    ]
+
+
+def test_bad_lines_are_reported_even_if_the_database_fails_after_them(goque: Any) -> None:
+    goque("migrate")
+    with closing(sqlite3.connect(goque.directory / "goque.db")) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON goque_task BEGIN SELECT RAISE(ABORT, 'not today'); END"
+        )
+    done = goque("enqueue", "t", "--jsonl", "-", stdin="{bad\n{}", code=1)
+    assert done.stderr.startswith("goque: line 1: ")
+    assert done.stdout == ""
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(goque: Any) -> None:
