@@ -1,14 +1,23 @@
-"""`goque list`: tasks, newest first."""
+"""`goque list`: tasks, newest first; two lines for people at a terminal, one for whoever reads a pipe."""
 
 from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import click
 
 from goque.cli.command import command, database_option, opened_storage, option
-from goque.cli.text import columns_of, print_json, print_table, time_text
-from goque.task import TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
+from goque.cli.text import columns_of, print_json, print_table, shortened, table_lines, time_text
+from goque.logs import one_line
+from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
 
-HEADER = ("id", "type", "status", "attempts", "priority", "due", "external id", "last error")
+HEADER = ("id", "type", "status", "attempts", "priority", "due", "external_id", "last_error")
+SHORT_HEADER = ("id", "type", "status", "due")
+INDENT = "    "
+LONGEST_NOTED_ID = 40
 
 
 @command("list")
@@ -32,26 +41,69 @@ def list_tasks(
     wanted = TaskFilter(task_type=task_type, status=TaskStatus(status) if status else None)
     with opened_storage(database_url) as storage:
         rows = storage.find_tasks(wanted, limit=limit + 1)
+    shown = rows[:limit]
     if as_json:
-        for row in rows[:limit]:
+        for row in shown:
             print_json(columns_of(row))
-    elif rows:
-        print_table(HEADER, [_cells(row) for row in rows[:limit]])
-    else:
+    elif not shown:
         click.echo("no tasks", err=True)
+    elif sys.stdout.isatty():
+        for line in _lines_for_people(shown, datetime.now(UTC), shutil.get_terminal_size().columns):
+            click.echo(line)
+    else:
+        print_table(HEADER, [_cells(row) for row in shown])
     if len(rows) > limit:
         click.echo(f"these are the newest {limit}; --limit shows more", err=True)
 
 
 def _cells(row: TaskRow) -> list[str]:
-    last_error = (row.errors or "").rstrip().rpartition("\n")[2]
-    return [
-        row.id,
-        row.type,
-        row.status,
-        str(row.attempts),
-        str(row.priority),
-        "" if row.status in TERMINAL_STATUSES else time_text(row.next_attempt_at),
-        "" if row.external_id.startswith("internal-") else row.external_id,
-        last_error,
-    ]
+    """Return a cell for each column, none of them empty, so that columns can be counted."""
+    due = "" if row.status in TERMINAL_STATUSES else time_text(row.next_attempt_at)
+    cells = [row.id, row.type, row.status, str(row.attempts), str(row.priority), due, _external_id(row)]
+    return [cell or "-" for cell in (*cells, _last_error(row))]
+
+
+def _lines_for_people(rows: list[TaskRow], now: datetime, width: int) -> Iterator[str]:
+    """Yield a line for each task that fits 80 columns with its whole id, and one for what else there is to say."""
+    cells = [[row.id, row.type, row.status, _due(row, now)] for row in rows]
+    header, *lines = table_lines(SHORT_HEADER, cells, width=width, elastic=SHORT_HEADER.index("type"))
+    yield header
+    for row, line in zip(rows, lines, strict=True):
+        yield line
+        if notes := "  ".join(_notes(row)):
+            yield shortened(f"{INDENT}{one_line(notes)}", width)
+
+
+def _notes(row: TaskRow) -> Iterator[str]:
+    if external_id := _external_id(row):
+        yield shortened(external_id, LONGEST_NOTED_ID)
+    if row.priority:
+        yield f"priority {row.priority}"
+    if error := _last_error(row):
+        yield error
+
+
+def _due(row: TaskRow, now: datetime) -> str:
+    if row.status in TERMINAL_STATUSES or row.status in CLAIMED_STATUSES:
+        return ""
+    seconds = (row.next_attempt_at - now).total_seconds()
+    lasting = _rounded(abs(seconds))
+    if not lasting:
+        return "now"
+    return f"in {lasting}" if seconds > 0 else f"{lasting} ago"
+
+
+def _rounded(seconds: float) -> str:
+    """Return a time in its largest unit of which there are two: 90s, 45m, 30h, 12d, 3y; nothing for under 1 s."""
+    for unit, length in (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds:.0f}s" if seconds >= 1 else ""
+
+
+def _external_id(row: TaskRow) -> str:
+    return "" if row.external_id.startswith("internal-") else row.external_id
+
+
+def _last_error(row: TaskRow) -> str:
+    return (row.errors or "").rstrip().rpartition("\n")[2]

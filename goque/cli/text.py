@@ -1,9 +1,8 @@
-"""Text for terminals: whatever a database holds comes out inert, and nothing is cut."""
+"""Text for people and pipes: whatever a database holds comes out inert."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,32 +13,41 @@ from goque.logs import inert_json, one_line
 from goque.task import TaskRow
 
 COLUMNS = TaskRow.__struct_fields__
+GAP = "  "
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn in a terminal, aligned columns elsewhere; the first column is never broken."""
-    clean = [[one_line(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _draw(header, clean)
-        return
-    widths = [max(map(len, column)) for column in zip(header, *clean, strict=True)]
-    for row in ([name.upper() for name in header], *clean):
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    """Print aligned columns."""
+    for line in table_lines(header, rows):
+        click.echo(line)
 
 
-def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def table_lines(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None, elastic: int = 0
+) -> Iterator[str]:
+    """Yield a line for the header and one for each row, with columns aligned; no cell is cut.
 
-    table = Table()
-    for index, name in enumerate(header):
-        longest = max((len(row[index]) for row in rows), default=0)
-        whole = index == 0
-        table.add_column(name, overflow="fold", no_wrap=whole, min_width=longest if whole else None)
-    for row in rows:
-        table.add_row(*map(Text, row))  # a Text has no markup, so a type called [red] stays a type
-    Console(highlight=False).print(table)
+    Args:
+        header: the names of the columns.
+        rows: as many cells each.
+        width: the characters that a line should fit.
+        elastic: the column that is made narrower for that; longer cells in it move the rest of their line.
+    """
+    table = [[name.upper() for name in header], *([one_line(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    if width is not None:
+        left = width - sum(widths) - len(GAP) * (len(widths) - 1)
+        if left < 0 and widths[elastic] + left >= len(header[elastic]):
+            widths[elastic] += left
+    for row in table:
+        yield GAP.join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip()
+
+
+def shortened(line: str, width: int) -> str:
+    """Cut a line to the columns of a terminal, where wide letters take two."""
+    from rich.cells import cell_len, set_cell_size
+
+    return line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
 
 
 def print_json(value: Any) -> None:

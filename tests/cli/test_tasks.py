@@ -49,6 +49,58 @@ def test_ids_stay_whole_in_a_pipe_and_in_a_narrow_terminal(goque: Any, task: Tas
     assert task.id in seen.screen
 
 
+def test_a_terminal_of_80_columns_shows_a_line_for_each_task_and_one_for_what_else_there_is(
+    goque: Any,
+) -> None:
+    with goque.queue as queue:
+        done = queue.enqueue("resize_pictures")
+        queue.cancel_task(done.id)
+        failed = queue.enqueue("send_email", external_id="order-7", priority=5)
+        _crash(goque.url)
+        later = queue.enqueue("send_email", delay=3600 * 30 + 60)
+    lines = goque.in_terminal("list", columns=80).screen.splitlines()
+    assert [line.split() for line in lines] == [
+        ["ID", "TYPE", "STATUS", "DUE"],
+        [later.id, "send_email", "new", "in", "30h"],
+        [failed.id, "send_email", "error", "in", "9m"],
+        ["order-7", "priority", "5", "attempt", "1:", "worker", "crashed:", "signal", "11", "(SIGSEGV)"],
+        [done.id, "resize_pictures", "canceled"],
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_no_note_is_wider_than_the_terminal_and_no_id_is_cut(goque: Any) -> None:
+    with goque.queue as queue:
+        queue.enqueue("t", external_id="wide \u65e5\u672c " * 20, priority=1)
+        task = queue.enqueue("a_type_that_is_much_longer_than_the_columns_that_are_left")
+    lines = goque.in_terminal("list", columns=80).screen.splitlines()
+    assert lines[1].split()[:3] == [task.id, task.type, "new"]
+    assert lines[2].split()[1:3] == ["t", "new"]
+    assert lines[3].endswith("\u2026  priority 1")
+
+
+def test_a_pipe_sees_every_column_filled_whatever_the_terminal_and_the_time_are(
+    goque: Any, task: Task
+) -> None:
+    with goque.queue as queue:
+        queue.cancel_task(queue.enqueue("other").id)
+    seen = goque("list", COLUMNS="40").stdout
+    assert seen == goque("list", COLUMNS="400").stdout
+    header, ended, waiting = (line.split() for line in seen.splitlines())
+    assert header == ["ID", "TYPE", "STATUS", "ATTEMPTS", "PRIORITY", "DUE", "EXTERNAL_ID", "LAST_ERROR"]
+    assert ended[1:] == ["other", "canceled", "0", "0", "-", "-", "-"]
+    assert waiting == [
+        task.id,
+        "send_email",
+        "new",
+        "0",
+        "0",
+        goque.json_lines("list", "--type", "send_email", "--json")[0]["next_attempt_at"],
+        "order-7",
+        "-",
+    ]
+
+
 def test_show_prints_every_column(goque: Any, task: Task) -> None:
     text = goque("show", task.id.upper()).stdout
     for column in COLUMNS:
