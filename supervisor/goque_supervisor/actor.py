@@ -72,9 +72,8 @@ class Actor(ABC):
             pause = self.run_once()
         except DatabaseUnavailableError as error:
             self._failures += 1
-            pause = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100)) * random.uniform(
-                0.5, 1.0
-            )  # noqa: S311 - spreads retries
+            longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100))
+            pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
             self.log.warning("the database is not available (%s): trying again in %.1fs", error, pause)
         else:
             self._failures = 0
