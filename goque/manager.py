@@ -80,7 +80,7 @@ class TaskQueueManager:
             metadata=metadata,
             delay=delay,
             run_at=run_at,
-            priority=self._default_priorities(type) if priority is None else priority,
+            priority=priority,
         )
         return self.add_task(task, conn=conn)
 
@@ -114,6 +114,7 @@ class TaskQueueManager:
         for task in tasks:
             if not isinstance(task, Task):
                 raise ConfigurationError(f"only a Task can be added to the queue, not {task!r:.80}")
+            task.apply_default_priority(self._default_priorities(task.type))
             if carried:
                 task.metadata = {**carried, **task.metadata}
         return self.storage.insert_tasks(tasks, on_conflict=on_conflict, conn=self._tx(conn))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, Literal
 
+from goque.callbacks import check_function
 from goque.cron import CronSchedule
 from goque.errors import ConfigurationError, GoqueError
 from goque.identifiers import new_task_id
@@ -83,8 +84,9 @@ class PeriodicJob:
             raise ConfigurationError(f"{job} must have a name of at most {MAX_JOB_NAME} characters")
         if not callable(self.schedule):
             raise ConfigurationError(
-                f"{job}: schedule must be callable, such as a CronSchedule, not {self.schedule!r}"
+                f"{job}: schedule must be callable, such as a CronSchedule, not {self.schedule!r:.80}"
             )
+        check_function(f"{job}: schedule", self.schedule, "after")
         if self.misfire not in MISFIRES:
             raise ConfigurationError(
                 f"{job}: misfire must be one of {', '.join(MISFIRES)}, not {self.misfire!r}"

@@ -42,8 +42,9 @@ class Registry:
             task_type: the type of the tasks that it runs.
             processor: the handler; its parameter's annotation decides whether it gets a Task, a TypedTask or
                 the payload.
-            options: see `ProcessorOptions`, and the functions `next_attempt_at`, `crash_handler`,
-                `hooks_before` and `hooks_after`.
+            options: see `ProcessorOptions` for those that are data. Those that are code: `next_attempt_at`, or
+                `retry`, which is the same; `retry_on`, `no_retry_on`, `crash_handler`, `hooks_before`,
+                `hooks_after`.
 
         Raises:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
@@ -51,7 +52,10 @@ class Registry:
         check_name("type", task_type)
         if task_type in self._processors:
             raise ConfigurationError(f"type {task_type!r} has a processor already; give each type one")
-        checked, callbacks = check_options(options)
+        try:
+            checked, callbacks = check_options(options)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the processor of {task_type!r}: {error}") from None
         self._processors[task_type] = make_processor(task_type, processor, checked, callbacks)
 
     def processor(self, task_type: str, /, **options: Any) -> Callable[[HandlerT], HandlerT]:
@@ -87,7 +91,7 @@ class Registry:
             from goque.manager import TaskQueueManager  # noqa: PLC0415 - the same
 
             url = resolve_database_url(registry_url=self.database_url)
-            self._queue = TaskQueueManager(url, default_priorities=self._priorities)
+            self._queue = TaskQueueManager(url, default_priorities=self.default_priority)
         return self._queue
 
     @property
@@ -115,7 +119,8 @@ class Registry:
         except KeyError:
             raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
 
-    def _priorities(self, task_type: str) -> int:
+    def default_priority(self, task_type: str) -> int:
+        """Return the priority of tasks of a type that were given none: its processor's, or 0."""
         processor = self._processors.get(task_type)
         return processor.spec.options.priority if processor else 0
 

@@ -28,7 +28,8 @@ class Scheduler(Actor):
         from goque_supervisor.preparation import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
         super().__init__(boot, channel)
-        self.jobs = registry_of_this_process(boot["app"], boot["registry_fd"]).jobs
+        self.registry = registry_of_this_process(boot["app"], boot["registry_fd"])
+        self.jobs = self.registry.jobs
         self._greeted: set[str] = set()
 
     def run_once(self) -> float:
@@ -78,6 +79,7 @@ class Scheduler(Actor):
             self._insert(task)
 
     def _insert(self, task: Task) -> None:
+        task.apply_default_priority(self.registry.default_priority(task.type))
         if self.storage.insert_tasks([task], on_conflict="skip"):
             self.log.info("enqueued %s", task.external_id, extra={"task_type": task.type, "task_id": task.id})
 
