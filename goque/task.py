@@ -263,7 +263,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"updated_before must be a datetime with a time zone, not {before!r:.80}"
             )
-        _check_length("updated_at_time_ago", self.updated_at_time_ago)
+        check_length("updated_at_time_ago", self.updated_at_time_ago)
 
 
 def check_name(what: str, value: object) -> None:
@@ -299,10 +299,11 @@ def check_priority(priority: object) -> int:
 
 def check_delay(delay: float | timedelta | None) -> float:
     """Refuse a delay that is not a finite number of seconds from 0 up."""
-    return _check_length("delay", delay)
+    return check_length("delay", delay)
 
 
-def _check_length(name: str, given: float | timedelta | None) -> float:
+def check_length(name: str, given: float | timedelta | None) -> float:
+    """Refuse what is not a finite number of seconds from 0 up; None is 0."""
     if given is None:
         return 0.0
     if isinstance(given, bool) or not isinstance(given, int | float | timedelta):

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.periodic import PeriodicJob, next_due, slots_due, task_for_slot, task_for_start
+from goque.periodic import PeriodicJob, next_due, slots_due
+from goque.slot_tasks import task_for_slot, task_for_start
 from goque.task import Task
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel
@@ -37,7 +38,10 @@ class Scheduler(Actor):
         now = datetime.now(UTC)
         signal.signal(signal.SIGALRM, _give_up)
         pauses = [LONGEST_SLEEP]
+        paused = self.storage.paused_jobs()
         for job in self.jobs:
+            if job.name in paused:
+                continue  # nothing is remembered of what passes now: see resume_job
             try:
                 self._greet(job, now)
                 pauses.append(self._enqueue_due(job, now))
