@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from goque import retry
 from goque.errors import ConfigurationError, RetryTask, Snooze, TaskCanceled, WorkerCrashed
 from goque.retry import DEFAULT, Strategy
 
@@ -15,6 +16,7 @@ CODE_OPTIONS: Final = frozenset(
     {"next_attempt_at", "retry", "retry_on", "no_retry_on", "crash_handler", "hooks_before", "hooks_after"}
 )
 _OWN_WAYS: Final = (RetryTask, Snooze, TaskCanceled)
+_MAKERS: Final = (retry.static, retry.step, retry.round_step, retry.exponential)
 
 
 class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,10 @@ def _chosen_retry(options: dict[str, Any]) -> tuple[str, Any]:
         )
     name = "retry" if "retry" in options else "next_attempt_at"
     chosen = options.get(name, DEFAULT)
+    if chosen in _MAKERS:
+        raise ConfigurationError(
+            f"{name} must be a strategy, not {chosen!r:.80}; call it: {chosen.__name__}(…)"
+        )
     if not callable(chosen) or inspect.isclass(chosen):
         raise ConfigurationError(
             f"{name} must be a strategy, such as goque.retry.exponential(), or a function of failures, "
