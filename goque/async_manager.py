@@ -64,7 +64,7 @@ class AsyncTaskQueueManager(ManagerSteps):
             metadata=metadata,
             delay=delay,
             run_at=run_at,
-            priority=self._priority(type, priority),
+            priority=priority,
         )
         return await self.add_task(task, conn=conn)
 

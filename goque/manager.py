@@ -69,7 +69,7 @@ class TaskQueueManager(ManagerSteps):
             metadata=metadata,
             delay=delay,
             run_at=run_at,
-            priority=self._priority(type, priority),
+            priority=priority,
         )
         return self.add_task(task, conn=conn)
 
@@ -102,7 +102,7 @@ class TaskQueueManager(ManagerSteps):
         Up to 1000 tasks wait; past that this call waits for room. The interpreter does not exit before they are
         inserted, but a process that is killed loses them. The transaction of a `with_tx` is left, with a warning.
         """
-        self._background_adds().add(for_background(task))
+        self._background_adds().add(self._with_default_priorities([for_background(task)])[0])
 
     def wait_background_adds(self, timeout: float | timedelta | None = None) -> bool:
         """Wait until every task that was added in the background is inserted, or was logged as lost.

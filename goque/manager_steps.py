@@ -62,15 +62,16 @@ class ManagerSteps(ABC):
         """Return the storage; in a caller's transaction the statement itself tells whether the tables are there."""
         return self._ready_storage() if conn is None else self._storage
 
-    def _priority(self, task_type: str, given: int | None) -> int:
-        if given is not None:
-            return given
-        return self._default_priorities(task_type) if self._default_priorities else 0
+    def _with_default_priorities(self, tasks: list[Task]) -> list[Task]:
+        if self._default_priorities:
+            for task in tasks:
+                task.apply_default_priority(self._default_priorities(task.type))
+        return tasks
 
     async def _add(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
         if on_conflict not in ("raise", "skip"):
             raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
-        wanted = with_values_of_context(tasks)
+        wanted = self._with_default_priorities(with_values_of_context(tasks))
         tx = _tx(conn)
         added: list[Task] = await self._ask(
             lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx

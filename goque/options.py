@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 
+from goque.callbacks import CODE_OPTIONS, Callbacks, check_callbacks, strategy_of
 from goque.cpus import available_cpus
-from goque.errors import ConfigurationError, seconds
+from goque.errors import ConfigurationError, TaskTimeout, seconds
 from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, Strategy
 from goque.task import check_priority
@@ -31,6 +32,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         max_memory: MiB of resident memory past which a worker is replaced after its task, None for no limit.
         max_tasks: tasks after which a worker is replaced, None for no limit.
         strategy: the wait between attempts; None when a function of the user's decides.
+        retry_timeouts: whether a timeout leads to another attempt, by `retry_on` and `no_retry_on`.
         fetch_tick: the longest wait between two looks for work.
         fetch_timeout: the longest that one look may take.
         fetch_max_tasks: the most tasks that one claim takes.
@@ -43,7 +45,8 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         healer_updated_at_time_ago: the age at which a claim without an owner counts as abandoned.
         store_result: whether what the handler returns is kept with the task.
         max_result: the largest result in bytes.
-        priority: the priority of tasks that `registry.queue` enqueues without one of their own.
+        priority: the priority of tasks that `registry.queue` and the scheduler enqueue without one of their own.
+        cancel_on_decode_error: whether a task whose payload does not decode is canceled, instead of retried.
         has_crash_handler: whether a function of the user's wants to hear of crashes.
     """
 
@@ -56,6 +59,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     max_memory: float | None = None
     max_tasks: int | None = None
     strategy: Strategy | None = DEFAULT
+    retry_timeouts: bool = True
     fetch_tick: float = 1.0
     fetch_timeout: float = 30.0
     fetch_max_tasks: int = 100
@@ -69,23 +73,18 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     store_result: bool = False
     max_result: int = 64 * 1024
     priority: int = 0
+    cancel_on_decode_error: bool = False
     has_crash_handler: bool = False
 
     @property
     def retry_policy(self) -> RetryPolicy:
         """The part of the options that decides what a failure leads to."""
         return RetryPolicy(
-            max_attempts=self.max_attempts, strategy=self.strategy, max_crashes=self.max_crashes
+            max_attempts=self.max_attempts,
+            strategy=self.strategy,
+            max_crashes=self.max_crashes,
+            retry_timeouts=self.retry_timeouts,
         )
-
-
-class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of a processor that are functions: they stay in processes that imported the app."""
-
-    next_attempt_at: Callable[..., Any] | None = None
-    crash_handler: Callable[..., Any] | None = None
-    hooks_before: tuple[Callable[..., Any], ...] = ()
-    hooks_after: tuple[Callable[..., Any], ...] = ()
 
 
 class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +101,7 @@ def check_options(options: dict[str, Any]) -> tuple[ProcessorOptions, Callbacks]
     Raises:
         ConfigurationError: an option is unknown, of the wrong type or out of range; the message names it.
     """
-    known = _CHECKS.keys() | _FUNCTION_OPTIONS
+    known = _CHECKS.keys() | CODE_OPTIONS
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
@@ -110,13 +109,10 @@ def check_options(options: dict[str, Any]) -> tuple[ProcessorOptions, Callbacks]
             raise ConfigurationError(f"unknown option {name!r}; {hint}")
     data = {name: _CHECKS[name](name, value) for name, value in options.items() if name in _CHECKS}
     data.setdefault("workers", available_cpus())
-    callbacks = Callbacks(
-        next_attempt_at=_next_attempt_at(options, data),
-        crash_handler=_function(options, "crash_handler"),
-        hooks_before=_functions(options, "hooks_before"),
-        hooks_after=_functions(options, "hooks_after"),
-    )
+    callbacks = check_callbacks(options)
+    data["strategy"] = strategy_of(options)
     data["has_crash_handler"] = callbacks.crash_handler is not None
+    data["retry_timeouts"] = callbacks.retries(TaskTimeout)
     return ProcessorOptions(**data), callbacks
 
 
@@ -185,37 +181,5 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "store_result": _flag,
     "max_result": _count,
     "priority": _priority,
+    "cancel_on_decode_error": _flag,
 }
-_FUNCTION_OPTIONS: Final = frozenset({"next_attempt_at", "crash_handler", "hooks_before", "hooks_after"})
-
-
-def _next_attempt_at(options: dict[str, Any], data: dict[str, Any]) -> Callable[..., Any] | None:
-    strategy = options.get("next_attempt_at", DEFAULT)
-    if isinstance(strategy, Strategy):
-        data["strategy"] = strategy
-        return None
-    if not callable(strategy):
-        raise ConfigurationError(
-            f"next_attempt_at must be a strategy of goque.retry or a function of failures, not {strategy!r}"
-        )
-    data["strategy"] = None
-    function: Callable[..., Any] = strategy
-    return function
-
-
-def _function(options: dict[str, Any], name: str) -> Callable[..., Any] | None:
-    value: Callable[..., Any] | None = options.get(name)
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{name} must be callable, not {value!r}")
-    return value
-
-
-def _functions(options: dict[str, Any], name: str) -> tuple[Callable[..., Any], ...]:
-    value = options.get(name)
-    if value is None:
-        return ()
-    several = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-    for one in several:
-        if not callable(one):
-            raise ConfigurationError(f"{name} must be callable, or several callables, not {one!r}")
-    return several

@@ -67,6 +67,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         duration: seconds that the handler ran.
         pid: the worker that ran it.
         crash: what a dead process left behind.
+        final: whether there is to be no other attempt, however many are left.
+        undecodable: whether the payload did not decode, so that the handler was not called.
     """
 
     kind: OutcomeKind
@@ -77,6 +79,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     duration: float = 0.0
     pid: int = 0
     crash: CrashEvidence | None = None
+    final: bool = False
+    undecodable: bool = False
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -86,11 +90,13 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         max_attempts: charged attempts until the task ends in attempts_left.
         strategy: the wait before the next attempt; None when a function of the user's decides it.
         max_crashes: crashes until the task ends in attempts_left; None sets no limit of its own.
+        retry_timeouts: whether a timeout may be followed by another attempt.
     """
 
     max_attempts: int = 5
     strategy: Strategy | None = DEFAULT
     max_crashes: int | None = None
+    retry_timeouts: bool = True
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
@@ -215,11 +221,7 @@ def crashes_since_reset(errors: str | None) -> int:
 def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
     attempts = row.attempts + 1
     errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
-    exhausted = attempts >= policy.max_attempts or (
-        policy.max_crashes is not None
-        and outcome.kind is OutcomeKind.CRASHED
-        and crashes_since_reset(errors) >= policy.max_crashes
-    )
+    exhausted = attempts >= policy.max_attempts or _is_last(outcome, errors, policy)
     if outcome.kind is OutcomeKind.LOST_RUNNING:
         delay = 0.0
     elif outcome.delay is not None:
@@ -234,6 +236,13 @@ def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         delay=None if exhausted else delay,
         failed=_failed_attempt(outcome, attempts),
     )
+
+
+def _is_last(outcome: Outcome, errors: str, policy: RetryPolicy) -> bool:
+    """Whether this charged attempt ends the task though attempts are left."""
+    if outcome.kind is OutcomeKind.CRASHED:
+        return policy.max_crashes is not None and crashes_since_reset(errors) >= policy.max_crashes
+    return outcome.final or (outcome.kind is OutcomeKind.TIMED_OUT and not policy.retry_timeouts)
 
 
 def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:

@@ -20,16 +20,26 @@ LARGEST_MAX_PAYLOAD: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 30
 
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_encode = msgspec.json.Encoder().encode
+
+
+def _encode_other(value: Any) -> msgspec.Raw:
+    """Encode what msgspec does not know: pydantic's models, as they would be read again."""
+    if hasattr(type(value), "model_dump_json"):
+        return msgspec.Raw(value.model_dump_json(by_alias=True, round_trip=True).encode())
+    raise TypeError(f"Encoding objects of type {type(value).__qualname__} is unsupported")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_encode_other).encode
 _decode = msgspec.json.Decoder().decode
 
 
-def encode_payload(payload: Any, *, what: str = "payload") -> bytes:
+def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = None) -> bytes:
     """Encode a payload to JSON text and check that every backend stores it unchanged.
 
     Args:
-        payload: anything that msgspec encodes to JSON.
-        what: the payload's name in errors; metadata is checked in the same way.
+        payload: anything that msgspec encodes to JSON, or a pydantic model.
+        what: the payload's name in errors; metadata and results are checked in the same way.
+        limit: the most bytes, called `max_<what>` in errors; None for `max_payload`.
 
     Raises:
         PayloadEncodeError: msgspec cannot encode the object.
@@ -45,10 +55,11 @@ def encode_payload(payload: Any, *, what: str = "payload") -> bytes:
         raise PayloadEncodeError(
             f"{what} of type {type(payload).__name__} cannot be JSON: {error}"
         ) from error
-    limit = max_payload()
-    if len(raw) > limit:
+    most = max_payload() if limit is None else limit
+    if len(raw) > most:
+        name, instead = ("max_payload", "enqueue") if limit is None else (f"max_{what}", "return")
         raise InvalidPayloadFormatError(
-            f"{what} has {len(raw)} bytes, more than max_payload {limit}; store it apart and enqueue its key"
+            f"{what} has {len(raw)} bytes, more than {name} {most}; store it apart and {instead} its key"
         )
     if isinstance(payload, msgspec.Raw):
         _check_json(raw)

@@ -1,12 +1,10 @@
-"""Periodic jobs: which slots of a schedule are due, and the task that stands for each.
+"""Periodic jobs: what one is, and which slots of its schedule are due.
 
-Every scheduler computes the same slots and gives their tasks the same external ids, so that the table's
-unique key decides who enqueues: each slot once, however many schedulers run.
+Every scheduler computes the same slots; `goque.slot_tasks` makes their tasks.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, Literal
 
+from goque.callbacks import check_function
 from goque.cron import CronSchedule
 from goque.errors import ConfigurationError, GoqueError
-from goque.identifiers import new_task_id
 from goque.outcome import first_line
-from goque.task import Task, check_name
+from goque.task import Task, check_length, check_name
 
 __all__ = [
     "CronSchedule",
@@ -28,10 +26,11 @@ __all__ = [
     "cron_job",
     "next_due",
     "next_slot",
+    "next_slots",
+    "said",
     "slot_text",
     "slots_due",
-    "task_for_slot",
-    "task_for_start",
+    "wants_slot",
 ]
 
 Misfire = Literal["skip", "once", "all"]
@@ -65,6 +64,8 @@ class PeriodicJob:
         run_on_start: whether each start of a supervisor enqueues one more.
         misfire: what becomes of slots that passed while no scheduler ran: `skip` runs the newest, up to 60
             seconds late, and no other; `once` runs one for all; `all` runs each, at most the newest 100.
+        jitter: each slot's task becomes due up to so many seconds (or a timedelta) late, by chance, so that jobs
+            of one time do not all begin at once. The slot, and so the external id, stays the same.
 
     Raises:
         ConfigurationError: one of these is wrong; the message names the job.
@@ -75,6 +76,7 @@ class PeriodicJob:
     factory: Factory
     run_on_start: bool = False
     misfire: Misfire = "skip"
+    jitter: float | timedelta = 0.0
 
     def __post_init__(self) -> None:
         check_name("name of a periodic job", self.name)
@@ -83,15 +85,17 @@ class PeriodicJob:
             raise ConfigurationError(f"{job} must have a name of at most {MAX_JOB_NAME} characters")
         if not callable(self.schedule):
             raise ConfigurationError(
-                f"{job}: schedule must be callable, such as a CronSchedule, not {self.schedule!r}"
+                f"{job}: schedule must be callable, such as a CronSchedule, not {self.schedule!r:.80}"
             )
+        check_function(f"{job}: schedule", self.schedule, "after")
         if self.misfire not in MISFIRES:
             raise ConfigurationError(
                 f"{job}: misfire must be one of {', '.join(MISFIRES)}, not {self.misfire!r}"
             )
         if not isinstance(self.run_on_start, bool):
             raise ConfigurationError(f"{job}: run_on_start must be True or False, not {self.run_on_start!r}")
-        _wants_slot(job, self.factory)
+        object.__setattr__(self, "jitter", check_length(f"{job}: jitter", self.jitter))
+        wants_slot(job, self.factory)
 
 
 def cron_job(  # noqa: PLR0917 - the contract's signature
@@ -101,13 +105,14 @@ def cron_job(  # noqa: PLR0917 - the contract's signature
     tz: str = "UTC",
     run_on_start: bool = False,  # noqa: FBT001, FBT002 - the contract's signature
     misfire: Misfire = "skip",
+    jitter: float | timedelta = 0.0,
 ) -> PeriodicJob:
     """Make a periodic job from a cron expression; see `PeriodicJob` and `CronSchedule`."""
     try:
         schedule = CronSchedule(spec, tz)
     except ConfigurationError as error:
         raise ConfigurationError(f"periodic job {name!r:.210}: {error}") from error
-    return PeriodicJob(name, schedule, factory, run_on_start, misfire)
+    return PeriodicJob(name, schedule, factory, run_on_start, misfire, jitter)
 
 
 def slots_due(job: PeriodicJob, last: datetime | None, now: datetime) -> list[datetime]:
@@ -159,7 +164,7 @@ def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:
     try:
         slot = job.schedule(after)
     except Exception as error:
-        raise PeriodicJobError(f"periodic job {job.name!r}: its schedule raised {_said(error)}") from error
+        raise PeriodicJobError(f"periodic job {job.name!r}: its schedule raised {said(error)}") from error
     if slot is None:
         return None
     if not isinstance(slot, datetime) or slot.tzinfo is None:
@@ -174,22 +179,18 @@ def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:
     return slot.astimezone(UTC)
 
 
-def task_for_slot(job: PeriodicJob, slot: datetime) -> Task:
-    """Make the task of a slot; its external id is `<job name>:<slot>` unless the factory gave one of its own.
+def next_slots(job: PeriodicJob, last: datetime | None, now: datetime, count: int) -> list[datetime]:
+    """Return the next `count` slots after now, fewer where the schedule ends, for people to look at.
 
     Raises:
-        PeriodicJobError: the factory raises, or returns something else than a Task.
+        PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
     """
-    return _make_task(job, slot, f"{job.name}:{slot_text(slot)}")
-
-
-def task_for_start(job: PeriodicJob, node_id: str, now: datetime) -> Task:
-    """Make the task that `run_on_start` asks for, once a start: `<job name>:start:<node id>`.
-
-    Raises:
-        PeriodicJobError: the factory raises, or returns something else than a Task.
-    """
-    return _make_task(job, now, f"{job.name}:start:{node_id}")
+    slots: list[datetime] = []
+    slot = next_due(job, last, now)
+    while slot is not None and len(slots) < count:
+        slots.append(slot)
+        slot = next_slot(job, slot)
+    return slots
 
 
 def slot_text(slot: datetime) -> str:
@@ -226,24 +227,12 @@ def _slots(job: PeriodicJob, after: datetime, now: datetime) -> Iterator[datetim
         slot = next_slot(job, slot)
 
 
-def _make_task(job: PeriodicJob, slot: datetime, external_id: str) -> Task:
-    factory: Callable[..., Any] = job.factory
-    try:
-        made = factory(slot) if _wants_slot(job.name, factory) else factory()
-    except (Exception, SystemExit) as error:
-        raise PeriodicJobError(f"periodic job {job.name!r}: its factory raised {_said(error)}") from error
-    if not isinstance(made, Task):
-        raise PeriodicJobError(
-            f"periodic job {job.name!r}: its factory must return a goque.Task, not {made!r:.80}"
-        )
-    task = copy.copy(made)  # a factory may return one and the same Task each time
-    task.id = new_task_id()
-    if task.external_id.startswith("internal-"):
-        task.external_id = external_id
-    return task
+def wants_slot(job: str, factory: Any) -> bool:
+    """Whether a factory is called with the slot, or with nothing.
 
-
-def _wants_slot(job: str, factory: Any) -> bool:
+    Raises:
+        ConfigurationError: it cannot be called in either way.
+    """
     if not callable(factory):
         raise ConfigurationError(
             f"{job}: factory must be callable and return a goque.Task, not {factory!r:.80}"
@@ -263,7 +252,8 @@ def _wants_slot(job: str, factory: Any) -> bool:
     raise ConfigurationError(f"{job}: factory must take no argument, or one: the slot; it takes {signature}")
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Return an exception's type and the first line of what it says."""
     try:
         text = first_line(str(error))
     except Exception:  # noqa: BLE001 - an exception of the app's may fail at being text

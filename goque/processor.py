@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
-import msgspec.inspect
 
+from goque.callbacks import Callbacks
 from goque.errors import ConfigurationError, PayloadDecodeError, TaskCanceled
-from goque.options import Callbacks, ProcessorOptions, ProcessorSpec
+from goque.options import ProcessorOptions, ProcessorSpec
+from goque.outcome import first_line
+from goque.payload_types import make_decoder
 from goque.task import Task, TaskRow, TypedTask
 
 PayloadT = TypeVar("PayloadT")
@@ -64,8 +66,9 @@ def typed_task_processor(
 
     Args:
         function: the handler; it gets a `TypedTask` of that type.
-        payload_type: any type that msgspec decodes from JSON.
-        cancel_on_decode_error: cancel a task whose payload does not decode, instead of retrying it.
+        payload_type: any type that msgspec decodes from JSON, or a pydantic model.
+        cancel_on_decode_error: cancel a task whose payload does not decode, instead of retrying it; the
+            processor's option of this name does the same.
     """
     return TypedTaskProcessor(function, payload_type, cancel_on_decode_error=cancel_on_decode_error)
 
@@ -85,12 +88,14 @@ def make_processor(
     """
     call = _callable(task_type, handler)
     parameter = _only_parameter(task_type, call)
+    cancel = options.cancel_on_decode_error
     if isinstance(handler, TypedTaskProcessor):
+        cancel = cancel or handler.cancel_on_decode_error
         make_argument: MakeArgument = _decoded(
-            task_type, handler.payload_type, whole_task=True, cancel=handler.cancel_on_decode_error
+            task_type, handler.payload_type, whole_task=True, cancel=cancel
         )
     else:
-        make_argument = _argument_for(task_type, _annotation(task_type, call, parameter))
+        make_argument = _argument_for(task_type, _annotation(task_type, call, parameter), cancel=cancel)
     spec = ProcessorSpec(type=task_type, is_async=_is(inspect.iscoroutinefunction, call), options=options)
     return Processor(spec, call, make_argument, callbacks)
 
@@ -156,14 +161,14 @@ def _namespace(call: Any) -> dict[str, Any]:
     return namespace
 
 
-def _argument_for(task_type: str, annotation: Any) -> MakeArgument:
+def _argument_for(task_type: str, annotation: Any, *, cancel: bool) -> MakeArgument:
     if annotation in (Any, Task, object):
         return whole_task
     if annotation is TypedTask:
-        return _decoded(task_type, Any, whole_task=True)
+        return _decoded(task_type, Any, whole_task=True, cancel=cancel)
     if typing.get_origin(annotation) is TypedTask:
-        return _decoded(task_type, typing.get_args(annotation)[0], whole_task=True)
-    return _decoded(task_type, annotation, whole_task=False)
+        return _decoded(task_type, typing.get_args(annotation)[0], whole_task=True, cancel=cancel)
+    return _decoded(task_type, annotation, whole_task=False, cancel=cancel)
 
 
 def whole_task(row: TaskRow) -> tuple[Task, Any]:
@@ -182,7 +187,7 @@ class DecodedArgument:
         self.payload_type = payload_type
         self.whole_task = whole_task
         self.cancel = cancel
-        self._decode_json = msgspec.json.Decoder(payload_type).decode
+        self._decode_or_explain = make_decoder(payload_type)
 
     def __call__(self, row: TaskRow) -> tuple[Task, Any]:
         """Return the task, and what the handler is called with.
@@ -199,12 +204,11 @@ class DecodedArgument:
 
     def _decode(self, raw: bytes) -> Any:
         try:
-            return self._decode_json(raw)
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            message = f"payload does not decode: {error}"
+            return self._decode_or_explain(raw)
+        except PayloadDecodeError as error:
             if self.cancel:
-                raise TaskCanceled(message) from error
-            raise PayloadDecodeError(message) from error
+                raise TaskCanceled(str(error)) from error
+            raise
 
     def __getstate__(self) -> tuple[Any, bool, bool]:
         return self.payload_type, self.whole_task, self.cancel
@@ -214,17 +218,12 @@ class DecodedArgument:
         self.__init__(payload_type, whole_task=whole_task, cancel=cancel)  # type: ignore[misc]  # the same as when made
 
 
-def _decoded(task_type: str, payload_type: Any, *, whole_task: bool, cancel: bool = False) -> DecodedArgument:
+def _decoded(task_type: str, payload_type: Any, *, whole_task: bool, cancel: bool) -> DecodedArgument:
     try:
-        made = DecodedArgument(payload_type, whole_task=whole_task, cancel=cancel)
-        custom = isinstance(msgspec.inspect.type_info(payload_type), msgspec.inspect.CustomType)
+        return DecodedArgument(payload_type, whole_task=whole_task, cancel=cancel)
     except TypeError as error:
         raise ConfigurationError(
-            f"the processor of {task_type!r} takes {payload_type!r}, which cannot come from JSON: {error}"
+            f"the processor of {task_type!r} takes {payload_type!r}, which cannot come from JSON: "
+            f"{first_line(str(error))}; annotate it with goque.Task, goque.TypedTask[T], or a msgspec.Struct, "
+            "dataclass, TypedDict, attrs class, pydantic model or builtin type"
         ) from error
-    if custom:
-        raise ConfigurationError(
-            f"the processor of {task_type!r} takes {payload_type!r}, which cannot come from JSON; "
-            "annotate it with goque.Task, goque.TypedTask[T], or a msgspec.Struct, dataclass or builtin type"
-        )
-    return made

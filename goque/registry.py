@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goque.errors import ConfigurationError
@@ -13,9 +15,11 @@ from goque.task import check_name
 if TYPE_CHECKING:
     from goque.async_manager import AsyncTaskQueueManager
     from goque.manager import TaskQueueManager
-    from goque.periodic import PeriodicJob
+    from goque.periodic import Misfire, PeriodicJob, Schedule
+    from goque.task import Task
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+FactoryT = TypeVar("FactoryT", bound="Callable[..., Task]")
 
 
 class Registry:
@@ -44,8 +48,9 @@ class Registry:
             task_type: the type of the tasks that it runs.
             processor: the handler; its parameter's annotation decides whether it gets a Task, a TypedTask or
                 the payload.
-            options: see `ProcessorOptions`, and the functions `next_attempt_at`, `crash_handler`,
-                `hooks_before` and `hooks_after`.
+            options: see `ProcessorOptions` for those that are data. Those that are code: `next_attempt_at`, or
+                `retry`, which is the same; `retry_on`, `no_retry_on`, `crash_handler`, `hooks_before`,
+                `hooks_after`.
 
         Raises:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
@@ -53,7 +58,10 @@ class Registry:
         check_name("type", task_type)
         if task_type in self._processors:
             raise ConfigurationError(f"type {task_type!r} has a processor already; give each type one")
-        checked, callbacks = check_options(options)
+        try:
+            checked, callbacks = check_options(options)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the processor of {task_type!r}: {error}") from None
         self._processors[task_type] = make_processor(task_type, processor, checked, callbacks)
 
     def processor(self, task_type: str, /, **options: Any) -> Callable[[HandlerT], HandlerT]:
@@ -81,6 +89,82 @@ class Registry:
             raise ConfigurationError(f"a periodic job is called {job.name!r} already; give each its own name")
         self._jobs[job.name] = job
 
+    def periodic(
+        self,
+        schedule: Schedule,
+        *,
+        name: str | None = None,
+        run_on_start: bool = False,
+        misfire: Misfire = "skip",
+        jitter: float | timedelta = 0.0,
+    ) -> Callable[[FactoryT], FactoryT]:
+        """Register the decorated factory as a periodic job; it stays callable as before.
+
+        Args:
+            schedule: a callable from an aware datetime to the next one, such as a `CronSchedule`.
+            name: the job's; the function's own if left out.
+            run_on_start: as for `PeriodicJob`.
+            misfire: the same.
+            jitter: the same.
+
+        Raises:
+            ConfigurationError: the job is wrong, or one of this name is registered already.
+        """
+        from goque.periodic import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
+
+        def register(factory: FactoryT) -> FactoryT:
+            job_name = _job_name(name, factory)
+            self.add_periodic_job(PeriodicJob(job_name, schedule, factory, run_on_start, misfire, jitter))
+            return factory
+
+        return register
+
+    def cron(
+        self,
+        spec: str,
+        *,
+        name: str | None = None,
+        tz: str = "UTC",
+        run_on_start: bool = False,
+        misfire: Misfire = "skip",
+        jitter: float | timedelta = 0.0,
+    ) -> Callable[[FactoryT], FactoryT]:
+        """Register the decorated factory as a periodic job by a cron expression; see `periodic`.
+
+        Args:
+            spec: five fields, six with leading seconds, or an alias such as `@hourly`.
+            name: the job's; the function's own if left out.
+            tz: the IANA time zone whose clock the fields mean.
+            run_on_start: as for `PeriodicJob`.
+            misfire: the same.
+            jitter: the same.
+
+        Raises:
+            ConfigurationError: the job is wrong, or one of this name is registered already.
+        """
+        from goque.periodic import cron_job  # noqa: PLC0415 - most registries have no jobs
+
+        def register(factory: FactoryT) -> FactoryT:
+            job_name = _job_name(name, factory)
+            self.add_periodic_job(cron_job(job_name, spec, factory, tz, run_on_start, misfire, jitter))
+            return factory
+
+        return register
+
+    def get_job(self, name: str) -> PeriodicJob:
+        """Return the periodic job of this name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        try:
+            return self._jobs[name]
+        except KeyError:
+            near = difflib.get_close_matches(name, self._jobs, n=1)
+            known = ", ".join(self._jobs) or "none at all"
+            hint = f"did you mean {near[0]!r}?" if near else f"there is {known}"
+            raise ConfigurationError(f"no periodic job is called {name!r:.210}; {hint}") from None
+
     @property
     def queue(self) -> TaskQueueManager:
         """A manager on this registry's database, opened when it is first used in a process."""
@@ -89,7 +173,7 @@ class Registry:
             from goque.manager import TaskQueueManager  # noqa: PLC0415 - the same
 
             url = resolve_database_url(registry_url=self.database_url)
-            self._queue = TaskQueueManager(url, default_priorities=self._priorities)
+            self._queue = TaskQueueManager(url, default_priorities=self.default_priority)
         return self._queue
 
     @property
@@ -100,7 +184,7 @@ class Registry:
             from goque.config import resolve_database_url  # noqa: PLC0415 - the same
 
             url = resolve_database_url(registry_url=self.database_url)
-            self._async_queue = AsyncTaskQueueManager(url, default_priorities=self._priorities)
+            self._async_queue = AsyncTaskQueueManager(url, default_priorities=self.default_priority)
         return self._async_queue
 
     @property
@@ -128,9 +212,18 @@ class Registry:
         except KeyError:
             raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
 
-    def _priorities(self, task_type: str) -> int:
+    def default_priority(self, task_type: str) -> int:
+        """Return the priority of tasks of a type that were given none: its processor's, or 0."""
         processor = self._processors.get(task_type)
         return processor.spec.options.priority if processor else 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_queue": None, "_async_queue": None}
+
+
+def _job_name(name: str | None, factory: Callable[..., Any]) -> str:
+    """Return the name that was given, or that of the factory, if it has one."""
+    own = getattr(factory, "__name__", "<lambda>") if name is None else name
+    if own == "<lambda>":
+        raise ConfigurationError("a periodic job of a function without a name needs one: name='nightly'")
+    return own

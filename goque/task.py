@@ -41,6 +41,7 @@ class TaskStatus(StrEnum):
 
 
 TERMINAL_STATUSES: Final = frozenset({TaskStatus.DONE, TaskStatus.CANCELED, TaskStatus.ATTEMPTS_LEFT})
+_STATUSES: Final = frozenset(status.value for status in TaskStatus)
 CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 
 
@@ -88,7 +89,8 @@ class Task:
         metadata: JSON-encodable values that travel with the task.
         delay: seconds (or a timedelta) from the database's now until the task is due.
         run_at: the aware datetime at which the task is due; not together with `delay`.
-        priority: -100 to 100, higher first; None takes the default, 0.
+        priority: -100 to 100, higher first; None for the default: that of the type's processor where the
+            task is enqueued by `registry.queue` or by a periodic job, else 0.
 
     Raises:
         ConfigurationError: the type, external id, metadata, delay, run_at or priority is not usable.
@@ -99,6 +101,7 @@ class Task:
     __slots__ = (
         "_decoded",
         "_raw",
+        "_wants_default",
         "attempts",
         "claimed_by",
         "claims",
@@ -126,7 +129,7 @@ class Task:
         metadata: Mapping[str, Any] | None = None,
         delay: float | timedelta | None = None,
         run_at: datetime | None = None,
-        priority: int = 0,
+        priority: int | None = None,
     ) -> None:
         check_name("type", type)
         if external_id is not None:
@@ -144,7 +147,8 @@ class Task:
         self.updated_at: datetime | None = None
         self.next_attempt_at: datetime | None = check_run_at(run_at, delay)
         self.delay: float = check_delay(delay)
-        self.priority: int = check_priority(priority)
+        self.priority: int = 0 if priority is None else check_priority(priority)
+        self._wants_default = priority is None
         self.result: Any = None
         self.claimed_by: str | None = None
         self.claims: int = 0
@@ -173,11 +177,17 @@ class Task:
         task.next_attempt_at = row.next_attempt_at
         task.delay = 0.0
         task.priority = row.priority
+        task._wants_default = False  # noqa: SLF001 - the same
         task.result = None if row.result is None else decode_json(row.result)
         task.claimed_by = row.claimed_by
         task.claims = row.claims
         task.lost_claims = row.lost_claims
         return task
+
+    def apply_default_priority(self, priority: int) -> None:
+        """Take a type's default priority, unless this task was given one of its own."""
+        if self._wants_default and not self.priority:
+            self.priority = priority
 
     @property
     def payload(self) -> Any:
@@ -226,6 +236,9 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
         statuses: only these statuses.
         updated_before: only tasks whose last move (or creation) is before this aware datetime.
         updated_at_time_ago: only tasks whose last move is this long ago or longer, by the database's clock.
+
+    Raises:
+        ConfigurationError: a status that there is not, a naive datetime, or text where several are wanted.
     """
 
     ids: Sequence[str] | None = None
@@ -234,6 +247,23 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Sequence[TaskStatus] | None = None
     updated_before: datetime | None = None
     updated_at_time_ago: float | timedelta | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("ids", "statuses"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise ConfigurationError(f"{name} must be several in a list, not the text {value!r:.80}")
+        for status in (self.status, *(self.statuses or ())):
+            if status is not None and status not in _STATUSES:
+                raise ConfigurationError(
+                    f"status must be one of {', '.join(sorted(_STATUSES))}, not {status!r:.80}"
+                )
+        before = self.updated_before
+        if before is not None and (not isinstance(before, datetime) or before.tzinfo is None):
+            raise ConfigurationError(
+                f"updated_before must be a datetime with a time zone, not {before!r:.80}"
+            )
+        check_length("updated_at_time_ago", self.updated_at_time_ago)
 
 
 def check_name(what: str, value: object) -> None:
@@ -269,13 +299,18 @@ def check_priority(priority: object) -> int:
 
 def check_delay(delay: float | timedelta | None) -> float:
     """Refuse a delay that is not a finite number of seconds from 0 up."""
-    if delay is None:
+    return check_length("delay", delay)
+
+
+def check_length(name: str, given: float | timedelta | None) -> float:
+    """Refuse what is not a finite number of seconds from 0 up; None is 0."""
+    if given is None:
         return 0.0
-    if isinstance(delay, bool) or not isinstance(delay, int | float | timedelta):
-        raise ConfigurationError(f"delay must be seconds or a timedelta, not {delay!r}")
-    length = seconds(delay)
+    if isinstance(given, bool) or not isinstance(given, int | float | timedelta):
+        raise ConfigurationError(f"{name} must be seconds or a timedelta, not {given!r:.80}")
+    length = seconds(given)
     if not 0 <= length <= 100 * 366 * 86400:
-        raise ConfigurationError(f"delay must be 0 or more seconds and under 100 years, not {delay!r}")
+        raise ConfigurationError(f"{name} must be 0 or more seconds and under 100 years, not {given!r:.80}")
     return length
 
 

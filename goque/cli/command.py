@@ -74,12 +74,12 @@ def database_option(function: FunctionT) -> FunctionT:
 
 
 @contextmanager
-def opened_storage(database_url: str | None) -> Iterator[TaskStorage]:
-    """Open the database that flag, environment or configuration name and check its schema; close it after."""
+def opened_storage(database_url: str | None, registry_url: str | None = None) -> Iterator[TaskStorage]:
+    """Open the database that flag, environment, configuration or registry name; check its schema, close it after."""
     from goque.config import resolve_database_url
     from goque.storage import open_storage
 
-    storage = open_storage(resolve_database_url(database_url))
+    storage = open_storage(resolve_database_url(database_url, registry_url=registry_url))
     try:
         storage.require_schema()
         yield storage

@@ -169,3 +169,29 @@ class SqlUpkeep(SqlClaims):
                 session.run(self._sql.advance_slot, params)  # another scheduler was faster with another slot
 
         self._write(record)
+
+    def paused_jobs(self) -> frozenset[str]:
+        """Return the names of the periodic jobs that are paused."""
+        rows = self._read(lambda session: session.rows(self._sql.paused_jobs))
+        return frozenset(self._dialect.read_text(row[0]) for row in rows)
+
+    def pause_job(self, job_name: str, now: datetime) -> bool:
+        """Pause a periodic job on every node; False if it is paused already."""
+
+        def pause(session: Session) -> int:
+            session.run(self._sql.insert_slot, {"job_name": job_name, "slot": self._dialect.time(now)})
+            return session.run(self._sql.pause_job, {"job_name": job_name, "paused": 1})
+
+        return self._write(pause) > 0
+
+    def resume_job(self, job_name: str, now: datetime) -> bool:
+        """Let a paused job go on with its first slot after `now`; False if it is not paused."""
+
+        def resume(session: Session) -> int:
+            resumed = session.run(self._sql.pause_job, {"job_name": job_name, "paused": 0})
+            if resumed:
+                params = {"job_name": job_name, "slot": self._dialect.time(now)}
+                session.run(self._sql.advance_slot, params)  # what passed in the pause was not missed
+            return resumed
+
+        return self._write(resume) > 0

@@ -179,6 +179,16 @@ class Statements:
         VALUES (:job_name, :slot, :now)
         ON CONFLICT DO NOTHING"""
 
+    paused_jobs: str = """
+        SELECT job_name
+        FROM goque_schedule
+        WHERE paused <> 0"""
+
+    pause_job: str = """
+        UPDATE goque_schedule
+        SET paused = :paused, updated_at = :now
+        WHERE job_name = :job_name AND paused <> :paused"""
+
     ping: str = "SELECT 1"
 
     applied_migrations: str = """

@@ -312,6 +312,23 @@ class TaskStorage(ABC):
     def record_slot(self, job_name: str, slot: datetime) -> None:
         """Remember a slot as enqueued; an older slot than the remembered one changes nothing."""
 
+    @abstractmethod
+    def paused_jobs(self) -> frozenset[str]:
+        """Return the names of the periodic jobs that are paused."""
+
+    @abstractmethod
+    def pause_job(self, job_name: str, now: datetime) -> bool:
+        """Pause a periodic job on every node; False if it is paused already.
+
+        Args:
+            job_name: the job, which need not have run before.
+            now: the present, from which a job that is new counts its slots.
+        """
+
+    @abstractmethod
+    def resume_job(self, job_name: str, now: datetime) -> bool:
+        """Let a paused job go on with its first slot after `now`; False if it is not paused."""
+
     # -- the database itself -----------------------------------------------------------------------
 
     @abstractmethod

@@ -15,6 +15,7 @@ from goque_supervisor.handling import (
     call_hooks,
     outcome_of_error,
     outcome_of_return,
+    prepare,
     timeout_text,
     with_duration,
     with_users_delay,
@@ -107,13 +108,13 @@ class AsyncWorker(Worker):
 
     async def _call_handler(self, run: Run) -> Outcome:
         callbacks = self.processor.callbacks
-        task, argument = self.processor.make_argument(run.job.row)
+        task, call = prepare(self.processor, run.job.row)
         with task_context(task):
             if callbacks.hooks_before:
                 call_hooks(callbacks.hooks_before, task)
             error: BaseException | None = None
             try:
-                outcome = outcome_of_return(await self.processor.call(argument), self.options)
+                outcome = outcome_of_return(await call(), self.options)
             except BaseException as raised:  # noqa: BLE001 - see _outcome_of
                 error = raised
                 outcome = self._outcome_of_error(run, raised)
@@ -124,7 +125,9 @@ class AsyncWorker(Worker):
     def _outcome_of_error(self, run: Run, error: BaseException) -> Outcome:
         if run.canceled and isinstance(error, asyncio.CancelledError):
             return Outcome(OutcomeKind.CANCELED, "stopped from outside: canceled")
-        return outcome_of_error(error, timed_out=run.timed_out, timeout=self.options.timeout)
+        return outcome_of_error(
+            error, timed_out=run.timed_out, timeout=self.options.timeout, callbacks=self.processor.callbacks
+        )
 
     def _time_out(self, run: Run) -> None:
         run.timed_out = True

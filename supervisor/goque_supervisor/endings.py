@@ -37,7 +37,7 @@ def _sentence(
         return logging.INFO, _overtaken(outcome)
     if change.attempts > row.attempts:
         failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
-        return logging.WARNING, f"{failed}; {_what_follows(change, options)}"
+        return logging.WARNING, f"{failed}; {_what_follows(outcome, change, options)}"
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
@@ -54,12 +54,14 @@ def _overtaken(outcome: Outcome) -> str:
     return f"somebody else has moved this task: its end ({outcome.kind}) changes nothing"
 
 
-def _what_follows(change: Change, options: ProcessorOptions) -> str:
+def _what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
     if change.status is not TaskStatus.ATTEMPTS_LEFT:
         return f"next in {change.delay or 0.0:g}s"
-    if change.attempts < options.max_attempts:
+    if change.attempts >= options.max_attempts:
+        return "no attempt is left"
+    if outcome.kind is OutcomeKind.CRASHED:
         return f"max_crashes {options.max_crashes} is reached"
-    return "no attempt is left"
+    return "not to be tried again, by retry_on or no_retry_on"
 
 
 def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:

@@ -6,51 +6,75 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from types import CoroutineType
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from goque.errors import PayloadEncodeError, RetryTask, Snooze, TaskCanceled, TaskTimeout
-from goque.options import Callbacks, ProcessorOptions
+from goque.callbacks import Callbacks
+from goque.errors import GoqueError, PayloadDecodeError, RetryTask, Snooze, TaskCanceled, TaskTimeout
+from goque.options import ProcessorOptions
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, printable
+from goque.payload import encode_payload
+from goque.processor import Processor
 from goque.retry import DEFAULT, LONGEST_DELAY, delay_of
 from goque.task import Task, TaskRow
 
 log = logging.getLogger("goque.worker")
-_encode_result = msgspec.json.Encoder().encode
 DONE = Outcome(OutcomeKind.DONE)
+NO_CALLBACKS = Callbacks()
+
+
+def prepare(processor: Processor, row: TaskRow) -> tuple[Task, Callable[[], Any]]:
+    """Make the task, and the call of its handler.
+
+    A payload that does not decode is no reason to leave the hooks out: they get the task, its payload undecoded,
+    and it is the call that raises.
+    """
+    try:
+        task, argument = processor.make_argument(row)
+    except (PayloadDecodeError, TaskCanceled) as error:
+        return _undecoded(row), partial(_refuse, error)
+    return task, partial(processor.call, argument)
+
+
+def _refuse(error: GoqueError) -> NoReturn:
+    raise error
+
+
+def _undecoded(row: TaskRow) -> Task:
+    try:
+        return Task.from_row(row)
+    except PayloadDecodeError:  # the metadata is what does not decode
+        return Task.from_row(msgspec.structs.replace(row, metadata=None, result=None))
 
 
 def outcome_of_return(value: Any, options: ProcessorOptions) -> Outcome:
-    """Make the outcome of a handler that returned; a result that cannot be kept fails the attempt."""
+    """Make the outcome of a handler that returned.
+
+    Raises:
+        PayloadEncodeError, InvalidPayloadFormatError: the result is to be kept, and cannot be.
+        TypeError: it is a coroutine.
+    """
     if isinstance(value, CoroutineType):
         value.close()
-        return Outcome(
-            OutcomeKind.FAILED, "the handler returned a coroutine that nobody awaits; declare it async def"
-        )
+        raise TypeError("the handler returned a coroutine that nobody awaits; declare it async def")
     if not options.store_result or value is None:
         return DONE
-    try:
-        encoded = _encode_result(value)
-    except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
-        failure = PayloadEncodeError(f"result of type {type(value).__name__} cannot be JSON: {error}")
-        return Outcome(OutcomeKind.FAILED, str(failure))
-    if len(encoded) > options.max_result:
-        return Outcome(
-            OutcomeKind.FAILED,
-            f"result has {len(encoded)} bytes, more than max_result {options.max_result}; store it elsewhere",
-        )
-    return Outcome(OutcomeKind.DONE, result=encoded)
+    return Outcome(OutcomeKind.DONE, result=encode_payload(value, what="result", limit=options.max_result))
 
 
-def outcome_of_error(error: BaseException, *, timed_out: bool, timeout: float) -> Outcome:
-    """Make the outcome of a handler that raised.
+def outcome_of_error(
+    error: BaseException, *, timed_out: bool, timeout: float, callbacks: Callbacks = NO_CALLBACKS
+) -> Outcome:
+    """Make the outcome of a handler that raised, or could not be called.
 
     Args:
         error: what it raised, any BaseException.
         timed_out: whether its time was up, whatever it raised then.
         timeout: the processor's timeout in seconds, for the text.
+        callbacks: says after which exceptions there is to be no other attempt.
     """
     if timed_out:
         return Outcome(OutcomeKind.TIMED_OUT, timeout_text(timeout), traceback=traceback_of(error))
@@ -58,11 +82,19 @@ def outcome_of_error(error: BaseException, *, timed_out: bool, timeout: float) -
         case Snooze():
             return Outcome(OutcomeKind.SNOOZED, delay=_bounded(error.delay))
         case TaskCanceled():
-            return Outcome(OutcomeKind.CANCELED, message_of(error) if error.args else "")
+            message = message_of(error) if error.args else ""
+            undecodable = isinstance(error.__cause__, PayloadDecodeError)
+            return Outcome(OutcomeKind.CANCELED, message, undecodable=undecodable)
         case RetryTask():
             delay = None if error.delay is None else _bounded(error.delay)
             return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error), delay=delay)
-    return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error))
+    return Outcome(
+        OutcomeKind.FAILED,
+        message_of(error),
+        traceback_of(error),
+        final=not callbacks.retries(type(error)),
+        undecodable=isinstance(error, PayloadDecodeError),
+    )
 
 
 def _bounded(delay: float) -> float:
@@ -100,7 +132,7 @@ def traceback_of(error: BaseException) -> str:
 
 def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:
     """Ask the user's next_attempt_at, if there is one, when a failed attempt has no delay of its own."""
-    if callbacks.next_attempt_at is None or outcome.delay is not None:
+    if callbacks.next_attempt_at is None or outcome.delay is not None or outcome.final:
         return outcome
     if outcome.kind not in (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT):
         return outcome
@@ -118,9 +150,7 @@ def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Ou
 
 def with_duration(outcome: Outcome, duration: float, pid: int) -> Outcome:
     """Complete an outcome with how long the handler ran, in seconds, and where."""
-    return Outcome(
-        outcome.kind, outcome.error, outcome.traceback, outcome.delay, outcome.result, duration, pid
-    )
+    return msgspec.structs.replace(outcome, duration=duration, pid=pid)
 
 
 def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:

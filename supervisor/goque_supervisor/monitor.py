@@ -116,7 +116,11 @@ class TreeCollector:
         operations = CounterMetricFamily(
             "goque_operations", "Tasks that went through an operation.", labels=["task_type", "operation"]
         )
+        undecodable = CounterMetricFamily(
+            "goque_payload_decode_errors", "Runs whose payload did not decode.", labels=["task_type"]
+        )
         for task_type, counters in self._monitor.totals().items():
+            undecodable.add_metric([task_type], counters["decode_errors"])
             for name, count in counters.items():
                 if name.startswith("processed:"):
                     processed.add_metric([task_type, name.partition(":")[2]], count)
@@ -124,6 +128,7 @@ class TreeCollector:
             operations.add_metric([task_type, "processing"], counters["runs"])
         yield processed
         yield operations
+        yield undecodable
         yield from self._tree()
         yield self._depth()
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.periodic import PeriodicJob, next_due, slots_due, task_for_slot, task_for_start
+from goque.periodic import PeriodicJob, next_due, slots_due
+from goque.slot_tasks import task_for_slot, task_for_start
 from goque.task import Task
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel
@@ -28,7 +29,8 @@ class Scheduler(Actor):
         from goque_supervisor.preparation import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
         super().__init__(boot, channel)
-        self.jobs = registry_of_this_process(boot["app"], boot["registry_fd"]).jobs
+        self.registry = registry_of_this_process(boot["app"], boot["registry_fd"])
+        self.jobs = self.registry.jobs
         self._greeted: set[str] = set()
 
     def run_once(self) -> float:
@@ -36,7 +38,10 @@ class Scheduler(Actor):
         now = datetime.now(UTC)
         signal.signal(signal.SIGALRM, _give_up)
         pauses = [LONGEST_SLEEP]
+        paused = self.storage.paused_jobs()
         for job in self.jobs:
+            if job.name in paused:
+                continue  # nothing is remembered of what passes now: see resume_job
             try:
                 self._greet(job, now)
                 pauses.append(self._enqueue_due(job, now))
@@ -78,6 +83,7 @@ class Scheduler(Actor):
             self._insert(task)
 
     def _insert(self, task: Task) -> None:
+        task.apply_default_priority(self.registry.default_priority(task.type))
         if self.storage.insert_tasks([task], on_conflict="skip"):
             self.log.info("enqueued %s", task.external_id, extra={"task_type": task.type, "task_id": task.id})
 

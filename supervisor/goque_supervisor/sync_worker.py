@@ -21,6 +21,7 @@ from goque_supervisor.handling import (
     call_hooks,
     outcome_of_error,
     outcome_of_return,
+    prepare,
     timeout_text,
     with_duration,
     with_users_delay,
@@ -89,13 +90,13 @@ class SyncWorker(Worker):
 
     def _call_handler(self, job: Job) -> Outcome:
         callbacks = self.processor.callbacks
-        task, argument = self.processor.make_argument(job.row)
+        task, call = prepare(self.processor, job.row)
         with task_context(task):
             if callbacks.hooks_before:
                 call_hooks(callbacks.hooks_before, task)
             error: BaseException | None = None
             try:
-                outcome = outcome_of_return(self.processor.call(argument), self.options)
+                outcome = outcome_of_return(call(), self.options)
             except BaseException as raised:  # noqa: BLE001 - see _outcome_of
                 error = raised
                 outcome = self._outcome_of_error(raised)
@@ -104,7 +105,9 @@ class SyncWorker(Worker):
         return outcome
 
     def _outcome_of_error(self, error: BaseException) -> Outcome:
-        return outcome_of_error(error, timed_out=self.timed_out, timeout=self.options.timeout)
+        return outcome_of_error(
+            error, timed_out=self.timed_out, timeout=self.options.timeout, callbacks=self.processor.callbacks
+        )
 
     def _arm(self, deadline: float) -> None:
         """Make sure that the alarm rings by the deadline.

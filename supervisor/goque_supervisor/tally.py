@@ -31,6 +31,7 @@ class Tally:
         elif outcome.kind not in _NO_RUN:
             self._counts[f"processed:{change.status}"] += 1
             self._counts["runs"] += 1
+            self._counts["decode_errors"] += outcome.undecodable
             self._counts["run_microseconds"] += int(outcome.duration * 1e6)
 
     def changes(self) -> dict[str, Any] | None:

@@ -21,6 +21,8 @@ def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
         "cancel",
         "reset",
         "stats",
+        "schedules",
+        "run-job",
         "check",
         "demo",
     ):
@@ -31,7 +33,20 @@ def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["supervise", "migrate", "enqueue", "list", "show", "cancel", "reset", "stats", "check"]
+    "command",
+    [
+        "supervise",
+        "migrate",
+        "enqueue",
+        "list",
+        "show",
+        "cancel",
+        "reset",
+        "stats",
+        "schedules",
+        "run-job",
+        "check",
+    ],
 )
 def test_each_command_explains_itself_with_an_example(goque: Any, command: str) -> None:
     text = goque(command, "-h").stdout

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from tree import StartTree, eventually
+from tree import StartTree, eventually, free_port, get
 
 ASYNC = """
 options = dict(workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0), max_attempts=2)
@@ -305,6 +305,68 @@ def test_a_next_attempt_at_of_the_users_own_decides_after_errors_and_after_crash
         assert 580 < wait <= 600, "a function that fails leaves the static default"
         tree.database.queue.cancel_task(task.id)
     assert "ZeroDivisionError" in tree.log
+
+
+CHOICES = """
+options = dict(workers=1, fetch_tick=0.05, retry=retry.static(0.01), max_attempts=3)
+
+@registry.processor("choosy", timeout=0.2, timeout_grace=0.2, no_retry_on=(KeyError, goque.TaskTimeout), **options)
+def choosy(task: Task):
+    match task.payload:
+        case "final": raise KeyError("nobody")
+        case "again": raise ValueError("busy")
+        case "slow": time.sleep(100)
+        case "deaf":
+            while True:
+                try: time.sleep(100)
+                except goque.TaskTimeout: pass
+        case "crash": os._exit(9)
+
+def after(task, error): note("after", task.raw_payload, type(error).__name__)
+
+@registry.processor("strict", hooks_before=lambda task: note("before"), hooks_after=after, **options)
+def strict(number: int): note("called")
+
+@registry.processor("astrict", hooks_after=after, cancel_on_decode_error=True, **options)
+async def astrict(number: int): note("called")
+"""
+
+
+def test_an_exception_that_is_not_to_be_retried_ends_the_task_at_once(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "choosy", app=CHOICES)
+    for how in ("final", "again", "slow", "deaf", "crash"):
+        tree.database.enqueue("choosy", how, payload=how)
+    eventually(tree.database.is_settled)
+    ends = {task.external_id: (task.status, task.attempts) for task in tree.database.tasks()}
+    assert ends == {
+        "final": ("attempts_left", 1),
+        "again": ("attempts_left", 3),
+        "slow": ("attempts_left", 1),
+        "deaf": ("attempts_left", 1),
+        "crash": ("attempts_left", 3),
+    }
+
+
+def test_a_payload_that_does_not_decode_reaches_the_hooks_and_is_counted(start_tree: StartTree) -> None:
+    port = free_port()
+    tree = start_tree("--types", "strict,astrict", "--http", f"127.0.0.1:{port}", app=CHOICES)
+    tree.database.enqueue("strict", "s", payload="x")
+    tree.database.enqueue("astrict", "a", payload="x")
+    eventually(tree.database.is_settled)
+    assert sorted(tree.journal()) == [
+        ["after", '"x"', "PayloadDecodeError"],
+        ["after", '"x"', "PayloadDecodeError"],
+        ["after", '"x"', "PayloadDecodeError"],
+        ["after", '"x"', "TaskCanceled"],
+        ["before"],
+        ["before"],
+        ["before"],
+    ]
+    assert (tree.database.task("s").status, tree.database.task("a").status) == ("attempts_left", "canceled")
+    assert "Expected `int`, got `str`" in tree.database.task("a").errors
+    for task_type, count in (("strict", "3.0"), ("astrict", "1.0")):
+        line = f'goque_payload_decode_errors_total{{task_type="{task_type}"}} {count}'
+        eventually(lambda wanted=line: wanted in get(port, "/metrics")[1])
 
 
 HOOKS = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from tree import StartTree, eventually
 
@@ -59,3 +61,30 @@ registry.add_periodic_job(goque.cron_job("second", "* * * * * *", lambda: Task("
     slots = [line[1] for line in tree.journal()]
     assert len(set(slots)) == len(slots)
     assert all(slot.startswith("second:20") and slot.endswith("Z") for slot in slots)
+
+
+def test_a_paused_job_is_left_out_and_goes_on_with_what_comes_after(start_tree: StartTree) -> None:
+    app = """
+registry.processor("tick", workers=1, fetch_tick=0.1, priority=9)(
+    lambda task: note("tick", task.external_id, task.priority)
+)
+for name in ("paused", "running"):
+    registry.cron("* * * * * *", name=name, misfire="all", run_on_start=name == "paused")(lambda: Task("tick"))
+"""
+    tree = start_tree(app=app)
+    storage = tree.database.queue.storage
+    slots = lambda name: [line[1] for line in tree.journal() if line[1].startswith(name)]  # noqa: E731 - short
+    eventually(lambda: len(slots("paused")) >= 2)
+    assert {line[2] for line in tree.journal()} == {"9"}
+    storage.pause_job("paused", datetime.now(UTC))
+    eventually(lambda: "paused" in storage.paused_jobs())
+    seen = len(slots("running"))
+    eventually(lambda: len(slots("running")) >= seen + 2)
+    before = slots("paused")
+    seen = len(slots("running"))
+    eventually(lambda: len(slots("running")) >= seen + 2)
+    assert slots("paused") == before
+    resumed = datetime.now(UTC)
+    storage.resume_job("paused", resumed)
+    eventually(lambda: len(slots("paused")) > len(before))
+    assert all(slot > f"paused:{resumed:%Y-%m-%dT%H:%M:%SZ}" for slot in slots("paused")[len(before) :])

@@ -89,7 +89,11 @@ def test_a_migration_that_was_cut_off_is_gone_on_with(backend):
         backend.execute(statement.replace("%", "%%"))
     storage = backend.new_storage()
     assert storage.schema_state() == "outdated"
-    assert storage.migrate() == ["0001_task_table", "0002_owners_and_priorities"]
+    assert storage.migrate() == [
+        "0001_task_table",
+        "0002_owners_and_priorities",
+        "0003_paused_jobs",
+    ]
     add(storage)
     assert len(claim(storage)) == 1
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from backends import add, claim, move, row_of
 from test_claiming import policy
@@ -90,3 +92,20 @@ def test_slots_only_move_on(storage, clock):
     storage.record_slot("nightly", slot)
     assert storage.last_slot("nightly") == clock.now
     assert storage.last_slot("weekly") is None
+
+
+def test_a_paused_job_goes_on_with_what_comes_after_its_resumption(storage, clock):
+    assert storage.paused_jobs() == frozenset()
+    assert not storage.resume_job("nightly", clock.now)
+    assert storage.last_slot("nightly") is None
+    assert storage.pause_job("nightly", clock.now)
+    assert not storage.pause_job("nightly", clock.now)
+    assert storage.last_slot("nightly") == clock.now, "a job that is new counts from here"
+    storage.record_slot("Nightly", clock.now)
+    assert storage.paused_jobs() == {"nightly"}
+    later = clock.now + timedelta(days=3)
+    assert storage.resume_job("nightly", later)
+    assert storage.paused_jobs() == frozenset()
+    assert storage.last_slot("nightly") == later
+    assert not storage.resume_job("nightly", later + timedelta(days=1))
+    assert storage.last_slot("nightly") == later

@@ -43,6 +43,12 @@ def row(attempts: int) -> TaskRow:
             True,
             "WARNING attempt 1 of 3 failed: worker crashed: exit code 3; max_crashes 1 is reached",
         ),
+        (
+            Outcome(OutcomeKind.FAILED, "boom", final=True),
+            0,
+            True,
+            "WARNING attempt 1 of 3 failed: boom; not to be tried again, by retry_on or no_retry_on",
+        ),
         (Outcome(OutcomeKind.SNOOZED, delay=5.0), 0, True, "DEBUG snoozed for 5s"),
         (Outcome(OutcomeKind.CANCELED, "sold out"), 0, True, "INFO canceled by its handler: sold out"),
         (Outcome(OutcomeKind.CANCELED), 0, True, "INFO canceled by its handler"),

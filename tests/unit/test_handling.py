@@ -9,8 +9,19 @@ from typing import Any
 
 import pytest
 
-from goque import RetryTask, Snooze, Task, TaskCanceled, TaskTimeout
-from goque.options import Callbacks, ProcessorOptions
+from goque import (
+    InvalidPayloadFormatError,
+    PayloadDecodeError,
+    PayloadEncodeError,
+    Registry,
+    RetryTask,
+    Snooze,
+    Task,
+    TaskCanceled,
+    TaskTimeout,
+)
+from goque.callbacks import Callbacks
+from goque.options import ProcessorOptions, check_options
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
 from goque.retry import LONGEST_DELAY
 from goque.task import TaskRow
@@ -19,6 +30,7 @@ from goque_supervisor.handling import (
     message_of,
     outcome_of_error,
     outcome_of_return,
+    prepare,
     traceback_of,
     with_duration,
     with_users_delay,
@@ -52,32 +64,96 @@ class Leaver(BaseException):
         (object(), ProcessorOptions(), Outcome(OutcomeKind.DONE)),
         ({"n": 1}, KEEPS, Outcome(OutcomeKind.DONE, result=b'{"n":1}')),
         ("x" * 18, KEEPS, Outcome(OutcomeKind.DONE, result=b'"' + b"x" * 18 + b'"')),
-        ("x" * 19, KEEPS, "result has 21 bytes, more than max_result 20; store it elsewhere"),
-        (object(), KEEPS, "result of type object cannot be JSON"),
-        ({1: object()}, KEEPS, "result of type dict cannot be JSON"),
     ],
 )
 def test_what_a_handler_returns_is_kept_if_it_is_wanted_and_fits(
-    value: Any, options: ProcessorOptions, outcome: Outcome | str
+    value: Any, options: ProcessorOptions, outcome: Outcome
 ) -> None:
-    made = outcome_of_return(value, options)
-    if isinstance(outcome, str):
-        assert made.kind is OutcomeKind.FAILED
-        assert made.error.startswith(outcome)
-    else:
-        assert made == outcome
+    assert outcome_of_return(value, options) == outcome
 
 
-def test_a_result_that_contains_itself_fails_the_attempt() -> None:
-    value: list[Any] = []
-    value.append(value)
-    assert outcome_of_return(value, KEEPS).kind is OutcomeKind.FAILED
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        ("x" * 19, InvalidPayloadFormatError, "result has 21 bytes, more than max_result 20; store it apart"),
+        (object(), PayloadEncodeError, "result of type object cannot be JSON"),
+        ({1: object()}, PayloadEncodeError, "result of type dict cannot be JSON"),
+        (ENDLESS, InvalidPayloadFormatError, "result is nested deeper"),
+        ("\0", InvalidPayloadFormatError, "result has a NUL character"),
+    ],
+)
+def test_a_result_that_no_database_keeps_fails_the_attempt(
+    value: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        outcome_of_return(value, KEEPS)
 
 
 def test_a_coroutine_that_nobody_awaits_fails_the_attempt_and_warns_nobody() -> None:
-    made = outcome_of_return(asyncio.sleep(0), ProcessorOptions())
-    assert made.kind is OutcomeKind.FAILED
-    assert "async def" in made.error
+    with pytest.raises(TypeError, match="async def"):
+        outcome_of_return(asyncio.sleep(0), ProcessorOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "final"),
+    [
+        ({}, ValueError("x"), False),
+        ({"no_retry_on": ValueError}, ValueError("x"), True),
+        ({"no_retry_on": ValueError}, UnicodeError("a subclass"), True),
+        ({"no_retry_on": ValueError}, KeyError("x"), False),
+        ({"no_retry_on": [ValueError, KeyError]}, KeyError("x"), True),
+        ({"retry_on": OSError}, ConnectionError("x"), False),
+        ({"retry_on": OSError}, ValueError("x"), True),
+        ({"retry_on": (OSError, ValueError)}, ValueError("x"), False),
+        ({"retry_on": (), "no_retry_on": ()}, ValueError("x"), True),
+        ({"retry_on": OSError, "no_retry_on": FileNotFoundError}, FileNotFoundError("x"), True),
+        ({"retry_on": Exception}, SystemExit(1), True),
+        ({"no_retry_on": PayloadDecodeError}, PayloadDecodeError("x"), True),
+        ({"retry_on": OSError}, RetryTask("asked for"), False),
+        ({"no_retry_on": Exception}, RetryTask("asked for"), False),
+        ({"no_retry_on": Exception}, Snooze(1), False),
+        ({"no_retry_on": Exception}, TaskCanceled("why"), False),
+    ],
+)
+def test_the_exception_decides_whether_there_is_another_attempt(
+    options: dict[str, Any], error: BaseException, final: bool
+) -> None:
+    callbacks = check_options(options)[1]
+    assert outcome_of_error(error, timed_out=False, timeout=1, callbacks=callbacks).final is final
+
+
+def test_nobody_asks_for_the_delay_after_a_last_attempt() -> None:
+    asked = Callbacks(next_attempt_at=lambda failures: 1 / 0)
+    last = Outcome(OutcomeKind.FAILED, final=True)
+    assert with_users_delay(last, ROW, asked) is last
+
+
+def undecodable(metadata: bytes) -> TaskRow:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    return TaskRow("id", "t", "key", b'{"to": 3}', "processing", 0, None, metadata, now, None, now)
+
+
+@pytest.mark.parametrize(("metadata", "known"), [(b'{"user": 7}', {"user": 7}), (b"not json", {})])
+@pytest.mark.parametrize(("cancel", "raised"), [(False, PayloadDecodeError), (True, TaskCanceled)])
+def test_a_payload_that_does_not_decode_is_the_calls_failure_and_hooks_get_the_task(
+    metadata: bytes, known: dict[str, Any], cancel: bool, raised: type[Exception]
+) -> None:
+    registry = Registry()
+    registry.processor("t", cancel_on_decode_error=cancel)(needs_text)
+    task, call = prepare(registry.get_processor("t"), undecodable(metadata))
+    assert (task.id, task.metadata, task.raw_payload) == ("id", known, '{"to": 3}')
+    with pytest.raises(raised if known else PayloadDecodeError) as refusal:
+        call()
+    assert outcome_of_error(refusal.value, timed_out=False, timeout=1).undecodable
+    if known:
+        assert "at `$[...]`" in str(refusal.value)
+
+
+def needs_text(to: dict[str, str]) -> None: ...
 
 
 @pytest.mark.parametrize(

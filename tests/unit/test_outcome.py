@@ -54,6 +54,7 @@ def held(**fields: object):
             {},
             ("error", 1, 10, "attempt 1: worker crashed: exit code 3\n", 0),
         ),
+        (Outcome(Kind.FAILED, "boom", final=True), {}, ("attempts_left", 1, None, "attempt 1: boom\n", 0)),
         (Outcome(Kind.LOST_RUNNING, "node lost"), {}, ("error", 1, 0.0, "attempt 1: node lost\n", 0)),
         (
             Outcome(Kind.LOST_RUNNING, "node lost", delay=9.0),
@@ -167,3 +168,9 @@ def test_changes_cross_a_wire_unchanged():
     change = settle(Outcome(Kind.FAILED, "boom"), held(), POLICY)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(change), type=Change) == change
     assert change.status is TaskStatus.ERROR
+
+
+@pytest.mark.parametrize(("kind", "status"), [(Kind.TIMED_OUT, "attempts_left"), (Kind.CRASHED, "error")])
+def test_a_type_may_have_its_timeouts_not_retried(kind: Kind, status: str) -> None:
+    policy = RetryPolicy(max_attempts=3, retry_timeouts=False)
+    assert settle(Outcome(kind, "boom"), held(), policy).status == status

@@ -8,8 +8,10 @@ from typing import Any
 
 import dill
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from goque import ConfigurationError, PeriodicJob, Task, cron_job
+from goque import ConfigurationError, CronSchedule, PeriodicJob, Registry, Task, cron_job
 from goque.periodic import (
     GRACE,
     MAX_CATCH_UP,
@@ -17,11 +19,11 @@ from goque.periodic import (
     PeriodicJobError,
     next_due,
     next_slot,
+    next_slots,
     slot_text,
     slots_due,
-    task_for_slot,
-    task_for_start,
 )
+from goque.slot_tasks import task_by_hand, task_for_slot, task_for_start
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -183,6 +185,118 @@ def test_the_task_of_a_start_is_named_after_the_node() -> None:
     assert task_for_start(hourly(), "node-1", NOON).external_id == "hourly:start:node-1"
 
 
+def test_the_task_of_a_run_by_hand_is_one_of_its_own() -> None:
+    first, second = task_by_hand(hourly(), NOON), task_by_hand(hourly(), NOON)
+    assert first.external_id.startswith("hourly:run:")
+    assert first.external_id != second.external_id
+    with_slot = task_by_hand(hourly(factory=lambda slot: Task("t", slot_text(slot))), NOON)
+    assert with_slot.payload == "2026-11-23T12:00:00Z"
+
+
+def test_jitter_puts_a_slot_off_alike_on_every_node_and_each_slot_differently() -> None:
+    job = cron_job("hourly", "@hourly", tick, jitter=timedelta(minutes=2))
+    assert job.jitter == 120
+    slots = [NOON + n * HOUR for n in range(50)]
+    delays = [task_for_slot(job, slot).delay for slot in slots]
+    assert delays == [task_for_slot(job, slot).delay for slot in slots]
+    assert len(set(delays)) == 50
+    assert min(delays) >= 0
+    assert 60 < max(delays) <= 120
+    assert task_for_slot(job, NOON).external_id == "hourly:2026-11-23T12:00:00Z"
+    assert task_for_start(job, "node-1", NOON).delay == task_by_hand(job, NOON).delay == 0
+
+
+def test_jitter_comes_on_top_of_what_the_factory_chose() -> None:
+    for chosen in ({"delay": 600}, {"run_at": NOON}):
+        job = cron_job("hourly", "@hourly", lambda chosen=chosen: Task("tick", **chosen), jitter=60)
+        task = task_for_slot(job, NOON)
+        if task.next_attempt_at is None:
+            assert 600 < task.delay <= 660
+        else:
+            assert NOON < task.next_attempt_at <= NOON + timedelta(seconds=60)
+
+
+def test_without_jitter_a_task_is_due_at_once() -> None:
+    assert task_for_slot(hourly(), NOON).delay == 0
+
+
+def test_the_next_slots_are_for_people_to_look_at() -> None:
+    assert next_slots(hourly(), None, NOON, 3) == [NOON + n * HOUR for n in (1, 2, 3)]
+    interval = PeriodicJob("interval", each_hour, tick)
+    late = NOON - timedelta(minutes=90)
+    assert next_slots(interval, late, NOON, 2) == [NOON + 0.5 * HOUR, NOON + 1.5 * HOUR]
+    ends = PeriodicJob("ends", lambda after: NOON + HOUR if after < NOON + HOUR else None, tick)
+    assert next_slots(ends, None, NOON, 5) == [NOON + HOUR]
+
+
+def test_decorators_register_a_factory_and_leave_it_as_it_is() -> None:
+    registry = Registry()
+
+    @registry.cron("0 3 * * *", tz="Europe/Prague", misfire="once", jitter=30)
+    def nightly() -> Task:
+        return Task("report")
+
+    @registry.periodic(each_hour, name="each hour", run_on_start=True)
+    def hour() -> Task:
+        return Task("tick")
+
+    assert nightly().type == "report"
+    first, second = registry.jobs
+    assert (first.name, first.schedule, first.misfire, first.jitter) == (
+        "nightly",
+        CronSchedule("0 3 * * *", "Europe/Prague"),
+        "once",
+        30.0,
+    )
+    assert (second.name, second.factory, second.run_on_start) == ("each hour", hour, True)
+    assert registry.get_job("nightly") is first
+    with pytest.raises(ConfigurationError, match="'nightly' already"):
+        registry.cron("@daily")(nightly)
+    with pytest.raises(ConfigurationError, match="name='nightly'"):
+        registry.cron("@daily")(lambda: Task("report"))
+    with pytest.raises(ConfigurationError, match="did you mean 'nightly'"):
+        registry.get_job("nightl")
+
+
+gaps = st.lists(st.integers(0, 5_000), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(looks=gaps, spec=st.sampled_from(["*/7 * * * *", "@hourly", "30 2 * * *"]))
+def test_all_enqueues_each_slot_once_and_in_order_however_the_looks_fall(looks: list[int], spec: str) -> None:
+    job = cron_job("any", spec, tick, misfire="all")
+    last, now, enqueued = NOON, NOON, []
+    for gap in looks:
+        before, now = now, now + timedelta(seconds=gap)
+        due = slots_due(job, last, now)
+        assert all(before < slot <= now for slot in due)
+        enqueued += due
+        last = due[-1] if due else last
+    slot, expected = job.schedule(NOON), []
+    while slot is not None and slot <= now:
+        expected.append(slot)
+        slot = job.schedule(slot)
+    assert enqueued == expected
+
+
+@settings(deadline=None, max_examples=50)
+@given(looks=gaps, misfire=st.sampled_from(["skip", "once"]))
+def test_skip_and_once_enqueue_at_most_one_slot_a_look_and_none_twice(looks: list[int], misfire: Any) -> None:
+    job = cron_job("any", "*/7 * * * *", tick, misfire=misfire)
+    last, now, enqueued = NOON, NOON, []
+    for gap in looks:
+        now += timedelta(seconds=gap)
+        due = slots_due(job, last, now)
+        assert len(due) <= 1
+        assert misfire == "once" or all(now - slot <= GRACE for slot in due)
+        if misfire == "once":
+            missed = job.schedule(last)
+            assert bool(due) == (missed is not None and missed <= now)
+        enqueued += due
+        last = due[-1] if due else last
+    assert enqueued == sorted(set(enqueued))
+
+
 def no_text() -> Task:
     class Silent(Exception):
         def __str__(self) -> str:
@@ -222,6 +336,8 @@ async def later() -> Task:
         ({"factory": later}, "async"),
         ({"misfire": "twice"}, "misfire"),
         ({"run_on_start": "yes"}, "run_on_start"),
+        ({"jitter": -1}, "jitter must be 0 or more seconds and under 100 years, not -1"),
+        ({"jitter": "1m"}, "jitter must be seconds or a timedelta, not '1m'"),
         ({"name": "x" * 201}, "200"),
     ],
 )

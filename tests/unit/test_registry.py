@@ -99,6 +99,9 @@ def test_its_queue_uses_the_registrys_database_and_priorities(
     with registry.queue as queue:
         assert queue.enqueue("urgent").priority == 50
         assert queue.enqueue("urgent", priority=-1).priority == -1
+        assert queue.enqueue("urgent", priority=0).priority == 0
+        assert queue.add_task(Task("urgent")).priority == 50
+        assert queue.add_tasks([Task("urgent", priority=0), Task("urgent", priority=5)])[1].priority == 5
         assert queue.enqueue("other").priority == 0
 
     async def scenario() -> int:

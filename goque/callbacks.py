@@ -1,0 +1,151 @@
+"""The options of a processor that are code: functions of the user's, and choices between exceptions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from goque import retry
+from goque.errors import ConfigurationError, RetryTask, Snooze, TaskCanceled, WorkerCrashed
+from goque.retry import DEFAULT, Strategy
+
+CODE_OPTIONS: Final = frozenset(
+    {"next_attempt_at", "retry", "retry_on", "no_retry_on", "crash_handler", "hooks_before", "hooks_after"}
+)
+_OWN_WAYS: Final = (RetryTask, Snooze, TaskCanceled)
+_MAKERS: Final = (retry.static, retry.step, retry.round_step, retry.exponential)
+
+
+class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a processor that are code: they stay in processes that imported the app.
+
+    Attributes:
+        next_attempt_at: from the number of failures to the next attempt, None where a strategy decides.
+        crash_handler: called with a WorkerCrash after a worker has died.
+        hooks_before: called with the task before the handler.
+        hooks_after: called with the task and the error, or None, after the handler.
+        retry_on: the only exceptions that lead to another attempt, None for all.
+        no_retry_on: exceptions that do not, whatever `retry_on` says.
+    """
+
+    next_attempt_at: Callable[..., Any] | None = None
+    crash_handler: Callable[..., Any] | None = None
+    hooks_before: tuple[Callable[..., Any], ...] = ()
+    hooks_after: tuple[Callable[..., Any], ...] = ()
+    retry_on: tuple[type[BaseException], ...] | None = None
+    no_retry_on: tuple[type[BaseException], ...] = ()
+
+    def retries(self, kind: type[BaseException]) -> bool:
+        """Whether an attempt that ended with this kind of exception may be followed by another."""
+        if issubclass(kind, self.no_retry_on):
+            return False
+        return self.retry_on is None or issubclass(kind, self.retry_on)
+
+
+def check_callbacks(options: dict[str, Any]) -> Callbacks:
+    """Check the options that are code, of all options of one processor.
+
+    Raises:
+        ConfigurationError: one cannot be called as it would be, or is no exception class; the message names it.
+    """
+    name, next_attempt_at = _chosen_retry(options)
+    if isinstance(next_attempt_at, Strategy):
+        next_attempt_at = None
+    crash_handler = options.get("crash_handler")
+    return Callbacks(
+        next_attempt_at=None
+        if next_attempt_at is None
+        else check_function(name, next_attempt_at, "failures"),
+        crash_handler=None
+        if crash_handler is None
+        else check_function("crash_handler", crash_handler, "crash"),
+        hooks_before=_functions("hooks_before", options.get("hooks_before"), "task"),
+        hooks_after=_functions("hooks_after", options.get("hooks_after"), "task", "error"),
+        retry_on=_exceptions("retry_on", options.get("retry_on")),
+        no_retry_on=_exceptions("no_retry_on", options.get("no_retry_on")) or (),
+    )
+
+
+def strategy_of(options: dict[str, Any]) -> Strategy | None:
+    """Return the strategy that is data, None where a function of the user's decides."""
+    _, chosen = _chosen_retry(options)
+    return chosen if isinstance(chosen, Strategy) else None
+
+
+def _chosen_retry(options: dict[str, Any]) -> tuple[str, Any]:
+    """Read `next_attempt_at`, or `retry`, which is the same under a shorter name."""
+    if "retry" in options and "next_attempt_at" in options:
+        raise ConfigurationError(
+            f"retry is another name of next_attempt_at; give one of them, not both {options['retry']!r:.80} "
+            f"and {options['next_attempt_at']!r:.80}"
+        )
+    name = "retry" if "retry" in options else "next_attempt_at"
+    chosen = options.get(name, DEFAULT)
+    if chosen in _MAKERS:
+        raise ConfigurationError(
+            f"{name} must be a strategy, not {chosen!r:.80}; call it: {chosen.__name__}(…)"
+        )
+    if not callable(chosen) or inspect.isclass(chosen):
+        raise ConfigurationError(
+            f"{name} must be a strategy, such as goque.retry.exponential(), or a function of failures, "
+            f"not {chosen!r:.80}"
+        )
+    return name, chosen
+
+
+def check_function(name: str, value: Any, *takes: str) -> Callable[..., Any]:
+    """Check that a function of the user's can be called as it will be.
+
+    Args:
+        name: the option that it is.
+        value: what was given.
+        takes: the names of the arguments that it will be called with.
+
+    Raises:
+        ConfigurationError: it cannot be called so, or only awaited.
+    """
+    if not callable(value):
+        raise ConfigurationError(f"{name} must be callable, not {value!r:.80}")
+    if any(map(inspect.iscoroutinefunction, (value, inspect.getattr_static(type(value), "__call__", None)))):
+        raise ConfigurationError(f"{name} must be a plain function, and {value!r:.80} is async def")
+    try:
+        inspect.signature(value).bind(*takes)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{name} is called with ({', '.join(takes)}), which {value!r:.80} does not take: {error}"
+        ) from None
+    except ValueError:
+        pass  # written in C, without a signature: calling it will tell
+    function: Callable[..., Any] = value
+    return function
+
+
+def _functions(name: str, value: Any, *takes: str) -> tuple[Callable[..., Any], ...]:
+    if value is None:
+        return ()
+    several = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    return tuple(check_function(name, one, *takes) for one in several)
+
+
+def _exceptions(name: str, value: Any) -> tuple[type[BaseException], ...] | None:
+    """Check that these are exception classes, one or several, by which a retry can be decided."""
+    if value is None:
+        return None
+    several: tuple[Any, ...] = (value,)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | type):
+        several = tuple(value)
+    for one in several:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise ConfigurationError(f"{name} must be an exception class, or several, not {one!r:.80}")
+        if issubclass(one, _OWN_WAYS):
+            raise ConfigurationError(
+                f"{name} cannot be {one.__name__}, which says by itself what becomes of the task"
+            )
+        if issubclass(one, WorkerCrashed):
+            raise ConfigurationError(
+                f"{name} cannot be {one.__name__}: a dead worker raises nothing; give max_crashes=1"
+            )
+    return several

@@ -1,0 +1,136 @@
+"""`goque schedules` and `goque run-job`: the periodic jobs of an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.text import print_json, print_table, time_text
+from goque.logs import one_line
+from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, next_slots, slot_text
+from goque.registry import Registry
+from goque.storage import TaskStorage
+
+HEADER = ("name", "schedule", "next runs", "last run", "misfire")
+
+
+@command("schedules")
+@click.argument("app")
+@database_option
+@option(
+    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many runs of each job."
+)
+@option("--pause", multiple=True, metavar="NAME", help="Pause this job on every node; may be given again.")
+@option("--resume", multiple=True, metavar="NAME", help="Let this job go on with its next slot.")
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def schedules(
+    app: str,
+    database_url: str | None,
+    count: int,
+    pause: tuple[str, ...],
+    resume: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """List the periodic jobs of APP with their next runs, or pause and resume them.
+
+    What passes while a job is paused does not run later, whatever its misfire policy. `goque run-job` runs a
+    paused job all the same.
+
+    \b
+    Examples:
+      goque schedules app:registry --count 5
+      goque schedules app:registry --pause nightly
+    """
+    registry = _load(app)
+    with opened_storage(database_url, registry.database_url) as storage:
+        if pause or resume:
+            _switch(registry, pause, storage.pause_job, ("paused", "paused already"))
+            _switch(registry, resume, storage.resume_job, ("resumed", "not paused"))
+            return
+        described = [_describe(job, storage, count) for job in registry.jobs]
+        paused = storage.paused_jobs()
+    rows = [{**row, "paused": row["name"] in paused} for row in described]
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        print_table(HEADER, [_cells(row) for row in rows])
+    else:
+        click.echo("no periodic jobs", err=True)
+
+
+@command("run-job")
+@click.argument("app")
+@click.argument("name")
+@database_option
+def run_job(app: str, name: str, database_url: str | None) -> None:
+    """Enqueue one task of the periodic job NAME of APP now, besides those of its schedule, and print its id.
+
+    A factory that wants the slot gets the present. A paused job runs all the same.
+
+    \b
+    Example:
+      goque run-job app:registry nightly
+    """
+    from goque.slot_tasks import task_by_hand
+
+    registry = _load(app)
+    job = registry.get_job(name)
+    task = task_by_hand(job, datetime.now(UTC))
+    task.apply_default_priority(registry.default_priority(task.type))
+    with opened_storage(database_url, registry.database_url) as storage:
+        (inserted,) = storage.insert_tasks([task])
+    click.echo(inserted.id)
+
+
+def _load(app: str) -> Registry:
+    from goque.app import load_registry
+
+    return load_registry(app)
+
+
+def _switch(
+    registry: Registry,
+    names: tuple[str, ...],
+    move: Callable[[str, datetime], bool],
+    words: tuple[str, str],
+) -> None:
+    for job in [registry.get_job(name) for name in names]:
+        changed = move(job.name, datetime.now(UTC))
+        click.echo(f"{one_line(job.name)} is {words[0] if changed else words[1]}")
+
+
+def _describe(job: PeriodicJob, storage: TaskStorage, count: int) -> dict[str, Any]:
+    """Say all of a job as JSON-encodable values; a schedule that fails is told instead of its next runs."""
+    last = storage.last_slot(job.name)
+    try:
+        slots, failure = next_slots(job, last, datetime.now(UTC), count), None
+    except PeriodicJobError as error:
+        slots, failure = [], str(error)
+    return {
+        "name": job.name,
+        "schedule": _schedule(job),
+        "next": [slot_text(slot) for slot in slots],
+        "failure": failure,
+        "last": None if last is None else time_text(last),
+        "misfire": job.misfire,
+        "jitter": job.jitter,
+        "run_on_start": job.run_on_start,
+    }
+
+
+def _schedule(job: PeriodicJob) -> str:
+    schedule = job.schedule
+    if isinstance(schedule, CronSchedule):
+        return f"{schedule.spec} {schedule.tz}"
+    return getattr(schedule, "__qualname__", type(schedule).__qualname__)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    following = "paused" if row["paused"] else row["failure"] or " ".join(row["next"]) or "has ended"
+    return [row["name"], row["schedule"], following, row["last"] or "", row["misfire"]]

@@ -1,0 +1,2 @@
+-- A periodic job may be paused; other versions of goque leave the column alone.
+ALTER TABLE goque_schedule ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;

@@ -1,0 +1,151 @@
+"""The pages of docs/ tell the truth: their Python runs, their tables are the code's, their links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goque.callbacks import CODE_OPTIONS
+from goque.options import _CHECKS, ProcessorOptions, _duration, _duration_or_zero
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+
+
+class App:
+    """The Python of one page as the module `app` in a directory of its own."""
+
+    def __init__(self, page: str, directory: Path) -> None:
+        text = (DOCS / page).read_text("utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        self.directory = directory
+        (directory / "app.py").write_text("\n\n".join(blocks), "utf-8")
+
+    def run(self, *command: str) -> str:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.directory,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def drain(self) -> set[str]:
+        """Enqueue what the page enqueues, run it all, and return the lines that handlers print."""
+        self.run("app.py")
+        return set(self.run("-m", "goque.cli", "supervise", "app:registry", "--drain").splitlines())
+
+    def tasks(self) -> list[dict[str, Any]]:
+        lines = self.run("-m", "goque.cli", "list", "--json").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("page", ["handlers.md", "context.md", "retries.md", "periodic.md"])
+def test_the_python_of_a_page_is_an_app_that_would_run(page: str, tmp_path: Path) -> None:
+    app = App(page, tmp_path)
+    assert "app       app:registry imports" in app.run("-m", "goque.cli", "check", "app:registry")
+
+
+def test_the_tasks_of_the_page_on_handlers_end_as_it_says(tmp_path: Path) -> None:
+    app = App("handlers.md", tmp_path)
+    printed = app.drain()
+    assert printed >= {
+        "hello Ada",
+        "to 640",
+        "email to ada@example.com at attempt 1",
+        "report 11 asked for as november",
+        "+420 123",
+        "cleaning up",
+        "begins order-7",
+        "ended order-7 by ValueError",
+    }
+    tasks = app.tasks()
+    ends = {task["external_id"]: (task["status"], task["attempts"]) for task in tasks}
+    assert ends["closed"] == ("canceled", 0)
+    assert ends["busy"] == ("done", 2)
+    assert ends["order-7"] == ("attempts_left", 1)
+    by_type = {(task["type"], task["status"]): task for task in tasks}
+    assert "payload does not decode" in by_type["send_email", "canceled"]["errors"]
+    assert by_type["render", "attempts_left"]["errors"] == "attempt 1: task processing timeout: 0.2s\n"
+    assert by_type["count", "done"]["result"] == {"a": 2, "b": 1}
+
+
+def test_the_values_of_the_page_on_context_arrive(tmp_path: Path) -> None:
+    assert App("context.md", tmp_path).drain() == {"for acme in cs", "logged for acme"}
+
+
+def test_the_tasks_of_the_page_on_retries_end_as_it_says(tmp_path: Path) -> None:
+    app = App("retries.md", tmp_path)
+    app.drain()
+    ends = {task["external_id"]: (task["status"], task["attempts"]) for task in app.tasks()}
+    assert ends == {
+        "no file": ("attempts_left", 1),
+        "no sense": ("attempts_left", 1),
+        "no line": ("attempts_left", 5),
+    }
+
+
+def options_on_the_page() -> dict[str, tuple[str, str]]:
+    text = (DOCS / "handlers.md").read_text("utf-8").partition("## All options")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", text, re.MULTILINE)
+    return {name: (default.strip("`"), unit) for name, default, unit in rows}
+
+
+def test_the_table_of_options_is_that_of_the_code() -> None:
+    assert set(options_on_the_page()) == _CHECKS.keys() | CODE_OPTIONS
+
+
+@pytest.mark.parametrize("name", sorted(_CHECKS.keys() - {"workers"}))
+def test_an_option_has_the_default_and_the_unit_that_the_page_says(name: str) -> None:
+    default, unit = options_on_the_page()[name]
+    value = getattr(ProcessorOptions(), name)
+    expected = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    assert default == expected
+    assert (unit == "seconds") == (_CHECKS[name] in (_duration, _duration_or_zero))
+
+
+def test_the_strategy_by_default_is_the_one_on_the_page() -> None:
+    strategy = ProcessorOptions().strategy
+    assert strategy is not None
+    for name in ("retry", "next_attempt_at"):
+        assert options_on_the_page()[name][0] == f"static({strategy(1).total_seconds():g})"
+
+
+def test_the_picture_of_the_strategies_is_what_the_script_draws(tmp_path: Path) -> None:
+    draw = runpy.run_path(str(ROOT / "scripts" / "draw_retries.py"))["draw"]
+    assert (DOCS / "retries.svg").read_text("utf-8") == draw()
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_pages_and_titles_that_there_are(page: str) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text("utf-8")):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (DOCS / name) if name else DOCS / page
+        assert target.exists(), f"{page} points to {link}, which is not there"
+        assert not anchor or anchor in anchors(target), f"{page} points to {link}, a title that is not there"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "index.md").read_text("utf-8")
+    assert [page for page in PAGES if page != "index.md" and f"({page})" not in index] == []
