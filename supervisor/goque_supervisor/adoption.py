@@ -43,7 +43,7 @@ def adopt(order: Adopt, holdings: Holdings, crew: Crew, burial: Burial) -> None:
                 mate.acknowledged.append(seq)  # committed by the fetcher before, which could not say so
     for notice in order.dead:
         contents = read_box(notice.box)
-        StderrRelay(stderr_path(notice.box), from_now=False).forward()
+        StderrRelay(stderr_path(notice.box), from_now=False).forward(rest=True)
         burial.bury(notice, _jobs_in(contents, holdings, None), contents)
     for held in list(holdings.by_id.values()):
         if not held.seq:

@@ -220,7 +220,7 @@ class Fetcher:
         if mate is None:
             self.burial.bury(notice, {}, contents)
             return
-        mate.relay.forward()
+        mate.relay.forward(rest=True)
         mate.box.close()
         unwritten = [held for held in self.holdings.ended if held.mate is mate]
         self.burial.bury(notice, mate.jobs, contents, unwritten)

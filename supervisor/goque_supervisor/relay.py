@@ -21,21 +21,28 @@ class StderrRelay:
         self._path = path
         self._offset = _size(path) if from_now else 0
 
-    def forward(self) -> None:
-        """Write what has come since the last call to our own standard error."""
+    def forward(self, *, rest: bool = False) -> None:
+        """Write the lines that have come since the last call to our own standard error.
+
+        Args:
+            rest: whether a line without an end goes too, since nobody is left to end it. Else it waits, so that no
+                other process's line lands in its middle.
+        """
         size = _size(self._path)
         while self._offset < size:
             try:
                 with self._path.open("rb") as file:
                     file.seek(self._offset)
                     data = file.read(_CHUNK)
+                if not rest and len(data) < _CHUNK:
+                    data = data[: data.rfind(b"\n") + 1]
                 _write_all(data)
             except OSError:
                 return  # the file went with its worker, or nobody reads our stderr: no task depends on it
             if not data:
                 return
             self._offset += len(data)
-        if self._offset > LARGEST:
+        if self._offset > LARGEST and self._offset == _size(self._path):
             os.truncate(self._path, 0)  # its writer appends, so it goes on at the new end
             self._offset = 0
 

@@ -1,0 +1,64 @@
+"""What workers write to their standard error reaches the tree's own in whole lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goque_supervisor.relay import LARGEST, StderrRelay
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "w.stderr"
+    path.touch()
+    return path
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def test_a_line_is_forwarded_when_it_has_an_end(
+    written: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    relay = StderrRelay(written, from_now=False)
+    append(written, b"one\ntwo\nthr")
+    relay.forward()
+    assert capfdbinary.readouterr().err == b"one\ntwo\n"
+    relay.forward()
+    append(written, b"ee\n")
+    relay.forward()
+    assert capfdbinary.readouterr().err == b"three\n"
+
+
+def test_the_rest_of_a_dead_worker_goes_as_it_is(
+    written: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    relay = StderrRelay(written, from_now=False)
+    append(written, b"its last wor")
+    relay.forward(rest=True)
+    assert capfdbinary.readouterr().err == b"its last wor"
+
+
+def test_a_line_of_any_length_is_forwarded_and_a_large_file_begins_anew(
+    written: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    relay = StderrRelay(written, from_now=False)
+    append(written, b"x" * (LARGEST + 10) + b"\n")
+    relay.forward()
+    assert len(capfdbinary.readouterr().err) == LARGEST + 11
+    assert written.stat().st_size == 0
+    append(written, b"next\n")
+    relay.forward()
+    assert capfdbinary.readouterr().err == b"next\n"
+
+
+def test_a_file_that_is_gone_stops_nobody(written: Path) -> None:
+    relay = StderrRelay(written, from_now=False)
+    append(written, b"one\n")
+    written.unlink()
+    relay.forward()
+    relay.forward(rest=True)
