@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from goque.storage.url import require_driver, scheme_of, sqlite_path
 if TYPE_CHECKING:
     from goque.storage.dialect import Dialect
 
-__all__ = ["TaskStorage", "open_storage"]
+__all__ = ["TaskStorage", "import_backend", "open_storage"]
 
 _log: Final = logging.getLogger("goque.storage")
 _announced: Final[set[str]] = set()
@@ -32,6 +33,20 @@ def open_storage(url: str) -> TaskStorage:
     from goque.storage.sql_storage import SqlStorage  # noqa: PLC0415 - a URL is checked before anything is loaded
 
     return SqlStorage(dialect)
+
+
+def import_backend(url: str) -> None:
+    """Load what a storage at this URL needs, so that processes forked from this one share it.
+
+    Raises:
+        ConfigurationError: the URL is wrong, or its driver is not installed.
+    """
+    scheme = scheme_of(url)
+    if scheme != "sqlite":
+        require_driver(scheme)
+    backend = "postgresql" if scheme.startswith("postgres") else "sqlite" if scheme == "sqlite" else "mysql"
+    for name in (backend, "sql_storage"):
+        importlib.import_module(f"goque.storage.{name}")
 
 
 def _dialect(url: str) -> Dialect:

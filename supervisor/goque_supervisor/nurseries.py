@@ -53,7 +53,11 @@ class NurseryProcess:
         end = socket.socket(fileno=self._theirs.detach())
         if self.home is Home.ACTORS:
             return run_nursery(
-                end, root, name="actors", start_method="forkserver", prepare=preparation.import_actors
+                end,
+                root,
+                name="actors",
+                start_method="forkserver",
+                prepare=lambda: preparation.import_actors(self.options),
             )
         return run_nursery(
             end,

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from goque.app import load_registry
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
 from goque.registry import Registry
+from goque.storage import import_backend
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.sockets import make_keys
 
@@ -29,11 +31,14 @@ _ACTORS = ("lease", "fetcher", "healer", "cleaner", "monitor")
 _loaded: list[Registry] = []
 
 
-def import_actors() -> dict[str, Any]:
-    """Import the loops of goque's own processes."""
+def import_actors(options: SuperviseOptions) -> dict[str, Any]:
+    """Import the loops of goque's own processes, and the backend as far as it can be told without the app."""
     for name in _ACTORS:
         importlib.import_module(f"goque_supervisor.{name}")
-    importlib.import_module("goque.storage.sqlite")
+    with suppress(
+        ConfigurationError
+    ):  # importing the app ends in the same error, and the root hears it from there
+        import_backend(resolve_database_url(options.database_url))
     return {}
 
 

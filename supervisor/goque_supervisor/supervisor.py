@@ -11,6 +11,7 @@ One blocking wait gathers signals, child exits, messages and timers; each is han
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import selectors
@@ -112,6 +113,7 @@ class Supervisor:
         inbox = self._catch_signals()
         process.become_subreaper()
         process.set_name("goque:root")
+        gc.freeze()  # what is loaded by now stays: looking through it again would unshare its pages with the children
         try:
             self.family.guard.start()
             self.homes.open()
