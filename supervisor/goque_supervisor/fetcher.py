@@ -91,7 +91,7 @@ class Fetcher:
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
         self._misses = 0
         self._missed_at = self._settled_at = 0.0
-        self._others_moved = True
+        self._others_moved = self._is_due_known = True
         self._idle: bool | None = None
         self._idle_check = 0
 
@@ -125,6 +125,7 @@ class Fetcher:
         now = time.monotonic()
         if self.crew.dispatch(self.socket, now):
             self._look_at = min(self._look_at, now + LOOK_PERIOD)
+        self._learn_when_due()
         if now >= self._look_at:
             self._look_after(now)
         self._report(now)
@@ -293,18 +294,26 @@ class Fetcher:
         room = min(self.crew.room(now) - len(self.holdings.waiting), self.options.fetch_max_tasks)
         if room <= 0 or not self.crew.is_hungry(now):
             return
-        claimed = self.ledger.claim(self.owner, room)
-        if claimed is None:
+        rows = self.ledger.claim(self.owner, room)
+        if rows is None:
             return
-        rows, due = claimed
         self.holdings.take(rows)
         self.watcher.found(len(rows))
         self.tally.count("fetched", len(rows))
         if len(rows) < room:
             self._misses = 0 if rows else self._misses + 1
             self._missed_at = now
-            tick = self.options.fetch_tick * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes' looks
-            self._claim_at = now + (tick if due is None else min(tick, max(due, 0.001)))
+            self._claim_at = now + self.options.fetch_tick * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes
+            self._is_due_known = False
+
+    def _learn_when_due(self) -> None:
+        """Ask when the next task is due; after the dispatch, for those just claimed must not wait for this."""
+        if self._is_due_known or not self._may_claim:
+            return
+        due = self.ledger.seconds_until_due()
+        if due is not None:
+            self._is_due_known = True
+            self._claim_at = min(self._claim_at, time.monotonic() + max(due, 0.001))
 
     # -- looking after what runs -----------------------------------------------------------------------------
 
@@ -349,7 +358,7 @@ class Fetcher:
             self.channel.send(Metrics(self.task_type, self.epoch, counters) if counters else Beat())
 
     def _report_idle(self, now: float) -> None:
-        looked = self.hold or self._claim_at > now
+        looked = self.hold or (self._is_due_known and self._claim_at > now)
         idle = looked and not self.holdings and not self.burial.is_pending
         if idle != self._idle or (self._idle_check and (looked or not idle)):
             self.channel.send(Idle(idle, self._idle_check))

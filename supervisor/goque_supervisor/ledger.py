@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -44,14 +45,18 @@ class Ledger:
             return None
         return [(held, change, change.token in written) for held, change in moves]
 
-    def claim(self, owner: str, room: int) -> tuple[list[TaskRow], float | None] | None:
-        """Claim up to `room` tasks; returns them and, if they are fewer, the seconds until the next is due."""
+    def claim(self, owner: str, room: int) -> list[TaskRow] | None:
+        """Claim up to `room` tasks; None on a failure."""
+        return self._ask(lambda: self._storage.claim_due(self._type, owner, room))
 
-        def claim() -> tuple[list[TaskRow], float | None]:
-            rows = self._storage.claim_due(self._type, owner, room)
-            return rows, None if len(rows) == room else self._storage.seconds_until_due(self._type)
+    def seconds_until_due(self) -> float | None:
+        """Return the seconds until the next task is due, infinity if none waits, None on a failure."""
 
-        return self._ask(claim)
+        def ask() -> float:
+            due = self._storage.seconds_until_due(self._type)
+            return math.inf if due is None else due
+
+        return self._ask(ask)
 
     def mark_processing(self, tasks: list[Held]) -> None:
         """Write that tasks run, for those who look."""
