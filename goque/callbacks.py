@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +45,7 @@ class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
         return self.retry_on is None or issubclass(kind, self.retry_on)
 
 
-def check_callbacks(options: dict[str, Any]) -> Callbacks:
+def check_callbacks(options: Mapping[str, Any]) -> Callbacks:
     """Check the options that are code, of all options of one processor.
 
     Raises:
@@ -69,13 +69,13 @@ def check_callbacks(options: dict[str, Any]) -> Callbacks:
     )
 
 
-def strategy_of(options: dict[str, Any]) -> Strategy | None:
+def strategy_of(options: Mapping[str, Any]) -> Strategy | None:
     """Return the strategy that is data, None where a function of the user's decides."""
     _, chosen = _chosen_retry(options)
     return chosen if isinstance(chosen, Strategy) else None
 
 
-def _chosen_retry(options: dict[str, Any]) -> tuple[str, Any]:
+def _chosen_retry(options: Mapping[str, Any]) -> tuple[str, Any]:
     """Read `next_attempt_at`, or `retry`, which is the same under a shorter name."""
     if "retry" in options and "next_attempt_at" in options:
         raise ConfigurationError(

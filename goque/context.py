@@ -32,6 +32,8 @@ def with_value(key: str, value: Any) -> _Scope:
 
 def with_values(new: Mapping[str, Any]) -> _Scope:
     """Carry several values in the block, as `with_value` does one."""
+    if not isinstance(new, Mapping):
+        raise ConfigurationError(f"with_values takes a mapping, not {new!r:.80}")
     for key in new:
         if not isinstance(key, str):
             raise ConfigurationError(f"keys of values are text, not {key!r:.80}")

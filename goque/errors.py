@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
+from typing import Final
+
+LONGEST_DELAY: Final = 100 * 366 * 86400.0
+"""Seconds that goque waits for anything at most."""
 
 
 class GoqueError(Exception):
@@ -102,7 +107,7 @@ class RetryTask(GoqueError):
 
     def __init__(self, reason: str = "retry requested", *, delay: float | timedelta | None = None) -> None:
         super().__init__(reason)
-        self.delay = None if delay is None else seconds(delay)
+        self.delay = None if delay is None else seconds(delay, "the delay of RetryTask")
 
 
 class Snooze(GoqueError):
@@ -113,10 +118,34 @@ class Snooze(GoqueError):
     """
 
     def __init__(self, delay: float | timedelta) -> None:
-        super().__init__(f"snoozed for {seconds(delay):g}s")
-        self.delay = seconds(delay)
+        self.delay = seconds(delay, "the delay of Snooze")
+        super().__init__(f"snoozed for {self.delay:g}s")
 
 
-def seconds(duration: float | timedelta) -> float:
-    """Turn a duration into seconds."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+def seconds(duration: object, name: str) -> float:
+    """Turn a duration into seconds.
+
+    Raises:
+        ConfigurationError: it is neither a number nor a timedelta.
+    """
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
+        raise ConfigurationError(f"{name} must be seconds or a timedelta, not {duration!r:.80}")
+    try:
+        return float(duration)
+    except OverflowError:
+        return math.inf if duration > 0 else -math.inf
+
+
+def length(duration: object, name: str, *, positive: bool = False) -> float:
+    """Turn a duration that is to be waited for into seconds.
+
+    Raises:
+        ConfigurationError: it is no duration, negative, a hundred years or more, or nothing where it must be positive.
+    """
+    given = seconds(duration, name)
+    if not 0 <= given <= LONGEST_DELAY or (positive and given == 0):
+        least = "more than 0" if positive else "0 or more"
+        raise ConfigurationError(f"{name} must be {least} seconds and under 100 years, not {duration!r:.80}")
+    return given

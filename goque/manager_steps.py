@@ -8,25 +8,22 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from typing import Any, Final, Literal
 
 from goque import context
 from goque.background import BackgroundAdds
 from goque.config import resolve_database_url
-from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError
+from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError, length
 from goque.storage import TaskStorage, open_storage
 from goque.task import TERMINAL_STATUSES, Task, TaskFilter, TaskRow
 
 log: Final = logging.getLogger("goque.background")
 
+MOST_TASKS: Final = 1_000_000_000
 FIRST_PAUSE: Final = 0.01
 PAUSE_GROWTH: Final = 1.5
 LONGEST_PAUSE: Final = 0.5
 """Seconds between two looks at a task that is waited for; ten looks come before the pause is half a second."""
-
-LONGEST: Final = 365 * 86400.0
-"""Seconds that a wait may have as its timeout."""
 
 OnConflict = Literal["raise", "skip"]
 
@@ -39,6 +36,14 @@ class ManagerSteps(ABC):
     def __init__(
         self, url_or_storage: str | TaskStorage | None, default_priorities: Callable[[str], int] | None
     ) -> None:
+        if not isinstance(url_or_storage, str | TaskStorage | None):
+            raise ConfigurationError(
+                f"url_or_storage must be a URL, a storage or None, not {url_or_storage!r:.80}"
+            )
+        if default_priorities is not None and not callable(default_priorities):
+            raise ConfigurationError(
+                f"default_priorities must be a function of a type, not {default_priorities!r:.80}"
+            )
         if isinstance(url_or_storage, TaskStorage):
             self._storage = url_or_storage
         else:
@@ -96,8 +101,12 @@ class ManagerSteps(ABC):
         return Task.from_row(await self._get_row(task_id, conn))
 
     async def _get_tasks(self, task_filter: TaskFilter | None, limit: int, conn: Any) -> list[Task]:
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ConfigurationError(f"limit must be a whole number from 1 up, not {limit!r}")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_TASKS:
+            raise ConfigurationError(
+                f"limit must be a whole number from 1 to {MOST_TASKS}, not {limit!r:.80}"
+            )
+        if task_filter is not None and not isinstance(task_filter, TaskFilter):
+            raise ConfigurationError(f"give get_tasks a goque.TaskFilter(…), not {task_filter!r:.80}")
         tx = _tx(conn)
         wanted = task_filter or TaskFilter()
         rows: list[TaskRow] = await self._ask(
@@ -146,6 +155,8 @@ class ManagerSteps(ABC):
 
 def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
     """Return the tasks with the values of the surrounding blocks in their metadata; their own win."""
+    if not isinstance(tasks, Iterable):
+        raise ConfigurationError(f"tasks must be an iterable of goque.Task, not {tasks!r:.80}")
     wanted = list(tasks)
     carried = context.values()
     for task in wanted:
@@ -172,13 +183,7 @@ def for_background(task: Task) -> Task:
 
 def check_timeout(timeout: object) -> float | None:
     """Return a timeout in seconds, or None for none."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, timedelta):
-        timeout = timeout.total_seconds()
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout <= LONGEST:
-        raise ConfigurationError(f"timeout must be 0 or more seconds, or None, not {timeout!r:.80}")
-    return float(timeout)
+    return None if timeout is None else length(timeout, "timeout")
 
 
 def check_id(task_id: str) -> None:

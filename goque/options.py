@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypedDict
 
 import msgspec
 
 from goque.callbacks import CODE_OPTIONS, Callbacks, check_callbacks, strategy_of
 from goque.cpus import available_cpus
-from goque.errors import ConfigurationError, TaskTimeout, seconds
+from goque.crash import WorkerCrash
+from goque.errors import ConfigurationError, TaskTimeout, length
 from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, Strategy
-from goque.task import check_priority
-
-LONGEST: Final = 100 * 366 * 86400.0
+from goque.task import Task, check_priority
 
 
 class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,6 +86,44 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         )
 
 
+class ProcessorKeywords(TypedDict, total=False):
+    """The options as `Registry.processor` takes them, so that editors and type checkers know them."""
+
+    workers: int
+    concurrency: int
+    timeout: float | timedelta
+    timeout_grace: float | timedelta
+    max_attempts: int
+    max_crashes: int | None
+    max_memory: float | None
+    max_tasks: int | None
+    fetch_tick: float | timedelta
+    fetch_timeout: float | timedelta
+    fetch_max_tasks: int
+    cleaner_period: float | timedelta
+    cleaner_timeout: float | timedelta
+    cleaner_updated_at_time_ago: float | timedelta
+    cleaner_keep_failed: float | timedelta
+    healer_period: float | timedelta
+    healer_timeout: float | timedelta
+    healer_updated_at_time_ago: float | timedelta
+    store_result: bool
+    max_result: int
+    priority: int
+    cancel_on_decode_error: bool
+    retry: Strategy | Callable[[int], float | timedelta | datetime]
+    next_attempt_at: Strategy | Callable[[int], float | timedelta | datetime]
+    retry_on: type[BaseException] | Iterable[type[BaseException]] | None
+    no_retry_on: type[BaseException] | Iterable[type[BaseException]] | None
+    crash_handler: Callable[[WorkerCrash], object] | None
+    hooks_before: Callable[[Task], object] | Sequence[Callable[[Task], object]] | None
+    hooks_after: (
+        Callable[[Task, BaseException | None], object]
+        | Sequence[Callable[[Task, BaseException | None], object]]
+        | None
+    )
+
+
 class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What the tree must know of a processor to run it: no functions, so it crosses every boundary."""
 
@@ -95,7 +132,7 @@ class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: ProcessorOptions = ProcessorOptions()
 
 
-def check_options(options: dict[str, Any]) -> tuple[ProcessorOptions, Callbacks]:
+def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbacks]:
     """Check the options of one processor and split them into data and functions.
 
     Raises:
@@ -116,18 +153,12 @@ def check_options(options: dict[str, Any]) -> tuple[ProcessorOptions, Callbacks]
     return ProcessorOptions(**data), callbacks
 
 
-def _duration(name: str, value: Any, *, positive: bool = True) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
-        raise ConfigurationError(f"{name} must be seconds or a timedelta, not {value!r}")
-    length = seconds(value)
-    if not 0 <= length <= LONGEST or (positive and length == 0):
-        least = "more than 0" if positive else "0 or more"
-        raise ConfigurationError(f"{name} must be {least} seconds and under 100 years, not {value!r}")
-    return length
+def _duration(name: str, value: Any) -> float:
+    return length(value, name, positive=True)
 
 
 def _duration_or_zero(name: str, value: Any) -> float:
-    return _duration(name, value, positive=False)
+    return length(value, name)
 
 
 def _count(name: str, value: Any) -> int:

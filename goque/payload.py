@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -43,7 +45,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
 
     Raises:
         PayloadEncodeError: msgspec cannot encode the object.
-        InvalidPayloadFormatError: the text is not JSON, too large, too deep, or holds a NUL.
+        InvalidPayloadFormatError: the text is not JSON, too large, too deep, or holds a NUL, NaN or infinity.
     """
     try:
         raw = _encode(payload)
@@ -65,6 +67,8 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         _check_json(raw)
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(_decode(raw)):
         raise InvalidPayloadFormatError(f"{what} is nested deeper than {MAX_DEPTH} levels; flatten it")
+    if b"null" in raw and not isinstance(payload, msgspec.Raw):
+        _check_numbers(payload, what)
     if b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
         raise InvalidPayloadFormatError(
             f"{what} has a NUL character, which PostgreSQL cannot store; leave it out"
@@ -103,6 +107,43 @@ def _check_json(raw: bytes) -> None:
         ) from None
     except (ValueError, msgspec.MsgspecError) as error:
         raise InvalidPayloadFormatError(f"payload is not JSON: {error}") from error
+
+
+def _check_numbers(payload: Any, what: str) -> None:
+    """Refuse NaN and infinities, which msgspec makes null: only a text with a null can hide one."""
+    value = msgspec.to_builtins(payload, enc_hook=_plain_other)
+    if all(map(math.isfinite, _floats(value))):
+        return
+    path, number = next(_infinite(value, what))
+    raise InvalidPayloadFormatError(f"{path} is {number}, which JSON has no number for; give None or a text")
+
+
+def _plain_other(value: Any) -> Any:
+    """Take pydantic's models apart; what else is unknown is Raw, whose text is JSON and has no such number."""
+    return value.model_dump(by_alias=True) if hasattr(type(value), "model_dump") else None
+
+
+def _floats(value: Any) -> Iterator[float]:
+    values = [value]
+    while values:
+        one = values.pop()
+        if isinstance(one, float):
+            yield one
+        elif isinstance(one, dict):
+            values += one.values()
+        elif isinstance(one, list | tuple):
+            values += one
+
+
+def _infinite(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _infinite(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _infinite(item, f"{path}[{number}]")
 
 
 def _is_too_deep(value: Any) -> bool:

@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 
 from goque.callbacks import check_function
 from goque.cron import CronSchedule
-from goque.errors import ConfigurationError, GoqueError
+from goque.errors import ConfigurationError, GoqueError, length
 from goque.outcome import first_line
-from goque.task import Task, check_length, check_name
+from goque.task import Task, check_name
 
 __all__ = [
     "CronSchedule",
@@ -94,7 +94,7 @@ class PeriodicJob:
             )
         if not isinstance(self.run_on_start, bool):
             raise ConfigurationError(f"{job}: run_on_start must be True or False, not {self.run_on_start!r}")
-        object.__setattr__(self, "jitter", check_length(f"{job}: jitter", self.jitter))
+        object.__setattr__(self, "jitter", length(self.jitter, f"{job}: jitter"))
         wants_slot(job, self.factory)
 
 

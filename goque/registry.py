@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from goque.errors import ConfigurationError
-from goque.options import ProcessorSpec, check_options
+from goque.options import ProcessorKeywords, ProcessorSpec, check_options
 from goque.processor import Processor, make_processor
 from goque.task import check_name
 
@@ -41,16 +41,16 @@ class Registry:
         self._queue: TaskQueueManager | None = None
         self._async_queue: AsyncTaskQueueManager | None = None
 
-    def add_processor(self, task_type: str, processor: Any, /, **options: Any) -> None:
+    def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
         """Register a callable, or an object with `process_task(task)`, for a type.
 
         Args:
             task_type: the type of the tasks that it runs.
             processor: the handler; its parameter's annotation decides whether it gets a Task, a TypedTask or
                 the payload.
-            options: see `ProcessorOptions` for those that are data. Those that are code: `next_attempt_at`, or
-                `retry`, which is the same; `retry_on`, `no_retry_on`, `crash_handler`, `hooks_before`,
-                `hooks_after`.
+            options: see `ProcessorOptions` for those that are data; times are seconds or timedeltas. Those that
+                are code: `next_attempt_at`, or `retry`, which is the same; `retry_on`, `no_retry_on`,
+                `crash_handler`, `hooks_before`, `hooks_after`.
 
         Raises:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
@@ -64,8 +64,15 @@ class Registry:
             raise ConfigurationError(f"the processor of {task_type!r}: {error}") from None
         self._processors[task_type] = make_processor(task_type, processor, checked, callbacks)
 
-    def processor(self, task_type: str, /, **options: Any) -> Callable[[HandlerT], HandlerT]:
+    def processor(
+        self, task_type: str, /, **options: Unpack[ProcessorKeywords]
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the decorated function for a type; it stays callable as before."""
+        if callable(task_type):
+            name = getattr(task_type, "__name__", "handler")
+            raise ConfigurationError(
+                f"@registry.processor needs the task type: write @registry.processor({name!r}) above {name}"
+            )
 
         def register(handler: HandlerT) -> HandlerT:
             self.add_processor(task_type, handler, **options)

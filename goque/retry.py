@@ -9,15 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.errors import ConfigurationError, seconds
+from goque.errors import LONGEST_DELAY, ConfigurationError, length, seconds
 
 FIBONACCI_PERIODS: Final = tuple(timedelta(minutes=n) for n in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89))
 """The original's Fibonacci delays: 1 to 89 minutes."""
 
 STRONG_PERIODS: Final = tuple(timedelta(minutes=n) for n in (1, 5, 10, 15, 30, 60))
 """The original's steeper delays: 1 to 60 minutes."""
-
-LONGEST_DELAY: Final = 100 * 366 * 86400.0
 
 
 class Static(msgspec.Struct, frozen=True, tag="static"):
@@ -75,7 +73,7 @@ DEFAULT: Final = Static(600.0)
 
 def static(period: float | timedelta) -> Static:
     """Wait `period` seconds after each failure."""
-    return Static(_period("period", period))
+    return Static(length(period, "period"))
 
 
 def step(periods: Sequence[float | timedelta]) -> Step:
@@ -100,7 +98,7 @@ def exponential(
     """
     if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
         raise ConfigurationError(f"jitter must be from 0 to 1, not {jitter!r}")
-    return Exponential(_period("base", base), _period("maximum", maximum), float(jitter))
+    return Exponential(length(base, "base"), length(maximum, "maximum"), float(jitter))
 
 
 def delay_of(answer: float | timedelta | datetime) -> float:
@@ -119,7 +117,7 @@ def delay_of(answer: float | timedelta | datetime) -> float:
         raise ConfigurationError(
             f"next_attempt_at must return seconds, a timedelta or a datetime, not {answer!r:.80}"
         )
-    delay = seconds(answer)
+    delay = seconds(answer, "next_attempt_at")
     if delay != delay:  # noqa: PLR0124 - the test for NaN
         raise ConfigurationError("next_attempt_at returned NaN; return seconds, a timedelta or a datetime")
     return min(max(delay, 0.0), LONGEST_DELAY)
@@ -128,16 +126,7 @@ def delay_of(answer: float | timedelta | datetime) -> float:
 def _periods(periods: Any) -> tuple[float, ...]:
     if not isinstance(periods, Iterable):
         raise ConfigurationError(f"periods must be a sequence of seconds, not {periods!r:.80}")
-    checked = tuple(_period("periods", period) for period in periods)
+    checked = tuple(length(period, "periods") for period in periods)
     if not checked:
         raise ConfigurationError("periods must have at least one period")
     return checked
-
-
-def _period(name: str, period: Any) -> float:
-    if isinstance(period, bool) or not isinstance(period, int | float | timedelta):
-        raise ConfigurationError(f"{name} must be seconds or a timedelta, not {period!r}")
-    length = seconds(period)
-    if not 0 <= length <= LONGEST_DELAY:
-        raise ConfigurationError(f"{name} must be 0 or more seconds and under 100 years, not {period!r}")
-    return length

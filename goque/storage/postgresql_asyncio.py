@@ -42,14 +42,14 @@ class AsyncAdoptedSession:
         """Run a statement and return all its rows."""
         bound = await self._bind(sql, params)
         with Translated(self._where):
-            cursor = await self._cursor.execute(percent_named(sql), bound, prepare=False)
+            cursor = await self._cursor.execute(percent_named(sql), bound)
             return list(await cursor.fetchall()) if cursor.description else []
 
     async def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed."""
         bound = await self._bind(sql, params)
         with Translated(self._where):
-            return (await self._cursor.execute(percent_named(sql), bound, prepare=False)).rowcount
+            return (await self._cursor.execute(percent_named(sql), bound)).rowcount
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters, in one round trip for all."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, seconds
+from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, length
 from goque.outcome import append_error
 from goque.storage.awaited import AwaitedSession
 from goque.storage.dialect import Dialect
@@ -106,7 +106,7 @@ class TaskSteps:
         if task_filter.updated_before is not None:
             params["updated_before"] = self._dialect.time(task_filter.updated_before)
         if task_filter.updated_at_time_ago is not None:
-            params["age"] = seconds(task_filter.updated_at_time_ago)
+            params["age"] = length(task_filter.updated_at_time_ago, "updated_at_time_ago")
         return params
 
     async def cancel_unless_finished(self, session: AwaitedSession, task_id: str) -> bool:

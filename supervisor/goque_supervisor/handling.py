@@ -13,12 +13,20 @@ from typing import Any, NoReturn
 import msgspec
 
 from goque.callbacks import Callbacks
-from goque.errors import GoqueError, PayloadDecodeError, RetryTask, Snooze, TaskCanceled, TaskTimeout
+from goque.errors import (
+    LONGEST_DELAY,
+    GoqueError,
+    PayloadDecodeError,
+    RetryTask,
+    Snooze,
+    TaskCanceled,
+    TaskTimeout,
+)
 from goque.options import ProcessorOptions
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, printable
 from goque.payload import encode_payload
 from goque.processor import Processor
-from goque.retry import DEFAULT, LONGEST_DELAY, delay_of
+from goque.retry import DEFAULT, delay_of
 from goque.task import Task, TaskRow
 
 log = logging.getLogger("goque.worker")

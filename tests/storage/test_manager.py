@@ -54,12 +54,30 @@ def test_tasks_are_found_by_a_filter(queue):
     queue.cancel_task(tasks[0].id)
     assert [task.id for task in queue.get_tasks(TaskFilter(status=TaskStatus.CANCELED))] == [tasks[0].id]
     assert len(queue.get_tasks(limit=2)) == 2
-    for limit in (0, -1, True, "5"):
+    for limit in (0, -1, True, "5", 2.5, 10**30, None):
         with pytest.raises(ConfigurationError, match="limit"):
             queue.get_tasks(limit=limit)
 
 
+def test_what_is_no_filter_is_refused(queue):
+    for wrong in ("mail", {"task_type": "mail"}, ["done"], 5):
+        with pytest.raises(ConfigurationError, match="TaskFilter"):
+            queue.get_tasks(wrong)
+
+
+@pytest.mark.parametrize("kind", [TaskQueueManager, goque.AsyncTaskQueueManager])
+def test_what_is_no_database_is_refused(kind):
+    for wrong in (5, b"sqlite:///goque.db", object()):
+        with pytest.raises(ConfigurationError, match="must be a URL, a storage or None"):
+            kind(wrong)
+    with pytest.raises(ConfigurationError, match="default_priorities must be a function"):
+        kind("sqlite:///goque.db", default_priorities={"mail": 7})
+
+
 def test_what_is_no_task_cannot_be_added(queue):
+    for wrong in (5, None):
+        with pytest.raises(ConfigurationError, match="an iterable of goque"):
+            queue.add_tasks(wrong)
     with pytest.raises(ConfigurationError, match="only a Task"):
         queue.add_tasks([Task("mail"), {"type": "mail"}])
     with pytest.raises(ConfigurationError, match="on_conflict"):

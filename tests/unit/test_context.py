@@ -39,6 +39,9 @@ def test_an_exception_ends_a_block_as_well():
 def test_keys_are_text():
     with pytest.raises(goque.ConfigurationError, match="keys of values are text"):
         goque.with_values({1: 2})
+    for wrong in (None, ["user"], 5):
+        with pytest.raises(goque.ConfigurationError, match="takes a mapping"):
+            goque.with_values(wrong)
 
 
 def test_a_scope_can_be_entered_again_and_within_itself():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from goque import (
+    ConfigurationError,
     InvalidPayloadFormatError,
     PayloadDecodeError,
     PayloadEncodeError,
@@ -21,9 +22,9 @@ from goque import (
     TaskTimeout,
 )
 from goque.callbacks import Callbacks
+from goque.errors import LONGEST_DELAY
 from goque.options import ProcessorOptions, check_options
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
-from goque.retry import LONGEST_DELAY
 from goque.task import TaskRow
 from goque_supervisor.handling import (
     call_hooks,
@@ -274,3 +275,13 @@ def test_the_timeout_of_the_task_passes_through_a_hook() -> None:
 def test_an_outcome_is_completed_with_where_and_how_long_it_ran() -> None:
     made = with_duration(Outcome(OutcomeKind.FAILED, "boom", "tb", 3.0), 1.5, 42)
     assert made == Outcome(OutcomeKind.FAILED, "boom", "tb", 3.0, None, 1.5, 42)
+
+
+@pytest.mark.parametrize("delay", ["10", True, [10], {}])
+def test_a_delay_that_is_no_duration_fails_the_attempt_and_says_so(delay):
+    for kind, make in (("Snooze", Snooze), ("RetryTask", lambda value: RetryTask(delay=value))):
+        with pytest.raises(ConfigurationError) as refusal:
+            make(delay)
+        assert str(refusal.value) == f"the delay of {kind} must be seconds or a timedelta, not {delay!r}"
+    with pytest.raises(ConfigurationError, match="the delay of Snooze"):
+        Snooze(None)

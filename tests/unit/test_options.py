@@ -12,7 +12,8 @@ import pytest
 
 from goque import TaskTimeout, retry
 from goque.cpus import available_cpus
-from goque.options import ProcessorOptions, ProcessorSpec, check_options
+from goque.errors import ConfigurationError
+from goque.options import ProcessorKeywords, ProcessorOptions, ProcessorSpec, check_options
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -135,3 +136,10 @@ def test_the_cpus_are_those_of_affinity_and_quota(
     (tmp_path / "own").write_text(own)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert available_cpus(tmp_path / "cgroup", tmp_path / "own") == (expected or allowed)
+
+
+def test_editors_are_told_of_every_option_and_of_no_other() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        check_options({"zzzzzzzzzzzz": 1})
+    known = str(refusal.value).partition("known are ")[2].split(", ")
+    assert sorted(ProcessorKeywords.__annotations__) == known

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
+
 import msgspec
+import pydantic
 import pytest
 
 from goque.errors import (
@@ -122,3 +125,35 @@ def test_the_environment_sets_the_limit(monkeypatch):
 def test_what_is_no_json_in_a_database_is_a_decode_error(text):
     with pytest.raises(PayloadDecodeError):
         decode_json(text)
+
+
+class Model(pydantic.BaseModel):
+    price: float
+
+
+class Point(msgspec.Struct):
+    x: float
+    labels: list
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (math.nan, "payload is nan, which JSON has no number for"),
+        ({"rows": [1.5, None, {"price": math.inf}]}, "payload.rows[2].price is inf"),
+        (Point(1.0, [None, -math.inf]), "payload.labels[1] is -inf"),
+        ((0.5, (math.nan,)), "payload[1][0] is nan"),
+        ([msgspec.Raw(b"null"), math.nan], "payload[1] is nan"),
+        ({"sold": [Model(price=math.inf)]}, "payload.sold[0].price is inf"),
+    ],
+)
+def test_a_number_that_json_does_not_know_is_refused_and_found(payload, told):
+    with pytest.raises(InvalidPayloadFormatError) as refusal:
+        encode_payload(payload)
+    assert str(refusal.value).startswith(told)
+    assert "\n" not in str(refusal.value)
+
+
+def test_nulls_are_no_numbers():
+    for payload in (None, {"null": 1.5}, [msgspec.Raw(b"null")], Point(0.0, [None]), "null"):
+        assert b"null" in encode_payload(payload)

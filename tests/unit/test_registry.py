@@ -111,3 +111,16 @@ def test_its_queue_uses_the_registrys_database_and_priorities(
     assert asyncio.run(scenario()) == 50
     assert (tmp_path / "own.db").exists()
     assert dill.loads(dill.dumps(registry)).task_types == ["urgent"]
+
+
+def test_a_decorator_without_its_type_says_how_to_write_it() -> None:
+    registry: Any = Registry()
+    with pytest.raises(
+        ConfigurationError, match=r"write @registry\.processor\('send_email'\) above send_email"
+    ):
+
+        @registry.processor
+        def send_email(task: Task) -> None:
+            raise AssertionError
+
+    assert registry.task_types == []

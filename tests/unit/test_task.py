@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import copy
+import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
 
 from goque.errors import ConfigurationError, PayloadDecodeError
-from goque.task import CLAIMED_STATUSES, NO_TASK_PAYLOAD, TERMINAL_STATUSES, Task, TaskRow, TaskStatus
+from goque.task import (
+    CLAIMED_STATUSES,
+    NO_TASK_PAYLOAD,
+    TERMINAL_STATUSES,
+    Task,
+    TaskFilter,
+    TaskRow,
+    TaskStatus,
+)
 
 NOW = datetime(2026, 11, 23, 21, 2, 33, 123456, tzinfo=UTC)
 
@@ -151,3 +160,42 @@ def test_statuses_are_their_text_and_known_by_kind():
 def test_a_task_can_be_copied():
     task = Task("mail", {"n": 1})
     assert copy.deepcopy(task).payload == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"ids": ["a"], "task_type": "mail", "status": TaskStatus.DONE, "updated_before": NOW},
+        {"ids": ("a", "b"), "status": "done", "statuses": ["new", TaskStatus.ERROR]},
+        {"ids": [], "statuses": [], "updated_at_time_ago": timedelta(hours=1)},
+        {"updated_at_time_ago": 0},
+    ],
+)
+def test_a_filter_takes_what_its_fields_are(fields):
+    assert TaskFilter(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"ids": "019ab5a0"}, "ids must be a list, not '019ab5a0'"),
+        ({"ids": (task_id for task_id in ["a"])}, "ids must be a list"),
+        ({"ids": [1]}, "ids must be texts, not 1"),
+        ({"task_type": ["mail"]}, r"task_type must be text, not \['mail'\]"),
+        ({"status": "finished"}, "a status is one of new, pending, .*, not 'finished'"),
+        ({"status": 5}, "a status is one of"),
+        ({"statuses": "done"}, "statuses must be a list, not 'done'"),
+        ({"statuses": ["done", "gone"]}, "not 'gone'"),
+        ({"updated_before": datetime(2026, 11, 23)}, "updated_before must be a datetime with a time zone"),  # noqa: DTZ001 - that is the mistake
+        ({"updated_before": "2026-11-23"}, "updated_before must be a datetime with a time zone"),
+        ({"updated_at_time_ago": "1h"}, "updated_at_time_ago must be seconds or a timedelta, not '1h'"),
+        ({"updated_at_time_ago": -1}, "updated_at_time_ago must be 0 or more seconds"),
+        ({"updated_at_time_ago": math.nan}, "updated_at_time_ago must be 0 or more seconds"),
+        ({"updated_at_time_ago": 10**400}, "updated_at_time_ago must be 0 or more seconds"),
+    ],
+)
+def test_a_filter_refuses_another_type_in_one_line(fields, told):
+    with pytest.raises(ConfigurationError, match=told) as refusal:
+        TaskFilter(**fields)
+    assert "\n" not in str(refusal.value)
