@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.manager_steps import ManagerSteps, OnConflict, check_timeout, for_background
+from goque.manager_steps import ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.storage.caller import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
@@ -80,17 +80,17 @@ class AsyncTaskQueueManager(ManagerSteps):
 
     async def add_task_in_background(self, task: Task) -> None:
         """Insert a task soon, in a thread; see `TaskQueueManager.add_task_in_background`."""
-        wanted, adds = for_background(task), self._background_adds()
-        if not adds.offer(wanted):
-            await self._in_thread(lambda: adds.add(wanted))
+        wanted = self._for_background(task)
+        if not self._background.offer(wanted):
+            await self._in_thread(lambda: self._background.add(wanted))
 
     async def wait_background_adds(
         self,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109 - the same call as the synchronous one's
     ) -> bool:
         """Wait until nothing is being added in the background; see `TaskQueueManager.wait_background_adds`."""
-        seconds, adds = check_timeout(timeout), self._background
-        done: bool = adds is None or await self._in_thread(lambda: adds.wait(seconds))
+        seconds = check_timeout(timeout)
+        done: bool = await self._in_thread(lambda: self._background.wait(seconds))
         return done
 
     async def get_task(self, task_id: str, *, conn: Any = None) -> Task:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from goque.at_once import at_once
-from goque.manager_steps import ManagerSteps, OnConflict, check_timeout, for_background
+from goque.manager_steps import ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
@@ -102,7 +102,7 @@ class TaskQueueManager(ManagerSteps):
         Up to 1000 tasks wait; past that this call waits for room. The interpreter does not exit before they are
         inserted, but a process that is killed loses them. The transaction of a `with_tx` is left, with a warning.
         """
-        self._background_adds().add(self._with_default_priorities([for_background(task)])[0])
+        self._background.add(self._for_background(task))
 
     def wait_background_adds(self, timeout: float | timedelta | None = None) -> bool:
         """Wait until every task that was added in the background is inserted, or was logged as lost.
@@ -112,8 +112,7 @@ class TaskQueueManager(ManagerSteps):
 
         Returns: False if that took longer than `timeout`.
         """
-        seconds = check_timeout(timeout)
-        return self._background is None or self._background.wait(seconds)
+        return self._background.wait(check_timeout(timeout))
 
     def get_task(self, task_id: str, *, conn: Any = None) -> Task:
         """Read one task.

@@ -50,11 +50,15 @@ class ManagerSteps(ABC):
             self._storage = open_storage(resolve_database_url(url_or_storage))
         self._default_priorities = default_priorities
         self._has_schema = False
-        self._background: BackgroundAdds | None = None
+        self._background = BackgroundAdds(self._insert_free)
 
     @abstractmethod
     async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
         """Return what `call` returns, given the storage or, where `conn` is awaited, `storage.awaited()`."""
+
+    @abstractmethod
+    async def _pause(self, seconds: float) -> None:
+        """Do nothing for so long."""
 
     def _ready_storage(self) -> TaskStorage:
         """Return the storage, with its schema made sure of once."""
@@ -82,10 +86,6 @@ class ManagerSteps(ABC):
             lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx
         )
         return added
-
-    @abstractmethod
-    async def _pause(self, seconds: float) -> None:
-        """Do nothing for so long."""
 
     async def _get_row(self, task_id: str, conn: Any) -> TaskRow:
         return await self._read_row(task_id, _tx(conn))
@@ -138,19 +138,32 @@ class ManagerSteps(ABC):
             pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
         return Task.from_row(row)
 
-    def _background_adds(self) -> BackgroundAdds:
-        if self._background is None:
-            self._background = BackgroundAdds(
-                lambda tasks: self._ready_storage().insert_tasks(tasks, on_conflict="skip")
+    def _for_background(self, task: Task) -> Task:
+        """Complete a task where it is given away; a transaction around it is left, with a warning."""
+        [wanted] = self._with_default_priorities(with_values_of_context([task]))
+        if context.tx_from_context() is not None:
+            log.warning(
+                "task of type %r with external id %r is added in the background, so outside of the transaction "
+                "of with_tx: it stays when that is rolled back; use add_task for the transaction",
+                task.type,
+                task.external_id,
+                extra={"task_type": task.type, "task_id": task.id},
             )
-        return self._background
+        return wanted
+
+    def _insert_free(self, tasks: list[Task]) -> list[Task]:
+        return self._ready_storage().insert_tasks(tasks, on_conflict="skip")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._storage.url}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the connection behind when a spawned process gets a copy."""
+        """Leave the connection and the background behind when a spawned process gets a copy."""
         return {**self.__dict__, "_has_schema": False, "_background": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._background = BackgroundAdds(self._insert_free)
 
 
 def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
@@ -164,20 +177,6 @@ def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
             raise ConfigurationError(f"only a Task can be added to the queue, not {task!r:.80}")
         if carried:
             task.metadata = {**carried, **task.metadata}
-    return wanted
-
-
-def for_background(task: Task) -> Task:
-    """Return the task with the values of the surrounding blocks; a transaction around it is left, with a warning."""
-    [wanted] = with_values_of_context([task])
-    if context.tx_from_context() is not None:
-        log.warning(
-            "task of type %r with external id %r is added in the background, so outside of the transaction "
-            "of with_tx: it stays when that is rolled back; use add_task for the transaction",
-            task.type,
-            task.external_id,
-            extra={"task_type": task.type, "task_id": task.id},
-        )
     return wanted
 
 

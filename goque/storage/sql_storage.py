@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from goque.storage.dialect import Dialect
 from goque.storage.migrate import Migrations, schema_error
 from goque.storage.sql_base import PATIENCE
@@ -24,6 +27,10 @@ class SqlStorage(SqlTasks, SqlUpkeep):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the connections behind when another process gets a copy."""
+        return partial(type(self), patience=self._patience), (self._dialect,)
 
     def ping(self) -> None:
         """Make one round trip."""

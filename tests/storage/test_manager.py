@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dill
 import pytest
 
 import goque
@@ -91,3 +92,15 @@ def test_a_manager_closes_at_the_end_of_its_block(backend, storage):
     assert queue.storage._connections._session is None
     assert queue.get_task(task.id).id == task.id
     queue.close()
+
+
+def test_a_copy_for_another_process_connects_by_itself(backend, storage):
+    original = TaskQueueManager(backend.url)
+    original.add_task_in_background(Task("mail", external_id="of the original"))
+    with dill.loads(dill.dumps(original)) as copy:
+        copy.add_task_in_background(Task("mail", external_id="of the copy"))
+        assert copy.storage is not original.storage
+    original.close()
+    found = {row.external_id for row in storage.find_tasks(TaskFilter(), limit=10)}
+    assert found == {"of the original", "of the copy"}
+    assert repr(dill.loads(dill.dumps(goque.AsyncTaskQueueManager(backend.url)))).startswith("<Async")
