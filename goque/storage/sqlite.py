@@ -267,9 +267,11 @@ class AdoptedSession(SqliteSession):
         """Leave the connection open: it is the caller's."""
 
     def _python_begins(self) -> bool:
-        return (
-            getattr(self.connection, "autocommit", -1) == -1
-        )  # sqlite3.LEGACY_TRANSACTION_CONTROL, from 3.12
+        try:
+            mode = getattr(self.connection, "autocommit", -1)
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+        return bool(mode == -1)  # sqlite3.LEGACY_TRANSACTION_CONTROL, from 3.12
 
 
 _abandoned: Final[list[sqlite3.Connection]] = []
