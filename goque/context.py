@@ -54,8 +54,8 @@ def with_tx(conn: Any) -> _Scope:
     """Enqueue, read, cancel and reset inside the caller's transaction for the length of the block.
 
     Args:
-        conn: a connection of the database's driver, or SQLAlchemy's or Django's around one. The caller
-            commits or rolls back.
+        conn: a connection of the database's driver, or SQLAlchemy's or Django's around one; for an
+            `AsyncTaskQueueManager` one of asyncio's, too. The caller commits or rolls back.
 
     Raises:
         TypeError: conn is None.

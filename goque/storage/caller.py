@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from typing import Any
 
 from goque.errors import ConfigurationError
@@ -46,8 +47,15 @@ async def asyncio_driver_connection(conn: Any) -> Any:
 
 
 def is_asyncio(conn: Any) -> bool:
-    """Return whether a connection is awaited: all that are have a coroutine for one of these."""
-    return any(inspect.iscoroutinefunction(getattr(conn, name, None)) for name in ("commit", "execute"))
+    """Return whether a connection is awaited."""
+    kind: Any = type(conn)
+    return _is_awaited(kind)
+
+
+@lru_cache(maxsize=128)
+def _is_awaited(kind: Any) -> bool:
+    """Tell by what every kind of asyncio connection has: a coroutine for one of these."""
+    return any(inspect.iscoroutinefunction(getattr(kind, name, None)) for name in ("commit", "execute"))
 
 
 def is_of(connection: Any, package: str) -> bool:
