@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Final, NamedTuple, Self
 
@@ -86,7 +86,7 @@ def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> b
     try:
         with Progress(size_of(file)) as progress:
             for batch in batches(read_lines(file)):
-                added, refused = _enqueue_batch(queue, batch, reader)
+                added, refused = _enqueue_batch(queue, batch, reader, progress.report)
                 enqueued += added
                 bad += refused
                 last = batch[-1].number
@@ -106,7 +106,9 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _enqueue_batch(queue: TaskQueueManager, batch: list[Line], reader: LineReader) -> tuple[int, int]:
+def _enqueue_batch(
+    queue: TaskQueueManager, batch: list[Line], reader: LineReader, report: Callable[[str], None]
+) -> tuple[int, int]:
     tasks: dict[int, Task] = {}
     refused: dict[int, str] = {}
     for line in batch:
@@ -121,7 +123,7 @@ def _enqueue_batch(queue: TaskQueueManager, batch: list[Line], reader: LineReade
                 refused[number] = exists_already(task.type, task.external_id)
     finally:
         for number in sorted(refused):
-            click.echo(f"goque: line {number}: {one_line(refused[number])}", err=True)
+            report(f"goque: line {number}: {one_line(refused[number])}")
     return len(added), len(refused)
 
 
@@ -210,3 +212,10 @@ class Progress:
         """Show how far in the file we are, and how many tasks have been enqueued."""
         if self._bar:
             self._bar.update(self._row, completed=position, enqueued=enqueued)
+
+    def report(self, line: str) -> None:
+        """Write a line, above the bar where there is one."""
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(line, err=True)

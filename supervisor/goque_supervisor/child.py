@@ -47,6 +47,8 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     except GoqueError as error:
         channel.send(BootFailed(str(error), error.exit_code))
         sys.exit(1)
+    finally:
+        channel.close()
 
 
 def _reset_signals() -> None:

@@ -241,6 +241,10 @@ class Family:
                     process.kill_group(pid)
                     process.kill(pid)
             time.sleep(0.002)
+        for child in self.children:
+            self._drop(child)
+            if child.box is not None:
+                child.box.close()
 
 
 def _ask_for_stack(worker: Child) -> None:

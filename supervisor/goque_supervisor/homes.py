@@ -108,11 +108,19 @@ class Homes:
                     log.error("unexpected %s from a nursery: dropped", type(message).__name__)
         if nursery.channel.closed:
             self._unwatch(nursery)
+            if nursery not in self:
+                nursery.channel.close()  # it was replaced, and has ended
 
     def read_all(self) -> None:
         """Take in what all nurseries have sent."""
         for nursery in self:
             self.read(nursery)
+
+    def close(self) -> None:
+        """Close the channels, once all processes are gone."""
+        for nursery in self:
+            self._unwatch(nursery)
+            nursery.channel.close()
 
     def reload(self) -> None:
         """Import the app anew, beside the nursery that works."""

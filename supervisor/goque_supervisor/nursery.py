@@ -158,4 +158,8 @@ def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, 
     os.setsid()
     process.die_with_parent(root)
     process.set_name(f"goque:{name}")
-    return Nursery(end, root, start_method=start_method).run(prepare)
+    nursery = Nursery(end, root, start_method=start_method)
+    try:
+        return nursery.run(prepare)
+    finally:
+        nursery.channel.close()

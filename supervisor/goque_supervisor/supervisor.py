@@ -124,6 +124,8 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(-1)
             self.family.sweep()
+            self.homes.close()
+            self._selector.close()
             if self.leave_black_boxes:
                 self.run_directory.leave_black_boxes()
             else:
