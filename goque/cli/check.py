@@ -15,13 +15,14 @@ from goque.options import ProcessorSpec
 
 @command("check")
 @click.argument("app")
-@database_option
 @selection_options
+@database_option
 @click.pass_context
 def check(ctx: click.Context, /, app: str, **options: Any) -> None:
     """Say whether `goque supervise APP` would start, and what it would run.
 
-    It imports APP (module:attribute) in a process of its own, reaches the database, and compares the schema.
+    It imports APP, which is module:attribute, in a process of its own, reaches the database, compares the
+    schema, and prints each type with its options and each periodic job with its next run.
 
     \b
     Examples:

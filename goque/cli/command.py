@@ -22,6 +22,10 @@ LOG_LEVEL: Final = "goque.log_level"
 """Where in click's `meta` the level stands that was asked for."""
 
 
+COMMON: Final = ("database_url", "log_level")
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
 class EnvironmentOption(click.Option):
     """An option that `GOQUE_` and its name in capitals gives as well."""
 
@@ -32,7 +36,19 @@ class EnvironmentOption(click.Option):
 
 
 class Command(click.Command):
-    """A command that takes --log-level and logs by it."""
+    """A command that takes --log-level and logs by it; what all commands have comes last in its help.
+
+    Args:
+        log_level: the level when nobody gives one.
+        settings: see click.Command.
+    """
+
+    def __init__(self, *, log_level: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.params.append(log_level_option(log_level))
+        self.params.sort(key=lambda param: param.name in COMMON)
+        example = next(param for param in self.params if isinstance(param, EnvironmentOption))
+        self.epilog = f"The environment can give each option, too: {example.opts[0]} as {example.envvar}."
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging, then run the command."""
@@ -43,25 +59,22 @@ class Command(click.Command):
 option = partial(click.option, cls=EnvironmentOption)
 
 
-def command(name: str) -> Callable[[Callable[..., Any]], Command]:
+def command(name: str, *, log_level: str = "warning") -> Callable[[Callable[..., Any]], Command]:
     """Make a function a command of this name."""
-
-    def decorate(function: Callable[..., Any]) -> Command:
-        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-        return click.command(name, cls=Command, context_settings=settings)(log_level_option(function))
-
-    return decorate
+    return click.command(name, cls=Command, log_level=log_level, context_settings=CONTEXT)
 
 
-def log_level_option(function: FunctionT) -> FunctionT:
-    """Add --log-level, before the command's name or after it."""
-    return option(
-        "--log-level",
+def log_level_option(usual: str) -> EnvironmentOption:
+    """Return --log-level, which may stand before the command's name or after it."""
+    return EnvironmentOption(
+        ["--log-level"],
         type=click.Choice(logs.LEVELS, case_sensitive=False),
+        metavar="LEVEL",
         callback=_remember_level,
         expose_value=False,
-        help="How much to say on stderr; debug adds tracebacks to errors.",
-    )(function)
+        help="How much to say on stderr: debug, info, warning, error or critical. "
+        f"debug adds tracebacks to errors.  [default: {usual}]",
+    )
 
 
 def database_option(function: FunctionT) -> FunctionT:
@@ -69,7 +82,8 @@ def database_option(function: FunctionT) -> FunctionT:
     return option(
         "--database-url",
         metavar="URL",
-        help="Where the tasks are: sqlite:///FILE, postgresql://… or mysql://….",
+        help="Where the tasks are: sqlite:///FILE, postgresql://… or mysql://…; else as configured, "
+        "or sqlite:///goque.db.",
     )(function)
 
 

@@ -45,7 +45,7 @@ every option           goque supervise --help
 
 
 @command("demo")
-@option("--keep", is_flag=True, help="Leave the tour's directory, with app, database and log, where it is.")
+@option("--keep", is_flag=True, help="Keep the tour's directory, with app, database and log.")
 @click.pass_context
 def demo(ctx: click.Context, /, *, keep: bool) -> None:
     """Take a tour: a task that succeeds, one that is retried, and one whose handler segfaults.

@@ -36,23 +36,24 @@ class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
 @command("enqueue")
 @click.argument("task_type", metavar="[TYPE]", required=False)
 @click.argument("payload", metavar="[JSON]", required=False)
-@database_option
 @option(
     "--jsonl",
     type=click.File("rb"),
     metavar="FILE",
-    help="One task for each line of FILE; - is standard input.",
+    help="Add a task for each line of FILE; - is standard input.",
 )
-@option("--external-id", metavar="ID", help="A key of yours, unique within the type.")
-@option("--delay", type=Seconds(zero=True), help="Seconds until the task is due.")
-@option("--at", type=Rfc3339(), help="When the task is due: 2026-11-23T21:00:00Z.")
+@option("--external-id", metavar="ID", help="A key of yours: a second task of this TYPE and ID is refused.")
+@option("--delay", type=Seconds(zero=True), help="How long until the task is due.")
+@option("--at", type=Rfc3339(), help="When the task is due, such as 2026-11-23T21:00:00Z.")
 @option(
     "--priority",
     type=click.IntRange(MIN_PRIORITY, MAX_PRIORITY),
     default=0,
     show_default=True,
-    help="Higher is first.",
+    metavar="N",
+    help="Higher runs first.",
 )
+@database_option
 @click.pass_context
 def enqueue(  # noqa: PLR0917 - click passes them by name
     ctx: click.Context,
@@ -64,7 +65,7 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
     external_id: str | None,
     **when: Any,
 ) -> None:
-    """Enqueue a task of TYPE with a payload, {} if none is given, and print its id.
+    """Add a task of TYPE with a payload, {} if none is given, and print its id.
 
     With --jsonl each line of the file is a payload for TYPE; without TYPE each line is an object with type,
     payload and, if wanted, external_id, delay, run_at, priority and metadata. Empty lines are skipped. A line
@@ -72,7 +73,8 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
 
     \b
     Examples:
-      goque enqueue send_email '{"to": "a@b.c", "subject": "hi"}' --external-id order-7 --delay 60
+      goque enqueue send_email '{"to": "a@b.c"}' --external-id order-7
+      goque enqueue report --delay 3600 --priority 10
       goque enqueue resize --jsonl payloads.jsonl
       zcat tasks.jsonl.gz | goque enqueue --jsonl -
     """

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
-from goque.cli.command import LOG_LEVEL, log_level_option
+from goque.cli.command import CONTEXT, LOG_LEVEL, log_level_option
 from goque.errors import GoqueError
 from goque.logs import one_line, text_of
 from goque.version import __version__
@@ -41,10 +41,10 @@ COMMANDS: Final = {
 
 EPILOG: Final = """\b
 Start here:
-  goque demo                           see it at work on a temporary database
-  goque check app:registry             does the app import, does the database answer?
-  goque enqueue send_email '{"to": "a@b.c"}'
-  goque supervise app:registry
+  goque demo                                  see it at work in seconds
+  goque check app:registry                    would registry in app.py run?
+  goque enqueue send_email '{"to": "a@b.c"}'  add a task
+  goque supervise app:registry                run tasks until Ctrl-C
 
 \b
 Exit codes:
@@ -54,9 +54,16 @@ Exit codes:
   3  the database cannot be reached, or its schema is missing or out of date
   4  the supervision tree gave up
 
-Each option can also be given in the environment: --node-timeout as GOQUE_NODE_TIMEOUT.
-The database is --database-url, or GOQUE_DATABASE_URL, or database_url in goque.toml or in [tool.goque] of
-pyproject.toml, or the registry's own, or sqlite:///goque.db in the current directory.
+\b
+The database is the first that is given of:
+  --database-url, or GOQUE_DATABASE_URL in the environment
+  database_url in goque.toml, or in [tool.goque] of pyproject.toml
+  the registry's own, for supervise and check
+  sqlite:///goque.db in the current directory
+
+The environment can give each option, too: --node-timeout as GOQUE_NODE_TIMEOUT.
+
+`goque COMMAND --help` says more about each command.
 """
 
 
@@ -123,14 +130,14 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
 @click.group(
     cls=LazyGroup,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=CONTEXT,
+    params=[log_level_option("warning; info for supervise")],
     commands={name: click.Command(name, short_help=entry.summary) for name, entry in COMMANDS.items()},
 )
 @click.version_option(__version__, message="goque %(version)s")
-@log_level_option
 def root() -> None:
     """Run durable background tasks out of the SQL database that you already have.
 
-    A task is a row; `goque supervise` runs handlers in worker processes that may crash, hang or leak without
-    losing a task.
+    A task is a row of a table: a type and a JSON payload. `goque supervise` runs the handlers of an app for such
+    tasks in worker processes, which may crash, hang or leak without losing one.
     """

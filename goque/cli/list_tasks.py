@@ -20,18 +20,27 @@ INDENT = "    "
 LONGEST_NOTED_ID = 40
 
 
+STATUSES = [str(status) for status in TaskStatus]
+
+
 @command("list")
-@database_option
 @option("--type", "task_type", metavar="TYPE", help="Only tasks of this type.")
 @option(
-    "--status", type=click.Choice([str(status) for status in TaskStatus]), help="Only tasks in this status."
+    "--status",
+    type=click.Choice(STATUSES),
+    metavar="STATUS",
+    help=f"Only tasks in this status: {', '.join(STATUSES[:-1])} or {STATUSES[-1]}.",
 )
-@option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many.")
-@option("--json", "as_json", is_flag=True, help="One JSON object a line, its keys the names of the columns.")
+@option("--limit", type=click.IntRange(min=1), metavar="N", default=100, show_default=True, help="At most N.")
+@option("--json", "as_json", is_flag=True, help="Print a JSON object a line, its keys the table's columns.")
+@database_option
 def list_tasks(
     database_url: str | None, task_type: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
-    """List tasks, newest first. `pending` means claimed by a fetcher; waiting tasks are `new` or `error`.
+    """List tasks, newest first.
+
+    Tasks that wait are `new`, or `error` when they have failed before; `pending` ones have been claimed and are
+    about to run. `done`, `canceled` and `attempts_left` (none was left) are the ends.
 
     \b
     Examples:

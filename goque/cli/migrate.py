@@ -9,13 +9,14 @@ from goque.config import resolve_database_url
 
 
 @command("migrate")
-@database_option
 @option("--status", is_flag=True, help="Only say which migrations are still to be applied.")
 @option("--sql", is_flag=True, help="Only print the SQL of the migrations that are still to be applied.")
+@database_option
 def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
-    """Create or upgrade goque's tables. Several may do so at once, and doing it again changes nothing.
+    """Create or upgrade goque's tables.
 
     PostgreSQL and MySQL need it before the first use and after an upgrade of goque; SQLite does it by itself.
+    Several may do so at once, and doing it again changes nothing.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ from goque.logs import one_line
 from goque.storage import TaskStorage
 from goque.task import TaskFilter, TaskRow, TaskStatus
 
-RESETTABLE = (TaskStatus.ATTEMPTS_LEFT, TaskStatus.ERROR, TaskStatus.CANCELED, TaskStatus.DONE)
+RESETTABLE = ("attempts_left", "error", "canceled", "done")
 BATCH = 1000
 
 
@@ -21,13 +21,14 @@ BATCH = 1000
 @database_option
 @click.pass_context
 def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | None) -> None:
-    """Cancel tasks. A running one is canceled at once, and its handler is stopped as by a timeout.
+    """Cancel tasks, so that they are never run again.
 
-    A task that has ended already stays as it is. An unknown ID makes the exit code 1.
+    A running one is canceled at once, and its handler is stopped as by a timeout. A task that has ended already
+    stays as it is. An unknown ID makes the exit code 1.
 
     \b
     Example:
-      goque cancel 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42
+      goque cancel 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
     """
     failed = False
     with opened_storage(database_url) as storage:
@@ -44,13 +45,14 @@ def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | No
 
 @command("reset")
 @click.argument("task_ids", metavar="[ID...]", nargs=-1)
-@database_option
 @option(
     "--status",
-    type=click.Choice([str(status) for status in RESETTABLE]),
-    help="Reset all tasks in this status.",
+    type=click.Choice(RESETTABLE),
+    metavar="STATUS",
+    help=f"Reset all tasks in this status: {', '.join(RESETTABLE[:-1])} or {RESETTABLE[-1]}.",
 )
 @option("--type", "task_type", metavar="TYPE", help="With --status: only tasks of this type.")
+@database_option
 @click.pass_context
 def reset(
     ctx: click.Context,
@@ -59,11 +61,13 @@ def reset(
     status: str | None,
     task_type: str | None,
 ) -> None:
-    """Make tasks new again: no attempts charged, due at once. A task that is claimed just now is refused.
+    """Make tasks that have failed or ended new again: no attempts charged, due at once.
+
+    A task that is claimed just now is refused, and so is an unknown ID; both make the exit code 1.
 
     \b
     Examples:
-      goque reset 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42
+      goque reset 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque reset --status attempts_left --type send_email
     """
     if bool(task_ids) == bool(status):

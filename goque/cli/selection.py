@@ -21,10 +21,10 @@ def selection_options(function: FunctionT) -> FunctionT:
             type=Names(ROLES),
             default=",".join(ROLES),
             show_default=True,
-            help="Which parts of the tree run here.",
+            help="Which parts of the tree run here, so that each can be a service of its own.",
         ),
-        option("--exclude-types", type=Names(), default=(), help="Run every task type of the app but these."),
-        option("--types", type=Names(), default=(), help="Run only these task types."),
+        option("--exclude-types", type=Names(), default=(), help="Run all task types of the app but these."),
+        option("--types", type=Names(), default=(), help="Run only these task types.  [default: all]"),
     ):
         function = add(function)
     return function

@@ -18,15 +18,15 @@ from goque.task import TaskRow
 
 @command("show")
 @click.argument("task_id", metavar="ID")
+@option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
 @database_option
-@option("--json", "as_json", is_flag=True, help="One JSON object, its keys the names of the columns.")
 def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
     """Show a task: every column, then each failed attempt with its traceback, or with its crash report.
 
     \b
     Examples:
-      goque show 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42
-      goque show 0193a1c2-7b1e-7c55-8a61-0d5f3c1e9b42 --json | jq .failed_attempts
+      goque show 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
+      goque show 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 --json | jq .errors
     """
     with opened_storage(database_url) as storage:
         row = storage.get_task(task_id.lower())

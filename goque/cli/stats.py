@@ -11,8 +11,8 @@ from goque.task import TaskStatus
 
 
 @command("stats")
+@option("--json", "as_json", is_flag=True, help="Print a JSON object a line: type, status, count.")
 @database_option
-@option("--json", "as_json", is_flag=True, help="One JSON object a line: type, status, count.")
 def stats(database_url: str | None, *, as_json: bool) -> None:
     """Count tasks by type and status.
 

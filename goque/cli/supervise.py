@@ -30,9 +30,8 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return str(value)
 
 
-@command("supervise")
+@command("supervise", log_level="info")
 @click.argument("app")
-@database_option
 @selection_options
 @option(
     "--drain",
@@ -42,29 +41,30 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @option(
     "--shutdown-timeout",
     type=Seconds(zero=True),
-    default=30.0,
+    default=30,
     show_default=True,
     help="How long running handlers may go on after SIGTERM; then their tasks are given back.",
 )
-@option("--http", type=HostPort(), help="Serve /metrics, /healthz and /readyz here.")
+@option("--http", type=HostPort(), help="Serve /metrics, /healthz and /readyz here.  [default: nowhere]")
 @option(
     "--log-format",
     type=click.Choice(logs.FORMATS),
     default="console",
     show_default=True,
-    help="Lines for people or JSON.",
+    help="Lines for people, or JSON.",
 )
 @option(
     "--start-method",
     type=click.Choice(("forkserver", "spawn")),
+    metavar="METHOD",
     default="forkserver",
     show_default=True,
-    help="How worker processes come to be; spawn suits apps that start threads at import.",
+    help="How workers come to be: forkserver, or spawn, which is slower, and suits apps that start threads at import.",
 )
 @option(
     "--node-timeout",
     type=Seconds(zero=False),
-    default=30.0,
+    default=30,
     show_default=True,
     help="How long a supervisor may be silent before others take its tasks.",
 )
@@ -73,27 +73,34 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     type=click.Choice(("finish", "kill")),
     default="finish",
     show_default=True,
-    help="What becomes of running handlers when the database cannot be written for so long.",
+    help="What becomes of running handlers when the database takes no heartbeat for that long.",
 )
-@option("--run-dir", metavar="DIR", help="Where sockets and black boxes live. [default: a private one]")
+@option(
+    "--run-dir",
+    metavar="DIR",
+    help="Where to keep sockets and what a killed supervisor leaves for the next one on DIR to recover; one "
+    "supervisor at a time.  [default: a private one of this user's]",
+)
+@database_option
 @click.pass_context
 def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
-    """Run the supervision tree of APP, which is module:attribute.
+    """Run the tasks of APP, which is module:attribute, such as app:registry.
 
-    A fetcher for each task type claims tasks and hands them to worker processes. A worker may segfault, be
-    killed, hang or leak: its task is charged an attempt with the cause, a replacement starts, and nothing
-    else notices.
+    For each task type a fetcher claims tasks and hands them to worker processes. A worker may segfault, be
+    killed, hang or leak: its task is charged an attempt with the cause, a replacement starts, and nothing else
+    notices.
 
     \b
     Examples:
       goque supervise app:registry
-      goque supervise app:registry --types send_email,resize --http 127.0.0.1:9100
+      goque supervise app:registry --types send_email --http 127.0.0.1:9100
       goque supervise app:registry --drain --log-format json
 
     \b
     Signals:
-      TERM, INT  stop claiming, let running handlers end within --shutdown-timeout, give the rest back, exit 0
-      a second   stop now, still giving tasks back
+      TERM, INT  stop claiming, let running handlers end within
+                 --shutdown-timeout, give the rest back, exit 0
+      again      stop now, still giving tasks back
       HUP        replace the workers one by one with freshly imported code
     """
     from goque.cli import streams

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from goque.cli.group import COMMANDS
+
 
 def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
     text = goque("--help").stdout
@@ -174,13 +176,16 @@ def test_the_configuration_file_says_where_the_tasks_are(goque: Any) -> None:
     assert not Path(goque.directory, "goque.db").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["supervise", "migrate", "enqueue", "list", "show", "cancel", "reset", "stats", "check", "demo"]
-)
-def test_the_help_of_each_command_keeps_its_examples_on_lines_of_their_own(name):
-    shown = subprocess.run(
-        [sys.executable, "-m", "goque.cli", name, "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    assert "\\b" not in shown
-    if "Examples:" in shown:
-        assert any(line.strip().startswith("goque ") for line in shown.splitlines())
+@pytest.mark.parametrize("name", [*COMMANDS, ""])
+def test_help_fits_a_terminal_of_80_columns_and_keeps_its_examples_on_lines_of_their_own(
+    goque: Any, name: str
+) -> None:
+    text = goque(*name.split(), "--help", COLUMNS="80").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\\b" not in text
+    if "Examples:" in text:
+        assert any(line.strip().startswith(f"goque {name} ") for line in text.splitlines())
+
+
+def test_the_roles_are_shown_as_they_are_given(goque: Any) -> None:
+    assert "processors,healer,cleaner,scheduler,monitor]" in goque("supervise", "--help").stdout
