@@ -20,13 +20,18 @@ HEADER = ("name", "schedule", "next runs", "last run", "misfire")
 
 @command("schedules")
 @click.argument("app")
-@database_option
 @option(
-    "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many runs of each job."
+    "--count",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="List N runs of each job.",
 )
 @option("--pause", multiple=True, metavar="NAME", help="Pause this job on every node; may be given again.")
 @option("--resume", multiple=True, metavar="NAME", help="Let this job go on with its next slot.")
-@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+@database_option
 def schedules(
     app: str,
     database_url: str | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,3 +82,44 @@ def test_ctrl_c_is_exit_code_130_and_says_what_went_in(goque: Any) -> None:
     assert out == ""
     assert error.startswith("goque: stopped; enqueued ")
     assert len(error.splitlines()) == 1
+
+
+def test_the_log_is_as_the_page_on_the_command_line_shows_it(goque: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    shown = page.partition("### Log lines")[2].split("```\n")[1].splitlines()
+    Path(goque.directory, "shop.py").write_text("""
+import goque
+registry = goque.Registry()
+
+@registry.processor("send_email", workers=1, next_attempt_at=goque.retry.static(60))
+def send_email(task):
+    raise ConnectionError("the other side hung up")
+""")
+    goque("enqueue", "send_email")
+    with subprocess.Popen(
+        [sys.executable, "-m", "goque", "supervise", "shop:registry"],
+        cwd=goque.directory,
+        env=goque.env,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as tree:
+        assert tree.stderr is not None
+        printed = []
+        for line in tree.stderr:
+            printed.append(_timeless(line.rstrip("\n")))
+            if "attempt 1 of 5 failed" in line:
+                tree.send_signal(signal.SIGTERM)
+    assert [line for line in map(_timeless, shown) if line not in printed] == []
+
+
+def _timeless(line: str) -> str:
+    """Leave out what is different each time: times, process ids, task ids, and where the database is."""
+    for pattern in (
+        r"^\S+",
+        r"(?<=pid )\d+",
+        r"(?<=task_id=)\S+",
+        r"(?<=duration=)\S+",
+        r"(?<=database )\S+",
+    ):
+        line = re.sub(pattern, "…", line)
+    return line

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from goque.cli.group import COMMANDS
+from goque.cli.command import COMMON
+from goque.cli.group import COMMANDS, _load
 
 
 def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
@@ -185,6 +187,22 @@ def test_help_fits_a_terminal_of_80_columns_and_keeps_its_examples_on_lines_of_t
     assert "\\b" not in text
     if "Examples:" in text:
         assert any(line.strip().startswith(f"goque {name} ") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_option_has_a_variable_that_the_page_on_the_command_line_names(goque: Any, name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    _, *sections = page.split("\n## ")
+    (section,) = [section for section in sections if section.startswith(f"{name}\n")]
+    for option in _load(name).params:
+        if isinstance(option, click.Option):
+            flag = option.opts[0]
+            assert option.envvar == f"GOQUE_{flag[2:].replace('-', '_').upper()}"
+            where = sections[0] if option.name in COMMON else section
+            if name == "check" and "those of `supervise`" in section:
+                where += next(other for other in sections if other.startswith("supervise\n"))
+            assert f"`{flag}" in where
+            assert f"`{option.envvar}`" in where
 
 
 def test_the_roles_are_shown_as_they_are_given(goque: Any) -> None:
