@@ -9,8 +9,7 @@ import click
 import msgspec
 
 from goque.cli.command import Seconds, command, database_option, opened_storage, option
-from goque.cli.streams import OutputError
-from goque.cli.text import exists_already
+from goque.cli.text import exists_already, print_id
 from goque.errors import DuplicateTaskError, GoqueError, InvalidPayloadFormatError
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
 
@@ -114,7 +113,4 @@ def _enqueue_one(database_url: str | None, task: Task) -> None:
         except DuplicateTaskError as error:
             taken = exists_already(error.task_type, error.external_id)
             raise GoqueError(f"{taken}; give another --external-id") from error
-    try:
-        click.echo(task.id)
-    except OutputError as error:
-        raise OutputError(f"task {task.id} is enqueued, but {error}") from error
+    print_id(task)

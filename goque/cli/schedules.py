@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from goque.cli.command import command, database_option, opened_storage, option
-from goque.cli.text import print_json, print_table, time_text
+from goque.cli.text import exists_already, print_id, print_json, print_table, time_text
+from goque.errors import DuplicateTaskError, GoqueError
 from goque.logs import one_line
 from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, next_slots, slot_text
 from goque.registry import Registry
@@ -51,7 +52,9 @@ def schedules(
       goque schedules app:registry --count 5
       goque schedules app:registry --pause nightly
     """
-    registry = _load(app)
+    from goque.cli.apart import load_apart
+
+    registry = load_apart(app)
     with opened_storage(database_url, registry.database_url) as storage:
         if pause or resume:
             _switch(registry, pause, storage.pause_job, ("paused", "paused already"))
@@ -82,21 +85,19 @@ def run_job(app: str, name: str, database_url: str | None) -> None:
     Example:
       goque run-job app:registry nightly
     """
+    from goque.cli.apart import load_apart
     from goque.slot_tasks import task_by_hand
 
-    registry = _load(app)
+    registry = load_apart(app)
     job = registry.get_job(name)
     task = task_by_hand(job, datetime.now(UTC))
     task.apply_default_priority(registry.default_priority(task.type))
     with opened_storage(database_url, registry.database_url) as storage:
-        (inserted,) = storage.insert_tasks([task])
-    click.echo(inserted.id)
-
-
-def _load(app: str) -> Registry:
-    from goque.app import load_registry
-
-    return load_registry(app)
+        try:
+            storage.insert_tasks([task])
+        except DuplicateTaskError as error:
+            raise GoqueError(exists_already(error.task_type, error.external_id)) from error
+    print_id(task)
 
 
 def _switch(

@@ -9,8 +9,9 @@ from typing import Any
 import click
 import msgspec
 
+from goque.cli.streams import OutputError
 from goque.logs import inert_json, one_line
-from goque.task import TaskRow
+from goque.task import Task, TaskRow
 
 COLUMNS = TaskRow.__struct_fields__
 GAP = "  "
@@ -80,3 +81,11 @@ def time_text(instant: datetime | None) -> str:
 def exists_already(task_type: str, external_id: str) -> str:
     """Say that a type and external id are taken; the error's own words are for those who call goque from Python."""
     return f"a task of type {task_type!r} with external id {external_id!r} exists already"
+
+
+def print_id(task: Task) -> None:
+    """Print the id of a task that is in the table now, or say that it is although its id cannot be printed."""
+    try:
+        click.echo(task.id)
+    except OutputError as error:
+        raise OutputError(f"task {task.id} is enqueued, but {error}") from error

@@ -45,6 +45,8 @@ async def awaited(task): ...
         ("stats", 0),
         ("check shop:registry", 0),
         ("check nosuch:registry", 2),
+        ("schedules shop:registry", 0),
+        ("run-job shop:registry tick", 0),
         ("demo", 0),
         ("supervise shop:registry --drain", 0),
         ("supervise shop:registry --drain --start-method spawn", 0),

@@ -102,3 +102,28 @@ def test_an_app_without_jobs_says_so(shop: Any) -> None:
     Path(shop.directory, "bare.py").write_text("import goque\nregistry = goque.Registry()")
     assert shop("schedules", "bare:registry").stderr == "no periodic jobs\n"
     assert "there is none at all" in shop("run-job", "bare:registry", "x", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import os\nos._exit(0)", "does not import: the process that tried ended by exit code 0"),
+        ("import ctypes\nctypes.string_at(0)", "ended by signal 11 (SIGSEGV)"),
+        ("1 / 0", "ZeroDivisionError: division by zero (shop.py, line 1)"),
+    ],
+)
+@pytest.mark.parametrize("command", [["schedules", "shop:registry"], ["run-job", "shop:registry", "nightly"]])
+def test_an_app_that_does_not_load_is_one_line_and_exit_code_2(
+    goque: Any, command: list[str], source: str, said: str
+) -> None:
+    Path(goque.directory, "shop.py").write_text(source)
+    error = goque(*command, code=2).stderr
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_factory_that_crashes_is_one_line(shop: Any) -> None:
+    with Path(shop.directory, "shop.py").open("a") as source:
+        source.write("import ctypes\n@registry.cron('@daily')\ndef crash():\n    ctypes.string_at(0)\n")
+    error = shop("run-job", "shop:registry", "crash", code=1).stderr
+    assert error == "goque: code of app 'shop:registry' ended this command by signal 11 (SIGSEGV)\n"

@@ -14,6 +14,7 @@ APP = """
 import goque
 registry = goque.Registry()
 registry.add_processor("t", print, workers=1)
+registry.add_periodic_job(goque.cron_job("nightly", "@daily", lambda: goque.Task("t")))
 """
 COMMANDS = [
     "--help",
@@ -34,6 +35,8 @@ COMMANDS = [
     "check shop:registry",
     "enqueue t",
     "enqueue t --jsonl lines.jsonl",
+    "schedules shop:registry",
+    "run-job shop:registry nightly",
     "demo",
 ]
 Run = subprocess.CompletedProcess[str]

@@ -1,0 +1,51 @@
+"""A command that runs code of an app: it goes on in a child, and this process stays behind to say how that ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from goque.app import load_registry
+from goque.errors import ConfigurationError, GoqueError
+from goque.registry import Registry
+from goque_supervisor import process
+from goque_supervisor.homes import import_ended
+from goque_supervisor.spec import ExitCause
+
+
+def load_apart(app: str) -> Registry:
+    """Load an app and return its registry, in a child that finishes the command in this process's place.
+
+    Raises:
+        ConfigurationError: there is no such registry, or loading it ended the child.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        _stand_by(app, pid, reader)
+    process.die_with_parent(parent)
+    os.close(reader)
+    try:
+        return load_registry(app)
+    finally:
+        os.write(writer, b".")  # os._exit and a crash never come here
+        os.close(writer)
+
+
+def _stand_by(app: str, pid: int, reader: int) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and its exit code tells
+    came_back = os.read(reader, 1)
+    os.close(reader)
+    _pid, status = os.waitpid(pid, 0)
+    cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
+    if not came_back:
+        raise ConfigurationError(import_ended(app, cause))
+    if cause.exit_code is None:
+        raise GoqueError(f"code of app {app!r} ended this command by {cause}")
+    sys.exit(cause.exit_code)
