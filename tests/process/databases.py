@@ -29,6 +29,9 @@ SERVERS = ("postgresql", "mysql")
 
 on_every_backend = pytest.mark.parametrize("backend", BACKENDS)
 on_every_server = pytest.mark.parametrize("backend", SERVERS)
+MOVES = "CREATE TABLE moves (type VARCHAR(255), old VARCHAR(50), new VARCHAR(50))"
+TRIGGER = "CREATE TRIGGER log_moves AFTER UPDATE ON goque_task FOR EACH ROW"
+LOG_MOVE = "INSERT INTO moves VALUES (NEW.type, OLD.status, NEW.status)"
 TABLES = ("goque_task", "goque_type", "goque_node", "goque_schedule", "goque_attempt")
 
 
@@ -108,6 +111,14 @@ class Database(ABC):
         """Run a statement behind goque's back."""
 
     @abstractmethod
+    def log_moves(self) -> None:
+        """Have the database itself write down each change of a status into a table `moves`."""
+
+    def moves(self) -> set[tuple[str, str, str]]:
+        """Return type, old and new status of what `log_moves` has written."""
+        return set(self.execute("SELECT DISTINCT type, old, new FROM moves"))
+
+    @abstractmethod
     def assert_not_in_use(self) -> None:
         """See that no lock is held and no connection is left."""
 
@@ -141,6 +152,10 @@ class SqliteDatabase(Database):
         with contextlib.closing(sqlite3.connect(self.path, timeout=1.0, isolation_level=None)) as connection:
             connection.execute("begin exclusive")
             connection.execute("rollback")
+
+    def log_moves(self) -> None:
+        self.execute(MOVES)
+        self.execute(f"{TRIGGER} WHEN OLD.status <> NEW.status BEGIN {LOG_MOVE}; END")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -209,6 +224,13 @@ class PostgresqlDatabase(ServerDatabase):
     def connections(self) -> list[int]:
         sql = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{self.schema}'"
         return [pid for (pid,) in self.on_server(sql)]
+
+    def log_moves(self) -> None:
+        self.execute(MOVES)
+        self.execute(
+            f"CREATE FUNCTION log_move() RETURNS trigger AS 'BEGIN {LOG_MOVE}; RETURN NEW; END' LANGUAGE plpgsql"
+        )
+        self.execute(f"{TRIGGER} WHEN (OLD.status <> NEW.status) EXECUTE FUNCTION log_move()")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -281,6 +303,10 @@ class MysqlDatabase(ServerDatabase):
     def connections(self) -> list[int]:
         sql = f"SELECT id FROM information_schema.processlist WHERE db = '{self.name}'"
         return [number for (number,) in self.on_server(sql)]
+
+    def log_moves(self) -> None:
+        self.execute(MOVES)
+        self.execute(f"{TRIGGER} BEGIN IF OLD.status <> NEW.status THEN {LOG_MOVE}; END IF; END")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

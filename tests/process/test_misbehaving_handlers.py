@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from databases import Database, on_every_backend
 from tree import StartTree, eventually
 
 RAISING = r"""
@@ -215,3 +216,32 @@ def test_a_worker_is_replaced_after_max_tasks_and_no_task_is_lost(
     runs = [line[2] for line in tree.journal() if line[0] == "start"]
     assert max(runs.count(pid) for pid in runs) <= (5 if task_type == "count" else 5 + 100)
     assert len(set(runs)) >= (7 if task_type == "count" else 1)
+
+
+@on_every_backend
+@pytest.mark.fault(37)
+def test_row_37_a_task_whose_errors_are_full_still_settles_and_keeps_the_newest(
+    start_tree: StartTree, database: Database
+) -> None:
+    wordy = """
+@registry.processor("wordy", workers=1, max_attempts=30, fetch_tick=0.05, next_attempt_at=retry.static(0.001))
+def wordy(task: Task):
+    raise ValueError(f"failure {task.attempts + 1}: " + "é" * 1000)
+"""
+    written_by_others = "\n".join(f"attempt {n}: " + "x" * 990 for n in range(60)) + "\n"
+    database.enqueue("wordy", "from nothing")
+    database.enqueue("wordy", "full before")
+    database.execute(
+        f"UPDATE goque_task SET errors = '{written_by_others}' WHERE external_id = 'full before'"
+    )
+    start_tree(app=wordy)
+    eventually(database.is_settled)
+    for task in database.tasks("wordy"):
+        assert (task.status, task.attempts) == ("attempts_left", 30)
+        lines = task.errors.splitlines()
+        assert len(task.errors.encode()) <= 16 * 1024
+        assert len(lines) >= 7
+        assert [line.partition(": é")[0] for line in lines] == [
+            f"attempt {n}: failure {n}" for n in range(31 - len(lines), 31)
+        ]
+        assert len(database.attempts(task)) == 30
