@@ -9,6 +9,7 @@ from originals import ORIGINAL
 
 from goque.storage.mysql_statements import HOLDS, MYSQL_STATEMENTS, PRESENT
 from goque.storage.named import percent_named
+from goque.task import TaskStatus
 
 
 @pytest.fixture
@@ -107,6 +108,19 @@ def test_a_claim_reads_few_rows_however_many_wait_or_are_done(backend):
     before = rows_read(storage)
     storage.seconds_until_due("type-1")
     assert rows_read(storage) - before < 50
+
+
+@pytest.mark.fault(32)
+def test_a_round_of_cleaning_reads_few_rows_however_many_are_done(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    fill(backend, 20_000)
+    backend.execute("UPDATE goque_task SET updated_at = '2026-11-23 20:00:00'")
+    storage.ping()
+    for _ in range(3):
+        before = rows_read(storage)
+        assert storage.delete_finished("type-1", [TaskStatus.DONE], 60.0, limit=100) == 100
+        assert rows_read(storage) - before < 100 * 6
 
 
 def rows_read(storage):

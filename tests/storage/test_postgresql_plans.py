@@ -112,3 +112,19 @@ def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
     assert plan[0]["Plan"]["Actual Rows"] == 100
     lock = plan[0]["Plan"]["Plans"][0]
     assert lock["Shared Hit Blocks"] + lock["Shared Read Blocks"] < 100 * 4
+
+
+@pytest.mark.fault(32)
+def test_a_round_of_cleaning_touches_few_pages_however_many_rows_are_done(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(FILL, tasks=20_000)
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.delete_finished}")
+        [(plan,)] = connection.execute(
+            sql, PARAMS | {"before": "2099-01-01T00:00:00Z", "limit": 100}
+        ).fetchall()
+        connection.rollback()
+    assert plan[0]["Plan"]["Actual Rows"] == 100
+    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 100 * 10

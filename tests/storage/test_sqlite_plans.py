@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from dataclasses import fields
 
 import pytest
-from backends import SqliteBackend
+from backends import SqliteBackend, claim
 from originals import ORIGINAL
 
+from goque.storage.sql_storage import SqlStorage
 from goque.storage.sqlite_statements import SQLITE_STATEMENTS
 from goque.storage.statements import Statements
-from goque.task import Task
+from goque.task import Task, TaskStatus
 
+DONE = [TaskStatus.DONE]
 BY_ID = "SEARCH goque_task USING INDEX sqlite_autoindex_goque_task_1 (id=?)"
 CLAIM = "USING INDEX goque_task_claim_idx"
 FINISHED = "SEARCH goque_task USING INDEX goque_task_finished_idx (type=? AND status=? AND <expr><?)"
@@ -64,6 +67,7 @@ def fill(backend: SqliteBackend, tasks: int) -> None:
     backend.execute("UPDATE goque_task SET status = 'pending', claimed_by = 'node-1' WHERE rowid % 200 = 0")
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("original", [False, True], ids=["own", "taken over"])
 @pytest.mark.parametrize("tasks", [0, 50, 20_000])
 @pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
@@ -81,3 +85,43 @@ def test_hot_statements_keep_to_their_index(tmp_path, tasks, analyzed, original)
         for step in steps:
             assert any(step in line for line in found[name]), (name, found[name])
     backend.close()
+
+
+def steps_of(storage: SqlStorage, call: Callable[[], object]) -> int:
+    """Return how many hundreds of instructions SQLite's machine takes for a call."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with storage._connections as session:
+        session.connection.set_progress_handler(count, 100)
+    call()
+    with storage._connections as session:
+        session.connection.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.fault(32)
+def test_a_claim_and_a_round_of_cleaning_take_as_many_steps_in_a_large_table_as_in_a_small_one(tmp_path):
+    steps = {}
+    for tasks in (4000, 40_000):
+        (tmp_path / f"{tasks}").mkdir()
+        backend = SqliteBackend(tmp_path / f"{tasks}")
+        storage = backend.new_storage()
+        storage.require_schema()
+        fill(backend, tasks)
+        backend.clock.advance(60)
+        steps[tasks] = [
+            steps_of(storage, lambda storage=storage: claim(storage, task_type="type-1", limit=50)),
+            steps_of(storage, lambda storage=storage: storage.seconds_until_due("type-1")),
+            steps_of(
+                storage, lambda storage=storage: storage.delete_finished("type-1", DONE, 30.0, limit=500)
+            ),
+        ]
+        assert storage.delete_finished("type-1", DONE, 30.0, limit=500) == 500
+        assert len(storage.held_tasks("node-1", "type-1")) >= 50
+        backend.close()
+    for small, large in zip(*steps.values(), strict=True):
+        assert large <= small * 1.5 + 2, steps
