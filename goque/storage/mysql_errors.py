@@ -26,6 +26,7 @@ LOST: Final = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 1158, 1159, 1160, 1
 UNAVAILABLE: Final = {
     1040: "has no free connection; raise max_connections",
     1203: "has no free connection for this user; raise max_user_connections",
+    1226: "gives this user no more; raise max_user_connections, or the limits of the account",
     1044: "does not let this user use the database; grant it the rights",
     1045: "refuses the user or the password; check them in the URL",
     1698: "refuses the user or the password; check them in the URL",

@@ -38,7 +38,7 @@ class Actor(ABC):
 
     def run(self) -> None:
         """Work and wait until the root says Stop, or is gone."""
-        if prepare_unlocked(self.start, self._go_on_after, self.log):
+        if prepare_unlocked(self.start, self._go_on_after, self.log, node_is_up=self.boot["node_is_up"]):
             self.channel.send(Ready(self.info()))
         while not self.stopping:
             self._wait(self._work())

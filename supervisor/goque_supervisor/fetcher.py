@@ -97,7 +97,9 @@ class Fetcher:
 
     def run(self) -> None:
         """Adopt what the last fetcher left, then turn until told to stop."""
-        prepare_unlocked(self.storage.require_schema, self._beat_and_wait, log)
+        prepare_unlocked(
+            self.storage.require_schema, self._beat_and_wait, log, node_is_up=self.boot["node_is_up"]
+        )
         self.socket = FetcherSocket(self.boot["endpoint"], self.boot["secret_key"])
         self.watcher = self.storage.watch(self.task_type)
         self._take_over(self._await_adopt())

@@ -29,9 +29,9 @@ class Lease(Actor):
         return float(self.boot["node_timeout"]) / 6
 
     def start(self) -> None:
-        """Register the node, unless an earlier lease of this tree has done it."""
-        super().start()
+        """Register the node; the next lease of this tree goes on at once, so that a loss of the lease is noticed."""
         if not self.owner:
+            super().start()
             self._register()
 
     def info(self) -> dict[str, Any]:
@@ -68,6 +68,7 @@ class Lease(Actor):
     def _register(self) -> None:
         owner = str(uuid.uuid4())
         self.storage.register_node(owner, host=socket.gethostname(), pid=os.getppid())
+        self.owner = owner
         self.owner = owner  # not before: a start that found the database locked is made again
 
     def _consider_lost(self) -> None:

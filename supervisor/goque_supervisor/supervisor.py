@@ -213,6 +213,7 @@ class Supervisor:
             "database_url": self.homes.app["database_url"],
             "log_format": self.options.log_format,
             "log_level": self.options.log_level,
+            "node_is_up": self._is_up,
         }
 
     def _on_homes_ready(self) -> None:

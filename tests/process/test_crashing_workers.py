@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from databases import on_every_backend
 from tree import StartTree, Tree, eventually
 
 from goque import Task
@@ -37,7 +36,6 @@ def done(tree: Tree, name: str) -> Task | None:
     return task if task.status == "done" else None
 
 
-@on_every_backend
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
 def test_a_worker_killed_while_it_runs_a_task_costs_that_task_one_attempt(

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from goque.errors import DatabaseUnavailableError
+from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.dialect import DatabaseLockedError
 from goque_supervisor.unlocked import prepare_unlocked
 
@@ -58,3 +58,17 @@ def test_a_database_that_is_not_there_is_not_waited_for() -> None:
     with pytest.raises(DatabaseUnavailableError, match="gone"):
         prepare_unlocked(start, lambda _: True, LOG)
     assert start.tries == 1
+
+
+def test_in_a_tree_that_is_up_a_database_that_is_away_is_waited_for_without_end() -> None:
+    start = Start(
+        DatabaseUnavailableError("gone"), DatabaseLockedError("held"), DatabaseUnavailableError("gone")
+    )
+    assert prepare_unlocked(start, lambda _: True, LOG, patience=0.0, node_is_up=True)
+    assert start.tries == 4
+
+
+def test_a_schema_that_is_missing_is_not_waited_for() -> None:
+    start = Start(SchemaError("missing"))
+    with pytest.raises(SchemaError):
+        prepare_unlocked(start, lambda _: True, LOG, node_is_up=True)
