@@ -21,7 +21,7 @@ import pymysql
 
 from goque.storage.mysql_url import connection_options
 
-STATE = Path(".venv/services.json")
+STATE = Path(__file__).resolve().parents[1] / ".venv/services.json"
 START_PATIENCE = 60.0
 POSTGRESQL_BINARIES = "/usr/lib/postgresql/*/bin"
 POSTGRESQL_ACCOUNTS = ("postgres", "nobody")
@@ -66,6 +66,15 @@ def up() -> int:
     if not _has_pooler() and not _install("pgbouncer"):
         print("services: no pgbouncer; the tests of a pooler need it, so install it", file=sys.stderr)
     return 0
+
+
+def reachable() -> dict[str, str]:
+    """Return the URL of every server that answers, by its name."""
+    state = _read_state()
+    found = {server.name: _url(server, state) for server in SERVERS}
+    return {
+        server.name: found[server.name] for server in SERVERS if _is_reachable(server, found[server.name])
+    }
 
 
 def urls() -> int:
