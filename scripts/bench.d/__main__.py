@@ -5,63 +5,113 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import baseline
 import draining
 import enqueueing
+import filling
+import idling
+import peers
+import scaling
 import waiting
-from figure import Figure, machine, report, table
+from backends import NAMES, NoServerError, available
+from database import Backend
+from figure import Figure, report, table
+from machine import machine
+from workload import Run
 
-WORKLOADS: Final[dict[str, Callable[[Path, bool], Iterator[Figure]]]] = {
+WORKLOADS: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "enqueue_one": enqueueing.enqueue_one,
     "enqueue_bulk": enqueueing.enqueue_bulk,
     "drain_noop": draining.drain_noop,
     "drain_cpu": draining.drain_cpu,
     "latency": waiting.latency,
-    "replace": waiting.replace,
-    "idle": waiting.idle,
+    "idle": idling.idle,
+    "big_table": filling.big_table,
     "start": waiting.start,
+    "replace": waiting.replace,
 }
+LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
+    "scaling": scaling.scaling,
+    "memory": scaling.memory,
+    "sweep": scaling.sweep,
+}
+"""Not part of --quick, unless --only names them."""
 
 
 def main() -> None:
     """Run what the arguments ask for."""
-    options = parse_arguments()
-    described = machine()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that databases are dropped and trees stopped
+    parser = make_parser()
+    options = parser.parse_args()
+    try:
+        before = baseline.read(options.baseline) if options.baseline else None
+        backends = available(options.backend)
+        others = peers.installed(options.peers) if options.peers else ()
+    except (NoServerError, baseline.BaselineError, peers.PeersError) as error:
+        parser.exit(1, f"scripts/bench: {error}\n")
+    described = machine(backends)
+    names = options.only or ([*WORKLOADS] if options.quick else [*WORKLOADS, *LONG])
     figures: list[Figure] = []
-    for name in options.only or WORKLOADS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory(prefix="goque-bench-", dir=options.directory) as directory:
-            figures += WORKLOADS[name](Path(directory), options.quick)
-    text = json.dumps(report(described, figures), indent=2) + "\n"
+    for backend in backends:
+        for name in names:
+            print(f"{backend.name}.{name} ...", file=sys.stderr, flush=True)
+            figures += measure(name, backend, options, others)
+    result = report(described, figures)
+    text = json.dumps(result, indent=2) + "\n"
     with contextlib.redirect_stdout(sys.stderr if options.json == "-" else sys.stdout):
         print(table(described, figures))
+        if before is not None:
+            print(baseline.compare(before, result))
     if options.json == "-":
         sys.stdout.write(text)
     elif options.json:
         Path(options.json).write_text(text, "utf-8")
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the options."""
+def measure(
+    name: str, backend: Backend, options: argparse.Namespace, others: tuple[peers.PeerProgram, ...]
+) -> list[Figure]:
+    """Run one workload on one backend."""
+    with tempfile.TemporaryDirectory(prefix="goque-bench-", dir=options.directory) as directory:
+        fitting = tuple(peer for peer in others if peer.backend == backend.name)
+        return list((WORKLOADS | LONG)[name](Run(backend, Path(directory), options.quick, fitting)))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the options."""
+    names = [*WORKLOADS, *LONG]
     parser = argparse.ArgumentParser(
-        prog="scripts/bench", description="Measure what a task costs, on SQLite."
+        prog="scripts/bench",
+        description="Measure what a task costs, next to what the database alone would cost.",
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds: under a minute, with a wider spread"
+    add = parser.add_argument
+    add("--quick", action="store_true", help="fewer rounds, smaller tables: under a minute a backend")
+    add(
+        "--backend",
+        nargs="+",
+        choices=NAMES,
+        metavar="NAME",
+        help=f"{', '.join(NAMES)} [sqlite, and each server that scripts/services reaches]",
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write machine, figures and ratios as JSON; - is stdout"
+    add("--only", nargs="+", choices=names, metavar="WORKLOAD", help=", ".join(names))
+    add("--json", metavar="FILE", help="write machine, figures and ratios as JSON; - is stdout")
+    add("--baseline", metavar="FILE", help="print how the ratios changed since this JSON was written")
+    add(
+        "--peers",
+        nargs="?",
+        const=peers.DEFAULT_PYTHON,
+        metavar="PYTHON",
+        help=f"also run the peers that this interpreter has installed [{peers.DEFAULT_PYTHON}]",
     )
-    parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="WORKLOAD", help=", ".join(WORKLOADS))
-    parser.add_argument(
-        "--directory", metavar="DIR", help="where the databases go [the system's temporary one]"
-    )
-    return parser.parse_args()
+    add("--directory", metavar="DIR", help="where SQLite databases go [the system's temporary one]")
+    return parser
 
 
 main()

@@ -1,4 +1,13 @@
-"""The app that scripts/bench runs: handlers that do little, and write down when they began."""
+"""The app that scripts/bench runs: handlers that do little, and write down when they began.
+
+Its settings are environment variables:
+
+- BENCH_NOTES: the file for what handlers write down.
+- BENCH_WORKERS: the workers of `noop` and `cpu` (2), and of each further type.
+- BENCH_BATCH: the most tasks that one claim takes (goque's default).
+- BENCH_TYPES: further types that nobody sends tasks to: type-1, type-2, … (0).
+- BENCH_IMPORT_SECONDS: how long importing this takes (0).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +17,14 @@ import time
 
 import goque
 
+time.sleep(float(os.environ.get("BENCH_IMPORT_SECONDS", "0")))
+workers = int(os.environ.get("BENCH_WORKERS", "2"))
+claims = {"fetch_max_tasks": int(os.environ["BENCH_BATCH"])} if "BENCH_BATCH" in os.environ else {}
+
 registry = goque.Registry()
-registry.add_processor("noop", goque.noop_task_processor, workers=2)
+registry.add_processor("noop", goque.noop_task_processor, workers=workers, **claims)
+for number in range(int(os.environ.get("BENCH_TYPES", "0"))):
+    registry.add_processor(f"type-{number + 1}", goque.noop_task_processor, workers=workers)
 
 
 def spin(loops: int) -> None:
@@ -20,12 +35,12 @@ def spin(loops: int) -> None:
 
 def note(*words: object) -> None:
     """Append a line to the file that scripts/bench reads; one write, so that lines do not mix."""
-    descriptor = os.open(os.environ["GOQUE_BENCH_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(os.environ["BENCH_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
     os.close(descriptor)
 
 
-@registry.processor("cpu", workers=2)
+@registry.processor("cpu", workers=workers)
 def burn(loops: int) -> None:
     """Use the CPU, and nothing else."""
     spin(loops)

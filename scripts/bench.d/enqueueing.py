@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import bare
+from database import new_rows
 from figure import Figure
+from workload import Run
 
 import goque
 from goque import Task
 
 
-def enqueue_one(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
+def enqueue_one(run: Run) -> Iterator[Figure]:
     """Enqueue durably one by one, in turns with a bare INSERT of the same row."""
-    rounds, count = (8, 100) if quick else (30, 200)
+    rounds, count = (8, 100) if run.quick else (30, 200)
     ours: list[float] = []
     floors: list[float] = []
     with (
-        goque.TaskQueueManager(f"sqlite:///{directory}/ours.db") as queue,
-        bare.database(directory / "bare.db") as connection,
+        run.backend.fresh(run.directory) as database,
+        run.backend.fresh(run.directory) as bare,
+        goque.TaskQueueManager(database.url) as queue,
+        run.turns("enqueue_one") as turns,
     ):
         queue.enqueue("noop")
         for _ in range(rounds):
@@ -28,31 +30,49 @@ def enqueue_one(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT0
             for _ in range(count):
                 queue.enqueue("noop")
             ours.append(count / (time.perf_counter() - began))
-            rows = bare.new_rows(count)
+            rows = new_rows(count)
             began = time.perf_counter()
             for row in rows:
-                connection.execute(bare.INSERT, row)
+                bare.insert_one(row)
             floors.append(count / (time.perf_counter() - began))
-    yield Figure("sqlite.enqueue_one", "tasks/s", ours, floors, "INSERT, one transaction each")
+            turns.take(lambda peer: count / peer.enqueue_one(count))
+        yield Figure(turns.name, "tasks/s", ours, floors, "INSERT, one transaction each", compares="ratios")
+        yield from turns.figures("tasks/s", ours)
 
 
-def enqueue_bulk(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
-    """Enqueue many in one transaction, in turns with executemany; making the tasks is part of our time."""
-    rounds, count = (3, 5_000) if quick else (7, 10_000)
-    ours: list[float] = []
-    floors: list[float] = []
+def enqueue_bulk(run: Run) -> Iterator[Figure]:
+    """Enqueue many in one transaction, in turns with the fastest way in.
+
+    Making the tasks is part of our time, and making ids is part of the floor's; `enqueue_bulk_call` is the call
+    alone against the transaction alone.
+    """
+    rounds, count = (3, 5_000) if run.quick else (9, 10_000)
+    ours, calls, floors, bare_calls = [], [], [], []
     with (
-        goque.TaskQueueManager(f"sqlite:///{directory}/ours.db") as queue,
-        bare.database(directory / "bare.db") as connection,
+        run.backend.fresh(run.directory) as database,
+        run.backend.fresh(run.directory) as bare,
+        goque.TaskQueueManager(database.url) as queue,
+        run.turns("enqueue_bulk") as turns,
     ):
         queue.enqueue("noop")
         for _ in range(rounds):
             began = time.perf_counter()
-            queue.add_tasks([Task("noop") for _ in range(count)])
-            ours.append(count / (time.perf_counter() - began))
+            tasks = [Task("noop") for _ in range(count)]
+            made = time.perf_counter()
+            queue.add_tasks(tasks)
+            ended = time.perf_counter()
+            ours.append(count / (ended - began))
+            calls.append(count / (ended - made))
             began = time.perf_counter()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(bare.INSERT, bare.new_rows(count))
-            connection.execute("COMMIT")
-            floors.append(count / (time.perf_counter() - began))
-    yield Figure("sqlite.enqueue_bulk", "tasks/s", ours, floors, "executemany in one transaction")
+            rows = new_rows(count)
+            made = time.perf_counter()
+            bare.insert_many(rows)
+            ended = time.perf_counter()
+            floors.append(count / (ended - began))
+            bare_calls.append(count / (ended - made))
+            turns.take(lambda peer: count / peer.enqueue_bulk(count))
+        yield Figure(turns.name, "tasks/s", ours, floors, run.backend.bulk, compares="ratios")
+        yield Figure(
+            f"{turns.name}_call", "tasks/s", calls, bare_calls, f"{run.backend.bulk}, ids made before"
+        )
+        yield from turns.figures("tasks/s", ours)

@@ -1,15 +1,13 @@
-"""One measured figure, beside the floor that it is held against; how both are printed."""
+"""One measured figure, beside the floor that it is held against; how all of them are reported."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sqlite3
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Final, Literal
+
+LESS_IS_BETTER: Final = ("ms", "MiB", "%")
 
 
 @dataclass(frozen=True)
@@ -17,11 +15,13 @@ class Figure:
     """What one workload measured, a value a round.
 
     Attributes:
-        name: the key in the JSON, such as `sqlite.drain_noop`.
-        unit: of values and floors alike.
+        name: the key in the JSON, such as `sqlite.latency_p99`.
+        unit: of values and floors alike; where it is a time, a share or a size, less is better.
         values: goque's.
-        floors: what the same work costs without goque, measured in the same rounds; empty where there is no such thing.
+        floors: what the same work costs without goque, measured in turns with it; empty where nothing is measured.
         floor_is: what the floor is.
+        compares: the part of the report that the ratio goes to, if to any.
+        rates: the name of the ratio, where it is not that of the figure.
     """
 
     name: str
@@ -29,19 +29,30 @@ class Figure:
     values: list[float]
     floors: list[float] = field(default_factory=list)
     floor_is: str = ""
+    compares: Literal["", "ratios", "peers"] = ""
+    rates: str = ""
 
     @property
     def ratio(self) -> float | None:
-        """Value over floor: the median of the rounds, so that a slow moment of the machine hits both."""
+        """How near goque comes to the floor: 1 is as good, less is worse, whatever the unit.
+
+        The median of the rounds' ratios, so that a slow moment of the machine hits both sides; where there are
+        not as many floors as values, the ratio of the medians.
+        """
         if not self.floors:
             return None
-        return median(value / floor for value, floor in zip(self.values, self.floors, strict=True))
+        pairs = list(zip(self.values, self.floors, strict=False))
+        if len(self.values) != len(self.floors) or self.unit == "ms":
+            pairs = [(median(self.values), median(self.floors))]
+        if self.unit.startswith(LESS_IS_BETTER):
+            pairs = [(floor, value) for value, floor in pairs]
+        return median(above / below for above, below in pairs)
 
 
-def report(described: dict[str, Any], figures: list[Figure]) -> dict[str, Any]:
+def report(machine: dict[str, Any], figures: list[Figure]) -> dict[str, Any]:
     """Return what --json writes."""
     return {
-        "machine": described,
+        "machine": machine,
         "figures": {
             figure.name: {
                 "value": round(median(figure.values), 4),
@@ -54,45 +65,40 @@ def report(described: dict[str, Any], figures: list[Figure]) -> dict[str, Any]:
             }
             for figure in figures
         },
-        "ratios": {figure.name: round(figure.ratio, 4) for figure in figures if figure.ratio is not None},
+        "ratios": _ratios(figures, "ratios"),
+        **({"peers": peers} if (peers := _ratios(figures, "peers")) else {}),
     }
 
 
-def table(described: dict[str, Any], figures: list[Figure]) -> str:
+def _ratios(figures: list[Figure], part: str) -> dict[str, float]:
+    return {
+        figure.rates or figure.name: round(figure.ratio, 4)
+        for figure in figures
+        if figure.compares == part and figure.ratio is not None
+    }
+
+
+def table(machine: dict[str, Any], figures: list[Figure]) -> str:
     """Return the table for people: medians, and the spread over the rounds."""
     rows = [("FIGURE", "MEDIAN", "UNIT", "FLOOR", "RATIO", "SPREAD", "THE FLOOR IS")]
     for figure in figures:
-        floor = f"{median(figure.floors):,.4g}" if figure.floors else "-"
+        floor = _short(median(figure.floors)) if figure.floors else "-"
         ratio = f"{figure.ratio:.2f}" if figure.ratio is not None else "-"
-        spread = f"{min(figure.values):,.4g} .. {max(figure.values):,.4g}"
+        spread = f"{_short(min(figure.values))} .. {_short(max(figure.values))}"
         rows.append(
-            (figure.name, f"{median(figure.values):,.4g}", figure.unit, floor, ratio, spread, figure.floor_is)
+            (figure.name, _short(median(figure.values)), figure.unit, floor, ratio, spread, figure.floor_is)
         )
+    about = ", ".join(f"{name} {value}" for name, value in machine.items())
+    return "\n".join(["", about, "", *aligned(rows)])
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return a line for each row, its cells below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    about = ", ".join(f"{name} {value}" for name, value in described.items())
-    return "\n".join(["", about, "", *lines])
-
-
-def machine() -> dict[str, Any]:
-    """Describe where this runs, as far as the figures depend on it; the load is that before the first workload."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "load": round(os.getloadavg()[0], 2),
-    }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or sys.platform
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
-    )

@@ -3,59 +3,60 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+from database import Database
 
 import goque
 from goque import Task
 
-HERE = Path(__file__).resolve().parent
-LONGEST = 120.0
+HERE: Final = Path(__file__).resolve().parent
+LONGEST: Final = 300.0
 
 
 class Tree:
     """Runs `goque supervise bench_app:registry` for the time of a with block.
 
     Args:
-        directory: where the database, the notes and the log go.
+        database: where its tasks are.
+        directory: where the notes and the log go.
         types: the task types to run; empty for all.
+        settings: what the app reads, see bench_app.py.
     """
 
-    def __init__(self, directory: Path, *types: str) -> None:
-        self.directory = directory
+    def __init__(self, database: Database, directory: Path, *types: str, **settings: object) -> None:
+        self.database = database
         self.types = types
-        self.database = directory / "tree.db"
-        self.notes_file = directory / "notes"
-        self.queue = goque.TaskQueueManager(f"sqlite:///{self.database}")
-        self.queue.storage.ping()
+        self.notes_file = directory / f"{database.name}.notes"
+        self.log_file = directory / f"{database.name}.log"
+        self.settings = {f"BENCH_{name.upper()}": str(value) for name, value in settings.items()}
+        self.queue = goque.TaskQueueManager(database.url)
 
     def __enter__(self) -> Self:
-        self._log = (self.directory / "tree.log").open("wb")
         command = [sys.executable, "-m", "goque.cli", "supervise", "bench_app:registry"]
-        command += ["--database-url", f"sqlite:///{self.database}"]
+        command += ["--database-url", self.database.url]
         command += ["--types", ",".join(self.types)] if self.types else []
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
-        self.started_ns = time.monotonic_ns()
-        self.process = subprocess.Popen(
-            command,
-            cwd=HERE,
-            env={**clean, "GOQUE_BENCH_NOTES": str(self.notes_file)},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-        )
+        with self.log_file.open("ab") as log:
+            self.started_ns = time.monotonic_ns()
+            self.process = subprocess.Popen(
+                command,
+                cwd=HERE,
+                env={**clean, "BENCH_NOTES": str(self.notes_file), **self.settings},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(LONGEST)
-        self._log.close()
         self.queue.close()
 
     def notes(self) -> list[list[str]]:
@@ -70,7 +71,7 @@ class Tree:
         deadline = time.monotonic() + LONGEST
         while not condition():
             if time.monotonic() > deadline or self.process.poll() is not None:
-                sys.stderr.write((self.directory / "tree.log").read_text("utf-8", "replace"))
+                sys.stderr.write(self.log_file.read_text("utf-8", "replace"))
                 raise SystemExit(
                     "scripts/bench: the tree does not do what it was started for; above is its log"
                 )
@@ -81,25 +82,25 @@ class Tree:
         self.wait_for(lambda: len(self.notes()) >= count, 0.002)
         return self.notes()
 
-    def nothing_left(self) -> bool:
-        """Return whether no task waits or runs, by two partial indexes that are empty then."""
-        with sqlite3.connect(self.database) as connection:
-            unfinished = connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM goque_task WHERE status IN ('new', 'error') AND claimed_by IS NULL)"
-                " OR EXISTS (SELECT 1 FROM goque_task WHERE claimed_by IS NOT NULL)"
-            ).fetchone()[0]
-        connection.close()
-        return not unfinished
-
     def seconds_to_drain(self, tasks: list[Task]) -> float:
-        """Return the seconds from just before the commit that makes tasks visible to the end of the last one."""
-        connection = sqlite3.connect(self.database, isolation_level=None)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        self.queue.add_tasks(tasks, conn=connection)
-        began = time.time()
-        connection.execute("COMMIT")
-        self.wait_for(self.nothing_left, 0.02)
-        (last,) = connection.execute("SELECT max(updated_at) FROM goque_task").fetchone()
-        connection.close()
-        return datetime.fromisoformat(last).timestamp() - began
+        """Return the seconds from just before the commit that makes tasks visible to the end of the last one.
+
+        Both by the clock of the database. The end is when the transaction that ended the last task began: its
+        commit is not in it.
+        """
+        with self.database.transaction():
+            self.queue.add_tasks(tasks, conn=self.database.connection)
+            began = self.database.now()
+        self.wait_for(self.database.is_drained, 0.02)
+        return self.database.last_moved() - began
+
+    def warm_up(self, task_type: str, *payload: object) -> None:
+        """Let every process of a type run some tasks, so that what is loaded at first use is loaded."""
+        self.seconds_to_drain([Task(task_type, *payload) for _ in range(50)])
+
+    def drained_a_second(self, tasks: int) -> float:
+        """Return the rate at which waiting tasks end, from the first to end on to this many of them."""
+        began = self.database.now()
+        self.wait_for(lambda: self.database.finished_between(began)[0] >= tasks, 0.05)
+        count, first, last = self.database.finished_between(began)
+        return count / (last - first)

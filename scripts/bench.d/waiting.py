@@ -1,114 +1,123 @@
-"""Waiting: how soon a task starts, how soon a dead worker is replaced, and what an idle tree costs."""
+"""Waiting: how soon a task starts in an idle tree, in one that starts up, and after a worker's death."""
 
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import quantiles
 from typing import Final
 
+from database import Database, new_rows
 from figure import Figure
-from tree import Tree
+from tree import HERE, Tree
+from workload import Run
 
 from goque import Task
 
-WHOLE_TREE: Final = 18
-"""Root, guard, two nurseries, lease, monitor, four fetchers, six workers, healer, cleaner."""
+APP_IMPORT_SECONDS: Final = 2.0
+LONG_PAUSE: Final = 2.5
 
 
-def latency(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
-    """Measure from before `enqueue` is called to the handler's first line, in a tree that is idle."""
-    count = 60 if quick else 300
-    with Tree(directory, "stamp") as tree:
-        for sent in range(1, count + 11):
+def latency(run: Run) -> Iterator[Figure]:
+    """Measure from before `enqueue` is called, and from its return, to the handler's first line, in an idle tree.
+
+    The floor is what durability alone costs: an INSERT and a claim, two commits in one connection, nobody to be
+    woken. The tree rests for 20 to 60 ms before each task, and for `LONG_PAUSE` before a few more.
+    """
+    count, long_pauses, warm = (50, 1, 10) if run.quick else (400, 10, 10)
+    with (
+        run.backend.fresh(run.directory) as database,
+        run.backend.fresh(run.directory) as bare,
+        Tree(database, run.directory, "stamp") as tree,
+        run.turns("latency") as turns,
+    ):
+        for peer in turns.peers:
+            peer.start("stamp")
+        floors, returned = [], []
+        for number in range(warm + count + long_pauses):
+            time.sleep(random.uniform(0.02, 0.06) if number < warm + count else LONG_PAUSE)
             tree.queue.enqueue("stamp", time.monotonic_ns())
-            tree.wait_for_notes(sent)
-            time.sleep(random.uniform(0.02, 0.06))
-        times = [(int(began) - int(sent)) / 1e6 for sent, began in tree.notes()[10:]]
-    cuts = quantiles(times, n=100)
-    yield Figure("sqlite.latency_p50", "ms", times)
-    yield Figure("sqlite.latency_p99", "ms", [cuts[98]])
+            returned.append(time.monotonic_ns())
+            tree.wait_for_notes(number + 1)
+            floors.append(milliseconds_to_insert_and_claim(bare))
+        turns.take(lambda peer: peer.latency(count))
+        stamps = [(int(sent), int(began)) for sent, began in tree.notes()]
+    whole = [(began - sent) / 1e6 for sent, began in stamps]
+    after = [(began - after) / 1e6 for (_, began), after in zip(stamps, returned, strict=True)]
+    paused, whole, after = whole[warm + count :], whole[warm : warm + count], after[warm : warm + count]
+    p50, p99 = f"{turns.name}_p50", f"{turns.name}_p99"
+    what = "INSERT and claim, two commits"
+    yield Figure(p50, "ms", whole, floors[warm:], what, compares="ratios", rates=turns.name)
+    yield Figure(p99, "ms", [percentile_99(whole)], [percentile_99(floors[warm:])], what)
+    yield Figure(f"{turns.name}_after_return_p50", "ms", after)
+    yield Figure(f"{turns.name}_after_return_p99", "ms", [percentile_99(after)])
+    yield Figure(f"{turns.name}_after_pause_p50", "ms", paused)
+    yield from turns.figures("ms", whole)
 
 
-def replace(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
+def milliseconds_to_insert_and_claim(bare: Database) -> float:
+    """Return what a task costs before its handler may run, in bare SQL."""
+    ((task_id, external_id),) = new_rows(1)
+    began = time.perf_counter()
+    bare.insert_one((task_id, external_id))
+    claimed = bare.claim_batch(1)
+    taken = time.perf_counter() - began
+    bare.finish_batch(claimed)
+    return taken * 1e3
+
+
+def percentile_99(values: list[float]) -> float:
+    """Return the value that one in a hundred is above."""
+    return quantiles(values, n=100)[98]
+
+
+def replace(run: Run) -> Iterator[Figure]:
     """Measure from the last line of a handler that kills its worker to the start of the next task.
 
-    There is one worker, so the next task runs in its replacement.
+    There is one worker, so the next task runs in its replacement. The app takes two seconds to import.
     """
-    rounds = 8 if quick else 30
-    with Tree(directory, "fragile") as tree:
+    rounds = 6 if run.quick else 30
+    with (
+        run.backend.fresh(run.directory) as database,
+        Tree(database, run.directory, "fragile", import_seconds=APP_IMPORT_SECONDS) as tree,
+    ):
         for done in range(rounds):
             tree.queue.add_tasks([Task("fragile", "die", priority=1), Task("fragile", "live")])
             tree.wait_for_notes(2 * (done + 1))
-            tree.wait_for(tree.nothing_left)
+            tree.wait_for(database.is_drained)
         words = tree.notes()
     times = [
         (int(lived) - int(died)) / 1e6 for (_, died), (_, lived) in zip(words[::2], words[1::2], strict=True)
     ]
-    yield Figure("sqlite.replace", "ms", times)
+    yield Figure(run.name("replace"), "ms", times)
 
 
-def idle(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
-    """Measure a tree of four types and six workers that has nothing to do."""
-    seconds, rounds = (5.0, 1) if quick else (10.0, 3)
-    with Tree(directory) as tree:
-        tree.wait_for(lambda: len(family(tree.process.pid)) == WHOLE_TREE)
-        tree.seconds_to_drain([Task("noop")])
-        time.sleep(2)
-        shares = []
-        for _ in range(rounds):
-            before, began = cpu_seconds(tree.process.pid), time.perf_counter()
-            time.sleep(seconds)
-            used = cpu_seconds(tree.process.pid) - before
-            shares.append(100 * used / (time.perf_counter() - began))
-        memory = sum(map(proportional_memory, family(tree.process.pid))) / 2**20
-    yield Figure("sqlite.idle_cpu", "% of a CPU", shares)
-    yield Figure("sqlite.idle_memory", "MiB PSS", [memory])
+def start(run: Run) -> Iterator[Figure]:
+    """Measure from the start of `goque supervise` to the first line of the handler of a task that waits.
 
-
-def start(directory: Path, quick: bool) -> Iterator[Figure]:  # noqa: FBT001 - one shape for all workloads
-    """Measure from the start of `goque supervise` to the first line of the handler of a task that waits."""
-    times = []
-    for number in range(3 if quick else 10):
-        (directory / str(number)).mkdir()
-        tree = Tree(directory / str(number), "stamp")
-        tree.queue.enqueue("stamp", 0)
-        with tree:
-            ((_, began),) = tree.wait_for_notes(1)
-            times.append((int(began) - tree.started_ns) / 1e6)
-    yield Figure("sqlite.start", "ms", times)
-
-
-def family(root: int) -> list[int]:
-    """Return the root and its children: it is the parent of every process of the tree."""
-    children = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended while we looked
-        if int(fields[1]) == root:
-            children.append(int(entry.name))
-    return [root, *children]
-
-
-def cpu_seconds(root: int) -> float:
-    """Return the CPU time that the whole tree has used so far, every thread of it.
-
-    In nanoseconds from schedstat: the ticks of /proc/PID/stat are too coarse for processes that hardly run.
+    The floor is one plain process that imports the app, connects, claims one task and calls its handler.
     """
-    nanoseconds = 0
-    for pid in family(root):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            nanoseconds += int((thread / "schedstat").read_text("ascii").split()[0])
-    return nanoseconds / 1e9
+    times, floors = [], []
+    with run.backend.fresh(run.directory) as database:
+        for number in range(3 if run.quick else 10):
+            tree = Tree(database, run.directory, "stamp")
+            tree.queue.enqueue("stamp", 0)
+            with tree:
+                began = int(tree.wait_for_notes(number + 1)[-1][1])
+                times.append((began - tree.started_ns) / 1e6)
+                tree.wait_for(database.is_drained)
+            floors.append(milliseconds_of_a_plain_process(database))
+    what = "a process that imports the app, connects, claims"
+    yield Figure(run.name("start"), "ms", times, floors, what, compares="ratios")
 
 
-def proportional_memory(pid: int) -> int:
-    """Return the bytes of a process, shared pages counted by their share."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def milliseconds_of_a_plain_process(database: Database) -> float:
+    """Return how long a process takes that does a task by itself."""
+    program = "import sys, plain; plain.run_one(sys.argv[1])"
+    database.insert_one(*new_rows(1))
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program, database.url], cwd=HERE, check=True)
+    return (time.perf_counter() - began) * 1e3

@@ -1,0 +1,41 @@
+"""How the ratios changed since an earlier run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from figure import aligned
+
+
+class BaselineError(Exception):
+    """The file is not what --json writes; the message says so."""
+
+
+def read(path: str) -> dict[str, Any]:
+    """Read what --json wrote.
+
+    Raises:
+        BaselineError: it cannot be read, or is something else.
+    """
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+        if isinstance(found["ratios"], dict) and isinstance(found["machine"], dict):
+            return dict(found)
+    except OSError as error:
+        raise BaselineError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise BaselineError(f"{path} is no report; write one with scripts/bench --json {path}")
+
+
+def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return a table of the ratios that both runs have; plus is nearer to the floor."""
+    rows = [("RATIO", "BASELINE", "NOW", "CHANGE")]
+    for part in ("ratios", "peers"):
+        for name, ratio in now.get(part, {}).items():
+            old = before.get(part, {}).get(name)
+            if isinstance(old, int | float) and old:
+                rows.append((name, f"{old:.2f}", f"{ratio:.2f}", f"{100 * (ratio / old - 1):+.0f} %"))
+    return "\n".join(["", f"since load {before['machine'].get('load', 'unknown')}:", "", *aligned(rows)])

@@ -1,0 +1,158 @@
+"""What a peer's program does when scripts/bench tells it to: one JSON list a line, one JSON value in answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+POLL = 0.01
+PATIENCE = 120.0
+
+
+class Queue(ABC):
+    """A peer's queue, as the side that enqueues sees it.
+
+    Args:
+        where: the storage URL that scripts/bench made for it.
+    """
+
+    processes: int = 2
+    """Programs to start as workers, where one does not start its own."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    @abstractmethod
+    def install(self) -> None:
+        """Make its tables."""
+
+    @abstractmethod
+    def enqueue(self, kind: str, argument: int) -> None:
+        """Enqueue one task durably."""
+
+    @abstractmethod
+    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+        """Enqueue many tasks durably, by the fastest way that it offers."""
+
+    @abstractmethod
+    def is_drained(self) -> bool:
+        """Return whether no task waits or runs."""
+
+    @abstractmethod
+    def work(self, kind: str) -> None:
+        """Run tasks in this process until a signal ends it, with the settings that fit this kind best."""
+
+
+class Conversation:
+    """Answers what scripts/bench asks."""
+
+    def __init__(self, queue: Queue, where: str, notes: str) -> None:
+        self.queue = queue
+        self.where = where
+        self.notes = Path(notes)
+        self.argument = 0
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def run(self) -> None:
+        """Answer until standard input ends, then end the workers."""
+        try:
+            for line in sys.stdin:
+                verb, *words = json.loads(line)
+                print(json.dumps(getattr(self, verb)(*words)), flush=True)
+        finally:
+            self._signal(signal.SIGKILL)
+
+    def enqueue_one(self, count: int) -> float:
+        """Return the seconds of so many, one by one."""
+        began = time.perf_counter()
+        for _ in range(count):
+            self.queue.enqueue("noop", 0)
+        return time.perf_counter() - began
+
+    def enqueue_bulk(self, count: int) -> float:
+        """Return the seconds of so many together."""
+        began = time.perf_counter()
+        self.queue.enqueue_many("noop", 0, count)
+        return time.perf_counter() - began
+
+    def start(self, kind: str, argument: int) -> None:
+        """Start the workers, each in a group of its own, and have them run some tasks."""
+        self.argument = argument
+        for _ in range(self.queue.processes):
+            command = [sys.executable, sys.argv[0], self.where, str(self.notes), kind]
+            self.workers.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+                )
+            )
+        self.queue.enqueue_many(kind, argument, 20)
+        self._wait()
+        time.sleep(1)
+
+    def drain(self, kind: str, count: int) -> float:
+        """Return the seconds from when the workers see so many tasks to the end of the last one."""
+        self._signal(signal.SIGSTOP)
+        self.queue.enqueue_many(kind, self.argument, count)
+        began = time.perf_counter()
+        self._signal(signal.SIGCONT)
+        self._wait()
+        return time.perf_counter() - began
+
+    def latency(self, count: int) -> list[float]:
+        """Return the milliseconds from before each enqueue to the handler's first line."""
+        seen = len(self._noted())
+        for number in range(1, count + 11):
+            time.sleep(random.uniform(0.02, 0.06))
+            self.queue.enqueue("stamp", time.monotonic_ns())
+            deadline = time.monotonic() + PATIENCE
+            while len(self._noted()) < seen + number and time.monotonic() < deadline:
+                time.sleep(0.002)
+        pairs = (line.split() for line in self._noted()[seen + 10 :])
+        return [(int(began) - int(sent)) / 1e6 for sent, began in pairs]
+
+    def _noted(self) -> list[str]:
+        return self.notes.read_text("ascii").splitlines() if self.notes.exists() else []
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not self.queue.is_drained():
+            if time.monotonic() > deadline:
+                raise SystemExit("its workers do not do what was enqueued")
+            time.sleep(POLL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for worker in self.workers:
+            os.killpg(worker.pid, number)
+
+
+def spin(loops: int) -> None:
+    """Count down in pure Python, as the handler of goque's that it is compared with."""
+    while loops:
+        loops -= 1
+
+
+def note(sent: int) -> None:
+    """Write down when a task was sent, and when its handler began."""
+    began = time.monotonic_ns()
+    descriptor = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, f"{sent} {began}\n".encode())
+    os.close(descriptor)
+
+
+def main(make: type[Queue]) -> None:
+    """Run as `PROGRAM URL NOTES`, which starts itself as `PROGRAM URL NOTES KIND` for each worker."""
+    where, notes, *rest = sys.argv[1:]
+    queue: Any = make(where)
+    if rest:
+        queue.work(*rest)
+    else:
+        queue.install()
+        Conversation(queue, where, notes).run()

@@ -1,0 +1,61 @@
+"""Huey on SQLite with fsync: two worker processes that poll every few milliseconds."""
+
+from __future__ import annotations
+
+from conversation import Queue, main, note, spin
+from huey import SqliteHuey
+
+
+class HueyQueue(Queue):
+    """A queue in a file; what a worker has taken is not in it any more."""
+
+    processes = 1
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.huey = SqliteHuey(filename=where.removeprefix("sqlite:///"), fsync=True, results=False)
+        self.tasks = {name: self.huey.task(name=name)(handler) for name, handler in HANDLERS.items()}
+
+    def install(self) -> None:
+        """Nothing is left to do: the file makes its tables."""
+
+    def enqueue(self, kind: str, argument: int) -> None:
+        """Enqueue one task."""
+        self.tasks[kind](argument)
+
+    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+        """Enqueue one after the other: it has no other way."""
+        for _ in range(count):
+            self.tasks[kind](argument)
+
+    def is_drained(self) -> bool:
+        """Return whether nothing waits; the last tasks may still run."""
+        return self.huey.pending_count() == 0
+
+    def work(self, kind: str) -> None:
+        """Run the consumer with its two worker processes."""
+        del kind
+        consumer = self.huey.create_consumer(
+            workers=2, worker_type="process", initial_delay=0.005, max_delay=0.02, periodic=False
+        )
+        consumer.run()
+
+
+def noop(argument: int) -> None:
+    """Do nothing."""
+
+
+def cpu(argument: int) -> None:
+    """Use the CPU."""
+    spin(argument)
+
+
+def stamp(argument: int) -> None:
+    """Say when it began."""
+    note(argument)
+
+
+HANDLERS = {"noop": noop, "cpu": cpu, "stamp": stamp}
+
+if __name__ == "__main__":
+    main(HueyQueue)

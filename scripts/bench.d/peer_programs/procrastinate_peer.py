@@ -1,0 +1,74 @@
+"""Procrastinate on PostgreSQL: two worker processes that listen, async handlers, several jobs at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import procrastinate
+import psycopg
+from conversation import Queue, main, note, spin
+
+logging.getLogger("procrastinate").setLevel(logging.ERROR)  # it warns of an app in the main module
+
+
+class ProcrastinateQueue(Queue):
+    """Enqueues by its synchronous connector, and works by its asynchronous one."""
+
+    def install(self) -> None:
+        """Apply its schema, and keep its pool open."""
+        app, self.tasks = make_app(procrastinate.SyncPsycopgConnector(conninfo=self.where))
+        app.open()
+        app.schema_manager.apply_schema()
+        self.connection = psycopg.connect(self.where, autocommit=True)
+
+    def enqueue(self, kind: str, argument: int) -> None:
+        """Defer one job."""
+        self.tasks[kind].defer(argument=argument)
+
+    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+        """Defer a batch."""
+        self.tasks[kind].batch_defer(*({"argument": argument} for _ in range(count)))
+
+    def is_drained(self) -> bool:
+        """Return whether no job waits or runs."""
+        row = self.connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))"
+        ).fetchone()
+        return row is not None and not row[0]
+
+    def work(self, kind: str) -> None:
+        """Run a worker: many jobs at a time, but one where a job takes the CPU."""
+        asyncio.run(self._work(1 if kind == "cpu" else 20))
+
+    async def _work(self, concurrency: int) -> None:
+        app, _ = make_app(procrastinate.PsycopgConnector(conninfo=self.where))
+        async with app.open_async():
+            await app.run_worker_async(concurrency=concurrency, install_signal_handlers=False)
+
+
+def make_app(connector: Any) -> tuple[procrastinate.App, dict[str, Any]]:
+    """Make an app with the tasks, by their names."""
+    app = procrastinate.App(connector=connector)
+    return app, {kind: app.task(name=kind)(handler) for kind, handler in HANDLERS.items()}
+
+
+async def noop(argument: int) -> None:
+    """Do nothing."""
+
+
+async def cpu(argument: int) -> None:
+    """Use the CPU."""
+    spin(argument)
+
+
+async def stamp(argument: int) -> None:
+    """Say when it began."""
+    note(argument)
+
+
+HANDLERS = {"noop": noop, "cpu": cpu, "stamp": stamp}
+
+if __name__ == "__main__":
+    main(ProcrastinateQueue)

@@ -1,0 +1,164 @@
+"""Other queues in the same workloads: each a program in the environment that has it installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from database import Backend
+
+HERE: Final = Path(__file__).resolve().parent
+PROJECT: Final = HERE.parents[1]
+DEFAULT_PYTHON: Final = ".venv.peers/bin/python"
+HOW_TO_INSTALL: Final = (
+    "make an environment of their own for them: python3 -m venv .venv.peers && "
+    ".venv.peers/bin/pip install -r scripts/bench.d/peer_programs/requirements.txt"
+)
+VERSIONS: Final = """
+import importlib.metadata, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+ALL_WORKLOADS: Final = frozenset({"enqueue_one", "enqueue_bulk", "drain_noop", "drain_cpu", "latency"})
+
+
+class PeersError(Exception):
+    """There is no peer to run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A queue that scripts/bench knows.
+
+    Attributes:
+        title: what people call it.
+        backend: the database that it is run on here.
+        drain_share: the part of goque's tasks that it drains in a round, so that a round takes seconds.
+    """
+
+    title: str
+    backend: str
+    drain_share: float = 1.0
+    workloads: frozenset[str] = ALL_WORKLOADS
+
+
+PRODUCTS: Final = {
+    "pgqueuer": Product("PgQueuer", "postgresql"),
+    "procrastinate": Product("Procrastinate", "postgresql", 0.1),
+    "huey": Product("Huey", "sqlite", 0.25),
+}
+
+
+@dataclass(frozen=True)
+class PeerProgram:
+    """A peer that is installed."""
+
+    name: str
+    title: str
+    product: Product
+    python: str
+
+    @property
+    def backend(self) -> str:
+        """The name of the database that it is run on."""
+        return self.product.backend
+
+    @property
+    def workloads(self) -> frozenset[str]:
+        """The workloads that it can do."""
+        return self.product.workloads
+
+    @contextmanager
+    def started(self, backend: Backend, directory: Path) -> Iterator[Peer]:
+        """Start its program on a database of its own."""
+        with backend.empty(directory) as database:
+            command = [self.python, str(HERE / "peer_programs" / f"{self.name}_peer.py"), database.url]
+            command.append(str(directory / f"{database.name}.notes"))
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            ) as process:
+                peer = Peer(self, process)
+                try:
+                    yield peer
+                finally:
+                    assert process.stdin
+                    process.stdin.close()  # which is how it learns that it is over
+                    process.wait(30)
+
+
+class Peer:
+    """A peer that runs: what it is told, its program does, and answers."""
+
+    def __init__(self, program: PeerProgram, process: subprocess.Popen[str]) -> None:
+        self.name = program.name
+        self.title = program.title
+        self._share = program.product.drain_share
+        self._process = process
+
+    def enqueue_one(self, count: int) -> float:
+        """Return the seconds that so many tasks take, one at a time."""
+        return float(self._ask("enqueue_one", count))
+
+    def enqueue_bulk(self, count: int) -> float:
+        """Return the seconds that so many tasks take together."""
+        return float(self._ask("enqueue_bulk", count))
+
+    def start(self, kind: str, argument: int = 0) -> None:
+        """Start its two workers, and let them run a task of a kind: `noop`, `cpu` or `stamp`."""
+        self._ask("start", kind, argument)
+
+    def drained_a_second(self, kind: str, count: int) -> float:
+        """Return the rate at which its workers drain about so many tasks."""
+        count = max(100, round(count * self._share)) if kind == "noop" else count
+        return count / float(self._ask("drain", kind, count))
+
+    def latency(self, count: int) -> list[float]:
+        """Return the milliseconds from before each enqueue to the handler's first line."""
+        return list(self._ask("latency", count))
+
+    def _ask(self, *words: Any) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(words) + "\n")
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise SystemExit(f"scripts/bench: the program of {self.title} ended; above is why")
+        return json.loads(answer)
+
+
+def installed(python: str) -> tuple[PeerProgram, ...]:
+    """Return the peers that an interpreter has.
+
+    Raises:
+        PeersError: it is no interpreter, or has none of them.
+    """
+    path = str(PROJECT / python) if python == DEFAULT_PYTHON else python
+    try:
+        told = subprocess.run(
+            [path, "-c", VERSIONS, *PRODUCTS], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise PeersError(f"{python} is no Python that runs; {HOW_TO_INSTALL}") from None
+    versions = json.loads(told)
+    if not versions:
+        raise PeersError(f"{python} has no peer installed; {HOW_TO_INSTALL}")
+    for name in PRODUCTS.keys() - versions.keys():
+        print(f"{PRODUCTS[name].title} is not installed in {python}, and not measured", file=sys.stderr)
+    return tuple(
+        PeerProgram(name, f"{PRODUCTS[name].title} {version}", PRODUCTS[name], path)
+        for name, version in versions.items()
+    )

@@ -1,0 +1,120 @@
+"""PostgreSQL: a database of its own on the server, dropped afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from database import DIGITS, NUMBERS, Database, NewRow
+
+COPY: Final = "COPY goque_task (id, type, external_id, payload, status, attempts, metadata) FROM STDIN"
+FINISH: Final = """
+    UPDATE goque_task SET status = 'done', claimed_by = NULL, updated_at = now()
+    WHERE id = ANY (CAST(%s AS uuid[]))"""
+PLANS: Final = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
+"""What is off in the session, as goque has it off in its transactions: statistics mislead the planner."""
+
+
+class PostgresqlDatabase(Database):
+    """A database on the server whose URL it is given."""
+
+    insert = """
+        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata)
+        VALUES (%s, 'noop', %s, '{}', 'new', 0, '{}')"""
+    claim = """
+        UPDATE goque_task SET status = 'pending', claimed_by = 'bare', claims = claims + 1, updated_at = now()
+        WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM goque_task
+            WHERE type = 'noop' AND status IN ('new', 'error') AND claimed_by IS NULL AND priority = 0
+              AND next_attempt_at <= now()
+            ORDER BY priority DESC, next_attempt_at LIMIT %s
+            FOR UPDATE SKIP LOCKED))
+        RETURNING id, payload"""
+    nothing_left = """
+        SELECT EXISTS (SELECT 1 FROM goque_task WHERE status IN ('new', 'error') AND claimed_by IS NULL)
+            OR EXISTS (SELECT 1 FROM goque_task WHERE claimed_by IS NOT NULL)"""
+    last_move = "SELECT extract(epoch FROM max(updated_at)) FROM goque_task"
+    finished_since = """
+        SELECT count(*), extract(epoch FROM min(coalesce(updated_at, created_at))),
+               extract(epoch FROM max(coalesce(updated_at, created_at)))
+        FROM goque_task
+        WHERE type = 'noop' AND status = 'done' AND coalesce(updated_at, created_at) > to_timestamp(%s)
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
+    fill_sql: ClassVar[str] = f"""
+        WITH {DIGITS}, number AS ({NUMBERS}), made AS (
+            SELECT n, now() - make_interval(secs => 3600 - n * 0.035) AS at,
+                   lpad(to_hex(CAST(extract(epoch FROM now()) * 1000 AS bigint) - 3600000 + n * 35), 12, '0') AS ms,
+                   md5(CAST(random() AS text)) AS noise
+            FROM number WHERE n < %(size)s)
+        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
+                                next_attempt_at, priority)
+        SELECT CAST(concat(substr(ms, 1, 8), '-', substr(ms, 9), '-7', substr(noise, 1, 3), '-8',
+                           substr(noise, 4, 3), '-', substr(noise, 7, 12)) AS uuid),
+               'noop', concat('internal-', noise, n), '{{"n": 1}}', %(status)s, 0, '{{}}', at,
+               CASE WHEN %(status)s = 'done' THEN at + interval '1 second' END,
+               at + make_interval(secs => %(due_in)s),
+               mod(n, %(priorities)s) - %(priorities)s / 2
+        FROM made"""
+
+    def create(self, where: str) -> None:
+        """Create the database."""
+        self.server = where
+        self.url = urlunsplit(urlsplit(where)._replace(path=f"/{self.name}"))
+        self._serve(f"CREATE DATABASE {self.name}")
+
+    def drop(self) -> None:
+        """Drop the database, whoever is still connected."""
+        self._serve(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'")
+        self._serve(f"DROP DATABASE IF EXISTS {self.name}")
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect, with the plans that goque has."""
+        connection = psycopg.connect(self.url, autocommit=True)
+        for plan in PLANS:
+            connection.execute(f"SET enable_{plan} = off")
+        connection.execute("SET jit = off")
+        return connection
+
+    def rows(self, sql: str, params: Any = ()) -> Sequence[Sequence[Any]]:
+        """Run a statement and return its rows."""
+        cursor = self.connection.execute(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+    def transaction(self) -> Any:
+        """Begin a transaction, and commit it at the end."""
+        return self.connection.transaction()
+
+    def insert_many(self, rows: list[NewRow]) -> None:
+        """Insert by COPY."""
+        with self.connection.cursor().copy(COPY) as copy:
+            for task_id, external_id in rows:
+                copy.write_row((task_id, "noop", external_id, "{}", "new", 0, "{}"))
+
+    def claim_batch(self, limit: int) -> list[Any]:
+        """Claim in one statement, which is a transaction."""
+        cursor = self.connection.cursor(binary=True)
+        return [row[0] for row in cursor.execute(self.claim, (limit,)).fetchall()]
+
+    def finish_batch(self, claimed: list[Any]) -> None:
+        """Finish by primary key."""
+        self.connection.execute(FINISH, (claimed,))
+
+    def now(self) -> float:
+        """Return the server's clock."""
+        return float(self.rows("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+
+    def analyze(self) -> None:
+        """Gather statistics, and let the server do so again."""
+        self.rows("ALTER TABLE goque_task RESET (autovacuum_enabled)")
+        self.rows("ANALYZE goque_task")
+
+    def keep_statistics(self) -> None:
+        """Keep autovacuum, which analyzes too, off the table."""
+        self.rows("ANALYZE goque_task")
+        self.rows("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
+
+    def _serve(self, sql: str) -> None:
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(sql)
