@@ -53,7 +53,7 @@ def drain_cpu(run: Run) -> Iterator[Figure]:
     round), and against two plain processes that do the same without a queue: where others use the machine
     too, or its cores slow each other down, only the second is a fair floor.
     """
-    rounds, count = (2, 200) if run.quick else (5, 1_000)
+    rounds, count = (2, 200) if run.quick else (5, 600)
     loops = round(LOOPS * TASK_SECONDS / seconds_alone(LOOPS, 20))
     ours, ideal, plain = [], [], []
     with (

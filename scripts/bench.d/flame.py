@@ -1,0 +1,65 @@
+"""Draws flame graphs of a fetcher and a worker that drain tasks which do nothing.
+
+Usage: flame.py BACKEND DIRECTORY [SECONDS]
+
+Needs py-spy, and the right to look into processes: .venv/bin/pip install '.[bench]'
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from backends import NAMES, available
+from idling import processes
+from tree import Tree
+
+from goque import Task
+
+ROLES = {"fetcher": "goque:fetcher", "worker": "goque:w0"}
+COUNT = 20_000
+
+
+def main(backend: str, directory: str, seconds: float = 6.0) -> None:
+    """Keep a tree draining while py-spy samples two of its processes, so many times a second."""
+    (found,) = available([backend])
+    with (
+        tempfile.TemporaryDirectory(prefix="goque-bench-") as files,
+        found.fresh(Path(files)) as database,
+        Tree(database, Path(files), "noop") as tree,
+    ):
+        tree.warm_up("noop")
+        recorders = [
+            record(pid_of(tree, name), Path(directory) / f"{backend}-{role}.svg", seconds)
+            for role, name in ROLES.items()
+        ]
+        until = time.monotonic() + seconds + 1
+        while time.monotonic() < until:
+            rate = COUNT / tree.seconds_to_drain([Task("noop") for _ in range(COUNT)])
+            print(f"{rate:,.0f} tasks/s", file=sys.stderr)
+        for recorder in recorders:
+            if recorder.wait():
+                raise SystemExit("flame.py: py-spy failed; above is why")
+
+
+def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
+    """Start to sample a process."""
+    svg.parent.mkdir(parents=True, exist_ok=True)
+    py_spy = str(Path(sys.executable).parent / "py-spy")
+    options = ["--duration", f"{seconds:.0f}", "--rate", "250", "--nonblocking", "--output", str(svg)]
+    return subprocess.Popen([py_spy, "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)
+
+
+def pid_of(tree: Tree, name: str) -> int:
+    """Return the process of the tree whose name begins so."""
+    root = tree.process.pid
+    return next(pid for pid, parent, found in processes() if parent == root and found.startswith(name))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4) or sys.argv[1] not in NAMES:
+        raise SystemExit(__doc__)
+    main(sys.argv[1], sys.argv[2], *map(float, sys.argv[3:]))
