@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ _NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
 _values: ContextVar[Mapping[str, Any]] = ContextVar("goque_values", default=_NO_VALUES)
 _tx: ContextVar[Any] = ContextVar("goque_tx", default=None)
 _task: ContextVar[Task | None] = ContextVar("goque_task", default=None)
+_entered: ContextVar[tuple[tuple[_Scope, Token[Any]], ...]] = ContextVar("goque_entered", default=())
 
 
 def with_value(key: str, value: Any) -> _Scope:
@@ -92,17 +93,22 @@ def task_context(task: Task) -> Iterator[None]:
 
 
 class _Scope:
-    """Set a context variable for the length of a block; one scope may be entered again, and nested."""
+    """Set a context variable for the length of a block; one scope may be entered again, and nested.
 
-    __slots__ = ("_tokens", "_value", "_variable")
+    What was entered is a context variable too: threads and asyncio tasks may be in one scope at the same time.
+    """
+
+    __slots__ = ("_value", "_variable")
 
     def __init__(self, variable: ContextVar[Any], value: Any) -> None:
         self._variable = variable
         self._value = value
-        self._tokens: list[Any] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(self._variable.set(self._value))
+        _entered.set((*_entered.get(), (self, self._variable.set(self._value))))
 
     def __exit__(self, *_: object) -> None:
-        self._variable.reset(self._tokens.pop())
+        entered = _entered.get()
+        index = max(place for place, (scope, _token) in enumerate(entered) if scope is self)
+        _entered.set(entered[:index] + entered[index + 1 :])
+        self._variable.reset(entered[index][1])

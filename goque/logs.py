@@ -13,8 +13,9 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from goque.errors import ConfigurationError
@@ -25,6 +26,8 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _RESERVED: Final = frozenset({"time", "level", "role", "event", "logger", "exception"})
 _LEVEL_WIDTH: Final = 5
+_VALUE_LENGTH: Final = 200
+MOST_VALUES: Final = 20
 
 
 def configure(role: str, *, log_format: str, level: str, task_type: str | None = None) -> None:
@@ -86,9 +89,10 @@ class ConsoleLines(logging.Formatter):
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         head = f"{clock}.{int(record.msecs):03d} {level:<{_LEVEL_WIDTH}} {self.role}"
         name = "" if _is_ours(record) else f" {record.name}:"
-        fields = "".join(
-            f" {one_line(key)}={_plain_value(value)}" for key, value in fields_of(record).items()
-        )
+        told = fields_of(record)
+        if isinstance(told.get("values"), dict):
+            told = {**told.pop("values"), **told}
+        fields = "".join(f" {one_line(key)}={_plain_value(value)}" for key, value in told.items())
         lines = [f"{head}{name} {one_line(message_of(record))}{fields}"]
         lines += [f"    {one_line(line)}" for line in traceback_of(record).splitlines()]
         return "\n".join(lines)
@@ -131,19 +135,23 @@ class RateLimited(logging.Filter):
     Args:
         period: seconds.
         clock: the seconds of a monotonic clock.
+        field: a name of `extra=` by which messages with the same text are told apart.
     """
 
     MAX_MESSAGES: Final = 1000
 
-    def __init__(self, period: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, period: float = 60.0, clock: Callable[[], float] = time.monotonic, *, field: str = ""
+    ) -> None:
         super().__init__()
         self.period = period
         self._clock = clock
-        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._field = field
+        self._seen: dict[tuple[str, int, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the event passes; messages are told apart by their text before the arguments."""
-        key = (record.name, record.levelno, text_of(record.msg))
+        key = (record.name, record.levelno, text_of(record.msg), text_of(getattr(record, self._field, "")))
         now = self._clock()
         since, repeats = self._seen.get(key, (None, 0))
         if since is not None and now - since < self.period:
@@ -177,13 +185,27 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def running_task() -> dict[str, Any]:
-    """Return type, id and attempt of the task whose handler is running here."""
+    """Return type, id and attempt of the task whose handler is running here, and the context values around it."""
     context = sys.modules.get("goque.context")  # a process that never imported it runs no handlers
-    try:
-        task = context.current_task() if context else None
-    except Exception:  # noqa: BLE001 - no task is running
+    task = context.current_task() if context else None
+    if context is None or task is None:
         return {}
-    return {"task_type": task.type, "task_id": task.id, "attempt": task.attempts + 1} if task else {}
+    fields = {"task_type": task.type, "task_id": task.id, "attempt": task.attempts + 1}
+    values = shown_values(context.values())
+    return {**fields, "values": values} if values else fields
+
+
+def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return context values as a line can show them: the first twenty, each cut to 200 characters."""
+    return {key: _shortened(value) for key, value in islice(values.items(), MOST_VALUES)}
+
+
+def _shortened(value: Any) -> Any:
+    """Keep numbers and short texts as they are, and cut everything else to a length for one line."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = text_of(value)
+    return text if len(text) <= _VALUE_LENGTH else f"{text[:_VALUE_LENGTH]}…"
 
 
 def traceback_of(record: logging.LogRecord) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
+
+from goque.logs import shown_values
 from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, OutcomeKind, first_line
 from goque.task import TaskRow, TaskStatus
@@ -65,4 +68,18 @@ def _what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) -
 
 
 def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:
-    return {"task_id": row.id, "attempt": row.attempts + 1, "duration": round(outcome.duration, 6)}
+    values = shown_values(_values_of(row))
+    return {
+        "task_id": row.id,
+        "attempt": row.attempts + 1,
+        "duration": round(outcome.duration, 6),
+        **({"values": values} if values else {}),
+    }
+
+
+def _values_of(row: TaskRow) -> dict[str, Any]:
+    """Return the context values that the task was enqueued with; none where its metadata is no JSON object."""
+    try:
+        return msgspec.json.decode(row.metadata or b"{}", type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -98,6 +99,33 @@ def test_asyncio_tasks_see_their_own_values():
         return await asyncio.gather(*(handler(user) for user in range(10)))
 
     assert asyncio.run(run()) == list(range(10))
+
+
+def test_one_scope_serves_asyncio_tasks_and_threads_at_the_same_time():
+    scope = goque.with_value("tenant", "acme")
+    inside = threading.Barrier(2, timeout=30)
+
+    async def use(leave_first):
+        with scope:
+            await asyncio.sleep(0 if leave_first else 0.01)
+            assert goque.value_by_key("tenant") == "acme"
+        assert goque.values() == {}
+
+    async def all_at_once():
+        with goque.with_value("outer", 1):
+            pass
+        await asyncio.gather(*(use(n % 2 == 0) for n in range(10)))
+
+    def use_in_a_thread():
+        with scope:
+            inside.wait()
+            assert goque.value_by_key("tenant") == "acme"
+            inside.wait()
+        return goque.values()
+
+    asyncio.run(all_at_once())
+    with ThreadPoolExecutor(2) as threads:
+        assert [future.result() for future in [threads.submit(use_in_a_thread) for _ in range(2)]] == [{}, {}]
 
 
 def test_a_handler_sees_its_task_its_metadata_and_no_transaction_around():

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+import goque
 from goque import ConfigurationError, Task, logs
 from goque.context import task_context
+from goque.logs import RateLimited
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +123,30 @@ def test_a_handler_that_logs_is_told_by_its_task(capfd: pytest.CaptureFixture[st
     assert (told["task_type"], told["task_id"], told["attempt"]) == ("resize", task.id, 1)
 
 
+def test_the_context_values_of_a_handler_are_in_its_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    with goque.with_value("outside", "of a handler"):
+        json_logger().info("nobody's")
+    task = Task(
+        "resize", metadata={"tenant": "acme", "n": 7, "long": "x" * 1000, "list": [1, 2], "role": "mine"}
+    )
+    with task_context(task), goque.with_value("step", "second"):
+        json_logger().info("half done")
+        console().info("half done", extra={"tenant": "of the line"})
+    nobodys, told, line = capfd.readouterr().err.splitlines()
+    assert "values" not in json.loads(nobodys)
+    values = json.loads(told)["values"]
+    assert {
+        "tenant": "acme",
+        "n": 7,
+        "step": "second",
+        "list": "[1, 2]",
+        "role": "mine",
+    }.items() <= values.items()
+    assert len(values["long"]) == 201
+    assert " tenant='of the line'" in line
+    assert " step=second" in line
+
+
 def test_a_cyclic_extra_is_written_as_text(capfd: pytest.CaptureFixture[str]) -> None:
     cycle: list[Any] = []
     cycle.append(cycle)
@@ -163,7 +189,7 @@ def test_an_unknown_format_or_level_is_refused(log_format: str, level: str) -> N
 def test_repeats_within_a_period_are_counted_and_held_back(capfd: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     logger = console()
-    limit = logs.RateLimited(60, clock=lambda: now[0])
+    limit = RateLimited(60, clock=lambda: now[0])
     logger.addFilter(limit)
     try:
         for second in (0, 1, 59, 60, 61, 200):
@@ -180,11 +206,28 @@ def test_repeats_within_a_period_are_counted_and_held_back(capfd: pytest.Capture
     ]
 
 
+def test_repeats_are_told_apart_by_a_field(capfd: pytest.CaptureFixture[str]) -> None:
+    logger = json_logger()
+    limited = RateLimited(period=60, clock=lambda: 0.0, field="job")
+    logger.addFilter(limited)
+    try:
+        for job in ("nightly", "weekly", "nightly"):
+            logger.error("%s", "it failed", extra={"job": job})
+        logger.error("%s", "without the field")
+    finally:
+        logger.removeFilter(limited)
+    assert [json.loads(line).get("job") for line in capfd.readouterr().err.splitlines()] == [
+        "nightly",
+        "weekly",
+        None,
+    ]
+
+
 def test_the_limit_on_repeats_has_bounded_memory() -> None:
-    limit = logs.RateLimited(60)
+    limit = RateLimited(60)
     for number in range(5000):
         assert limit.filter(logging.makeLogRecord({"msg": f"message {number}"}))
-    assert len(limit._seen) <= logs.RateLimited.MAX_MESSAGES
+    assert len(limit._seen) <= RateLimited.MAX_MESSAGES
 
 
 def test_one_event_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
