@@ -10,12 +10,14 @@ import time
 from dataclasses import dataclass
 
 from goque.context import task_context
+from goque.errors import TaskCanceled, TaskTimeout
 from goque.outcome import Outcome, OutcomeKind
 from goque_supervisor.handling import (
     call_hooks,
     outcome_of_error,
     outcome_of_return,
     prepare,
+    timed_out_outcome,
     timeout_text,
     with_duration,
     with_users_delay,
@@ -103,7 +105,7 @@ class AsyncWorker(Worker):
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
             outcome = self._outcome_of_error(run, error)
         if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
-            return Outcome(OutcomeKind.TIMED_OUT, timeout_text(self.options.timeout))
+            return timed_out_outcome(self.options.timeout, self.processor.callbacks)
         return outcome
 
     async def _call_handler(self, run: Run) -> Outcome:
@@ -116,17 +118,32 @@ class AsyncWorker(Worker):
             try:
                 outcome = outcome_of_return(await call(), self.options)
             except BaseException as raised:  # noqa: BLE001 - see _outcome_of
-                error = raised
-                outcome = self._outcome_of_error(run, raised)
+                error = self._reason(run, raised)
+                outcome = self._outcome_of_error(run, error)
+            if run.timed_out and error is None:
+                error = TaskTimeout(timeout_text(self.options.timeout))  # swallowed, and charged all the same
             if callbacks.hooks_after:
                 call_hooks(callbacks.hooks_after, task, error)
         return outcome
 
+    def _reason(self, run: Run, raised: BaseException) -> BaseException:
+        """Say an asyncio.CancelledError that is ours as what it stands for, as a plain handler would raise it."""
+        if not isinstance(raised, asyncio.CancelledError) or not (run.timed_out or run.canceled):
+            return raised
+        reason = (
+            TaskTimeout(timeout_text(self.options.timeout))
+            if run.timed_out
+            else TaskCanceled("stopped from outside: canceled")
+        )
+        reason.__cause__ = raised
+        return reason.with_traceback(raised.__traceback__)
+
     def _outcome_of_error(self, run: Run, error: BaseException) -> Outcome:
-        if run.canceled and isinstance(error, asyncio.CancelledError):
-            return Outcome(OutcomeKind.CANCELED, "stopped from outside: canceled")
         return outcome_of_error(
-            error, timed_out=run.timed_out, timeout=self.options.timeout, callbacks=self.processor.callbacks
+            self._reason(run, error),
+            timed_out=run.timed_out,
+            timeout=self.options.timeout,
+            callbacks=self.processor.callbacks,
         )
 
     def _time_out(self, run: Run) -> None:

@@ -85,7 +85,7 @@ def outcome_of_error(
         callbacks: says after which exceptions there is to be no other attempt.
     """
     if timed_out:
-        return Outcome(OutcomeKind.TIMED_OUT, timeout_text(timeout), traceback=traceback_of(error))
+        return timed_out_outcome(timeout, callbacks, traceback_of(error))
     match error:
         case Snooze():
             return Outcome(OutcomeKind.SNOOZED, delay=_bounded(error.delay))
@@ -102,6 +102,16 @@ def outcome_of_error(
         traceback_of(error),
         final=not callbacks.retries(type(error)),
         undecodable=isinstance(error, PayloadDecodeError),
+    )
+
+
+def timed_out_outcome(timeout: float, callbacks: Callbacks, traceback: str | None = None) -> Outcome:
+    """Make the outcome of a handler whose time was up; whether it is the last says itself, for any node to read."""
+    return Outcome(
+        OutcomeKind.TIMED_OUT,
+        timeout_text(timeout),
+        traceback=traceback,
+        final=not callbacks.retries(TaskTimeout),
     )
 
 

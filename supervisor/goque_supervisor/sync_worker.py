@@ -22,6 +22,7 @@ from goque_supervisor.handling import (
     outcome_of_error,
     outcome_of_return,
     prepare,
+    timed_out_outcome,
     timeout_text,
     with_duration,
     with_users_delay,
@@ -85,7 +86,7 @@ class SyncWorker(Worker):
             outcome = self._outcome_of_error(error)
         self.running_seq = 0
         if self.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
-            outcome = Outcome(OutcomeKind.TIMED_OUT, timeout_text(self.options.timeout))
+            outcome = timed_out_outcome(self.options.timeout, self.processor.callbacks)
         return with_users_delay(outcome, job.row, self.processor.callbacks)
 
     def _call_handler(self, job: Job) -> Outcome:
@@ -100,6 +101,8 @@ class SyncWorker(Worker):
             except BaseException as raised:  # noqa: BLE001 - see _outcome_of
                 error = raised
                 outcome = self._outcome_of_error(raised)
+            if self.timed_out and error is None:
+                error = TaskTimeout(timeout_text(self.options.timeout))  # swallowed, and charged all the same
             if callbacks.hooks_after:
                 call_hooks(callbacks.hooks_after, task, error)
         return outcome

@@ -193,6 +193,9 @@ def test_what_a_handler_raises_decides(
 def test_once_its_time_is_up_whatever_a_handler_raises_is_a_timeout(error: BaseException) -> None:
     made = outcome_of_error(error, timed_out=True, timeout=2.5)
     assert (made.kind, made.error) == (OutcomeKind.TIMED_OUT, "task processing timeout: 2.5s")
+    assert not made.final
+    _, chosen = check_options({"no_retry_on": TaskTimeout})
+    assert outcome_of_error(error, timed_out=True, timeout=2.5, callbacks=chosen).final
 
 
 def test_texts_are_printable_and_bounded() -> None:
