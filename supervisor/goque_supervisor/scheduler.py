@@ -5,14 +5,17 @@ Their tasks' external ids make it so: a slot that another scheduler has enqueued
 
 from __future__ import annotations
 
+import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.periodic import PeriodicJob, next_due, slots_due
+from goque.logs import RateLimited
+from goque.periodic import PeriodicJob, PeriodicJobError, next_due, slots_due
 from goque.slot_tasks import task_for_slot, task_for_start
 from goque.task import Task
 from goque_supervisor.actor import Actor
@@ -32,6 +35,8 @@ class Scheduler(Actor):
         self.registry = registry_of_this_process(boot["app"], boot["registry_fd"])
         self.jobs = self.registry.jobs
         self._greeted: set[str] = set()
+        self._job_log = logging.getLogger("goque.scheduler.jobs")
+        self._job_log.addFilter(RateLimited(field="job"))
 
     def run_once(self) -> float:
         """Enqueue what is due; returns the seconds until the next slot."""
@@ -42,20 +47,22 @@ class Scheduler(Actor):
         for job in self.jobs:
             if job.name in paused:
                 continue  # nothing is remembered of what passes now: see resume_job
+            self._greet(job, now)
             try:
-                self._greet(job, now)
                 pauses.append(self._enqueue_due(job, now))
             except DatabaseUnavailableError:
                 raise
             except GoqueError as error:
-                self.log.error("%s", error)  # noqa: TRY400 - the sentence names the job; the user's stack is its cause
+                self._complain(job, "%s", error)
         return max(0.01, min(pauses))
+
+    def _complain(self, job: PeriodicJob, text: str, error: GoqueError) -> None:
+        """Log what is wrong with a job: at once, then once a minute; the sentence names the job."""
+        self._job_log.error(text, error, extra={"job": job.name})
 
     def _greet(self, job: PeriodicJob, now: datetime) -> None:
         if job.run_on_start and job.name not in self._greeted:
-            with _time_limit():
-                task = task_for_start(job, self.boot["owner"], now)
-            self._insert(task)
+            self._insert_made(job, lambda: task_for_start(job, self.boot["owner"], now), "the start")
             self._greeted.add(job.name)
 
     def _enqueue_due(self, job: PeriodicJob, now: datetime) -> float:
@@ -66,21 +73,25 @@ class Scheduler(Actor):
         with _time_limit():
             slots = slots_due(job, last, now)
         for slot in slots:
-            self._enqueue_slot(job, slot)
+            self._insert_made(job, partial(task_for_slot, job, slot), "this slot")
             self.storage.record_slot(job.name, slot)
             last = slot
         with _time_limit():
             following = next_due(job, last, now)
         return LONGEST_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
 
-    def _enqueue_slot(self, job: PeriodicJob, slot: datetime) -> None:
+    def _insert_made(self, job: PeriodicJob, make: Callable[[], Task], occasion: str) -> None:
+        """Insert the task that a factory makes; where there is none to insert, this one occasion is left out."""
         try:
             with _time_limit():
-                task = task_for_slot(job, slot)
-        except GoqueError as error:
-            self.log.error("%s: this slot is left out", error)  # noqa: TRY400 - as above
-        else:
+                task = make()
             self._insert(task)
+        except DatabaseUnavailableError:
+            raise
+        except PeriodicJobError as error:
+            self._complain(job, f"%s: {occasion} is left out", error)
+        except GoqueError as error:
+            self._complain(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
 
     def _insert(self, task: Task) -> None:
         task.apply_default_priority(self.registry.default_priority(task.type))
