@@ -169,6 +169,8 @@ UNOWNED_CLAIMS: Final = """
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status IN ('pending', 'processing')
       AND coalesce(updated_at, created_at) < :before
+      AND (type = :task_type OR :task_type IS NULL
+           AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = goque_task.type))
     ORDER BY coalesce(updated_at, created_at)
     LIMIT :limit"""
 

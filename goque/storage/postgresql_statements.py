@@ -221,6 +221,8 @@ UNOWNED_CLAIMS: Final = """
     FROM goque_task
     WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
       AND coalesce(updated_at, created_at) < :before
+      AND (type = CAST(:task_type AS text) OR CAST(:task_type AS text) IS NULL
+           AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = goque_task.type))
     ORDER BY coalesce(updated_at, created_at)
     LIMIT :limit"""
 

@@ -59,9 +59,11 @@ class SqlUpkeep(SqlClaims):
         params = {"id": node_id, "seen_seq": seen_seq}
         return self._write(lambda session: session.run(self._sql.mark_node_dead, params)) > 0
 
-    def unowned_claims(self, older_than: float, *, limit: int = 1000) -> list[TaskRow]:
-        """Read pending and processing rows without an owner, unchanged for so many seconds."""
-        params = {"age": older_than, "limit": limit}
+    def unowned_claims(
+        self, older_than: float, task_type: str | None = None, *, limit: int = 1000
+    ) -> list[TaskRow]:
+        """Read pending and processing rows without an owner, unchanged for so many seconds, oldest first."""
+        params = {"age": older_than, "task_type": task_type, "limit": limit}
         rows = self._look(lambda session: session.rows(self._sql.unowned_claims, params))
         return [self._dialect.read_task(row) for row in rows]
 

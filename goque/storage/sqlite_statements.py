@@ -183,6 +183,8 @@ UNOWNED_CLAIMS: Final = """
     FROM goque_task INDEXED BY goque_task_unowned_idx
     WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
       AND coalesce(updated_at, created_at) < :before
+      AND (type = :task_type OR :task_type IS NULL
+           AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = goque_task.type))
     ORDER BY coalesce(updated_at, created_at)
     LIMIT :limit"""
 

@@ -266,8 +266,16 @@ class TaskStorage(ABC):
         """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
 
     @abstractmethod
-    def unowned_claims(self, older_than: float, *, limit: int = 1000) -> list[TaskRow]:
-        """Read pending and processing rows without an owner, unchanged for so many seconds."""
+    def unowned_claims(
+        self, older_than: float, task_type: str | None = None, *, limit: int = 1000
+    ) -> list[TaskRow]:
+        """Read pending and processing rows without an owner, unchanged for so many seconds, oldest first.
+
+        Args:
+            older_than: seconds since the last move.
+            task_type: the type, or None for all types without a published policy.
+            limit: the bound of one batch.
+        """
 
     @abstractmethod
     def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:

@@ -90,13 +90,25 @@ class Actor(ABC):
             left = until - time.monotonic()
             if left <= 0:
                 return
-            readable, _, _ = select.select([self.channel], [], [], min(left, BEAT_PERIOD))
-            if readable:
-                for message in self.channel.receive():
-                    self._hear(message)
-                if self.channel.closed:
-                    os._exit(0)  # the root is gone: nothing of the tree may outlive it
+            if self._listen(min(left, BEAT_PERIOD)):
                 return
+
+    def go_on(self) -> bool:
+        """Beat and listen amid a long piece of work; returns whether to go on with it."""
+        self.channel.send(Beat())
+        self._listen(0.0)
+        return not self.stopping
+
+    def _listen(self, patience: float) -> bool:
+        """Hear what the root has to say, waiting for at most so many seconds; returns whether it said anything."""
+        readable, _, _ = select.select([self.channel], [], [], patience)
+        if not readable:
+            return False
+        for message in self.channel.receive():
+            self._hear(message)
+        if self.channel.closed:
+            os._exit(0)  # the root is gone: nothing of the tree may outlive it
+        return True
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Stop):

@@ -8,7 +8,8 @@ from typing import Any, Final
 from goque.storage.storage import TypePolicy
 from goque.task import TaskStatus
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Beat, Channel
+from goque_supervisor.control import Channel
+from goque_supervisor.rounds import Rounds
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0
@@ -19,37 +20,39 @@ ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 class Cleaner(Actor):
     """Cleans each type by what its owner has published, and types that nobody has published after a week."""
 
-    def run_once(self) -> float:
-        """Delete what is old enough, as far as the time limit of one round allows."""
-        options = [spec["options"] for spec in self.boot["types"]]
-        limit = time.monotonic() + max(
-            (entry.get("cleaner_timeout", 30.0) for entry in options), default=30.0
-        )
-        for policy in self.storage.type_policies().values():
-            self._clean_type(policy, limit)
-        self._clean(None, (*ENDED_WELL, *ENDED_BADLY), KEEP_UNPUBLISHED, limit)
-        return min((float(entry.get("cleaner_period", 300.0)) for entry in options), default=300.0)
+    def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
+        super().__init__(boot, channel)
+        self.rounds = Rounds("cleaner", boot["types"])
 
-    def _clean_type(self, policy: TypePolicy, limit: float) -> None:
-        self._clean(policy.type, ENDED_WELL, policy.cleaner_age, limit)
-        self._clean(policy.type, ENDED_BADLY, policy.cleaner_keep_failed, limit)
+    def run_once(self) -> float:
+        """Delete what is old enough of the types whose turn it is; returns the seconds until the next turn."""
+        policies = self.storage.type_policies()
+        for task_type in self.rounds.due([*policies, None]):
+            limit = self.rounds.begin(task_type)
+            for statuses, age in _ages(None if task_type is None else policies[task_type]):
+                self._clean(task_type, statuses, age, limit)
+        return self.rounds.pause()
 
     def _clean(
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float
     ) -> None:
-        deleted = 0
-        while time.monotonic() < limit and not self.stopping:
+        deleted, batch = 0, BATCH
+        while batch == BATCH and time.monotonic() < limit and self.go_on():
             batch = self.storage.delete_finished(task_type, statuses, age, limit=BATCH)
             deleted += batch
-            self.channel.send(Beat())
-            if batch < BATCH:
-                break
         if deleted:
             self.log.info(
                 "deleted %d finished tasks of %s",
                 deleted,
                 "types without an owner" if task_type is None else task_type,
             )
+
+
+def _ages(policy: TypePolicy | None) -> list[tuple[tuple[TaskStatus, ...], float]]:
+    """Return how long tasks are kept, by how they ended."""
+    if policy is None:
+        return [((*ENDED_WELL, *ENDED_BADLY), KEEP_UNPUBLISHED)]
+    return [(ENDED_WELL, policy.cleaner_age), (ENDED_BADLY, policy.cleaner_keep_failed)]
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

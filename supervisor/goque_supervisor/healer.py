@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
-from goque.storage.storage import NodeRow
+from goque.storage.storage import NodeRow, TypePolicy
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel, Ready
 from goque_supervisor.healing import heal
 from goque_supervisor.recovery import Recovery
+from goque_supervisor.rounds import Rounds
 
 BATCH: Final = 500
 DEAD_NODE_KEPT: Final = 86400.0
-HEALER_PERIOD: Final = 300.0
 HEALER_AGE: Final = 3600.0
 UNOWNED: Final = "node lost: the claim of this task has no owner, and nothing was heard of it"
 
@@ -33,7 +33,7 @@ class Healer(Actor):
         self.node_timeout = float(boot["node_timeout"])
         self.seen: dict[str, tuple[int, float]] = {}
         self._recovered = False
-        self._unowned_at = 0.0
+        self.rounds = Rounds("healer", boot["types"])
 
     def run_once(self) -> float:
         """Recover what an earlier tree of this machine left, then look once at nodes and at claims without one."""
@@ -46,10 +46,10 @@ class Healer(Actor):
             for node in self.storage.nodes():
                 self._look_at(node)
             self._heal_unowned()
+            return min(self.node_timeout / 6, self.rounds.pause())
         except DatabaseUnavailableError:
             self.seen.clear()  # silence of others proves nothing while the database is silent to us
             raise
-        return self.node_timeout / 6
 
     def _prove_writable(self) -> None:
         """Write something: only a database that takes our writes lets us judge who does not write."""
@@ -78,27 +78,26 @@ class Healer(Actor):
     def _heal(self, node: NodeRow) -> None:
         policies = self.storage.type_policies()
         cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
-        while rows := self.storage.held_tasks(node.id, limit=BATCH):
+        while self.go_on() and (rows := self.storage.held_tasks(node.id, limit=BATCH)):
             changes = [heal(row, cause, policies.get(row.type)) for row in rows]
             written = self.storage.settle_if_held(changes, node=node.id)
             self.log.warning("returned %d tasks of dead node %s", len(written), node.id)
 
     def _heal_unowned(self) -> None:
-        now = time.monotonic()
-        if now < self._unowned_at:
-            return
-        periods = [spec["options"].get("healer_period", HEALER_PERIOD) for spec in self.boot["types"]]
-        self._unowned_at = now + min(periods, default=HEALER_PERIOD)
         policies = self.storage.type_policies()
-        for age in sorted({HEALER_AGE, *(policy.healer_age for policy in policies.values())}):
-            rows = [
-                row
-                for row in self.storage.unowned_claims(age, limit=BATCH)
-                if age >= (policies[row.type].healer_age if row.type in policies else HEALER_AGE)
-            ]
-            changes = [heal(row, UNOWNED, policies.get(row.type)) for row in rows]
-            if changes and (count := self.storage.settle_unowned_if_unchanged(rows, changes)):
-                self.log.warning("returned %d tasks whose claim had no owner", count)
+        for task_type in self.rounds.due([*policies, None]):
+            policy = None if task_type is None else policies[task_type]
+            self._heal_unowned_of(task_type, policy, limit=self.rounds.begin(task_type))
+
+    def _heal_unowned_of(self, task_type: str | None, policy: TypePolicy | None, limit: float) -> None:
+        age = HEALER_AGE if policy is None else policy.healer_age
+        found = healed = BATCH
+        while found == BATCH and healed and time.monotonic() < limit and self.go_on():
+            rows = self.storage.unowned_claims(age, task_type, limit=BATCH)
+            changes = [heal(row, UNOWNED, policy) for row in rows]
+            found, healed = len(rows), self.storage.settle_unowned_if_unchanged(rows, changes)
+            if healed:
+                self.log.warning("returned %d tasks whose claim had no owner", healed)
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

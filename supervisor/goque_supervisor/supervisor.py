@@ -248,7 +248,7 @@ class Supervisor:
         if spec.role == "monitor":
             boot["http"] = self.options.http
         if spec.role in ("healer", "cleaner") and self.tree is not None:
-            boot["types"] = [group.processor for group in self.tree.groups]
+            boot["types"] = self.homes.app["types"]
             boot["run_base"] = str(self.run_directory.path.parent)
             boot["database_fingerprint"] = self.homes.app["database_fingerprint"]
         return boot

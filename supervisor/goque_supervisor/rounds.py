@@ -1,0 +1,51 @@
+"""Whose turn it is: cleaner and healer go round the types, each by the period that its processor asks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal
+
+PERIOD: Final = 300.0
+TIMEOUT: Final = 30.0
+
+
+class Rounds:
+    """When each type was looked after, and when it is to be again.
+
+    A type that no processor of this app runs any more, or that others run, has the default period and timeout.
+
+    Args:
+        role: whose options count.
+        specs: the processors of the app, as plain data.
+        clock: the seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        role: Literal["cleaner", "healer"],
+        specs: Iterable[dict[str, Any]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        options = {spec["type"]: spec["options"] for spec in specs}
+        self._periods = {name: float(each.get(f"{role}_period", PERIOD)) for name, each in options.items()}
+        self._timeouts = {name: float(each.get(f"{role}_timeout", TIMEOUT)) for name, each in options.items()}
+        self._clock = clock
+        self._next: dict[str | None, float] = {}
+
+    def due(self, types: Iterable[str | None]) -> list[str | None]:
+        """Return which of these types have their turn now; None stands for all types that nobody published."""
+        now = self._clock()
+        wanted = list(types)
+        self._next = {each: self._next.get(each, now) for each in wanted}
+        return [each for each in wanted if self._next[each] <= now]
+
+    def begin(self, task_type: str | None) -> float:
+        """Begin a type's turn; returns when it must be over, by the clock."""
+        now = self._clock()
+        self._next[task_type] = now + self._periods.get(task_type or "", PERIOD)
+        return now + self._timeouts.get(task_type or "", TIMEOUT)
+
+    def pause(self) -> float:
+        """Return the seconds until the next turn."""
+        return max(0.0, min(self._next.values(), default=self._clock() + PERIOD) - self._clock())

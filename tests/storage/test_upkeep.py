@@ -1,0 +1,193 @@
+"""Cleaner and healer at work on each backend: each type by its own options, and types that nobody handles too."""
+
+from __future__ import annotations
+
+import pytest
+from backends import add, claim, move, row_of
+from test_claiming import policy
+from test_rows_of_the_original import insert_as_original, update_as_original
+
+from goque.task import Task, TaskStatus
+from goque_supervisor import cleaner, healer
+from goque_supervisor.cleaner import Cleaner
+from goque_supervisor.control import Beat, Channel, Stop
+from goque_supervisor.healer import Healer
+
+DAY = 86400.0
+SPECS = [
+    {"type": "mail", "options": {"cleaner_period": 60.0, "healer_period": 60.0}},
+    {"type": "report", "options": {"cleaner_period": 0.001, "healer_period": 0.001}},
+]
+
+
+class Ends:
+    """Both ends of an actor's channel: what the root hears and says, and the actor's."""
+
+    def __init__(self):
+        self.root, theirs = Channel.pair()
+        self.actor = Channel(theirs, blocking=True)
+
+    def close(self):
+        self.root.socket.close()
+        self.actor.socket.close()
+
+
+@pytest.fixture
+def ends():
+    made = Ends()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make(storage, backend, ends, tmp_path, monkeypatch):
+    monkeypatch.setattr("goque_supervisor.actor.open_storage", lambda url: storage)
+    (tmp_path / "run").mkdir()
+
+    def make(kind):
+        boot = {
+            "role": kind.__name__.lower(),
+            "database_url": backend.url,
+            "owner": "node-9",
+            "node_timeout": 30.0,
+            "types": SPECS,
+            "run_base": str(tmp_path / "run"),
+            "database_fingerprint": "none",
+        }
+        return kind(boot, ends.actor)
+
+    return make
+
+
+def finished(storage, status, task_type):
+    task = add(storage, task_type)
+    [row] = storage.claim_due(task_type, "node-1", 1)
+    storage.settle_if_held([move(row, status)])
+    return task
+
+
+def left(storage):
+    return {(row.type, row.count) for row in storage.count_tasks()}
+
+
+def test_each_type_is_cleaned_by_what_its_owner_published(storage, clock, make):
+    storage.publish_types(
+        [policy("mail", cleaner_age=60.0, cleaner_keep_failed=600.0), policy("gone", cleaner_age=300.0)]
+    )
+    for task_type in ("mail", "gone", "foreign"):
+        finished(storage, TaskStatus.DONE, task_type)
+        finished(storage, TaskStatus.ATTEMPTS_LEFT, task_type)
+    waiting = add(storage)
+
+    def after(seconds):
+        clock.advance(seconds)
+        make(Cleaner).run_once()
+        return [f"{row.type} {row.status}" for row in storage.count_tasks()]
+
+    foreign = ["foreign attempts_left", "foreign done"]
+    all_that_failed = [*foreign, "gone attempts_left", "mail attempts_left", "mail new"]
+    assert after(50) == [*all_that_failed[:3], "gone done", "mail attempts_left", "mail done", "mail new"]
+    assert after(50) == [*all_that_failed[:3], "gone done", "mail attempts_left", "mail new"]
+    assert after(250) == all_that_failed
+    assert after(350) == [*foreign, "mail new"], "and no node handles `gone` any more"
+    assert after(7 * DAY) == ["mail new"], "of a type that nobody published all goes after a week"
+    assert row_of(storage, waiting).status == "new"
+
+
+def test_a_type_whose_turn_has_not_come_is_left_alone(storage, clock, make):
+    storage.publish_types([policy("mail"), policy("report")])
+    actor = make(Cleaner)
+    assert actor.run_once() <= 0.001
+    mail, report = (finished(storage, TaskStatus.DONE, task_type) for task_type in ("mail", "report"))
+    clock.advance(DAY)
+    while storage.get_task(report.id):
+        actor.run_once()
+    assert storage.get_task(mail.id)
+
+
+def test_batches_are_bounded_beat_and_end_when_the_root_says_stop(storage, clock, make, ends, monkeypatch):
+    monkeypatch.setattr(cleaner, "BATCH", 10)
+    storage.publish_types([policy("mail")])
+    storage.insert_tasks([Task("mail") for _ in range(25)])
+    storage.settle_if_held([move(row, TaskStatus.DONE) for row in claim(storage, limit=25)])
+    clock.advance(DAY)
+    limits = []
+    delete = storage.delete_finished
+    monkeypatch.setattr(
+        storage, "delete_finished", lambda *a, limit: limits.append(limit) or delete(*a, limit=limit)
+    )
+    actor = make(Cleaner)
+    actor.run_once()
+    assert left(storage) == set()
+    assert limits[:3] == [10, 10, 10]
+    assert sum(isinstance(message, Beat) for message in ends.root.receive()) >= 3
+    storage.insert_tasks([Task("mail") for _ in range(25)])
+    storage.settle_if_held([move(row, TaskStatus.DONE) for row in claim(storage, limit=25)])
+    clock.advance(DAY)
+    ends.root.send(Stop())
+    make(Cleaner).run_once()
+    assert left(storage) == {("mail", 25)}
+
+
+def test_claims_without_an_owner_are_healed_by_the_age_of_their_type_however_many_others_are_older(
+    storage, backend, clock, make, monkeypatch
+):
+    monkeypatch.setattr(healer, "BATCH", 2)
+    storage.publish_types(
+        [
+            policy("patient", healer_age=DAY),
+            policy("mail", healer_age=60.0, strategy='{"type":"static","period":5.0}'),
+        ]
+    )
+    ids = [f"019ab5a0-7c3e-7d5e-8f00-{n:012x}" for n in range(12)]
+    kinds = {"patient": ids[:4], "mail": ids[4:8], "foreign": ids[8:]}
+    for task_type, own in kinds.items():
+        for task_id in own:
+            insert_as_original(
+                backend,
+                id=task_id,
+                type=task_type,
+                external_id=task_id,
+                status="processing",
+                updated_at=backend.time(clock.now),
+            )
+    clock.advance(61)
+    make(Healer).run_once()
+    ends = {task_type: {storage.get_task(i).status for i in own} for task_type, own in kinds.items()}
+    assert ends == {"patient": {"processing"}, "mail": {"error"}, "foreign": {"processing"}}
+    assert {storage.get_task(task_id).attempts for task_id in kinds["mail"]} == {1}
+    clock.advance(3600)
+    make(Healer).run_once()
+    foreign = [storage.get_task(task_id) for task_id in kinds["foreign"]]
+    assert {(row.status, row.attempts, row.errors) for row in foreign} == {("new", 0, None)}
+    assert {storage.get_task(task_id).status for task_id in kinds["patient"]} == {"processing"}
+    clock.advance(DAY)
+    make(Healer).run_once()
+    assert {storage.get_task(task_id).status for task_id in kinds["patient"]} == {"error"}
+
+
+def test_a_pending_claim_without_an_owner_is_given_back_uncharged(storage, backend, clock, make):
+    storage.publish_types([policy("mail", healer_age=60.0)])
+    insert_as_original(backend)
+    update_as_original(backend, status="pending", updated_at=backend.time(clock.now))
+    clock.advance(61)
+    make(Healer).run_once()
+    [row] = claim(storage)
+    assert (row.attempts, row.errors) == (0, None)
+
+
+def test_what_a_dead_node_held_is_returned_in_batches_though_no_registry_handles_its_type(
+    storage, make, monkeypatch
+):
+    monkeypatch.setattr(healer, "BATCH", 2)
+    storage.register_node("node-1", host="h", pid=1)
+    for _ in range(5):
+        add(storage, "gone")
+    rows = claim(storage, task_type="gone")
+    storage.mark_processing([rows[0].token])
+    [node] = storage.nodes()
+    storage.mark_node_dead("node-1", node.seq)
+    make(Healer).run_once()
+    assert storage.held_tasks("node-1") == []
+    assert left(storage) == {("gone", 5)}, "unpublished, so nobody is charged"
+    assert {row.attempts for row in claim(storage, task_type="gone")} == {0}
