@@ -115,6 +115,14 @@ class AsyncTaskQueueManager(ManagerSteps):
         """Make an error or terminal task new and due at once; see `TaskQueueManager.reset_attempts`."""
         return await self._reset(task_id, conn)
 
+    async def pause_type(self, task_type: str) -> bool:
+        """Let no node claim tasks of a type; see `TaskQueueManager.pause_type`."""
+        return await self._switch_type(task_type, pause=True)
+
+    async def resume_type(self, task_type: str) -> bool:
+        """Let every node claim tasks of a type again; see `TaskQueueManager.resume_type`."""
+        return await self._switch_type(task_type, pause=False)
+
     async def wait(
         self,
         task_id: str,

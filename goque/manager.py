@@ -155,6 +155,25 @@ class TaskQueueManager(ManagerSteps):
         """
         return at_once(self._reset(task_id, conn))
 
+    def pause_type(self, task_type: str) -> bool:
+        """Let no node claim tasks of a type, until `resume_type`; returns False if it is paused already.
+
+        Every node obeys within its `fetch_tick`; what is claimed already runs to its end. Tasks may be added.
+        It is a transaction of its own, inside of `with_tx` too.
+
+        Raises:
+            ConfigurationError: no supervisor has run this type yet.
+        """
+        return at_once(self._switch_type(task_type, pause=True))
+
+    def resume_type(self, task_type: str) -> bool:
+        """Let every node claim tasks of a type again; returns False if it is not paused.
+
+        Raises:
+            ConfigurationError: no supervisor has run this type yet.
+        """
+        return at_once(self._switch_type(task_type, pause=False))
+
     def wait(self, task_id: str, timeout: float | timedelta | None = None) -> Task:
         """Wait until a task is done, canceled or out of attempts, and return it, with its result.
 

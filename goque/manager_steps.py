@@ -126,6 +126,12 @@ class ManagerSteps(ABC):
         reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
         return reset
 
+    async def _switch_type(self, task_type: str, *, pause: bool) -> bool:
+        switched: bool = await self._ask(
+            lambda storage: storage.pause_type(task_type) if pause else storage.resume_type(task_type), None
+        )
+        return switched
+
     async def _wait(self, task_id: str, timeout: object) -> Task:  # noqa: ASYNC109 - it serves the synchronous one too
         longest = check_timeout(timeout)
         end = math.inf if longest is None else time.monotonic() + longest

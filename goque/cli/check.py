@@ -40,10 +40,12 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
         click.echo(f"database  {storage.url} answers")
         storage.require_schema()
         click.echo("schema    is up to date")
+        policies = storage.type_policies()
     finally:
         storage.close()
     for spec in plan.types:
-        click.echo(f"type      {one_line(spec.type)}: {_options(spec)}")
+        paused = " (paused)" if spec.type in policies and policies[spec.type].paused else ""
+        click.echo(f"type      {one_line(spec.type)}{paused}: {_options(spec)}")
     for job in plan.jobs:
         click.echo(f"job       {one_line(job.name)}: {job.next_run}")
 

@@ -23,18 +23,23 @@ def stats(database_url: str | None, *, as_json: bool) -> None:
     """
     with opened_storage(database_url) as storage:
         counts = storage.count_tasks()
+        paused = {policy.type for policy in storage.type_policies().values() if policy.paused}
     if as_json:
         for count in counts:
             print_json(count)
-    elif counts:
-        _print_counts(counts)
+    elif counts or paused:
+        _print_counts(counts, paused)
     else:
         click.echo("no tasks", err=True)
 
 
-def _print_counts(counts: list[TypeCount]) -> None:
+def _print_counts(counts: list[TypeCount], paused: set[str]) -> None:
     by_place = {(count.type, count.status): count.count for count in counts}
-    types = sorted({count.type for count in counts})
+    types = sorted({count.type for count in counts} | paused)
     statuses = [status for status in TaskStatus if any(count.status == status for count in counts)]
     rows = [[name, *(str(by_place.get((name, status), 0)) for status in statuses)] for name in types]
-    print_table(["type", *statuses], rows)
+    header = ["type", *statuses]
+    if paused:
+        header.append("claims")
+        rows = [[*row, "paused" if row[0] in paused else ""] for row in rows]
+    print_table(header, rows)

@@ -203,6 +203,26 @@ UNPUBLISHED_TYPES: Final = """
     FROM (SELECT DISTINCT type FROM goque_task) AS known
     WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
 
+QUEUE_DEPTHS: Final = """
+    SELECT type, status, count(*), NULL
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status IN ('new', 'error', 'pending', 'processing')
+    GROUP BY status, type
+    UNION ALL
+    SELECT type, status, count(*), NULL
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NOT NULL AND status IN ('pending', 'processing')
+    GROUP BY type, status
+    UNION ALL
+    SELECT type, 'new', 0, min(earliest)
+    FROM (
+        SELECT type, claim_rank, min(next_attempt_at) AS earliest
+        FROM goque_task FORCE INDEX (goque_task_claim_idx)
+        GROUP BY type, claim_rank) AS levels
+    WHERE claim_rank IS NOT NULL
+    GROUP BY type"""
+"""The last part hops from level to level, past all that is finished."""
+
 FAILED_ATTEMPTS: Final = """
     SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
            exit_code, `signal`, max_rss, oom, stack, stderr
@@ -247,6 +267,7 @@ MYSQL_STATEMENTS: Final = Statements(
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
+    queue_depths=QUEUE_DEPTHS,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,

@@ -261,6 +261,35 @@ UNPUBLISHED_TYPES: Final = """
     FROM known
     WHERE type IS NOT NULL AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
 
+QUEUE_DEPTHS: Final = """
+    SELECT type, status, count(*), min(next_attempt_at)
+    FROM (
+        SELECT type, status, next_attempt_at
+        FROM goque_task
+        WHERE status IN ('new', 'error') AND claimed_by IS NULL
+        ORDER BY type, priority DESC, next_attempt_at
+        OFFSET 0) AS waiting
+    GROUP BY type, status
+    UNION ALL
+    SELECT type, status, count(*), NULL
+    FROM (
+        SELECT type, status
+        FROM goque_task
+        WHERE claimed_by IS NOT NULL AND status || '' IN ('pending', 'processing')
+        ORDER BY claimed_by
+        OFFSET 0) AS held
+    GROUP BY type, status
+    UNION ALL
+    SELECT type, status, count(*), NULL
+    FROM (
+        SELECT type, status
+        FROM goque_task
+        WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+        ORDER BY coalesce(updated_at, created_at)
+        OFFSET 0) AS unowned
+    GROUP BY type, status"""
+"""Each part is ordered only to name its index: with sorting off, no other has that order."""
+
 POSTGRESQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
@@ -282,6 +311,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
+    queue_depths=QUEUE_DEPTHS,
 )
 
 CANCEL_AND_NOTIFY: Final = """

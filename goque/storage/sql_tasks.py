@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from goque.storage.dialect import Dialect, Session
 from goque.storage.sql_awaited import SqlAwaitedTasks
 from goque.storage.sql_base import PATIENCE, SqlBase
 from goque.storage.sql_steps import TaskSteps, without_repeats
-from goque.storage.storage import AttemptRow, TypeCount
+from goque.storage.storage import AttemptRow, QueueDepth, TypeCount
 from goque.task import Task, TaskFilter, TaskRow
 
 
@@ -95,6 +96,23 @@ class SqlTasks(SqlBase):
         text = self._dialect.read_text
         rows = self._read(lambda session: session.rows(self._sql.count_tasks), slow=True)
         return [TypeCount(text(task_type), text(status), count) for task_type, status, count in rows]
+
+    def queue_depths(self) -> list[QueueDepth]:
+        """Count the tasks that are not terminal, by type and status, in that order."""
+        rows, now = self._look(lambda session: (session.rows(self._sql.queue_depths), session.now))
+        counts: Counter[tuple[str, str]] = Counter()
+        waited: dict[str, float] = {}
+        for raw_type, status, tasks, earliest in rows:
+            task_type = self._dialect.read_text(raw_type)
+            counts[task_type, self._dialect.read_text(status)] += tasks
+            if earliest is not None:
+                since = (now - self._dialect.read_time(earliest)).total_seconds()
+                waited[task_type] = max(since, waited.get(task_type, 0.0))
+        return [
+            QueueDepth(task_type, status, count, waited.get(task_type, 0.0))
+            for (task_type, status), count in sorted(counts.items())
+            if count
+        ]
 
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""

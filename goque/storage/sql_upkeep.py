@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -154,6 +155,25 @@ class SqlUpkeep(SqlClaims):
             healer_age=row[6],
             paused=bool(row[7]),
         )
+
+    def pause_type(self, task_type: str) -> bool:
+        """Let no node claim a type; False if it is paused already."""
+        return self._switch_type(task_type, paused=1)
+
+    def resume_type(self, task_type: str) -> bool:
+        """Let every node claim a type again; False if it is not paused."""
+        return self._switch_type(task_type, paused=0)
+
+    def _switch_type(self, task_type: str, *, paused: int) -> bool:
+        params = {"type": task_type, "paused": paused}
+        if self._write(lambda session: session.run(self._sql.pause_type, params), patient=True):
+            return True
+        known = sorted(self.type_policies())
+        if task_type in known:
+            return False
+        near = get_close_matches(task_type, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none at all'}"
+        raise ConfigurationError(f"no supervisor has run tasks of type {task_type!r:.210}; {hint}")
 
     def last_slot(self, job_name: str) -> datetime | None:
         """Return the newest slot of a periodic job that was enqueued, None before the first."""

@@ -222,6 +222,22 @@ UNPUBLISHED_TYPES: Final = """
     FROM known
     WHERE type IS NOT NULL AND type NOT IN (SELECT type FROM goque_type)"""
 
+QUEUE_DEPTHS: Final = """
+    SELECT type, status, count(*), min(next_attempt_at)
+    FROM goque_task INDEXED BY goque_task_claim_idx
+    WHERE status IN ('new', 'error') AND claimed_by IS NULL
+    GROUP BY type, +status
+    UNION ALL
+    SELECT type, status, count(*), NULL
+    FROM goque_task INDEXED BY goque_task_owner_idx
+    WHERE claimed_by IS NOT NULL AND +status IN ('pending', 'processing')
+    GROUP BY +type, +status
+    UNION ALL
+    SELECT type, status, count(*), NULL
+    FROM goque_task INDEXED BY goque_task_unowned_idx
+    WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+    GROUP BY +type, +status"""
+
 SQLITE_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
@@ -243,4 +259,5 @@ SQLITE_STATEMENTS: Final = Statements(
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
+    queue_depths=QUEUE_DEPTHS,
 )

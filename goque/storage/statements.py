@@ -47,6 +47,8 @@ class Statements:
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
         delete_attempts: delete the attempts of the tasks in `:batch`.
         unpublished_types: the types of tasks that have no row in goque_type.
+        queue_depths: how many unfinished tasks of each type and status there are, and the earliest
+            `next_attempt_at` of the unclaimed ones; a type and status may come in several rows.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
     """
 
@@ -66,6 +68,7 @@ class Statements:
     delete_finished: str | LockThenChange
     delete_attempts: str
     unpublished_types: str
+    queue_depths: str
     unowned_claims: str
     held_tasks: str
     moved_by_others: str
@@ -163,6 +166,11 @@ class Statements:
         VALUES (:type, :max_attempts, :strategy, :max_crashes, :cleaner_age, :cleaner_keep_failed,
                 :healer_age, :paused, :now)
         ON CONFLICT DO NOTHING"""
+
+    pause_type: str = """
+        UPDATE goque_type
+        SET paused = :paused, updated_at = :now
+        WHERE type = :type AND paused <> :paused"""
 
     last_slot: str = """
         SELECT last_slot

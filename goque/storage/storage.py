@@ -34,6 +34,23 @@ class TypeCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class QueueDepth(msgspec.Struct, frozen=True):
+    """How many unfinished tasks of a type are in a status.
+
+    Attributes:
+        type: the task type.
+        status: new, error, pending or processing.
+        count: how many.
+        waited: seconds for which the longest due unclaimed task of the type has been due, the same in all rows of a
+            type; 0 where none is due. Tasks of a paused type wait too.
+    """
+
+    type: str
+    status: str
+    count: int
+    waited: float = 0.0
+
+
 class AttemptRow(msgspec.Struct, frozen=True):
     """One recorded failed attempt, as `goque show` prints it."""
 
@@ -195,6 +212,10 @@ class TaskStorage(ABC):
         """Count all tasks by type and status, in that order."""
 
     @abstractmethod
+    def queue_depths(self) -> list[QueueDepth]:
+        """Count the tasks that are not terminal, by type and status, in that order; finished ones cost nothing."""
+
+    @abstractmethod
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""
 
@@ -311,6 +332,18 @@ class TaskStorage(ABC):
     @abstractmethod
     def type_policies(self) -> dict[str, TypePolicy]:
         """Read every published policy by type."""
+
+    @abstractmethod
+    def pause_type(self, task_type: str) -> bool:
+        """Let no node claim a type; False if it is paused already.
+
+        Raises:
+            ConfigurationError: no supervisor has published this type.
+        """
+
+    @abstractmethod
+    def resume_type(self, task_type: str) -> bool:
+        """Let every node claim a type again; False if it is not paused. Raises as `pause_type`."""
 
     @abstractmethod
     def last_slot(self, job_name: str) -> datetime | None:

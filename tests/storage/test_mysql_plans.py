@@ -93,6 +93,18 @@ def test_hot_statements_keep_to_their_index(backend, tasks, analyzed, taken_over
 
 
 @pytest.mark.fault(32)
+def test_depths_are_counted_without_a_look_at_what_is_finished(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    fill(backend, 20_000)
+    storage.ping()
+    before = rows_read(storage)
+    counts = {(depth.type, depth.status): depth.count for depth in storage.queue_depths()}
+    assert sum(counts.values()) == 1000
+    assert rows_read(storage) - before < 1000 * 4
+
+
+@pytest.mark.fault(32)
 def test_a_claim_reads_few_rows_however_many_wait_or_are_done(backend):
     storage = backend.new_storage()
     storage.migrate()

@@ -40,6 +40,7 @@ PLANS = {
     "delete_finished": ["Tid Scan on goque_task", "Index Scan using goque_task_finished_idx", "LockRows"],
     "delete_attempts": ["Index Scan using goque_attempt_task_id_idx"],
     "unpublished_types": ["Index Only Scan"],
+    "queue_depths": [CLAIM, "using goque_task_owner_idx", "using goque_task_unowned_idx"],
     "nodes": ["goque_task_owner_idx"],
 }
 FORBIDDEN = ("Seq Scan on goque_task", "Bitmap", "Hash Join", "Merge Join", "Seq Scan on goque_attempt")

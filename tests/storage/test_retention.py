@@ -82,6 +82,26 @@ def test_policies_are_published_and_read_back(storage):
     assert storage.type_policies() == {"mail": first, "sms": policy("sms", max_attempts=9)}
 
 
+def test_a_type_is_paused_and_resumed_by_who_asks_first(storage, other):
+    storage.publish_types([policy("mail")])
+    assert not storage.resume_type("mail")
+    assert storage.pause_type("mail")
+    assert not other.pause_type("mail")
+    assert other.type_policies()["mail"].paused
+    assert other.resume_type("mail")
+    assert not storage.type_policies()["mail"].paused
+
+
+def test_a_type_that_nobody_runs_cannot_be_paused(storage):
+    with pytest.raises(ConfigurationError, match="there is none at all"):
+        storage.pause_type("mail")
+    storage.publish_types([policy("mail"), policy("sms")])
+    with pytest.raises(ConfigurationError, match="'mial'; did you mean 'mail'"):
+        storage.pause_type("mial")
+    with pytest.raises(ConfigurationError, match="there is mail, sms"):
+        storage.resume_type("x")
+
+
 def test_slots_only_move_on(storage, clock):
     assert storage.last_slot("nightly") is None
     slot = clock.now

@@ -20,6 +20,7 @@ DONE = [TaskStatus.DONE]
 BY_ID = "SEARCH goque_task USING INDEX sqlite_autoindex_goque_task_1 (id=?)"
 CLAIM = "USING INDEX goque_task_claim_idx"
 FINISHED = "SEARCH goque_task USING INDEX goque_task_finished_idx (type=? AND status=? AND <expr><?)"
+PARTIAL = re.compile("USING INDEX goque_task_(claim|owner|unowned)_idx")
 EXPECTED = {
     "due_priorities": [
         f"{CLAIM} (type=?)",
@@ -43,6 +44,7 @@ EXPECTED = {
     "delete_finished": ["(rowid=?)", FINISHED],
     "delete_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
     "failed_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
+    "queue_depths": [CLAIM, "USING INDEX goque_task_owner_idx", "USING INDEX goque_task_unowned_idx"],
     "unpublished_types": ["COVERING INDEX", "(type>?)"],
 }
 
@@ -81,7 +83,8 @@ def test_hot_statements_keep_to_their_index(tmp_path, tasks, analyzed, original)
         backend.execute("ANALYZE")
     found = plans(backend)
     for name, steps in EXPECTED.items():
-        assert not [step for step in found[name] if step.startswith("SCAN goque_task")], (name, found[name])
+        scans = [step for step in found[name] if step.startswith("SCAN goque_task")]
+        assert all(PARTIAL.search(step) for step in scans), (name, found[name])
         for step in steps:
             assert any(step in line for line in found[name]), (name, found[name])
     backend.close()
