@@ -52,7 +52,12 @@ class SqlBase(TaskStorage):
         return _insist(look, 0.0, again=True)
 
     def _write(
-        self, work: Callable[[Session], ResultT], conn: Any = None, *, patient: bool = False
+        self,
+        work: Callable[[Session], ResultT],
+        conn: Any = None,
+        *,
+        patient: bool = False,
+        again: bool = False,
     ) -> ResultT:
         """Run statements in one transaction.
 
@@ -60,12 +65,15 @@ class SqlBase(TaskStorage):
             work: may run again where it is `patient`, after a failure that may or may not have taken effect.
             conn: the caller's own connection.
             patient: try again while other writers are in the way, and once after the connection was lost.
+            again: try again once after the connection was lost, but wait for no other writer.
         """
         if conn is not None:
             session = self._dialect.adopt(conn)
             with session.transaction():
                 return work(session)
-        return _insist(lambda: self._write_once(work), self._patience if patient else 0.0, again=patient)
+        return _insist(
+            lambda: self._write_once(work), self._patience if patient else 0.0, again=patient or again
+        )
 
     def _write_alone(self, work: Callable[[Session], ResultT], conn: Any = None) -> ResultT:
         """Run one statement that commits by itself, with the patience of an application's call."""

@@ -35,7 +35,7 @@ class SqlUpkeep(SqlClaims):
 
     def retire_node(self, node_id: str) -> None:
         """Mark a node as stopped on its own accord."""
-        self._write(lambda session: session.run(self._sql.retire_node, {"id": node_id}))
+        self._write(lambda session: session.run(self._sql.retire_node, {"id": node_id}), again=True)
 
     def nodes(self) -> list[NodeRow]:
         """Read every node that is alive, or that is not but may still hold tasks."""

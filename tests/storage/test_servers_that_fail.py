@@ -90,6 +90,13 @@ def test_a_fetcher_hears_of_it_once_and_goes_on(storage, backend):
     assert storage.settle_if_held([done(row)]) == {row.token}
 
 
+def test_a_node_says_goodbye_though_its_idle_connection_was_killed(storage, backend):
+    storage.register_node("node-1", host="here", pid=1)
+    backend.kill_connections()
+    storage.retire_node("node-1")
+    assert backend.execute("SELECT state FROM goque_node") == [("stopped",)]
+
+
 @pytest.mark.fault(25)
 def test_an_insert_whose_answer_was_lost_is_there_once_and_no_duplicate(far, proxy, storage, backend):
     proxy.cut_after = b"INSERT"
