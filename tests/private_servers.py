@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -64,13 +65,11 @@ class PrivateServer:
 
     def pause(self) -> None:
         """Stop all its processes where they are: clients hear silence, and no error."""
-        for process in self._processes():
-            process.suspend()
+        self._each(psutil.Process.suspend)
 
     def resume(self) -> None:
         """Let all its processes go on."""
-        for process in self._processes():
-            process.resume()
+        self._each(psutil.Process.resume)
 
     def repair(self) -> None:
         """Make it answer again, whatever a test has done to it."""
@@ -94,11 +93,12 @@ class PrivateServer:
             self.stop(STOP_AT_ONCE[self.name])
         shutil.rmtree(self.data)
 
-    def _processes(self) -> list[psutil.Process]:
-        if self.process.poll() is not None:
-            return []
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+    def _each(self, act: Callable[[psutil.Process], None]) -> None:
+        if self.process.poll() is None:
+            parent = psutil.Process(self.process.pid)
+            for process in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):  # it served a client that has left meanwhile
+                    act(process)
 
     def _wait_until_it_answers(self) -> None:
         end = time.monotonic() + services.START_PATIENCE

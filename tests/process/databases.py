@@ -265,8 +265,10 @@ class PostgresqlDatabase(ServerDatabase):
         name = urlsplit(account_url).username
         self.on_server(f"ALTER ROLE {name} CONNECTION LIMIT 0")
         self.kill_connections()
-        yield
-        self.on_server(f"ALTER ROLE {name} CONNECTION LIMIT -1")
+        try:
+            yield
+        finally:
+            self.on_server(f"ALTER ROLE {name} CONNECTION LIMIT -1")
 
     def drop(self) -> None:
         self.queue.close()
@@ -338,15 +340,22 @@ class MysqlDatabase(ServerDatabase):
     @contextlib.contextmanager
     def full(self, account_url: str) -> Iterator[None]:
         options = {**connection_options(account_url), "database": None}
-        self.on_server("SET GLOBAL max_connections = 10")
-        with contextlib.ExitStack() as fillers:
-            while self.connections():
-                self.kill_connections()
+        others = f"SELECT id FROM information_schema.processlist WHERE db = '{self.name}'"
+        with (
+            contextlib.closing(pymysql.connect(**connection_options(self.server), autocommit=True)) as root,
+            root.cursor() as cursor,
+            contextlib.ExitStack() as fillers,
+        ):
+            cursor.execute("SET GLOBAL max_connections = 10")
+            fillers.callback(cursor.execute, "SET GLOBAL max_connections = 151")
+            while cursor.execute(others):
+                for (number,) in cursor.fetchall():
+                    with contextlib.suppress(pymysql.OperationalError):  # it ended by itself meanwhile
+                        cursor.execute(f"KILL {number}")
                 with contextlib.suppress(pymysql.OperationalError):  # the last one is refused
                     while True:
                         fillers.enter_context(contextlib.closing(pymysql.connect(**options)))
             yield
-        self.on_server("SET GLOBAL max_connections = 151")
 
     def drop(self) -> None:
         self.queue.close()
