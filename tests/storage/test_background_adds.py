@@ -45,6 +45,18 @@ def test_values_are_those_of_the_moment_of_the_call(queue):
     assert queue.get_task(task.id).metadata == {"user": 7, "own": 1}
 
 
+def test_a_type_has_its_default_priority_there_too(storage):
+    queue = TaskQueueManager(storage, default_priorities={"mail": 7}.get)
+    awaited = goque.AsyncTaskQueueManager(storage, default_priorities={"mail": 8}.get)
+    queue.add_task_in_background(Task("mail", external_id="default"))
+    queue.add_task_in_background(Task("mail", external_id="own", priority=0))
+    asyncio.run(awaited.add_task_in_background(Task("mail", external_id="awaited")))
+    assert queue.wait_background_adds(60)
+    assert asyncio.run(awaited.wait_background_adds(60))
+    found = {row.external_id: row.priority for row in storage.find_tasks(TaskFilter(), limit=10)}
+    assert found == {"default": 7, "own": 0, "awaited": 8}
+
+
 def test_a_transaction_around_it_is_left_with_a_warning(queue, storage, backend, caplog):
     with contextlib.closing(backend.connect()) as conn, goque.with_tx(conn):
         queue.add_task_in_background(Task("mail", external_id="order-7"))
