@@ -37,11 +37,12 @@ def load_registry(app: str) -> Registry:
 def _split(app: str) -> tuple[str, str]:
     module_name, colon, attribute = app.partition(":")
     if not colon:
-        raise ConfigurationError(f"APP must be module:attribute, such as myapp:registry, not {app!r:.200}")
+        module = _dotted(app).removesuffix(".registry") or "myapp"
+        raise ConfigurationError(f"APP must be module:attribute, not {app!r:.200}; try {module}:registry")
     if module_name.endswith(".py") or "/" in module_name:
-        dotted = module_name.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
         raise ConfigurationError(
-            f"APP must name a module, not the file of {app!r:.200}; try {dotted}:{attribute or 'registry'}"
+            f"APP must name a module, not the file of {app!r:.200}; "
+            f"try {_dotted(module_name)}:{attribute or 'registry'}"
         )
     for what, name in (("module", module_name), ("attribute", attribute)):
         if not all(part.isidentifier() for part in name.split(".")):
@@ -49,6 +50,10 @@ def _split(app: str) -> tuple[str, str]:
                 f"APP must be module:attribute, such as myapp:registry; {name!r:.200} is no {what} name"
             )
     return module_name, attribute
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
 
 
 def _put_current_directory_first() -> None:

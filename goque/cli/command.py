@@ -34,6 +34,18 @@ class EnvironmentOption(click.Option):
         attrs.setdefault("envvar", "GOQUE_" + names[0].removeprefix("--").replace("-", "_").upper())
         super().__init__(param_decls, **attrs)
 
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Refuse an empty value on the command line: it is a shell variable that nobody has set."""
+        if value == "" and ctx.get_parameter_source(self.name or "") is ParameterSource.COMMANDLINE:
+            raise click.BadParameter("it is empty; give a value, or leave the option out", ctx, self)
+        return super().process_value(ctx, value)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Name the variable in errors, where the value came from that."""
+        if ctx is not None and ctx.get_parameter_source(self.name or "") is ParameterSource.ENVIRONMENT:
+            return f"'{self.envvar}' (the variable of {self.opts[0]})"
+        return super().get_error_hint(ctx)
+
 
 class Command(click.Command):
     """A command that takes --log-level and logs by it; what all commands have comes last in its help.
@@ -122,6 +134,12 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
             if self.known and name not in self.known:
                 self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
         return names
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "whole number"
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final
 import click
 import msgspec
 
-from goque.cli.command import Seconds, command, database_option, opened_storage, option
+from goque.cli.command import Seconds, WholeNumber, command, database_option, opened_storage, option
 from goque.cli.text import exists_already, print_id
 from goque.errors import DuplicateTaskError, GoqueError, InvalidPayloadFormatError
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
@@ -46,7 +46,7 @@ class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
 @option("--at", type=Rfc3339(), help="When the task is due, such as 2026-11-23T21:00:00Z.")
 @option(
     "--priority",
-    type=click.IntRange(MIN_PRIORITY, MAX_PRIORITY),
+    type=WholeNumber(MIN_PRIORITY, MAX_PRIORITY),
     default=0,
     show_default=True,
     metavar="N",

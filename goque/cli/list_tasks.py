@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
-from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
 from goque.cli.text import columns_of, print_json, print_table, shortened, table_lines, time_text
 from goque.logs import one_line
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
@@ -31,7 +31,7 @@ STATUSES = [str(status) for status in TaskStatus]
     metavar="STATUS",
     help=f"Only tasks in this status: {', '.join(STATUSES[:-1])} or {STATUSES[-1]}.",
 )
-@option("--limit", type=click.IntRange(min=1), metavar="N", default=100, show_default=True, help="At most N.")
+@option("--limit", type=WholeNumber(min=1), metavar="N", default=100, show_default=True, help="At most N.")
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line, its keys the table's columns.")
 @database_option
 def list_tasks(
@@ -55,7 +55,7 @@ def list_tasks(
         for row in shown:
             print_json(columns_of(row))
     elif not shown:
-        click.echo("no tasks", err=True)
+        click.echo(f"no {'such ' if task_type or status else ''}tasks in {storage.url}", err=True)
     elif sys.stdout.isatty():
         for line in _lines_for_people(shown, datetime.now(UTC), shutil.get_terminal_size().columns):
             click.echo(line)

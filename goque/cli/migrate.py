@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from goque.cli.command import command, database_option, option
 from goque.config import resolve_database_url
+
+REFUSED: Final[dict[str, str]] = {
+    "newer": ", made by a later goque; upgrade goque",
+    "foreign": ", a table goque_task that is not goque's; name another database",
+}
+"""States in which `goque migrate` changes nothing, and why."""
 
 
 @command("migrate")
@@ -31,8 +39,9 @@ def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
     storage = open_storage(resolve_database_url(database_url))
     try:
         if status:
-            click.echo(f"schema of {storage.url}: {storage.schema_state()}")
-            for name in storage.pending_migrations():
+            state = storage.schema_state()
+            click.echo(f"schema of {storage.url}: {state}{REFUSED.get(state, '')}")
+            for name in storage.pending_migrations() if state not in REFUSED else ():
                 click.echo(f"to be applied: {name}")
         elif sql:
             for name, text in storage.pending_migrations().items():

@@ -70,8 +70,10 @@ def reset(
       goque reset 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque reset --status attempts_left --type send_email
     """
-    if bool(task_ids) == bool(status):
+    if not task_ids and not status:
         raise click.UsageError("give IDs, or --status for all tasks in it")
+    if task_ids and status:
+        raise click.UsageError("IDs and --status contradict each other; give one of them")
     if task_type and not status:
         raise click.UsageError("--type restricts --status; give both")
     with opened_storage(database_url) as storage:

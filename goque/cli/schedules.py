@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
 from goque.cli.text import exists_already, print_id, print_json, print_table, time_text
 from goque.errors import DuplicateTaskError, GoqueError
 from goque.logs import one_line
@@ -23,7 +23,7 @@ HEADER = ("name", "schedule", "next runs", "last run", "misfire")
 @click.argument("app")
 @option(
     "--count",
-    type=click.IntRange(1, 1000),
+    type=WholeNumber(1, 1000),
     metavar="N",
     default=1,
     show_default=True,

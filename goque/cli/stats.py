@@ -30,7 +30,7 @@ def stats(database_url: str | None, *, as_json: bool) -> None:
     elif counts or paused:
         _print_counts(counts, paused)
     else:
-        click.echo("no tasks", err=True)
+        click.echo(f"no tasks in {storage.url}", err=True)
 
 
 def _print_counts(counts: list[TypeCount], paused: set[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
@@ -26,6 +27,8 @@ def translate(error: sqlite3.Error, path: str) -> GoqueError | None:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DatabaseLockedError(f"{path} is locked by another writer; try again when it is done")
     sentence = _SENTENCES.get(code)
+    if sentence is not None and Path(path).is_dir():
+        sentence = "is a directory; name a file"
     if sentence is not None:
         return DatabaseUnavailableError(f"{path} {sentence}")
     message = str(error)

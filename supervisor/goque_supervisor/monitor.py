@@ -195,7 +195,7 @@ def _listen(address: str, monitor: Monitor) -> ThreadingHTTPServer:
         server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
     except OSError as error:
         raise ConfigurationError(
-            f"--http {address} cannot be opened: {error.strerror}; choose another port"
+            f"--http {address} cannot be opened: {error.strerror}; choose another address or port"
         ) from error
     server.daemon_threads = True
     return server

@@ -128,3 +128,5 @@ def test_check_fails_on_a_foreign_schema_with_exit_code_3(goque: Any) -> None:
     Path(goque.directory, "shop.py").write_text(APP)
     error = goque("check", "shop:registry", GOQUE_DATABASE_URL=goque.url, code=3).stderr
     assert len(error.splitlines()) == 1
+    (said,) = goque("migrate", "--status").stdout.splitlines()
+    assert said.endswith(": foreign, a table goque_task that is not goque's; name another database")

@@ -77,7 +77,14 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         (["list", "--nosuch"], "--nosuch"),
         (["list", "--limit", "0"], "0"),
         (["list", "--status", "waiting"], "attempts_left"),
+        (["list", "--limit", "many"], "not a valid whole number"),
         (["list", "--database-url", "oracle://x"], "no storage URL"),
+        (["list", "--database-url", ""], "'--database-url': it is empty"),
+        (["list", "--type", ""], "'--type': it is empty"),
+        (["check", "app"], "try app:registry"),
+        (["check", "mail/app.py"], "try mail.app:registry"),
+        (["check", "app.registry"], "try app:registry"),
+        (["reset", "some-id", "--status", "error"], "contradict"),
         (["list", "--log-level", "loud"], "debug"),
         (["supervise"], "APP"),
         (["supervise", "a:b", "--roles", "boss"], "boss"),
@@ -125,6 +132,20 @@ def test_options_come_from_the_environment_too(goque: Any) -> None:
     ]
 
 
+def test_a_wrong_variable_is_named(goque: Any) -> None:
+    assert "'GOQUE_LIMIT' (the variable of --limit)" in goque("list", code=2, GOQUE_LIMIT="many").stderr
+    assert "GOQUE_LIMIT" not in goque("list", "--limit", "many", code=2, GOQUE_LIMIT="10").stderr
+
+
+def test_an_empty_list_says_where_it_looked(goque: Any) -> None:
+    for command, said in (
+        ("list", "no tasks in"),
+        ("list --type nosuch", "no such tasks in"),
+        ("stats", "no tasks in"),
+    ):
+        assert goque(*command.split()).stderr == f"{said} {goque.url}\n"
+
+
 def test_an_empty_variable_is_as_good_as_none(goque: Any) -> None:
     goque("enqueue", "t", GOQUE_DATABASE_URL="", GOQUE_DELAY="", GOQUE_LOG_LEVEL="")
     assert len(goque.json_lines("list", "--json")) == 1
@@ -154,6 +175,9 @@ def test_a_database_that_cannot_be_opened_is_exit_code_3(goque: Any) -> None:
     assert len(error.splitlines()) == 1
     error = goque("list", "--database-url", "sqlite:///no/such/directory/goque.db", code=3).stderr
     assert len(error.splitlines()) == 1
+    (goque.directory / "folder.db").mkdir()
+    error = goque("list", "--database-url", "sqlite:///folder.db", code=3).stderr
+    assert error == f"goque: {goque.directory}/folder.db is a directory; name a file\n"
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])

@@ -48,7 +48,7 @@ def test_a_missing_directory_is_named(backend):
 def test_a_directory_is_no_database(backend):
     with pytest.raises(DatabaseUnavailableError) as error:
         TaskQueueManager(f"sqlite:///{backend.path.parent}").enqueue("mail")
-    assert_one_line(error, "cannot be opened")
+    assert_one_line(error, "is a directory")
 
 
 def test_a_damaged_file_is_named(backend):
