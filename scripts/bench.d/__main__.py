@@ -56,7 +56,7 @@ def main() -> None:
         others = peers.installed(options.peers) if options.peers else ()
     except (NoServerError, baseline.BaselineError, peers.PeersError) as error:
         parser.exit(1, f"scripts/bench: {error}\n")
-    described = machine(backends)
+    described = {**machine(backends), "run": "quick" if options.quick else "full"}
     names = options.only or ([*WORKLOADS] if options.quick else [*WORKLOADS, *LONG])
     figures: list[Figure] = []
     for backend in backends:

@@ -38,4 +38,8 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
             old = before.get(part, {}).get(name)
             if isinstance(old, int | float) and old:
                 rows.append((name, f"{old:.2f}", f"{ratio:.2f}", f"{100 * (ratio / old - 1):+.0f} %"))
-    return "\n".join(["", f"since load {before['machine'].get('load', 'unknown')}:", "", *aligned(rows)])
+    runs = [
+        f"{run['machine'].get('run', 'other')} run at load {run['machine'].get('load', 'unknown')}"
+        for run in (before, now)
+    ]
+    return "\n".join(["", f"from a {runs[0]} to a {runs[1]}:", "", *aligned(rows)])

@@ -71,6 +71,7 @@ class Database(ABC):
     last_move: ClassVar[str]
     finished_since: ClassVar[str]
     fill_sql: ClassVar[str]
+    clear: ClassVar[str] = "TRUNCATE TABLE goque_task"
 
     url: str
     connection: Any

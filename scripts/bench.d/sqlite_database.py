@@ -42,6 +42,7 @@ class SqliteDatabase(Database):
         FROM goque_task INDEXED BY goque_task_finished_idx
         WHERE type = 'noop' AND status = 'done' AND coalesce(updated_at, created_at) > ?
           AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
+    clear = "DELETE FROM goque_task"
     fill_sql = f"""
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
             SELECT n, julianday('now') - (3600 - n * 0.035) / 86400 AS at,
