@@ -159,8 +159,11 @@ class AsyncTaskQueueManager(ManagerSteps):
             )
         return await _until_it_ends(self._in_thread(lambda: call(self._storage)))
 
-    async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    def _new_alarm(self) -> LoopAlarm:
+        return LoopAlarm()
+
+    async def _pause(self, seconds: float, alarm: LoopAlarm) -> None:
+        await alarm.wait(seconds)
 
     def _in_thread(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         if self._threads is None or self._threads[0] != os.getpid():  # threads do not survive a fork
@@ -181,3 +184,21 @@ async def _until_it_ends(working: asyncio.Future[Any]) -> Any:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([working])
         raise
+
+
+class LoopAlarm:
+    """Ends the pause of a coroutine early, whatever thread it is rung from."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """End the pause that is under way, or else the next."""
+        self._loop.call_soon_threadsafe(self._rung.set)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for so long, or until it rings."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        self._rung.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -177,8 +177,9 @@ class TaskQueueManager(ManagerSteps):
     def wait(self, task_id: str, timeout: float | timedelta | None = None) -> Task:
         """Wait until a task is done, canceled or out of attempts, and return it, with its result.
 
-        It looks at the row after 10 ms, then less and less often, down to twice a second; always outside of
-        the caller's transaction, which would not see what others commit.
+        On PostgreSQL it is told of the end. Besides, and elsewhere only, it looks at the row after 10 ms, then less
+        and less often, down to twice a second (once where it is told); always outside of the caller's transaction,
+        which would not see what others commit.
 
         Args:
             task_id: the task, committed.
@@ -203,8 +204,27 @@ class TaskQueueManager(ManagerSteps):
     ) -> None:
         self.close()
 
-    async def _pause(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - this coroutine runs without a loop
+    def _new_alarm(self) -> ThreadAlarm:
+        return ThreadAlarm()
+
+    async def _pause(self, seconds: float, alarm: ThreadAlarm) -> None:
+        alarm.wait(seconds)
 
     async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
         return call(self._storage_for(conn))
+
+
+class ThreadAlarm:
+    """Ends a thread's pause early."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """End the pause that is under way, or else the next."""
+        self._rung.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for so long, or until it rings."""
+        if self._rung.wait(seconds):
+            self._rung.clear()

@@ -8,7 +8,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from goque import context
 from goque.background import BackgroundAdds
@@ -25,9 +25,19 @@ PAUSE_GROWTH: Final = 1.5
 LONGEST_PAUSE: Final = 0.5
 """Seconds between two looks at a task that is waited for; ten looks come before the pause is half a second."""
 
+LONGEST_TOLD_PAUSE: Final = 1.0
+"""The same where the database tells of the end; what others end, such as the healer, it does not tell of."""
+
 OnConflict = Literal["raise", "skip"]
 
 _TASK_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class Alarm(Protocol):
+    """Ends a pause early."""
+
+    def ring(self) -> None:
+        """End the pause that is under way, or else the next; may be called from any thread."""
 
 
 class ManagerSteps(ABC):
@@ -57,8 +67,12 @@ class ManagerSteps(ABC):
         """Return what `call` returns, given the storage or, where `conn` is awaited, `storage.awaited()`."""
 
     @abstractmethod
-    async def _pause(self, seconds: float) -> None:
-        """Do nothing for so long."""
+    def _new_alarm(self) -> Alarm:
+        """Make an alarm that `_pause` hears."""
+
+    @abstractmethod
+    async def _pause(self, seconds: float, alarm: Any) -> None:
+        """Do nothing for so long, or until the alarm rings."""
 
     def _ready_storage(self) -> TaskStorage:
         """Return the storage, with its schema made sure of once."""
@@ -136,12 +150,18 @@ class ManagerSteps(ABC):
         longest = check_timeout(timeout)
         end = math.inf if longest is None else time.monotonic() + longest
         pause = FIRST_PAUSE
-        while (row := await self._read_row(task_id, None)).status not in TERMINAL_STATUSES:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise WaitTimeoutError(f"task {task_id} is still {row.status} after {longest:g}s")
-            await self._pause(min(pause, left))
-            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
+        row = await self._read_row(task_id, None)
+        if row.status in TERMINAL_STATUSES:
+            return Task.from_row(row)
+        alarm = self._new_alarm()
+        with self._storage.told_of_end(row.id, row.type, alarm.ring) as is_told:
+            while row.status not in TERMINAL_STATUSES:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise WaitTimeoutError(f"task {task_id} is still {row.status} after {longest:g}s")
+                await self._pause(min(pause, left), alarm)
+                pause = min(pause * PAUSE_GROWTH, LONGEST_TOLD_PAUSE if is_told() else LONGEST_PAUSE)
+                row = await self._read_row(task_id, None)
         return Task.from_row(row)
 
     def _for_background(self, task: Task) -> Task:

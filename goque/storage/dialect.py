@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -101,6 +101,7 @@ class Dialect(ABC):
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
         largest_batch: how many characters a batch of moves has at most.
+        awaited: the tasks whose end is to be announced, because somebody is known to wait for it.
     """
 
     name: ClassVar[str]
@@ -109,6 +110,7 @@ class Dialect(ABC):
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
     largest_batch: int = 64 * 1024 * 1024
+    awaited: Any = ()
     sql: Statements
     url: str
 
@@ -186,6 +188,17 @@ class Dialect(ABC):
     async def announce(self, session: AwaitedSession, task_types: set[str]) -> None:
         """Wake up who waits for tasks of these types, when the transaction commits."""
         del session, task_types
+
+    def announce_ends(self, session: Session, task_ids: Iterable[str]) -> None:
+        """Wake up who waits for the end of these tasks, when the transaction commits."""
+        del session, task_ids
+
+    def told_of_end(
+        self, task_id: str, task_type: str, call: Callable[[], None]
+    ) -> AbstractContextManager[Callable[[], bool]]:
+        """Have `call` called when a task has ended, for the length of a block: nobody tells, unless overridden."""
+        del task_id, task_type, call
+        return nullcontext(lambda: False)
 
     def nudge(self, task_types: set[str]) -> None:
         """Wake up who waits on this machine, now that the transaction is committed or left to the caller."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -17,6 +18,7 @@ from goque.storage.connections import Connections
 from goque.storage.dialect import Dialect, Session
 from goque.storage.instants import time_text
 from goque.storage.postgresql_asyncio import AsyncAdoptedSession
+from goque.storage.postgresql_ends import SAY_ENDED, AwaitedIds, EndListener
 from goque.storage.postgresql_errors import refused
 from goque.storage.postgresql_session import AdoptedSession, Clock, DeadlineConnection, PostgresqlSession
 from goque.storage.postgresql_spares import PostgresqlSpares
@@ -63,6 +65,8 @@ class PostgresqlDialect(Dialect):
         self.url = hide_password(url)
         self.clock = clock
         self.options, self.notifies = connection_options(url)
+        self.awaited = AwaitedIds()
+        self._ends = EndListener(self.open)
         self.sql: Statements = NOTIFYING_STATEMENTS if self.notifies else POSTGRESQL_STATEMENTS
 
     def connect(self) -> PostgresqlSession:
@@ -111,7 +115,24 @@ class PostgresqlDialect(Dialect):
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Listen on a connection of its own, or be polled where nobody tells."""
         del connections
-        return PostgresqlWatcher(self.open if self.notifies else None, task_type)
+        return PostgresqlWatcher(self.open if self.notifies else None, task_type, self.awaited)
+
+    def told_of_end(
+        self, task_id: str, task_type: str, call: Callable[[], None]
+    ) -> AbstractContextManager[Callable[[], bool]]:
+        """Listen to the ends of tasks, in one thread for all who wait in this process."""
+        if not self.notifies:
+            return super().told_of_end(task_id, task_type, call)
+        return self._ends.told(task_id, task_type, call)
+
+    def announce_ends(self, session: Session, task_ids: Iterable[str]) -> None:
+        """Notify those who wait for one of these tasks, once the transaction commits."""
+        if wanted := self.awaited.among(task_ids):
+            session.rows(SAY_ENDED, {"batch": self.encode_list(wanted)})
+
+    def forget(self) -> None:
+        """End the thread that listens to the ends of tasks."""
+        self._ends.close()
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""

@@ -319,8 +319,9 @@ CANCEL_AND_NOTIFY: Final = """
         UPDATE goque_task
         SET status = 'canceled', updated_at = :now
         WHERE id = :id AND status IN ('new', 'pending', 'processing', 'error')
-        RETURNING type)
-    SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
+        RETURNING type, CAST(id AS text))
+    SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), ''),
+           pg_notify('goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid), id)
     FROM canceled"""
 
 RESET_AND_NOTIFY: Final = """

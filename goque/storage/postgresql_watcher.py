@@ -13,6 +13,7 @@ import psycopg
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.named import percent_named
+from goque.storage.postgresql_ends import AwaitedIds
 from goque.storage.postgresql_statements import CHANNEL_OF
 from goque.storage.storage import Watcher
 
@@ -33,11 +34,15 @@ class PostgresqlWatcher(Watcher):
     Args:
         connect: opens a connection, or None to be polled.
         task_type: the type to listen for.
+        awaited: takes the ids of tasks that somebody waits for, which are told on the same channel.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]] | None, task_type: str) -> None:
+    def __init__(
+        self, connect: Callable[[], psycopg.Connection[Any]] | None, task_type: str, awaited: AwaitedIds
+    ) -> None:
         self._connect = connect
         self._type = task_type
+        self._awaited = awaited
         self._connection: psycopg.Connection[Any] | None = None
         self._failures = 0
         self._listen_at = 0.0
@@ -88,11 +93,16 @@ class PostgresqlWatcher(Watcher):
     def _take_notifications(self) -> bool:
         if self._connection is None:
             return False
+        told = False
         try:
-            return len(list(self._connection.notifies(timeout=0))) > 0
+            for notification in self._connection.notifies(timeout=0):
+                if notification.payload:
+                    self._awaited.add(notification.payload)
+                else:
+                    told = True
         except psycopg.Error as error:
             self._failed(error)
-            return False
+        return told
 
     def _failed(self, error: Exception) -> None:
         self._drop()

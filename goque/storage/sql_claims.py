@@ -121,6 +121,9 @@ class SqlClaims(SqlBase):
         if len(written) < len(changes):
             lost = [change.token for change in changes if change.token not in written]
             self._run_for_claims(session, self._sql.let_go, lost)
+        if self._dialect.awaited:
+            ended = (change.token for change in changes if change.status.is_terminal)
+            self._dialect.announce_ends(session, [token.task_id for token in ended if token in written])
         return written
 
     def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:

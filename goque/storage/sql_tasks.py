@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Literal
 
@@ -86,6 +87,12 @@ class SqlTasks(SqlBase):
             conn,
             patient=True,
         )
+
+    def told_of_end(
+        self, task_id: str, task_type: str, call: Callable[[], None]
+    ) -> AbstractContextManager[Callable[[], bool]]:
+        """Have `call` called, in any thread, when a task has ended, for the length of the block."""
+        return self._dialect.told_of_end(task_id, task_type, call)
 
     def awaited(self) -> SqlAwaitedTasks:
         """Return the same calls for asyncio connections."""

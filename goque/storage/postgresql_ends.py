@@ -1,0 +1,243 @@
+"""Tells waiters that their task has ended, at no cost to tasks that nobody waits for.
+
+1. A waiter hands in its task; one thread of the process listens to what ends, while anybody waits.
+2. It tells the fetchers of the task's type which task that is, where they hear of new work, and again while it lasts.
+3. A fetcher that ends a task of this name says so, in the transaction that ends it; of others it says nothing.
+4. The thread calls whoever waits.
+
+All of it is a hint: waiters look by themselves as well, and more often while nothing can be heard.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import socket
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from goque.errors import DatabaseUnavailableError
+from goque.storage.named import percent_named
+
+log: Final = logging.getLogger("goque.storage")
+
+CHANNEL_OF_ENDS: Final = "SELECT 'goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid)"
+
+SAY: Final = "SELECT pg_notify(:channel, :said)"
+
+SAY_AWAITED: Final = """
+    SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(each ->> 0), each ->> 1)
+    FROM jsonb_array_elements(CAST(:batch AS jsonb)) AS each"""
+"""On the channel of a type a notification without words tells of new work, and one with an id that it is awaited."""
+
+SAY_ENDED: Final = """
+    SELECT pg_notify('goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid), id)
+    FROM jsonb_array_elements_text(CAST(:batch AS jsonb)) AS id"""
+
+AWAITED_FOR: Final = 60.0
+SAID_EVERY: Final = 20.0
+MOST_AWAITED: Final = 10_000
+LINGER: Final = 5.0
+"""Seconds for which the thread goes on to listen when nobody waits any more: the next may come soon."""
+
+PAUSE: Final = 10.0
+"""Seconds until it is tried again to listen, after that failed."""
+
+
+class AwaitedIds:
+    """The tasks that a fetcher has heard somebody waits for, bounded, each for a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._until)
+
+    def add(self, task_id: str) -> None:
+        """Remember an id; the oldest of too many is forgotten."""
+        self._until.pop(task_id, None)
+        self._until[task_id] = self._clock() + AWAITED_FOR
+        if len(self._until) > MOST_AWAITED:
+            del self._until[next(iter(self._until))]
+
+    def among(self, task_ids: Iterable[str]) -> list[str]:
+        """Return those of these ids that somebody waits for."""
+        now = self._clock()
+        while self._until and next(iter(self._until.values())) < now:
+            del self._until[next(iter(self._until))]
+        return [task_id for task_id in task_ids if task_id in self._until]
+
+
+@dataclass(eq=False)
+class Waiter:
+    """One who waits for the end of a task."""
+
+    task_id: str
+    task_type: str
+    call: Callable[[], None]
+    say_at: float = 0.0
+
+
+class EndListener:
+    """Listens for this process, on a connection and in a thread that it has while anybody waits.
+
+    Args:
+        connect: opens a connection in autocommit.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._connect = connect
+        self.start_anew()
+        _all.add(self)
+
+    def start_anew(self) -> None:
+        """Forget everything."""
+        self._lock = threading.Lock()
+        self._waiters: list[Waiter] = []
+        self._thread: threading.Thread | None = None
+        self._bell: socket.socket | None = None
+        self._connection: psycopg.Connection[Any] | None = None
+        self._closing = False
+        self._hears = False
+        self._failed = False
+
+    def after_fork(self) -> None:
+        """Leave thread and connection to the parent; the connection is kept, so that nothing is said through it."""
+        if self._connection is not None:
+            _abandoned.append(self._connection)
+        self.start_anew()
+
+    @contextmanager
+    def told(self, task_id: str, task_type: str, call: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+        """Have `call` called when the task has ended, for the length of the block.
+
+        The block gets a function that says whether ends are heard of at present.
+        """
+        waiter = Waiter(task_id, task_type, call)
+        with self._lock:
+            self._waiters.append(waiter)
+            self._see_to_the_thread()
+        try:
+            yield lambda: self._hears
+        finally:
+            with self._lock:
+                if waiter in self._waiters:  # not in a child that was forked meanwhile
+                    self._waiters.remove(waiter)
+
+    def close(self) -> None:
+        """End the thread and its connection; who waits still goes on to look by itself."""
+        with self._lock:
+            thread, self._closing = self._thread, self._thread is not None
+            self._ring()
+        if thread is not None:
+            thread.join()
+
+    def _see_to_the_thread(self) -> None:
+        if self._thread is None:
+            self._closing = False
+            self._bell, bell = socket.socketpair()
+            self._bell.setblocking(False)
+            self._thread = threading.Thread(
+                target=self._run, args=(bell,), name="goque-ends-of-tasks", daemon=True
+            )
+            self._thread.start()
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            with suppress(BlockingIOError):  # it has been rung often enough
+                self._bell.send(b".")
+
+    # -- the thread ----------------------------------------------------------------------------------
+
+    def _run(self, bell: socket.socket) -> None:
+        with bell:
+            while not self._listen_or_say_why_not(bell):
+                select.select([bell], [], [], PAUSE)
+                if not self._goes_on():
+                    return
+
+    def _listen_or_say_why_not(self, bell: socket.socket) -> bool:
+        """Listen for as long as that is wanted; returns False if the connection failed."""
+        try:
+            with closing(self._connect()) as self._connection:
+                self._listen(self._connection, bell)
+        except (DatabaseUnavailableError, psycopg.Error) as error:
+            self._hears = False
+            if not self._failed:
+                log.info("ends of tasks cannot be heard of (%s): they are looked for", error)
+            self._failed = True
+            return False
+        return True
+
+    def _goes_on(self, idle_since: float | None = None) -> bool:
+        """Whether the thread is still wanted; once it is told that it is not, the next waiter starts another."""
+        with self._lock:
+            idle = not self._waiters and (idle_since is None or time.monotonic() - idle_since >= LINGER)
+            if not self._closing and not idle:
+                return True
+            self._thread, self._hears, self._closing = None, False, False
+            if self._bell is not None:
+                self._bell.close()
+                self._bell = None
+            return False
+
+    def _listen(self, connection: psycopg.Connection[Any], bell: socket.socket) -> None:
+        [(channel,)] = connection.execute(CHANNEL_OF_ENDS).fetchall()
+        connection.execute(f'LISTEN "{channel}"')  # made of an oid
+        proof = str(uuid.uuid4())  # a pooler may take LISTEN and swallow what comes of it
+        connection.execute(percent_named(SAY), {"channel": channel, "said": proof})
+        busy_at = time.monotonic()
+        while True:
+            if self._waiters:
+                busy_at = time.monotonic()
+            if not self._goes_on(busy_at):
+                return
+            self._say_awaited(connection)
+            readable, _, _ = select.select([connection.fileno(), bell.fileno()], [], [], LINGER)
+            if bell.fileno() in readable:
+                bell.recv(4096)
+            for notification in connection.notifies(timeout=0):
+                if notification.payload == proof:
+                    self._hears, self._failed = True, False
+                self._tell(notification.payload)
+
+    def _say_awaited(self, connection: psycopg.Connection[Any]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = [waiter for waiter in self._waiters if waiter.say_at <= now]
+            for waiter in due:
+                waiter.say_at = now + SAID_EVERY
+        if due:
+            batch = json.dumps([[waiter.task_type, waiter.task_id] for waiter in due])
+            connection.execute(percent_named(SAY_AWAITED), {"batch": batch})
+
+    def _tell(self, task_id: str) -> None:
+        with self._lock:
+            calls = [waiter.call for waiter in self._waiters if waiter.task_id == task_id]
+        for call in calls:
+            with suppress(RuntimeError):  # the loop of an asyncio waiter is closed
+                call()
+
+
+_abandoned: Final[list[psycopg.Connection[Any]]] = []
+_all: Final[weakref.WeakSet[EndListener]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for listener in list(_all):
+        listener.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
