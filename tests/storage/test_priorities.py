@@ -1,0 +1,107 @@
+"""Priorities: the highest first, and 100,000 tasks of the highest level that are not due yet cost a claim nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from backends import add, claim
+from test_mysql_plans import rows_read
+from test_sqlite_plans import steps_of
+
+import goque
+from goque.storage.named import percent_named
+from goque.storage.postgresql_session import BEGIN
+from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+from goque.task import MAX_PRIORITY, MIN_PRIORITY, Task
+
+FUTURE = {
+    "sqlite": """
+        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                                next_attempt_at, priority)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
+        SELECT 'future-' || n, 'mail', 'future-' || n, '{}', 'new', 0, '{}', '2026-11-23T21:02:33.000000Z',
+               strftime('%Y-%m-%dT%H:%M:%S.000000Z', '2027-01-01', n || ' seconds'), 100
+        FROM numbers""",
+    "postgresql": """
+        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                                next_attempt_at, priority)
+        SELECT gen_random_uuid(), 'mail', 'future-' || n, '{}', 'new', 0, '{}', now(),
+               timestamptz '2027-01-01' + n * interval '1 second', 100
+        FROM generate_series(1, :count) AS n""",
+    "mysql": """
+        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                                next_attempt_at, priority)
+        WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 319)
+        SELECT uuid(), 'mail', concat('future-', tens.n, '-', ones.n), '{}', 'new', 0, '{}', now(6),
+               timestampadd(SECOND, tens.n * 320 + ones.n, '2027-01-01'), 100
+        FROM numbers AS tens, numbers AS ones
+        LIMIT :count""",
+}
+
+
+def pages(storage, backend):
+    """Return how many pages PostgreSQL looks at to find the levels, the wait, and ten tasks to claim."""
+    touched = 0
+    params = {"task_type": "mail", "owner": "node-1", "priority": 0, "limit": 10, "now": storage_now(backend)}
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        for name in ("due_priorities", "next_due", "claim_due"):
+            sql = getattr(NOTIFYING_STATEMENTS, name)
+            [(plan,)] = connection.execute(
+                percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"), params
+            ).fetchall()
+            told = plan if isinstance(plan, list) else json.loads(plan)
+            touched += told[0]["Plan"]["Shared Hit Blocks"] + told[0]["Plan"]["Shared Read Blocks"]
+        connection.rollback()
+    return touched
+
+
+def storage_now(backend):
+    return backend.clock.now.isoformat()
+
+
+def effort(backend, storage):
+    """Return how much a claim of ten tasks makes the database do, in its own measure."""
+
+    def look_and_claim():
+        assert storage.seconds_until_due("mail") == 0
+        assert {row.priority for row in claim(storage, limit=10)} == {0}
+
+    if backend.name == "sqlite":
+        return steps_of(storage, look_and_claim)
+    if backend.name == "postgresql":
+        touched = pages(storage, backend)
+        look_and_claim()
+        return touched
+    before = rows_read(storage)
+    look_and_claim()
+    return rows_read(storage) - before
+
+
+@pytest.mark.fault(32)
+def test_a_claim_stays_flat_with_100_000_future_tasks_of_the_highest_level(backend, storage):
+    storage.insert_tasks([Task("mail") for _ in range(40)])
+    backend.execute(FUTURE[backend.name], count=100)
+    claim(storage, limit=1)
+    few = effort(backend, storage)
+    backend.execute("DELETE FROM goque_task WHERE priority = 100")
+    backend.execute(FUTURE[backend.name], count=100_000)
+    many = effort(backend, storage)
+    assert many <= few * 2 + 10, (few, many)
+
+
+def test_every_level_is_claimed_in_its_turn(storage):
+    levels = [0, MAX_PRIORITY, -3, MIN_PRIORITY, 7, 7]
+    for level in levels:
+        add(storage, priority=level)
+    assert [claim(storage, limit=1)[0].priority for _ in levels] == sorted(levels, reverse=True)
+
+
+@pytest.mark.parametrize("wrong", [101, -101, 1.0, "7", True])
+def test_a_priority_out_of_range_is_refused_and_named(storage, wrong):
+    queue = goque.TaskQueueManager(storage)
+    with pytest.raises(goque.ConfigurationError, match="priority must be a whole number from -100 to 100"):
+        queue.enqueue("mail", priority=wrong)
+    with pytest.raises(goque.ConfigurationError, match="priority must be"):
+        goque.Registry().add_processor("mail", goque.noop_task_processor, priority=wrong)
