@@ -114,8 +114,10 @@ class BlackBox:
         return self._words[_REVOKED]
 
     def revoke_through(self, seq: int) -> None:
-        """Take back all jobs up to this one that have not begun; only the fetcher calls this."""
-        self._words[_REVOKED] = seq
+        """Take back all jobs up to this one that have not begun, for ever; only the fetcher calls this."""
+        self._words[_REVOKED] = max(
+            seq, self._words[_REVOKED]
+        )  # lowered, it would give back what others run by now
 
     def leave_interrupt(self, seq: int, reason: str) -> None:
         """Say which running job is to stop, before its worker is signaled; only the root calls this."""

@@ -17,7 +17,7 @@ LOOK_PERIOD: Final = 0.05
 UNREACHABLE_PAUSE: Final = 0.02
 REVOCATION_SETTLES: Final = 0.003
 WAITS_BEHIND: Final = 0.1
-LOST_AFTER: Final = 1.0
+LOST_AFTER: Final = 0.1
 UNRESPONSIVE_AFTER: Final = 10.0
 
 
@@ -184,15 +184,17 @@ class Crew:
                     unheard.append((mate, seq, outcome))
             running = [mate.jobs[seq] for seq in contents.running if seq in mate.jobs]
             unmarked += [held for held in running if not held.marked]
-            self._look_at_line(mate, running, oldest, now)
+            waits = any(seq not in contents.running and seq not in contents.finished for seq in mate.jobs)
+            self._look_at_line(mate, running, oldest, now, waits=waits)
         return unmarked, unheard
 
-    def _look_at_line(self, mate: Mate, running: list[Held], oldest: Held, now: float) -> None:
+    def _look_at_line(
+        self, mate: Mate, running: list[Held], oldest: Held, now: float, *, waits: bool
+    ) -> None:
         for held in running:
             if held.canceled:
                 self._tell_root(Interrupt(mate.started.incarnation, held.seq, "canceled"))
         if running:
-            waits = len(mate.jobs) > len(running)
             if waits and now - running[0].sent_at > WAITS_BEHIND and self.room(now) > 0:
                 self.take_back(mate, now)
         elif now - oldest.sent_at > UNRESPONSIVE_AFTER and not mate.replace_asked and not mate.revoked_at:

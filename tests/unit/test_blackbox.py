@@ -94,6 +94,13 @@ def test_a_job_that_was_taken_back_leaves_no_trace(path: Path) -> None:
     assert writer.unacknowledged == 0
 
 
+def test_what_was_taken_back_stays_so_when_less_is_taken_back_later(path: Path) -> None:
+    writer, reader = BlackBoxWriter(path), BlackBox(path)
+    reader.revoke_through(9)
+    reader.revoke_through(4)
+    assert writer.revoked_through == 9
+
+
 def test_an_interrupt_names_its_job_and_its_reason(path: Path) -> None:
     writer, root = BlackBoxWriter(path), BlackBox(path)
     assert writer.read_interrupt() == (0, "")

@@ -71,7 +71,9 @@ def test_the_cause_of_a_death_decides_who_is_charged(
 class Graveyard:
     """A burial with notes of what it told the root."""
 
-    def __init__(self, options: ProcessorOptions, box: Path, *, may_wait: Callable[[], bool] = lambda: True):
+    def __init__(
+        self, options: ProcessorOptions, box: Path, *, may_wait: Callable[[Held], bool] = lambda _held: True
+    ):
         self.told: list[Any] = []
         self.holdings = Holdings(may_wait)
         self.burial = Burial(self.holdings, options, self.told.append)
@@ -110,7 +112,7 @@ def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(grave
 
 
 def test_what_has_not_begun_goes_back_to_the_table_when_nothing_may_wait_here(tmp_path: Path) -> None:
-    graveyard = Graveyard(OPTIONS, tmp_path / "w.box", may_wait=lambda: False)
+    graveyard = Graveyard(OPTIONS, tmp_path / "w.box", may_wait=lambda _held: False)
     graveyard.burial.bury(graveyard.notice(signal=11), graveyard.hold(1), contents([], []))
     assert graveyard.outcomes() == {"task-1": OutcomeKind.UNSTARTED}
 
