@@ -31,8 +31,9 @@ class Run:
     """One handler on the loop."""
 
     job: Job
-    started: float
-    task: asyncio.Task[Outcome] | None = None
+    started: float = 0.0
+    alarm: asyncio.TimerHandle | None = None
+    task: asyncio.Task[Outcome | None] | None = None
     timed_out: bool = False
     canceled: bool = False
 
@@ -71,21 +72,19 @@ class AsyncWorker(Worker):
             self._ended.set()
 
     def _begin(self, job: Job) -> None:
-        deadline = self.begin(job)
-        if deadline is None:
-            return
-        run = Run(job, deadline - self.options.timeout)
-        self._runs[job.seq] = run
-        loop = asyncio.get_running_loop()
-        alarm = loop.call_later(max(0.0, deadline - time.monotonic()), self._time_out, run)
-        run.task = loop.create_task(self._outcome_of(run), context=contextvars.Context())
-        run.task.add_done_callback(lambda task: self._on_end(run, task, alarm))
+        run = self._runs[job.seq] = Run(job)
+        run.task = asyncio.get_running_loop().create_task(
+            self._outcome_of(run), context=contextvars.Context()
+        )
+        run.task.add_done_callback(lambda task: self._on_end(run, task))
 
-    def _on_end(self, run: Run, task: asyncio.Task[Outcome], alarm: asyncio.TimerHandle) -> None:
-        alarm.cancel()
+    def _on_end(self, run: Run, task: asyncio.Task[Outcome | None]) -> None:
+        if run.alarm is not None:
+            run.alarm.cancel()
         if os.getpid() != self.pid:
             os._exit(0)  # a child that the handler forked came back here: it must not report for its parent
         del self._runs[run.job.seq]
+        outcome: Outcome | None
         if task.cancelled():
             outcome = outcome_of_error(
                 asyncio.CancelledError("the handler was canceled"),
@@ -94,12 +93,23 @@ class AsyncWorker(Worker):
             )
         else:
             outcome = task.result()
-        outcome = with_users_delay(outcome, run.job.row, self.processor.callbacks)
-        self.finish(run.job, with_duration(outcome, time.monotonic() - run.started, self.pid))
-        self.consider_retiring()
+        if outcome is not None:
+            outcome = with_users_delay(outcome, run.job.row, self.processor.callbacks)
+            self.finish(run.job, with_duration(outcome, time.monotonic() - run.started, self.pid))
+            self.consider_retiring()
         asyncio.get_running_loop().call_soon(self._take_in)
 
-    async def _outcome_of(self, run: Run) -> Outcome:
+    async def _outcome_of(self, run: Run) -> Outcome | None:
+        """Run a handler; None when its job was taken back before it began.
+
+        It is recorded as begun here and not when its asyncio task is made: until that is its turn, another handler
+        may take the process down, and this one must not be charged for it.
+        """
+        deadline = self.begin(run.job)
+        if deadline is None:
+            return None
+        run.started = deadline - self.options.timeout
+        run.alarm = asyncio.get_running_loop().call_later(self.options.timeout, self._time_out, run)
         try:
             outcome = await self._call_handler(run)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
@@ -154,6 +164,6 @@ class AsyncWorker(Worker):
     def _on_interrupt(self) -> None:
         seq, _reason = self.box.read_interrupt()
         run = self._runs.get(seq)
-        if run is not None and run.task is not None and not run.canceled:
+        if run is not None and run.started and run.task is not None and not run.canceled:
             run.canceled = True
             run.task.cancel()

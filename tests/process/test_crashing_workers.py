@@ -212,3 +212,22 @@ def wreck(task: Task):
     assert tree.database.task("wrecker").attempts <= 2
     assert tree.database.counts("fine") == {"done": 10}
     assert {task.status for task in tree.database.tasks("wreck") if task.external_id != "wrecker"} == {"done"}
+
+
+@pytest.mark.fault(1)
+def test_coroutines_that_wait_for_their_first_step_are_not_charged_for_a_crash(start_tree: StartTree) -> None:
+    app = """
+@registry.processor("many", workers=1, concurrency=20, next_attempt_at=retry.static(0), max_attempts=1)
+async def many(task: Task):
+    note("start", task.external_id, os.getpid())
+    if task.external_id == "bad":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    tree = start_tree(app=app)
+    names = [f"t{n}" for n in range(15)]
+    bad = Task("many", external_id="bad", priority=9)
+    tree.database.queue.add_tasks([bad, *(Task("many", external_id=name) for name in names)])  # sent together
+    eventually(tree.database.is_settled)
+    assert (tree.database.task("bad").status, tree.database.task("bad").attempts) == ("attempts_left", 1)
+    assert {tree.database.task(name).attempts for name in names} == {0}
+    tree.assert_each_ran(1, ["bad", *names])
