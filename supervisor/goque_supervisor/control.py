@@ -42,8 +42,10 @@ class Beat:
 
 
 @dataclass(frozen=True)
-class LeaseLost:
-    """The node's heartbeat cannot be written, or others hold it for dead: claim nothing."""
+class Leased:
+    """The database has taken a heartbeat of this node, which was sent at this CLOCK_MONOTONIC second."""
+
+    sent_at: float
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ Message: TypeAlias = (
     Ready
     | BootFailed
     | Beat
-    | LeaseLost
+    | Leased
     | Metrics
     | Interrupt
     | Replace

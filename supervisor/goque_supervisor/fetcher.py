@@ -52,7 +52,7 @@ from goque_supervisor.control import (
 )
 from goque_supervisor.crew import LOOK_PERIOD, REVOCATION_SETTLES, Crew
 from goque_supervisor.endings import say_end
-from goque_supervisor.holdings import Holdings
+from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.ledger import Ledger
 from goque_supervisor.mate import Mate
 from goque_supervisor.messages import Hello, Result, Results, Retiring
@@ -82,7 +82,7 @@ class Fetcher:
         self.options = spec.options
         self.storage = open_storage(boot["database_url"])
         self.ledger = Ledger(self.storage, self.task_type, self.options)
-        self.holdings = Holdings(lambda: self._may_claim)
+        self.holdings = Holdings(self._may_run)
         self.crew = Crew(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
         self.burial = Burial(self.holdings, self.options, channel.send)
         self.tally = Tally()
@@ -150,6 +150,9 @@ class Fetcher:
     def _may_claim(self) -> bool:
         return bool(self.owner) and not self.draining and not self.hold
 
+    def _may_run(self, held: Held) -> bool:
+        return self._may_claim and held.row.claimed_by == self.owner
+
     # -- what comes in -----------------------------------------------------------------------------------
 
     def _receive_results(self) -> None:
@@ -181,7 +184,10 @@ class Fetcher:
     def _take_result(self, mate: Mate, result: Result) -> None:
         held = mate.jobs.pop(result.seq, None)
         if held is None:
-            mate.acknowledged.append(result.seq)  # settled before, from the black box or by another fetcher
+            if not self.holdings.is_unwritten(
+                result.seq
+            ):  # else it was read in the black box, and is not committed
+                mate.acknowledged.append(result.seq)
         elif result.outcome.kind is OutcomeKind.UNSTARTED:
             self.holdings.wait_again(held)
         else:
@@ -203,7 +209,7 @@ class Fetcher:
             case Retire(incarnation, reason):
                 self._retire(incarnation, reason)
             case NewOwner(owner):
-                self.owner = owner
+                self._take_name(owner)
             case Hold(hold):
                 self._hold(hold=hold)
             case AreYouIdle(check):
@@ -239,8 +245,16 @@ class Fetcher:
         if hold:
             self.holdings.give_back_waiting()
 
+    def _take_name(self, owner: str) -> None:
+        if owner != self.owner:
+            self.owner = owner
+            self._give_back_unbegun()  # others may have it by now: it must not begin under the former name
+
     def _drain(self) -> None:
         self.draining = True
+        self._give_back_unbegun()
+
+    def _give_back_unbegun(self) -> None:
         self.holdings.give_back_waiting()
         for mate in self.crew:
             self.crew.take_back(mate, time.monotonic())

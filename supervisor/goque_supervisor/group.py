@@ -81,7 +81,7 @@ class Group:
 
     def _start_fetcher(self) -> None:
         now = time.monotonic()
-        if self.fetcher or not self.root.owner or now < self._fetcher_not_before or self._is_over:
+        if self.fetcher or not self.root.tenure.owner or now < self._fetcher_not_before or self._is_over:
             return
         boot = {
             "task_type": self.spec.type,
@@ -337,7 +337,7 @@ class Group:
             for worker in self.workers:
                 if not worker.ready_at:
                     self.root.family.kill(worker, "shutdown")
-            if self.fetcher is None and not self.root.owner:
+            if self.fetcher is None and not self.root.tenure.owner:
                 self.drained = Drained()  # it never claimed anything
                 self._advance_draining()
 

@@ -1,8 +1,8 @@
 """The healer: returns what dead nodes held, and what was claimed without an owner and abandoned.
 
 A node is called dead when this process has itself seen the same heartbeat for node_timeout on its own
-monotonic clock, while the database took this process's writes all the time: a database that is locked or gone proves
-nothing about anybody.
+monotonic clock, while the database took this process's writes all the time: a database that is locked, silent or gone
+proves nothing about anybody, nor does a time in which this process itself stood still.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Healer(Actor):
         super().__init__(boot, channel)
         self.node_timeout = float(boot["node_timeout"])
         self.seen: dict[str, tuple[int, float]] = {}
+        self._looked_at = 0.0
         self._recovered = False
         self.rounds = Rounds("healer", boot["types"])
 
@@ -43,7 +44,9 @@ class Healer(Actor):
             self.channel.send(Ready({"recovered": True}))
         try:
             self._prove_writable()
-            for node in self.storage.nodes():
+            nodes = self.storage.nodes()
+            self._forget_after_a_gap(time.monotonic())
+            for node in nodes:
                 self._look_at(node)
             self._heal_unowned()
             return min(self.node_timeout / 6, self.rounds.pause())
@@ -54,6 +57,12 @@ class Healer(Actor):
     def _prove_writable(self) -> None:
         """Write something: only a database that takes our writes lets us judge who does not write."""
         self.storage.delete_dead_nodes(DEAD_NODE_KEPT)
+
+    def _forget_after_a_gap(self, now: float) -> None:
+        """Begin anew when we looked away for long: what kept us may have kept the others from beating."""
+        if now - self._looked_at > self.node_timeout / 2:
+            self.seen.clear()
+        self._looked_at = now
 
     def _look_at(self, node: NodeRow) -> None:
         if node.state != "alive":

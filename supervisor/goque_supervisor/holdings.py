@@ -43,10 +43,11 @@ class Holdings:
     """All held tasks of a fetcher: some wait for a worker, some run, some have ended and are to be written.
 
     Args:
-        may_wait: whether a task that has not begun may wait here for a worker; if not it goes back to the table.
+        may_wait: says of a task that has not begun whether it may wait here for a worker; if not it goes back to the
+            table.
     """
 
-    def __init__(self, may_wait: Callable[[], bool]) -> None:
+    def __init__(self, may_wait: Callable[[Held], bool]) -> None:
         self.by_id: dict[str, Held] = {}
         self.waiting: deque[Held] = deque()
         self.ended: list[Held] = []
@@ -70,7 +71,7 @@ class Holdings:
     def wait_again(self, held: Held) -> None:
         """Put a task that has not begun back in line, or back into the table."""
         held.sent_at = 0.0
-        if held.canceled or not self._may_wait():
+        if held.canceled or not self._may_wait(held):
             self.end(held, UNSTARTED)
         else:
             self.waiting.append(held)
@@ -93,6 +94,10 @@ class Holdings:
             return False
         self.end(held, UNSTARTED)
         return True
+
+    def is_unwritten(self, seq: int) -> bool:
+        """Return whether the task of this dispatch is held still, so that only the black box outlives us."""
+        return any(held.seq == seq for held in self.by_id.values())
 
     def forget(self, held: Held) -> None:
         """Hold a task no longer: its end is committed."""

@@ -10,18 +10,20 @@ from typing import Any
 
 from goque.errors import DatabaseUnavailableError
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Channel, LeaseLost, Ready
+from goque_supervisor.control import Channel, Leased, Ready
 
 
 class Lease(Actor):
-    """Beats a sixth of node_timeout apart; a node that others declared dead goes on under a new name."""
+    """Beats a sixth of node_timeout apart; a node that others declared dead goes on under a new name.
+
+    The root is told of each beat that was written: when there is none for long, it acts upon that (tenure.py).
+    """
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.owner: str = boot["owner"]
         self.longest_backoff = min(self.longest_backoff, self._period)
-        self._lost = False
-        self._last_beat = time.monotonic()
+        self._sent_at = 0.0
 
     @property
     def _period(self) -> float:
@@ -29,28 +31,23 @@ class Lease(Actor):
         return float(self.boot["node_timeout"]) / 6
 
     def start(self) -> None:
-        """Register the node; the next lease of this tree goes on at once, so that a loss of the lease is noticed."""
+        """Register the node; the next lease of this tree goes on at once."""
         if not self.owner:
             super().start()
             self._register()
 
     def info(self) -> dict[str, Any]:
         """Return the name under which this node claims."""
-        return {"owner": self.owner}
+        return {"owner": self.owner, "sent_at": self._sent_at}
 
     def run_once(self) -> float:
         """Beat once."""
-        try:
-            alive = self.storage.beat(self.owner)
-        except DatabaseUnavailableError:
-            self._consider_lost()
-            raise
-        self._last_beat = time.monotonic()
-        if not alive:
+        sent_at = time.monotonic()
+        if self.storage.beat(self.owner):
+            self.channel.send(Leased(sent_at))
+        else:
             self.log.warning("node %s was declared dead by others: going on under a new name", self.owner)
             self._register()
-        if not alive or self._lost:
-            self._lost = False
             self.channel.send(Ready(self.info()))
         return self._period
 
@@ -67,14 +64,10 @@ class Lease(Actor):
 
     def _register(self) -> None:
         owner = str(uuid.uuid4())
+        sent_at = time.monotonic()
         self.storage.register_node(owner, host=socket.gethostname(), pid=os.getppid())
-        self.owner = owner
         self.owner = owner  # not before: a start that found the database locked is made again
-
-    def _consider_lost(self) -> None:
-        if not self._lost and time.monotonic() - self._last_beat > float(self.boot["node_timeout"]):
-            self._lost = True
-            self.channel.send(LeaseLost())
+        self._sent_at = sent_at
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -35,7 +35,7 @@ from goque_supervisor.control import (
     Garbled,
     Idle,
     Interrupt,
-    LeaseLost,
+    Leased,
     Message,
     Metrics,
     Ready,
@@ -50,6 +50,7 @@ from goque_supervisor.rundir import RunDirectory
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
 from goque_supervisor.stopping import Stopping
+from goque_supervisor.tenure import Tenure
 from goque_supervisor.timers import Timers
 from goque_supervisor.tree import ChildSpec, Home, Tree, build_tree
 
@@ -75,10 +76,9 @@ class Supervisor:
         self.tree: Tree | None = None
         self.groups: dict[str, Group] = {}
         self.stopping: Stopping | None = None
-        self.owner = ""
+        self.tenure = Tenure(options.node_timeout)
         self.timers = Timers()
         self.restarts: Counter[str] = Counter()
-        self._former_owners: list[str] = []
         self._backoffs: dict[str, Backoff] = {}
         self._idle_check = 0
         self._has_recovered = "healer" not in options.roles
@@ -146,6 +146,7 @@ class Supervisor:
 
     def _scan(self) -> None:
         now = time.monotonic()
+        self._consider_lease(now)
         self.family.scan(now)
         for child in self.family.children:
             if not child.pid and now - child.started_at > HANG_AFTER:
@@ -244,7 +245,7 @@ class Supervisor:
             self.start_failed(spec.name, str(error), lambda: self._start_service(spec))
 
     def _service_boot(self, spec: ChildSpec) -> dict[str, Any]:
-        boot: dict[str, Any] = {"owner": self.owner, "node_timeout": self.options.node_timeout}
+        boot: dict[str, Any] = {"owner": self.tenure.owner, "node_timeout": self.options.node_timeout}
         if spec.role == "monitor":
             boot["http"] = self.options.http
         if spec.role in ("healer", "cleaner") and self.tree is not None:
@@ -346,8 +347,8 @@ class Supervisor:
                 self._on_ready(child, info, group)
             case BootFailed(text, exit_code):
                 self._on_boot_failed(child, text, exit_code)
-            case LeaseLost():
-                self._on_lease_lost()
+            case Leased(sent_at):
+                self._on_leased(sent_at)
             case Metrics():
                 self._tell_monitor(message)
             case Idle() if group is not None:
@@ -366,7 +367,7 @@ class Supervisor:
         if group is not None:
             group.on_ready(child)
         elif child.spec.role == "lease":
-            self._on_lease(info["owner"])
+            self._on_lease(info)
         elif info.get("recovered"):
             self._has_recovered = True  # what a dead tree left may be in the table again
             self._idle_check += 1
@@ -393,20 +394,20 @@ class Supervisor:
         else:
             self.family.kill(child, "garbled")
 
-    def _on_lease(self, owner: str) -> None:
-        if self.owner and owner != self.owner:
-            self._former_owners.append(self.owner)
-        self.owner = owner
+    def _on_lease(self, info: dict[str, Any]) -> None:
+        if info["owner"] == self.tenure.owner:
+            return  # another lease goes on under the same name: its first beat tells how things stand
+        if self.tenure.begin(info["owner"], info["sent_at"]) and self.options.on_lost_lease == "kill":
+            self._kill_all_workers()  # others run by now what these have
         self.run_directory.describe_tree(
             {
-                "owners": [*self._former_owners, owner],
+                "owners": self.tenure.all_owners,
                 "pid": os.getpid(),
                 "boot": process.boot_id(),
                 "database": self.homes.app["database_fingerprint"],
             }
         )
-        for group in self.groups.values():
-            group.new_owner(owner)
+        self._tell_owner()
         if not self._is_up:
             self._is_up = True
             self._fill()
@@ -414,24 +415,40 @@ class Supervisor:
             if self.options.drain and not self.groups:
                 self.stop("nothing to drain")
 
+    def _on_leased(self, sent_at: float) -> None:
+        if self.tenure.beaten(sent_at):
+            log.info("the lease is held again: claiming goes on")
+            self._tell_owner()
+
+    def _consider_lease(self, now: float) -> None:
+        if not self.tenure.lose(now):
+            return
+        kills = self.options.on_lost_lease == "kill"
+        log.error(
+            "the lease is lost: nothing is claimed until the database takes heartbeats again; running handlers %s",
+            "are killed" if kills else "finish",
+        )
+        self._tell_owner()
+        if kills:
+            self._kill_all_workers()
+
+    def _tell_owner(self) -> None:
+        for group in self.groups.values():
+            group.new_owner(self.tenure.may_claim_as)
+
+    def _kill_all_workers(self) -> None:
+        for group in self.groups.values():
+            group.kill_workers("lease")
+
     def _log_summary(self) -> None:
         types = ", ".join(f"{group.spec.type} ({group.spec.workers})" for group in self.groups.values())
         log.info("up as pid %d; task types (workers): %s", os.getpid(), types or "none in this process")
 
-    def _on_lease_lost(self) -> None:
-        log.error(
-            "the lease is lost: nothing is claimed until the database takes heartbeats again; running handlers %s",
-            "are killed" if self.options.on_lost_lease == "kill" else "finish",
-        )
-        for group in self.groups.values():
-            group.new_owner("")
-            if self.options.on_lost_lease == "kill":
-                group.kill_workers("lease")
-
     def adopt_order(self, group: Group) -> Adopt:
         """Tell a fetcher what it takes over."""
         live = [worker.as_worker() for worker in group.workers if worker.pid]
-        return Adopt(group.epoch, self.owner, self._former_owners, live, list(group.unburied.values()))
+        former = [owner for owner in self.tenure.all_owners if owner != self.tenure.may_claim_as]
+        return Adopt(group.epoch, self.tenure.may_claim_as, former, live, list(group.unburied.values()))
 
     def _consider_drained(self) -> None:
         """With --drain: when every type says idle, ask each once more; when all agree in one round, stop."""
@@ -464,7 +481,7 @@ class Supervisor:
                 {
                     "types": types,
                     "child_restarts": dict(self.restarts),
-                    "lease": bool(self.owner),
+                    "lease": bool(self.tenure.may_claim_as),
                     "stopping": self.stopping is not None,
                 }
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from backends import add, claim, move, row_of
 from test_claiming import policy
@@ -191,3 +193,41 @@ def test_what_a_dead_node_held_is_returned_in_batches_though_no_registry_handles
     assert storage.held_tasks("node-1") == []
     assert left(storage) == {("gone", 5)}, "unpublished, so nobody is charged"
     assert {row.attempts for row in claim(storage, task_type="gone")} == {0}
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """The monotonic clock of the healer's machine."""
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(healer, "time", clock)
+    return clock
+
+
+def look_after(actor, host, seconds):
+    host.now += seconds
+    actor.run_once()
+    return [node.state for node in actor.storage.nodes()]
+
+
+def test_a_node_is_dead_after_a_node_timeout_in_which_its_heartbeat_stood_still(storage, make, host):
+    storage.register_node("node-1", host="web-1", pid=42)
+    add(storage)
+    [row] = claim(storage, "node-1")
+    actor = make(Healer)
+    for _ in range(6):
+        assert look_after(actor, host, 5) == ["alive"]
+    assert look_after(actor, host, 5) == []
+    assert row_of(storage, row).status == "new"
+
+
+def test_a_healer_that_was_kept_waiting_does_not_judge_by_the_time_that_it_lost(storage, make, host):
+    """A database that took nobody's writes for a while lets the healer go on before the others have beaten."""
+    storage.register_node("node-1", host="web-1", pid=42)
+    add(storage)
+    claim(storage, "node-1")
+    actor = make(Healer)
+    assert look_after(actor, host, 0) == ["alive"]
+    assert look_after(actor, host, 31) == ["alive"]
+    storage.beat("node-1")
+    for _ in range(6):
+        assert look_after(actor, host, 5) == ["alive"]

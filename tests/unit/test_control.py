@@ -32,7 +32,7 @@ EXAMPLES = [
     Ready({"owner": "n1"}),
     control.BootFailed("no such table", 3),
     Beat(),
-    control.LeaseLost(),
+    control.Leased(12.5),
     control.Metrics("mail", 2, {"runs": 3}),
     control.Interrupt(7, 1 << 40, "canceled"),
     control.Replace(7, "memory"),

@@ -1,0 +1,63 @@
+"""How long a node may count on its lease, judged by the root alone, with the time as an argument.
+
+Others call this node dead when they have seen the same heartbeat for node_timeout. They cannot have seen it before it
+was sent; so a root that stops by its own clock a little before node_timeout after the last heartbeat was *sent* stops
+before any other node takes its tasks, whatever the lease's process, the network and the database do meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+PART: Final = 5 / 6
+"""Of node_timeout, after which a lease counts as lost: the rest is for seeing it, and for killing handlers."""
+
+
+@dataclass
+class Tenure:
+    """What the root knows of its node's lease.
+
+    Attributes:
+        node_timeout: seconds of silence after which others call this node dead.
+        owner: the name under which the node claims, empty before the first lease.
+        former_owners: names that others have declared dead.
+        is_lost: whether nothing may be claimed until there is another heartbeat.
+    """
+
+    node_timeout: float
+    owner: str = ""
+    former_owners: list[str] = field(default_factory=list)
+    is_lost: bool = False
+    _beat_at: float = 0.0
+
+    @property
+    def may_claim_as(self) -> str:
+        """The name to claim under now, empty for not at all."""
+        return "" if self.is_lost else self.owner
+
+    @property
+    def all_owners(self) -> list[str]:
+        """All names under which this node may still hold tasks."""
+        return [*self.former_owners, self.owner] if self.owner else []
+
+    def begin(self, owner: str, sent_at: float) -> bool:
+        """Take a name; returns whether others had declared the one before dead."""
+        replaced = bool(self.owner) and owner != self.owner
+        if replaced:
+            self.former_owners.append(self.owner)
+        self.owner = owner
+        self.beaten(sent_at)
+        return replaced
+
+    def beaten(self, sent_at: float) -> bool:
+        """Note a heartbeat that the database took, by when it was sent; returns whether that ends a loss."""
+        self._beat_at = max(self._beat_at, sent_at)
+        regained, self.is_lost = self.is_lost, False
+        return regained
+
+    def lose(self, now: float) -> bool:
+        """Return whether the lease is lost just now."""
+        over = bool(self.owner) and not self.is_lost and now - self._beat_at > self.node_timeout * PART
+        self.is_lost = self.is_lost or over
+        return over
