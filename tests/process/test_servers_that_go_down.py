@@ -115,6 +115,7 @@ def test_row_24_while_a_server_is_down_handlers_finish_and_their_results_are_wri
 ) -> None:
     """Down for 12 s, four times the node timeout; a minute goes the same way: every pause has its longest by then."""
     trees = [start_tree(app=APP, apart=True), start_tree(apart=True)]
+    wait_until_up(trees)
     names = [f"h{n}" for n in range(4)]
     database.enqueue("hold", *names)
     running = {name: trees[0].running_pid(name) for name in names}
@@ -153,6 +154,7 @@ def test_row_24_fetchers_and_leases_killed_while_a_server_is_down_wait_for_it_an
     start_tree: StartTree, database: Database, server: PrivateServer
 ) -> None:
     trees = [start_tree("--types", "hold", app=APP, apart=True), start_tree("--types", "quick", apart=True)]
+    wait_until_up(trees)  # a tree that finds no server at its first start ends, as it must
     database.enqueue("hold", "one", "two")
     running = {name: trees[0].running_pid(name) for name in ("one", "two")}
     eventually(lambda: database.counts() == {"processing": 2})
@@ -187,3 +189,9 @@ def seqs(database: Database) -> dict[str, int]:
 def nodes(database: Database) -> list[tuple[str, str]]:
     """Return each node with its state."""
     return sorted(database.execute("SELECT id, state FROM goque_node"))
+
+
+def wait_until_up(trees: list[Tree]) -> None:
+    """Wait until each tree has its lease."""
+    for tree in trees:
+        eventually(lambda tree=tree: "up as pid" in tree.log)
