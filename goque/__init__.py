@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from goque.periodic import CronSchedule, PeriodicJob, cron_job
     from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.registry import Registry
+    from goque.service_name import set_metrics_service_name
     from goque.storage import TaskStorage, open_storage
     from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskStatus, TypedTask
     from goque_supervisor.launch import Supervisor
@@ -68,6 +69,7 @@ _NAMES_OF_MODULE = {
     "goque.periodic": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
     "goque.registry": "Registry",
+    "goque.service_name": "set_metrics_service_name",
     "goque.storage": "TaskStorage open_storage",
     "goque.task": "NO_TASK_PAYLOAD Task TaskFilter TaskStatus TypedTask",
     "goque_supervisor.launch": "Supervisor",
@@ -111,6 +113,7 @@ __all__ = [
     "noop_task_processor",
     "open_storage",
     "retry",
+    "set_metrics_service_name",
     "tx_from_context",
     "typed_task_processor",
     "value_by_key",

@@ -10,6 +10,7 @@ from goque.task import TaskStatus
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel
 from goque_supervisor.rounds import Rounds
+from goque_supervisor.tally import Tallies
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0
@@ -23,6 +24,7 @@ class Cleaner(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.rounds = Rounds("cleaner", boot["types"])
+        self.tallies = Tallies(boot["tallies"])
 
     def run_once(self) -> float:
         """Delete what is old enough of the types whose turn it is; returns the seconds until the next turn."""
@@ -37,9 +39,12 @@ class Cleaner(Actor):
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float
     ) -> None:
         deleted, batch = 0, BATCH
+        began = time.perf_counter()
         while batch == BATCH and time.monotonic() < limit and self.go_on():
             batch = self.storage.delete_finished(task_type, statuses, age, limit=BATCH)
             deleted += batch
+        self.tallies[task_type].count("cleaned", deleted)
+        self.tallies[task_type].observe("cleanup", time.perf_counter() - began)
         if deleted:
             self.log.info(
                 "deleted %d finished tasks of %s",

@@ -48,15 +48,6 @@ class Leased:
     sent_at: float
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """Counters of a fetcher since it started; the root passes them to the monitor unread."""
-
-    task_type: str
-    epoch: int
-    counters: dict[str, Any]
-
-
 # -- from a fetcher to the root ---------------------------------------------------------------------
 
 
@@ -243,7 +234,6 @@ Message: TypeAlias = (
     | BootFailed
     | Beat
     | Leased
-    | Metrics
     | Interrupt
     | Replace
     | Buried

@@ -42,7 +42,6 @@ from goque_supervisor.control import (
     Hold,
     Idle,
     Message,
-    Metrics,
     NewOwner,
     Ready,
     Retire,
@@ -81,11 +80,11 @@ class Fetcher:
         spec = msgspec.convert(boot["processor"], ProcessorSpec)
         self.options = spec.options
         self.storage = open_storage(boot["database_url"])
-        self.ledger = Ledger(self.storage, self.task_type, self.options)
+        self.tally = Tally(boot["tally"], self.task_type)
+        self.ledger = Ledger(self.storage, self.task_type, self.options, self.tally)
         self.holdings = Holdings(self._may_run)
         self.crew = Crew(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
         self.burial = Burial(self.holdings, self.options, channel.send)
-        self.tally = Tally()
         self.owner = ""
         self.stopping = self.draining = self.drained = self.hold = False
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
@@ -297,7 +296,7 @@ class Fetcher:
             if self.burial.is_pending:
                 self.burial.committed(held)
             assert held.outcome is not None
-            self.tally.settled(change, held.outcome, written=written)
+            self.tally.settled(change, held.outcome, held.row, written=written)
             if held.outcome.kind is not OutcomeKind.DONE or not written:
                 say_end(held, change, self.options, written=written)
                 if not change.status.is_terminal:
@@ -370,8 +369,8 @@ class Fetcher:
             self.crew.relay_stderr()
         if now >= self._beat_at:
             self._beat_at = now + BEAT_PERIOD
-            counters = self.tally.changes()
-            self.channel.send(Metrics(self.task_type, self.epoch, counters) if counters else Beat())
+            self.channel.send(Beat())
+            self.ledger.prove_reachable(now)
 
     def _report_idle(self, now: float) -> None:
         looked = self.hold or (self._is_due_known and self._claim_at > now)

@@ -88,6 +88,7 @@ class Group:
             "processor": self.spec.processor,
             "endpoint": self.root.run_directory.endpoint(self.spec.type),
             "secret_key": self.spec.keys[1],
+            "tally": str(self.root.run_directory.tally("fetcher", self.spec.type)),
             "drain": self.root.options.drain,
         }
         self.epoch += 1
@@ -200,10 +201,10 @@ class Group:
         self.fill()
 
     def _delay_before_next(self, child: Child, cause: ExitCause, *, crashed: bool) -> float:
+        reason = _restart_reason(child)
+        self.restarts[reason] = self.restarts.get(reason, 0) + 1
         if not child.ready_at and child.killed_for in (None, "boot"):
             return self._on_boot_failure(child, cause)
-        reason = child.retire_reason or child.killed_for or "crash"
-        self.restarts[reason] = self.restarts.get(reason, 0) + 1
         if crashed or child.killed_for is not None or child.retire_reason:
             return 0.0
         log.warning("%s (pid %d) ended by %s while it was idle", child.spec.name, child.pid, cause)
@@ -372,6 +373,13 @@ class Group:
         fetcher = self.fetcher
         if fetcher is not None:
             fetcher.channel.send(message)
+
+
+def _restart_reason(child: Child) -> str:
+    """Say why a worker is replaced, in the few words that metrics know: who was stopped for a task had a timeout."""
+    if child.retire_reason in ("memory", "tasks", "reload"):
+        return child.retire_reason
+    return "timeout" if child.killed_for in ("timeout", "canceled") else "crash"
 
 
 def _oom_evidence(child: Child, cause: ExitCause) -> str | None:

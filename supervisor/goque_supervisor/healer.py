@@ -8,6 +8,7 @@ proves nothing about anybody, nor does a time in which this process itself stood
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from goque_supervisor.control import Channel, Ready
 from goque_supervisor.healing import heal
 from goque_supervisor.recovery import Recovery
 from goque_supervisor.rounds import Rounds
+from goque_supervisor.tally import Tallies
 
 BATCH: Final = 500
 DEAD_NODE_KEPT: Final = 86400.0
@@ -31,6 +33,7 @@ class Healer(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.node_timeout = float(boot["node_timeout"])
+        self.tallies = Tallies(boot["tallies"])
         self.seen: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._recovered = False
@@ -89,7 +92,9 @@ class Healer(Actor):
         cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
         while self.go_on() and (rows := self.storage.held_tasks(node.id, limit=BATCH)):
             changes = [heal(row, cause, policies.get(row.type)) for row in rows]
+            began = time.perf_counter()
             written = self.storage.settle_if_held(changes, node=node.id)
+            self._count([row.type for row in rows if row.token in written], time.perf_counter() - began)
             self.log.warning("returned %d tasks of dead node %s", len(written), node.id)
 
     def _heal_unowned(self) -> None:
@@ -104,9 +109,16 @@ class Healer(Actor):
         while found == BATCH and healed and time.monotonic() < limit and self.go_on():
             rows = self.storage.unowned_claims(age, task_type, limit=BATCH)
             changes = [heal(row, UNOWNED, policy) for row in rows]
+            began = time.perf_counter()
             found, healed = len(rows), self.storage.settle_unowned_if_unchanged(rows, changes)
             if healed:
+                self._count([row.type for row in rows][:healed], time.perf_counter() - began)
                 self.log.warning("returned %d tasks whose claim had no owner", healed)
+
+    def _count(self, task_types: list[str], duration: float) -> None:
+        for task_type, tasks in Counter(task_types).items():
+            self.tallies[task_type].count("healed", tasks)
+            self.tallies[task_type].observe("health", duration)
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -18,21 +18,25 @@ from goque.storage import TaskStorage
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow, Token
 from goque_supervisor.holdings import Held
+from goque_supervisor.tally import Tally
 
 log = logging.getLogger("goque.fetcher")
 
 AnswerT = TypeVar("AnswerT")
 LONGEST_PAUSE: Final = 2.0
 MOST_HELD: Final = 100_000
+PROVE_PERIOD: Final = 3.0
 
 
 class Ledger:
     """Reads and writes the rows of one type; after a failure it stays away from the database for a while."""
 
-    def __init__(self, storage: TaskStorage, task_type: str, options: ProcessorOptions) -> None:
+    def __init__(self, storage: TaskStorage, task_type: str, options: ProcessorOptions, tally: Tally) -> None:
         self._storage = storage
         self._type = task_type
         self._options = options
+        self._tally = tally
+        self._answered_at = 0.0
         self._failures = 0
         self.retry_at = 0.0
 
@@ -47,7 +51,11 @@ class Ledger:
 
     def claim(self, owner: str, room: int) -> list[TaskRow] | None:
         """Claim up to `room` tasks; None on a failure."""
-        return self._ask(lambda: self._storage.claim_due(self._type, owner, room))
+        began = time.perf_counter()
+        claimed = self._ask(lambda: self._storage.claim_due(self._type, owner, room))
+        if claimed is not None:
+            self._tally.observe("fetch", time.perf_counter() - began)
+        return claimed
 
     def seconds_until_due(self) -> float | None:
         """Return the seconds until the next task is due, infinity if none waits, None on a failure."""
@@ -57,6 +65,11 @@ class Ledger:
             return math.inf if due is None else due
 
         return self._ask(ask)
+
+    def prove_reachable(self, now: float) -> None:
+        """Make a round trip if none was made of late, so that readiness does not rest on the work that there is."""
+        if now - self._answered_at > PROVE_PERIOD:
+            self._ask(self._storage.ping)
 
     def mark_processing(self, tasks: list[Held]) -> None:
         """Write that tasks run, for those who look."""
@@ -103,6 +116,8 @@ class Ledger:
         except DatabaseUnavailableError as error:
             self.failed(error)
             return None
+        self._answered_at = time.monotonic()
+        self._tally.database_answered()
         if self._failures:
             log.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0

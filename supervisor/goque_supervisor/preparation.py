@@ -23,6 +23,7 @@ from goque.app import load_registry
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
 from goque.registry import Registry
+from goque.service_name import metrics_service_name
 from goque.storage import import_backend
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.sockets import make_keys
@@ -33,6 +34,7 @@ _loaded: list[Registry] = []
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
     """Import the loops of goque's own processes, and the backend as far as it can be told without the app."""
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in tallies
     for name in _ACTORS:
         importlib.import_module(f"goque_supervisor.{name}")
     with suppress(
@@ -58,7 +60,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         "database_url": url,
         "database_fingerprint": hashlib.sha256(url.encode()).hexdigest(),
         "keys": {spec["type"]: make_keys() for spec in types},
-        "service_name": registry.service_name,
+        "service_name": metrics_service_name() or registry.service_name,
     }
 
 

@@ -42,6 +42,15 @@ class RunDirectory:
         """Return the path of a worker's black box."""
         return self.path / f"{type_key(task_type)}-{slot}-{incarnation}.box"
 
+    def tally(self, role: str, task_type: str) -> Path:
+        """Return the path of what a role counts of a type."""
+        return self.path / f"{type_key(task_type)}.{role}.tally"
+
+    @property
+    def metrics(self) -> Path:
+        """Where the processes that imported the app keep its metrics."""
+        return self.path / "metrics"
+
     def describe_tree(self, tree: dict[str, Any]) -> None:
         """Write down who this tree is, for whoever finds its directory after its death."""
         draft = self.path / f"{_TREE}.new"

@@ -37,7 +37,6 @@ from goque_supervisor.control import (
     Interrupt,
     Leased,
     Message,
-    Metrics,
     Ready,
     Replace,
     TreeState,
@@ -59,6 +58,9 @@ log = logging.getLogger("goque.supervisor")
 SCAN_PERIOD = 0.25
 STATE_PERIOD = 1.0
 DATABASE_UNAVAILABLE = 3
+UNREGISTERED = "unregistered"
+METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""What makes prometheus-client keep the values of a process in files of this directory, which the monitor reads."""
 
 
 class Supervisor:
@@ -115,6 +117,9 @@ class Supervisor:
         process.set_name("goque:root")
         gc.freeze()  # what is loaded by now stays: looking through it again would unshare its pages with the children
         try:
+            if self.options.http:
+                self.run_directory.metrics.mkdir(mode=0o700)
+                os.environ[METRICS_DIRECTORY] = str(self.run_directory.metrics)
             self.family.guard.start()
             self.homes.open()
             self.timers.every(SCAN_PERIOD, self._scan)
@@ -248,8 +253,15 @@ class Supervisor:
         boot: dict[str, Any] = {"owner": self.tenure.owner, "node_timeout": self.options.node_timeout}
         if spec.role == "monitor":
             boot["http"] = self.options.http
+            boot["service_name"] = self.homes.app["service_name"]
+            boot["run_directory"] = str(self.run_directory.path)
+            boot["metrics"] = os.environ.get(METRICS_DIRECTORY) if self.options.http else None
         if spec.role in ("healer", "cleaner") and self.tree is not None:
             boot["types"] = self.homes.app["types"]
+            boot["tallies"] = {
+                name: str(self.run_directory.tally(spec.role, name))
+                for name in (*(described["type"] for described in self.homes.app["types"]), UNREGISTERED)
+            }
             boot["run_base"] = str(self.run_directory.path.parent)
             boot["database_fingerprint"] = self.homes.app["database_fingerprint"]
         return boot
@@ -349,8 +361,6 @@ class Supervisor:
                 self._on_boot_failed(child, text, exit_code)
             case Leased(sent_at):
                 self._on_leased(sent_at)
-            case Metrics():
-                self._tell_monitor(message)
             case Idle() if group is not None:
                 group.idle, group.idle_check = message.idle, message.check
                 self._consider_drained()

@@ -1,42 +1,184 @@
-"""What a fetcher counts for the monitor: every end of a run passes here once."""
+"""What a process counts for the monitor: numbers in a small mapped file, which outlives the process.
+
+Each counting process has a file of its own for each task type, and the next process in its place goes on in it: so no
+death makes a counter go back, of whoever counts or of the monitor, which reads the files where they are. A fetcher
+counts right after the commit that it counts.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+import json
+import logging
+import mmap
+import os
+import struct
+import time
+from bisect import bisect_left
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from goque.outcome import Change, Outcome, OutcomeKind
+from goque.task import TaskRow, TaskStatus
 
-_NO_RUN = frozenset({OutcomeKind.UNSTARTED, OutcomeKind.INTERRUPTED})
+log = logging.getLogger("goque.supervisor")
+
+SUFFIX: Final = ".tally"
+UNREGISTERED: Final = "unregistered"
+"""The label of all task types that do not run here: whoever enqueues must not make labels."""
+
+DURATIONS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0)
+"""Seconds, as the original has them: dense where handlers and claims are, coarse above."""
+
+ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0)
+SIZES: Final = (100.0, 1e3, 1e4, 1e5, 1e6, 5e6)
+HISTOGRAMS: Final = {
+    "processing": DURATIONS,
+    "fetch": DURATIONS,
+    "cleanup": DURATIONS,
+    "health": DURATIONS,
+    "attempts": ATTEMPTS,
+    "payload": SIZES,
+}
+COUNTERS: Final = ("fetched", "cleaned", "healed", "decode_errors", "stale_writes", "dropped_messages")
+ENDS: Final = (*TaskStatus,)
+
+_NO_RUN: Final = frozenset({OutcomeKind.UNSTARTED, OutcomeKind.INTERRUPTED})
+_ANSWERED: Final = "database_answered_at"
+
+
+def _names() -> list[str]:
+    names = [*COUNTERS, *(f"processed:{status}" for status in ENDS), _ANSWERED]
+    for name, bounds in HISTOGRAMS.items():
+        names += [f"{name}:{number}" for number in range(len(bounds) + 1)] + [f"{name}:sum"]
+    return names
+
+
+_PLACE: Final = {name: place for place, name in enumerate(_names())}
+_PROCESSED: Final = {status: _PLACE[f"processed:{status}"] for status in ENDS}
+_FIRST: Final = {name: _PLACE[f"{name}:0"] for name in HISTOGRAMS}
+_SUM: Final = {name: _PLACE[f"{name}:sum"] for name in HISTOGRAMS}
+_RUN, _RUN_SUM = _FIRST["processing"], _SUM["processing"]
+_SIZE, _SIZE_SUM = _FIRST["payload"], _SUM["payload"]
+_TRIED, _TRIED_SUM = _FIRST["attempts"], _SUM["attempts"]
+_DECODE_ERRORS, _STALE = _PLACE["decode_errors"], _PLACE["stale_writes"]
 
 
 class Tally:
-    """Counters since this fetcher started; plain numbers, so that any process can sum them."""
+    """Counts for one task type; one process at a time has the file open for it.
 
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._changed = False
+    Args:
+        path: the file, made if it is not there.
+        task_type: whose tasks are counted, or `unregistered`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], task_type: str) -> None:
+        self._slots = _open(Path(path), task_type)
+        self._slots[_PLACE[_ANSWERED]] = 0.0
 
     def count(self, name: str, amount: int = 1) -> None:
         """Count something that happened."""
-        if amount:
-            self._counts[name] += amount
-            self._changed = True
+        self._slots[_PLACE[name]] += amount
 
-    def settled(self, change: Change, outcome: Outcome, *, written: bool) -> None:
+    def observe(self, name: str, value: float) -> None:
+        """Note one value of a histogram."""
+        self._slots[_FIRST[name] + bisect_left(HISTOGRAMS[name], value)] += 1
+        self._slots[_SUM[name]] += value
+
+    def database_answered(self) -> None:
+        """Note that the database has answered just now."""
+        self._slots[_PLACE[_ANSWERED]] = time.monotonic()
+
+    def settled(self, change: Change, outcome: Outcome, row: TaskRow, *, written: bool) -> None:
         """Count the end of a task's run, and how long it took."""
-        self._changed = True
+        slots = self._slots
         if not written:
-            self._counts["stale_writes"] += 1
-        elif outcome.kind not in _NO_RUN:
-            self._counts[f"processed:{change.status}"] += 1
-            self._counts["runs"] += 1
-            self._counts["decode_errors"] += outcome.undecodable
-            self._counts["run_microseconds"] += int(outcome.duration * 1e6)
+            slots[_STALE] += 1
+            return
+        if outcome.kind in _NO_RUN:
+            return
+        duration, size = outcome.duration, len(row.payload)
+        slots[_PROCESSED[change.status]] += 1
+        slots[_RUN + bisect_left(DURATIONS, duration)] += 1
+        slots[_RUN_SUM] += duration
+        slots[_SIZE + bisect_left(SIZES, size)] += 1
+        slots[_SIZE_SUM] += size
+        if change.attempts:
+            slots[_TRIED + bisect_left(ATTEMPTS, change.attempts)] += 1
+            slots[_TRIED_SUM] += change.attempts
+        if outcome.undecodable:
+            slots[_DECODE_ERRORS] += 1
 
-    def changes(self) -> dict[str, Any] | None:
-        """Return all counters if one has risen since the last call, else None."""
-        if not self._changed:
-            return None
-        self._changed = False
-        return dict(self._counts)
+
+class Tallies:
+    """The tallies of an actor that meets tasks of any type; those of types that do not run here share one.
+
+    Args:
+        paths: a file for each type of the tree, and one for `unregistered`.
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._by_type = {task_type: Tally(path, task_type) for task_type, path in paths.items()}
+
+    def __getitem__(self, task_type: str | None) -> Tally:
+        return self._by_type.get(task_type or UNREGISTERED) or self._by_type[UNREGISTERED]
+
+
+class Counts(dict[str, float]):
+    """What was counted for one task type, by name; what was never counted is 0."""
+
+    def __missing__(self, name: str) -> float:
+        return 0.0
+
+    def add(self, other: Counts) -> None:
+        """Take in what another process has counted."""
+        for name, value in other.items():
+            self[name] = max(self[name], value) if name == _ANSWERED else self[name] + value
+
+    def buckets(self, name: str) -> list[float]:
+        """Return how many values of a histogram lay at or under each bound, and at last how many there were."""
+        total = 0.0
+        found = []
+        for number in range(len(HISTOGRAMS[name]) + 1):
+            total += self[f"{name}:{number}"]
+            found.append(total)
+        return found
+
+    @property
+    def database_answered_at(self) -> float:
+        """When the database has last answered its fetcher (CLOCK_MONOTONIC seconds), 0 for never."""
+        return self[_ANSWERED]
+
+
+def read_tallies(directory: Path) -> dict[str, Counts]:
+    """Read and sum by task type what all processes of a tree have counted, the dead included."""
+    totals: dict[str, Counts] = {}
+    for path in directory.glob(f"*{SUFFIX}"):
+        try:
+            data = path.read_bytes()
+            (length,) = struct.unpack_from("=Q", data)
+            header = json.loads(data[8 : 8 + length])
+            values = struct.unpack_from(f"={len(header['names'])}d", data, 8 + length)
+        except (OSError, ValueError, struct.error):
+            continue  # just being made: its process has counted nothing yet
+        totals.setdefault(header["task_type"], Counts()).add(
+            Counts(zip(header["names"], values, strict=True))
+        )
+    return totals
+
+
+def _open(path: Path, task_type: str) -> memoryview[float]:
+    header = json.dumps({"task_type": task_type, "names": list(_PLACE)}).encode()
+    header += b" " * (-len(header) % 8)
+    start, size = 8 + len(header), 8 + len(header) + 8 * len(_PLACE)
+    try:
+        if not path.exists() or path.stat().st_size != size:
+            draft = path.with_suffix(".new")
+            draft.write_bytes(struct.pack("=Q", len(header)) + header + bytes(8 * len(_PLACE)))
+            draft.rename(path)
+        with path.open("r+b") as file:
+            mapped = mmap.mmap(file.fileno(), size)
+    except OSError as error:
+        log.warning("what happens to tasks of type %r is not counted: %s: %s", task_type, path, error)
+        mapped = mmap.mmap(-1, size)
+    return memoryview(mapped)[start:].cast("d")

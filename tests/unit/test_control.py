@@ -33,7 +33,6 @@ EXAMPLES = [
     control.BootFailed("no such table", 3),
     Beat(),
     control.Leased(12.5),
-    control.Metrics("mail", 2, {"runs": 3}),
     control.Interrupt(7, 1 << 40, "canceled"),
     control.Replace(7, "memory"),
     control.Buried(7),
@@ -89,7 +88,7 @@ def test_messages_arrive_in_order_however_the_bytes_are_cut(ends: tuple[Channel,
 
 def test_what_the_peer_does_not_take_yet_waits_and_never_blocks(ends: tuple[Channel, Channel]) -> None:
     ours, theirs = ends
-    big = control.Metrics("t", 1, {"text": "x" * 100_000})
+    big = control.TreeState({"text": "x" * 100_000})
     for _ in range(20):
         ours.send(big)
     assert ours.wants_write

@@ -1,0 +1,54 @@
+"""Whether a tree lives, and whether it is ready: pure decisions, with the reasons in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from goque_supervisor.metrics import Snapshot
+
+SILENT_AFTER: Final = 15.0
+"""Seconds without a word of the root after which its loop counts as stuck; it tells its state every second."""
+
+ROUND_TRIP: Final = 10.0
+"""Seconds that a fetcher's last answer from the database may be old."""
+
+Reasons = Mapping[str, str]
+
+
+def not_alive(heard_at: float, now: float) -> Reasons:
+    """Return why the tree counts as stuck, by name; empty while it lives."""
+    silent = now - heard_at
+    return {"tree": f"its loop has been silent for {silent:.0f}s"} if silent >= SILENT_AFTER else {}
+
+
+def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
+    """Return what keeps the tree from running tasks, by name: a task type, `lease` or `tree`; empty when nothing does.
+
+    A paused type is ready: it waits because somebody wants it to.
+    """
+    state = snapshot.state
+    if not state:
+        return {"tree": "starting"}
+    reasons = dict(not_alive(heard_at, now))
+    if state["stopping"]:
+        reasons["tree"] = "stopping"
+    if not state["lease"]:
+        reasons["lease"] = "no heartbeat is written"
+    for task_type, group in snapshot.types.items():
+        if not group["fetcher"]:
+            reasons[task_type] = "no fetcher"
+        elif not group["ready"]:
+            reasons[task_type] = "no worker boots" if group["held"] else "no worker is ready"
+        elif silence := _silence_of_database(snapshot, task_type, now):
+            reasons[task_type] = silence
+    return reasons
+
+
+def _silence_of_database(snapshot: Snapshot, task_type: str, now: float) -> str | None:
+    counts = snapshot.tallies.get(task_type)
+    answered_at = counts.database_answered_at if counts else 0.0
+    if not answered_at:
+        return "the database has not answered its fetcher yet"
+    silent = now - answered_at
+    return f"the database has not answered its fetcher for {silent:.0f}s" if silent > ROUND_TRIP else None

@@ -1,0 +1,184 @@
+"""Prometheus metrics made of what the tree knows: tallies, the state that the root tells, and a look at the queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from goque.storage.storage import QueueDepth
+from goque.task import TaskStatus
+from goque_supervisor.tally import ATTEMPTS, DURATIONS, SIZES, UNREGISTERED, Counts
+
+ENDS: Final = (TaskStatus.DONE, TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT, TaskStatus.CANCELED)
+OPERATIONS: Final = ("fetch", "processing", "cleanup", "health")
+RESTART_REASONS: Final = ("crash", "timeout", "memory", "tasks", "reload")
+
+
+@dataclass(frozen=True)
+class QueueSample:
+    """What a look at the database found, for all types of the table.
+
+    Attributes:
+        depths: how many unfinished tasks there are.
+        paused: the types that nobody may claim.
+    """
+
+    depths: Sequence[QueueDepth] = ()
+    paused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that metrics are made of, at one moment.
+
+    Attributes:
+        state: what the root said last; {} before its first word.
+        tallies: what was counted, by task type.
+        queue: the last look at the database, None where there is none of late.
+    """
+
+    state: Mapping[str, Any] = field(default_factory=dict)
+    tallies: Mapping[str, Counts] = field(default_factory=dict)
+    queue: QueueSample | None = None
+
+    @property
+    def types(self) -> Mapping[str, Any]:
+        """The task types that run here, with the state of their processes."""
+        types: Mapping[str, Any] = self.state.get("types", {})
+        return types
+
+
+def families(snapshot: Snapshot, service: str | None = None) -> Iterator[Metric]:
+    """Yield every metric family of goque's own.
+
+    Args:
+        snapshot: what to tell.
+        service: the value of the label `service` that all of them get, None for no such label.
+    """
+    for metric in (*_counted(snapshot), *_living(snapshot), *_queued(snapshot)):
+        if service is not None:
+            metric.samples = [
+                sample._replace(labels={**sample.labels, "service": service}) for sample in metric.samples
+            ]
+        yield metric
+
+
+def _counted(snapshot: Snapshot) -> Iterator[Metric]:
+    tallies = {**dict.fromkeys(snapshot.types, Counts()), **snapshot.tallies}
+    processed = CounterMetricFamily(
+        "goque_processed_tasks",
+        "Runs of tasks by the status that they led to.",
+        labels=["task_type", "status"],
+    )
+    operations = CounterMetricFamily(
+        "goque_operations",
+        "Tasks that were claimed, were run, were deleted when old, or were returned from who lost them.",
+        labels=["task_type", "operation"],
+    )
+    for task_type, counts in tallies.items():
+        for status in TaskStatus:
+            if (total := counts[f"processed:{status}"]) or (status in ENDS and task_type != UNREGISTERED):
+                processed.add_metric([task_type, status], total)
+        done = (counts["fetched"], counts.buckets("processing")[-1], counts["cleaned"], counts["healed"])
+        for operation, total in zip(OPERATIONS, done, strict=True):
+            operations.add_metric([task_type, operation], total)
+    yield processed
+    yield operations
+    for name, help_text in (
+        ("decode_errors", "Runs whose payload did not decode."),
+        ("stale_writes", "Ends of runs that changed nothing, since somebody else had moved the task."),
+        ("dropped_messages", "Messages of workers that did not decode, or came from one that is buried."),
+    ):
+        full_name = "goque_payload_decode_errors" if name == "decode_errors" else f"goque_{name}"
+        counter = CounterMetricFamily(full_name, help_text, labels=["task_type"])
+        for task_type, counts in tallies.items():
+            counter.add_metric([task_type], counts[name])
+        yield counter
+    yield from _histograms(tallies)
+
+
+def _histograms(tallies: Mapping[str, Counts]) -> Iterator[Metric]:
+    durations = HistogramMetricFamily(
+        "goque_task_processing_duration_seconds",
+        "How long handlers, claims, rounds of the cleaner and of the healer took.",
+        labels=["task_type", "operation"],
+    )
+    attempts = HistogramMetricFamily(
+        "goque_task_retry_attempts", "Charged attempts of tasks after a run, if any.", labels=["task_type"]
+    )
+    sizes = HistogramMetricFamily(
+        "goque_task_payload_size_bytes", "Sizes of payloads, one for each run.", labels=["task_type"]
+    )
+    for task_type, counts in tallies.items():
+        for operation in OPERATIONS:
+            _add(durations, [task_type, operation], counts, operation, DURATIONS)
+        _add(attempts, [task_type], counts, "attempts", ATTEMPTS)
+        _add(sizes, [task_type], counts, "payload", SIZES)
+    yield durations
+    yield attempts
+    yield sizes
+
+
+def _add(
+    family: HistogramMetricFamily, labels: list[str], counts: Counts, name: str, bounds: Sequence[float]
+) -> None:
+    totals = counts.buckets(name)
+    if totals[-1]:
+        edges = [*map(str, bounds), "+Inf"]
+        family.add_metric(labels, list(zip(edges, totals, strict=True)), counts[f"{name}:sum"])
+
+
+def _living(snapshot: Snapshot) -> Iterator[Metric]:
+    workers = GaugeMetricFamily(
+        "goque_processors_workers_count", "Living worker processes.", labels=["task_type"]
+    )
+    restarts = CounterMetricFamily(
+        "goque_worker_restarts", "Workers that were replaced, by why.", labels=["task_type", "reason"]
+    )
+    for task_type, group in snapshot.types.items():
+        workers.add_metric([task_type], group["workers"])
+        for reason in RESTART_REASONS:
+            restarts.add_metric([task_type, reason], group["restarts"].get(reason, 0))
+    yield workers
+    yield restarts
+    children = CounterMetricFamily("goque_child_restarts", "Restarts of other processes.", labels=["child"])
+    for child, count in snapshot.state.get("child_restarts", {}).items():
+        children.add_metric([child], count)
+    yield children
+
+
+def _queued(snapshot: Snapshot) -> Iterator[Metric]:
+    if snapshot.queue is None:
+        return  # no number at all is better than one that was true once
+    counts: Counter[tuple[str, str]] = Counter()
+    waited = dict.fromkeys(snapshot.types, 0.0)
+    for seen in snapshot.queue.depths:
+        task_type = seen.type if seen.type in snapshot.types else UNREGISTERED
+        counts[task_type, seen.status] += seen.count
+        waited[task_type] = max(waited.get(task_type, 0.0), seen.waited)
+    depth = GaugeMetricFamily(
+        "goque_queue_depth", "Tasks that are not finished.", labels=["task_type", "status"]
+    )
+    for task_type in waited:
+        for status in TaskStatus:
+            if not status.is_terminal:
+                depth.add_metric([task_type, status], counts[task_type, status])
+    yield depth
+    latency = GaugeMetricFamily(
+        "goque_queue_latency_seconds",
+        "How long the longest due unclaimed task has been due.",
+        labels=["task_type"],
+    )
+    for task_type, seconds in waited.items():
+        latency.add_metric([task_type], seconds)
+    yield latency
+    paused = GaugeMetricFamily(
+        "goque_type_paused", "Whether nobody may claim tasks of this type.", labels=["task_type"]
+    )
+    for task_type in snapshot.types:
+        paused.add_metric([task_type], float(task_type in snapshot.queue.paused))
+    yield paused

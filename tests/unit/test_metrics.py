@@ -1,0 +1,135 @@
+"""What /metrics, /healthz and /readyz say, by the state of the tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from goque.storage.storage import QueueDepth
+from goque_supervisor.health import not_alive, not_ready
+from goque_supervisor.metrics import QueueSample, Snapshot, families
+from goque_supervisor.tally import Counts
+
+GROUP = {"workers": 2, "ready": 2, "fetcher": True, "held": False, "restarts": {"crash": 3}}
+
+
+def snapshot(**fields: Any) -> Snapshot:
+    state = {
+        "types": {"mail": {**GROUP, **fields.pop("group", {})}},
+        "child_restarts": {"fetcher": 1},
+        "lease": True,
+        "stopping": False,
+        **fields.pop("state", {}),
+    }
+    counts = {
+        "processed:done": 5.0,
+        "processing:1": 5.0,
+        "processing:sum": 0.02,
+        "database_answered_at": 100.0,
+    }
+    tallies = {"mail": Counts(counts), "unregistered": Counts({"cleaned": 2.0})}
+    return Snapshot(**{"state": state, "tallies": tallies, "queue": QueueSample(), **fields})
+
+
+class Collector:
+    def __init__(self, snapshot: Snapshot, service: str | None) -> None:
+        self.collect = lambda: families(snapshot, service)
+
+
+def parsed(snapshot: Snapshot, service: str | None = None) -> dict[tuple[str, ...], float]:
+    """What prometheus-client's own parser makes of the page."""
+    registry = CollectorRegistry()
+    registry.register(Collector(snapshot, service))  # type: ignore[arg-type]  # has what it asks for
+    return {
+        (sample.name, *(f"{key}={value}" for key, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+def test_every_name_and_label_of_the_contract_is_there() -> None:
+    depths = [QueueDepth("mail", "new", 7, 12.5), QueueDepth("stranger", "error", 2, 3.0)]
+    depths += [QueueDepth("<b>", "error", 1, 9.0)]
+    found = parsed(snapshot(queue=QueueSample(depths, frozenset({"mail"}))))
+    expected = {
+        ("goque_processed_tasks_total", "status=done", "task_type=mail"): 5,
+        ("goque_processed_tasks_total", "status=attempts_left", "task_type=mail"): 0,
+        (
+            "goque_task_processing_duration_seconds_bucket",
+            "le=0.001",
+            "operation=processing",
+            "task_type=mail",
+        ): 0,
+        (
+            "goque_task_processing_duration_seconds_bucket",
+            "le=+Inf",
+            "operation=processing",
+            "task_type=mail",
+        ): 5,
+        ("goque_task_processing_duration_seconds_sum", "operation=processing", "task_type=mail"): 0.02,
+        ("goque_payload_decode_errors_total", "task_type=mail"): 0,
+        ("goque_processors_workers_count", "task_type=mail"): 2,
+        ("goque_operations_total", "operation=processing", "task_type=mail"): 5,
+        ("goque_operations_total", "operation=cleanup", "task_type=unregistered"): 2,
+        ("goque_queue_depth", "status=new", "task_type=mail"): 7,
+        ("goque_queue_depth", "status=processing", "task_type=mail"): 0,
+        ("goque_queue_depth", "status=error", "task_type=unregistered"): 3,
+        ("goque_queue_latency_seconds", "task_type=mail"): 12.5,
+        ("goque_queue_latency_seconds", "task_type=unregistered"): 9,
+        ("goque_worker_restarts_total", "reason=crash", "task_type=mail"): 3,
+        ("goque_worker_restarts_total", "reason=reload", "task_type=mail"): 0,
+        ("goque_child_restarts_total", "child=fetcher"): 1,
+        ("goque_type_paused", "task_type=mail"): 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    assert {label for key in found for label in key if label.startswith("task_type=")} == {
+        "task_type=mail",
+        "task_type=unregistered",
+    }
+
+
+def test_histograms_of_payloads_and_attempts() -> None:
+    counts = Counts({"payload:0": 1.0, "payload:sum": 2.0, "attempts:2": 1.0, "attempts:sum": 3.0})
+    found = parsed(snapshot(tallies={"mail": counts}))
+    assert found["goque_task_payload_size_bytes_bucket", "le=100.0", "task_type=mail"] == 1
+    assert found["goque_task_retry_attempts_bucket", "le=2.0", "task_type=mail"] == 0
+    assert found["goque_task_retry_attempts_count", "task_type=mail"] == 1
+
+
+def test_a_service_name_is_a_label_of_all() -> None:
+    found = parsed(snapshot(), service="shop")
+    assert all("service=shop" in key for key in found)
+
+
+def test_without_a_fresh_look_at_the_database_there_is_no_depth() -> None:
+    found = parsed(snapshot(queue=None))
+    assert not [key for key in found if key[0].startswith(("goque_queue", "goque_type_paused"))]
+    assert ("goque_processors_workers_count", "task_type=mail") in found
+
+
+def test_before_the_roots_first_word_the_page_is_empty_but_valid() -> None:
+    assert parsed(Snapshot()) == {}
+
+
+def test_a_tree_that_works_is_ready() -> None:
+    assert not_ready(snapshot(), 100.0, 105.0) == {}
+    assert not_alive(100.0, 105.0) == {}
+
+
+def test_what_is_not_ready_is_named_with_the_reason() -> None:
+    def reasons(now: float = 105.0, **fields: Any) -> dict[str, str]:
+        return dict(not_ready(snapshot(**fields), 100.0, now))
+
+    assert not_ready(Snapshot(), 100.0, 105.0) == {"tree": "starting"}
+    assert reasons(state={"stopping": True}) == {"tree": "stopping"}
+    assert reasons(state={"lease": False}) == {"lease": "no heartbeat is written"}
+    assert reasons(group={"fetcher": False}) == {"mail": "no fetcher"}
+    assert reasons(group={"ready": 0}) == {"mail": "no worker is ready"}
+    assert reasons(group={"ready": 0, "held": True}) == {"mail": "no worker boots"}
+    assert reasons(now=112.0) == {"mail": "the database has not answered its fetcher for 12s"}
+    assert reasons(tallies={}) == {"mail": "the database has not answered its fetcher yet"}
+    assert reasons(now=116.0)["tree"] == "its loop has been silent for 16s"
+    assert not_alive(100.0, 116.0) == {"tree": "its loop has been silent for 16s"}
