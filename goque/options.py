@@ -46,6 +46,8 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         max_result: the largest result in bytes.
         priority: the priority of tasks that `registry.queue` and the scheduler enqueue without one of their own.
         cancel_on_decode_error: whether a task whose payload does not decode is canceled, instead of retried.
+        verbose: whether the log has lines about runs that need nobody: done (at the level debug), given back, or
+            failed and tried again. Without, it has those of crashes and of tasks that have failed for good.
         has_crash_handler: whether a function of the user's wants to hear of crashes.
     """
 
@@ -73,6 +75,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     max_result: int = 64 * 1024
     priority: int = 0
     cancel_on_decode_error: bool = False
+    verbose: bool = True
     has_crash_handler: bool = False
 
     @property
@@ -111,6 +114,7 @@ class ProcessorKeywords(TypedDict, total=False):
     max_result: int
     priority: int
     cancel_on_decode_error: bool
+    verbose: bool
     retry: Strategy | Callable[[int], float | timedelta | datetime]
     next_attempt_at: Strategy | Callable[[int], float | timedelta | datetime]
     retry_on: type[BaseException] | Iterable[type[BaseException]] | None
@@ -213,4 +217,5 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_result": _count,
     "priority": _priority,
     "cancel_on_decode_error": _flag,
+    "verbose": _flag,
 }

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
+from goque.logs import RateLimited
 from goque.storage import TaskStorage, open_storage
 from goque_supervisor.control import Beat, Channel, Message, Ready, Stop
 from goque_supervisor.unlocked import prepare_unlocked
@@ -35,6 +36,8 @@ class Actor(ABC):
         self.storage: TaskStorage = open_storage(boot["database_url"])
         self.log = logging.getLogger(f"goque.{boot['role']}")
         self._failures = 0
+        self._outages = logging.getLogger(f"goque.{boot['role']}.outages")
+        self._outages.addFilter(RateLimited())
 
     def run(self) -> None:
         """Work and wait until the root says Stop, or is gone."""
@@ -74,8 +77,10 @@ class Actor(ABC):
             self._failures += 1
             longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100))
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
-            self.log.warning("the database is not available (%s): trying again in %.1fs", error, pause)
+            self._outages.warning("the database is not available (%s): trying again in %.1fs", error, pause)
         else:
+            if self._failures:
+                self._outages.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0
         return pause
 

@@ -17,7 +17,7 @@ log = logging.getLogger("goque.fetcher")
 
 
 def say_end(held: Held, change: Change, options: ProcessorOptions, *, written: bool) -> None:
-    """Say how a run ended, unless it went as it should.
+    """Say how a run ended; what went as it should is for those who debug.
 
     Args:
         held: the task and its outcome.
@@ -27,6 +27,8 @@ def say_end(held: Held, change: Change, options: ProcessorOptions, *, written: b
     """
     outcome = held.outcome
     if outcome is None or outcome.kind is OutcomeKind.UNSTARTED:
+        return
+    if not (options.verbose or outcome.crash or change.status is TaskStatus.ATTEMPTS_LEFT):
         return
     level, text = _sentence(outcome, held.row, change, options, written=written)
     log.log(level, "%s", text, extra=_fields(outcome, held.row))

@@ -85,6 +85,7 @@ class Fetcher:
         self.holdings = Holdings(self._may_run)
         self.crew = Crew(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
         self.burial = Burial(self.holdings, self.options, channel.send)
+        self._says_all = self.options.verbose and log.isEnabledFor(logging.DEBUG)
         self.owner = ""
         self.stopping = self.draining = self.drained = self.hold = False
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
@@ -297,7 +298,7 @@ class Fetcher:
                 self.burial.committed(held)
             assert held.outcome is not None
             self.tally.settled(change, held.outcome, held.row, written=written)
-            if held.outcome.kind is not OutcomeKind.DONE or not written:
+            if held.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
                 say_end(held, change, self.options, written=written)
                 if not change.status.is_terminal:
                     self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
-from goque_supervisor import messages
+from goque_supervisor import messages, printed
 from goque_supervisor.blackbox import BlackBoxWriter
 from goque_supervisor.control import Channel, Ready, Stop
 from goque_supervisor.handling import (
@@ -79,6 +79,7 @@ class Worker:
 
     def finish(self, job: Job, outcome: Outcome) -> None:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""
+        printed.end_task(job.row.id)
         self.box.end(job.seq, messages.encode(outcome))
         self.results.append(Result(job.seq, outcome))
 

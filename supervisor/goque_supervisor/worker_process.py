@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from goque_supervisor import process
+from goque_supervisor import printed, process
 from goque_supervisor.async_worker import AsyncWorker
 from goque_supervisor.control import Channel
 from goque_supervisor.preparation import registry_of_this_process
@@ -32,6 +32,7 @@ def _prepare_process(boot: dict[str, Any]) -> None:
         except OSError as error:
             log.debug("oom_score_adj stays as it is: %s", error)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper at this point
+    printed.stand_in()
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -478,7 +479,7 @@ def test_a_crash_handler_hears_of_a_worker_that_died_idle(start_tree: StartTree)
     eventually(lambda: expected in tree.journal())
 
 
-def test_what_handlers_print_reaches_the_log_of_the_tree(start_tree: StartTree) -> None:
+def test_what_handlers_print_reaches_the_log_of_the_tree_with_its_task(start_tree: StartTree) -> None:
     chatty = """
 @registry.processor("chat", workers=1)
 def chat(task: Task):
@@ -494,7 +495,13 @@ def chat(task: Task):
     eventually(tree.database.is_settled)
     assert tree.stop() == 0
     lines = tree.log.splitlines()
-    assert sorted(line for line in lines if line.startswith("out ")) == sorted(f"out t{n}" for n in range(20))
-    assert sorted(line for line in lines if line.startswith("err ")) == sorted(f"err t{n}" for n in range(20))
+    told = [json.loads(line) for line in lines if line.startswith("{")]
+    printed = {(line["event"], line["task_id"], line["stream"]) for line in told if "stream" in line}
+    tasks = tree.database.tasks()
+    assert printed == {
+        (f"{word} {task.external_id}", task.id, stream)
+        for task in tasks
+        for word, stream in (("out", "stdout"), ("err", "stderr"))
+    }
     assert lines.count("raw") == lines.count("from a child") == 20
     assert tree.log.count('"event":"a log line"') == 20

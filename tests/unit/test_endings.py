@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 import pytest
 
 from goque.options import ProcessorOptions
-from goque.outcome import Outcome, OutcomeKind, settle
+from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
 from goque.task import TaskRow
 from goque_supervisor.endings import say_end
 from goque_supervisor.holdings import Held
 
 OPTIONS = ProcessorOptions(max_attempts=3, max_crashes=1)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+QUIET = ProcessorOptions(max_attempts=3, verbose=False)
 
 
 def row(attempts: int) -> TaskRow:
@@ -93,3 +96,22 @@ def test_a_task_that_never_began_is_not_worth_a_line(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
         say_end(held, settle(outcome, held.row, OPTIONS.retry_policy), OPTIONS, written=True)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempts", "told"),
+    [
+        (Outcome(OutcomeKind.DONE), 0, False),
+        (Outcome(OutcomeKind.FAILED, "boom"), 0, False),
+        (Outcome(OutcomeKind.INTERRUPTED), 0, False),
+        (Outcome(OutcomeKind.FAILED, "boom"), 2, True),
+        (Outcome(OutcomeKind.CRASHED, "worker crashed: exit code 3", crash=CrashEvidence(3)), 0, True),
+    ],
+)
+def test_without_verbose_only_what_needs_somebody_is_told(
+    caplog: pytest.LogCaptureFixture, outcome: Outcome, attempts: int, told: bool
+) -> None:
+    caplog.set_level(logging.DEBUG, "goque")
+    held = Held(row(attempts), outcome=outcome)
+    say_end(held, settle(outcome, held.row, QUIET.retry_policy), QUIET, written=True)
+    assert bool(caplog.records) == told
