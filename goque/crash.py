@@ -18,6 +18,12 @@ class WorkerCrash(msgspec.Struct, frozen=True):
         signal: the number of the signal that ended it, None if it exited.
         traceback: the last Python stack that the interpreter could write.
         max_rss: its peak memory in bytes, 0 where the system does not say.
+        cause: how it ended, as in the task's errors: `worker crashed: signal 11 (SIGSEGV)`.
+        attempt: the number of the attempt that it cost the task, 0 if it was idle.
+        duration: seconds that the handler had run.
+        oom: what suggests that the kernel killed it for its memory, None if nothing does.
+        stderr: the last lines that it wrote to its standard error.
+        follows: what happens to the task next, in words; empty if it was idle.
     """
 
     type: str
@@ -27,3 +33,9 @@ class WorkerCrash(msgspec.Struct, frozen=True):
     signal: int | None
     traceback: str | None
     max_rss: int
+    cause: str = ""
+    attempt: int = 0
+    duration: float = 0.0
+    oom: str | None = None
+    stderr: str | None = None
+    follows: str = ""

@@ -12,6 +12,7 @@ import click
 from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
 from goque.cli.text import columns_of, print_json, print_table, shortened, table_lines, time_text
 from goque.logs import one_line
+from goque.story import lasting
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
 
 HEADER = ("id", "type", "status", "attempts", "priority", "due", "external_id", "last_error")
@@ -96,18 +97,9 @@ def _due(row: TaskRow, now: datetime) -> str:
     if row.status in TERMINAL_STATUSES or row.status in CLAIMED_STATUSES:
         return ""
     seconds = (row.next_attempt_at - now).total_seconds()
-    lasting = _rounded(abs(seconds))
-    if not lasting:
+    if abs(seconds) < 1:
         return "now"
-    return f"in {lasting}" if seconds > 0 else f"{lasting} ago"
-
-
-def _rounded(seconds: float) -> str:
-    """Return a time in its largest unit of which there are two: 90s, 45m, 30h, 12d, 3y; nothing for under 1 s."""
-    for unit, length in (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length:.0f}{unit}"
-    return f"{seconds:.0f}s" if seconds >= 1 else ""
+    return f"in {lasting(seconds)}" if seconds > 0 else f"{lasting(-seconds)} ago"
 
 
 def _external_id(row: TaskRow) -> str:

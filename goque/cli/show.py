@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from goque.cli.text import COLUMNS, columns_of, json_value, print_json, time_tex
 from goque.errors import TaskNotFoundError
 from goque.logs import one_line
 from goque.storage.storage import AttemptRow
+from goque.story import claims_of, what_follows
 from goque.task import TaskRow
 
 
@@ -21,7 +23,10 @@ from goque.task import TaskRow
 @option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
 @database_option
 def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
-    """Show a task: every column, then each failed attempt with its traceback, or with its crash report.
+    """Show the story of a task.
+
+    It is every column, each failed attempt with its traceback or its crash report, who claimed it, and what happens
+    next.
 
     \b
     Examples:
@@ -33,13 +38,22 @@ def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
         if row is None:
             raise TaskNotFoundError(task_id)
         attempts = storage.failed_attempts(row.id)
+        policy = storage.type_policies().get(row.type)
+        node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
+    claims, follows = claims_of(row, node), what_follows(row, policy, node, datetime.now(UTC))
     if as_json:
-        print_json({**columns_of(row), "failed_attempts": [_attempt_json(attempt) for attempt in attempts]})
+        failed = [_attempt_json(attempt) for attempt in attempts]
+        print_json(
+            {**columns_of(row), "failed_attempts": failed, "story": {"claims": claims, "next": follows}}
+        )
         return
     _print_columns(row)
     for attempt in attempts:
         click.echo()
         _print_attempt(attempt)
+    click.echo()
+    click.echo(f"claims: {one_line(claims)}")
+    click.echo(f"next:   {one_line(follows)}")
 
 
 def _print_columns(row: TaskRow) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from goque.options import ProcessorOptions
-from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause
+from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
 from goque_supervisor import messages
 from goque_supervisor.blackbox import BlackBox, Contents, Running
 from goque_supervisor.callback import CrashReport
 from goque_supervisor.control import Buried, CallbackWanted, Message, WorkerExited
+from goque_supervisor.endings import what_follows
 from goque_supervisor.handling import timeout_text
 from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.relay import tail
@@ -92,31 +93,31 @@ class Burial:
         crashed = outcome.kind is OutcomeKind.CRASHED
         wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
         if wants_delay or (crashed and (self._options.has_crash_handler or self._options.strategy is None)):
-            self._calls[self._call_back(held, outcome.crash or CrashEvidence(), outcome.pid)] = (
-                held,
-                outcome,
-            )
+            self._calls[self._call_back(held, outcome)] = held, outcome
         else:
             self._holdings.end(held, outcome)
 
     def _tell_of_idle_crash(self, notice: WorkerExited, evidence: CrashEvidence) -> None:
         if self._options.has_crash_handler:
-            self._call_back(None, evidence, notice.pid)
+            text = crash_cause(evidence, _signal_of(evidence))
+            self._call_back(None, Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence))
 
-    def _call_back(self, held: Held | None, evidence: CrashEvidence, pid: int) -> int:
+    def _call_back(self, held: Held | None, outcome: Outcome) -> int:
         """Have the user's functions called in a process of their own; returns the number of the call."""
         self._last_call += 1
-        report = CrashReport(
-            held.row if held else None,
-            held.row.attempts + 1 if held else 0,
-            pid,
-            evidence.exit_code,
-            evidence.signal,
-            evidence.stack,
-            evidence.max_rss,
+        report = (
+            CrashReport(held.row, outcome, self._follows(held, outcome))
+            if held
+            else CrashReport(None, outcome)
         )
         self._tell_root(CallbackWanted(self._last_call, msgspec.json.encode(report).decode()))
         return self._last_call
+
+    def _follows(self, held: Held, outcome: Outcome) -> str:
+        change = settle(outcome, held.row, self._options.retry_policy)
+        if self._options.strategy is None and not change.status.is_terminal:
+            return "next when next_attempt_at says"
+        return what_follows(outcome, change, self._options)
 
     def _close_if_empty(self, incarnation: int) -> None:
         if not self._graves[incarnation]:
@@ -142,8 +143,7 @@ def outcome_of_death(
     duration = max(0.0, now - running.started)
     match notice.killed_for:
         case None:
-            name = None if evidence.signal is None else signal_name(evidence.signal)
-            kind, text = OutcomeKind.CRASHED, crash_cause(evidence, name)
+            kind, text = OutcomeKind.CRASHED, crash_cause(evidence, _signal_of(evidence))
         case "timeout" if running.deadline + options.timeout_grace <= now:
             kind, text = OutcomeKind.TIMED_OUT, timeout_text(options.timeout)
         case "canceled" if running.seq == notice.killed_seq:
@@ -184,6 +184,10 @@ def handlers_part(stack: str | None) -> str | None:
     return "\n".join(
         [*lines[: ours[0]], f"  and {end - ours[0]} frames of goque, which called it", *lines[end:]]
     )
+
+
+def _signal_of(evidence: CrashEvidence) -> str | None:
+    return None if evidence.signal is None else signal_name(evidence.signal)
 
 
 def _evidence(notice: WorkerExited) -> CrashEvidence:

@@ -12,6 +12,7 @@ import msgspec
 
 from goque.crash import WorkerCrash
 from goque.errors import GoqueError
+from goque.outcome import CrashEvidence, Outcome
 from goque.retry import delay_of
 from goque.task import Task, TaskRow, TaskStatus
 from goque_supervisor.control import CallbackDone, Channel
@@ -20,15 +21,22 @@ log = logging.getLogger("goque.callback")
 
 
 class CrashReport(msgspec.Struct, frozen=True):
-    """A WorkerCrash as it crosses processes: the task is still a row, with the attempts charged so far."""
+    """A WorkerCrash as it crosses processes.
+
+    Attributes:
+        row: the task as it was claimed, None if the worker was idle.
+        outcome: how its run ended; of an idle worker, how the process did.
+        follows: what happens to the task next, in words.
+    """
 
     row: TaskRow | None
-    attempts: int
-    pid: int
-    exit_code: int | None
-    signal: int | None
-    traceback: str | None
-    max_rss: int
+    outcome: Outcome
+    follows: str = ""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that is charged, 0 for none."""
+        return self.row.attempts + 1 if self.row else 0
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
@@ -48,7 +56,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     delay = None
     if callbacks.next_attempt_at is not None and report.row is not None:
         try:
-            delay = delay_of(callbacks.next_attempt_at(report.attempts))
+            delay = delay_of(callbacks.next_attempt_at(report.attempt))
         except Exception:
             log.exception("next_attempt_at failed: the default holds", extra=extra)
     channel.send(CallbackDone(boot["call"], delay))
@@ -64,6 +72,20 @@ def _crash(task_type: str, report: CrashReport) -> WorkerCrash:
     except GoqueError as error:
         log.warning("the crashed task cannot be shown to crash_handler: %s", error)
         task = None
+    outcome = report.outcome
+    evidence = outcome.crash or CrashEvidence()
     return WorkerCrash(
-        task_type, task, report.pid, report.exit_code, report.signal, report.traceback, report.max_rss
+        task_type,
+        task,
+        outcome.pid,
+        evidence.exit_code,
+        evidence.signal,
+        evidence.stack,
+        evidence.max_rss,
+        cause=outcome.error,
+        attempt=report.attempt,
+        duration=outcome.duration,
+        oom=evidence.oom,
+        stderr=evidence.stderr,
+        follows=report.follows,
     )

@@ -42,7 +42,7 @@ def _sentence(
         return logging.INFO, _overtaken(outcome)
     if change.attempts > row.attempts:
         failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
-        return logging.WARNING, f"{failed}; {_what_follows(outcome, change, options)}"
+        return logging.WARNING, f"{failed}; {what_follows(outcome, change, options)}"
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
@@ -59,7 +59,8 @@ def _overtaken(outcome: Outcome) -> str:
     return f"somebody else has moved this task: its end ({outcome.kind}) changes nothing"
 
 
-def _what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
+def what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
+    """Say what happens after a failed attempt."""
     if change.status is not TaskStatus.ATTEMPTS_LEFT:
         return f"next in {change.delay or 0.0:g}s"
     if change.attempts >= options.max_attempts:

@@ -412,6 +412,7 @@ options = dict(workers=1, fetch_tick=0.05, next_attempt_at=retry.static(0), max_
 def tell(crash):
     task = crash.task.external_id if crash.task else None
     note("crash", crash.type, task, crash.pid, crash.exit_code, crash.signal, crash.max_rss > 0)
+    note("story", crash.attempt, crash.cause, crash.follows, "word" in (crash.stderr or ""), crash.duration > 0)
 
 @registry.processor("crash", crash_handler=tell, max_crashes=2, **options)
 def crash(task: Task):
@@ -458,6 +459,11 @@ def test_a_segfault_leaves_its_whole_story_behind(start_tree: StartTree) -> None
     assert "a last word on stdout" in tree.log
     told = [line for line in tree.journal() if line[0] == "crash"]
     assert told == [["crash", "crash", "c", str(pid), "None", "11", "True"] for pid in tree.started("c")]
+    stories = [" ".join(line[1:]) for line in tree.journal() if line[0] == "story"]
+    assert stories == [
+        "1 worker crashed: signal 11 (SIGSEGV) next in 0s True True",
+        "2 worker crashed: signal 11 (SIGSEGV) max_crashes 2 is reached True True",
+    ]
 
 
 def test_a_crash_handler_that_hangs_or_crashes_itself_harms_nobody(start_tree: StartTree) -> None:
