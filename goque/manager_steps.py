@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, Protocol
 
-from goque import context
+from goque import context, tracing
 from goque.background import BackgroundAdds
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError, length
@@ -96,9 +96,10 @@ class ManagerSteps(ABC):
             raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
         wanted = self._with_default_priorities(with_values_of_context(tasks))
         tx = _tx(conn)
-        added: list[Task] = await self._ask(
-            lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx
-        )
+        with tracing.enqueueing(wanted):
+            added: list[Task] = await self._ask(
+                lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx
+            )
         return added
 
     async def _get_row(self, task_id: str, conn: Any) -> TaskRow:
@@ -175,7 +176,8 @@ class ManagerSteps(ABC):
                 task.external_id,
                 extra={"task_type": task.type, "task_id": task.id},
             )
-        return wanted
+        with tracing.enqueueing([wanted]):
+            return wanted
 
     def _insert_free(self, tasks: list[Task]) -> list[Task]:
         return self._ready_storage().insert_tasks(tasks, on_conflict="skip")

@@ -9,6 +9,7 @@ import signal
 import time
 from dataclasses import dataclass
 
+from goque import tracing
 from goque.context import task_context
 from goque.errors import TaskCanceled, TaskTimeout
 from goque.outcome import Outcome, OutcomeKind
@@ -121,7 +122,7 @@ class AsyncWorker(Worker):
     async def _call_handler(self, run: Run) -> Outcome:
         callbacks = self.processor.callbacks
         task, call = prepare(self.processor, run.job.row)
-        with task_context(task):
+        with task_context(task), tracing.handling(task) as span:
             if callbacks.hooks_before:
                 call_hooks(callbacks.hooks_before, task)
             error: BaseException | None = None
@@ -134,6 +135,7 @@ class AsyncWorker(Worker):
                 error = TaskTimeout(timeout_text(self.options.timeout))  # swallowed, and charged all the same
             if callbacks.hooks_after:
                 call_hooks(callbacks.hooks_after, task, error)
+            tracing.ended(span, outcome, error)
         return outcome
 
     def _reason(self, run: Run, raised: BaseException) -> BaseException:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from goque import logs
+from goque import logs, tracing
 from goque.errors import GoqueError
 from goque_supervisor import process
 from goque_supervisor.control import BootFailed, Channel
@@ -28,6 +28,8 @@ ROLES: Final = {
     "monitor": "goque_supervisor.monitor",
 }
 
+TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})
+
 
 def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     """Become the process that `boot` describes; returns when its loop has ended."""
@@ -42,12 +44,14 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(ROLES[role]).run
+    tracing.begin_process(traced=role in TRACED)
     try:
         run(boot, channel)
     except GoqueError as error:
         channel.send(BootFailed(str(error), error.exit_code))
         sys.exit(1)
     finally:
+        tracing.flush()
         channel.close()
 
 

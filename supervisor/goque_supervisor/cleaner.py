@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from goque import tracing
 from goque.storage.storage import TypePolicy
 from goque.task import TaskStatus
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel
 from goque_supervisor.rounds import Rounds
-from goque_supervisor.tally import Tallies
+from goque_supervisor.tally import UNREGISTERED, Tallies
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0
@@ -39,13 +40,14 @@ class Cleaner(Actor):
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float
     ) -> None:
         deleted, batch = 0, BATCH
-        began = time.perf_counter()
+        began, traced = time.perf_counter(), tracing.started()
         while batch == BATCH and time.monotonic() < limit and self.go_on():
             batch = self.storage.delete_finished(task_type, statuses, age, limit=BATCH)
             deleted += batch
         self.tallies[task_type].count("cleaned", deleted)
         self.tallies[task_type].observe("cleanup", time.perf_counter() - began)
         if deleted:
+            tracing.tell("clean", task_type or UNREGISTERED, (), traced, deleted)
             self.log.info(
                 "deleted %d finished tasks of %s",
                 deleted,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from goque import tracing
 from goque_supervisor import messages
 from goque_supervisor.control import Interrupt, Message, Replace
 from goque_supervisor.dispatch import Pace, share_out
@@ -119,6 +120,7 @@ class Crew:
         batch = [waiting.popleft() for _ in range(count)]
         first = (self.epoch << EPOCH_BITS) + self._count + 1
         self._count += count
+        began = tracing.started()
         jobs = [Job(seq, held.row) for seq, held in enumerate(batch, first)]
         if not socket.send(mate.identity, messages.encode(Jobs(jobs, mate.acknowledged))):
             mate.not_before = now + UNREACHABLE_PAUSE  # still connecting, after its fetcher was replaced
@@ -128,6 +130,8 @@ class Crew:
         for seq, held in enumerate(batch, first):
             held.seq, held.sent_at, held.mate = seq, now, mate
             mate.jobs[seq] = held
+        if began:
+            tracing.tell("dispatch", batch[0].row.type, [held.row for held in batch], began)
         return True
 
     # -- taking back -------------------------------------------------------------------------------------

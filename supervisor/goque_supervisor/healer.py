@@ -8,12 +8,14 @@ proves nothing about anybody, nor does a time in which this process itself stood
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from goque import tracing
 from goque.errors import DatabaseUnavailableError
 from goque.storage.storage import NodeRow, TypePolicy
+from goque.task import TaskRow
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel, Ready
 from goque_supervisor.healing import heal
@@ -92,9 +94,9 @@ class Healer(Actor):
         cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
         while self.go_on() and (rows := self.storage.held_tasks(node.id, limit=BATCH)):
             changes = [heal(row, cause, policies.get(row.type)) for row in rows]
-            began = time.perf_counter()
+            began, traced = time.perf_counter(), tracing.started()
             written = self.storage.settle_if_held(changes, node=node.id)
-            self._count([row.type for row in rows if row.token in written], time.perf_counter() - began)
+            self._count([row for row in rows if row.token in written], time.perf_counter() - began, traced)
             self.log.warning("returned %d tasks of dead node %s", len(written), node.id)
 
     def _heal_unowned(self) -> None:
@@ -109,16 +111,20 @@ class Healer(Actor):
         while found == BATCH and healed and time.monotonic() < limit and self.go_on():
             rows = self.storage.unowned_claims(age, task_type, limit=BATCH)
             changes = [heal(row, UNOWNED, policy) for row in rows]
-            began = time.perf_counter()
+            began, traced = time.perf_counter(), tracing.started()
             found, healed = len(rows), self.storage.settle_unowned_if_unchanged(rows, changes)
             if healed:
-                self._count([row.type for row in rows][:healed], time.perf_counter() - began)
+                self._count(rows[:healed], time.perf_counter() - began, traced)
                 self.log.warning("returned %d tasks whose claim had no owner", healed)
 
-    def _count(self, task_types: list[str], duration: float) -> None:
-        for task_type, tasks in Counter(task_types).items():
-            self.tallies[task_type].count("healed", tasks)
+    def _count(self, rows: Sequence[TaskRow], duration: float, traced: int) -> None:
+        by_type: dict[str, list[TaskRow]] = {}
+        for row in rows:
+            by_type.setdefault(row.type, []).append(row)
+        for task_type, healed in by_type.items():
+            self.tallies[task_type].count("healed", len(healed))
             self.tallies[task_type].observe("health", duration)
+            tracing.tell("heal", task_type, healed, traced)
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -31,7 +31,7 @@ def exec_supervisor(options: SuperviseOptions) -> NoReturn:
     command = _command(options.app, _pipe(options.to_json().encode()), None)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter
+    os.execve(command[0], command, _environment())  # noqa: S606 - our own interpreter
 
 
 class Supervisor:
@@ -80,6 +80,7 @@ class Supervisor:
         self._process = subprocess.Popen(
             _command(self._options.app, settings, registry),
             pass_fds=(settings, registry),
+            env=_environment(),
         )
         os.close(settings)
         os.close(registry)
@@ -167,6 +168,17 @@ def _command(app: str, settings: int, registry: int | None) -> list[str]:
     extra = [] if registry is None else [str(registry)]
     # -P: a file in the current directory that is called like a module must not take down the root
     return [sys.executable, "-P", "-m", "goque_supervisor", app or "registry", str(settings), *extra]
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without what would have `opentelemetry-instrument` instrument the root, too."""
+    module = sys.modules.get("opentelemetry.instrumentation.auto_instrumentation")
+    path = os.environ.get("PYTHONPATH")
+    if module is None or not module.__file__ or path is None:
+        return dict(os.environ)
+    unwanted = str(Path(module.__file__).parent)
+    kept = [part for part in path.split(os.pathsep) if part != unwanted]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(kept)}
 
 
 def _pipe(data: bytes) -> int:

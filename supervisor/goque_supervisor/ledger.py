@@ -6,11 +6,12 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 import msgspec
 
+from goque import tracing
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
 from goque.outcome import Change, settle
@@ -44,17 +45,23 @@ class Ledger:
         """Write how tasks ended; returns each with its move and whether it was written, None on a failure."""
         policy = self._options.retry_policy
         moves = [(held, settle(held.outcome, held.row, policy)) for held in batch if held.outcome is not None]
+        traced = tracing.started()
         written = self._ask(lambda: self._write([change for _held, change in moves], owner))
         if written is None:
             return None
+        if traced:
+            tracing.tell("settle", self._type, [held.row for held, _change in moves], traced)
+            _tell_of_the_lost(held for held, _change in moves)
         return [(held, change, change.token in written) for held, change in moves]
 
     def claim(self, owner: str, room: int) -> list[TaskRow] | None:
         """Claim up to `room` tasks; None on a failure."""
-        began = time.perf_counter()
+        began, traced = time.perf_counter(), tracing.started()
         claimed = self._ask(lambda: self._storage.claim_due(self._type, owner, room))
         if claimed is not None:
             self._tally.observe("fetch", time.perf_counter() - began)
+            if claimed:
+                tracing.tell("claim", self._type, claimed, traced)
         return claimed
 
     def seconds_until_due(self) -> float | None:
@@ -152,3 +159,10 @@ class Ledger:
             cleaner_keep_failed=options.cleaner_keep_failed,
             healer_age=options.healer_updated_at_time_ago,
         )
+
+
+def _tell_of_the_lost(batch: Iterable[Held]) -> None:
+    """Make the spans of handlers whose process died, and their own spans with it."""
+    for held in batch:
+        if held.outcome is not None and held.outcome.crash is not None:
+            tracing.tell_lost(held.row, held.outcome)

@@ -18,7 +18,7 @@ from typing import Any
 import dill
 import msgspec
 
-from goque import logs
+from goque import logs, tracing
 from goque.app import load_registry
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
@@ -52,7 +52,10 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     """
     registry, url = load_app(options, registry_fd)
     types = [msgspec.to_builtins(spec) for spec in registry.specs()]
-    for name in ("worker_process", "callback", "scheduler"):
+    traced = (
+        ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
+    )  # they start from here then: see tree.py
+    for name in ("worker_process", "callback", "scheduler", *traced):
         importlib.import_module(f"goque_supervisor.{name}")
     return {
         "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
@@ -60,6 +63,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         "database_url": url,
         "database_fingerprint": hashlib.sha256(url.encode()).hexdigest(),
         "keys": {spec["type"]: make_keys() for spec in types},
+        "traces": tracing.is_on(),
         "service_name": metrics_service_name() or registry.service_name,
     }
 

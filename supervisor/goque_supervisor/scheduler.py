@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+from goque import tracing
 from goque.errors import DatabaseUnavailableError, GoqueError
 from goque.logs import RateLimited
 from goque.periodic import PeriodicJob, PeriodicJobError, next_due, slots_due
@@ -85,7 +86,7 @@ class Scheduler(Actor):
         try:
             with _time_limit():
                 task = make()
-            self._insert(task)
+            self._insert(job, task)
         except DatabaseUnavailableError:
             raise
         except PeriodicJobError as error:
@@ -93,9 +94,11 @@ class Scheduler(Actor):
         except GoqueError as error:
             self._complain(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
 
-    def _insert(self, task: Task) -> None:
+    def _insert(self, job: PeriodicJob, task: Task) -> None:
         task.apply_default_priority(self.registry.default_priority(task.type))
-        if self.storage.insert_tasks([task], on_conflict="skip"):
+        with tracing.enqueueing([task], "schedule", **{"goque.job.name": job.name}):
+            inserted = self.storage.insert_tasks([task], on_conflict="skip")
+        if inserted:
             self.log.info("enqueued %s", task.external_id, extra={"task_type": task.type, "task_id": task.id})
 
 

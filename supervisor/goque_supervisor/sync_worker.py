@@ -12,6 +12,7 @@ import signal
 import time
 from typing import Any
 
+from goque import tracing
 from goque.context import task_context
 from goque.errors import TaskCanceled, TaskTimeout
 from goque.outcome import Outcome, OutcomeKind
@@ -92,7 +93,7 @@ class SyncWorker(Worker):
     def _call_handler(self, job: Job) -> Outcome:
         callbacks = self.processor.callbacks
         task, call = prepare(self.processor, job.row)
-        with task_context(task):
+        with task_context(task), tracing.handling(task) as span:
             if callbacks.hooks_before:
                 call_hooks(callbacks.hooks_before, task)
             error: BaseException | None = None
@@ -105,6 +106,7 @@ class SyncWorker(Worker):
                 error = TaskTimeout(timeout_text(self.options.timeout))  # swallowed, and charged all the same
             if callbacks.hooks_after:
                 call_hooks(callbacks.hooks_after, task, error)
+            tracing.ended(span, outcome, error)
         return outcome
 
     def _outcome_of_error(self, error: BaseException) -> Outcome:

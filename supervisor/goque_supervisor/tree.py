@@ -40,6 +40,7 @@ class GroupSpec:
     type: str
     processor: dict[str, Any]
     keys: tuple[str, str] = field(repr=False)
+    fetcher_home: Home = Home.ACTORS
 
     @property
     def workers(self) -> int:
@@ -59,7 +60,7 @@ class GroupSpec:
     @property
     def fetcher(self) -> ChildSpec:
         """The process that reads and writes this type's rows."""
-        return ChildSpec(f"fetcher[{self.type}]", "fetcher")
+        return ChildSpec(f"fetcher[{self.type}]", "fetcher", self.fetcher_home)
 
     def worker(self, slot: int) -> ChildSpec:
         """Return the process in one worker slot."""
@@ -77,17 +78,21 @@ class Tree:
 
 
 def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
-    """Lay out the tree that these options and this app ask for."""
+    """Lay out the tree that these options and this app ask for.
+
+    Who makes spans starts where the app is imported, if the app makes the provider; else only who runs its code does.
+    """
+    home = Home.APP if app["traces"] else Home.ACTORS
     return Tree(
         lease=ChildSpec("lease", "lease"),
         monitor=ChildSpec("monitor", "monitor") if "monitor" in options.roles else None,
         groups=[
-            GroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]))
+            GroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]), home)
             for spec in app["types"]
             if "processors" in options.roles and options.runs(spec["type"])
         ],
         services=[
-            ChildSpec(role, role, Home.APP if role == "scheduler" else Home.ACTORS)
+            ChildSpec(role, role, Home.APP if role == "scheduler" else home)
             for role in ("healer", "cleaner", "scheduler")
             if role in options.roles and (role != "scheduler" or app["jobs"])
         ],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,7 +51,8 @@ def start_tree(tmp_path: Path, run_dir: Path, database: Database) -> Iterator[St
 
     The first tree of a test brings the source of the app, the others run what is there. A tree that is
     `apart` gets a run directory of its own, one `beside` another takes that of the other, and one in a
-    `container` is the first process of a PID namespace; before one there may be a `goque migrate`.
+    `container` is the first process of a PID namespace; before one there may be a `goque migrate`, and it may be
+    `wrapped_in` another command.
     """
     trees: list[Tree] = []
 
@@ -62,12 +63,13 @@ def start_tree(tmp_path: Path, run_dir: Path, database: Database) -> Iterator[St
         beside: Tree | None = None,
         container: bool = False,
         migrate_first: bool = False,
+        wrapped_in: Sequence[str] = (),
         **env: str,
     ) -> Tree:
         if app is not None:
             write_app(tmp_path, app)
         own = beside.run_dir if beside else run_dir / f"{len(trees)}" if apart else run_dir / "shared"
-        command = supervise_command(own, *options)
+        command = [*wrapped_in, *supervise_command(own, *options)]
         if container:
             command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", *command]
         if migrate_first:

@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -205,6 +205,7 @@ class StartTree(Protocol):
         beside: Tree | None = None,
         container: bool = False,
         migrate_first: bool = False,
+        wrapped_in: Sequence[str] = (),
         **env: str,
     ) -> Tree: ...
 
