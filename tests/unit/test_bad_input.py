@@ -67,6 +67,7 @@ WRONG = {
     "max_result": (*WRONG_COUNTS, None),
     "priority": (101, -101, 1.0, "1", True, None),
     "cancel_on_decode_error": WRONG_FLAGS,
+    "verbose": WRONG_FLAGS,
 }
 
 
