@@ -31,6 +31,9 @@ class App:
         (directory / "app.py").write_text("\n\n".join(blocks), "utf-8")
 
     def run(self, *command: str) -> str:
+        return self.run_both(*command).stdout
+
+    def run_both(self, *command: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
         done = subprocess.run(
             [sys.executable, *command],
@@ -42,12 +45,14 @@ class App:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done
 
     def drain(self) -> set[str]:
         """Enqueue what the page enqueues, run it all, and return the lines that handlers print."""
         self.run("app.py")
-        return set(self.run("-m", "goque.cli", "supervise", "app:registry", "--drain").splitlines())
+        command = ("-m", "goque.cli", "supervise", "app:registry", "--drain", "--log-format", "json")
+        told = map(json.loads, self.run_both(*command).stderr.splitlines())
+        return {line["event"] for line in told if "stream" in line}
 
     def tasks(self) -> list[dict[str, Any]]:
         lines = self.run("-m", "goque.cli", "list", "--json").splitlines()

@@ -21,11 +21,15 @@ def blocks(language: str) -> list[str]:
 
 
 def run(*command: str, cwd: Path) -> str:
+    return run_both(*command, cwd=cwd).stdout
+
+
+def run_both(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, *command], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
 
 
 @pytest.fixture
@@ -39,9 +43,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_example_runs(project: Path) -> None:
     assert run("app.py", cwd=project).startswith("enqueued ")
-    assert run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=project) == (
-        "to ada@example.com: hello\n"
-    )
+    log = run_both("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=project).stderr
+    assert "INFO  worker[send_email] to ada@example.com: hello task_type=send_email task_id=" in log
 
 
 def test_the_example_has_twenty_lines() -> None:
