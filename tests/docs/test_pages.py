@@ -59,7 +59,9 @@ class App:
         return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("page", ["handlers.md", "context.md", "retries.md", "periodic.md"])
+@pytest.mark.parametrize(
+    "page", ["handlers.md", "context.md", "retries.md", "periodic.md", "observability.md"]
+)
 def test_the_python_of_a_page_is_an_app_that_would_run(page: str, tmp_path: Path) -> None:
     app = App(page, tmp_path)
     assert "app       app:registry imports" in app.run("-m", "goque.cli", "check", "app:registry")
