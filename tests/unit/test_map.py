@@ -91,6 +91,10 @@ ROWS = (
     Row("WithValue WithValues ValueByKey Values", "with_value(key) with_values value_by_key(key) values"),
     Row("WithTx TxFromContext WithoutTx", "with_tx(conn) tx_from_context without_tx"),
     Row(
+        "SetMetricsServiceName SetTracerProvider",
+        "set_metrics_service_name(name) set_tracer_provider(factory)",
+    ),
+    Row(
         "ErrDuplicateTask ErrInvalidPayloadFormat ErrPayloadMarshal ErrPayloadUnmarshal ErrTaskCancel ErrTaskTimeout",
         "DuplicateTaskError InvalidPayloadFormatError PayloadEncodeError PayloadDecodeError TaskCanceled "
         "TaskTimeout GoqueError",
