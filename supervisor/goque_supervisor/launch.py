@@ -111,7 +111,9 @@ class Supervisor:
             return 0
         limit = self._options.shutdown_timeout + 15 if timeout is None else timeout
         self._process.send_signal(signal.SIGTERM)
-        return self.wait(limit)
+        if self.wait(limit) == -signal.SIGTERM:
+            self._exit_code = 0  # it came before the root could hear it, so before anything else was started
+        return self._exit_code or 0
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until the tree ends by itself, as it does with drain=True; returns its exit code.

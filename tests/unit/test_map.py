@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ import goque
 from goque.callbacks import CODE_OPTIONS
 from goque.options import ProcessorOptions, check_options
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "from_go.md").read_text("utf-8")
+TESTS = Path(__file__).resolve().parents[1]
+PAGE = (TESTS.parent / "docs" / "from_go.md").read_text("utf-8")
 QUEUE, REGISTRY = "TaskQueueManager", "Registry"
 
 
@@ -145,6 +147,22 @@ def test_the_page_names_what_there_is(row: Row, here: str) -> None:
         *_, last = re.findall(r"\w+", name.partition("(")[0])
         known = {word.rpartition(".")[2] for word in named} | named
         assert last in known or last in ("NEW", "__enter__"), name
+
+
+def names_of_tests() -> Iterator[str]:
+    for path in TESTS.glob("*/test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield node.name
+
+
+def test_each_row_has_a_test_on_every_backend_that_is_named_by_it() -> None:
+    names = list(names_of_tests())
+    for row in ROWS:
+        wanted = "test" + re.sub(r"([A-Z][a-z]+)", lambda word: f"_{word[1].lower()}", row.there.split()[0])
+        assert any(name.startswith(wanted) for name in names), (
+            f"write {wanted}_…, on every backend, for {row}"
+        )
 
 
 def test_statuses_and_errors_are_those_of_the_original() -> None:
