@@ -1,4 +1,8 @@
-"""Random histories against a dictionary that knows the contract's table of moves and nothing of SQL."""
+"""Random histories against a dictionary that knows the contract's table of moves and nothing of SQL.
+
+Every claim that was ever made goes on to be written with, so most writers are stale; nodes die, the original writes
+without a guard, old tasks are deleted, and time passes.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,16 @@ from conftest import make
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from test_claiming import policy
 
-from goque.errors import TaskStateError
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.errors import TaskNotFoundError, TaskStateError
+from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.retry import static
 from goque.task import TERMINAL_STATUSES, Task, TaskRow, TaskStatus
+from goque_supervisor.healing import heal
 
 POLICY = RetryPolicy(max_attempts=2, strategy=static(10))
+HEALED_BY = policy("mail", max_attempts=2)
 RUNNING = ("pending", "processing")
 
 
@@ -72,12 +79,21 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def start(self, rows: list[TaskRow]) -> None:
         self._storage.mark_processing([row.token for row in rows])
         for row in rows:
-            if self._holds(row) and self._model[row.id].status == "pending":
+            if self._holds(row) and self._model[row.id].status == "pending":  # else a stale writer
                 self._change(row.id, status="processing")
 
     @rule(rows=claims, kind=st.sampled_from(OutcomeKind))
     def end(self, rows: list[TaskRow], kind: OutcomeKind) -> None:
-        changes = [settle(Outcome(kind, "why", delay=3.0), row, POLICY) for row in rows]
+        self._write(rows, [settle(Outcome(kind, "why", delay=3.0), row, POLICY) for row in rows])
+
+    @rule(owner=st.sampled_from(["node-1", "node-2"]))
+    def die(self, owner: str) -> None:
+        rows = self._storage.held_tasks(owner)
+        changes = [heal(row, "node lost", HEALED_BY) for row in rows]
+        self._write(rows, changes)
+        assert self._storage.held_tasks(owner) == []
+
+    def _write(self, rows: list[TaskRow], changes: list[Change]) -> None:
         written = self._storage.settle_if_held(changes)
         assert written == {
             row.token for row in rows if self._holds(row) and self._model[row.id].status in RUNNING
@@ -87,6 +103,61 @@ class StorageAgainstModel(RuleBasedStateMachine):
                 self._settle(row, change)
             elif self._holds(row):
                 self._model[row.id].claimed_by = None
+
+    @rule(task_id=tasks, move=st.sampled_from(["claim", "start", "done", "cancel", "reset"]))
+    def the_original_writes(self, task_id: str, move: str) -> None:
+        known = self._model.get(task_id)
+        if known is None or (move in ("claim", "start") and known.claimed_by is not None):
+            return  # a type has one consumer library: the original claims none that ours hold
+        status = {
+            "claim": "pending",
+            "start": "processing",
+            "done": "done",
+            "cancel": "canceled",
+            "reset": "new",
+        }
+        fields = {"status": status[move], "attempts": 0 if move == "reset" else known.attempts}
+        self._backend.execute(
+            "UPDATE goque_task SET status = :status, attempts = :attempts, updated_at = :updated_at,"
+            " next_attempt_at = :due WHERE id = :id",
+            **fields,
+            updated_at=self._backend.time(self._clock.now),
+            due=self._backend.time(known.next_attempt_at),
+            id=task_id,
+        )
+        self._change(task_id, **fields)
+
+    @rule(age=st.sampled_from([1, 10]))
+    def heal_what_nobody_owns(self, age: float) -> None:
+        before = self._clock.now - timedelta(seconds=age)
+        abandoned = {
+            row.id
+            for row in self._model.values()
+            if row.status in RUNNING
+            and row.claimed_by is None
+            and (row.updated_at or row.created_at) < before
+        }
+        rows = self._storage.unowned_claims(age)
+        assert {row.id for row in rows} == abandoned
+        changes = [heal(row, "nobody's", None) for row in rows]
+        assert self._storage.settle_unowned_if_unchanged(rows, changes) == len(rows)
+        for row, change in zip(rows, changes, strict=True):
+            self._settle(row, change)
+
+    @rule(age=st.sampled_from([1, 10]))
+    def clean(self, age: float) -> None:
+        before = self._clock.now - timedelta(seconds=age)
+        old = {
+            row.id
+            for row in self._model.values()
+            if TaskStatus(row.status) in TERMINAL_STATUSES
+            and row.claimed_by is None
+            and row.updated_at < before
+        }
+        assert self._storage.delete_finished("mail", TERMINAL_STATUSES, age) == len(old)
+        for task_id in old:
+            del self._model[task_id]
+            assert self._storage.get_task(task_id) is None
 
     def _settle(self, row, change) -> None:
         known = self._model[row.id]
@@ -101,6 +172,10 @@ class StorageAgainstModel(RuleBasedStateMachine):
 
     @rule(task_id=tasks)
     def cancel(self, task_id: str) -> None:
+        if task_id not in self._model:
+            with pytest.raises(TaskNotFoundError):
+                self._storage.cancel_unless_finished(task_id)
+            return
         open_ = TaskStatus(self._model[task_id].status) not in TERMINAL_STATUSES
         assert self._storage.cancel_unless_finished(task_id) == open_
         if open_:
@@ -108,13 +183,17 @@ class StorageAgainstModel(RuleBasedStateMachine):
 
     @rule(task_id=tasks)
     def reset(self, task_id: str) -> None:
-        known = self._model[task_id]
+        known = self._model.get(task_id)
         try:
             changed = self._storage.reset_unless_claimed(task_id)
+        except TaskNotFoundError:
+            assert known is None
+            return
         except TaskStateError:
-            assert known.claimed_by is not None
+            assert known.claimed_by is not None or known.status in RUNNING
             return
         assert known.claimed_by is None
+        assert known.status not in RUNNING
         assert changed == (known.status != "new")
         if changed:
             line = f"reset attempts: {self._clock.now:%Y-%m-%dT%H:%M:%S.%fZ}\n"
@@ -133,8 +212,8 @@ class StorageAgainstModel(RuleBasedStateMachine):
             assert held == {row.id for row in self._model.values() if row.claimed_by == owner}
 
     def _holds(self, row: TaskRow) -> bool:
-        known = self._model[row.id]
-        return (known.claimed_by, known.claims) == (row.claimed_by, row.claims)
+        known = self._model.get(row.id)
+        return known is not None and (known.claimed_by, known.claims) == (row.claimed_by, row.claims)
 
     def _change(self, task_id: str, **fields: object) -> None:
         for name, value in {**fields, "updated_at": self._clock.now}.items():
