@@ -9,13 +9,20 @@ from __future__ import annotations
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from conftest import make
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from test_claiming import policy
 
 from goque.errors import TaskNotFoundError, TaskStateError
@@ -48,7 +55,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         self._backend.close()
         self._folder.cleanup()
 
-    @rule(target=tasks, priority=st.integers(-2, 2), delay=st.sampled_from([0, 5]))
+    @rule(target=tasks, priority=st.integers(-2, 2), delay=st.sampled_from([0, 0, 5]))
     def add(self, priority: int, delay: float) -> str:
         [task] = self._storage.insert_tasks([Task("mail", priority=priority, delay=delay)])
         self._model[task.id] = self._storage.get_task(task.id)
@@ -59,7 +66,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         self._clock.advance(seconds)
 
     @rule(target=claims, owner=st.sampled_from(["node-1", "node-2"]), limit=st.integers(1, 3))
-    def claim(self, owner: str, limit: int) -> list[TaskRow]:
+    def claim(self, owner: str, limit: int) -> Any:
         due = [
             row
             for row in self._model.values()
@@ -73,7 +80,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         assert rank == [(row.priority, row.next_attempt_at) for row in due[:limit]]
         for row in rows:
             self._change(row.id, status="pending", claimed_by=owner, claims=self._model[row.id].claims + 1)
-        return rows
+        return multiple(*([rows] if rows else []))
 
     @rule(rows=claims)
     def start(self, rows: list[TaskRow]) -> None:
