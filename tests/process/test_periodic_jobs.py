@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from databases import Database, on_every_backend
 from tree import StartTree, eventually
 
 APP = """
@@ -19,6 +20,9 @@ def slow(): time.sleep(1000)
 
 def leaves(): sys.exit(1)
 
+def starts_badly(slot):
+    return Task("tick") if slot.microsecond == 0 else 1 / 0
+
 for job in (
     goque.PeriodicJob("raises", every_second, lambda: 1 / 0),
     goque.PeriodicJob("returns-none", every_second, lambda: None),
@@ -27,6 +31,8 @@ for job in (
     goque.PeriodicJob("schedule-raises", lambda after: 1 / 0, lambda: Task("tick")),
     goque.PeriodicJob("is-over", lambda after: None, lambda: Task("tick")),
     goque.PeriodicJob("blocks", once, slow),
+    goque.PeriodicJob("too-large", every_second, lambda: Task("tick", metadata={"x": "y" * 2_000_000})),
+    goque.PeriodicJob("starts-badly", every_second, starts_badly, run_on_start=True, misfire="all"),
     goque.PeriodicJob("good", every_second, lambda slot: Task("tick"), run_on_start=True, misfire="all"),
 ):
     registry.add_periodic_job(job)
@@ -42,25 +48,48 @@ def test_schedules_and_factories_that_go_wrong_are_logged_and_never_stop_the_oth
     eventually(lambda: len(tree.journal()) >= 5, within=20)
     assert tree.pid("scheduler") == scheduler
     eventually(lambda: "periodic job 'blocks'" in tree.log)
-    for job in ("raises", "returns-none", "leaves", "stands-still", "schedule-raises", "blocks"):
-        assert f"periodic job '{job}'" in tree.log
+    for job in ("raises", "returns-none", "leaves", "stands-still", "schedule-raises", "too-large", "blocks"):
+        assert tree.log.count(f"periodic job '{job}'") == 1, "said at once, and then once a minute"
+    assert (
+        "starts-badly': its factory raised ZeroDivisionError: division by zero: the start is left out"
+        in tree.log
+    )
+    assert "returns-none': its factory must return a goque.Task, not None: this slot is left out" in tree.log
     slots = [line[1] for line in tree.journal()]
     assert len(set(slots)) == len(slots)
-    assert [slot for slot in slots if not slot.startswith("good:")] == []
+    assert {slot.partition(":")[0] for slot in slots} == {"good", "starts-badly"}
+    assert [slot for slot in slots if ":start:" in slot and not slot.startswith("good:")] == []
     assert sum(slot.startswith("good:start:") for slot in slots) == 1
 
 
-def test_two_schedulers_enqueue_each_slot_once(start_tree: StartTree) -> None:
+@on_every_backend
+def test_two_trees_enqueue_each_slot_once_and_one_goes_on_when_the_other_is_killed(
+    start_tree: StartTree, database: Database
+) -> None:
     cron = """
 registry.processor("tick", workers=1, fetch_tick=0.1)(lambda task: note("tick", task.external_id))
-registry.add_periodic_job(goque.cron_job("second", "* * * * * *", lambda: Task("tick")))
+registry.add_periodic_job(goque.cron_job("second", "* * * * * *", lambda: Task("tick"), misfire="all"))
 """
     tree = start_tree(app=cron, apart=True)
-    start_tree(apart=True)
-    eventually(lambda: len(tree.journal()) >= 3)
-    slots = [line[1] for line in tree.journal()]
-    assert len(set(slots)) == len(slots)
-    assert all(slot.startswith("second:20") and slot.endswith("Z") for slot in slots)
+    other = start_tree(apart=True)
+    for each in (tree, other):
+        each.pid("scheduler")
+    seen = len(tree.journal())
+    eventually(lambda: len(tree.journal()) >= seen + 3)
+    tree.kill_root()
+    eventually(tree.is_gone)
+    seen = len(tree.journal())
+    eventually(lambda: len(tree.journal()) >= seen + 3)
+    slots = sorted(task.external_id for task in database.tasks("tick"))
+    assert slots == [f"second:{slot:%Y-%m-%dT%H:%M:%SZ}" for slot in every_second_of(slots)]
+    eventually(lambda: sorted(database.node_states()) == ["alive", "dead"])
+    assert other.stop() == 0
+    start_tree("--drain", "--roles", "processors,healer", beside=tree).wait()  # sweeps the run directory
+
+
+def every_second_of(slots: list[str]) -> list[datetime]:
+    first, last = (datetime.fromisoformat(slot.partition(":")[2]) for slot in (slots[0], slots[-1]))
+    return [first + timedelta(seconds=n) for n in range(int((last - first).total_seconds()) + 1)]
 
 
 def test_a_paused_job_is_left_out_and_goes_on_with_what_comes_after(start_tree: StartTree) -> None:
