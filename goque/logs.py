@@ -201,11 +201,9 @@ def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(value: Any) -> Any:
-    """Keep numbers and short texts as they are, and cut everything else to a length for one line."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
+    """Keep what is short as it is, and cut everything else to a length for one line."""
     text = text_of(value)
-    return text if len(text) <= _VALUE_LENGTH else f"{text[:_VALUE_LENGTH]}…"
+    return value if len(text) <= _VALUE_LENGTH else f"{text[:_VALUE_LENGTH]}…"
 
 
 def traceback_of(record: logging.LogRecord) -> str:

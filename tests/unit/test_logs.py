@@ -139,7 +139,7 @@ def test_the_context_values_of_a_handler_are_in_its_lines(capfd: pytest.CaptureF
         "tenant": "acme",
         "n": 7,
         "step": "second",
-        "list": "[1, 2]",
+        "list": [1, 2],
         "role": "mine",
     }.items() <= values.items()
     assert len(values["long"]) == 201
