@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,48 @@ from goque.options import _CHECKS, ProcessorOptions, _duration, _duration_or_zer
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+APPS = [
+    f"{name}.md"
+    for name in [
+        "handlers",
+        "payloads",
+        "asyncio",
+        "context",
+        "retries",
+        "priorities",
+        "results",
+        "periodic",
+        "upkeep",
+        "observability",
+    ]
+]
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
 
 
 class App:
     """The Python of one page as the module `app` in a directory of its own."""
 
     def __init__(self, page: str, directory: Path) -> None:
-        text = (DOCS / page).read_text("utf-8")
-        blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        self.text = (DOCS / page).read_text("utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
         self.directory = directory
         (directory / "app.py").write_text("\n\n".join(blocks), "utf-8")
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, *command], cwd=self.directory, env=clean_environment())
 
     def run(self, *command: str) -> str:
         return self.run_both(*command).stdout
 
     def run_both(self, *command: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
         done = subprocess.run(
             [sys.executable, *command],
             cwd=self.directory,
-            env=clean,
+            env=clean_environment(),
             capture_output=True,
             text=True,
             timeout=90,
@@ -59,9 +81,7 @@ class App:
         return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize(
-    "page", ["handlers.md", "context.md", "retries.md", "periodic.md", "observability.md"]
-)
+@pytest.mark.parametrize("page", APPS)
 def test_the_python_of_a_page_is_an_app_that_would_run(page: str, tmp_path: Path) -> None:
     app = App(page, tmp_path)
     assert "app       app:registry imports" in app.run("-m", "goque.cli", "check", "app:registry")
@@ -93,6 +113,62 @@ def test_the_tasks_of_the_page_on_handlers_end_as_it_says(tmp_path: Path) -> Non
 
 def test_the_values_of_the_page_on_context_arrive(tmp_path: Path) -> None:
     assert App("context.md", tmp_path).drain() == {"for acme in cs", "logged for acme"}
+
+
+def test_the_payloads_of_their_page_become_what_it_says(tmp_path: Path) -> None:
+    app = App("payloads.md", tmp_path)
+    assert app.drain() == {
+        "order of 2026 for 5.75",
+        "to 640",
+        "to Main St",
+        "through 3 4",
+        "invoice 7",
+        "invoice 8",
+        "hello Ada",
+    }
+    tasks = {task["external_id"]: task for task in app.tasks()}
+    assert tasks["bad"]["errors"] in app.text
+    assert tasks["no name"]["status"] == "canceled"
+
+
+def test_the_coroutines_of_the_page_on_asyncio_end_as_it_says(tmp_path: Path) -> None:
+    app = App("asyncio.md", tmp_path)
+    expected = {f"fetched {page} then parse" for page in range(3)} | {f"parsed {page}" for page in range(3)}
+    assert app.drain() == expected | {"put things back"}
+    [slow] = [task for task in app.tasks() if task["type"] == "slow"]
+    assert slow["errors"] == "attempt 1: task processing timeout: 0.2s\n"
+
+
+def test_the_tasks_of_the_page_on_priorities_run_in_its_order(tmp_path: Path) -> None:
+    app = App("priorities.md", tmp_path)
+    app.run("app.py")
+    printed = app.run("-m", "goque.cli", "supervise", "app:registry", "--drain").splitlines()
+    assert printed == ["email password 100", "email receipt 5", "email newsletter -10"]
+
+
+def test_the_results_of_their_page_are_kept_and_waited_for(tmp_path: Path) -> None:
+    app = App("results.md", tmp_path)
+    assert app.run("app.py") == "nobody has counted yet\n"
+    app.run("-m", "goque.cli", "supervise", "app:registry", "--drain")
+    large, counted = app.tasks()
+    assert counted["result"] == {"a": 2, "b": 1}
+    assert '{"a":2,"b":1}' in app.run("-m", "goque.cli", "show", counted["id"])
+    said = large["errors"].partition("attempt 1: ")[2].strip()
+    assert said in " ".join(app.text.split())
+
+
+def test_the_cleaner_of_the_page_on_upkeep_deletes_what_it_says(tmp_path: Path) -> None:
+    app = App("upkeep.md", tmp_path)
+    app.drain()
+    tree = app.start("-m", "goque.cli", "supervise", "app:registry")
+    try:
+        deadline = time.monotonic() + 30
+        while len(tasks := app.tasks()) > 1:
+            assert time.monotonic() < deadline, tasks
+    finally:
+        tree.terminate()
+        assert tree.wait(60) == 0
+    assert [task["external_id"] for task in tasks] == ["failed, and kept"]
 
 
 def test_the_tasks_of_the_page_on_retries_end_as_it_says(tmp_path: Path) -> None:

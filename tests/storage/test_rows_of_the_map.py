@@ -12,8 +12,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 from backends import START, claim, move, row_of
+from opentelemetry.sdk.trace import TracerProvider
 
 import goque
+from goque import service_name
 from goque.task import TaskStatus
 
 
@@ -157,3 +159,16 @@ def test_err_duplicate_task_and_the_others_say_what_is_wrong(queue):
     assert len(queue.get_tasks()) == 1
     for error in (goque.PayloadDecodeError, goque.TaskCanceled, goque.TaskTimeout, goque.WorkerCrashed):
         assert issubclass(error, goque.GoqueError)
+
+
+def test_set_metrics_service_name_and_tracer_provider_hold_from_where_they_are_called(queue, monkeypatch):
+    monkeypatch.setattr(service_name, "_given", [])
+    goque.set_metrics_service_name("shop")
+    assert service_name.metrics_service_name() == "shop"
+    goque.set_tracer_provider(TracerProvider)
+    try:
+        task = queue.enqueue("mail")
+    finally:
+        goque.set_tracer_provider(None)
+    assert queue.get_task(task.id).metadata["traceparent"].startswith("00-")
+    assert "traceparent" not in queue.get_task(queue.enqueue("mail").id).metadata
