@@ -71,10 +71,13 @@ class App:
 
     def drain(self) -> set[str]:
         """Enqueue what the page enqueues, run it all, and return the lines that handlers print."""
+        return set(self.drain_in_order())
+
+    def drain_in_order(self) -> list[str]:
         self.run("app.py")
         command = ("-m", "goque.cli", "supervise", "app:registry", "--drain", "--log-format", "json")
         told = map(json.loads, self.run_both(*command).stderr.splitlines())
-        return {line["event"] for line in told if "stream" in line}
+        return [line["event"] for line in told if "stream" in line]
 
     def tasks(self) -> list[dict[str, Any]]:
         lines = self.run("-m", "goque.cli", "list", "--json").splitlines()
@@ -141,9 +144,7 @@ def test_the_coroutines_of_the_page_on_asyncio_end_as_it_says(tmp_path: Path) ->
 
 def test_the_tasks_of_the_page_on_priorities_run_in_its_order(tmp_path: Path) -> None:
     app = App("priorities.md", tmp_path)
-    app.run("app.py")
-    printed = app.run("-m", "goque.cli", "supervise", "app:registry", "--drain").splitlines()
-    assert printed == ["email password 100", "email receipt 5", "email newsletter -10"]
+    assert app.drain_in_order() == ["email password 100", "email receipt 5", "email newsletter -10"]
 
 
 def test_the_results_of_their_page_are_kept_and_waited_for(tmp_path: Path) -> None:
