@@ -11,13 +11,13 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
-from goque.logs import RateLimited
 from goque.storage import TaskStorage, open_storage
 from goque_supervisor.control import Beat, Channel, Message, Ready, Stop
 from goque_supervisor.unlocked import prepare_unlocked
 
 BEAT_PERIOD: Final = 2.0
 LONGEST_BACKOFF: Final = 5.0
+TELL_PERIOD: Final = 60.0
 
 
 class Actor(ABC):
@@ -36,8 +36,8 @@ class Actor(ABC):
         self.storage: TaskStorage = open_storage(boot["database_url"])
         self.log = logging.getLogger(f"goque.{boot['role']}")
         self._failures = 0
-        self._outages = logging.getLogger(f"goque.{boot['role']}.outages")
-        self._outages.addFilter(RateLimited())
+        self._outage = ""
+        self._outage_told_at = 0.0
 
     def run(self) -> None:
         """Work and wait until the root says Stop, or is gone."""
@@ -77,12 +77,22 @@ class Actor(ABC):
             self._failures += 1
             longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100))
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
-            self._outages.warning("the database is not available (%s): trying again in %.1fs", error, pause)
+            self._tell_outage(str(error), pause)
         else:
             if self._failures:
-                self._outages.info("the database answers again after %d failed tries", self._failures)
+                self.log.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0
+            self._outage = ""
         return pause
+
+    def _tell_outage(self, why: str, pause: float) -> None:
+        """Log that the database is away, and why: at once, when the reason changes, and once a minute."""
+        now = time.monotonic()
+        is_news = why != self._outage or now - self._outage_told_at >= TELL_PERIOD
+        if is_news:
+            self._outage, self._outage_told_at = why, now
+        level = logging.WARNING if is_news else logging.DEBUG
+        self.log.log(level, "the database is not available (%s): trying again in %.1fs", why, pause)
 
     def _go_on_after(self, pause: float) -> bool:
         self._wait(pause)
