@@ -9,6 +9,7 @@ from goque import tracing
 from goque_supervisor import messages
 from goque_supervisor.control import Interrupt, Message, Replace
 from goque_supervisor.dispatch import Pace, share_out
+from goque_supervisor.failpoints import reached
 from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.mate import Mate
 from goque_supervisor.messages import EPOCH_BITS, Job, Jobs
@@ -111,6 +112,8 @@ class Crew:
                 if count:
                     sent |= self._send_jobs(socket, mate, count, now)
         for mate in self._mates.values():
+            if mate.acknowledged:
+                reached("result.before_ack")
             if mate.acknowledged and socket.send(mate.identity, messages.encode(Jobs([], mate.acknowledged))):
                 mate.acknowledged = []
         return sent
@@ -122,6 +125,7 @@ class Crew:
         self._count += count
         began = tracing.started()
         jobs = [Job(seq, held.row) for seq, held in enumerate(batch, first)]
+        reached("dispatch.before_send")
         if not socket.send(mate.identity, messages.encode(Jobs(jobs, mate.acknowledged))):
             mate.not_before = now + UNREACHABLE_PAUSE  # still connecting, after its fetcher was replaced
             waiting.extendleft(reversed(batch))
@@ -130,6 +134,7 @@ class Crew:
         for seq, held in enumerate(batch, first):
             held.seq, held.sent_at, held.mate = seq, now, mate
             mate.jobs[seq] = held
+        reached("dispatch.after_send")
         if began:
             tracing.tell("dispatch", batch[0].row.type, [held.row for held in batch], began)
         return True

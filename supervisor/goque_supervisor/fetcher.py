@@ -51,6 +51,7 @@ from goque_supervisor.control import (
 )
 from goque_supervisor.crew import LOOK_PERIOD, REVOCATION_SETTLES, Crew
 from goque_supervisor.endings import say_end
+from goque_supervisor.failpoints import reached
 from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.ledger import Ledger
 from goque_supervisor.mate import Mate
@@ -173,6 +174,7 @@ class Fetcher:
                 continue
             match message:
                 case Results(results):
+                    reached("result.received")
                     durations += [result.outcome.duration for result in results]
                     for result in results:
                         self._take_result(mate, result)

@@ -18,6 +18,7 @@ from goque.outcome import Change, settle
 from goque.storage import TaskStorage
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow, Token
+from goque_supervisor.failpoints import reached
 from goque_supervisor.holdings import Held
 from goque_supervisor.tally import Tally
 
@@ -56,8 +57,16 @@ class Ledger:
 
     def claim(self, owner: str, room: int) -> list[TaskRow] | None:
         """Claim up to `room` tasks; None on a failure."""
+
+        def claim() -> list[TaskRow]:
+            reached("claim.before")
+            rows = self._storage.claim_due(self._type, owner, room)
+            if rows:
+                reached("claim.after_commit")
+            return rows
+
         began, traced = time.perf_counter(), tracing.started()
-        claimed = self._ask(lambda: self._storage.claim_due(self._type, owner, room))
+        claimed = self._ask(claim)
         if claimed is not None:
             self._tally.observe("fetch", time.perf_counter() - began)
             if claimed:
@@ -81,7 +90,13 @@ class Ledger:
     def mark_processing(self, tasks: list[Held]) -> None:
         """Write that tasks run, for those who look."""
         tokens = [held.row.token for held in tasks]
-        if self._ask(lambda: self._storage.mark_processing(tokens) or True):
+
+        def mark() -> bool:
+            reached("mark.before")
+            self._storage.mark_processing(tokens)
+            return True
+
+        if self._ask(mark):
             for held in tasks:
                 held.marked = True
 
@@ -133,7 +148,9 @@ class Ledger:
     def _write(self, changes: list[Change], owner: str) -> set[Token]:
         """Write a batch; one that the database refuses for its content is halved until the culprit is alone."""
         try:
-            return self._storage.settle_if_held(changes, node=owner)
+            reached("settle.before")
+            written = self._storage.settle_if_held(changes, node=owner)
+            reached("settle.after_commit")
         except DatabaseUnavailableError:
             raise
         except Exception:
@@ -147,6 +164,7 @@ class Ledger:
             )
             bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
             return self._storage.settle_if_held([bare], node=owner)
+        return written
 
     def _policy(self) -> TypePolicy:
         options = self._options

@@ -24,6 +24,7 @@ from goque.processor import Processor
 from goque_supervisor import messages, printed
 from goque_supervisor.blackbox import BlackBoxWriter
 from goque_supervisor.control import Channel, Ready, Stop
+from goque_supervisor.failpoints import reached
 from goque_supervisor.handling import (
     flush_streams,
 )
@@ -67,6 +68,7 @@ class Worker:
             jobs: Jobs = messages.decode_jobs(data)
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
+                reached("result.acknowledged")
             if not self.retiring:
                 self.jobs.extend(jobs.jobs)
             elif jobs.jobs:
@@ -79,15 +81,19 @@ class Worker:
 
     def finish(self, job: Job, outcome: Outcome) -> None:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""
+        reached("run.before_end")
         printed.end_task(job.row.id)
         self.box.end(job.seq, messages.encode(outcome))
+        reached("run.after_end")
         self.results.append(Result(job.seq, outcome))
 
     def send_results(self) -> None:
         """Send what has ended; if no fetcher takes it, the next one reads the black box."""
         if self.results:
+            reached("result.before_send")
             self.socket.send(messages.encode(Results(self.results)))
             self.results = []
+            reached("result.after_send")
         self._sent_at = time.monotonic()
 
     def send_results_if_due(self, now: float) -> None:
@@ -118,6 +124,7 @@ class Worker:
     def begin(self, job: Job) -> float | None:
         """Record that a job begins; returns its deadline, or None when the fetcher has taken the job back."""
         row = job.row
+        reached("run.before_begin")
         started = time.monotonic()
         deadline = started + self.options.timeout
         self.box.begin(
@@ -128,6 +135,7 @@ class Worker:
             self.results.append(Result(job.seq, Outcome(OutcomeKind.UNSTARTED)))
             return None
         self.begun += 1
+        reached("run.after_begin")
         return deadline
 
     def leave(self, code: int) -> None:
