@@ -62,8 +62,12 @@ class Proxy:
                 if not self._is_open:
                     client.close()
                     continue
+                try:
+                    server = socket.create_connection(self._server)
+                except OSError:
+                    client.close()  # the server is down
+                    continue
                 self.connections += 1
-                server = socket.create_connection(self._server)
                 self._open += [client, server]
                 doomed = threading.Event()
                 threading.Thread(target=self._to_server, args=(client, server, doomed), daemon=True).start()
@@ -81,6 +85,7 @@ class Proxy:
                     break
                 if not self.deaf:
                     server.sendall(data)
+        with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
 
     def _to_client(self, server: socket.socket, client: socket.socket, doomed: threading.Event) -> None:
@@ -90,5 +95,6 @@ class Proxy:
                     break
                 if not self.silent:
                     client.sendall(data)
-            client.shutdown(socket.SHUT_RDWR)
-            server.shutdown(socket.SHUT_RDWR)
+        for line in (client, server):
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)

@@ -96,7 +96,7 @@ class Group:
         if fetcher is None:
             return
         fetcher.channel.send(self.root.adopt_order(self))
-        if self.boot.held:
+        if self._holds:
             fetcher.channel.send(Hold(hold=True))
         if self.draining:
             fetcher.channel.send(Drain())
@@ -144,7 +144,7 @@ class Group:
         self.boot.booted()
         if was_held:
             log.info("workers of type %r boot again: claiming goes on", self.spec.type)
-            self._tell_fetcher(Hold(hold=False))
+            self.tell_hold()
             self._slot_not_before.clear()
             self.fill()
         self.advance_reload()
@@ -215,7 +215,7 @@ class Group:
         delay = self.boot.failed()
         log.error("%s (pid %d) ended by %s before it could take a task", child.spec.name, child.pid, cause)
         if self.boot.held:
-            self._tell_fetcher(Hold(hold=True))
+            self.tell_hold()
             if self.root.no_type_can_boot():
                 self.root.stop_for_want_of_workers()
             log.error(
@@ -300,6 +300,14 @@ class Group:
     def new_owner(self, owner: str) -> None:
         """Tell the fetcher the name to claim under; empty to claim nothing."""
         self._tell_fetcher(NewOwner(owner))
+
+    def tell_hold(self) -> None:
+        """Tell the fetcher whether it is to leave the table alone."""
+        self._tell_fetcher(Hold(hold=self._holds))
+
+    @property
+    def _holds(self) -> bool:
+        return self.boot.held or self.root.is_quiet
 
     def ask_idle(self, check: int) -> None:
         """Have the fetcher look once more whether anything is left."""

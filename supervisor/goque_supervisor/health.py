@@ -33,6 +33,8 @@ def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
     reasons = dict(not_alive(heard_at, now))
     if state["stopping"]:
         reasons["tree"] = "stopping"
+    elif state.get("quiet"):
+        reasons["tree"] = "quiet"
     if not state["lease"]:
         reasons["lease"] = "no heartbeat is written"
     for task_type, group in snapshot.types.items():

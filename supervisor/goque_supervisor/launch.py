@@ -86,11 +86,11 @@ class Supervisor:
         os.close(registry)
 
     def run(self) -> int:
-        """Run the tree until it ends; SIGTERM and SIGINT are passed on. Returns the exit code."""
+        """Run the tree until it ends; the signals that a root knows pass through. Returns the exit code."""
         if self._process is None:
             self.start()
         assert self._process is not None
-        forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
         before = {number: signal.signal(number, self._forward) for number in forwarded}
         try:
             return self.wait()

@@ -6,7 +6,8 @@ One blocking wait gathers signals, child exits, messages and timers; each is han
 2. lay out the tree from that (tree.py): lease and monitor first, a group for each task type (group.py), then
    healer, cleaner and scheduler once the node has its lease;
 3. whatever exits is reaped (family.py) and started again by its policy (spec.py);
-4. SIGTERM and SIGINT stop the tree in order (stopping.py), SIGHUP replaces the app and its workers one by one.
+4. SIGTERM and SIGINT stop the tree in order (stopping.py), SIGHUP replaces the app and its workers one by one,
+   SIGUSR1 logs how the tree stands (portrait.py), SIGUSR2 makes it claim nothing, and claim again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from goque_supervisor.family import HANG_AFTER, Family
 from goque_supervisor.group import Group
 from goque_supervisor.homes import Homes
 from goque_supervisor.nurseries import NurseryProcess
+from goque_supervisor.portrait import portrait
 from goque_supervisor.rundir import RunDirectory
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
@@ -61,6 +63,14 @@ DATABASE_UNAVAILABLE = 3
 UNREGISTERED = "unregistered"
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """What makes prometheus-client keep the values of a process in files of this directory, which the monitor reads."""
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 class Supervisor:
@@ -78,6 +88,7 @@ class Supervisor:
         self.tree: Tree | None = None
         self.groups: dict[str, Group] = {}
         self.stopping: Stopping | None = None
+        self.is_quiet = False
         self.tenure = Tenure(options.node_timeout)
         self.timers = Timers()
         self.restarts: Counter[str] = Counter()
@@ -161,7 +172,7 @@ class Supervisor:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in SIGNALS:
             signal.signal(number, lambda *_: None)  # the wake-up descriptor carries it to the loop
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._selector.register(reader, selectors.EVENT_READ)
@@ -175,6 +186,10 @@ class Supervisor:
                 self._reload()
             case signal.SIGTERM | signal.SIGINT:
                 self.stop(number.name)
+            case signal.SIGUSR1:
+                log.info("%s", portrait(self, time.monotonic()))
+            case signal.SIGUSR2:
+                self._quiet_or_wake()
 
     def stop(self, reason: str, exit_code: int = 0) -> None:
         """Stop the tree in order; asked a second time, give everything back now."""
@@ -186,6 +201,19 @@ class Supervisor:
         else:
             self.stopping = Stopping(self, reason, exit_code)
             self.stopping.begin()
+
+    def _quiet_or_wake(self) -> None:
+        """Stop claiming, or go on; what was claimed and has not begun goes back, what runs is not disturbed."""
+        if self.options.drain or self.stopping is not None:
+            log.warning("SIGUSR2: a tree that drains or stops is not made quiet")
+            return
+        self.is_quiet = not self.is_quiet
+        what = (
+            "quiet: nothing is claimed until the next" if self.is_quiet else "awake: claiming goes on after"
+        )
+        log.info("%s SIGUSR2", what)
+        for group in self.groups.values():
+            group.tell_hold()
 
     def give_up(self, message: str, exit_code: int) -> None:
         """End the tree because it cannot work: one line on stderr, and this exit code."""
@@ -493,6 +521,7 @@ class Supervisor:
                     "child_restarts": dict(self.restarts),
                     "lease": bool(self.tenure.may_claim_as),
                     "stopping": self.stopping is not None,
+                    "quiet": self.is_quiet,
                 }
             )
         )

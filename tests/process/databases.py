@@ -140,8 +140,8 @@ class SqliteDatabase(Database):
 
     backend = "sqlite"
 
-    def __init__(self, directory: Path, *, migrate: bool = False) -> None:
-        self.path = directory / "goque.db"
+    def __init__(self, directory: Path, *, name: str = "goque.db", migrate: bool = False) -> None:
+        self.path = directory / name
         super().__init__(f"sqlite:///{self.path}", migrate=migrate)
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:

@@ -1,0 +1,148 @@
+"""Where it happens: one database, and two places for trees that each have a way of their own to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from databases import ON_SERVER, Database, ServerDatabase, SqliteDatabase
+from private_servers import PrivateServer
+from proxy import Proxy
+from tree import Tree, python_command
+
+HERE: Final = Path(__file__).resolve().parent
+NODE_TIMEOUT: Final = 3.0
+SHUTDOWN: Final = 2.0
+KINDS: Final = {"postgres": "postgresql", "mariadb": "mysql", "mysql+pymysql": "mysql"}
+
+
+class Node:
+    """One place for a supervisor: a run directory and a way to the database, on which trees follow each other."""
+
+    def __init__(self, name: str, arena: Arena) -> None:
+        self.name = name
+        self.run_dir = arena.directory / f"run-{name}"
+        self.proxy: Proxy | None = None
+        self.trees: list[Tree] = []
+        self.is_down = True
+        self.exit_codes: list[int] = []
+        self._arena = arena
+        if isinstance(arena.database, ServerDatabase):
+            self.proxy = Proxy(*arena.database.address())
+
+    @property
+    def tree(self) -> Tree:
+        """The newest tree."""
+        return self.trees[-1]
+
+    def start(self) -> None:
+        """Start a tree; the run directory of the one before is there still."""
+        database = self._arena.database
+        url = database.at_port(self.proxy.port) if self.proxy else database.url
+        options = {
+            "--run-dir": str(self.run_dir),
+            "--node-timeout": f"{NODE_TIMEOUT:g}",
+            "--on-lost-lease": "kill",
+            "--shutdown-timeout": f"{SHUTDOWN:g}",
+            "--log-format": "json",
+        }
+        parts = [part for pair in options.items() for part in pair]
+        command = python_command("-m", "goque.cli", "supervise", "chaos_app:registry", *parts)
+        env = {**self._arena.environment, "GOQUE_DATABASE_URL": url}
+        self.trees.append(Tree(self._arena.directory, self.run_dir, database, command, env))
+        self.is_down = False
+
+    def lines(self) -> Iterator[tuple[int, float, str]]:
+        """Yield root pid, time and text of what all trees of this place have logged."""
+        for tree in self.trees:
+            for line in tree.log.splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    entry = json.loads(line)
+                    stamp = datetime.fromisoformat(entry["time"]).timestamp()
+                    yield tree.root, stamp, entry["event"]
+
+
+class Arena:
+    """A database of our own, and two nodes.
+
+    Args:
+        where: a URL, or `sqlite`, `postgresql` or `mysql` for a file or a private server, which is restarted too.
+        sabotage: the guard to switch off; none leaves goque as it is.
+    """
+
+    def __init__(self, where: str, sabotage: str = "") -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="goque-chaos-"))
+        self.server: PrivateServer | None = None
+        self.database = self._make_database(where)
+        path = [str(HERE), *([str(HERE / "sabotage")] if sabotage else []), *sys.path]
+        self.environment = {
+            "GOQUE_CHAOS_DIARY": str(self.directory),
+            "GOQUE_CHAOS_SABOTAGE": sabotage,
+            "PYTHONPATH": os.pathsep.join(part for part in path if part),
+        }
+        self.nodes = [Node("a", self), Node("b", self)]
+
+    def _make_database(self, where: str) -> Database:
+        scheme = where.partition("://")[0]
+        kind = KINDS.get(scheme, scheme)
+        if kind == "sqlite":
+            return self._make_file(where)
+        if kind not in ON_SERVER:
+            raise SystemExit(
+                f"scripts/chaos: {where!r} is no URL of a database, nor one of sqlite, postgresql, mysql"
+            )
+        if "://" not in where:
+            self.server = PrivateServer(kind)
+            where = self.server.url
+        return ON_SERVER[kind](where)
+
+    def _make_file(self, where: str) -> Database:
+        if "://" not in where:
+            return SqliteDatabase(self.directory)
+        path = Path(where.partition(":///")[2]).absolute()
+        if path.exists():
+            raise SystemExit(
+                f"scripts/chaos: {path} exists; give a file that does not, it is filled with tasks"
+            )
+        return SqliteDatabase(path.parent, name=path.name)
+
+    @property
+    def diary(self) -> list[list[str]]:
+        """The words of each line that the handlers wrote."""
+        path = self.directory / "diary"
+        return [line.split() for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def is_up(self) -> bool:
+        """Whether both nodes have a tree that has its lease."""
+        return all("up as pid" in node.tree.log for node in self.nodes)
+
+    def is_recovered(self) -> bool:
+        """Whether nothing is left of killed trees in the run directories."""
+        return all(
+            len([path for path in node.run_dir.iterdir() if path.is_dir()]) == 1 for node in self.nodes
+        )
+
+    def living(self) -> dict[int, str]:
+        """Return all living processes that any tree has started."""
+        return {
+            pid: name for node in self.nodes for tree in node.trees for pid, name in tree.living().items()
+        }
+
+    def close(self, *, keep: bool) -> None:
+        """Leave nothing but, if asked, diary and logs."""
+        for node in self.nodes:
+            if node.proxy:
+                node.proxy.close()
+        self.database.drop()
+        if self.server:
+            self.server.close()
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,176 @@
+"""One chaos run from its start to its verdict.
+
+1. two trees start on one database, and an application enqueues and cancels;
+2. the nemesis acts for as long as was asked;
+3. quiet: all goes on, all tasks must come to an end;
+4. the trees are stopped in order, and nothing may be left of them;
+5. diary and tables must add up (verdict.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable
+from typing import Final
+
+from arena import SHUTDOWN, Arena
+from load import Load
+from nemesis import Nemesis
+from verdict import Attempt, Evidence, Excuse, Row, Verdict
+
+from goque_supervisor import process
+
+GUARDS: Final = ("owner-guard", "black-box", "ack-after-commit", "group-kill")
+QUIET: Final = 90.0
+GIVES_BACK: Final = {
+    "the lease is lost": "its node lost the lease",
+    "was declared dead by others": "its node was declared dead",
+    "its workers are restarted too": "its fetcher kept dying",
+    "takes no tasks: replacing it": "it was unresponsive",
+}
+
+
+class Chaos:
+    """A seeded run; `complaints` is empty when all adds up."""
+
+    def __init__(
+        self,
+        where: str,
+        seed: int,
+        seconds: float,
+        *,
+        rate: float,
+        sabotage: str = "",
+        keep: bool = False,
+    ) -> None:
+        process.become_subreaper()  # what killed trees leave behind is ours to see and to reap
+        self.complaints: list[str] = []
+        self.verdict: Verdict | None = None
+        self._where = where
+        self._seed = seed
+        self._seconds = seconds
+        self._rate = rate
+        self._keep = keep
+        self._arena = Arena(where, sabotage)
+        self._nemesis = Nemesis(self._arena, seed)
+
+    def run(self) -> None:
+        """Run it; what went wrong is in `complaints`."""
+        arena = self._arena
+        try:
+            for node in arena.nodes:
+                node.start()
+            self._await(arena.is_up, "the trees come up")
+            self._load = Load(arena.database.url, self._seed, self._rate)
+            try:
+                self._nemesis.run(self._seconds)
+            finally:
+                self._nemesis.make_well()  # first: the application waits for a lock that it holds
+                self._load.stop()
+            self._await(arena.is_up, "the trees come up again")
+            self._await(arena.database.is_settled, "every task comes to an end", QUIET)
+            self._await(arena.is_recovered, "what killed trees left is recovered")
+            self._stop()
+            self._judge()
+        except AssertionError as error:
+            self.complaints.append(f"{error}; what follows from that is not judged")
+        finally:
+            self._clean_up()
+
+    def _await(self, condition: Callable[[], object], what: str, within: float = 60.0) -> None:
+        """Wait until something holds; a tree that ends meanwhile is a complaint of its own."""
+        deadline = time.monotonic() + within
+        while not condition():
+            self._nemesis.make_well()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {within:g}s: {what}; {self._arena.database.counts()}")
+            time.sleep(0.05)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        for node in self._arena.nodes:
+            node.is_down = True
+            if (code := node.tree.stop(SHUTDOWN + 20)) != 0:
+                self.complaints.append(f"the tree of node {node.name} ended with {code} when all was quiet")
+        self._look_for_remains()
+
+    def _look_for_remains(self) -> None:
+        trees = [tree for node in self._arena.nodes for tree in node.trees]
+        deadline = time.monotonic() + 15
+        while not all(tree.is_gone() for tree in trees) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for pid, name in self._arena.living().items():
+            self.complaints.append(f"process {pid} ({name}) is left")
+        for node in self._arena.nodes:
+            left = sorted(path.name for path in node.run_dir.iterdir() if path.name != "lock")
+            if left:
+                self.complaints.append(f"left in the run directory of node {node.name}: {', '.join(left)}")
+            with (node.run_dir / "lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self.complaints.append(f"the run directory of node {node.name} is locked still")
+        try:
+            self._arena.database.assert_nobody_holds_anything()
+        except AssertionError as error:
+            self.complaints.append(f"left in the database: {error}")
+
+    # -- the verdict -------------------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        database = self._arena.database
+        rows = database.execute("SELECT id, type, external_id, status, attempts FROM goque_task")
+        attempts = database.execute("SELECT task_id, cause, worker_pid, error FROM goque_attempt ORDER BY id")
+        self.verdict = Verdict(
+            Evidence(
+                self._arena.diary,
+                [Row(str(row[0]), *row[1:]) for row in rows],
+                [Attempt(str(task), cause, pid or 0, error) for task, cause, pid, error in attempts],
+                self._load.enqueued,
+                self._load.canceled,
+                [*self._nemesis.excuses, *self._logged_excuses()],
+                self._nemesis.killed,
+            )
+        )
+        self.complaints += self.verdict.complaints
+
+    def _logged_excuses(self) -> list[Excuse]:
+        return [
+            Excuse(root, when, reason)
+            for node in self._arena.nodes
+            for root, when, text in node.lines()
+            for words, reason in GIVES_BACK.items()
+            if words in text
+        ]
+
+    def report(self) -> str:
+        """Say how it went: counts, and after a failure every act and every complaint."""
+        parts = [
+            f"scripts/chaos --seconds {self._seconds:g} --seed {self._seed} --database-url {self._where}"
+        ]
+        acts = self._nemesis.acts
+        if self.complaints:
+            parts += ["", "acts:"]
+            parts += [f"  {time.strftime('%H:%M:%S', time.localtime(act.time))} {act.text}" for act in acts]
+            parts += ["", f"{len(self.complaints)} complaints:"]
+            parts += [f"  {complaint}" for complaint in self.complaints]
+        counts = self.verdict.counts if self.verdict else {}
+        parts += ["", *(f"{name:45} {count:7}" for name, count in sorted(counts.items()))]
+        parts += [f"{'acts of the nemesis':45} {len(acts):7}"]
+        parts += [
+            "",
+            f"FAILED, seed {self._seed}"
+            if self.complaints
+            else "nothing lost, nothing doubled, nothing left",
+        ]
+        if self._keep or self.complaints:
+            parts.append(f"diary and logs: {self._arena.directory}")
+        return "\n".join(parts)
+
+    def _clean_up(self) -> None:
+        for node in self._arena.nodes:
+            for tree in node.trees:
+                tree.clean_up()
+        self._arena.close(keep=self._keep or bool(self.complaints))

@@ -1,0 +1,154 @@
+"""Handlers of every temper; each writes down its runs in the diary, whatever becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Final
+
+from diary import note, run_of
+
+import goque
+from goque import Registry, Task, retry
+
+OPTIONS = {"max_attempts": 12, "retry": retry.static(0.1), "fetch_tick": 0.3, "timeout_grace": 0.5}
+registry = Registry()
+
+
+def fine(run: int) -> None:
+    """Take up to 20 ms."""
+    time.sleep(random.uniform(0, 0.02))
+
+
+def long(run: int) -> None:
+    """Take long enough that many things happen meanwhile."""
+    time.sleep(random.uniform(0.5, 2.0))
+
+
+def raising(run: int) -> None:
+    """Fail twice."""
+    if run <= 2:
+        raise ValueError(f"chosen failure of run {run}")
+
+
+def snoozing(run: int) -> None:
+    """Put it off twice."""
+    if run <= 2:
+        raise goque.Snooze(0.1)
+
+
+def canceling(run: int) -> None:
+    """Want no other try."""
+    raise goque.TaskCanceled("chosen")
+
+
+def crashing(run: int) -> None:
+    """Die twice by a signal that no interpreter outlives."""
+    if run <= 2:
+        os.kill(os.getpid(), random.choice([signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGKILL]))
+        time.sleep(10)
+
+
+def exiting(run: int) -> None:
+    """Leave twice without a word, once as if nothing were wrong."""
+    if run <= 2:
+        os._exit(3 * (run - 1))
+
+
+def slow(run: int) -> None:
+    """Take too long once, and give way when told."""
+    if run == 1:
+        time.sleep(60)
+
+
+def hanging(run: int) -> None:
+    """Take too long once, and give way to nothing but SIGKILL."""
+    while run == 1:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+def leaking(run: int) -> None:
+    """Keep 40 MB for ever."""
+    _LEAKED.append(bytearray(b"x") * 40_000_000)
+
+
+_LEAKED: list[bytearray] = []
+
+
+def forking(run: int) -> None:
+    """Leave a program and a fork behind that live on, and die."""
+    if run > 1:
+        return
+    subprocess.Popen(["sleep", "600"])
+    if os.fork() == 0:
+        time.sleep(600)
+        os._exit(0)
+    time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+PLAIN: Final[dict[Callable[[int], None], int]] = {fine: 20, long: 4, raising: 4, snoozing: 3, canceling: 1}
+WILD: Final[dict[Callable[[int], None], int]] = {
+    fine: 6,
+    crashing: 3,
+    exiting: 3,
+    slow: 1,
+    hanging: 1,
+    leaking: 2,
+    forking: 2,
+}
+TEMPERS: Final = {temper.__name__: temper for temper in (*PLAIN, *WILD)}
+
+
+def weights(task_type: str) -> dict[str, int]:
+    """Return how often each temper of a type is to come."""
+    if task_type == "many":
+        return {"fine": 20, "long": 5, "raising": 4, "crashing": 1, "slow": 1}
+    chosen = PLAIN if task_type == "plain" else WILD
+    return {temper.__name__: weight for temper, weight in chosen.items()}
+
+
+@registry.processor("plain", workers=2, timeout=5, **OPTIONS)
+def plain(task: Task) -> None:
+    """Run what ends by itself."""
+    _run(task)
+
+
+@registry.processor("wild", workers=2, timeout=1, max_memory=200, **OPTIONS)
+def wild(task: Task) -> None:
+    """Run what takes its process down."""
+    _run(task)
+
+
+def _run(task: Task) -> None:
+    temper = task.payload["temper"]
+    with run_of(task.id, temper) as run:
+        TEMPERS[temper](run)
+
+
+@registry.processor("many", workers=1, concurrency=8, timeout=3, **OPTIONS)
+async def many(task: Task) -> None:
+    """Run several in one process, which one of them may take down."""
+    temper = task.payload["temper"]
+    with run_of(task.id, temper) as run:
+        if temper == "long" or (temper == "slow" and run == 1):
+            await asyncio.sleep(60 if temper == "slow" else random.uniform(0.5, 1.5))
+        elif temper == "fine":
+            await asyncio.sleep(random.uniform(0, 0.02))
+        elif temper != "slow":
+            TEMPERS[temper](run)
+
+
+@registry.cron("* * * * * *", name="tick")
+def tick(slot: object) -> Task:
+    """Let the scheduler enqueue as well."""
+    note("slot", slot)
+    return Task("plain", {"temper": "fine"})

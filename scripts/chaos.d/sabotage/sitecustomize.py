@@ -1,0 +1,68 @@
+"""Switches one guard of goque off, so that the chaos run can prove that it sees what then goes wrong.
+
+Python imports this by itself where its directory is on the path, which is so for the trees of `--prove` only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def owner_guard() -> None:
+    """Write the ends of tasks whoever holds them now."""
+    import msgspec
+
+    from goque.storage.sql_claims import SqlClaims
+    from goque.task import TaskFilter, Token
+
+    settle = SqlClaims.settle_if_held
+
+    def settle_whoever_holds(self: Any, changes: Any, *, node: str | None = None) -> Any:
+        ids = list({change.token.task_id for change in changes})
+        rows = {row.id: row for row in self.find_tasks(TaskFilter(ids=ids), limit=len(ids))}
+        tokens = {}
+        for change in changes:
+            row = rows.get(change.token.task_id)
+            tokens[change.token] = Token(row.id, row.claims, row.claimed_by or "") if row else change.token
+        replaced = [msgspec.structs.replace(change, token=tokens[change.token]) for change in changes]
+        written = settle(self, replaced, node=node)
+        return {token for token, current in tokens.items() if current in written}
+
+    SqlClaims.settle_if_held = settle_whoever_holds
+
+
+def black_box() -> None:
+    """Read nothing in black boxes."""
+    from goque_supervisor.blackbox import BlackBox, Contents
+
+    BlackBox.read = lambda self: Contents({}, {})
+
+
+def ack_after_commit() -> None:
+    """Have workers forget a result when it has come, not when it is committed."""
+    from goque_supervisor.fetcher import Fetcher
+
+    take = Fetcher._take_result
+
+    def take_and_acknowledge(self: Any, mate: Any, result: Any) -> None:
+        take(self, mate, result)
+        mate.acknowledged.append(result.seq)
+
+    Fetcher._take_result = take_and_acknowledge
+
+
+def group_kill() -> None:
+    """Kill processes, but not what they have started."""
+    from goque_supervisor import process
+
+    process.kill_group = lambda group: None
+
+
+if guard := os.environ.get("GOQUE_CHAOS_SABOTAGE"):
+    {
+        "owner-guard": owner_guard,
+        "black-box": black_box,
+        "ack-after-commit": ack_after_commit,
+        "group-kill": group_kill,
+    }[guard]()

@@ -1,0 +1,254 @@
+"""What happened to every task, judged from the diary and the tables: pure, so that it can be tested itself.
+
+Each run that a handler has written down must have one of these behind it, and each only once:
+
+1. a charged attempt, by the pid of its worker, or of its supervisor where the node was lost;
+2. the success that made the task done, or the cancel that ended it;
+3. a snooze, or a TaskCanceled;
+4. else something that gives back what runs, in its very tree: a shutdown, a lost lease, a worker ended for another's
+   sake, a supervisor that was killed.
+
+And each charged attempt must have a run behind it, or a worker that was killed before the handler's first line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+TERMINAL: Final = {"done", "canceled", "attempts_left"}
+CRASHING: Final = {"crashing", "exiting", "forking"}
+STUCK: Final = {"slow", "hanging"}
+ENDINGS: Final = {
+    "failed": ["ValueError"],
+    "timeout": ["", "TaskTimeout", "CancelledError"],
+    "crash": [""],
+    "lost": [""],
+}
+"""How a run ends in the diary when its attempt is charged with this cause, the most telling first."""
+
+SLACK: Final = 1.0
+"""Seconds between what happens and what is written down of it."""
+
+
+@dataclass
+class Run:
+    """One run of one task, as its handler wrote it down; `how` is empty when there is no end."""
+
+    task: str
+    number: int
+    pid: int
+    root: int
+    began: float
+    temper: str
+    ended: float = 0.0
+    how: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A task as the table has it."""
+
+    id: str
+    type: str
+    external_id: str
+    status: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A failed attempt as the table has it."""
+
+    task: str
+    cause: str
+    pid: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Something that gives back what runs: in the tree of this root, or in the worker of this pid."""
+
+    pid: int
+    time: float
+    reason: str
+
+
+@dataclass
+class Evidence:
+    """All that is known at the end.
+
+    Attributes:
+        diary: the words of each line of the handlers.
+        rows: all tasks.
+        attempts: all failed attempts, oldest first.
+        enqueued: ids of tasks whose enqueue was answered.
+        canceled: ids of tasks whose cancel was answered with yes.
+        excuses: what gave back.
+        killed: pids of workers that were killed from outside, or whose root was.
+    """
+
+    diary: list[list[str]]
+    rows: list[Row]
+    attempts: list[Attempt]
+    enqueued: Collection[str] = ()
+    canceled: Collection[str] = ()
+    excuses: list[Excuse] = field(default_factory=list)
+    killed: Collection[int] = ()
+
+
+class Verdict:
+    """Complaints, and the counts behind them."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.complaints: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self._evidence = evidence
+        self._runs = read_runs(evidence.diary)
+        self._by_pid: dict[int, list[Run]] = defaultdict(list)
+        for run in self._all_runs():
+            self._by_pid[run.pid].append(run)
+        self._attempts: dict[str, list[Attempt]] = defaultdict(list)
+        for attempt in evidence.attempts:
+            self._attempts[attempt.task].append(attempt)
+        self._judge_tables()
+        self._judge_blame()
+        for row in evidence.rows:
+            self._judge_row(row)
+        self._interrupted = self._workers_ended_for_one()
+        for row in evidence.rows:
+            self._judge_rest(row)
+        self._count()
+
+    def _complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+    def _judge_tables(self) -> None:
+        rows = {row.id: row for row in self._evidence.rows}
+        for task in self._evidence.enqueued:
+            if task not in rows:
+                self._complain(f"task {task} was enqueued and is lost")
+        for task in self._evidence.canceled:
+            if task in rows and rows[task].status != "canceled":
+                self._complain(f"task {task} was canceled and came back: it is {rows[task].status}")
+        for task in self._runs.keys() - rows.keys():
+            self._complain(f"task {task} ran and is not in the table")
+        for words in self._evidence.diary:
+            if words[0] == "overlap":
+                self._complain(f"task {words[1]}: run {words[2]} began while another still ran")
+
+    def _judge_row(self, row: Row) -> None:
+        runs = self._runs.get(row.id, [])
+        charged = [attempt for attempt in self._attempts[row.id] if attempt.cause != "lost_unstarted"]
+        comes_late = row.status == "new" and not runs and row.external_id.startswith("tick:")
+        if row.status not in TERMINAL and not comes_late:
+            self._complain(f"task {row.id} is {row.status} for ever")
+        if row.attempts != len(charged):
+            self._complain(f"task {row.id} has attempts {row.attempts}, and {len(charged)} are recorded")
+        for attempt in charged:
+            self._explain_attempt(row, attempt, runs)
+        if row.status == "done":
+            self._explain_done(row, runs)
+
+    def _judge_rest(self, row: Row) -> None:
+        runs = self._runs.get(row.id, [])
+        for run in runs:
+            if not run.reason:
+                self._explain_rest(row, run, runs)
+
+    def _explain_attempt(self, row: Row, attempt: Attempt, runs: list[Run]) -> None:
+        root = re.search(r"supervisor pid (\d+)", attempt.error)
+        open_runs = [run for run in runs if not run.reason]
+        if attempt.cause == "lost":
+            mine = [run for run in open_runs if root is None or run.root == int(root[1])]
+        else:
+            mine = [run for run in open_runs if run.pid == attempt.pid]
+        if mine:
+            endings = ENDINGS[attempt.cause]
+            mine.sort(key=lambda run: endings.index(run.how) if run.how in endings else len(endings))
+            mine[0].reason = "charged"
+            return
+        killed = attempt.cause == "lost" or attempt.pid in self._evidence.killed or self._excused(attempt.pid)
+        self.counts["charged before the first line"] += 1
+        if not killed:
+            self._complain(f"task {row.id} was charged without a run: {attempt.cause} {attempt.error[:80]!r}")
+
+    def _explain_done(self, row: Row, runs: list[Run]) -> None:
+        succeeded = [run for run in runs if not run.reason and run.how == "ok"]
+        if succeeded:
+            succeeded[-1].reason = "done"
+        else:
+            self._complain(f"task {row.id} is done without a success in the diary")
+
+    def _explain_rest(self, row: Row, run: Run, runs: list[Run]) -> None:
+        if run.how == "Snooze":
+            run.reason = "snoozed"
+        elif row.status == "canceled" and run is runs[-1]:
+            run.reason = "canceled"
+        else:
+            after = next((later.began for later in runs if later.began > run.began), None)
+            run.reason = self._excuse(run, after)
+        if not run.reason:
+            run.reason = "unexplained"
+            end = f"ended {run.how}" if run.how else "did not end"
+            self._complain(
+                f"task {row.id} ({run.temper}): run {run.number} in pid {run.pid} {end}, and nothing tells of it"
+            )
+
+    def _excuse(self, run: Run, before: float | None) -> str:
+        """Find what gave a run back, between its beginning and the task's next run."""
+        latest = float("inf") if before is None else before + SLACK
+        for excuse in self._evidence.excuses:
+            if excuse.pid in (run.pid, run.root) and run.began - SLACK <= excuse.time <= latest:
+                return excuse.reason
+        return "its worker ended for another's sake" if run.pid in self._interrupted else ""
+
+    def _workers_ended_for_one(self) -> set[int]:
+        """Return the workers that were ended for one task's timeout or cancel: the others are given back."""
+        canceled = {row.id for row in self._evidence.rows if row.status == "canceled"}
+        timed_out = {attempt.pid for attempt in self._evidence.attempts if attempt.cause == "timeout"}
+        return timed_out | {run.pid for run in self._all_runs() if not run.how and run.task in canceled}
+
+    def _excused(self, pid: int) -> bool:
+        roots = {run.root for run in self._by_pid[pid]}
+        return any(excuse.pid in roots for excuse in self._evidence.excuses)
+
+    def _judge_blame(self) -> None:
+        """See that whoever is charged with a crash or a timeout was in a worker that had a reason for it."""
+        guilty = {run.pid for run in self._all_runs() if run.temper in CRASHING | STUCK}
+        for attempts in self._attempts.values():
+            for attempt in attempts:
+                if attempt.cause == "crash" and attempt.pid not in guilty | set(self._evidence.killed):
+                    self._complain(
+                        f"task {attempt.task} is charged with a crash of pid {attempt.pid}, which had no reason: "
+                        f"{attempt.error}"
+                    )
+
+    def _all_runs(self) -> Iterable[Run]:
+        return (run for runs in self._runs.values() for run in runs)
+
+    def _count(self) -> None:
+        self.counts.update(f"tasks {row.status}" for row in self._evidence.rows)
+        self.counts.update(f"runs {run.reason}" for run in self._all_runs())
+        self.counts.update(f"attempts {attempt.cause}" for attempt in self._evidence.attempts)
+        self.counts["runs"] = sum(1 for _ in self._all_runs())
+        self.counts["tasks"] = len(self._evidence.rows)
+
+
+def read_runs(diary: Iterable[list[str]]) -> dict[str, list[Run]]:
+    """Read the runs of each task, in the order in which they began."""
+    runs: dict[str, list[Run]] = defaultdict(list)
+    for words in diary:
+        match words:
+            case ["start", task, number, pid, root, time, temper]:
+                runs[task].append(Run(task, int(number), int(pid), int(root), float(time), temper))
+            case ["end", task, number, time, how]:
+                for run in runs[task]:
+                    if run.number == int(number) and not run.how:
+                        run.ended, run.how = float(time), how
+    return runs

@@ -1,0 +1,117 @@
+"""The judge of the chaos run, on small histories: what adds up passes, and each way not to is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from verdict import Attempt, Evidence, Excuse, Row, Verdict
+
+PID, ROOT = 10, 1
+
+
+def start(task: str, number: int, *, at: float = 100.0, pid: int = PID, temper: str = "fine") -> list[str]:
+    return ["start", task, str(number), str(pid), str(ROOT), str(at), temper]
+
+
+def end(task: str, number: int, how: str = "ok", *, at: float = 101.0) -> list[str]:
+    return ["end", task, str(number), str(at), how]
+
+
+def row(task: str = "t", status: str = "done", attempts: int = 0, external_id: str = "x") -> Row:
+    return Row(task, "plain", external_id, status, attempts)
+
+
+def crash(task: str = "t", pid: int = PID) -> Attempt:
+    return Attempt(task, "crash", pid, "worker crashed: signal 9 (SIGKILL)")
+
+
+def judge(*diary: list[str], rows: list[Row], attempts: tuple[Attempt, ...] = (), **more: Any) -> Verdict:
+    return Verdict(Evidence(list(diary), rows, list(attempts), **more))
+
+
+def test_a_success_behind_a_done_task_adds_up() -> None:
+    verdict = judge(start("t", 1), end("t", 1), rows=[row()], enqueued=["t"])
+    assert verdict.complaints == []
+    assert (verdict.counts["runs done"], verdict.counts["runs"], verdict.counts["tasks"]) == (1, 1, 1)
+
+
+def test_a_charged_crash_a_snooze_and_a_success_add_up() -> None:
+    verdict = judge(
+        start("t", 1, temper="crashing"),
+        start("t", 2, pid=11),
+        end("t", 2, "Snooze"),
+        start("t", 3, pid=11),
+        end("t", 3),
+        rows=[row(attempts=1)],
+        attempts=(crash(),),
+    )
+    assert verdict.complaints == []
+    assert (
+        verdict.counts["runs charged"] == verdict.counts["runs snoozed"] == verdict.counts["runs done"] == 1
+    )
+
+
+def test_what_a_shutdown_gave_back_adds_up_and_the_same_without_one_does_not() -> None:
+    history = (start("t", 1), start("t", 2, at=110), end("t", 2, at=111))
+    stopped = [Excuse(ROOT, 105.0, "its tree was stopped")]
+    assert judge(*history, rows=[row()], excuses=stopped).complaints == []
+    assert "nothing tells of it" in judge(*history, rows=[row()]).complaints[0]
+    too_late = [Excuse(ROOT, 115.0, "its tree was stopped")]
+    assert "nothing tells of it" in judge(*history, rows=[row()], excuses=too_late).complaints[0]
+    elsewhere = [Excuse(2, 105.0, "its tree was stopped")]
+    assert "nothing tells of it" in judge(*history, rows=[row()], excuses=elsewhere).complaints[0]
+
+
+def test_a_node_that_was_lost_charges_by_the_pid_of_its_supervisor() -> None:
+    lost = Attempt("t", "lost", 0, "node lost: web-1 (supervisor pid 1) went silent while it ran this task")
+    history = (start("t", 1), start("t", 2, pid=12), end("t", 2))
+    assert judge(*history, rows=[row(attempts=1)], attempts=(lost,)).complaints == []
+
+
+def test_others_in_a_worker_that_was_ended_for_one_are_given_back() -> None:
+    timeout = Attempt("slow", "timeout", PID, "task processing timeout: 3s")
+    verdict = judge(
+        start("slow", 1, temper="slow"),
+        start("t", 1),
+        start("t", 2, pid=11),
+        end("t", 2),
+        rows=[row("slow", "attempts_left", 1), row()],
+        attempts=(timeout,),
+    )
+    assert verdict.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("diary", "rows", "more", "complaint"),
+    [
+        ([], [], {"enqueued": ["t"]}, "is lost"),
+        ([], [row(status="error")], {}, "is error for ever"),
+        ([], [row()], {}, "done without a success"),
+        ([start("t", 1), end("t", 1)], [row()], {"canceled": ["t"]}, "was canceled and came back"),
+        ([start("t", 1), end("t", 1)], [], {}, "ran and is not in the table"),
+        ([start("t", 1), end("t", 1), ["overlap", "t", "2"]], [row()], {}, "while another still ran"),
+        ([start("t", 1), end("t", 1)] * 1 + [start("t", 2), end("t", 2)], [row()], {}, "nothing tells of it"),
+        ([start("t", 1), end("t", 1)], [row(attempts=1)], {}, "attempts 1, and 0 are recorded"),
+        (
+            [start("t", 1), end("t", 1)],
+            [row(attempts=1)],
+            {"attempts": (crash(pid=99),)},
+            "charged without a run",
+        ),
+        (
+            [start("t", 1), start("t", 2), end("t", 2)],
+            [row(attempts=1)],
+            {"attempts": (crash(),)},
+            "had no reason",
+        ),
+    ],
+)
+def test_what_does_not_add_up_is_a_complaint(
+    diary: list[list[str]], rows: list[Row], more: dict[str, Any], complaint: str
+) -> None:
+    assert any(complaint in said for said in judge(*diary, rows=rows, **more).complaints)
+
+
+def test_a_periodic_task_of_the_last_second_may_still_wait() -> None:
+    assert judge(rows=[row(status="new", external_id="tick:2026-11-24T03:44:37Z")]).complaints == []

@@ -1,0 +1,48 @@
+"""SIGUSR1 asks the root how its tree stands, SIGUSR2 makes the tree quiet and wakes it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tree import StartTree, eventually, free_port, get
+
+APP = """
+registry.processor("hold", workers=2, fetch_tick=0.1)(hold)
+"""
+
+
+def test_sigusr1_tells_of_every_process_and_every_running_task(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    (task,) = tree.database.enqueue("hold", "long")
+    worker = tree.running_pid("long")
+    tree.pid("cleaner")
+    tree.signal(signal.SIGUSR1)
+    block = eventually(lambda: tree.log.partition("the tree of pid")[2])
+    assert f"runs {task.id} for " in block
+    assert f"pid {worker}, " in block
+    for pid, name in tree.living().items():
+        assert name == "goque:root" or f"pid {pid}" in block, name
+    tree.let_go("long")
+    eventually(tree.database.is_settled)
+
+
+def test_sigusr2_stops_claiming_until_the_next_and_running_handlers_go_on(start_tree: StartTree) -> None:
+    port = free_port()
+    tree = start_tree("--http", f"127.0.0.1:{port}", app=APP)
+    tree.database.enqueue("hold", "long")
+    running = tree.running_pid("long")
+    eventually(lambda: get(port, "/readyz")[0] == 200)
+    tree.signal(signal.SIGUSR2)
+    eventually(lambda: '"tree": "quiet"' in get(port, "/readyz")[1])
+    tree.database.enqueue("hold", "later")
+    tree.let_go("long", "later")
+    eventually(lambda: tree.database.task("long").status == "done")
+    fetcher = tree.pid("fetcher")
+    os.kill(fetcher, signal.SIGKILL)  # the next one is told as well
+    eventually(lambda: [other for other in tree.pids("fetcher") if other != fetcher])
+    assert (tree.database.task("later").status, tree.database.task("later").claims) == ("new", 0)
+    tree.signal(signal.SIGUSR2)
+    eventually(tree.database.is_settled)
+    assert tree.started("long") == [running]
+    eventually(lambda: get(port, "/readyz")[0] == 200)
