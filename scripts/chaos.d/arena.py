@@ -141,8 +141,9 @@ class Arena:
         for node in self.nodes:
             if node.proxy:
                 node.proxy.close()
-        self.database.drop()
         if self.server:
-            self.server.close()
+            self.server.close()  # with all that is in it
+        else:
+            self.database.drop()
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -12,11 +12,14 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg
+import pymysql
 from arena import NODE_TIMEOUT, SHUTDOWN, Arena, Node
 from databases import SqliteDatabase
 from private_servers import STOP_AT_ONCE, STOP_FAST
@@ -253,7 +256,10 @@ class Nemesis:
         """Have the server end every connection, the application's too."""
         if not self._is_server_down:
             self._note(None, "the server kills all connections")
-            self.arena.database.kill_connections()
+            with contextlib.suppress(
+                psycopg.OperationalError, pymysql.OperationalError
+            ):  # it does not answer yet
+                self.arena.database.kill_connections()
 
     def lock(self, node: Node) -> None:
         """Hold the write lock of a file for a while."""
@@ -295,7 +301,11 @@ class Nemesis:
         seconds = self._random.choice([0.1, 2.0, 4.0])
         self._note(None, f"the server is ended by {number.name} and down for {seconds:g}s")
         self._is_server_down = True
-        server.stop(number)
+        server.process.send_signal(number)
+        try:
+            server.process.wait(10)
+        except subprocess.TimeoutExpired:  # it waits for clients that are stopped, or cut off
+            server.stop(STOP_AT_ONCE[server.name])
         self._after(seconds, self._start_server)
 
     def _start_server(self) -> None:

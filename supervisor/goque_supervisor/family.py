@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import resource  # noqa: F401 - os.wait4 imports it at its first call, which must not wait for a descriptor to be free
 import selectors
 import signal
 import time

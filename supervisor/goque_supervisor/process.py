@@ -50,7 +50,10 @@ def children() -> list[int]:
     if not IS_LINUX:
         return []
     me = os.getpid()
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent_of(path) == me]
+    try:
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent_of(path) == me]
+    except OSError:
+        return []  # no descriptor is free: whoever asks does so again
 
 
 def _parent_of(process: Path) -> int:

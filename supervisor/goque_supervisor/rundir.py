@@ -6,6 +6,7 @@ as it lives. A directory whose lock is free belongs to a tree that died; whoever
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -83,9 +84,10 @@ def stack_path(box: str | os.PathLike[str]) -> Path:
 
 
 def remove_worker_files(box: str | os.PathLike[str]) -> None:
-    """Delete all files of one worker."""
-    for path in Path(box).parent.glob(f"{Path(box).stem}.*"):
-        path.unlink(missing_ok=True)
+    """Delete all files of one worker; what cannot be deleted now goes with the directory."""
+    with contextlib.suppress(OSError):
+        for path in Path(box).parent.glob(f"{Path(box).stem}.*"):
+            path.unlink(missing_ok=True)
 
 
 def open_run_directory(given: str | None) -> RunDirectory:

@@ -59,6 +59,7 @@ log = logging.getLogger("goque.supervisor")
 
 SCAN_PERIOD = 0.25
 STATE_PERIOD = 1.0
+REFUSED_PAUSE = 0.1
 DATABASE_UNAVAILABLE = 3
 UNREGISTERED = "unregistered"
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -136,7 +137,7 @@ class Supervisor:
             self.timers.every(SCAN_PERIOD, self._scan)
             self.timers.every(STATE_PERIOD, self._tell_state)
             while self.exit_code is None:
-                self._turn(inbox)
+                self._turn_unless_refused(inbox)
         finally:
             signal.set_wakeup_fd(-1)
             self.family.sweep()
@@ -148,11 +149,20 @@ class Supervisor:
                 self.run_directory.remove()
         return self.exit_code
 
+    def _turn_unless_refused(self, inbox: int) -> None:
+        try:
+            self._turn(inbox)
+        except (
+            OSError
+        ):  # no descriptor, no memory, no disk: the tree must not go down with what could not be done
+            log.exception("the system refused something: going on")
+            time.sleep(REFUSED_PAUSE)
+
     def _turn(self, inbox: int) -> None:
         for key, _events in self._selector.select(self.timers.seconds_left()):
             match key.data:
                 case None:
-                    for number in os.read(inbox, 512):
+                    for number in sorted(os.read(inbox, 512), key=signal.SIGCHLD.__eq__):  # orders come first
                         self._on_signal(signal.Signals(number))
                 case NurseryProcess() as nursery:
                     self.homes.read(nursery)
@@ -163,6 +173,7 @@ class Supervisor:
     def _scan(self) -> None:
         now = time.monotonic()
         self._consider_lease(now)
+        self.family.reap()  # as well as at each SIGCHLD: one reaping may have been broken off
         self.family.scan(now)
         for child in self.family.children:
             if not child.pid and now - child.started_at > HANG_AFTER:

@@ -111,6 +111,10 @@ class Database(ABC):
         """Run a statement behind goque's back."""
 
     @abstractmethod
+    def write_payload(self, name: str, payload: str) -> None:
+        """Write the payload of the task of this name behind goque's back."""
+
+    @abstractmethod
     def log_moves(self) -> None:
         """Have the database itself write down each change of a status into a table `moves`."""
 
@@ -147,6 +151,10 @@ class SqliteDatabase(Database):
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
             return connection.execute(sql).fetchall()
+
+    def write_payload(self, name: str, payload: str) -> None:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            connection.execute("UPDATE goque_task SET payload = ? WHERE external_id = ?", (payload, name))
 
     def assert_not_in_use(self) -> None:
         with contextlib.closing(sqlite3.connect(self.path, timeout=1.0, isolation_level=None)) as connection:
@@ -189,6 +197,9 @@ class ServerDatabase(Database):
     @abstractmethod
     def full(self, account_url: str) -> contextlib.AbstractContextManager[None]:
         """Cut all connections, and let the account have no other for the length of the block."""
+
+    def write_payload(self, name: str, payload: str) -> None:
+        self.execute(f"UPDATE goque_task SET payload = '{payload}' WHERE external_id = '{name}'")
 
     def assert_not_in_use(self) -> None:
         eventually(lambda: self.connections() == [])

@@ -1,0 +1,121 @@
+"""Strangers on the ipc socket, and secrets that must not be told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import zmq
+from databases import Database, PostgresqlDatabase
+from tree import StartTree, Tree, eventually, free_port, get
+
+APP = """
+@registry.processor("fine", workers=2, fetch_tick=0.1)
+def fine(task: Task):
+    with run_of(task):
+        pass
+"""
+SECRET = "S3cr-t-w0rd"
+
+
+def the_socket(tree: Tree) -> Path:
+    (path,) = eventually(lambda: list(tree.run_dir.glob("*/*.sock")))
+    return path
+
+
+def see_that_all_goes_on(tree: Tree, names: list[str]) -> None:
+    eventually(lambda: len(tree.workers("fine")) == 2 and tree.pids("fetcher"))
+    processes = tree.pids("fetcher"), tree.workers("fine")
+    tree.database.enqueue("fine", *names)
+    eventually(tree.database.is_settled)
+    assert {(task.status, task.attempts) for task in tree.database.tasks()} == {("done", 0)}
+    tree.assert_each_ran(1, names)
+    assert (tree.pids("fetcher"), tree.workers("fine")) == processes
+
+
+@pytest.mark.fault(39)
+def test_random_bytes_and_thousands_of_connections_change_nothing(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    path = the_socket(tree)
+    lines = []
+    for number in range(10_000):
+        line = socket.socket(socket.AF_UNIX)
+        line.settimeout(5.0)
+        try:
+            line.connect(str(path))
+            line.send(os.urandom(1 + number % 500))
+        except OSError:
+            line.close()  # the socket is full, or hung up: as it should
+            continue
+        lines.append(line)
+        if len(lines) == 500:
+            lines.pop(0).close()
+    try:
+        see_that_all_goes_on(tree, [f"t{n}" for n in range(50)])
+    finally:
+        for line in lines:
+            line.close()
+
+
+@pytest.mark.fault(39)
+def test_messages_of_who_does_not_know_the_keys_are_not_heard(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    path = the_socket(tree)
+    with zmq.Context() as context:
+        strangers = []
+        for keys in (None, zmq.curve_keypair()):
+            stranger = context.socket(zmq.DEALER)
+            stranger.linger = 0
+            stranger.identity = b"0.1.000000000000"
+            if keys:
+                stranger.curve_publickey, stranger.curve_secretkey = keys
+                stranger.curve_serverkey = zmq.curve_keypair()[0]
+            stranger.connect(f"ipc://{path}")
+            stranger.send(b'["results",[[1,["done"]]]]')
+            strangers.append(stranger)
+        see_that_all_goes_on(tree, ["t1", "t2"])
+        assert [stranger.poll(0) for stranger in strangers] == [0, 0]
+        for stranger in strangers:
+            stranger.close()
+    assert "dropped" not in tree.log
+
+
+@pytest.mark.fault(39)
+def test_no_other_user_reaches_the_run_directory(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    path = the_socket(tree)
+    for directory in (path.parent, path.parent.parent):
+        assert directory.stat().st_mode & 0o077 == 0
+    for file in path.parent.iterdir():
+        assert file.stat().st_mode & 0o077 == 0 or file == path or file.name == "tree.json", file
+
+
+class TestPassword:
+    """A database whose URL has a password; the server of the tests believes anybody."""
+
+    @pytest.fixture
+    def backend(self) -> str:
+        return "postgresql"
+
+    @pytest.mark.fault(41)
+    def test_it_is_in_no_log_command_line_or_page(self, start_tree: StartTree, database: Database) -> None:
+        assert isinstance(database, PostgresqlDatabase)
+        url = database.url.replace("//postgres@", f"//postgres:{SECRET}@")
+        assert SECRET in url
+        port = free_port()
+        tree = start_tree(
+            "--http", f"127.0.0.1:{port}", "--log-level", "debug", app=APP, GOQUE_DATABASE_URL=url
+        )
+        see_that_all_goes_on(tree, ["t1"])
+        database.kill_connections()
+        eventually(lambda: "not available" in tree.log or "closed the connection" in tree.log)
+        for pid in tree.living():
+            assert SECRET.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        for page in ("/metrics", "/healthz", "/readyz", "/"):
+            assert SECRET not in get(port, page)[1]
+        database.enqueue("fine", "t2")
+        eventually(database.is_settled)
+        assert tree.stop() == 0
+        assert SECRET not in tree.log
