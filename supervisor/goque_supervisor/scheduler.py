@@ -36,7 +36,7 @@ class Scheduler(Actor):
         self.registry = registry_of_this_process(boot["app"], boot["registry_fd"])
         self.jobs = self.registry.jobs
         self._greeted: set[str] = set()
-        self._job_log = logging.Logger(self.log.name)
+        self._job_log = logging.Logger(self.log.name)  # noqa: LOG001 - its filter is this scheduler's alone
         self._job_log.parent = self.log
         self._job_log.addFilter(RateLimited(field="job"))
 
