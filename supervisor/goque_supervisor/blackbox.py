@@ -24,7 +24,16 @@ SMALLEST_HALF: Final = 128 * 1024
 BYTES_A_JOB: Final = 256
 SPILL_OVER: Final = 16 * 1024
 
-_HALF, _POSITION, _REVOKED, _INTERRUPT_SEQ, _INTERRUPT_REASON, _KILL_AT, _RUNNING = 1, 2, 3, 4, 5, 6, 7
+_HALF, _POSITION, _REVOKED, _INTERRUPT_SEQ, _INTERRUPT_REASON, _KILL_AT, _RUNNING, _PID = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+)
 _USED_BITS: Final = 40
 _USED_MASK: Final = (1 << _USED_BITS) - 1
 
@@ -109,6 +118,11 @@ class BlackBox:
         return self._words[_RUNNING]
 
     @property
+    def pid(self) -> int:
+        """The process that writes here, 0 before it has opened the box."""
+        return self._words[_PID]
+
+    @property
     def revoked_through(self) -> int:
         """The newest job that the fetcher has taken back unless it had begun."""
         return self._words[_REVOKED]
@@ -175,6 +189,7 @@ class BlackBoxWriter(BlackBox):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
+        self._words[_PID] = os.getpid()
         self._flips = 0
         self._used = 0
         self._start = HEADER

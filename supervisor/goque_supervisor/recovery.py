@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,10 @@ class Recovery:
             return
         process.kill_users_of(directory.path)
         running, finished = _read_boxes(directory.path)
+        end = "ended without its database" if tree.get("stopped") else "was killed"
         for owner in tree["owners"]:
             self._declare_dead(owner)
-            self._return_tasks(owner, tree["pid"], running, finished)
+            self._return_tasks(owner, f"supervisor pid {tree['pid']} {end}", running, finished)
         directory.remove()
 
     def _declare_dead(self, owner: str) -> None:
@@ -64,8 +66,8 @@ class Recovery:
     def _return_tasks(
         self,
         owner: str,
-        pid: int,
-        running: dict[tuple[str, int], Running],
+        end: str,
+        running: dict[tuple[str, int], tuple[Running, int]],
         finished: dict[tuple[str, int], bytes],
     ) -> None:
         policies = self.storage.type_policies()
@@ -76,9 +78,12 @@ class Recovery:
             if key in finished:
                 outcome = messages.decode_outcome(finished[key])
             elif key in running:
+                begun, pid = running[key]
                 outcome = Outcome(
                     OutcomeKind.LOST_RUNNING,
-                    f"node lost: supervisor pid {pid} was killed while it ran this task",
+                    f"node lost: {end} while it ran this task",
+                    duration=max(0.0, time.monotonic() - begun.started),
+                    pid=pid,
                 )
             else:
                 outcome = Outcome(OutcomeKind.UNSTARTED)
@@ -86,7 +91,7 @@ class Recovery:
         for start in range(0, len(changes), 500):
             self.storage.settle_if_held(changes[start : start + 500], node=owner)
         if rows:
-            log.warning("recovered %d tasks of the tree of pid %d, which was killed", len(rows), pid)
+            log.warning("recovered %d task(s) of an earlier tree: %s", len(rows), end)
 
 
 def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change:
@@ -95,8 +100,11 @@ def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change
     return settle(outcome, row, RetryPolicy() if policy is None else retry_policy(policy))
 
 
-def _read_boxes(path: Path) -> tuple[dict[tuple[str, int], Running], dict[tuple[str, int], bytes]]:
-    running: dict[tuple[str, int], Running] = {}
+def _read_boxes(
+    path: Path,
+) -> tuple[dict[tuple[str, int], tuple[Running, int]], dict[tuple[str, int], bytes]]:
+    """Return what ran, with the pid of its worker, and what had ended, each by task id and claim."""
+    running: dict[tuple[str, int], tuple[Running, int]] = {}
     finished: dict[tuple[str, int], bytes] = {}
     for box_path in path.glob("*.box"):
         try:
@@ -106,8 +114,8 @@ def _read_boxes(path: Path) -> tuple[dict[tuple[str, int], Running], dict[tuple[
                 "the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error
             )
             continue
-        contents = box.read()
+        contents, pid = box.read(), box.pid
         box.close()
-        running |= {(entry.task_id, entry.claims): entry for entry in contents.running.values()}
+        running |= {(entry.task_id, entry.claims): (entry, pid) for entry in contents.running.values()}
         finished |= {(entry.task_id, entry.claims): outcome for entry, outcome in contents.finished.values()}
     return running, finished

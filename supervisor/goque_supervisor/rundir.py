@@ -60,6 +60,7 @@ class RunDirectory:
 
     def leave_black_boxes(self) -> None:
         """Delete the sockets only: the black boxes tell the next tree here what this one could not write."""
+        self.describe_tree({**_description(self.path), "stopped": True})
         for path in self.path.glob("*.sock"):
             path.unlink(missing_ok=True)
 
@@ -132,11 +133,16 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
             lock = _lock(path / _LOCK, "alive")
         except RunDirectoryError:
             continue
-        try:
-            tree = json.loads((path / _TREE).read_text("utf-8"))
-        except (OSError, ValueError):
-            tree = {}  # it died before it had a lease, so it never claimed anything
-        yield RunDirectory(path, (lock,)), tree
+        yield RunDirectory(path, (lock,)), _description(path)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """Return what a tree wrote down of itself; {} if it died before it had a lease, so it never claimed anything."""
+    try:
+        tree: dict[str, Any] = json.loads((path / _TREE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return tree
 
 
 def _make_base(base: Path) -> None:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,7 +81,6 @@ class Stopping:
         if self._root.exit_code is not None:
             return
         undrained = [name for name, group in self._root.groups.items() if group.drained is None]
-        started = time.monotonic()
         for child in self._root.family.children:
             self._root.family.kill(child, "shutdown")
         if undrained:
@@ -94,7 +92,8 @@ class Stopping:
             )
         else:
             self._root.exit_code = self._exit_code()
-        log.info("stopped by force in %.1fs", time.monotonic() - started)
+        unwritten = f"; unwritten: {', '.join(undrained)}" if undrained else ""
+        log.info("stopped by force, with exit code %s%s", self._root.exit_code, unwritten)
 
     def _exit_code(self) -> int:
         unwritten = sum(group.drained.unwritten for group in self._root.groups.values() if group.drained)

@@ -53,7 +53,8 @@ def test_when_the_root_is_killed_its_whole_tree_dies_stopped_processes_and_grand
 def test_a_restart_on_the_same_machine_heals_within_seconds_by_the_black_boxes(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=APP)
     tree.database.enqueue("hold", "finished", "running")
-    tree.running_pid("finished"), tree.running_pid("running")
+    tree.running_pid("finished")
+    worker = tree.running_pid("running")
     tree.database.enqueue("hold", *(f"waiting-{n}" for n in range(5)))
     os.kill(tree.pid("fetcher"), signal.SIGSTOP)  # so that nobody writes the result
     tree.let_go("finished")
@@ -68,6 +69,10 @@ def test_a_restart_on_the_same_machine_heals_within_seconds_by_the_black_boxes(s
     assert (
         task.errors == f"attempt 1: node lost: supervisor pid {tree.root} was killed while it ran this task\n"
     )
+    (attempt,) = tree.database.attempts(task)
+    assert attempt.failed.worker_pid == worker
+    assert attempt.started_at is not None
+    assert attempt.started_at < attempt.ended_at
     assert all(tree.database.task(f"waiting-{n}").attempts == 0 for n in range(5))
     again.assert_each_ran(1, ["finished", *(f"waiting-{n}" for n in range(5))])
     again.assert_each_ran(2, ["running"])

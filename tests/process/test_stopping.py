@@ -134,6 +134,7 @@ def test_a_shutdown_with_the_database_down_ends_with_exit_code_3_and_the_next_tr
     eventually(tree.database.is_settled, within=5 + 3)
     outcomes = {task.external_id: (task.status, task.attempts) for task in tree.database.tasks()}
     assert outcomes == {"finished": ("done", 0), "running": ("done", 1)}
+    assert "ended without its database" in (tree.database.task("running").errors or "")
     tree.assert_each_ran(1, ["finished"])
 
 
