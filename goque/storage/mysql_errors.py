@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import pymysql
@@ -9,6 +10,7 @@ import pymysql
 from goque.errors import DatabaseUnavailableError, GoqueError, InvalidPayloadFormatError, SchemaError
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 
+NO_DATABASE: Final = 1049
 DUPLICATE: Final = 1062
 EXISTS_ALREADY: Final = frozenset({1060, 1061})
 """A column or an index that is there: an earlier migration was cut off after it and before it was recorded."""
@@ -66,9 +68,15 @@ def translate(error: pymysql.Error, where: str) -> GoqueError | None:
 def refused(error: Exception, where: str) -> DatabaseUnavailableError:
     """Say why there is no connection."""
     code = _code(error)
+    said = _first_line(error)
+    if missing := code == NO_DATABASE and re.search("Unknown database '(.*)'", said):
+        return DatabaseUnavailableError(
+            f"{where}: the server has no database '{missing[1]}'; create it, or name another one in the URL"
+        )
     if code in UNAVAILABLE:
         return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
-    return DatabaseUnavailableError(f"{where} cannot be reached: {_first_line(error)}")
+    hint = "; is the server up, are host and port right?" if "Connection refused" in said else ""
+    return DatabaseUnavailableError(f"{where} cannot be reached: {said}{hint}")
 
 
 def _code(error: Exception) -> int:

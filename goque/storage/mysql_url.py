@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from goque.errors import ConfigurationError
-from goque.storage.url import hide_password
+from goque.storage.url import malformed, refuse_stray_at
 
 PARAMETERS: Final = {
     "ssl_ca": str,
@@ -18,6 +18,7 @@ PARAMETERS: Final = {
     "unix_socket": str,
     "connect_timeout": int,
 }
+FILES: Final = ("ssl_ca", "ssl_cert", "ssl_key")
 _BOOLEAN: Final = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 
@@ -27,20 +28,21 @@ def connection_options(url: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: the URL is malformed, names no database, or has an unknown parameter.
     """
+    refuse_stray_at(url)
     try:
         parts = urlsplit(url)
         port = parts.port or 3306
         query = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
-        raise _wrong(url, "write mysql://user:password@host:3306/database") from None
+        raise malformed(url, "write mysql://user:password@host:3306/database") from None
     database = unquote(parts.path[1:])
     if not database or "/" in database:
-        raise _wrong(url, "name one database: mysql://user:password@host:3306/database")
+        raise malformed(url, "name one database: mysql://user:password@host:3306/database")
     return {
         "host": parts.hostname or "127.0.0.1",
         "port": port,
         "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
+        "password": unquote(parts.password or "").encode(),  # PyMySQL would take Latin-1
         "database": database,
         "connect_timeout": 5,
         **{name: _value(url, name, value) for name, value in query},
@@ -50,15 +52,13 @@ def connection_options(url: str) -> dict[str, Any]:
 def _value(url: str, name: str, value: str) -> Any:
     kind = PARAMETERS.get(name)
     if kind is None:
-        raise _wrong(url, f"the parameter {name!r:.40} is unknown; known are {', '.join(PARAMETERS)}")
+        raise malformed(url, f"the parameter {name!r:.40} is unknown; known are {', '.join(PARAMETERS)}")
     if kind is bool:
         if value.lower() not in _BOOLEAN:
-            raise _wrong(url, f"{name} must be true or false, not {value!r:.40}")
+            raise malformed(url, f"{name} must be true or false, not {value!r:.40}")
         return _BOOLEAN[value.lower()]
     if kind is int and not (value.isdecimal() and 0 < int(value) <= 3600):
-        raise _wrong(url, f"{name} must be a number of seconds, not {value!r:.40}")
+        raise malformed(url, f"{name} must be a number of seconds, not {value!r:.40}")
+    if name in FILES and value and not Path(value).is_file():
+        raise malformed(url, f"{name} names the file {value!r:.200}, which does not exist")
     return kind(value)
-
-
-def _wrong(url: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{hide_password(url)!r:.200} is no storage URL: {why}")

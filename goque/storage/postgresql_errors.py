@@ -7,7 +7,7 @@ from typing import Final
 
 import psycopg
 
-from goque.errors import DatabaseUnavailableError, GoqueError, SchemaError
+from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 
 LOCKED: Final = {
@@ -49,18 +49,41 @@ def translate(error: psycopg.Error, where: str) -> GoqueError | None:
     return None
 
 
-def refused(error: psycopg.Error, where: str) -> DatabaseUnavailableError:
+def refused(error: psycopg.Error, where: str) -> ConfigurationError | DatabaseUnavailableError:
     """Say why there is no connection; the driver passes the server's words on, and not its code."""
     said = _first_line(error)
+    if wrong := _wrong_parameter(said):
+        return ConfigurationError(f"{where} is no storage URL: {wrong}")
+    if missing := re.search('database "(.*)" does not exist', said):
+        return DatabaseUnavailableError(f"{where}: {NO_DATABASE.format(missing[1])}")
     for code, words in _BY_WORDS.items():
         if re.search(words, said):
             return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
-    return DatabaseUnavailableError(f"{where} cannot be reached: {said}")
+    if "no password supplied" in said:
+        return DatabaseUnavailableError(f"{where} wants a password; put one into the URL")
+    hint = "; is the server up, are host and port right?" if "Connection refused" in said else ""
+    return DatabaseUnavailableError(f"{where} cannot be reached: {said}{hint}")
 
 
+def _wrong_parameter(said: str) -> str | None:
+    """Say which parameter of the URL libpq does not understand; it looks at them only when it connects."""
+    if found := re.search('invalid "?([a-z_]+)"? value: "(.*)"', said):
+        return f"{found[1]} cannot be {found[2]!r:.40}"
+    if found := re.search('invalid integer value ".*" for connection option "([a-z_]+)"', said):
+        return f"{found[1]} must be a whole number"
+    if found := re.search("bad value for ([a-z_]+): ", said):
+        return f"{found[1]} must be a whole number"
+    if found := re.search(
+        '(root certificate|private key) file "(.*?)" (?:does not exist|.*No such file)', said
+    ):
+        name = "sslrootcert" if found[1] == "root certificate" else "sslkey"
+        return f"{name} names the file {found[2]!r:.200}, which does not exist"
+    return None
+
+
+NO_DATABASE: Final = "the server has no database '{}'; create it, or name another one in the URL"
 _BY_WORDS: Final = {
     "28P01": "password authentication failed",
-    "3D000": 'database ".*" does not exist',
     "53300": "too many (clients|connections)|connection slots are reserved",
     "28000": 'role ".*" (does not exist|is not permitted)|no pg_hba.conf entry',
     "57P03": "the database system is",

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
-from goque.errors import ConfigurationError
-from goque.storage.url import hide_password
+from goque.storage.url import ENCODE, malformed, refuse_stray_at
 
 DEFAULTS: Final[dict[str, Any]] = {
     "connect_timeout": 5,
@@ -31,6 +31,7 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
     Raises:
         ConfigurationError: the URL is malformed, or has a parameter that neither goque nor libpq knows.
     """
+    refuse_stray_at(url)
     try:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True)
@@ -38,21 +39,21 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
             "," in parts.netloc or parts.port
         )  # libpq looks at a port when it connects, and takes several hosts
     except ValueError:
-        raise ConfigurationError(
-            f"{hide_password(url)!r:.200} is no storage URL; write postgresql://user:password@host:5432/database"
-        ) from None
-    notify = dict(query).get("notify", "on").lower()
+        raise malformed(url, "write postgresql://user:password@host:5432/database") from None
+    if parts.netloc.count("@") > 1:  # libpq ends the password at the first, and takes the rest for a host
+        raise malformed(url, ENCODE)
+    values = dict(query)
+    for name in values.keys() - _known_parameters():
+        raise malformed(url, f"the parameter {name!r:.40} is unknown to goque and libpq")
+    notify = values.get("notify", "on").lower()
     if notify not in _SWITCH:
-        raise ConfigurationError(
-            f"notify in {hide_password(url)!r:.200} must be on or off, not {notify!r:.40}"
-        )
+        raise malformed(url, f"notify must be on or off, not {notify!r:.40}")
     rest = urlencode([pair for pair in query if pair[0] != "notify"], quote_via=quote)
     plain = urlunsplit(("postgresql", parts.netloc, parts.path, rest, ""))
     try:
         given = conninfo_to_dict(plain)
-    except psycopg.Error as error:
-        said = hide_password(str(error).strip().splitlines()[0])
-        raise ConfigurationError(f"{hide_password(url)!r:.200} is no storage URL: {said}") from None
+    except psycopg.Error:  # its text may show the password
+        raise malformed(url, ENCODE) from None
     return {
         **DEFAULTS,
         **given,
@@ -60,3 +61,8 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
         "autocommit": True,
         "prepare_threshold": None,
     }, _SWITCH[notify]
+
+
+def _known_parameters() -> set[str]:
+    """Return what libpq takes, and `ssl` (JDBC's, as libpq takes it) and `notify` beside."""
+    return {option.keyword.decode() for option in Conninfo.get_defaults()} | {"ssl", "notify"}

@@ -231,3 +231,25 @@ def test_each_option_has_a_variable_that_the_page_on_the_command_line_names(goqu
 
 def test_the_roles_are_shown_as_they_are_given(goque: Any) -> None:
     assert "processors,healer,cleaner,scheduler,monitor]" in goque("supervise", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://root:Top%S3cret@127.0.0.1:1/db",
+        "postgresql://root:Top@S3cret@127.0.0.1:1/db",
+        "mysql://root:Top/S3cret@127.0.0.1:1/db",
+        "root:Top@S3cret@127.0.0.1:1/db",
+        "mysql:root:Top S3cret@127.0.0.1:1/db",
+    ],
+)
+def test_a_malformed_url_does_not_show_its_password_even_to_those_who_debug(goque: Any, url: str) -> None:
+    done = goque("stats", "--log-level", "debug", "--database-url", url, code=2)
+    assert "no storage URL" in done.stderr
+    assert "Top" not in done.stdout + done.stderr
+    assert "S3cret" not in done.stdout + done.stderr
+
+
+def test_a_url_with_a_value_that_the_driver_refuses_is_exit_code_2(goque: Any) -> None:
+    error = goque("stats", "--database-url", "postgresql://u@127.0.0.1:1/db?sslmode=bogus", code=2).stderr
+    assert error.endswith(" is no storage URL: sslmode cannot be 'bogus'\n")

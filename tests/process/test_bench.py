@@ -76,7 +76,7 @@ def test_a_workload_has_a_database_to_itself_that_is_gone_afterwards(tmp_path: P
     done = subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=True)
     assert list(tmp_path.iterdir()) == []
     for url in done.stdout.split()[1:]:
-        with pytest.raises(goque.DatabaseUnavailableError, match="no such database"):
+        with pytest.raises(goque.DatabaseUnavailableError, match="has no database"):
             goque.open_storage(url).ping()
 
 

@@ -148,7 +148,7 @@ class PostgresqlBackend(ServerBackend):
     def refused_urls(self) -> dict[str, str]:
         host, port = self.address()
         return {
-            _with_path(self.server, "/no_such_database"): "has no such database",
+            _with_path(self.server, "/no_such_database"): "the server has no database 'no_such_database'",
             f"postgresql://no_such_role:s3cret@{host}:{port}/test": "refuses",
         }
 
@@ -306,7 +306,7 @@ class MysqlBackend(ServerBackend):
     def refused_urls(self) -> dict[str, str]:
         host, port = self.address()
         return {
-            _with_path(self.server, "/no_such_database"): "has no such database",
+            _with_path(self.server, "/no_such_database"): "the server has no database 'no_such_database'",
             f"mysql://no_such_user:s3cret@{host}:{port}/{self.database}": "refuses the user or the password",
             f"mysql://root:s3cret@{host}:{port}/{self.database}": "refuses the user or the password",
         }

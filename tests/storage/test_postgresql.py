@@ -235,10 +235,12 @@ def test_an_error_is_known_by_its_code(code, kind):
     ("said", "words"),
     [
         ('FATAL:  password authentication failed for user "me"', "refuses the password"),
-        ('FATAL:  database "shop" does not exist', "has no such database"),
+        ('FATAL:  database "shop" does not exist', "the server has no database 'shop'"),
         ('FATAL:  role "me" does not exist', "refuses this user"),
         ("FATAL:  sorry, too many clients already", "has no free connection"),
         ("FATAL:  the database system is starting up", "try again in a moment"),
+        ("fe_sendauth: no password supplied", "wants a password; put one into the URL"),
+        ("Connection refused", "is the server up, are host and port right?"),
         ("could not translate host name", "cannot be reached: connection failed"),
     ],
 )

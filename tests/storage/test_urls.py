@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from goque.errors import ConfigurationError
+from goque.errors import ConfigurationError, GoqueError
 from goque.storage import open_storage
 from goque.storage.url import hide_password, sqlite_path
 
@@ -74,3 +76,73 @@ def test_a_driver_that_is_missing_names_its_extra(monkeypatch):
 )
 def test_passwords_are_hidden_and_the_rest_is_shown(url, shown):
     assert hide_password(url) == shown
+
+
+ODD = ["%", "%sure", "%zz", "@", "@@", ":", "/", "//", "://", "/@", "#", "#@", "?", "?@", "?a=b@c&", "'", '"']
+MORE_ODD = [" ", " @", "%40", "%2F%", "[", "]", "[::1]@", "&password=", "\\", "€", "@h:1/", "%00"]
+ODD_PASSWORDS = [f"Top{middle}S3cret" for middle in (*ODD, *MORE_ODD)]
+SHAPES = [
+    "postgresql://root:{}@127.0.0.1:1/db",
+    "postgres://root:{}@127.0.0.1:1/db?connect_timeout=abc",
+    "mysql://root:{}@127.0.0.1:port/db",
+    "mysql://root:{}@127.0.0.1",
+    "mysql://root:{}@127.0.0.1/db?colour=red",
+    "postgresql://root:{}@127.0.0.1:1/db?colour=red",
+    "oracle://root:{}@127.0.0.1/db",
+    "sqlite://root:{}@127.0.0.1/db",
+    "root:{}@127.0.0.1:3306/db",
+    "postgres:{}@127.0.0.1:5432/db",
+    "//root:{}@127.0.0.1/db",
+    "mysql:root:{}@127.0.0.1/db",
+    "sqlite:root:{}@127.0.0.1/db",
+    "postgresql:/root:{}@127.0.0.1/db",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_shape_of_a_url_shows_any_part_of_an_odd_password(shape):
+    for password in ODD_PASSWORDS:
+        url = shape.format(password)
+        try:
+            open_storage(url).ping()
+        except GoqueError as error:
+            shown = [hide_password(url), repr(error), "".join(traceback.format_exception(error))]
+        else:
+            pytest.fail(f"{url} was opened")
+        for text in shown:
+            assert "Top" not in text, (password, text)
+            assert "S3cret" not in text, (password, text)
+
+
+@pytest.mark.parametrize("cut", ["postgresql://root:S3cret", "root:S3cret/db", "mysql://root:S3cret/db?x=y"])
+def test_a_password_is_hidden_where_the_host_was_forgotten(cut):
+    assert "S3cret" not in hide_password(cut)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://root:100%sure@h/a", "postgresql://root:a@b@h/a", "mysql://root:a/b@h/a"]
+)
+def test_what_to_encode_in_a_password_is_said(url):
+    with pytest.raises(ConfigurationError, match="percent-encode %, @, /, "):
+        open_storage(url)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("sslmode=bogus", "sslmode cannot be 'bogus'"),
+        ("connect_timeout=abc", "connect_timeout must be a whole number"),
+        ("keepalives=abc", "keepalives must be a whole number"),
+        ("ssl_min_protocol_version=9", "ssl_min_protocol_version cannot be '9'"),
+        ("channel_binding=x", "channel_binding cannot be 'x'"),
+    ],
+)
+def test_a_parameter_that_libpq_refuses_is_named_as_a_mistake_of_the_url(parameter, said, postgresql):
+    with pytest.raises(ConfigurationError, match=said):
+        open_storage(f"{postgresql.server}?{parameter}").ping()
+
+
+@pytest.mark.parametrize("parameter", ["ssl_ca", "ssl_cert", "ssl_key"])
+def test_a_tls_file_that_is_missing_is_named_with_its_parameter(parameter):
+    with pytest.raises(ConfigurationError, match=f"{parameter} names the file '/nowhere/a.pem'"):
+        open_storage(f"mysql://u@h/db?{parameter}=/nowhere/a.pem")
