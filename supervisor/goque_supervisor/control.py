@@ -216,10 +216,11 @@ class ChildStarted:
 
 @dataclass(frozen=True)
 class StartFailed:
-    """The process could not be made: the system is out of processes, memory or descriptors."""
+    """The process could not be made: the system is out of processes, memory or descriptors, or the app's fork died."""
 
     key: int
     message: str
+    died: bool = False
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ class Family:
     def not_started(self, key: int) -> Child | None:
         """Forget a child that could not be forked; returns it."""
         child = self.children.by_key(key)
+        if child is not None and child.pid:
+            return None  # it was started before what started it ended: its own exit will tell
         if child is not None:
             self._drop(child)
             if child.box is not None:

@@ -204,16 +204,26 @@ class Group:
         reason = _restart_reason(child)
         self.restarts[reason] = self.restarts.get(reason, 0) + 1
         if not child.ready_at and child.killed_for in (None, "boot"):
-            return self._on_boot_failure(child, cause)
+            ended = f"{child.spec.name} (pid {child.pid}) ended by {cause} before it could take a task"
+            return self._on_boot_failure(ended)
         if crashed or child.killed_for is not None or child.retire_reason:
             return 0.0
         log.warning("%s (pid %d) ended by %s while it was idle", child.spec.name, child.pid, cause)
         backoff = self._slot_backoffs.setdefault(child.slot, Backoff())
         return backoff.after_exit(time.monotonic() - child.started_at)
 
-    def _on_boot_failure(self, child: Child, cause: ExitCause) -> float:
+    def on_stillborn(self, child: Child, why: str) -> None:
+        """Note that a worker died before the root had heard of its process."""
+        delay = self._on_boot_failure(f"{child.spec.name} cannot be started: {why}")
+        if not self.draining:
+            self._slot_not_before[child.slot] = time.monotonic() + delay
+            self.root.timers.after(delay, self.fill)
+        else:
+            self._advance_draining()
+
+    def _on_boot_failure(self, what: str) -> float:
         delay = self.boot.failed()
-        log.error("%s (pid %d) ended by %s before it could take a task", child.spec.name, child.pid, cause)
+        log.error("%s", what)
         if self.boot.held:
             self.tell_hold()
             if self.root.no_type_can_boot():

@@ -30,7 +30,8 @@ class Homes:
         registry_fd: where the registry was handed over, if it was.
         on_ready: called when a nursery is up.
         on_failed: called with the sentence and exit code of a nursery that cannot come up at the first start.
-        on_child_started, on_child_failed: what a nursery says of a child, by its key.
+        on_child_started, on_child_failed: what a nursery says of a child, by its key; of one that failed also why,
+            and whether it died rather than never was.
         on_reloaded: called with the new app when its nursery has taken the old one's place.
         on_restart: called when a nursery has died and is started anew.
     """
@@ -46,7 +47,7 @@ class Homes:
         on_ready: Callable[[], None],
         on_failed: Callable[[str, int], None],
         on_child_started: Callable[[int, int], None],
-        on_child_failed: Callable[[int, str], None],
+        on_child_failed: Callable[[int, str, bool], None],
         on_reloaded: Callable[[dict[str, Any]], None],
         on_restart: Callable[[NurseryProcess], None],
     ) -> None:
@@ -102,8 +103,8 @@ class Homes:
                 case Garbled(why):
                     log.error("the %s nursery (pid %d) is killed: %s", nursery.home, nursery.pid, why)
                     process.kill(nursery.pid)
-                case StartFailed(key, text):
-                    self._on_child_failed(key, text)
+                case StartFailed(key, text, died):
+                    self._on_child_failed(key, text, died)
                 case _:
                     log.error("unexpected %s from a nursery: dropped", type(message).__name__)
         if nursery.channel.closed:

@@ -31,6 +31,7 @@ from goque_supervisor.control import (
     StartFailed,
     Stop,
 )
+from goque_supervisor.spec import ExitCause
 
 log = logging.getLogger("goque.nursery")
 Prepare = Callable[[], dict[str, Any]]
@@ -98,7 +99,10 @@ class Nursery:
             finally:
                 os._exit(0)
         os.close(descriptor)
-        os.waitpid(between, 0)
+        _pid, status = os.waitpid(between, 0)
+        if status:  # what the app runs after a fork has ended it
+            cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
+            self.channel.send(StartFailed(request.key, f"its fork ended by {cause}", died=True))
 
     def _start_and_leave(self, request: StartChild, descriptor: int) -> None:
         try:

@@ -315,7 +315,7 @@ class Supervisor:
         if child is not None and child.task_type in self.groups:
             self.groups[child.task_type].on_started(child)
 
-    def _on_child_failed(self, key: int, why: str) -> None:
+    def _on_child_failed(self, key: int, why: str, died: bool) -> None:  # noqa: FBT001 - as the message has it
         child = self.family.not_started(key)
         if child is None:
             return
@@ -324,14 +324,19 @@ class Supervisor:
             self.start_failed(child.spec.name, why, lambda: self._start_service(child.spec))
         elif child.spec.role == "callback":
             group.callback_ended(child.key)
+        elif died and child.spec.role == "worker":
+            self.boot_error = why
+            group.on_stillborn(child, why)
         else:
             self.start_failed(child.spec.name, why, group.fill)
+        if self.stopping is not None:
+            self.stopping.advance()
 
     def _on_home_restart(self, nursery: NurseryProcess) -> None:
         self.restarts["nursery"] += 1
         for child in self.family.children:
             if not child.pid and child.spec.home is nursery.home:
-                self._on_child_failed(child.key, "its nursery ended")
+                self._on_child_failed(child.key, "its nursery ended", False)
 
     # -- exits ---------------------------------------------------------------------------------------
 

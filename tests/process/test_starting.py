@@ -358,3 +358,20 @@ if __name__ == "__main__":
     finally:
         tree.clean_up()
         shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.mark.fault(13)
+@pytest.mark.parametrize("death", ["os._exit(7)", "os.kill(os.getpid(), signal.SIGSEGV)"])
+def test_an_app_whose_forks_die_at_once_ends_the_tree_with_exit_code_4_and_the_cause(
+    start_tree: StartTree, death: str
+) -> None:
+    app = f"""
+@registry.processor("never")
+def never(task: Task): pass
+
+os.register_at_fork(after_in_child=lambda: {death})
+"""
+    tree = start_tree("--types", "never", app=app)
+    assert tree.wait() == 4
+    cause = "exit code 7" if "exit" in death else "signal 11 (SIGSEGV)"
+    assert f"goque: no worker of any type can boot: its fork ended by {cause}\n" in tree.log
