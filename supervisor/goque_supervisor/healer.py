@@ -24,6 +24,7 @@ from goque_supervisor.rounds import Rounds
 from goque_supervisor.tally import Tallies
 
 BATCH: Final = 500
+SOME_IDS: Final = 5
 DEAD_NODE_KEPT: Final = 86400.0
 HEALER_AGE: Final = 3600.0
 UNOWNED: Final = "node lost: the claim of this task has no owner, and nothing was heard of it"
@@ -81,7 +82,7 @@ class Healer(Actor):
             del self.seen[node.id]
             if self.storage.mark_node_dead(node.id, seq):
                 self.log.warning(
-                    "node %s (%s, pid %d) has been silent for %gs: its tasks are returned",
+                    "node %s (%s, pid %d) has been silent for %.1fs: what it holds is returned",
                     node.id,
                     node.host,
                     node.pid,
@@ -97,7 +98,7 @@ class Healer(Actor):
             began, traced = time.perf_counter(), tracing.started()
             written = self.storage.settle_if_held(changes, node=node.id)
             self._count([row for row in rows if row.token in written], time.perf_counter() - began, traced)
-            self.log.warning("returned %d tasks of dead node %s", len(written), node.id)
+            self.log.warning("returned %d task(s) of dead node %s", len(written), node.id)
 
     def _heal_unowned(self) -> None:
         policies = self.storage.type_policies()
@@ -115,7 +116,12 @@ class Healer(Actor):
             found, healed = len(rows), self.storage.settle_unowned_if_unchanged(rows, changes)
             if healed:
                 self._count(rows[:healed], time.perf_counter() - began, traced)
-                self.log.warning("returned %d tasks whose claim had no owner", healed)
+                self.log.warning(
+                    "returned %d task(s) of type %r whose claim had no owner: %s",
+                    healed,
+                    task_type or "nobody's",
+                    ", ".join(row.id for row in rows[:SOME_IDS]) + (", …" if healed > SOME_IDS else ""),
+                )
 
     def _count(self, rows: Sequence[TaskRow], duration: float, traced: int) -> None:
         by_type: dict[str, list[TaskRow]] = {}

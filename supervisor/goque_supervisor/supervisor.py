@@ -434,6 +434,9 @@ class Supervisor:
             self.boot_error = text
         elif child.spec.name in self._were_ready or self.stopping is not None or self._may_pass(exit_code):
             log.error("%s cannot work: %s", child.spec.name, text)
+        elif self.tenure.owner:  # in order, so that others see this node leave
+            _say(text)
+            self.stop(f"{child.spec.name} cannot work", exit_code)
         else:
             self.give_up(text, exit_code)
 

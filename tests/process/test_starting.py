@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -375,3 +376,12 @@ os.register_at_fork(after_in_child=lambda: {death})
     assert tree.wait() == 4
     cause = "exit code 7" if "exit" in death else "signal 11 (SIGSEGV)"
     assert f"goque: no worker of any type can boot: its fork ended by {cause}\n" in tree.log
+
+
+def test_a_port_in_use_ends_the_tree_in_order_with_exit_code_2(start_tree: StartTree) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        tree = start_tree("--http", address, app='registry.add_processor("idle", print)')
+        assert tree.wait() == 2
+    assert "cannot be opened: Address already in use; choose another" in tree.log
+    assert "alive" not in tree.database.node_states()
