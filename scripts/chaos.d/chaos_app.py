@@ -27,7 +27,7 @@ def fine(run: int) -> None:
 
 def long(run: int) -> None:
     """Take long enough that many things happen meanwhile."""
-    time.sleep(random.uniform(0.5, 2.0))
+    time.sleep(random.uniform(0.5, 4.0))
 
 
 def raising(run: int) -> None:
@@ -95,7 +95,7 @@ def forking(run: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-PLAIN: Final[dict[Callable[[int], None], int]] = {fine: 20, long: 4, raising: 4, snoozing: 3, canceling: 1}
+PLAIN: Final[dict[Callable[[int], None], int]] = {fine: 20, long: 2, raising: 4, snoozing: 3, canceling: 1}
 WILD: Final[dict[Callable[[int], None], int]] = {
     fine: 6,
     crashing: 3,
@@ -140,7 +140,7 @@ async def many(task: Task) -> None:
     temper = task.payload["temper"]
     with run_of(task.id, temper) as run:
         if temper == "long" or (temper == "slow" and run == 1):
-            await asyncio.sleep(60 if temper == "slow" else random.uniform(0.5, 1.5))
+            await asyncio.sleep(60 if temper == "slow" else random.uniform(0.5, 2.5))
         elif temper == "fine":
             await asyncio.sleep(random.uniform(0, 0.02))
         elif temper != "slow":

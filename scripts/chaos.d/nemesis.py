@@ -173,7 +173,7 @@ class Nemesis:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         self._after(
-            NODE_TIMEOUT + self._random.choice([1.3, 2.5]),
+            NODE_TIMEOUT + self._random.choice([1.3, 1.8, 2.5]),
             lambda: [self._continue(pid) for pid in pids] and None,
         )
 

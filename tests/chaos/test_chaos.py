@@ -28,7 +28,7 @@ def test_nothing_is_lost_doubled_or_left_behind(where: str) -> None:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_without_one_of_its_guards_it_goes_red(guard: str) -> None:
     for number in range(1, 6):
-        chaos = Chaos("sqlite", number, 20.0, rate=30, sabotage=guard)
+        chaos = Chaos("sqlite", number, 25.0, rate=15, sabotage=guard)  # no backlog: others begin at once
         chaos.run()
         if chaos.complaints:
             return

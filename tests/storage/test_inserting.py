@@ -77,6 +77,8 @@ def test_a_bulk_insert_of_nothing_is_nothing(storage):
     assert storage.insert_tasks([]) == []
 
 
+@pytest.mark.fault(35)
+@pytest.mark.fault(40)
 def test_every_text_goes_in_and_comes_out_unchanged(storage):
     hostile = """Robert'); DROP TABLE goque_task;-- "quoted" \\back %s :now ? 日本 🎉 <script>"""
     single = storage.insert_tasks([Task(hostile, {"text": hostile}, external_id=hostile)])

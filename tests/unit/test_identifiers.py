@@ -11,6 +11,8 @@ from goque.errors import ConfigurationError
 from goque.identifiers import internal_id, new_task_id
 from goque.task import check_name
 
+pytestmark = pytest.mark.fault(35)
+
 
 def test_a_task_id_is_a_lower_case_uuid_7():
     for _ in range(500):

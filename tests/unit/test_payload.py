@@ -14,6 +14,8 @@ from goque.errors import (
 )
 from goque.payload import decode_json, encode_payload, max_payload
 
+pytestmark = pytest.mark.fault(35)
+
 
 def nested(depth: int, *, inner: object = 0) -> object:
     value = inner

@@ -41,13 +41,14 @@ def black_box() -> None:
 
 def ack_after_commit() -> None:
     """Have workers forget a result when it has come, not when it is committed."""
+    from goque_supervisor import messages
     from goque_supervisor.fetcher import Fetcher
 
     take = Fetcher._take_result
 
     def take_and_acknowledge(self: Any, mate: Any, result: Any) -> None:
         take(self, mate, result)
-        mate.acknowledged.append(result.seq)
+        self.socket.send(mate.identity, messages.encode(messages.Jobs([], [result.seq])))
 
     Fetcher._take_result = take_and_acknowledge
 
