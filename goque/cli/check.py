@@ -39,6 +39,7 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
         storage.ping()
         click.echo(f"database  {storage.url} answers")
         storage.require_schema()
+        storage.rehearse_writing()
         click.echo("schema    is up to date")
         policies = storage.type_policies()
     finally:

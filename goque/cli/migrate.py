@@ -18,7 +18,7 @@ REFUSED: Final[dict[str, str]] = {
 
 @command("migrate")
 @option("--status", is_flag=True, help="Only say which migrations are still to be applied.")
-@option("--sql", is_flag=True, help="Only print the SQL of the migrations that are still to be applied.")
+@option("--sql", is_flag=True, help="Only print SQL that does the same, for psql, mysql or sqlite3.")
 @database_option
 def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
     """Create or upgrade goque's tables.
@@ -44,8 +44,8 @@ def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
             for name in storage.pending_migrations() if state not in REFUSED else ():
                 click.echo(f"to be applied: {name}")
         elif sql:
-            for name, text in storage.pending_migrations().items():
-                click.echo(f"-- {name}\n{text.rstrip()}\n")
+            if script := storage.migration_script():
+                click.echo(script)
         else:
             applied = storage.migrate()
             for name in applied:

@@ -101,11 +101,17 @@ class Dialect(ABC):
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
         largest_batch: how many characters a batch of moves has at most.
+        now_text: SQL of the present as the ledger of migrations has it.
+        script_begin: what a script of migrations begins with, so that it is applied as a whole where that can be.
+        script_end: what it ends with.
         awaited: the tasks whose end is to be announced, because somebody is known to wait for it.
     """
 
     name: ClassVar[str]
     creates_schema: ClassVar[bool]
+    now_text: ClassVar[str] = "CURRENT_TIMESTAMP"
+    script_begin: ClassVar[str] = "BEGIN;"
+    script_end: ClassVar[str] = "COMMIT;"
     one_writer: ClassVar[bool] = False
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
@@ -113,6 +119,10 @@ class Dialect(ABC):
     awaited: Any = ()
     sql: Statements
     url: str
+
+    def exists(self) -> bool:
+        """Return whether there is something to connect to; a server is taken to be there."""
+        return True
 
     @abstractmethod
     def connect(self) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 from typing import Final
 
 from goque.errors import SchemaError
@@ -65,6 +66,17 @@ class Migrations:
             name: sql for name, sql in known_migrations(self._dialect.name).items() if name not in applied
         }
 
+    def script(self) -> str:
+        """Return SQL that does what `apply` would do, the ledger included; empty where nothing is pending.
+
+        Raises:
+            SchemaError: the database holds something else under goque's names, or a later goque's schema.
+        """
+        state = self.state()
+        if state in ("newer", "foreign"):
+            raise schema_error(state, self._dialect)
+        return migration_script(self._dialect, self.pending())
+
     def apply(self) -> list[str]:
         """Apply what is pending and return its names.
 
@@ -101,6 +113,17 @@ def known_migrations(dialect_name: str) -> dict[str, str]:
     # not importlib.resources: it takes 3 MiB in each process that looks at the schema
     folder = Path(__file__).parent / "migrations" / dialect_name
     return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))}
+
+
+def migration_script(dialect: Dialect, pending: dict[str, str]) -> str:
+    """Return the SQL of migrations with the rows of the ledger, for a client of the database to run."""
+    if not pending:
+        return ""
+    parts = [f"{dedent(CREATE_LEDGER).strip()};"]
+    for name, sql in pending.items():
+        record = f"INSERT INTO goque_migration (name, applied_at)\nVALUES ('{name}', {dialect.now_text});"
+        parts.append(f"-- {name}\n{sql.rstrip()}\n\n{record}")
+    return "\n\n".join((dialect.script_begin, *parts, dialect.script_end)).strip()
 
 
 def split_statements(sql: str) -> list[str]:

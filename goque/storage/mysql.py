@@ -58,6 +58,8 @@ class MysqlDialect(Dialect):
 
     name: ClassVar[str] = "mysql"
     creates_schema: ClassVar[bool] = False
+    now_text: ClassVar[str] = "CAST(UTC_TIMESTAMP(6) AS CHAR)"
+    script_begin: ClassVar[str] = ""  # each statement that changes the schema commits by itself
     moves_at_once: ClassVar[int] = 500
     sql: Statements = MYSQL_STATEMENTS
 

@@ -20,7 +20,13 @@ from goque.storage.instants import time_text
 from goque.storage.postgresql_asyncio import AsyncAdoptedSession
 from goque.storage.postgresql_ends import SAY_ENDED, AwaitedIds, EndListener
 from goque.storage.postgresql_errors import refused
-from goque.storage.postgresql_session import AdoptedSession, Clock, DeadlineConnection, PostgresqlSession
+from goque.storage.postgresql_session import (
+    MIGRATION_LOCK,
+    AdoptedSession,
+    Clock,
+    DeadlineConnection,
+    PostgresqlSession,
+)
 from goque.storage.postgresql_spares import PostgresqlSpares
 from goque.storage.postgresql_statements import NOTIFY, NOTIFYING_STATEMENTS, POSTGRESQL_STATEMENTS
 from goque.storage.postgresql_url import connection_options
@@ -50,6 +56,8 @@ class PostgresqlDialect(Dialect):
 
     name: ClassVar[str] = "postgresql"
     creates_schema: ClassVar[bool] = False
+    now_text: ClassVar[str] = """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+    script_begin: ClassVar[str] = f"BEGIN;\nSELECT pg_advisory_xact_lock({MIGRATION_LOCK});"
 
     time = staticmethod(time_text)
     read_time = staticmethod(postgresql_rows.read_time)

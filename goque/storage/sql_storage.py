@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from goque.storage.dialect import Dialect
-from goque.storage.migrate import Migrations, schema_error
+from goque.storage.migrate import Migrations, known_migrations, migration_script, schema_error
 from goque.storage.sql_base import PATIENCE
 from goque.storage.sql_tasks import SqlTasks
 from goque.storage.sql_upkeep import SqlUpkeep
@@ -55,6 +55,12 @@ class SqlStorage(SqlTasks, SqlUpkeep):
     def pending_migrations(self) -> dict[str, str]:
         """Return the migrations that are still to be applied: name to SQL text."""
         return self._migrations.pending()
+
+    def migration_script(self) -> str:
+        """Return SQL that does what `migrate` would do; an embedded database that is not there is not made."""
+        if not self._dialect.exists():
+            return migration_script(self._dialect, known_migrations(self._dialect.name))
+        return self._migrations.script()
 
     def close(self) -> None:
         """Close every connection of this process; a later call opens a new one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
@@ -17,6 +19,10 @@ from goque.storage.storage import NodeRow, TypePolicy
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 
+class _TakenBackError(Exception):
+    """Nothing went wrong: the transaction is to be rolled back."""
+
+
 class SqlUpkeep(SqlClaims):
     """The part of the contract that keeps a database in order."""
 
@@ -28,6 +34,18 @@ class SqlUpkeep(SqlClaims):
             session.run(self._sql.register_node, {"id": node_id, "host": host, "pid": pid, "info": info})
 
         self._write(register)
+
+    def rehearse_writing(self) -> None:
+        """Register a node in a transaction that is rolled back, as what a supervisor does first."""
+        node_id = str(uuid.uuid4())
+
+        def register(session: Session) -> None:
+            session.run(self._sql.forget_node, {"id": node_id})
+            session.run(self._sql.register_node, {"id": node_id, "host": "", "pid": 0, "info": None})
+            raise _TakenBackError
+
+        with suppress(_TakenBackError):
+            self._write(register, patient=True)
 
     def beat(self, node_id: str) -> bool:
         """Raise a living node's seq; False when the node is not alive any more for the others."""
@@ -172,7 +190,11 @@ class SqlUpkeep(SqlClaims):
         if task_type in known:
             return False
         near = get_close_matches(task_type, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known) or 'none at all'}"
+        if not known:
+            raise ConfigurationError(
+                f"type {task_type!r:.210} is unknown: no supervisor has run on this database yet"
+            )
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
         raise ConfigurationError(f"no supervisor has run tasks of type {task_type!r:.210}; {hint}")
 
     def last_slot(self, job_name: str) -> datetime | None:

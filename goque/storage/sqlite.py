@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from goque.at_once import at_once
@@ -54,6 +55,8 @@ class SqliteDialect(Dialect):
 
     name: ClassVar[str] = "sqlite"
     creates_schema: ClassVar[bool] = True
+    now_text: ClassVar[str] = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+    script_begin: ClassVar[str] = "BEGIN IMMEDIATE;"
     one_writer: ClassVar[bool] = True
     inserts_at_once: ClassVar[int] = 100_000
     sql: Statements = SQLITE_STATEMENTS
@@ -78,6 +81,10 @@ class SqliteDialect(Dialect):
         self.url = f"sqlite:///{path}"
         self._clock = clock
         self._identity: tuple[int, int] | None = None
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return Path(self.path).exists()
 
     def connect(self) -> SqliteSession:
         """Open the file, with the write-ahead log on."""
@@ -258,8 +265,11 @@ class AdoptedSession(SqliteSession):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Join the caller's transaction, or begin the one that Python would begin at the first write."""
-        isolation = self.connection.isolation_level
-        if not self.connection.in_transaction and isolation is not None and self._python_begins():
+        try:
+            isolation, in_transaction = self.connection.isolation_level, self.connection.in_transaction
+        except sqlite3.Error as error:
+            raise translate(error, self.path) or error from error
+        if not in_transaction and isolation is not None and self._python_begins():
             self.run(f"BEGIN {isolation}")
         yield
 

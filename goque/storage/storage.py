@@ -389,6 +389,14 @@ class TaskStorage(ABC):
         """Make one round trip. Raises DatabaseUnavailableError."""
 
     @abstractmethod
+    def rehearse_writing(self) -> None:
+        """Write as a supervisor does at its start, and take it back.
+
+        Raises:
+            DatabaseUnavailableError: the server takes no writes, or not from this user.
+        """
+
+    @abstractmethod
     def schema_state(self) -> SchemaState:
         """Say whether the schema is the one that this version of goque expects."""
 
@@ -403,6 +411,13 @@ class TaskStorage(ABC):
     @abstractmethod
     def pending_migrations(self) -> dict[str, str]:
         """Return the migrations that are still to be applied: name to SQL text."""
+
+    @abstractmethod
+    def migration_script(self) -> str:
+        """Return SQL that does what `migrate` would do, for a client of the database; empty where it is current.
+
+        Raises SchemaError where `migrate` would.
+        """
 
     @abstractmethod
     def close(self) -> None:

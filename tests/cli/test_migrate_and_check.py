@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 APP = """
@@ -22,11 +25,15 @@ registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: goque.T
 
 
 def test_migrate_creates_the_schema_once(goque: Any) -> None:
-    assert "missing" in goque("migrate", "--status").stdout
     sql = goque("migrate", "--sql").stdout
     assert "goque_task" in sql
-    with closing(sqlite3.connect(":memory:")) as connection:
+    assert not (goque.directory / "goque.db").exists()
+    with closing(sqlite3.connect(goque.directory / "scripted.db")) as connection:
         connection.executescript(sql)
+    scripted = "sqlite:///scripted.db"
+    assert "applied " not in goque("migrate", "--database-url", scripted).stdout
+    assert goque("stats", "--json", "--database-url", scripted).stdout == ""
+    assert "missing" in goque("migrate", "--status").stdout
     first = goque("migrate").stdout
     assert "applied " in first
     assert goque("migrate").stdout.splitlines() == first.splitlines()[-1:]
@@ -120,6 +127,27 @@ def test_the_cause_of_a_failed_import_is_there_for_those_who_ask(goque: Any, com
         error.splitlines()[-1]
         == "goque: app 'shop:registry' does not import: KeyError: 'x' (shop.py, line 2)"
     )
+
+
+def test_check_finds_a_database_that_takes_no_writes_as_supervise_does(goque: Any) -> None:
+    server = os.environ.get("GOQUE_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+    schema = f"goque_test_{uuid.uuid4().hex}"
+    Path(goque.directory, "shop.py").write_text(APP)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        try:
+            url = f"{server}?options=-csearch_path%3D{schema}"
+            goque("migrate", "--database-url", url)
+            assert "is up to date" in goque("check", "shop:registry", "--database-url", url).stdout
+            assert connection.execute(f"SELECT * FROM {schema}.goque_node").fetchall() == []
+            url += "%20-cdefault_transaction_read_only%3Don"
+            error = goque("check", "shop:registry", "--database-url", url, code=3).stderr
+            assert "takes no writes" in error
+            assert len(error.splitlines()) == 1
+            tree = goque("supervise", "shop:registry", "--drain", "--database-url", url, code=3).stderr
+            assert error.partition("takes no writes")[2].strip() in tree
+        finally:
+            connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 def test_check_fails_on_a_foreign_schema_with_exit_code_3(goque: Any) -> None:

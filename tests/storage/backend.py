@@ -87,6 +87,10 @@ class Backend(ABC):
     def execute(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
         """Run raw SQL behind goque's back; parameters are written `:name`."""
 
+    @abstractmethod
+    def run_script(self, text: str) -> None:
+        """Run a whole script as the client of the database would that it is piped into."""
+
     def script(self, sql: str) -> None:
         """Run several statements, each ended by a semicolon at the end of a line."""
         for statement in split_statements(sql):

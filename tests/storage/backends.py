@@ -51,6 +51,10 @@ class SqliteBackend(Backend):
     def rows_as_mappings(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
 
+    def run_script(self, text: str) -> None:
+        with contextlib.closing(self.connect()) as connection:
+            connection.executescript(text)
+
     def indexes(self) -> set[str]:
         return {name for (name,) in self.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
 

@@ -19,6 +19,7 @@ import pymysql
 from backend import Backend, run
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
+from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
 from goque.storage.mysql import MysqlDialect
@@ -155,6 +156,10 @@ class PostgresqlBackend(ServerBackend):
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url)
 
+    def run_script(self, text: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(text)
+
     def django_settings(self) -> dict[str, Any]:
         options = conninfo_to_dict(self.url)
         return {
@@ -220,6 +225,14 @@ class MysqlBackend(ServerBackend):
 
     def connect(self) -> pymysql.connections.Connection[Any]:
         return pymysql.connect(**connection_options(self.url), charset="utf8mb4", init_command=SYDNEY)
+
+    def run_script(self, text: str) -> None:
+        options = {**connection_options(self.url), "client_flag": CLIENT.MULTI_STATEMENTS}
+        with contextlib.closing(pymysql.connect(**options)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(text)
+            while cursor.nextset():
+                pass
 
     def django_settings(self) -> dict[str, Any]:
         pymysql.install_as_MySQLdb()

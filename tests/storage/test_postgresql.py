@@ -272,6 +272,10 @@ def test_a_user_without_rights_is_one_line(backend, storage):
         poor = open_storage(url)
         with pytest.raises(DatabaseUnavailableError, match="grant it the rights"):
             add(poor)
+        backend.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {backend.schema} TO {role}")
+        poor.require_schema()
+        with pytest.raises(DatabaseUnavailableError, match="grant it the rights"):
+            poor.rehearse_writing()
         poor.close()
     finally:
         backend.execute(f"DROP OWNED BY {role}")

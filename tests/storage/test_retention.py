@@ -93,7 +93,7 @@ def test_a_type_is_paused_and_resumed_by_who_asks_first(storage, other):
 
 
 def test_a_type_that_nobody_runs_cannot_be_paused(storage):
-    with pytest.raises(ConfigurationError, match="there is none at all"):
+    with pytest.raises(ConfigurationError, match="no supervisor has run on this database yet"):
         storage.pause_type("mail")
     storage.publish_types([policy("mail"), policy("sms")])
     with pytest.raises(ConfigurationError, match="'mial'; did you mean 'mail'"):

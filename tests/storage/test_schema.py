@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 
 import pytest
 from backends import add, claim, done
@@ -26,6 +27,29 @@ def test_a_missing_schema_is_created_at_first_use_or_asked_for(backend):
     assert storage.schema_state() == "current"
     assert storage.pending_migrations() == {}
     assert storage.migrate() == []
+
+
+@pytest.mark.parametrize("before", ["nothing", "the original"])
+def test_a_script_that_was_run_leaves_nothing_to_migrate(backend, before):
+    if before == "the original":
+        backend.script(ORIGINAL[backend.name])
+    backend.run_script(backend.new_storage().migration_script())
+    storage = backend.new_storage()
+    assert storage.migrate() == []
+    assert storage.schema_state() == "current"
+    assert storage.migration_script() == ""
+    add(storage, "scripted")
+    assert len(claim(storage, task_type="scripted")) == 1
+    scripted = backend.execute("SELECT name FROM goque_migration ORDER BY name")
+    assert [name for (name,) in scripted] == sorted(known_migrations(backend.name))
+    for (applied_at,) in backend.execute("SELECT applied_at FROM goque_migration"):
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{6}Z?", applied_at)
+
+
+def test_there_is_no_script_where_migrate_would_refuse(backend):
+    backend.execute("CREATE TABLE goque_task (something VARCHAR(10))")
+    with pytest.raises(SchemaError, match="is not goque's"):
+        backend.new_storage().migration_script()
 
 
 def test_migrate_names_what_it_applied(backend):

@@ -255,7 +255,11 @@ def test_a_server_that_takes_no_writes_is_one_line_and_can_be_read(storage, back
     task = add(storage)
     with backend.read_only() as url:
         standby = open_storage(url)
-        for call in (lambda: add(standby), lambda: standby.insert_tasks([Task("mail"), Task("mail")])):
+        for call in (
+            standby.rehearse_writing,
+            lambda: add(standby),
+            lambda: standby.insert_tasks([Task("mail"), Task("mail")]),
+        ):
             with pytest.raises(DatabaseUnavailableError) as error:
                 call()
             assert_one_line(error, "takes no writes", "primary")
