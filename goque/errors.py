@@ -41,10 +41,10 @@ class DuplicateTaskError(GoqueError):
         external_id: its external id.
     """
 
-    def __init__(self, task_type: str, external_id: str) -> None:
+    def __init__(self, task_type: str, external_id: str, *, can_skip: bool = False) -> None:
         super().__init__(
             f"a task of type {task_type!r} with external id {external_id!r} exists already; "
-            "use another external id, or on_conflict='skip'"
+            f"use another external id{', or on_conflict=' + repr('skip') if can_skip else ''}"
         )
         self.task_type = task_type
         self.external_id = external_id

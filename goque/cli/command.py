@@ -157,7 +157,9 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
         except ValueError:
             seconds = math.nan
         if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self.zero):
-            self.fail(f"{value!r} is not a number of seconds{'' if self.zero else ' above 0'}", param, ctx)
+            self.fail(
+                f"must be {'0 or more' if self.zero else 'more than 0'} seconds, not {value!r}", param, ctx
+            )
         return seconds
 
 

@@ -16,16 +16,21 @@ def driver_connection(conn: Any) -> Any:
     `commit()` would not know that there is something to commit.
 
     Raises:
-        ConfigurationError: it is one of asyncio's.
+        ConfigurationError: it is one of asyncio's, or an engine, which has no transaction.
     """
     if is_asyncio(conn):
         raise ConfigurationError(
             f"conn is a {kind_of(conn)}, which is awaited; "
             "enqueue with goque.AsyncTaskQueueManager, or give a synchronous connection"
         )
+    if callable(getattr(conn, "connect", None)) and callable(getattr(conn, "dispose", None)):
+        raise ConfigurationError(
+            f"conn is a {kind_of(conn)}, and what is needed is a Connection or a Session with the "
+            "transaction; engine.connect() gives one"
+        )
     if callable(getattr(conn, "connection", None)) and callable(getattr(conn, "get_bind", None)):
         conn = conn.connection()  # a SQLAlchemy Session lends its Connection
-    if callable(getattr(conn, "in_transaction", None)) and callable(getattr(conn, "exec_driver_sql", None)):
+    if callable(getattr(conn, "exec_driver_sql", None)) and callable(getattr(conn, "in_transaction", None)):
         if not conn.in_transaction():
             conn.begin()
         conn = conn.connection  # a SQLAlchemy Connection holds a pooled one

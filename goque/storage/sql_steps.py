@@ -54,7 +54,7 @@ class TaskSteps:
                 await session.run(self._sql.rollback_savepoint)
                 await session.run(self._sql.release_savepoint)
             taken = next(task for task in tasks if task.id not in ids)
-            raise DuplicateTaskError(taken.type, taken.external_id)
+            raise DuplicateTaskError(taken.type, taken.external_id, can_skip=True)
         if undo:
             await session.run(self._sql.release_savepoint)
         await self._dialect.announce(session, {task.type for task in tasks if task.id in ids})
@@ -142,7 +142,7 @@ def without_repeats(tasks: Sequence[Task], *, skip: bool) -> list[Task]:
         if key not in firsts:
             firsts[key] = task
         elif not skip:
-            raise DuplicateTaskError(task.type, task.external_id)
+            raise DuplicateTaskError(task.type, task.external_id, can_skip=True)
     return list(firsts.values())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
-from goque.storage.dialect import DatabaseLockedError
+from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 
 _SENTENCES: Final = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its directory exists and may be written",
@@ -37,6 +37,8 @@ def translate(error: sqlite3.Error, path: str) -> GoqueError | None:
             "conn may be used in the thread that opened it only: "
             "open it with check_same_thread=False, or through aiosqlite"
         )
+    if message == "Cannot operate on a closed database.":
+        return ConnectionLostError(f"{path} cannot be reached (the connection is closed); try again")
     if (
         message.startswith(("no such table: goque_", "no such index: goque_", "no such column: "))
         or "has no column named" in message

@@ -170,3 +170,7 @@ def test_a_terminal_sees_a_progress_bar(goque: Any) -> None:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def test_a_negative_delay_is_told_what_it_must_be(goque: Any) -> None:
+    assert "must be 0 or more seconds, not '-4'" in goque("enqueue", "t", "--delay", "-4", code=2).stderr

@@ -11,7 +11,7 @@ from backends import add, run
 from sqlalchemy.orm import Session
 
 import goque
-from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError
+from goque.errors import ConfigurationError, DatabaseUnavailableError, DuplicateTaskError, SchemaError
 from goque.manager import TaskQueueManager
 from goque.task import Task, TaskFilter
 
@@ -126,6 +126,37 @@ def test_the_callers_row_factory_is_left_as_it_was(queue, conn, backend):
 def test_what_is_no_connection_is_refused(queue, backend):
     with pytest.raises(ConfigurationError, match=f"must be a {backend.driver} connection"):
         queue.enqueue("mail", conn=object())
+
+
+def test_a_connection_that_is_closed_is_one_line(queue, storage, backend):
+    del storage
+    conn = backend.connect()
+    conn.close()
+    for call in (
+        lambda: queue.enqueue("mail", conn=conn),
+        lambda: queue.get_tasks(conn=conn),
+        lambda: queue.add_tasks([Task("mail"), Task("mail")], conn=conn),
+    ):
+        with pytest.raises(DatabaseUnavailableError) as refusal:
+            call()
+        assert "clos" in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
+def test_an_engine_is_no_connection_and_can_give_one(queue, engine):
+    with pytest.raises(
+        ConfigurationError, match=r"a Connection or a Session .*engine\.connect\(\) gives one"
+    ):
+        queue.enqueue("mail", conn=engine)
+
+
+def test_only_add_tasks_tells_of_on_conflict(queue):
+    queue.enqueue("mail", external_id="a")
+    with pytest.raises(DuplicateTaskError) as refusal:
+        queue.enqueue("mail", external_id="a")
+    assert str(refusal.value).endswith("use another external id")
+    with pytest.raises(DuplicateTaskError, match="or on_conflict='skip'"):
+        queue.add_tasks([Task("mail", external_id="a"), Task("mail", external_id="b")])
 
 
 @pytest.fixture
