@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -49,7 +49,9 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
     if notify not in _SWITCH:
         raise malformed(url, f"notify must be on or off, not {notify!r:.40}")
     rest = urlencode([pair for pair in query if pair[0] != "notify"], quote_via=quote)
-    plain = urlunsplit(("postgresql", parts.netloc, parts.path, rest, ""))
+    plain = (
+        f"postgresql://{parts.netloc}{parts.path}?{rest}"  # urlunsplit leaves // out where no host is named
+    )
     try:
         given = conninfo_to_dict(plain)
     except psycopg.Error:  # its text may show the password

@@ -6,6 +6,7 @@ import pytest
 
 from goque.errors import ConfigurationError, GoqueError
 from goque.storage import open_storage
+from goque.storage.postgresql_url import connection_options
 from goque.storage.url import hide_password, sqlite_path
 
 
@@ -146,3 +147,19 @@ def test_a_parameter_that_libpq_refuses_is_named_as_a_mistake_of_the_url(paramet
 def test_a_tls_file_that_is_missing_is_named_with_its_parameter(parameter):
     with pytest.raises(ConfigurationError, match=f"{parameter} names the file '/nowhere/a.pem'"):
         open_storage(f"mysql://u@h/db?{parameter}=/nowhere/a.pem")
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("postgresql:///shop?host=/run/postgresql", {"dbname": "shop", "host": "/run/postgresql"}),
+        ("postgresql://u:p%40%2F%25@h/db", {"password": "p@/%", "host": "h"}),
+        (
+            "postgresql://u:p@h1:1,h2:2/db?sslmode=require",
+            {"host": "h1,h2", "port": "1,2", "sslmode": "require"},
+        ),
+    ],
+)
+def test_what_libpq_understands_passes_through(url, options):
+    given, _ = connection_options(url)
+    assert {name: given[name] for name in options} == options
