@@ -17,6 +17,7 @@ from databases import ON_SERVER, Database, ServerDatabase, SqliteDatabase
 from private_servers import PrivateServer
 from proxy import Proxy
 from tree import Tree, python_command
+from verdict import read_runs
 
 HERE: Final = Path(__file__).resolve().parent
 NODE_TIMEOUT: Final = 3.0
@@ -129,6 +130,13 @@ class Arena:
         return all(
             len([path for path in node.run_dir.iterdir() if path.is_dir()]) == 1 for node in self.nodes
         )
+
+    def running_in(self, root: int | None = None) -> set[str]:
+        """Return the tasks whose handler runs, in the tree of a root or in any living process."""
+        runs = [run for task in read_runs(self.diary).values() for run in task if not run.how]
+        if root is not None:
+            return {run.task for run in runs if run.root == root}
+        return {run.task for run in runs if Path(f"/proc/{run.pid}").exists()}
 
     def living(self) -> dict[int, str]:
         """Return all living processes that any tree has started."""

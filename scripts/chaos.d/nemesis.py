@@ -63,12 +63,16 @@ class Nemesis:
         """Act for so many seconds, then let everything go on."""
         until = time.monotonic() + seconds
         acts = self._weighted_acts()
+        next_at = time.monotonic()
         while (now := time.monotonic()) < until:
             self._run_later(now)
             self.watch()
+            if now < next_at:
+                time.sleep(0.02)
+                continue
             act = self._random.choices([act for act, _ in acts], [weight for _, weight in acts])[0]
             act(self._random.choice(self.arena.nodes))
-            time.sleep(self._random.uniform(*PAUSE))
+            next_at = time.monotonic() + self._random.uniform(*PAUSE)
 
     def make_well(self) -> None:
         """Let everything go on, and what is down start."""
@@ -159,8 +163,8 @@ class Nemesis:
         self._after(seconds, lambda: self._continue(pid))
 
     def freeze(self, node: Node) -> None:
-        """Stop a whole node for longer than the node timeout; its workers do not outlive it."""
-        if node.is_down or isinstance(self._hold, contextlib.ExitStack):
+        """Stop a whole node until another runs what it ran; its workers do not outlive it."""
+        if node.is_down or self._hold is not None:
             return
         pids = sorted(node.tree.living())
         workers = self._alive(node, "w")
@@ -172,10 +176,18 @@ class Nemesis:
             self.killed.add(pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-        self._after(
-            NODE_TIMEOUT + self._random.choice([1.3, 1.8, 2.5]),
-            lambda: [self._continue(pid) for pid in pids] and None,
-        )
+        running = self.arena.running_in(node.tree.root)
+        thaw_at = time.monotonic() + NODE_TIMEOUT + self._random.choice([2, 4])
+        self._after(NODE_TIMEOUT, lambda: self._thaw(node, pids, running, thaw_at))
+
+    def _thaw(self, node: Node, pids: list[int], tasks: set[str], at_last: float) -> None:
+        """Let a frozen node go on at the worst moment: when another has just begun what it still holds."""
+        if time.monotonic() < at_last and not tasks & self.arena.running_in():
+            self._after(0.05, lambda: self._thaw(node, pids, tasks, at_last))
+            return
+        self._note(node, "goes on")
+        for pid in pids:
+            self._continue(pid)
 
     def kill_root(self, node: Node) -> None:
         """Kill the root, and start another: at once, or when others have taken its tasks."""
