@@ -93,7 +93,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         (["supervise", "a:b", "--http", "9100"], "HOST:PORT"),
         (["supervise", "a:b", "--http", "::1:9100"], "HOST:PORT"),
         (["supervise", "a:b", "--http", "localhost:65536"], "HOST:PORT"),
-        (["supervise", "a:b", "--node-timeout", "0"], "above 0"),
+        (["supervise", "a:b", "--node-timeout", "0"], "more than 0"),
         (["supervise", "a:b", "--node-timeout", "inf"], "seconds"),
         (["supervise", "a:b", "--shutdown-timeout", "-1"], "seconds"),
         (["supervise", "a:b", "--start-method", "fork"], "forkserver"),
@@ -124,7 +124,7 @@ def test_wrong_usage_is_exit_code_2_and_says_what_is_right(
 
 
 def test_options_come_from_the_environment_too(goque: Any) -> None:
-    assert "above 0" in goque("supervise", "a:b", code=2, GOQUE_NODE_TIMEOUT="0").stderr
+    assert "more than 0" in goque("supervise", "a:b", code=2, GOQUE_NODE_TIMEOUT="0").stderr
     assert "HOST:PORT" in goque("supervise", "a:b", code=2, GOQUE_HTTP="x").stderr
     goque("enqueue", "from_environment", GOQUE_EXTERNAL_ID="key", GOQUE_PRIORITY="7")
     assert [(row["external_id"], row["priority"]) for row in goque.json_lines("list", "--json")] == [
