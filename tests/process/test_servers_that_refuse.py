@@ -141,16 +141,21 @@ def test_row_26_a_tree_waits_out_a_lock_on_all_its_tables_for_longer_than_it_wai
 def test_row_26_deadlocks_with_another_writer_cost_no_attempt(
     start_tree: StartTree, database: ServerDatabase
 ) -> None:
-    """The other writer locks what is claimed in the reverse of our order, a transaction after another."""
+    """The other writer locks what is claimed in the reverse of our order, a transaction after another.
+
+    Whether the two meet within one batch is chance, so there are batches until they have met.
+    """
     tree = start_tree("--types", "quick", app=APP)
-    names = [f"t{n}" for n in range(500)]
-    database.enqueue("quick", *names)
     done = threading.Event()
     deadlocks: list[Exception] = []
     rival = threading.Thread(target=collide, args=(database, done, deadlocks))
     rival.start()
     try:
-        eventually(database.is_settled, within=60)
+        for batch in range(40):
+            database.enqueue("quick", *(f"t{batch}.{n}" for n in range(500)))
+            eventually(database.is_settled, within=60)
+            if deadlocks or "deadlock" in tree.log:
+                break
     finally:
         done.set()
         rival.join()
