@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +54,10 @@ def make(storage, backend, ends, tmp_path, monkeypatch):
             "owner": "node-9",
             "node_timeout": 30.0,
             "types": SPECS,
+            "tallies": {
+                name: str(tmp_path / f"{name}.tally")
+                for name in (*(spec["type"] for spec in SPECS), "unregistered")
+            },
             "run_base": str(tmp_path / "run"),
             "database_fingerprint": "none",
         }
@@ -198,7 +203,7 @@ def test_what_a_dead_node_held_is_returned_in_batches_though_no_registry_handles
 @pytest.fixture
 def host(monkeypatch):
     """The monotonic clock of the healer's machine."""
-    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now, perf_counter=time.perf_counter)
     monkeypatch.setattr(healer, "time", clock)
     return clock
 
