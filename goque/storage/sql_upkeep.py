@@ -47,9 +47,10 @@ class SqlUpkeep(SqlClaims):
         with suppress(_TakenBackError):
             self._write(register, patient=True)
 
-    def beat(self, node_id: str) -> bool:
+    def beat(self, node_id: str, *, info: str | None = None) -> bool:
         """Raise a living node's seq; False when the node is not alive any more for the others."""
-        return self._write(lambda session: session.run(self._sql.beat, {"id": node_id})) > 0
+        params = {"id": node_id, "info": info}
+        return self._write(lambda session: session.run(self._sql.beat, params)) > 0
 
     def retire_node(self, node_id: str) -> None:
         """Mark a node as stopped on its own accord."""

@@ -125,7 +125,7 @@ class Statements:
 
     beat: str = """
         UPDATE goque_node
-        SET seq = seq + 1, heartbeat_at = :now
+        SET seq = seq + 1, heartbeat_at = :now, info = coalesce(:info, info)
         WHERE id = :id AND state = 'alive'"""
 
     retire_node: str = """

@@ -283,8 +283,13 @@ class TaskStorage(ABC):
         """Announce a living supervisor; its seq starts at 1."""
 
     @abstractmethod
-    def beat(self, node_id: str) -> bool:
-        """Raise a living node's seq; False when the node is not alive any more for the others."""
+    def beat(self, node_id: str, *, info: str | None = None) -> bool:
+        """Raise a living node's seq; False when the node is not alive any more for the others.
+
+        Args:
+            node_id: the node.
+            info: what it tells of itself from now on; None leaves what it told before.
+        """
 
     @abstractmethod
     def retire_node(self, node_id: str) -> None:

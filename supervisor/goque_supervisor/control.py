@@ -185,7 +185,7 @@ class AreYouIdle:
 
 @dataclass(frozen=True)
 class TreeState:
-    """What the monitor tells the world of the tree."""
+    """How the tree stands: for the monitor, and for the lease with the roster of its processes."""
 
     state: dict[str, Any]
 

@@ -377,9 +377,10 @@ class Group:
             self.root.groups.pop(self.spec.type, None)
 
     def state(self) -> dict[str, Any]:
-        """Describe the group for the monitor."""
+        """Describe the group for monitor and lease."""
         workers = self.workers
         return {
+            "slots": self.spec.workers,
             "workers": len(workers),
             "ready": sum(worker.ready for worker in workers),
             "fetcher": bool(self.fetcher and self.fetcher.ready_at),

@@ -1,4 +1,7 @@
-"""The lease: announces this node and keeps its heartbeat rising, so that others know that it lives."""
+"""The lease: announces this node and keeps its heartbeat rising, so that others know that it lives.
+
+Each heartbeat carries how the tree stands (goque/node_info.py), for whoever looks at the database.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,16 @@ import os
 import socket
 import time
 import uuid
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
+from goque.node_info import encode_info
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Channel, Leased, Ready
+from goque_supervisor.census import Census
+from goque_supervisor.control import Channel, Leased, Message, Ready, TreeState
+
+RETRY_AFTER: Final = 1.0
 
 
 class Lease(Actor):
@@ -24,6 +32,9 @@ class Lease(Actor):
         self.owner: str = boot["owner"]
         self.longest_backoff = min(self.longest_backoff, self._period)
         self._sent_at = 0.0
+        self._due = 0.0
+        self._state: dict[str, Any] = {}
+        self._census = Census(Path(boot["run_directory"]), boot["app"])
 
     @property
     def _period(self) -> float:
@@ -41,15 +52,38 @@ class Lease(Actor):
         return {"owner": self.owner, "sent_at": self._sent_at}
 
     def run_once(self) -> float:
-        """Beat once."""
+        """Beat once, if it is time."""
         sent_at = time.monotonic()
-        if self.storage.beat(self.owner):
+        if sent_at < self._due:
+            return self._due - sent_at
+        self._due = sent_at + min(RETRY_AFTER, self._period)
+        if self.storage.beat(self.owner, info=self._news()):
             self.channel.send(Leased(sent_at))
         else:
             self.log.warning("node %s was declared dead by others: going on under a new name", self.owner)
             self._register()
             self.channel.send(Ready(self.info()))
-        return self._period
+        self._due = sent_at + self._period
+        return self._due - time.monotonic()
+
+    def on_message(self, message: Message) -> None:
+        """Note how the tree stands."""
+        if isinstance(message, TreeState):
+            if not self._state:
+                self._due = 0.0  # whoever looks sees the tree as soon as it is up
+            self._state = message.state
+        else:
+            super().on_message(message)
+
+    def _news(self) -> str | None:
+        """Return what the next heartbeat tells; nothing is worth missing one for."""
+        if not self._state:
+            return None
+        try:
+            return encode_info(self._census.take(self._state))
+        except Exception:
+            self.log.exception("how the tree stands is not told this time")
+            return None
 
     def finish(self) -> None:
         """Say that this node ended on its own accord."""

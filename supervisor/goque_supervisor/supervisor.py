@@ -47,6 +47,7 @@ from goque_supervisor.group import Group
 from goque_supervisor.homes import Homes
 from goque_supervisor.nurseries import NurseryProcess
 from goque_supervisor.portrait import portrait
+from goque_supervisor.roster import roster
 from goque_supervisor.rundir import RunDirectory
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
@@ -81,6 +82,7 @@ class Supervisor:
         self, options: SuperviseOptions, run: RunDirectory, *, registry_fd: int | None = None
     ) -> None:
         self.options = options
+        self.started_at = time.monotonic()
         self.run_directory = run
         self.registry_fd = registry_fd
         self.exit_code: int | None = None
@@ -290,10 +292,11 @@ class Supervisor:
 
     def _service_boot(self, spec: ChildSpec) -> dict[str, Any]:
         boot: dict[str, Any] = {"owner": self.tenure.owner, "node_timeout": self.options.node_timeout}
+        if spec.role in ("lease", "monitor"):
+            boot["run_directory"] = str(self.run_directory.path)
         if spec.role == "monitor":
             boot["http"] = self.options.http
             boot["service_name"] = self.homes.app["service_name"]
-            boot["run_directory"] = str(self.run_directory.path)
             boot["metrics"] = os.environ.get(METRICS_DIRECTORY) if self.options.http else None
         if spec.role in ("healer", "cleaner") and self.tree is not None:
             boot["types"] = self.homes.app["types"]
@@ -526,24 +529,22 @@ class Supervisor:
         """Return whether no type of the tree has ever had a worker that booted, and all have tried enough."""
         return all(group.boot.held and not group.boot.ever_booted for group in self.groups.values())
 
-    def _tell_monitor(self, message: Message) -> None:
-        monitor = self.family.children.named("monitor")
-        if monitor is not None:
-            monitor.channel.send(message)
-
     def _tell_state(self) -> None:
-        types = {task_type: group.state() for task_type, group in self.groups.items()}
-        self._tell_monitor(
-            TreeState(
-                {
-                    "types": types,
-                    "child_restarts": dict(self.restarts),
-                    "lease": bool(self.tenure.may_claim_as),
-                    "stopping": self.stopping is not None,
-                    "quiet": self.is_quiet,
-                }
-            )
-        )
+        state = {
+            "types": {task_type: group.state() for task_type, group in self.groups.items()},
+            "child_restarts": dict(self.restarts),
+            "lease": bool(self.tenure.may_claim_as),
+            "stopping": self.stopping is not None,
+            "quiet": self.is_quiet,
+            "started_at": self.started_at,
+        }
+        self._tell("monitor", TreeState(state))
+        self._tell("lease", TreeState({**state, "processes": roster(self)}))
+
+    def _tell(self, name: str, message: Message) -> None:
+        child = self.family.children.named(name)
+        if child is not None:
+            child.channel.send(message)
 
     # -- reload -----------------------------------------------------------------------------------------
 

@@ -1,15 +1,24 @@
-"""SIGUSR1 asks the root how its tree stands, SIGUSR2 makes the tree quiet and wakes it."""
+"""How a tree stands: SIGUSR1 asks the root, goque_node tells everybody; SIGUSR2 makes it quiet and wakes it."""
 
 from __future__ import annotations
 
 import os
 import signal
 
-from tree import StartTree, eventually, free_port, get
+from databases import on_every_backend
+from tree import StartTree, Tree, eventually, free_port, get
+
+from goque.node_info import NodeInfo, decode_info
 
 APP = """
 registry.processor("hold", workers=2, fetch_tick=0.1)(hold)
 """
+
+
+def told_by(tree: Tree) -> NodeInfo:
+    """What the tree's row says of it now."""
+    (node,) = tree.database.queue.storage.nodes()
+    return decode_info(node.info) or NodeInfo()
 
 
 def test_sigusr1_tells_of_every_process_and_every_running_task(start_tree: StartTree) -> None:
@@ -46,3 +55,30 @@ def test_sigusr2_stops_claiming_until_the_next_and_running_handlers_go_on(start_
     eventually(tree.database.is_settled)
     assert tree.started("long") == [running]
     eventually(lambda: get(port, "/readyz")[0] == 200)
+
+
+@on_every_backend
+def test_the_row_of_a_node_tells_what_its_workers_run_and_what_became_of_others(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree(app=APP)
+    (task,) = tree.database.enqueue("hold", "long")
+    worker = tree.running_pid("long")
+    tree.database.enqueue("hold", "short")
+    tree.let_go("short")
+
+    def runs() -> set[tuple[int, str]]:
+        return {
+            (one.pid, run.task_id) for kind in told_by(tree).types for one in kind.workers for run in one.runs
+        }
+
+    eventually(lambda: (worker, task.id) in runs())
+    eventually(lambda: [kind.processed for kind in told_by(tree).types] == [{"done": 1}])
+    info = told_by(tree)
+    assert (info.app, info.quiet, info.left_out) == ("app:registry", False, 0)
+    assert [(kind.type, kind.slots, kind.living) for kind in info.types] == [("hold", 2, 2)]
+    told = {one.pid for one in info.processes} | {one.pid for kind in info.types for one in kind.workers}
+    eventually(lambda: set(tree.living()) == told)
+    assert all(one.memory for kind in info.types for one in kind.workers)
+    tree.let_go("long")
+    eventually(tree.database.is_settled)

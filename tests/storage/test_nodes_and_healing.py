@@ -27,6 +27,13 @@ def test_a_node_is_seen_with_a_rising_seq(storage, clock):
     assert (node.started_at, node.heartbeat_at) == (START, START + timedelta(seconds=5))
 
 
+def test_a_heartbeat_may_tell_something_new(storage):
+    register(storage)
+    assert storage.beat("node-1", info='{"app": "shop:registry"}')
+    assert storage.beat("node-1")
+    assert [node.info for node in storage.nodes()] == ['{"app": "shop:registry"}']
+
+
 def test_an_unknown_node_cannot_beat(storage):
     assert not storage.beat("node-1")
 

@@ -1,0 +1,148 @@
+"""What the lease tells the database of its tree: the root's roster, and what each process does and takes.
+
+The lease asks the kernel and the black boxes itself, so that this costs neither the root nor a worker anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
+from goque.version import __version__
+from goque_supervisor.blackbox import BlackBox
+from goque_supervisor.metrics import ENDS
+from goque_supervisor.process import Usage, usage_of
+from goque_supervisor.tally import Counts, read_tallies
+
+log = logging.getLogger("goque.lease")
+
+MOST_RUNS: Final = 10
+RECENT: Final = 60.0
+BOX_BUDGET: Final = 0.05
+"""Seconds that reading black boxes may take at a heartbeat; workers whose turn does not come show no task."""
+
+
+class Census:
+    """Counts a tree at each heartbeat, and remembers the last minute.
+
+    Args:
+        run_directory: where the tallies of the tree are.
+        app: what runs, as `module:attribute`.
+    """
+
+    def __init__(self, run_directory: Path, app: str) -> None:
+        self._run_directory = run_directory
+        self._app = app
+        self._tallies: deque[tuple[float, dict[str, Counts]]] = deque()
+        self._usage: dict[int, tuple[float, Usage]] = {}
+
+    def take(self, state: Mapping[str, Any]) -> NodeInfo:
+        """Describe the tree as it is now.
+
+        Args:
+            state: what the root said last, with the roster under `processes`.
+        """
+        now = time.monotonic()
+        seconds = now - state["started_at"]
+        self._remember(now)
+        processes, workers = self._processes(state["processes"], now)
+        return NodeInfo(
+            version=__version__,
+            app=self._app,
+            seconds=_short(seconds),
+            recent_seconds=_short(
+                min(seconds, now - self._tallies[0][0] if len(self._tallies) > 1 else seconds)
+            ),
+            quiet=state["quiet"],
+            stopping=state["stopping"],
+            restarts=state["child_restarts"],
+            types=tuple(
+                self._type(task_type, group, tuple(workers.get(task_type, ())))
+                for task_type, group in state["types"].items()
+            ),
+            processes=tuple(processes),
+        )
+
+    def _remember(self, now: float) -> None:
+        self._tallies.append((now, read_tallies(self._run_directory)))
+        while len(self._tallies) > 2 and self._tallies[1][0] <= now - RECENT:
+            self._tallies.popleft()
+
+    def _type(self, task_type: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> TypeInfo:
+        newest = self._tallies[-1][1].get(task_type, Counts())
+        before = self._tallies[0][1].get(task_type, Counts()) if len(self._tallies) > 1 else Counts()
+        recent = {
+            status: int(newest[f"processed:{status}"] - before[f"processed:{status}"]) for status in ENDS
+        }
+        return TypeInfo(
+            task_type,
+            slots=group["slots"],
+            living=group["workers"],
+            ready=group["ready"],
+            held=group["held"],
+            restarts=group["restarts"],
+            processed={end: count for end in ENDS if (count := int(newest[f"processed:{end}"]))},
+            recent={status: count for status, count in recent.items() if count},
+            recent_run_seconds=round(newest["processing:sum"] - before["processing:sum"], 6),
+            workers=workers,
+        )
+
+    def _processes(
+        self, roster: list[dict[str, Any]], now: float
+    ) -> tuple[list[ProcessInfo], dict[str, list[WorkerInfo]]]:
+        others: list[ProcessInfo] = []
+        workers: dict[str, list[WorkerInfo]] = {}
+        used = {}
+        for told in roster:
+            usage = usage_of(told["pid"])
+            before = self._usage.get(told["pid"])
+            facts: dict[str, Any] = {
+                "name": told["name"],
+                "pid": told["pid"],
+                "seconds": _short(now - told["started_at"]),
+            }
+            if usage is not None:
+                used[told["pid"]] = (now, usage)
+                facts |= {"memory": usage.memory, "cpu": _share(before, now, usage)}
+            if "type" in told:
+                runs = _runs(told["box"], now) if time.monotonic() - now < BOX_BUDGET else []
+                worker = WorkerInfo(
+                    **facts,
+                    state=told["state"],
+                    runs=tuple(runs[:MOST_RUNS]),
+                    more=max(0, len(runs) - MOST_RUNS),
+                )
+                workers.setdefault(told["type"], []).append(worker)
+            else:
+                others.append(ProcessInfo(**facts))
+        self._usage = used
+        return others, workers
+
+
+def _share(before: tuple[float, Usage] | None, now: float, usage: Usage) -> float | None:
+    """Return the processors used since the look before; a pid may have been given to another process since."""
+    if before is None or now <= before[0] or usage.cpu_seconds < before[1].cpu_seconds:
+        return None
+    return round((usage.cpu_seconds - before[1].cpu_seconds) / (now - before[0]), 3)
+
+
+def _runs(box: str, now: float) -> list[RunInfo]:
+    """Return what a worker runs, the longest running first; nothing where it has just ended."""
+    try:
+        opened = BlackBox(box)
+    except (OSError, ValueError):
+        return []
+    try:
+        running = sorted(opened.read().running.values(), key=lambda run: run.started)
+    finally:
+        opened.close()
+    return [RunInfo(run.task_id, _short(max(0.0, now - run.started))) for run in running]
+
+
+def _short(seconds: float) -> float:
+    return round(seconds, 3)

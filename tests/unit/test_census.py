@@ -1,0 +1,107 @@
+"""What the lease tells of its tree: processes of this machine, black boxes and tallies of a directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from goque.identifiers import new_task_id
+from goque_supervisor.blackbox import BlackBox, BlackBoxWriter
+from goque_supervisor.census import MOST_RUNS, Census
+from goque_supervisor.process import usage_of
+from goque_supervisor.tally import Tally
+
+NO_PID = 2**22 + 1  # above what Linux gives
+
+
+def state(*processes: dict[str, Any]) -> dict[str, Any]:
+    group = {"slots": 2, "workers": 2, "ready": 1, "fetcher": True, "held": False, "restarts": {"crash": 3}}
+    return {
+        "types": {"mail": group},
+        "child_restarts": {"fetcher": 1},
+        "lease": True,
+        "stopping": False,
+        "quiet": True,
+        "started_at": time.monotonic() - 600,
+        "processes": list(processes),
+    }
+
+
+def worker(box: Path, *, pid: int = 0) -> dict[str, Any]:
+    return {
+        "name": "worker[mail:0]",
+        "pid": pid or os.getpid(),
+        "started_at": time.monotonic() - 60,
+        "type": "mail",
+        "state": "ready",
+        "box": str(box),
+    }
+
+
+def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
+    BlackBox.create(tmp_path / "a.box")
+    box = BlackBoxWriter(tmp_path / "a.box")
+    task_id = new_task_id()
+    box.begin(1, task_id, 1, time.monotonic() - 5, 0.0, kill_at=0.0)
+    census = Census(tmp_path, "shop:registry")
+    census.take(state(worker(tmp_path / "a.box")))
+    info = census.take(state(worker(tmp_path / "a.box")))
+    box.close()
+    assert (info.app, info.quiet, info.restarts) == ("shop:registry", True, {"fetcher": 1})
+    assert 600 <= info.seconds < 700
+    (kind,) = info.types
+    assert (kind.type, kind.slots, kind.living, kind.ready, kind.restarts) == ("mail", 2, 2, 1, {"crash": 3})
+    (told,) = kind.workers
+    assert [run.task_id for run in told.runs] == [task_id]
+    assert 5 <= told.runs[0].seconds < 65
+    assert told.memory is not None
+    assert told.memory > 2**20
+    assert told.cpu is not None
+
+
+def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    BlackBox.create(tmp_path / "a.box")
+    box = BlackBoxWriter(tmp_path / "a.box")
+    for number in range(MOST_RUNS + 5):
+        box.begin(number + 1, new_task_id(), 1, time.monotonic() - number, 0.0, kill_at=0.0)
+    ((told,),) = (kind.workers for kind in Census(tmp_path, "").take(state(worker(tmp_path / "a.box"))).types)
+    box.close()
+    assert (len(told.runs), told.more) == (MOST_RUNS, 5)
+    assert told.runs[0].seconds >= told.runs[-1].seconds >= 5
+
+
+def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -> None:
+    info = Census(tmp_path, "").take(
+        state(worker(tmp_path / "gone.box", pid=NO_PID), {"name": "root", "pid": NO_PID, "started_at": 0.0})
+    )
+    ((told,),) = (kind.workers for kind in info.types)
+    assert (told.runs, told.memory, told.cpu) == ((), None, None)
+    assert [(one.name, one.memory) for one in info.processes] == [("root", None)]
+
+
+def test_runs_are_counted_since_the_start_and_of_late(tmp_path: Path) -> None:
+    tally = Tally(tmp_path / "mail.fetcher.tally", "mail")
+    tally.count("processed:done", 5)
+    census = Census(tmp_path, "")
+    first = census.take(state()).types[0]
+    tally.count("processed:done", 2)
+    tally.count("processed:error")
+    tally.observe("processing", 0.25)
+    info = census.take(state())
+    assert (first.processed, first.recent) == ({"done": 5}, {"done": 5})
+    assert (info.types[0].processed, info.types[0].recent) == (
+        {"done": 7, "error": 1},
+        {"done": 2, "error": 1},
+    )
+    assert info.types[0].recent_run_seconds == 0.25
+    assert info.recent_seconds < 60
+
+
+def test_the_kernel_tells_what_a_process_takes() -> None:
+    usage = usage_of(os.getpid())
+    assert usage is not None
+    assert usage.memory > 2**20
+    assert usage.cpu_seconds > 0
+    assert usage_of(NO_PID) is None
