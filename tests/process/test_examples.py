@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def run(*command: str, cwd: Path, stdin: str | None = None) -> str:
+def run(*command: str, cwd: Path, stdin: str | None = None, **env: str) -> str:
     """Run a command that must succeed, and return what it printed."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
         input=stdin,
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=100,
@@ -28,7 +30,9 @@ def run(*command: str, cwd: Path, stdin: str | None = None) -> str:
 
 
 def test_every_example_has_a_test() -> None:
-    assert [path.name for path in EXAMPLES.iterdir() if (path / "README.md").exists()] == ["highlight_stdlib"]
+    examples = {path.name for path in EXAMPLES.iterdir() if (path / "README.md").exists()}
+    tested = {name for name in examples if any(test.startswith(f"test_{name}") for test in globals())}
+    assert tested == examples
 
 
 def test_highlight_stdlib_renders_all_but_the_broken_file(tmp_path: Path) -> None:
@@ -65,3 +69,49 @@ def test_highlight_stdlib_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "attempts_left": 1,
         "done": 4,
     }
+
+
+def test_thumbnails_are_made_but_for_three_files_that_go_wrong(tmp_path: Path) -> None:
+    told = run("run.py", "--out", str(tmp_path), cwd=EXAMPLES / "thumbnails")
+    assert len(list(tmp_path.glob("thumbnails/*.jpg"))) == 24
+    assert "refused: bomb.png: attempt 1: Image size (25000000 pixels)" in told
+    assert "refused: letter.jpg: attempt 1: cannot identify image file" in told
+    assert "signal:        7 (SIGBUS)" in told
+    assert "in scan" in told
+    assert "24 thumbnails, made by 2 processes" not in told, "no worker was replaced for its memory"
+    assert "2 refused at once, one crash by a signal, ['scan.pgm'] in quarantine" in told
+
+
+def test_thumbnails_by_hand(tmp_path: Path) -> None:
+    here, url = EXAMPLES / "thumbnails", f"sqlite:///{tmp_path}/goque.db"
+    lines = run("pictures.py", str(tmp_path), cwd=here)
+    run(
+        "-m",
+        "goque.cli",
+        "enqueue",
+        "thumbnail",
+        "--jsonl",
+        "-",
+        cwd=here,
+        stdin=lines,
+        GOQUE_DATABASE_URL=url,
+    )
+    run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=here, GOQUE_DATABASE_URL=url)
+    failed = run("-m", "goque.cli", "list", "--status", "attempts_left", cwd=here, GOQUE_DATABASE_URL=url)
+    assert failed.count("attempts_left") == 2
+
+
+def test_nightly_reports_of_a_year(tmp_path: Path) -> None:
+    told = run("run.py", cwd=EXAMPLES / "nightly_reports", SHOP_DIRECTORY=str(tmp_path))
+    assert "nightly-prague    30 2 * * * Europe/Prague" in told
+    assert "prague, 2026-03-29: 23.00 in 23 hours" in told
+    assert "new-york, 2026-11-01: 25.00 in 25 hours" in told
+    assert "As it should be: 1092 reports, none twice" in told
+    assert len(list(tmp_path.glob("*/2026-*.txt"))) == 1092
+
+
+def test_nightly_reports_by_hand(tmp_path: Path) -> None:
+    here, url = EXAMPLES / "nightly_reports", f"sqlite:///{tmp_path}/goque.db"
+    run("-m", "goque.cli", "run-job", "app:registry", "nightly-prague", cwd=here, GOQUE_DATABASE_URL=url)
+    listed = run("-m", "goque.cli", "list", "--json", cwd=here, GOQUE_DATABASE_URL=url)
+    assert json.loads(listed)["external_id"].startswith("prague:20")
