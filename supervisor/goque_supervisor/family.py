@@ -215,7 +215,8 @@ class Family:
             self.kill(child, "deaf")
 
     def _scan_worker(self, child: Child, box: BlackBox, now: float) -> None:
-        if box.kill_at and now >= box.kill_at:
+        kill_at = box.kill_at  # read once: the worker clears it as soon as its handler ends
+        if kill_at and now >= kill_at:
             self.kill(child, "timeout")
             return
         for seq, (deadline, reason) in list(child.interrupts.items()):

@@ -1,0 +1,39 @@
+"""Whom the root kills when it looks at the deadlines that workers write down."""
+
+from __future__ import annotations
+
+import selectors
+from typing import Any
+
+import pytest
+
+from goque_supervisor.children import Child
+from goque_supervisor.control import Channel
+from goque_supervisor.family import Family
+from goque_supervisor.tree import ChildSpec
+
+
+class BoxOfAQuickWorker:
+    """A handler ends between one look at its deadline and the next."""
+
+    def __init__(self, *deadlines: float) -> None:
+        self._deadlines = list(deadlines)
+
+    @property
+    def kill_at(self) -> float:
+        return self._deadlines.pop(0)
+
+
+@pytest.mark.parametrize(("deadlines", "killed_for"), [((900.0, 0.0), None), ((400.0, 0.0), "timeout")])
+def test_a_handler_that_ends_while_its_deadline_is_looked_at_is_no_reason_to_kill(
+    deadlines: tuple[float, ...], killed_for: str | None
+) -> None:
+    nobody: Any = None
+    family = Family(nobody, selectors.DefaultSelector(), on_exit=nobody, on_stranger=nobody, last_words=nobody)
+    channel, theirs = Channel.pair()
+    worker = Child(ChildSpec("worker[mail:0]", "worker"), 1, channel, 1, 0.0)
+    box: Any = BoxOfAQuickWorker(*deadlines)
+    family._scan_worker(worker, box, 500.0)
+    channel.close()
+    theirs.close()
+    assert worker.killed_for == killed_for
