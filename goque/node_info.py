@@ -89,6 +89,7 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         version: of goque.
         app: `module:attribute`, empty where the registry was handed over.
         seconds: since the tree started.
+        node_timeout: the silence after which others take it for dead; a heartbeat comes each sixth of it.
         recent_seconds: the time that recent figures are about: a minute, or less after the start.
         quiet: whether SIGUSR2 made it claim nothing.
         stopping: whether it is ending.
@@ -101,6 +102,7 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str = ""
     app: str = ""
     seconds: float = 0.0
+    node_timeout: float = 30.0
     recent_seconds: float = 0.0
     quiet: bool = False
     stopping: bool = False

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "cancel": Entry("move:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("move:reset", "Make failed or finished tasks new again."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
+    "top": Entry("top:top", "Watch what waits and what runs, live."),
     "pause": Entry("pause:pause", "Let no node run tasks of a type."),
     "resume": Entry("pause:resume", "Let every node run tasks of a type again."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -78,7 +78,14 @@ def reset(
         raise click.UsageError("--type restricts --status; give both")
     with opened_storage(database_url) as storage:
         if status:
-            failed = _reset_all(storage, TaskFilter(status=TaskStatus(status), task_type=task_type))
+            refused: list[TaskStateError] = []
+            done = reset_all(
+                storage, TaskFilter(status=TaskStatus(status), task_type=task_type), refused.append
+            )
+            for error in refused:
+                _complain(error)
+            click.echo(f"reset {done} {'task' if done == 1 else 'tasks'}")
+            failed = bool(refused)
         else:
             failed = _reset_each(storage, task_ids)
     ctx.exit(1 if failed else 0)
@@ -97,18 +104,17 @@ def _reset_each(storage: TaskStorage, task_ids: tuple[str, ...]) -> bool:
     return failed
 
 
-def _reset_all(storage: TaskStorage, wanted: TaskFilter) -> bool:
-    done = refused = 0
+def reset_all(storage: TaskStorage, wanted: TaskFilter, on_refused: Callable[[TaskStateError], None]) -> int:
+    """Reset every matching task once, and return how many were; those that are claimed are refused."""
+    done = 0
     for row in _each_once(storage, wanted):
         try:
             done += storage.reset_unless_claimed(row.id)
         except TaskNotFoundError:
             pass  # cleaned since it was read
         except TaskStateError as error:
-            refused += 1
-            _complain(error)
-    click.echo(f"reset {done} {'task' if done == 1 else 'tasks'}")
-    return refused > 0
+            on_refused(error)
+    return done
 
 
 def _each_once(storage: TaskStorage, wanted: TaskFilter) -> Iterator[TaskRow]:

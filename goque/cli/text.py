@@ -51,6 +51,14 @@ def shortened(line: str, width: int) -> str:
     return line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
 
 
+def fitted(text: str, width: int) -> str:
+    """Cut a text to so many columns, or fill it up with spaces."""
+    from rich.cells import cell_len
+
+    short = shortened(text, max(1, width))
+    return short + " " * (width - cell_len(short))
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object on one line, with everything escaped that could drive a terminal."""
     click.echo(inert_json(msgspec.json.encode(value).decode()))

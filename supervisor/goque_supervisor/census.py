@@ -33,11 +33,13 @@ class Census:
     Args:
         run_directory: where the tallies of the tree are.
         app: what runs, as `module:attribute`.
+        node_timeout: the silence after which others take the node for dead.
     """
 
-    def __init__(self, run_directory: Path, app: str) -> None:
+    def __init__(self, run_directory: Path, app: str, node_timeout: float) -> None:
         self._run_directory = run_directory
         self._app = app
+        self._node_timeout = node_timeout
         self._tallies: deque[tuple[float, dict[str, Counts]]] = deque()
         self._usage: dict[int, tuple[float, Usage]] = {}
 
@@ -55,6 +57,7 @@ class Census:
             version=__version__,
             app=self._app,
             seconds=_short(seconds),
+            node_timeout=self._node_timeout,
             recent_seconds=_short(
                 min(seconds, now - self._tallies[0][0] if len(self._tallies) > 1 else seconds)
             ),

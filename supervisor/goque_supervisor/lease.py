@@ -34,7 +34,7 @@ class Lease(Actor):
         self._sent_at = 0.0
         self._due = 0.0
         self._state: dict[str, Any] = {}
-        self._census = Census(Path(boot["run_directory"]), boot["app"])
+        self._census = Census(Path(boot["run_directory"]), boot["app"], boot["node_timeout"])
 
     @property
     def _period(self) -> float:

@@ -16,42 +16,14 @@ from goque.cli.group import COMMANDS, _load
 
 def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
     text = goque("--help").stdout
-    for command in (
-        "supervise",
-        "migrate",
-        "enqueue",
-        "list",
-        "show",
-        "cancel",
-        "reset",
-        "stats",
-        "schedules",
-        "run-job",
-        "check",
-        "demo",
-    ):
+    for command in COMMANDS:
         assert f"\n  {command} " in text
     assert "Exit codes:" in text
     assert "GOQUE_NODE_TIMEOUT" in text
     assert goque("-h").stdout == text
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "supervise",
-        "migrate",
-        "enqueue",
-        "list",
-        "show",
-        "cancel",
-        "reset",
-        "stats",
-        "schedules",
-        "run-job",
-        "check",
-    ],
-)
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"demo"}))
 def test_each_command_explains_itself_with_an_example(goque: Any, command: str) -> None:
     text = goque(command, "-h").stdout
     assert "Example" in text

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 from databases import on_every_backend
 from tree import StartTree, Tree, eventually, free_port, get
 
+from goque.cli.top_orders import Order, answer_to
 from goque.node_info import NodeInfo, decode_info
 
 APP = """
@@ -17,8 +19,8 @@ registry.processor("hold", workers=2, fetch_tick=0.1)(hold)
 
 def told_by(tree: Tree) -> NodeInfo:
     """What the tree's row says of it now."""
-    (node,) = tree.database.queue.storage.nodes()
-    return decode_info(node.info) or NodeInfo()
+    texts = [node.info for node in tree.database.queue.storage.nodes()]
+    return (decode_info(texts[0]) if texts else None) or NodeInfo()
 
 
 def test_sigusr1_tells_of_every_process_and_every_running_task(start_tree: StartTree) -> None:
@@ -82,3 +84,22 @@ def test_the_row_of_a_node_tells_what_its_workers_run_and_what_became_of_others(
     assert all(one.memory for kind in info.types for one in kind.workers)
     tree.let_go("long")
     eventually(tree.database.is_settled)
+
+
+def test_top_drains_a_node_of_its_machine_and_lets_it_go_on(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    eventually(lambda: told_by(tree).types)
+    storage = tree.database.queue.storage
+    for verb, quiet, claims in (("drain", True, 0), ("wake", False, 1)):
+        answer = answer_to(Order(verb, socket.gethostname(), pid=tree.root), storage)
+        assert answer.message.startswith(f"told pid {tree.root} to claim ")
+        eventually(lambda quiet=quiet: told_by(tree).quiet is quiet)
+        if quiet:
+            tree.database.enqueue("hold", "task")
+            tree.let_go("task")
+            fetcher = tree.pid("fetcher")
+            os.kill(fetcher, signal.SIGKILL)  # the next one would claim it at its start
+            eventually(lambda fetcher=fetcher: [one for one in tree.pids("fetcher") if one != fetcher])
+        else:
+            eventually(tree.database.is_settled)
+        assert tree.database.task("task").claims == claims

@@ -45,7 +45,7 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
     box = BlackBoxWriter(tmp_path / "a.box")
     task_id = new_task_id()
     box.begin(1, task_id, 1, time.monotonic() - 5, 0.0, kill_at=0.0)
-    census = Census(tmp_path, "shop:registry")
+    census = Census(tmp_path, "shop:registry", 30.0)
     census.take(state(worker(tmp_path / "a.box")))
     info = census.take(state(worker(tmp_path / "a.box")))
     box.close()
@@ -66,14 +66,16 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
     box = BlackBoxWriter(tmp_path / "a.box")
     for number in range(MOST_RUNS + 5):
         box.begin(number + 1, new_task_id(), 1, time.monotonic() - number, 0.0, kill_at=0.0)
-    ((told,),) = (kind.workers for kind in Census(tmp_path, "").take(state(worker(tmp_path / "a.box"))).types)
+    ((told,),) = (
+        kind.workers for kind in Census(tmp_path, "", 30.0).take(state(worker(tmp_path / "a.box"))).types
+    )
     box.close()
     assert (len(told.runs), told.more) == (MOST_RUNS, 5)
     assert told.runs[0].seconds >= told.runs[-1].seconds >= 5
 
 
 def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -> None:
-    info = Census(tmp_path, "").take(
+    info = Census(tmp_path, "", 30.0).take(
         state(worker(tmp_path / "gone.box", pid=NO_PID), {"name": "root", "pid": NO_PID, "started_at": 0.0})
     )
     ((told,),) = (kind.workers for kind in info.types)
@@ -84,7 +86,7 @@ def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -
 def test_runs_are_counted_since_the_start_and_of_late(tmp_path: Path) -> None:
     tally = Tally(tmp_path / "mail.fetcher.tally", "mail")
     tally.count("processed:done", 5)
-    census = Census(tmp_path, "")
+    census = Census(tmp_path, "", 30.0)
     first = census.take(state()).types[0]
     tally.count("processed:done", 2)
     tally.count("processed:error")

@@ -29,7 +29,9 @@ def test_a_handler_that_ends_while_its_deadline_is_looked_at_is_no_reason_to_kil
     deadlines: tuple[float, ...], killed_for: str | None
 ) -> None:
     nobody: Any = None
-    family = Family(nobody, selectors.DefaultSelector(), on_exit=nobody, on_stranger=nobody, last_words=nobody)
+    family = Family(
+        nobody, selectors.DefaultSelector(), on_exit=nobody, on_stranger=nobody, last_words=nobody
+    )
     channel, theirs = Channel.pair()
     worker = Child(ChildSpec("worker[mail:0]", "worker"), 1, channel, 1, 0.0)
     box: Any = BoxOfAQuickWorker(*deadlines)

@@ -1,0 +1,145 @@
+"""`goque top`: what waits, who works on what, how fast, live in the terminal; plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from goque.cli.command import Seconds, command, database_option, opened_storage, option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Group
+    from rich.live import Live
+
+    from goque.cli.top_lines import Line
+    from goque.cli.top_screen import Screen
+    from goque.storage import TaskStorage
+
+PLAIN_WIDTH: Final = 100
+REDRAW: Final = 1.0
+
+
+@command("top")
+@option(
+    "--interval",
+    type=Seconds(zero=False),
+    default=2,
+    show_default=True,
+    help="How often to look at the database.",
+)
+@option("--once", is_flag=True, help="Print one look as plain lines, and end.")
+@database_option
+def top(database_url: str | None, interval: float, *, once: bool) -> None:
+    """Watch what waits and what runs, on every node of a database.
+
+    For each task type: how many tasks wait, have failed and wait again (ERROR), and are claimed (BUSY); for how
+    long the oldest due one has waited (LATENCY); what happened in the last minute (RUNS/S, FAILED, TOOK); how many
+    workers there are of how many. For each node its workers, with what each runs and for how long. Nodes tell of
+    themselves with every heartbeat, a sixth of their --node-timeout apart.
+
+    Keys act on the line of the cursor: pause a type, reset what has failed, cancel what a worker runs, drain a node.
+    All but pausing ask first. Where there is no terminal, plain lines come at each interval.
+
+    \b
+    Examples:
+      goque top
+      goque top --once --database-url postgresql://me@db/shop
+    """
+    with opened_storage(database_url) as storage:
+        if once or not _is_terminal():
+            _print_looks(storage, interval, once=once)
+        else:
+            _show(storage, interval)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _print_looks(storage: TaskStorage, interval: float, *, once: bool) -> None:
+    from goque.cli.top_lines import overview_lines
+    from goque.errors import DatabaseUnavailableError
+    from goque.overview import look
+
+    while True:
+        try:
+            seen = look(storage, datetime.now(UTC))
+        except DatabaseUnavailableError as error:
+            if once:
+                raise
+            click.echo(f"goque: the database is not available: {error}", err=True)
+        else:
+            click.echo(f"{seen.at:%Y-%m-%dT%H:%M:%SZ}  {storage.url}")
+            for line in overview_lines(seen, PLAIN_WIDTH):
+                click.echo(line.text.rstrip())
+        if once:
+            return
+        click.echo()
+        time.sleep(interval)
+
+
+def _show(storage: TaskStorage, interval: float) -> None:
+    import queue
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from goque.cli.keys import read_keys, unbuffered
+    from goque.cli.top_orders import Answer, Desk
+    from goque.cli.top_screen import Screen
+
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    reader, writer = os.pipe()
+
+    def tell(answer: Answer) -> None:
+        answers.put(answer)
+        os.write(writer, b".")
+
+    desk = Desk(storage, interval, tell)
+    screen = Screen(storage.url)
+    console = Console(highlight=False)
+    live = Live(
+        console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+    )
+    signal.signal(signal.SIGTERM, _end)  # so that the terminal is put right again
+    signal.signal(signal.SIGWINCH, lambda *_: os.write(writer, b"."))
+    desk.start()
+    with unbuffered(0), live:
+        while not screen.is_over:
+            _draw(live, screen)
+            ready, _, _ = select.select([0, reader], [], [], REDRAW)
+            if reader in ready:
+                os.read(reader, 1024)
+                while not answers.empty():
+                    screen.take(answers.get())
+            if 0 in ready:
+                keys = read_keys(0)
+                for key in ["q"] if keys is None else keys:
+                    if order := screen.press(key):
+                        desk.give(order)
+    desk.close(patience=2.0)
+
+
+def _end(number: int, frame: object) -> None:
+    del frame
+    sys.exit(128 + number)
+
+
+def _draw(live: Live, screen: Screen) -> None:
+    live.update(_rendered(screen.lines(*live.console.size)), refresh=True)
+
+
+def _rendered(lines: Iterable[Line]) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(*(Text(line.text, line.style, no_wrap=True, overflow="crop") for line in lines))

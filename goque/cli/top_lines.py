@@ -1,0 +1,250 @@
+"""What `goque top` shows, as lines of text: an overview, and the tasks of a type that have failed; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from goque.cli.text import fitted, shortened
+from goque.logs import one_line
+from goque.node_info import ProcessInfo, WorkerInfo
+from goque.overview import NodeLine, Overview, TypeLine
+from goque.story import lasting
+from goque.task import TaskRow
+
+LEAST_WIDTH: Final = 40
+LONG_RUN: Final = 1.0
+UNKNOWN_LATE: Final = 15.0
+"""Seconds without a heartbeat that are bad news of a node that does not tell its node_timeout."""
+
+_TYPE_HEADER: Final = (
+    f"{'NEW':>6} {'ERROR':>6} {'BUSY':>5} {'LATENCY':>7} {'RUNS/S':>6} {'FAILED':>6} {'TOOK':>6} WORKERS"
+)
+_WORKER_HEADER: Final = f"{'PID':>7} {'MEM':>5} {'CPU':>4}  {'RUNS':<36} {'FOR':>5}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a line is about, and so what a key pressed on it acts on.
+
+    Attributes:
+        kind: `type`, `node`, `worker`, `process` or `task`.
+        name: the type, the node's id, the process's name or the task's id.
+        node: the node, of a process.
+        task_id: what the worker runs, None for nothing.
+    """
+
+    kind: str
+    name: str
+    node: str = ""
+    task_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the screen; `style` is one of rich's."""
+
+    text: str
+    style: str = ""
+    target: Target | None = None
+
+    def is_about(self, target: Target | None) -> bool:
+        """Return whether this is the line that another one, of an earlier look, has become."""
+        ours = self.target
+        return (
+            ours is not None
+            and target is not None
+            and (ours.kind, ours.name, ours.node)
+            == (
+                target.kind,
+                target.name,
+                target.node,
+            )
+        )
+
+
+def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -> Iterator[Line]:
+    """Yield the types, and then each node with its workers.
+
+    Args:
+        seen: what there is.
+        width: the columns of the terminal.
+        all_processes: whether to show those that run no tasks, too.
+    """
+    elastic = max(LEAST_WIDTH, width) - len(_TYPE_HEADER) - 3
+    yield Line(f"  {fitted('TYPE', elastic)} {_TYPE_HEADER}", "bold")
+    if not seen.types:
+        yield Line("  no task types: nothing was enqueued here, and no supervisor has run", "dim")
+    for kind in seen.types:
+        yield Line(f"  {_name(kind, elastic)} {_figures(kind)}", _type_style(kind), Target("type", kind.type))
+    yield Line("")
+    if not seen.nodes:
+        yield Line("  no supervisor runs: `goque supervise APP` starts one", "yellow")
+    for node in seen.nodes:
+        yield from _node_lines(node, width, all_processes=all_processes)
+
+
+def task_lines(rows: Sequence[TaskRow], width: int) -> Iterator[Line]:
+    """Yield a line for each task: id, status, attempts, and the last of its errors."""
+    yield Line(f"  {'ID':<36} {'STATUS':<13} TRIES  LAST ERROR", "bold")
+    if not rows:
+        yield Line("  no task of this type has failed", "dim")
+    for row in rows:
+        text = f"  {one_line(row.id):<36} {row.status:<13} {row.attempts:>5}  {last_error(row)}"
+        yield Line(fitted(text, width), target=Target("task", row.id))
+
+
+def last_error(row: TaskRow) -> str:
+    """Return the last line of a task's errors without the number of its attempt."""
+    line = one_line((row.errors or "").rstrip().rpartition("\n")[2])
+    return line.partition(": ")[2] if line.startswith("attempt ") else line
+
+
+def _name(kind: TypeLine, width: int) -> str:
+    note = " (paused)" if kind.paused else " (held)" if kind.held else ""
+    name = one_line(kind.type)
+    return fitted(name, width) if not note else fitted(fitted(name, width - len(note)).rstrip() + note, width)
+
+
+def _type_style(kind: TypeLine) -> str:
+    if kind.held:
+        return "red"
+    return "yellow" if kind.paused or (kind.new + kind.error and not kind.workers) else ""
+
+
+def _figures(kind: TypeLine) -> str:
+    rate = f"{kind.runs_a_second:.1f}" if kind.runs_a_second < 1000 else amount(int(kind.runs_a_second))
+    took = "-" if kind.took is None else span(kind.took)
+    waited = span(kind.waited) if kind.waited >= 1 else "0s"
+    return (
+        f"{amount(kind.new):>6} {amount(kind.error):>6} {amount(kind.claimed):>5} {waited:>7} {rate:>6} "
+        f"{amount(kind.failed):>6} {took:>6} {f'{kind.workers}/{kind.slots}':>7}"
+    )
+
+
+def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[Line]:
+    target = Target("node", node.row.id)
+    yield Line(fitted(f"  {', '.join(_facts(node))}", width), _node_style(node), target)
+    info = node.info
+    if info is None:
+        yield Line("    tells nothing of its processes (it has just started, or is another version)", "dim")
+        return
+    if notes := "; ".join(_notes(node)):
+        yield Line(fitted(f"    {notes}", width), "yellow")
+    elastic = max(LEAST_WIDTH, width) - len(_WORKER_HEADER) - 5
+    yield Line(f"    {fitted('WORKER', elastic)} {_WORKER_HEADER}", "dim")
+    for kind in info.types:
+        for worker in sorted(kind.workers, key=_slot):
+            run = worker.runs[0] if worker.runs else None
+            place = Target("worker", worker.name, node.row.id, run.task_id if run else None)
+            yield Line(_worker_text(worker, node, elastic), "" if run else "dim", place)
+    if all_processes:
+        for process in info.processes:
+            text = f"    {fitted(one_line(process.name), elastic)} {_usage(process)}"
+            yield Line(text, "dim", Target("process", process.name, node.row.id))
+
+
+def _facts(node: NodeLine) -> Iterator[str]:
+    row, info = node.row, node.info
+    yield f"NODE {one_line(row.host)} pid {row.pid}"
+    if row.state != "alive":
+        yield f"{one_line(row.state)}, and its tasks are being returned"
+        return
+    if info is not None and (info.stopping or info.quiet):
+        yield "STOPPING" if info.stopping else "DRAINED: claims nothing"
+    yield f"seen {lasting(node.silent)} ago"
+    if info is not None:
+        yield one_line(info.app) or "a registry"
+        yield f"up {lasting(info.seconds + node.silent)}"
+        memory = [one.memory for one in _processes(node) if one.memory is not None]
+        if memory:
+            yield size(sum(memory))
+        cpu = [one.cpu for one in _processes(node) if one.cpu is not None]
+        if cpu:
+            yield f"{sum(cpu):.0%} CPU"
+
+
+def _node_style(node: NodeLine) -> str:
+    late = node.info.node_timeout / 2 if node.info else UNKNOWN_LATE
+    if node.row.state != "alive" or node.silent > late:
+        return "bold red"
+    return "bold yellow" if node.info and (node.info.quiet or node.info.stopping) else "bold"
+
+
+def _notes(node: NodeLine) -> Iterator[str]:
+    info = node.info
+    if info is None:
+        return
+    reasons: dict[str, int] = {}
+    for kind in info.types:
+        for reason, count in kind.restarts.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    if reasons:
+        yield f"workers replaced: {_counts(reasons)}"
+    if info.restarts:
+        yield f"restarts: {_counts(info.restarts)}"
+    for kind in info.types:
+        if kind.held:
+            yield f"workers of {one_line(kind.type)} do not boot"
+    if info.left_out:
+        yield f"{info.left_out} workers more"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {one_line(str(name))}" for name, count in sorted(counts.items()))
+
+
+def _processes(node: NodeLine) -> Iterator[ProcessInfo]:
+    if node.info is not None:
+        yield from node.info.processes
+        for kind in node.info.types:
+            yield from kind.workers
+
+
+def _worker_text(worker: WorkerInfo, node: NodeLine, elastic: int) -> str:
+    name = one_line(worker.name.removeprefix("worker[").removesuffix("]"))
+    name, _, slot = name.rpartition(":")
+    name = f"{shortened(name, elastic - len(slot) - 1)}:{slot}"
+    if worker.runs:
+        run = worker.runs[0]
+        count = len(worker.runs) + worker.more
+        what = one_line(run.task_id)[:36] if count == 1 else f"{count} tasks, the longest"
+        # one that has just begun has probably ended since; one that runs long goes on
+        seconds = run.seconds + node.silent if run.seconds >= LONG_RUN else run.seconds
+        doing = f"{what:<36} {span(seconds):>5}"
+    else:
+        doing = {"booting": "boots", "ending": "ends"}.get(worker.state, "idle")
+    return f"    {fitted(name, elastic)} {_usage(worker)}  {doing}"
+
+
+def _usage(process: ProcessInfo) -> str:
+    memory = "-" if process.memory is None else size(process.memory)
+    cpu = "-" if process.cpu is None else f"{process.cpu:.0%}"
+    return f"{process.pid:>7} {memory:>5} {cpu:>4}"
+
+
+def _slot(worker: WorkerInfo) -> tuple[int, str]:
+    number = worker.name.rstrip("]").rpartition(":")[2]
+    return (int(number) if number.isdecimal() else 0, worker.name)
+
+
+def amount(count: int) -> str:
+    """Return a count in at most five characters: 99999, 123k, 4.5M."""
+    if count < 100_000:
+        return str(count)
+    return f"{count // 1000}k" if count < 1_000_000 else f"{count / 1e6:.1f}M"
+
+
+def span(seconds: float) -> str:
+    """Return a time in at most five characters: <1ms, 28ms, 2.5s, 45m."""
+    if seconds < 0.001:
+        return "<1ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 10 else lasting(seconds)
+
+
+def size(count: int) -> str:
+    """Return bytes in at most five characters: 45M, 1.2G."""
+    return f"{count / 2**20:.0f}M" if count < 1000 * 2**20 else f"{count / 2**30:.1f}G"

@@ -1,0 +1,145 @@
+"""One look at everything that runs on a database: what waits, who works on what, how fast; for people who look at it.
+
+`look` asks three cheap questions, none of which reads a finished task; the rest is arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from goque.node_info import NodeInfo, TypeInfo, decode_info
+from goque.storage.storage import NodeRow, QueueDepth, TaskStorage
+from goque.task import CLAIMED_STATUSES, TaskStatus
+
+FAILED: Final = (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT)
+"""The statuses that a failed attempt leads to."""
+
+
+@dataclass(frozen=True)
+class TypeLine:
+    """One task type, over all nodes.
+
+    Attributes:
+        type: the task type.
+        new, error: tasks that wait for their first attempt, and for another.
+        claimed: tasks that a node holds: pending or processing.
+        waited: seconds for which the longest due unclaimed task has been due.
+        paused: whether no node may claim the type.
+        held: on how many nodes nothing is claimed because workers cannot boot.
+        workers, slots: how many workers there are, and should be.
+        runs_a_second: runs that ended in the last minute, by the second.
+        failed: how many of them failed, timeouts and crashes included.
+        took: the mean seconds of those runs, None where there was none.
+    """
+
+    type: str
+    new: int = 0
+    error: int = 0
+    claimed: int = 0
+    waited: float = 0.0
+    paused: bool = False
+    held: int = 0
+    workers: int = 0
+    slots: int = 0
+    runs_a_second: float = 0.0
+    failed: int = 0
+    took: float | None = None
+
+
+@dataclass(frozen=True)
+class NodeLine:
+    """One node.
+
+    Attributes:
+        row: what every node writes.
+        info: what it tells of itself, None where it tells nothing yet, or another version says it another way.
+        silent: seconds since its last heartbeat, by the clock of whoever looks.
+    """
+
+    row: NodeRow
+    info: NodeInfo | None
+    silent: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All types and nodes at one moment."""
+
+    at: datetime
+    types: Sequence[TypeLine] = ()
+    nodes: Sequence[NodeLine] = ()
+
+
+def look(storage: TaskStorage, now: datetime) -> Overview:
+    """Ask the database how everything stands. Raises DatabaseUnavailableError."""
+    depths = storage.queue_depths()
+    policies = storage.type_policies()
+    paused = frozenset(policy.type for policy in policies.values() if policy.paused)
+    return overview(depths, policies.keys(), paused, storage.nodes(), now)
+
+
+def overview(
+    depths: Iterable[QueueDepth],
+    known: Iterable[str],
+    paused: frozenset[str],
+    rows: Iterable[NodeRow],
+    now: datetime,
+) -> Overview:
+    """Put an overview together.
+
+    Args:
+        depths: how many unfinished tasks there are.
+        known: the types that supervisors have published, which may have no task now.
+        paused: the types that no node may claim.
+        rows: the nodes.
+        now: the present.
+    """
+    nodes = [
+        NodeLine(row, decode_info(row.info), max(0.0, (now - row.heartbeat_at).total_seconds()))
+        for row in rows
+    ]
+    queues: dict[str, _Queue] = {}
+    for depth in depths:
+        queues.setdefault(depth.type, _Queue()).add(depth)
+    parts: dict[str, list[tuple[TypeInfo, float]]] = {}
+    for node in nodes:
+        if node.info is not None and node.row.state == "alive":
+            for part in node.info.types:
+                parts.setdefault(part.type, []).append((part, node.info.recent_seconds))
+    names = sorted({*known, *queues, *parts})
+    types = [
+        _type_line(name, queues.get(name, _Queue()), name in paused, parts.get(name, [])) for name in names
+    ]
+    return Overview(now, types, nodes)
+
+
+@dataclass
+class _Queue:
+    counts: Counter[str] = field(default_factory=Counter)
+    waited: float = 0.0
+
+    def add(self, depth: QueueDepth) -> None:
+        self.counts[depth.status] += depth.count
+        self.waited = max(self.waited, depth.waited)
+
+
+def _type_line(name: str, queue: _Queue, paused: bool, parts: list[tuple[TypeInfo, float]]) -> TypeLine:  # noqa: FBT001 - as in TypeLine
+    runs = sum(sum(part.recent.values()) for part, _seconds in parts)
+    return TypeLine(
+        type=name,
+        new=queue.counts[TaskStatus.NEW],
+        error=queue.counts[TaskStatus.ERROR],
+        claimed=sum(queue.counts[status] for status in CLAIMED_STATUSES),
+        waited=queue.waited,
+        paused=paused,
+        held=sum(part.held for part, _seconds in parts),
+        workers=sum(part.living for part, _seconds in parts),
+        slots=sum(part.slots for part, _seconds in parts),
+        runs_a_second=sum(sum(part.recent.values()) / seconds for part, seconds in parts if seconds > 0),
+        failed=sum(part.recent.get(status, 0) for part, _seconds in parts for status in FAILED),
+        took=sum(part.recent_run_seconds for part, _seconds in parts) / runs if runs else None,
+    )
