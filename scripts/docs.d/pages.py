@@ -1,0 +1,93 @@
+"""Makes pages of the site out of what is not in docs/: CHANGELOG.md, the READMEs of examples, the help of commands.
+
+MkDocs calls the functions named on_…. Links are written as they lead in the repository; here they become what they
+are in the site. What has no page there, as source text has not, stays as its bare words.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import partial
+from pathlib import Path
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from goque.cli.group import COMMANDS, root
+
+ROOT = Path(__file__).resolve().parents[2]
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+EVERY_COMMAND = "<!-- every command -->"
+CODE = re.compile(r"^```.*?^```$|`[^`\n]+`(?!\])", re.DOTALL | re.MULTILINE)
+
+
+def pages_from_outside() -> dict[str, str]:
+    """Name each page of the site that is no file of docs/, and where it lives in the repository."""
+    readmes = sorted(ROOT.glob("examples/*/README.md"))
+    examples = {
+        f"examples/{path.parent.name}.md": f"examples/{path.parent.name}/README.md" for path in readmes
+    }
+    roots = {"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+    return {name.lower(): name for name in sorted(roots) if (ROOT / name).exists()} | examples
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Fill the two parts of the navigation that are what their folders hold."""
+    examples = [name for name in pages_from_outside() if name.startswith("examples/")]
+    decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    for section in config.nav or []:
+        if "Examples" in section:
+            section["Examples"] = [{Path(name).stem: name} for name in examples]
+        if "Decisions" in section:
+            section["Decisions"] = [f"decisions/{name}" for name in decisions]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add the pages from outside."""
+    for name, place in pages_from_outside().items():
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
+
+
+def every_command() -> str:
+    """Return what each command prints for --help, below a title of its own."""
+    group = click.Context(root, info_name="goque")
+    helps = {"goque": root.get_help(group)}
+    for name in COMMANDS:
+        _, command, _ = root.resolve_command(group, [name])
+        assert command is not None
+        helps[f"goque {name}"] = command.get_help(
+            click.Context(command, group, info_name=name, terminal_width=80, **command.context_settings)
+        )
+    return "\n\n".join(f"## {name}\n\n```text\n{text}\n```" for name, text in helps.items())
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links of the repository into links of the site, but not in code."""
+    del config, files
+    name = page.file.src_uri
+    parts, end = [], 0
+    for code in CODE.finditer(markdown):
+        parts += [LINK.sub(partial(link_in_site, name), markdown[end : code.start()]), code[0]]
+        end = code.end()
+    parts.append(LINK.sub(partial(link_in_site, name), markdown[end:]))
+    text = "".join(parts)
+    return text.replace(EVERY_COMMAND, every_command()) if EVERY_COMMAND in text else text
+
+
+def link_in_site(name: str, match: re.Match[str]) -> str:
+    """Return a link of the page `name` as it leads in the site."""
+    words, target = match.groups()
+    if re.match(r"[a-z]+:|#", target):
+        return match[0]
+    outside = pages_from_outside()
+    page_at = {repository: site for site, repository in outside.items()} | {"README.md": "index.md"}
+    path, hash_sign, anchor = target.partition("#")
+    place = posixpath.dirname(outside.get(name, f"docs/{name}"))
+    there = posixpath.normpath(posixpath.join(place, path))
+    if not there.startswith("docs/") and there not in page_at:
+        return words if (ROOT / there).exists() else match[0]
+    site = page_at.get(there, there.removeprefix("docs/"))
+    return f"[{words}]({posixpath.relpath(site, posixpath.dirname(name) or '.')}{hash_sign}{anchor})"
