@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from databases import Database, make_database
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -115,3 +118,32 @@ def test_nightly_reports_by_hand(tmp_path: Path) -> None:
     run("-m", "goque.cli", "run-job", "app:registry", "nightly-prague", cwd=here, GOQUE_DATABASE_URL=url)
     listed = run("-m", "goque.cli", "list", "--json", cwd=here, GOQUE_DATABASE_URL=url)
     assert json.loads(listed)["external_id"].startswith("prague:20")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Database]:
+    """A PostgreSQL database in which nobody has made a table yet."""
+    made = make_database("postgresql", tmp_path, migrate=False)
+    yield made
+    made.drop()
+
+
+def test_go_and_python_share_a_table(shop: Database) -> None:
+    here = EXAMPLES / "go_and_python"
+    first = run("run.py", cwd=here, GOQUE_DATABASE_URL=shop.url)
+    assert "make_invoice order-7: done, invoice 7: 12.50" in first
+    assert "make_invoice order-9: canceled, None" in first
+    assert "send_sms, by the Go service, to +420 123: invoice 8: 12.50" in first
+    assert "As it should be" in first
+    again = run("run.py", cwd=here, GOQUE_DATABASE_URL=shop.url)
+    assert again.splitlines()[-1] == first.splitlines()[-1]
+
+
+def test_go_and_python_rows_are_what_the_go_library_expects_of_its_own(shop: Database) -> None:
+    run("run.py", cwd=EXAMPLES / "go_and_python", GOQUE_DATABASE_URL=shop.url)
+    with psycopg.connect(shop.url) as connection:
+        rows = connection.execute(
+            "SELECT metadata::text, attempts, errors, next_attempt_at = created_at"
+            " FROM goque_task WHERE type = 'send_sms'"
+        ).fetchall()
+    assert rows == [("{}", 0, None, True)] * 2
