@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.manager_steps import ManagerSteps, OnConflict, check_timeout
+from goque.manager_steps import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.storage.caller import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
+
+if TYPE_CHECKING:
+    from goque.inline import TaskRun
+    from goque.registry import Registry
 
 THREADS: Final = 5
 """As many as a storage has connections for one process's threads."""
@@ -130,6 +134,22 @@ class AsyncTaskQueueManager(ManagerSteps):
     ) -> Task:
         """Wait until a task has ended, and return it; see `TaskQueueManager.wait`."""
         return await self._wait(task_id, timeout)
+
+    async def drain_inline(
+        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MOST_INLINE_RUNS
+    ) -> list[TaskRun]:
+        """Run in a thread of this process all that is due; see `TaskQueueManager.drain_inline`.
+
+        Handlers have a loop of their own there, not the caller's. A `def` handler past its timeout is not interrupted,
+        as it would be in a main thread: its attempt is charged when it returns.
+        """
+        from goque.inline import drain  # noqa: PLC0415 - applications do not need it
+
+        await self.wait_background_adds()
+        runs: list[TaskRun] = await self._in_thread(
+            lambda: drain(self._ready_storage(), registry, types=types, limit=limit)
+        )
+        return runs
 
     async def close(self) -> None:
         """Wait for background adds, then close this process's connections; a later call opens new ones."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from goque.at_once import at_once
-from goque.manager_steps import ManagerSteps, OnConflict, check_timeout
+from goque.manager_steps import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
+
+if TYPE_CHECKING:
+    from goque.inline import TaskRun
+    from goque.registry import Registry
 
 
 class TaskQueueManager(ManagerSteps):
@@ -190,6 +194,28 @@ class TaskQueueManager(ManagerSteps):
             WaitTimeoutError: the task has not ended in time; it is a TimeoutError too.
         """
         return at_once(self._wait(task_id, timeout))
+
+    def drain_inline(
+        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MOST_INLINE_RUNS
+    ) -> list[TaskRun]:
+        """Run in this process all that is due, and what that enqueues, and return each run in its order; for tests.
+
+        Tasks are claimed, run and settled one by one, with the moves and the outcomes of a tree. A task that is put
+        off, by a delay or a retry, stays. No process protects this one: a handler that crashes takes it along.
+
+        Args:
+            registry: the processors; tasks of other types stay.
+            types: only these of its types.
+            limit: how many runs there may be.
+
+        Raises:
+            GoqueError: more runs than `limit`; or a handler is async, and this thread runs a loop already.
+            BaseException: a handler raised what ends a test: KeyboardInterrupt, `pytest.fail`; its task is given back.
+        """
+        from goque.inline import drain  # noqa: PLC0415 - applications do not need it
+
+        self.wait_background_adds()
+        return drain(self.storage, registry, types=types, limit=limit)
 
     def close(self) -> None:
         """Wait for background adds, then close this process's connections; a later call opens new ones."""

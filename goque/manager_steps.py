@@ -20,6 +20,7 @@ from goque.task import TERMINAL_STATUSES, Task, TaskFilter, TaskRow
 log: Final = logging.getLogger("goque.background")
 
 MOST_TASKS: Final = 1_000_000_000
+MOST_INLINE_RUNS: Final = 10_000
 FIRST_PAUSE: Final = 0.01
 PAUSE_GROWTH: Final = 1.5
 LONGEST_PAUSE: Final = 0.5

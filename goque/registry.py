@@ -38,6 +38,7 @@ class Registry:
         self.service_name = service_name
         self._processors: dict[str, Processor] = {}
         self._jobs: dict[str, PeriodicJob] = {}
+        self._own_url: str | None = None
         self._queue: TaskQueueManager | None = None
         self._async_queue: AsyncTaskQueueManager | None = None
 
@@ -179,7 +180,7 @@ class Registry:
             from goque.config import resolve_database_url  # noqa: PLC0415 - registering needs no database
             from goque.manager import TaskQueueManager  # noqa: PLC0415 - the same
 
-            url = resolve_database_url(registry_url=self.database_url)
+            url = resolve_database_url(self._own_url, registry_url=self.database_url)
             self._queue = TaskQueueManager(url, default_priorities=self.default_priority)
         return self._queue
 
@@ -190,7 +191,7 @@ class Registry:
             from goque.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - registering needs no database
             from goque.config import resolve_database_url  # noqa: PLC0415 - the same
 
-            url = resolve_database_url(registry_url=self.database_url)
+            url = resolve_database_url(self._own_url, registry_url=self.database_url)
             self._async_queue = AsyncTaskQueueManager(url, default_priorities=self.default_priority)
         return self._async_queue
 
@@ -219,13 +220,26 @@ class Registry:
         except KeyError:
             raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
 
+    def replace_processor(self, processor: Processor) -> None:
+        """Put another processor in the place of its type's."""
+        self._processors[processor.spec.type] = processor
+
+    def use_database(self, url: str | None) -> str | None:
+        """Enqueue from now on into the database at this URL; None leaves that to the settings.
+
+        Returns: the URL that was given here before.
+        """
+        before, self._own_url = self._own_url, url
+        self._queue = self._async_queue = None
+        return before
+
     def default_priority(self, task_type: str) -> int:
         """Return the priority of tasks of a type that were given none: its processor's, or 0."""
         processor = self._processors.get(task_type)
         return processor.spec.options.priority if processor else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_queue": None, "_async_queue": None}
+        return {**self.__dict__, "_own_url": None, "_queue": None, "_async_queue": None}
 
 
 def _job_name(name: str | None, factory: Callable[..., Any]) -> str:

@@ -104,6 +104,7 @@ class Dialect(ABC):
         now_text: SQL of the present as the ledger of migrations has it.
         script_begin: what a script of migrations begins with, so that it is applied as a whole where that can be.
         script_end: what it ends with.
+        clock: what time it is, in place of the database's clock; None but in tests.
         awaited: the tasks whose end is to be announced, because somebody is known to wait for it.
     """
 
@@ -116,6 +117,7 @@ class Dialect(ABC):
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
     largest_batch: int = 64 * 1024 * 1024
+    clock: Callable[[], datetime] | None = None
     awaited: Any = ()
     sql: Statements
     url: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -61,6 +63,11 @@ class SqlStorage(SqlTasks, SqlUpkeep):
         if not self._dialect.exists():
             return migration_script(self._dialect, known_migrations(self._dialect.name))
         return self._migrations.script()
+
+    def use_clock(self, clock: Callable[[], datetime] | None) -> None:
+        """Reckon by another clock than the database's, from the next call on; None ends that. For tests."""
+        self._dialect.clock = clock
+        self.close()
 
     def close(self) -> None:
         """Close every connection of this process; a later call opens a new one."""

@@ -49,7 +49,7 @@ class SqliteDialect(Dialect):
 
     Args:
         path: the absolute path of the file.
-        clock: what time it is; tests move it.
+        clock: what time it is; tests move it, and else it is the host's.
         lock_slice: seconds that one attempt waits for another writer.
     """
 
@@ -71,7 +71,7 @@ class SqliteDialect(Dialect):
     encode_moves = staticmethod(batches.encode_moves)
     encode_list = staticmethod(batches.encode_list)
 
-    def __init__(self, path: str, *, clock: Clock = utc_now, lock_slice: float = LOCK_SLICE) -> None:
+    def __init__(self, path: str, *, clock: Clock | None = None, lock_slice: float = LOCK_SLICE) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             raise ConfigurationError(
                 f"SQLite is {sqlite3.sqlite_version} here, and goque needs 3.37 or later"
@@ -79,7 +79,7 @@ class SqliteDialect(Dialect):
         self.path = path
         self._lock_slice = lock_slice
         self.url = f"sqlite:///{path}"
-        self._clock = clock
+        self.clock = clock
         self._identity: tuple[int, int] | None = None
 
     def exists(self) -> bool:
@@ -101,7 +101,7 @@ class SqliteDialect(Dialect):
         except sqlite3.Error as error:
             raise translate(error, self.path) or error from error
         connection.text_factory = bytes
-        session = SqliteSession(connection, self.path, self._clock, check=self.check_identity)
+        session = SqliteSession(connection, self.path, self.clock or utc_now, check=self.check_identity)
         try:
             _tune(session)
         except BaseException:
@@ -116,7 +116,7 @@ class SqliteDialect(Dialect):
         connection = driver_connection(conn)
         if not isinstance(connection, sqlite3.Connection):
             raise not_of_driver(connection, "sqlite3", f"{self.url} is a SQLite database")
-        return AdoptedSession(connection, "the database of conn", self._clock)
+        return AdoptedSession(connection, "the database of conn", self.clock or utc_now)
 
     async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
         """Run steps on the caller's aiosqlite connection, or on what SQLAlchemy wraps around one.
@@ -130,7 +130,7 @@ class SqliteDialect(Dialect):
         run_in_its_thread, raw = connection._execute, connection._conn  # noqa: SLF001 - it has no other way to either
 
         def run() -> ResultT:
-            session = AdoptedSession(raw, "the database of conn", self._clock)
+            session = AdoptedSession(raw, "the database of conn", self.clock or utc_now)
             with session.transaction() if writes else nullcontext():
                 return at_once(steps(Ready(session)))
 

@@ -16,13 +16,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change, FailedAttempt
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus, Token
+
+if TYPE_CHECKING:
+    from goque.options import ProcessorOptions
 
 SchemaState = Literal["current", "missing", "outdated", "newer", "foreign"]
 
@@ -97,6 +100,19 @@ class TypePolicy(msgspec.Struct, frozen=True):
     cleaner_keep_failed: float
     healer_age: float
     paused: bool = False
+
+
+def policy_of(task_type: str, options: ProcessorOptions) -> TypePolicy:
+    """Return what the options of a type's processor publish of it."""
+    return TypePolicy(
+        type=task_type,
+        max_attempts=options.max_attempts,
+        strategy=None if options.strategy is None else msgspec.json.encode(options.strategy).decode(),
+        max_crashes=options.max_crashes,
+        cleaner_age=options.cleaner_updated_at_time_ago,
+        cleaner_keep_failed=options.cleaner_keep_failed,
+        healer_age=options.healer_updated_at_time_ago,
+    )
 
 
 class Watcher(ABC):

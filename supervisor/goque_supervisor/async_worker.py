@@ -9,20 +9,16 @@ import signal
 import time
 from dataclasses import dataclass
 
-from goque import tracing
-from goque.context import task_context
-from goque.errors import TaskCanceled, TaskTimeout
-from goque.outcome import Outcome, OutcomeKind
-from goque_supervisor.handling import (
-    call_hooks,
+from goque.handling import (
+    charged_for_its_time,
+    handle_awaited,
     outcome_of_error,
-    outcome_of_return,
-    prepare,
-    timed_out_outcome,
-    timeout_text,
+    outcome_of_run,
+    reason_of,
     with_duration,
     with_users_delay,
 )
+from goque.outcome import Outcome
 from goque_supervisor.messages import Job
 from goque_supervisor.worker import Worker
 
@@ -112,51 +108,10 @@ class AsyncWorker(Worker):
         run.started = deadline - self.options.timeout
         run.alarm = asyncio.get_running_loop().call_later(self.options.timeout, self._time_out, run)
         try:
-            outcome = await self._call_handler(run)
+            outcome = (await handle_awaited(self.processor, run.job.row, run)).outcome
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
-            outcome = self._outcome_of_error(run, error)
-        if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
-            return timed_out_outcome(self.options.timeout, self.processor.callbacks)
-        return outcome
-
-    async def _call_handler(self, run: Run) -> Outcome:
-        callbacks = self.processor.callbacks
-        task, call = prepare(self.processor, run.job.row)
-        with task_context(task), tracing.handling(task) as span:
-            if callbacks.hooks_before:
-                call_hooks(callbacks.hooks_before, task)
-            error: BaseException | None = None
-            try:
-                outcome = outcome_of_return(await call(), self.options)
-            except BaseException as raised:  # noqa: BLE001 - see _outcome_of
-                error = self._reason(run, raised)
-                outcome = self._outcome_of_error(run, error)
-            if run.timed_out and error is None:
-                error = TaskTimeout(timeout_text(self.options.timeout))  # swallowed, and charged all the same
-            if callbacks.hooks_after:
-                call_hooks(callbacks.hooks_after, task, error)
-            tracing.ended(span, outcome, error)
-        return outcome
-
-    def _reason(self, run: Run, raised: BaseException) -> BaseException:
-        """Say an asyncio.CancelledError that is ours as what it stands for, as a plain handler would raise it."""
-        if not isinstance(raised, asyncio.CancelledError) or not (run.timed_out or run.canceled):
-            return raised
-        reason = (
-            TaskTimeout(timeout_text(self.options.timeout))
-            if run.timed_out
-            else TaskCanceled("stopped from outside: canceled")
-        )
-        reason.__cause__ = raised
-        return reason.with_traceback(raised.__traceback__)
-
-    def _outcome_of_error(self, run: Run, error: BaseException) -> Outcome:
-        return outcome_of_error(
-            self._reason(run, error),
-            timed_out=run.timed_out,
-            timeout=self.options.timeout,
-            callbacks=self.processor.callbacks,
-        )
+            outcome = outcome_of_run(self.processor, run, reason_of(self.processor, run, error))
+        return charged_for_its_time(outcome, self.processor, run)
 
     def _time_out(self, run: Run) -> None:
         run.timed_out = True

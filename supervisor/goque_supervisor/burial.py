@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from goque.endings import what_follows
+from goque.handling import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
 from goque_supervisor import messages
 from goque_supervisor.blackbox import BlackBox, Contents, Running
 from goque_supervisor.callback import CrashReport
 from goque_supervisor.control import Buried, CallbackWanted, Message, WorkerExited
-from goque_supervisor.endings import what_follows
-from goque_supervisor.handling import timeout_text
 from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.relay import tail
 from goque_supervisor.rundir import stack_path, stderr_path

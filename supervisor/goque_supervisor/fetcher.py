@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from goque.endings import say_end
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import OutcomeKind
@@ -50,7 +51,6 @@ from goque_supervisor.control import (
     WorkerStarted,
 )
 from goque_supervisor.crew import LOOK_PERIOD, REVOCATION_SETTLES, Crew
-from goque_supervisor.endings import say_end
 from goque_supervisor.failpoints import reached
 from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.ledger import Ledger
@@ -301,7 +301,7 @@ class Fetcher:
             assert held.outcome is not None
             self.tally.settled(change, held.outcome, held.row, written=written)
             if held.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
-                say_end(held, change, self.options, written=written)
+                say_end(held.row, held.outcome, change, self.options, written=written)
                 if not change.status.is_terminal:
                     self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))
 

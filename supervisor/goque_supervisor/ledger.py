@@ -16,7 +16,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
 from goque.outcome import Change, settle
 from goque.storage import TaskStorage
-from goque.storage.storage import TypePolicy
+from goque.storage.storage import policy_of
 from goque.task import TaskRow, Token
 from goque_supervisor.failpoints import reached
 from goque_supervisor.holdings import Held
@@ -108,7 +108,7 @@ class Ledger:
         """Publish the type's policy and return all tasks held under these names, None on a failure."""
 
         def take_over() -> list[TaskRow]:
-            self._storage.publish_types([self._policy()])
+            self._storage.publish_types([policy_of(self._type, self._options)])
             held = [self._storage.held_tasks(owner, self._type, limit=MOST_HELD) for owner in owners if owner]
             return [row for rows in held for row in rows]
 
@@ -165,18 +165,6 @@ class Ledger:
             bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
             return self._storage.settle_if_held([bare], node=owner)
         return written
-
-    def _policy(self) -> TypePolicy:
-        options = self._options
-        return TypePolicy(
-            type=self._type,
-            max_attempts=options.max_attempts,
-            strategy=None if options.strategy is None else msgspec.json.encode(options.strategy).decode(),
-            max_crashes=options.max_crashes,
-            cleaner_age=options.cleaner_updated_at_time_ago,
-            cleaner_keep_failed=options.cleaner_keep_failed,
-            healer_age=options.healer_updated_at_time_ago,
-        )
 
 
 def _tell_of_the_lost(batch: Iterable[Held]) -> None:

@@ -12,22 +12,18 @@ import signal
 import time
 from typing import Any
 
-from goque import tracing
-from goque.context import task_context
 from goque.errors import TaskCanceled, TaskTimeout
-from goque.outcome import Outcome, OutcomeKind
-from goque.processor import Processor
-from goque_supervisor.control import Channel
-from goque_supervisor.handling import (
-    call_hooks,
-    outcome_of_error,
-    outcome_of_return,
-    prepare,
-    timed_out_outcome,
+from goque.handling import (
+    charged_for_its_time,
+    handle,
+    outcome_of_run,
     timeout_text,
     with_duration,
     with_users_delay,
 )
+from goque.outcome import Outcome
+from goque.processor import Processor
+from goque_supervisor.control import Channel
 from goque_supervisor.messages import Job
 from goque_supervisor.worker import Worker
 
@@ -80,39 +76,14 @@ class SyncWorker(Worker):
         try:
             try:
                 self.interruptible = True
-                outcome = contextvars.Context().run(self._call_handler, job)
+                outcome = contextvars.Context().run(handle, self.processor, job.row, self).outcome
             finally:
                 self.interruptible = False
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
-            outcome = self._outcome_of_error(error)
+            outcome = outcome_of_run(self.processor, self, error)
         self.running_seq = 0
-        if self.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
-            outcome = timed_out_outcome(self.options.timeout, self.processor.callbacks)
+        outcome = charged_for_its_time(outcome, self.processor, self)
         return with_users_delay(outcome, job.row, self.processor.callbacks)
-
-    def _call_handler(self, job: Job) -> Outcome:
-        callbacks = self.processor.callbacks
-        task, call = prepare(self.processor, job.row)
-        with task_context(task), tracing.handling(task) as span:
-            if callbacks.hooks_before:
-                call_hooks(callbacks.hooks_before, task)
-            error: BaseException | None = None
-            try:
-                outcome = outcome_of_return(call(), self.options)
-            except BaseException as raised:  # noqa: BLE001 - see _outcome_of
-                error = raised
-                outcome = self._outcome_of_error(raised)
-            if self.timed_out and error is None:
-                error = TaskTimeout(timeout_text(self.options.timeout))  # swallowed, and charged all the same
-            if callbacks.hooks_after:
-                call_hooks(callbacks.hooks_after, task, error)
-            tracing.ended(span, outcome, error)
-        return outcome
-
-    def _outcome_of_error(self, error: BaseException) -> Outcome:
-        return outcome_of_error(
-            error, timed_out=self.timed_out, timeout=self.options.timeout, callbacks=self.processor.callbacks
-        )
 
     def _arm(self, deadline: float) -> None:
         """Make sure that the alarm rings by the deadline.

@@ -19,15 +19,13 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
+from goque.handling import flush_streams
 from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
 from goque_supervisor import messages, printed
 from goque_supervisor.blackbox import BlackBoxWriter
 from goque_supervisor.control import Channel, Ready, Stop
 from goque_supervisor.failpoints import reached
-from goque_supervisor.handling import (
-    flush_streams,
-)
 from goque_supervisor.messages import Hello, Job, Jobs, Result, Results, Retiring
 from goque_supervisor.sockets import WorkerSocket
 

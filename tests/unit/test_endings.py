@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from goque.endings import say_end
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
 from goque.task import TaskRow
-from goque_supervisor.endings import say_end
-from goque_supervisor.holdings import Held
 
 OPTIONS = ProcessorOptions(max_attempts=3, max_crashes=1)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -82,9 +81,9 @@ def test_one_line_says_how_a_run_ended_and_what_follows(
     written: bool,
     line: str,
 ) -> None:
-    held = Held(row(attempts), outcome=outcome)
+    claimed = row(attempts)
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
-        say_end(held, settle(outcome, held.row, OPTIONS.retry_policy), OPTIONS, written=written)
+        say_end(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=written)
     (record,) = caplog.records
     assert f"{record.levelname} {record.getMessage()}" == line
     assert (record.__dict__["task_id"], record.__dict__["attempt"]) == ("an-id", attempts + 1)
@@ -92,9 +91,9 @@ def test_one_line_says_how_a_run_ended_and_what_follows(
 
 def test_a_task_that_never_began_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
     outcome = Outcome(OutcomeKind.UNSTARTED)
-    held = Held(row(0), outcome=outcome)
+    claimed = row(0)
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
-        say_end(held, settle(outcome, held.row, OPTIONS.retry_policy), OPTIONS, written=True)
+        say_end(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=True)
     assert caplog.records == []
 
 
@@ -112,6 +111,6 @@ def test_without_verbose_only_what_needs_somebody_is_told(
     caplog: pytest.LogCaptureFixture, outcome: Outcome, attempts: int, told: bool
 ) -> None:
     caplog.set_level(logging.DEBUG, "goque")
-    held = Held(row(attempts), outcome=outcome)
-    say_end(held, settle(outcome, held.row, QUIET.retry_policy), QUIET, written=True)
+    claimed = row(attempts)
+    say_end(claimed, outcome, settle(outcome, claimed, QUIET.retry_policy), QUIET, written=True)
     assert bool(caplog.records) == told

@@ -23,10 +23,7 @@ from goque import (
 )
 from goque.callbacks import Callbacks
 from goque.errors import LONGEST_DELAY
-from goque.options import ProcessorOptions, check_options
-from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
-from goque.task import TaskRow
-from goque_supervisor.handling import (
+from goque.handling import (
     call_hooks,
     message_of,
     outcome_of_error,
@@ -36,6 +33,9 @@ from goque_supervisor.handling import (
     with_duration,
     with_users_delay,
 )
+from goque.options import ProcessorOptions, check_options
+from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
+from goque.task import TaskRow
 
 KEEPS = ProcessorOptions(store_result=True, max_result=20)
 

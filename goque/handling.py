@@ -1,4 +1,7 @@
-"""How the end of a handler, whatever it raised, becomes an Outcome; shared by both kinds of worker."""
+"""How a handler is called, and how its end, whatever it raised, becomes an Outcome.
+
+Shared by both kinds of worker, and by what runs handlers inline in a test. No I/O happens here.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
+from goque import tracing
 from goque.callbacks import Callbacks
+from goque.context import task_context
 from goque.errors import (
     LONGEST_DELAY,
     GoqueError,
@@ -34,6 +39,110 @@ DONE = Outcome(OutcomeKind.DONE)
 NO_CALLBACKS = Callbacks()
 
 
+class Run(Protocol):
+    """One run of a handler, as whoever watches its time sees it.
+
+    Attributes:
+        timed_out: whether its time is up.
+        canceled: whether its task was canceled, so that it is being stopped.
+    """
+
+    timed_out: bool
+    canceled: bool
+
+
+class Handled(NamedTuple):
+    """What a handler came to.
+
+    Attributes:
+        outcome: what becomes of its task.
+        error: what the after hooks were told: what it raised, or that its time was up, or None.
+        returned: what it returned.
+    """
+
+    outcome: Outcome
+    error: BaseException | None
+    returned: Any
+
+
+def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
+    """Call a `def` handler with its hooks around it, in its context; what it raises is in the outcome."""
+    callbacks = processor.callbacks
+    task, call = prepare(processor, row)
+    returned: Any = None
+    error: BaseException | None = None
+    with task_context(task), tracing.handling(task) as span:
+        if callbacks.hooks_before:
+            call_hooks(callbacks.hooks_before, task)
+        try:
+            returned = call()
+            outcome = outcome_of_return(returned, processor.spec.options)
+        except BaseException as raised:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
+            error = raised
+            outcome = outcome_of_run(processor, run, raised)
+        error = _told_to_hooks(processor, run, error)
+        if callbacks.hooks_after:
+            call_hooks(callbacks.hooks_after, task, error)
+        tracing.ended(span, outcome, error)
+    return Handled(outcome, error, returned)
+
+
+async def handle_awaited(processor: Processor, row: TaskRow, run: Run) -> Handled:
+    """Do the same for an `async def` handler; a timeout or a cancel has cancelled its asyncio task."""
+    callbacks = processor.callbacks
+    task, call = prepare(processor, row)
+    returned: Any = None
+    error: BaseException | None = None
+    with task_context(task), tracing.handling(task) as span:
+        if callbacks.hooks_before:
+            call_hooks(callbacks.hooks_before, task)
+        try:
+            returned = await call()
+            outcome = outcome_of_return(returned, processor.spec.options)
+        except BaseException as raised:  # noqa: BLE001 - see handle
+            error = reason_of(processor, run, raised)
+            outcome = outcome_of_run(processor, run, error)
+        error = _told_to_hooks(processor, run, error)
+        if callbacks.hooks_after:
+            call_hooks(callbacks.hooks_after, task, error)
+        tracing.ended(span, outcome, error)
+    return Handled(outcome, error, returned)
+
+
+def outcome_of_run(processor: Processor, run: Run, error: BaseException) -> Outcome:
+    """Make the outcome of a run that ended with an error."""
+    timeout = processor.spec.options.timeout
+    return outcome_of_error(error, timed_out=run.timed_out, timeout=timeout, callbacks=processor.callbacks)
+
+
+def reason_of(processor: Processor, run: Run, raised: BaseException) -> BaseException:
+    """Say an asyncio.CancelledError that is ours as what it stands for, as a plain handler would raise it."""
+    import asyncio  # noqa: PLC0415 - fetchers use this module too, and need none of its 3 MiB
+
+    if not isinstance(raised, asyncio.CancelledError) or not (run.timed_out or run.canceled):
+        return raised
+    reason = (
+        TaskTimeout(timeout_text(processor.spec.options.timeout))
+        if run.timed_out
+        else TaskCanceled("stopped from outside: canceled")
+    )
+    reason.__cause__ = raised
+    return reason.with_traceback(raised.__traceback__)
+
+
+def charged_for_its_time(outcome: Outcome, processor: Processor, run: Run) -> Outcome:
+    """Return the outcome of a timeout where the time was up, whatever the handler made of that."""
+    if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
+        return timed_out_outcome(processor.spec.options.timeout, processor.callbacks)
+    return outcome
+
+
+def _told_to_hooks(processor: Processor, run: Run, error: BaseException | None) -> BaseException | None:
+    if run.timed_out and error is None:  # swallowed, and charged all the same
+        return TaskTimeout(timeout_text(processor.spec.options.timeout))
+    return error
+
+
 def prepare(processor: Processor, row: TaskRow) -> tuple[Task, Callable[[], Any]]:
     """Make the task, and the call of its handler.
 
@@ -43,7 +152,7 @@ def prepare(processor: Processor, row: TaskRow) -> tuple[Task, Callable[[], Any]
     try:
         task, argument = processor.make_argument(row)
     except (PayloadDecodeError, TaskCanceled) as error:
-        return _undecoded(row), partial(_refuse, error)
+        return undecoded(row), partial(_refuse, error)
     return task, partial(processor.call, argument)
 
 
@@ -51,7 +160,8 @@ def _refuse(error: GoqueError) -> NoReturn:
     raise error
 
 
-def _undecoded(row: TaskRow) -> Task:
+def undecoded(row: TaskRow) -> Task:
+    """Make the task of a row whose payload, and maybe whose metadata, does not decode."""
     try:
         return Task.from_row(row)
     except PayloadDecodeError:  # the metadata is what does not decode
@@ -139,13 +249,17 @@ def message_of(error: BaseException) -> str:
 def traceback_of(error: BaseException) -> str:
     """Format a traceback, without our own frames above the handler's."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__package__") == "goque_supervisor":
+    while trace is not None and _is_ours(trace.tb_frame.f_globals.get("__name__", "")):
         trace = trace.tb_next
     try:
         text = "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as worse:  # noqa: BLE001 - the user's __str__ and __repr__ may raise anything
         text = f"{type(error).__name__} (its traceback cannot be formatted: {type(worse).__name__})"
     return printable(text, MAX_ERRORS_BYTES)
+
+
+def _is_ours(module: str) -> bool:
+    return module in (__name__, "goque.inline") or module.startswith("goque_supervisor.")
 
 
 def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:

@@ -11,27 +11,28 @@ from goque.logs import shown_values
 from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, OutcomeKind, first_line
 from goque.task import TaskRow, TaskStatus
-from goque_supervisor.holdings import Held
 
 log = logging.getLogger("goque.fetcher")
 
 
-def say_end(held: Held, change: Change, options: ProcessorOptions, *, written: bool) -> None:
+def say_end(
+    row: TaskRow, outcome: Outcome | None, change: Change, options: ProcessorOptions, *, written: bool
+) -> None:
     """Say how a run ended; what went as it should is for those who debug.
 
     Args:
-        held: the task and its outcome.
+        row: the task as it was claimed.
+        outcome: how the run ended.
         change: the move that follows from it.
         options: the processor's.
         written: whether the claim still held, so that the move was written.
     """
-    outcome = held.outcome
     if outcome is None or outcome.kind is OutcomeKind.UNSTARTED:
         return
     if not (options.verbose or outcome.crash or change.status is TaskStatus.ATTEMPTS_LEFT):
         return
-    level, text = _sentence(outcome, held.row, change, options, written=written)
-    log.log(level, "%s", text, extra=_fields(outcome, held.row))
+    level, text = _sentence(outcome, row, change, options, written=written)
+    log.log(level, "%s", text, extra=_fields(outcome, row))
 
 
 def _sentence(

@@ -1,0 +1,338 @@
+"""Handlers run in this process as a worker would run them: for a task at hand, or for all that is due.
+
+`drain` makes the moves that a tree makes, on the real rows: it claims a task, marks it as processing, runs its
+handler, decides the outcome and settles. What only processes can do is left out: a crash takes this process along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
+
+from goque.endings import say_end
+from goque.errors import ConfigurationError, GoqueError, TaskTimeout
+from goque.handling import (
+    Handled,
+    charged_for_its_time,
+    handle,
+    handle_awaited,
+    outcome_of_run,
+    reason_of,
+    timeout_text,
+    undecoded,
+    with_duration,
+    with_users_delay,
+)
+from goque.identifiers import new_task_id
+from goque.outcome import Change, Outcome, OutcomeKind, settle
+from goque.payload import decode_json, encode_payload
+from goque.storage.storage import TaskStorage, policy_of
+from goque.task import Task, TaskRow, TaskStatus
+
+if TYPE_CHECKING:
+    from goque.processor import Processor
+    from goque.registry import Registry
+
+BEAT_PERIOD: Final = 1.0
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """What became of one run of a handler.
+
+    Attributes:
+        task: the task as its worker got it, before the run.
+        status: what it is now.
+        attempts: its failed attempts now.
+        errors: its errors now, one line each.
+        delay: seconds until the next attempt; None where there is none, or it was never put off.
+        result: what is kept of the handler's return, if its processor keeps results.
+        returned: what the handler returned.
+        error: what the handler raised, or a TaskTimeout; None if it returned in time.
+        written: whether the end was written; False where somebody canceled the task meanwhile.
+    """
+
+    task: Task
+    status: TaskStatus
+    attempts: int
+    errors: str
+    delay: float | None
+    result: Any = field(repr=False)
+    returned: Any = field(repr=False)
+    error: BaseException | None
+    written: bool = field(default=True, repr=False)
+
+    def raise_for_error(self) -> Self:
+        """Raise what the handler raised; returns this run where it raised nothing."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+class InlineRunner:
+    """Runs handlers one after the other; all `async def` handlers of one runner share one event loop."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.Runner | None = None
+
+    def run(self, processor: Processor, row: TaskRow) -> tuple[Outcome, Handled]:
+        """Run the handler of a row, and return what becomes of the task, and what the handler came to.
+
+        Raises:
+            BaseException: what a handler raised to end the test.
+            GoqueError: it cannot be run here.
+        """
+        _refuse_to_crash(processor)
+        run = _Run()
+        started = time.monotonic()
+        run_it = self._run_awaited if processor.spec.is_async else _run_plain
+        handled = run_it(processor, row, run)
+        if _ends_the_test(handled.error):
+            raise handled.error
+        duration = time.monotonic() - started
+        run.timed_out |= duration > processor.spec.options.timeout
+        if run.timed_out and handled.error is None:
+            handled = handled._replace(error=TaskTimeout(timeout_text(processor.spec.options.timeout)))
+        outcome = charged_for_its_time(handled.outcome, processor, run)
+        outcome = with_users_delay(outcome, row, processor.callbacks)
+        return with_duration(outcome, duration, os.getpid()), handled
+
+    def _run_awaited(self, processor: Processor, row: TaskRow, run: _Run) -> Handled:
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the only way to ask that raises nothing
+            raise GoqueError(
+                f"the handler of {row.type!r} is async, and this thread has a running loop; await it in a thread, "
+                "as AsyncTaskQueueManager.drain_inline does, or by asyncio.to_thread"
+            )
+        if self._loop is None:
+            self._loop = asyncio.Runner()
+        return self._loop.run(_run_awaited(processor, row, run))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._loop is not None:
+            self._loop.close()
+
+
+def run_row(processor: Processor, row: TaskRow) -> TaskRun:
+    """Run the handler for a row that is in no database."""
+    with InlineRunner() as runner:
+        outcome, handled = runner.run(processor, row)
+    change = settle(outcome, row, processor.spec.options.retry_policy)
+    return _told(row, change, handled, written=True)
+
+
+def row_of(task: Task, attempts: int = 0) -> TaskRow:
+    """Return the row that a worker would get for a task that was never enqueued."""
+    now = datetime.now(UTC)
+    metadata = encode_payload(task.metadata, what="metadata") if task.metadata else b"{}"
+    return TaskRow(
+        id=task.id,
+        type=task.type,
+        external_id=task.external_id,
+        payload=task.payload_bytes,
+        status=TaskStatus.PENDING,
+        attempts=attempts,
+        errors=None,
+        metadata=metadata,
+        created_at=now,
+        updated_at=now,
+        next_attempt_at=now,
+        priority=task.priority,
+        claimed_by="inline",
+        claims=attempts + 1,
+    )
+
+
+def drain(
+    storage: TaskStorage,
+    registry: Registry,
+    *,
+    types: Sequence[str] | None,
+    limit: int,
+) -> list[TaskRun]:
+    """Run what is due until nothing is, and return each run in its order; see `TaskQueueManager.drain_inline`."""
+    processors = [registry.get_processor(name) for name in _checked(types, registry)]
+    runs: list[TaskRun] = []
+    with _Node(storage, processors) as node, InlineRunner() as runner:
+        found = True
+        while found:
+            found = False
+            for processor in processors:
+                while rows := node.claim(processor.spec.type):
+                    if len(runs) >= limit:
+                        node.give_back(rows[0])
+                        raise GoqueError(
+                            f"{limit} runs, and {rows[0].type!r} is due again: a handler that snoozes for 0 seconds "
+                            "or enqueues itself? Give drain_inline a higher limit= if not"
+                        )
+                    runs.append(node.run(runner, processor, rows[0]))
+                    found = True
+    return runs
+
+
+class _Node:
+    """Holds what is being run, under a name by which others would see and heal it."""
+
+    def __init__(self, storage: TaskStorage, processors: Sequence[Processor]) -> None:
+        self._storage = storage
+        self._processors = processors
+        self._owner = f"inline-{new_task_id()}"
+        self._beat_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._storage.publish_types([policy_of(one.spec.type, one.spec.options) for one in self._processors])
+        self._storage.register_node(self._owner, host=socket.gethostname(), pid=os.getpid())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._storage.retire_node(self._owner)
+
+    def claim(self, task_type: str) -> list[TaskRow]:
+        """Claim the first task that is due, if there is one."""
+        if time.monotonic() >= self._beat_at:
+            self._beat_at = time.monotonic() + BEAT_PERIOD
+            self._storage.beat(self._owner)
+        return self._storage.claim_due(task_type, self._owner, 1)
+
+    def run(self, runner: InlineRunner, processor: Processor, row: TaskRow) -> TaskRun:
+        """Run a claimed task and write its end, or give it back where the test itself is being ended."""
+        self._storage.mark_processing([row.token])
+        try:
+            outcome, handled = runner.run(processor, row)
+        except BaseException:
+            self.give_back(row)
+            raise
+        options = processor.spec.options
+        change = settle(outcome, row, options.retry_policy)
+        written = change.token in self._storage.settle_if_held([change], node=self._owner)
+        say_end(row, outcome, change, options, written=written)
+        return _told(row, change, handled, written=written)
+
+    def give_back(self, row: TaskRow) -> None:
+        """Return a task that was not run to its end, uncharged."""
+        change = settle(Outcome(OutcomeKind.INTERRUPTED), row, self._processors[0].spec.options.retry_policy)
+        self._storage.settle_if_held([change], node=self._owner)
+
+
+class _Run:
+    """One run, and whether its time is up."""
+
+    def __init__(self) -> None:
+        self.timed_out = False
+        self.canceled = False
+        self.interruptible = False
+
+
+def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
+    with _alarm(processor.spec.options.timeout, run):
+        try:
+            try:
+                run.interruptible = True
+                return contextvars.Context().run(handle, processor, row, run)
+            finally:
+                run.interruptible = False
+        except BaseException as error:  # noqa: BLE001 - the time was up in a hook: see the sync worker
+            return Handled(outcome_of_run(processor, run, error), error, None)
+
+
+@contextmanager
+def _alarm(timeout: float, run: _Run) -> Iterator[None]:
+    """Raise TaskTimeout in this thread when the time is up, if it is the main thread, as in a worker.
+
+    An alarm of somebody else's, such as the time limit of a whole test, stays in force: one that would ring sooner
+    is left alone, and a later one is set again for what is left of it.
+    """
+
+    def ring(number: int, frame: object) -> None:
+        del number, frame
+        if run.interruptible and not run.timed_out:
+            run.timed_out = True
+            raise TaskTimeout(timeout_text(timeout))
+
+    began = time.monotonic()
+    others, interval = signal.getitimer(signal.ITIMER_REAL)
+    if threading.current_thread() is not threading.main_thread() or 0 < others <= timeout:
+        yield
+        return
+    handler = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, timeout)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if others:
+            signal.setitimer(signal.ITIMER_REAL, max(0.000001, others - (time.monotonic() - began)), interval)
+
+
+async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(handle_awaited(processor, row, run), context=contextvars.Context())
+
+    def ring() -> None:
+        run.timed_out = True
+        task.cancel()
+
+    alarm = loop.call_later(processor.spec.options.timeout, ring)
+    try:
+        await asyncio.wait([task])  # whoever cancels this one wants the test to end, and is heard
+    finally:
+        alarm.cancel()
+    error = asyncio.CancelledError("the handler was canceled") if task.cancelled() else task.exception()
+    if error is None:
+        return task.result()
+    reason = reason_of(processor, run, error)
+    return Handled(outcome_of_run(processor, run, reason), reason, None)
+
+
+def _ends_the_test(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether an error is meant for whoever runs the test: Ctrl-C, `pytest.fail`, the time limit of a test."""
+    return not isinstance(error, Exception | SystemExit | GeneratorExit | asyncio.CancelledError | None)
+
+
+def _refuse_to_crash(processor: Processor) -> None:
+    callbacks = processor.callbacks
+    if any(getattr(hook, "crashes", False) for hook in (*callbacks.hooks_before, *callbacks.hooks_after)):
+        raise GoqueError(
+            f"the worker of {processor.spec.type!r} is to crash, and inline there is none but this process; "
+            "run it in a tree"
+        )
+
+
+def _checked(types: Sequence[str] | None, registry: Registry) -> Sequence[str]:
+    if types is None:
+        return registry.task_types
+    if isinstance(types, str):
+        raise ConfigurationError(f"types must be a list of task types, not {types!r:.80}")
+    return types
+
+
+def _told(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
+    return TaskRun(
+        task=undecoded(row),
+        status=change.status if written else TaskStatus.CANCELED,
+        attempts=change.attempts,
+        errors=(row.errors if change.errors is None else change.errors) or "",
+        delay=change.delay,
+        result=None if change.result is None else decode_json(change.result),
+        returned=handled.returned,
+        error=handled.error,
+        written=written,
+    )

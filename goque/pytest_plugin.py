@@ -1,0 +1,80 @@
+"""The pytest plugin: fixtures for tests of handlers. Nothing of goque is imported before a test asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from goque.manager import TaskQueueManager
+    from goque.registry import Registry
+    from goque.testing import RunningTree
+
+
+@pytest.fixture
+def goque_database_url(tmp_path: Path) -> str:
+    """Name the database of the test: a SQLite file of its own; define this fixture yourself for another."""
+    return f"sqlite:///{tmp_path / 'goque.db'}"
+
+
+@pytest.fixture
+def goque_queue(
+    goque_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Registry], TaskQueueManager]]:
+    """Give a registry the test's database, until the test ends: call this with it, and get its queue.
+
+    Its tables are made. `registry.queue` and `registry.async_queue` enqueue there, and so does a manager that is made
+    without a URL, by `GOQUE_DATABASE_URL`.
+    """
+    from goque.testing import own_database  # noqa: PLC0415 - see the top
+
+    opened: dict[int, TaskQueueManager] = {}
+    monkeypatch.setenv("GOQUE_DATABASE_URL", goque_database_url)
+    with ExitStack() as ends:
+
+        def give(registry: Registry) -> TaskQueueManager:
+            if id(registry) not in opened:
+                opened[id(registry)] = ends.enter_context(own_database(registry, goque_database_url))
+            return opened[id(registry)]
+
+        yield give
+
+
+@pytest.fixture
+def goque_tree(
+    goque_database_url: str, goque_queue: Callable[[Registry], TaskQueueManager]
+) -> Iterator[Callable[..., RunningTree]]:
+    """Run real trees, each until the test ends: call this with a registry, and get a `RunningTree`.
+
+    Keywords are the options of `goque.Supervisor`. When the test ends, the tree is stopped, and it is an error if it
+    did not end well; what it logs is in what pytest captures of stderr.
+    """
+    from goque.testing import RunningTree  # noqa: PLC0415 - see the top
+
+    with ExitStack() as ends:
+
+        def start(registry: Registry, **options: Any) -> RunningTree:
+            goque_queue(registry)
+            return ends.enter_context(RunningTree(registry, goque_database_url, **options))
+
+        yield start
+
+
+@pytest.fixture
+def goque_crash() -> Iterator[Callable[..., None]]:
+    """Let the workers of a type crash: `goque_crash(registry, "send_email", when="after")`, then start a tree.
+
+    The arguments are those of `goque.testing.crash_on_purpose`. It holds until the test ends.
+    """
+    from goque.testing import crash_on_purpose  # noqa: PLC0415 - see the top
+
+    with ExitStack() as ends:
+
+        def let_crash(registry: Registry, task_type: str, **how: Any) -> None:
+            ends.enter_context(crash_on_purpose(registry, task_type, **how))
+
+        yield let_crash

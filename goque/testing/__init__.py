@@ -1,0 +1,26 @@
+"""What applications need to test their handlers: run one, drain the queue, look at what was enqueued, stop time.
+
+The fixtures of the pytest plugin are in `goque.pytest_plugin`.
+"""
+
+from __future__ import annotations
+
+from goque.inline import TaskRun
+from goque.testing.enqueued import assert_enqueued, assert_not_enqueued
+from goque.testing.handlers import run_task
+from goque.testing.time import FrozenClock, enqueue_due_jobs, frozen_time, slots_between
+from goque.testing.tree import RunningTree, crash_on_purpose, own_database
+
+__all__ = [
+    "FrozenClock",
+    "RunningTree",
+    "TaskRun",
+    "assert_enqueued",
+    "assert_not_enqueued",
+    "crash_on_purpose",
+    "enqueue_due_jobs",
+    "frozen_time",
+    "own_database",
+    "run_task",
+    "slots_between",
+]

@@ -1,0 +1,166 @@
+"""Assertions about what was enqueued, which say how the nearest task differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from goque.at_once import at_once
+from goque.payload import decode_json, encode_payload
+from goque.task import Task, TaskFilter, TaskStatus
+
+if TYPE_CHECKING:
+    from goque.manager_steps import ManagerSteps
+
+MOST_LOOKED_AT: Final = 1000
+MOST_TOLD: Final = 5
+ANYTHING: Final = msgspec.UNSET
+"""What stands for an attribute that a test does not care about."""
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """What a test wants of a task's attributes; those it does not care about are left out."""
+
+    type: str
+    attributes: dict[str, Any]
+
+    def differences(self, task: Task) -> list[str]:
+        return [
+            line
+            for name, wanted in self.attributes.items()
+            for line in _differences(wanted, _value_of(task, name), name)
+        ]
+
+    def __str__(self) -> str:
+        words = [f"{name} {_shown(value)}" for name, value in self.attributes.items()]
+        return f"task {self.type!r}" + (f" with {', '.join(words)}" if words else "")
+
+
+def assert_enqueued(
+    queue: ManagerSteps,
+    type: str,  # noqa: A002 - the column's name, fixed by the contract
+    *,
+    payload: Any = ANYTHING,
+    external_id: str | msgspec.UnsetType = ANYTHING,
+    metadata: Any = ANYTHING,
+    priority: int | msgspec.UnsetType = ANYTHING,
+    status: TaskStatus | str | msgspec.UnsetType = ANYTHING,
+    count: int | None = None,
+    conn: Any = None,
+) -> Task:
+    """Assert that a task of a type is in the table, and return it, the newest of several.
+
+    Args:
+        queue: the manager whose database is looked at; an asyncio one too, which is not awaited.
+        type: the task's type.
+        payload: anything that encodes to the JSON that the task must have; an object, or the plain value.
+        external_id: the key that it must have.
+        metadata: what its metadata must hold, among other things.
+        priority: the priority that it must have.
+        status: the status that it must be in; any, if left out, so run tasks count too.
+        count: how many such tasks there must be; at least one, if left out.
+        conn: the synchronous connection with the transaction in which to look.
+
+    Raises:
+        AssertionError: there is none, or another number; the message has the difference to the nearest tasks.
+    """
+    given = {
+        "payload": payload,
+        "external_id": external_id,
+        "metadata": metadata,
+        "priority": priority,
+        "status": status,
+    }
+    wanted = _wanted(type, given)
+    tasks = _tasks(queue, type, conn)
+    found = [task for task in tasks if not wanted.differences(task)]
+    if not found:
+        raise AssertionError(_missing(wanted, tasks))
+    if count is not None and len(found) != count:
+        raise AssertionError(f"{len(found)} times, not {count} times, there is a {wanted}{_listed(found)}")
+    return found[0]
+
+
+def assert_not_enqueued(
+    queue: ManagerSteps,
+    type: str,  # noqa: A002 - the column's name, fixed by the contract
+    *,
+    payload: Any = ANYTHING,
+    external_id: str | msgspec.UnsetType = ANYTHING,
+    conn: Any = None,
+) -> None:
+    """Assert that no such task is in the table; see `assert_enqueued`.
+
+    Raises:
+        AssertionError: there are some; the message lists them.
+    """
+    wanted = _wanted(type, {"payload": payload, "external_id": external_id})
+    found = [task for task in _tasks(queue, type, conn) if not wanted.differences(task)]
+    if found:
+        raise AssertionError(f"there is a {wanted}{_listed(found)}")
+
+
+def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
+    attributes = {name: value for name, value in given.items() if value is not ANYTHING}
+    for name in ("payload", "metadata"):
+        if name in attributes:
+            attributes[name] = decode_json(encode_payload(attributes[name], what=name))
+    return _Wanted(task_type, attributes)
+
+
+def _tasks(queue: ManagerSteps, task_type: str, conn: Any) -> list[Task]:
+    from goque.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
+
+    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue._storage)  # noqa: SLF001 - ours
+    return at_once(looking._get_tasks(TaskFilter(task_type=task_type), MOST_LOOKED_AT, conn))  # noqa: SLF001 - ours
+
+
+def _value_of(task: Task, name: str) -> Any:
+    return getattr(task, name)
+
+
+def _differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
+    """Tell where two plain JSON values differ; of metadata, what nobody asked for is left alone."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in wanted | found if path != "metadata" else wanted:
+            inner = f"{path}.{key}"
+            if key not in found:
+                yield f"{inner}: wanted {_shown(wanted[key])}, and there is none"
+            elif key not in wanted:
+                yield f"{inner}: {_shown(found[key])} was not wanted"
+            else:
+                yield from _differences(wanted[key], found[key], inner)
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif wanted != found or isinstance(wanted, bool) is not isinstance(found, bool):
+        yield f"{path}: wanted {_shown(wanted)}, is {_shown(found)}"
+
+
+def _missing(wanted: _Wanted, tasks: list[Task]) -> str:
+    if not tasks:
+        return f"no {wanted} is enqueued, nor any other of this type"
+    nearest = sorted(tasks, key=lambda task: len(wanted.differences(task)))[:MOST_TOLD]
+    parts = [f"no {wanted} is enqueued; the nearest of {len(tasks)} of this type:"]
+    for task in nearest:
+        parts.append(f"  {_named(task)}")
+        parts += [f"    {line}" for line in wanted.differences(task)]
+    return "\n".join(parts)
+
+
+def _listed(tasks: list[Task]) -> str:
+    lines = [f"  {_named(task)} payload {_shown(task.payload)}" for task in tasks[:MOST_TOLD]]
+    more = [f"  and {len(tasks) - MOST_TOLD} more"] if len(tasks) > MOST_TOLD else []
+    return ":\n" + "\n".join((*lines, *more))
+
+
+def _named(task: Task) -> str:
+    own = "" if task.external_id.startswith("internal-") else f" external_id {task.external_id!r}"
+    return f"{task.id} {task.status}{own}"
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode() if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

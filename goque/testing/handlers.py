@@ -1,0 +1,36 @@
+"""One handler, run in a test without a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goque.errors import ConfigurationError
+from goque.inline import TaskRun, row_of, run_row
+from goque.manager_steps import with_values_of_context
+
+if TYPE_CHECKING:
+    from goque.registry import Registry
+    from goque.task import Task
+
+
+def run_task(registry: Registry, task: Task, *, attempts: int = 0) -> TaskRun:
+    """Run the handler of a task here and now, as a worker would; no database is asked.
+
+    The payload is decoded as in a worker, hooks are called, `goque.current_task()` is the task, and the values of
+    its metadata and of surrounding `with_value` blocks are its context. What the handler raises is in the run that
+    is returned, with what would become of the task; `run_task(…).raise_for_error()` raises it.
+
+    Args:
+        registry: has the processor.
+        task: made as for `add_task`; it need not be enqueued, and is not.
+        attempts: the failed attempts that it has behind it.
+
+    Raises:
+        ConfigurationError: its type has no processor, or `attempts` is negative.
+        GoqueError: the handler is async, and this thread runs an event loop already.
+        BaseException: the handler raised what ends a test: KeyboardInterrupt, `pytest.fail`.
+    """
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
+        raise ConfigurationError(f"attempts must be a whole number from 0 up, not {attempts!r:.80}")
+    (task,) = with_values_of_context([task])
+    return run_row(registry.get_processor(task.type), row_of(task, attempts))

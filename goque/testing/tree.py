@@ -1,0 +1,123 @@
+"""A real tree for one test, and workers that crash when they are wanted to."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
+
+from goque.errors import ConfigurationError
+from goque.storage import open_storage
+
+if TYPE_CHECKING:
+    from goque.manager import TaskQueueManager
+    from goque.registry import Registry
+    from goque.task import Task
+    from goque_supervisor.launch import Supervisor
+
+
+class RunningTree:
+    """A supervision tree beside a test, on the test's database.
+
+    Attributes:
+        queue: the registry's own, which enqueues there.
+        supervisor: the `goque.Supervisor`, with its `pid`, `stop` and `wait`.
+    """
+
+    def __init__(self, registry: Registry, database_url: str, **options: Any) -> None:
+        from goque import Supervisor  # noqa: PLC0415 - handlers can be tested without any tree
+
+        self.queue: TaskQueueManager = registry.queue
+        self.supervisor: Supervisor = Supervisor(registry, database_url=database_url, **options)
+
+    def wait(self, task: Task, timeout: float = 30.0) -> Task:
+        """Wait until a task is done, canceled or out of attempts, and return it as it is then.
+
+        Raises:
+            WaitTimeoutError: it has not ended after so many seconds; it is a TimeoutError too.
+        """
+        return self.queue.wait(task.id, timeout)
+
+    def __enter__(self) -> Self:
+        self.supervisor.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.supervisor.__exit__(kind, error, trace)
+
+
+@contextmanager
+def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
+    """Let a registry enqueue into another database for the length of the block; its tables are made there."""
+    storage = open_storage(url)
+    storage.migrate()
+    storage.close()
+    before = registry.use_database(url)
+    try:
+        yield registry.queue
+    finally:
+        registry.queue.close()
+        registry.use_database(before)
+
+
+class CrashOnPurpose:
+    """A hook that ends its process by a signal, for the first attempts of each task.
+
+    Attributes:
+        crashes: says so to what runs handlers without a process of their own.
+    """
+
+    crashes = True
+
+    def __init__(self, number: signal.Signals, attempts: int) -> None:
+        self.number = number
+        self.attempts = attempts
+
+    def __call__(self, task: Task, error: BaseException | None = None) -> None:
+        """End this process, unless the task has failed so often already."""
+        del error
+        if task.attempts < self.attempts:
+            os.kill(os.getpid(), self.number)
+
+
+@contextmanager
+def crash_on_purpose(
+    registry: Registry,
+    task_type: str,
+    *,
+    when: Literal["before", "after"] = "before",
+    number: signal.Signals = signal.SIGKILL,
+    attempts: int = 1,
+) -> Iterator[None]:
+    """Let the workers of a type crash in trees that are started in the block, for the first attempts of each task.
+
+    Args:
+        registry: has the processor.
+        task_type: its type.
+        when: "before" the handler begins, or "after" it has done its work and before anybody knows: a handler that may
+            be run again must bear that.
+        number: the signal that ends the worker.
+        attempts: how many attempts of a task crash.
+
+    Raises:
+        ConfigurationError: the type has no processor, or `when` is something else.
+    """
+    if when not in ("before", "after"):
+        raise ConfigurationError(f"when must be 'before' or 'after', not {when!r:.80}")
+    processor = registry.get_processor(task_type)
+    hooks = getattr(processor.callbacks, f"hooks_{when}")
+    crash = CrashOnPurpose(number, attempts)
+    more = (crash, *hooks) if when == "before" else (*hooks, crash)
+    callbacks = msgspec.structs.replace(processor.callbacks, **{f"hooks_{when}": more})
+    registry.replace_processor(msgspec.structs.replace(processor, callbacks=callbacks))
+    try:
+        yield
+    finally:
+        registry.replace_processor(processor)
