@@ -76,6 +76,12 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     help="What becomes of running handlers when the database takes no heartbeat for that long.",
 )
 @option(
+    "--reload",
+    is_flag=True,
+    help="For development: when a Python file of the app or below the current directory changes, import the app anew "
+    "and replace the workers one by one.",
+)
+@option(
     "--run-dir",
     metavar="DIR",
     help="Where to keep sockets and what a killed supervisor leaves for the next one on DIR to recover; one "
@@ -95,6 +101,7 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
       goque supervise app:registry
       goque supervise app:registry --types send_email --http 127.0.0.1:9100
       goque supervise app:registry --drain --log-format json
+      goque supervise app:registry --reload
 
     \b
     Signals:

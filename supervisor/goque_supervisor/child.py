@@ -26,6 +26,7 @@ ROLES: Final = {
     "cleaner": "goque_supervisor.cleaner",
     "scheduler": "goque_supervisor.scheduler",
     "monitor": "goque_supervisor.monitor",
+    "reloader": "goque_supervisor.reloader",
 }
 
 TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})

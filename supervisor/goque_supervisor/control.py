@@ -48,6 +48,14 @@ class Leased:
     sent_at: float
 
 
+@dataclass(frozen=True)
+class SourceChanged:
+    """The reloader has seen files of the app change: some of their paths, and how many they are."""
+
+    paths: list[str]
+    count: int
+
+
 # -- from a fetcher to the root ---------------------------------------------------------------------
 
 
@@ -235,6 +243,7 @@ Message: TypeAlias = (
     | BootFailed
     | Beat
     | Leased
+    | SourceChanged
     | Interrupt
     | Replace
     | Buried

@@ -58,6 +58,10 @@ class Supervisor:
                     f"Supervisor has no option {name!r}; it has {', '.join(sorted(known))}"
                 )
         self._options = SuperviseOptions(**options)
+        if self._options.reload:
+            raise ConfigurationError(
+                "Supervisor cannot reload a registry that it was handed; use goque supervise"
+            )
         try:
             self._options.check()
         except ValueError as error:

@@ -25,6 +25,7 @@ from goque.errors import ConfigurationError
 from goque.registry import Registry
 from goque.service_name import metrics_service_name
 from goque.storage import import_backend
+from goque.storage.url import hide_password
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.sockets import make_keys
 
@@ -35,7 +36,7 @@ _loaded: list[Registry] = []
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
     """Import the loops of goque's own processes, and the backend as far as it can be told without the app."""
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in tallies
-    for name in _ACTORS:
+    for name in (*_ACTORS, *["reloader"] * options.reload):
         importlib.import_module(f"goque_supervisor.{name}")
     with suppress(
         ConfigurationError
@@ -50,6 +51,8 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     Raises:
         ConfigurationError: see `load_app`.
     """
+    if options.reload:
+        sys.dont_write_bytecode = True  # which counts as fresh for files changed twice in a second
     registry, url = load_app(options, registry_fd)
     types = [msgspec.to_builtins(spec) for spec in registry.specs()]
     traced = (
@@ -58,14 +61,24 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     for name in ("worker_process", "callback", "scheduler", *traced):
         importlib.import_module(f"goque_supervisor.{name}")
     return {
+        "sources": _sources_of(options.app),
         "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
         "jobs": len(registry.jobs),
+        "job_names": [logs.one_line(job.name) for job in registry.jobs],
         "database_url": url,
+        "database": logs.one_line(hide_password(url)),
         "database_fingerprint": hashlib.sha256(url.encode()).hexdigest(),
         "keys": {spec["type"]: make_keys() for spec in types},
         "traces": tracing.is_on(),
         "service_name": metrics_service_name() or registry.service_name,
     }
+
+
+def _sources_of(app: str) -> list[str]:
+    """Return where the top-level package of an app is, or its module; nothing of one that was handed over."""
+    module = sys.modules.get(app.partition(":")[0].partition(".")[0])
+    places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
+    return [str(Path(place).absolute()) for place in places if place]
 
 
 def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Registry, str]:
@@ -124,7 +137,7 @@ def _unpickle(registry_fd: int) -> Registry:
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
     """Spell out what the root itself reads."""
-    return {"workers": 1, "timeout_grace": 2.0, **options}
+    return {"workers": 1, "timeout": 30.0, "max_attempts": 5, "timeout_grace": 2.0, **options}
 
 
 def _check_types(options: SuperviseOptions, known: Sequence[str]) -> None:

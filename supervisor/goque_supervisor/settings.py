@@ -34,6 +34,7 @@ class SuperviseOptions:
         start_method: `forkserver` or `spawn`.
         node_timeout: how long a node may be silent before others take its tasks.
         on_lost_lease: `finish` or `kill` running handlers when the heartbeat cannot be written that long.
+        reload: whether changes of the app's source replace its workers, as SIGHUP does; for development.
         run_dir: the base of the run directory, None for a private default.
     """
 
@@ -51,6 +52,7 @@ class SuperviseOptions:
     node_timeout: float = 30.0
     on_lost_lease: str = "finish"
     run_dir: str | None = None
+    reload: bool = False
 
     def check(self) -> None:
         """Raise ValueError, naming the option and the value, for what no tree could run by."""

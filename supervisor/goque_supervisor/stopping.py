@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("goque.supervisor")
 
 WRITE_LIMIT = 5.0
+FIRST_TO_END = ("scheduler", "cleaner", "healer", "reloader")
 
 
 class Stopping:
@@ -33,7 +34,7 @@ class Stopping:
         """Start the shutdown."""
         limit = self._root.options.shutdown_timeout
         log.info("stopping (%s): running handlers have %gs", self._reason, limit)
-        for name in ("scheduler", "cleaner", "healer"):
+        for name in FIRST_TO_END:
             child = self._root.family.children.named(name)
             if child is not None:
                 self._root.family.stop(child)
@@ -52,7 +53,7 @@ class Stopping:
         root = self._root
         if not all(group.is_gone for group in root.groups.values()):
             return
-        if any(root.family.children.named(name) for name in ("scheduler", "cleaner", "healer")):
+        if any(root.family.children.named(name) for name in FIRST_TO_END):
             return
         if not self._last:
             self._last = True

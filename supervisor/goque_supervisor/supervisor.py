@@ -40,6 +40,7 @@ from goque_supervisor.control import (
     Message,
     Ready,
     Replace,
+    SourceChanged,
     TreeState,
 )
 from goque_supervisor.family import HANG_AFTER, Family
@@ -55,6 +56,7 @@ from goque_supervisor.stopping import Stopping
 from goque_supervisor.tenure import Tenure
 from goque_supervisor.timers import Timers
 from goque_supervisor.tree import ChildSpec, Home, Tree, build_tree
+from goque_supervisor.welcome import is_watched, welcome
 
 log = logging.getLogger("goque.supervisor")
 
@@ -196,7 +198,7 @@ class Supervisor:
             case signal.SIGCHLD:
                 self.family.reap()
             case signal.SIGHUP:
-                self._reload()
+                self._reload("SIGHUP")
             case signal.SIGTERM | signal.SIGINT:
                 self.stop(number.name)
             case signal.SIGUSR1:
@@ -298,6 +300,8 @@ class Supervisor:
             boot["http"] = self.options.http
             boot["service_name"] = self.homes.app["service_name"]
             boot["metrics"] = os.environ.get(METRICS_DIRECTORY) if self.options.http else None
+        if spec.role == "reloader":
+            boot["places"] = [os.getcwd(), *self.homes.app["sources"]]  # noqa: PTH109 - no need of pathlib here
         if spec.role in ("healer", "cleaner") and self.tree is not None:
             boot["types"] = self.homes.app["types"]
             boot["tallies"] = {
@@ -408,6 +412,9 @@ class Supervisor:
                 self._on_boot_failed(child, text, exit_code)
             case Leased(sent_at):
                 self._on_leased(sent_at)
+            case SourceChanged(paths, count):
+                more = f" and {count - len(paths)} more" if count > len(paths) else ""
+                self._reload(f"{', '.join(paths)}{more} changed")
             case Idle() if group is not None:
                 group.idle, group.idle_check = message.idle, message.check
                 self._consider_drained()
@@ -501,8 +508,18 @@ class Supervisor:
             group.kill_workers("lease")
 
     def _log_summary(self) -> None:
-        types = ", ".join(f"{group.spec.type} ({group.spec.workers})" for group in self.groups.values())
-        log.info("up as pid %d; task types (workers): %s", os.getpid(), types or "none in this process")
+        if is_watched(self.options) and self.tree is not None:
+            types = [group.spec.processor for group in self.groups.values()]
+            services = [spec.role for spec in self.tree.services if spec.role in self.options.roles]
+            sys.stderr.write(welcome(self.options, self.homes.app, types, services, os.getpid()))
+            sys.stderr.flush()
+        else:
+            types_here = ", ".join(
+                f"{group.spec.type} ({group.spec.workers})" for group in self.groups.values()
+            )
+            log.info(
+                "up as pid %d; task types (workers): %s", os.getpid(), types_here or "none in this process"
+            )
 
     def adopt_order(self, group: Group) -> Adopt:
         """Tell a fetcher what it takes over."""
@@ -548,9 +565,9 @@ class Supervisor:
 
     # -- reload -----------------------------------------------------------------------------------------
 
-    def _reload(self) -> None:
+    def _reload(self, why: str) -> None:
         if self.stopping is None and self.tree is not None:
-            log.info("SIGHUP: importing the app anew")
+            log.info("%s: importing the app anew", why)
             self.homes.reload()
 
     def _on_reloaded(self, app: dict[str, Any]) -> None:

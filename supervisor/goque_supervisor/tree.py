@@ -95,5 +95,6 @@ def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
             ChildSpec(role, role, Home.APP if role == "scheduler" else home)
             for role in ("healer", "cleaner", "scheduler")
             if role in options.roles and (role != "scheduler" or app["jobs"])
-        ],
+        ]
+        + [ChildSpec("reloader", "reloader")] * options.reload,
     )

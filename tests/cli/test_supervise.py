@@ -123,3 +123,15 @@ def _timeless(line: str) -> str:
     ):
         line = re.sub(pattern, "…", line)
     return line
+
+
+def test_a_terminal_gets_a_summary_of_what_runs_and_a_log_does_not(goque: Any, app: str) -> None:
+    screen = goque.in_terminal("supervise", app, "--drain").screen
+    assert "shop:registry is up as pid" in screen
+    assert "good  1 worker, timeout 30s, 5 attempts" in screen
+    assert f"database  {goque.url}" in screen
+    for options in (["--log-format", "json"], ["--log-level", "warning"]):
+        assert "is up as pid" not in goque.in_terminal("supervise", app, "--drain", *options).screen
+    logged = goque("supervise", app, "--drain").stderr
+    assert "is up as pid" not in logged
+    assert "up as pid" in logged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,25 @@ if Path("broken").exists() and "w0:hold" in Path("/proc/self/comm").read_text():
     eventually(tree.database.is_settled)
     assert (tree.database.task("during").status, tree.database.task("during").attempts) == ("done", 0)
     eventually(lambda: get(port, "/readyz")[0] == 200)
+
+
+def test_a_tree_that_reloads_takes_changed_files_by_itself(start_tree: StartTree) -> None:
+    tree = start_tree("--reload", app=APP)
+    tree.database.enqueue("quick", "before")
+    eventually(lambda: versions(tree) == {"1"})
+    tree.pid("reloader")
+    for version in (2, 3):  # twice, and maybe within the second that bytecode is good for
+        write_app(tree.directory, APP.replace('note("version", ', f'note("version", {version} or '))
+        eventually(
+            lambda count=version - 1: tree.log.count("app.py changed: importing the app anew") == count
+        )
+        eventually(lambda: len(tree.pids("app")) == 1)
+
+        def has_run(version: int = version) -> bool:
+            tree.database.enqueue("quick", f"{version}-{time.monotonic()}")
+            return str(version) in versions(tree)
+
+        eventually(has_run)
+    write_app(tree.directory, "import nosuch")
+    eventually(lambda: "reload failed, the old workers stay" in tree.log)
+    eventually(tree.database.is_settled)

@@ -49,6 +49,7 @@ EXAMPLES = [
     control.Drain(),
     control.AreYouIdle(9),
     control.TreeState({"types": {}}),
+    control.SourceChanged(["app.py"], 1),
     Stop(),
     StartChild(1, {"role": "worker"}),
     control.ChildStarted(1, 4711),

@@ -1,0 +1,82 @@
+"""What somebody sees who starts a tree in a terminal: what runs, where, how many, and how to stop it.
+
+Standard library only, since the root says it. A log file or a JSON log never gets it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from goque_supervisor.settings import SuperviseOptions
+
+MOST_NAMES: Final = 12
+LONGEST_NAME: Final = 32
+
+
+def is_watched(options: SuperviseOptions) -> bool:
+    """Return whether a person reads our standard error: a terminal, with lines for people on it."""
+    chatty = options.log_level in ("info", "debug")
+    return bool(options.app) and options.log_format == "console" and chatty and os.isatty(2)
+
+
+def welcome(
+    options: SuperviseOptions,
+    app: dict[str, Any],
+    types: Sequence[dict[str, Any]],
+    services: Sequence[str],
+    pid: int,
+) -> str:
+    """Describe a tree that has just come up.
+
+    Args:
+        options: what it was started with.
+        app: how its nursery describes the app.
+        types: those that run here, each a ProcessorSpec as plain data.
+        services: the roles that run besides.
+        pid: the root's.
+    """
+    parts = [
+        ("database", [app["database"]]),
+        ("types", list(_types(types))),
+        ("jobs", _shortened(app["job_names"]) if "scheduler" in services else []),
+        ("besides", [", ".join(services)] if services else []),
+        ("metrics", [f"http://{options.http}/metrics, /healthz, /readyz"] if options.http else []),
+        ("look", ["goque top"]),
+        (
+            "reload",
+            [f"on changes of the source, or kill -HUP {pid}" if options.reload else f"kill -HUP {pid}"],
+        ),
+        ("stop", [_stop(options)]),
+    ]
+    lines = ["", f"  {options.app} is up as pid {pid}", ""]
+    for title, values in parts:
+        lines += [f"  {title if number == 0 else '':<9} {value}" for number, value in enumerate(values)]
+    return "\n".join([*lines, "", ""])
+
+
+def _types(types: Sequence[dict[str, Any]]) -> Iterator[str]:
+    width = min(LONGEST_NAME, max((len(spec["type"]) for spec in types), default=0))
+    for spec in types[:MOST_NAMES]:
+        chosen = spec["options"]
+        workers, attempts = chosen["workers"], chosen["max_attempts"]
+        yield (
+            f"{spec['type']:<{width}}  {workers} {'worker' if workers == 1 else 'workers'}, "
+            f"timeout {chosen['timeout']:g}s, {attempts} {'attempt' if attempts == 1 else 'attempts'}"
+        )
+    if len(types) > MOST_NAMES:
+        yield f"and {len(types) - MOST_NAMES} more"
+    if not types:
+        yield "none in this process"
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return [", ".join(names[:MOST_NAMES]) + more]
+
+
+def _stop(options: SuperviseOptions) -> str:
+    if options.drain:
+        return "when nothing is left to do, or Ctrl-C"
+    return f"Ctrl-C: running handlers have {options.shutdown_timeout:g}s; a second one stops at once"
