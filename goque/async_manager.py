@@ -135,6 +135,10 @@ class AsyncTaskQueueManager(ManagerSteps):
         """Wait until a task has ended, and return it; see `TaskQueueManager.wait`."""
         return await self._wait(task_id, timeout)
 
+    async def ping(self) -> None:
+        """Make sure that the database answers and has goque's tables; see `TaskQueueManager.ping`."""
+        await self._in_thread(lambda: self._ready_storage().ping())
+
     async def drain_inline(
         self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MOST_INLINE_RUNS
     ) -> list[TaskRun]:

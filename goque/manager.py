@@ -195,6 +195,15 @@ class TaskQueueManager(ManagerSteps):
         """
         return at_once(self._wait(task_id, timeout))
 
+    def ping(self) -> None:
+        """Make sure that the database answers and has goque's tables.
+
+        Raises:
+            DatabaseUnavailableError: it cannot be reached.
+            SchemaError: goque's tables are missing or out of date.
+        """
+        self.storage.ping()
+
     def drain_inline(
         self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MOST_INLINE_RUNS
     ) -> list[TaskRun]:

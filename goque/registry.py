@@ -195,6 +195,17 @@ class Registry:
             self._async_queue = AsyncTaskQueueManager(url, default_priorities=self.default_priority)
         return self._async_queue
 
+    async def aclose(self) -> None:
+        """Close the queues that this process has opened, after their background adds; a later use opens others."""
+        import asyncio  # noqa: PLC0415 - most processes of a tree have no loop
+
+        queues = self._queue, self._async_queue
+        self._queue = self._async_queue = None
+        if queues[0] is not None:
+            await asyncio.to_thread(queues[0].close)
+        if queues[1] is not None:
+            await queues[1].close()
+
     @property
     def jobs(self) -> list[PeriodicJob]:
         """The periodic jobs, in the order in which they were added."""

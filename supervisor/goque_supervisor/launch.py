@@ -75,8 +75,13 @@ class Supervisor:
         """The process id of the root supervisor, None before `start`."""
         return self._process.pid if self._process else None
 
-    def start(self) -> None:
-        """Start the tree in the background, as a child of this process."""
+    def start(self, *, apart: bool = False) -> None:
+        """Start the tree in the background, as a child of this process.
+
+        Args:
+            apart: in a process group of its own, so that Ctrl-C in the terminal reaches this process alone, which then
+                stops the tree in order; a second signal would have it stop at once.
+        """
         if self._process is not None:
             raise RuntimeError("this supervisor was started already; make another")
         registry = self._registry_descriptor()
@@ -85,6 +90,7 @@ class Supervisor:
             _command(self._options.app, settings, registry),
             pass_fds=(settings, registry),
             env=_environment(),
+            process_group=0 if apart else None,
         )
         os.close(settings)
         os.close(registry)
