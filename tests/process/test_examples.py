@@ -147,3 +147,17 @@ def test_go_and_python_rows_are_what_the_go_library_expects_of_its_own(shop: Dat
             " FROM goque_task WHERE type = 'send_sms'"
         ).fetchall()
     assert rows == [("{}", 0, None, True)] * 2
+
+
+def test_orders_fastapi_confirms_an_order_and_forgets_one_that_failed(shop: Database, tmp_path: Path) -> None:
+    here = EXAMPLES / "orders_fastapi"
+    told = run("run.py", cwd=here, GOQUE_DATABASE_URL=shop.url, SHOP_OUTBOX=str(tmp_path / "outbox"))
+    assert "'status': 'done'" in told
+    assert "Thank you for ordering a book." in told
+    assert "an order without an address: 422; a transaction that failed left (0, 0)" in told
+    assert [letter.name for letter in (tmp_path / "outbox").iterdir()] == ["order-1.txt"]
+
+
+def test_orders_fastapi_keeps_the_web_framework_out_of_the_workers() -> None:
+    program = "import sys, shop; print(sorted({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules)))"
+    assert run("-c", program, cwd=EXAMPLES / "orders_fastapi") == "[]\n"
