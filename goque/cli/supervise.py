@@ -9,6 +9,7 @@ import click
 from goque import logs
 from goque.cli.command import LOG_LEVEL, Seconds, command, database_option, option
 from goque.cli.selection import selection_options, supervise_options
+from goque_supervisor.settings import ADDRESS, is_address
 
 
 class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
@@ -18,15 +19,8 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse what is no host with a port from 0 to 65535."""
-        host, _, port = str(value).rpartition(":")
-        bracketed = host.startswith("[") and host.endswith("]")
-        if (
-            not host
-            or (":" in host and not bracketed)
-            or not (port.isascii() and port.isdecimal())
-            or int(port) > 65535
-        ):
-            self.fail(f"{value!r} is not HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100", param, ctx)
+        if not is_address(str(value)):
+            self.fail(f"{value!r} is not {ADDRESS}", param, ctx)
         return str(value)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -39,7 +40,8 @@ class Supervisor:
 
     Args:
         registry: what to run; it is handed to the tree over a private descriptor.
-        options: the options of `goque supervise`, with underscores: `drain=True`, `http="127.0.0.1:9100"`.
+        options: the options of `goque supervise`, with underscores: `drain=True`, `http="127.0.0.1:9100"`. Times are
+            seconds or a timedelta, types and roles any collection of names, run_dir a text or a path.
 
     Raises:
         ConfigurationError: on an option that is unknown or wrong, or something else than a registry.
@@ -57,7 +59,7 @@ class Supervisor:
                 raise ConfigurationError(
                     f"Supervisor has no option {name!r}; it has {', '.join(sorted(known))}"
                 )
-        self._options = SuperviseOptions(**options)
+        self._options = SuperviseOptions(**{name: _plain(value) for name, value in options.items()})
         if self._options.reload:
             raise ConfigurationError(
                 "Supervisor cannot reload a registry that it was handed; use goque supervise"
@@ -66,6 +68,12 @@ class Supervisor:
             self._options.check()
         except ValueError as error:
             raise ConfigurationError(f"Supervisor: {error}") from None
+        if self._options.database_url is not None:
+            from goque.storage import open_storage  # noqa: PLC0415 - the same
+
+            open_storage(
+                self._options.database_url
+            )  # refuses a wrong URL; nothing is opened before it is asked
         self._registry = registry
         self._process: subprocess.Popen[bytes] | None = None
         self._exit_code: int | None = None
@@ -81,9 +89,18 @@ class Supervisor:
         Args:
             apart: in a process group of its own, so that Ctrl-C in the terminal reaches this process alone, which then
                 stops the tree in order; a second signal would have it stop at once.
+
+        Raises:
+            ConfigurationError: an option names a type that the registry lacks, or it has none to run.
         """
         if self._process is not None:
             raise RuntimeError("this supervisor was started already; make another")
+        try:
+            self._options.check_types(self._registry.task_types)
+        except ValueError as error:
+            from goque.errors import ConfigurationError  # noqa: PLC0415 - see __init__
+
+            raise ConfigurationError(str(error)) from None
         registry = self._registry_descriptor()
         settings = _pipe(self._options.to_json().encode())
         self._process = subprocess.Popen(
@@ -174,6 +191,18 @@ class Supervisor:
             dill.dump([str(Path(place).absolute()) for place in sys.path], file)
             dill.dump(self._registry, file, recurse=True)
         return descriptor
+
+
+def _plain(value: Any) -> Any:
+    """Return an option as JSON can carry it: seconds of a timedelta, the text of a path, a tuple of a set."""
+    match value:
+        case timedelta():
+            return value.total_seconds()
+        case os.PathLike():
+            return os.fspath(value)
+        case list() | set() | frozenset():
+            return tuple(value)
+    return value
 
 
 def _command(app: str, settings: int, registry: int | None) -> list[str]:

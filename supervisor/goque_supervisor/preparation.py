@@ -10,7 +10,6 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,10 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
     if options.database_url:
         _use_database(options.database_url)
     registry = registry_of_this_process(options.app, registry_fd)
-    _check_types(options, registry.task_types)
+    try:
+        options.check_types(registry.task_types)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
     return registry, _use_database(
         resolve_database_url(options.database_url, registry_url=registry.database_url)
     )
@@ -138,13 +140,3 @@ def _unpickle(registry_fd: int) -> Registry:
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
     """Spell out what the root itself reads."""
     return {"workers": 1, "timeout": 30.0, "max_attempts": 5, "timeout_grace": 2.0, **options}
-
-
-def _check_types(options: SuperviseOptions, known: Sequence[str]) -> None:
-    for name in (*options.types, *options.exclude_types):
-        if name not in known:
-            raise ConfigurationError(
-                f"the app has no processor for type {name!r}; it has {', '.join(known) or 'none'}"
-            )
-    if not known and "processors" in options.roles:
-        raise ConfigurationError("the registry has no processors; register one, or run other --roles only")

@@ -3,17 +3,67 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
 LEAST_NODE_TIMEOUT: Final = 1.0
-_CHOICES: Final = {
-    "log_format": ("console", "json"),
-    "log_level": ("debug", "info", "warning", "error", "critical"),
-    "start_method": ("forkserver", "spawn"),
-    "on_lost_lease": ("finish", "kill"),
-}
+ADDRESS: Final = "HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100"
+
+
+def is_address(text: str) -> bool:
+    """Return whether this is a host with a port from 0 to 65535, an IPv6 address in brackets."""
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host or (":" in host and not bracketed):
+        return False
+    return port.isascii() and port.isdecimal() and int(port) <= 65535
+
+
+def _are_names(value: Any) -> bool:
+    is_several = isinstance(value, Collection) and not isinstance(value, str)
+    return is_several and all(isinstance(name, str) for name in value)
+
+
+def _are_roles(value: Any) -> bool:
+    return bool(value) and all(role in ROLES for role in value)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))
+
+
+def _is_seconds(value: Any, least: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < 1e9
+
+
+_RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
+    ("log_format", ("console", "json").__contains__, "console or json"),
+    (
+        "log_level",
+        ("debug", "info", "warning", "error", "critical").__contains__,
+        "debug, info, warning, error or critical",
+    ),
+    ("start_method", ("forkserver", "spawn").__contains__, "forkserver or spawn"),
+    ("on_lost_lease", ("finish", "kill").__contains__, "finish or kill"),
+    *(
+        (name, _are_names, "several names, such as ['a', 'b']")
+        for name in ("types", "exclude_types", "roles")
+    ),
+    ("roles", _are_roles, f"some of {', '.join(ROLES)}"),
+    ("shutdown_timeout", partial(_is_seconds, least=0.0), "0 or more seconds"),
+    (
+        "node_timeout",
+        partial(_is_seconds, least=LEAST_NODE_TIMEOUT),
+        f"{LEAST_NODE_TIMEOUT:g} or more seconds",
+    ),
+    *((name, lambda value: isinstance(value, bool), "True or False") for name in ("drain", "reload")),
+    *((name, _is_text_or_none, "text or None") for name in ("database_url", "http", "run_dir")),
+    ("http", lambda value: value is None or is_address(value), ADDRESS),
+)
+"""Each option, what must hold for its value, and how that is said; the first that does not hold is told."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +106,22 @@ class SuperviseOptions:
 
     def check(self) -> None:
         """Raise ValueError, naming the option and the value, for what no tree could run by."""
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
-        for name in ("types", "exclude_types", "roles"):
-            names = getattr(self, name)
-            if isinstance(names, str) or not all(isinstance(one, str) for one in names):
-                raise ValueError(f"{name} must be several names, such as ['a', 'b'], not {names!r}")
-        if unknown := [role for role in self.roles if role not in ROLES]:
-            raise ValueError(f"roles must be of {', '.join(ROLES)}, not {unknown[0]!r}")
+        for name, holds, wanted in _RULES:
+            value = getattr(self, name)
+            if not holds(value):
+                raise ValueError(f"{name} must be {wanted}, not {value!r:.80}")
         if self.types and self.exclude_types:
             raise ValueError("give types or exclude_types, not both")
-        for name, least in (("shutdown_timeout", 0.0), ("node_timeout", LEAST_NODE_TIMEOUT)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < 1e9:
-                raise ValueError(f"{name} must be {least:g} or more seconds, not {value!r}")
+
+    def check_types(self, known: Collection[str]) -> None:
+        """Raise ValueError when a type is named that the app lacks, or when there is none for the processors to run."""
+        for name in (*self.types, *self.exclude_types):
+            if name not in known:
+                raise ValueError(
+                    f"the app has no processor for type {name!r}; it has {', '.join(known) or 'none'}"
+                )
+        if not known and "processors" in self.roles:
+            raise ValueError("the registry has no processors; register one, or run other --roles only")
 
     def to_json(self) -> str:
         """Encode for the pipe to the root."""

@@ -282,6 +282,8 @@ def test_a_supervisor_can_be_run_from_python_with_closures_as_handlers(
     tmp_path: Path, run_dir: Path, database: Database
 ) -> None:
     program = """
+from datetime import timedelta
+
 def main():
     greeting = "hello"
     local = Registry()
@@ -303,7 +305,9 @@ def main():
     local.queue.enqueue("greet", "world")
     local.queue.enqueue("resize", 7)
     local.queue.enqueue("acount", 1)
-    sys.exit(goque.Supervisor(local, drain=True, run_dir=sys.argv[1], node_timeout=3).run())
+    types = {"greet", "resize", "acount"}
+    options = {"run_dir": Path(sys.argv[1]), "node_timeout": timedelta(seconds=3), "types": types}
+    sys.exit(goque.Supervisor(local, drain=True, **options).run())
 
 main()
 """

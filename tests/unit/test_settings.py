@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 import goque
@@ -16,8 +18,17 @@ from goque_supervisor.settings import SuperviseOptions
         ("shutdown_timeout", "30"),
         ("roles", ["zz"]),
         ("roles", "healer"),
+        ("roles", []),
         ("types", "abc"),
         ("exclude_types", [5]),
+        ("types", 5),
+        ("node_timeout", timedelta(milliseconds=1)),
+        ("http", "nowhere"),
+        ("http", 9100),
+        ("run_dir", 5),
+        ("run_dir", ""),
+        ("drain", "yes"),
+        ("database_url", 5),
         ("log_level", "loud"),
         ("log_format", "xml"),
         ("start_method", "fork"),
@@ -29,6 +40,34 @@ def test_a_supervisor_refuses_an_option_that_is_wrong_and_names_it(option, value
     with pytest.raises(goque.ConfigurationError, match=option) as refusal:
         goque.Supervisor(goque.Registry(), **{option: value})
     assert "\n" not in str(refusal.value)
+
+
+def test_a_supervisor_refuses_a_url_that_names_no_storage():
+    with pytest.raises(goque.ConfigurationError, match="'shop' is no storage URL"):
+        goque.Supervisor(goque.Registry(), database_url="shop")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"types": ["nope"]}, "no processor for type 'nope'; it has known"),
+        ({"exclude_types": ["nope"]}, "'nope'"),
+    ],
+)
+def test_a_supervisor_starts_nothing_for_a_type_that_its_registry_lacks(options, complaint):
+    registry = goque.Registry()
+    supervisor = goque.Supervisor(registry, **options)
+    registry.add_processor("known", goque.noop_task_processor)
+    with pytest.raises(goque.ConfigurationError, match=complaint):
+        supervisor.start()
+    assert supervisor.pid is None
+
+
+def test_a_supervisor_starts_nothing_for_a_registry_without_processors():
+    supervisor = goque.Supervisor(goque.Registry())
+    with pytest.raises(goque.ConfigurationError, match="no processors"):
+        supervisor.run()
+    assert supervisor.pid is None
 
 
 def test_a_supervisor_refuses_what_is_no_registry():
