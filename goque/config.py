@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from goque.errors import ConfigurationError
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///goque.db"
-KEYS: Final = ("database_url", "database-url")
+SHARED: Final = "[tool.goque] in pyproject.toml"
+OPTIONS: Final = (
+    "database_url",
+    "drain",
+    "exclude_types",
+    "http",
+    "log_format",
+    "log_level",
+    "node_timeout",
+    "on_lost_lease",
+    "reload",
+    "roles",
+    "run_dir",
+    "shutdown_timeout",
+    "start_method",
+    "types",
+)
+"""The options of `goque supervise`, which a file gives outside of any table; commands that share one go by it too."""
 
 
 def resolve_database_url(explicit: str | None = None, *, registry_url: str | None = None) -> str:
@@ -49,13 +68,82 @@ def database_url_in_files() -> str | None:
     Raises:
         ConfigurationError: one of them is malformed, or has a key that goque does not know.
     """
-    own = _read_toml(Path("goque.toml"))
-    if own is not None and (url := _database_url("goque.toml", own)):
-        return url
-    shared = _read_toml(Path("pyproject.toml"))
+    setting = read_files().options.get("database_url")
+    if setting is None:
+        return None
+    if not isinstance(setting.value, str) or not setting.value:
+        raise ConfigurationError(
+            f"database_url of {setting.where} must be a URL such as {DEFAULT_DATABASE_URL!r}"
+        )
+    return setting.value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value of a configuration file, as TOML has it, and where it stands."""
+
+    value: Any
+    where: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the configuration files of the current directory say.
+
+    Attributes:
+        options: by the names of `OPTIONS`.
+        tables: by the name of a command, what it alone is to go by.
+        files: where it was found, the first winning over the second.
+    """
+
+    options: Mapping[str, Setting] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
+    files: Sequence[str] = ()
+
+
+def read_files() -> Settings:
+    """Read `goque.toml` and `[tool.goque]` of `pyproject.toml` in the current directory.
+
+    Raises:
+        ConfigurationError: one of them is malformed, or has a key that goque does not know.
+    """
+    own, shared = _read_toml(Path("goque.toml")), _read_toml(Path("pyproject.toml"))
     tool = shared.get("tool") if shared else None
-    section = tool.get("goque") if isinstance(tool, dict) else None
-    return None if section is None else _database_url("[tool.goque] in pyproject.toml", section)
+    found = {"goque.toml": own, SHARED: tool.get("goque") if isinstance(tool, dict) else None}
+    options: dict[str, Setting] = {}
+    tables: dict[str, dict[str, Setting]] = {}
+    for where, section in reversed(found.items()):
+        if section is None:
+            continue
+        if not isinstance(section, dict):
+            raise ConfigurationError(f"{where} must be a table with keys such as database_url")
+        values = {key: value for key, value in section.items() if not isinstance(value, dict)}
+        options |= _settings(values, where)
+        for name in options:
+            check_name(name, OPTIONS, f"{where} has the unknown key")
+        for name, table in section.items():
+            if isinstance(table, dict):
+                tables.setdefault(name, {}).update(_settings(table, f"[{name}] in {where}"))
+    return Settings(options, tables, [where for where, section in found.items() if section is not None])
+
+
+def check_name(name: str, known: Sequence[str], complaint: str) -> None:
+    """Refuse a name that is not known, with the nearest that is. Raises ConfigurationError."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        raise ConfigurationError(f"{complaint} {name!r:.80}; {hint}")
+
+
+def _settings(values: dict[str, Any], where: str) -> dict[str, Setting]:
+    """Name each value as an option is named in Python; TOML may write its dashes."""
+    found: dict[str, Setting] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise ConfigurationError(f"{where} has {name} and {name.replace('_', '-')}; keep one of them")
+        found[name] = Setting(value, where)
+    return found
 
 
 def _read_toml(path: Path) -> dict[str, Any] | None:
@@ -73,19 +161,3 @@ def _read_toml(path: Path) -> dict[str, Any] | None:
         return tomllib.loads(text.decode("utf-8"))
     except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}; mend or remove it") from error
-
-
-def _database_url(where: str, section: Any) -> str | None:
-    if not isinstance(section, dict):
-        raise ConfigurationError(f"{where} must be a table with the key database_url")
-    for key in section:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "known is database_url"
-            raise ConfigurationError(f"{where} has the unknown key {key!r:.80}; {hint}")
-    if len(section) > 1:
-        raise ConfigurationError(f"{where} has database_url and database-url; keep one of them")
-    url = next(iter(section.values()), None)
-    if url is not None and (not isinstance(url, str) or not url):
-        raise ConfigurationError(f"database_url of {where} must be a URL such as {DEFAULT_DATABASE_URL!r}")
-    return url

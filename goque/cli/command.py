@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from goque import logs
+from goque.cli.configured import key_of, setting_of
 
 if TYPE_CHECKING:
     from goque.storage import TaskStorage
@@ -34,6 +35,15 @@ class EnvironmentOption(click.Option):
         attrs.setdefault("envvar", "GOQUE_" + names[0].removeprefix("--").replace("-", "_").upper())
         super().__init__(param_decls, **attrs)
 
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Take the value of a configuration file, where neither the command line nor the environment has one."""
+        value, source = super().consume_value(ctx, opts)
+        if source is ParameterSource.DEFAULT and not ctx.resilient_parsing:
+            setting = setting_of(ctx, self)
+            if setting is not None:
+                return setting.value, ParameterSource.DEFAULT_MAP
+        return value, source
+
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         """Refuse an empty value on the command line: it is a shell variable that nobody has set."""
         if value == "" and ctx.get_parameter_source(self.name or "") is ParameterSource.COMMANDLINE:
@@ -41,9 +51,12 @@ class EnvironmentOption(click.Option):
         return super().process_value(ctx, value)
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Name the variable in errors, where the value came from that."""
-        if ctx is not None and ctx.get_parameter_source(self.name or "") is ParameterSource.ENVIRONMENT:
+        """Name the variable in errors, where the value came from that, or the key of a file."""
+        source = ctx.get_parameter_source(self.name or "") if ctx is not None else None
+        if source is ParameterSource.ENVIRONMENT:
             return f"'{self.envvar}' (the variable of {self.opts[0]})"
+        if source is ParameterSource.DEFAULT_MAP and ctx is not None and (setting := setting_of(ctx, self)):
+            return f"'{key_of(self)}' of {setting.where}"
         return super().get_error_hint(ctx)
 
 
@@ -125,8 +138,10 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         """Split the list and refuse names that are not known."""
-        if not isinstance(value, str):
-            return tuple(value)
+        if isinstance(value, tuple):
+            return value  # the default
+        if isinstance(value, list):  # of a configuration file
+            value = ",".join(value)
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
         if not names:
             self.fail("names at least one, with commas between several", param, ctx)
@@ -164,6 +179,8 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
 
 
 def _remember_level(ctx: click.Context, param: click.Parameter, level: str | None) -> None:
-    from_environment = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
-    if level is not None and not (from_environment and LOG_LEVEL in ctx.meta):
-        ctx.meta[LOG_LEVEL] = level  # the flag before the command's name wins over the environment, too
+    weak = (ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+    if level is not None and not (
+        ctx.get_parameter_source(param.name or "") in weak and LOG_LEVEL in ctx.meta
+    ):
+        ctx.meta[LOG_LEVEL] = level  # the flag before the command's name wins over both

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
     "check": Entry("check:check", "Check an app, its database and its schema."),
+    "config": Entry("config:config", "Print what each option comes out as, and where that was said."),
     "demo": Entry("demo:demo", "Take a tour: a success, a retry and a crash."),
 }
 
@@ -58,13 +59,13 @@ Exit codes:
   4  the supervision tree gave up
 
 \b
-The database is the first that is given of:
-  --database-url, or GOQUE_DATABASE_URL in the environment
-  database_url in goque.toml, or in [tool.goque] of pyproject.toml
-  the registry's own, for supervise and check
-  sqlite:///goque.db in the current directory
+Each option is the first that is given of:
+  the command line: --node-timeout 60
+  the environment: GOQUE_NODE_TIMEOUT=60
+  goque.toml, or [tool.goque] of pyproject.toml: node_timeout = 60
+  the default; for --database-url the registry's own, or sqlite:///goque.db
 
-The environment can give each option, too: --node-timeout as GOQUE_NODE_TIMEOUT.
+`goque config` prints what comes out.
 
 `goque COMMAND --help` says more about each command.
 """

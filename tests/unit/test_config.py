@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goque.config import DEFAULT_DATABASE_URL, resolve_database_url
+from goque.config import DEFAULT_DATABASE_URL, Setting, read_files, resolve_database_url
 from goque.errors import ConfigurationError
 
 
@@ -44,6 +44,7 @@ def test_a_pyproject_of_others_says_nothing(text: str) -> None:
         (b"database_ulr = 'x'", "did you mean database_url?"),
         (b"workers = 3", "unknown key 'workers'"),
         (b"database_url = 'a'\ndatabase-url = 'b'", "keep one"),
+        (b"database-url = 3", "must be a URL"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_it(text: bytes, said: str) -> None:
@@ -64,3 +65,20 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
     Path("goque.toml").mkdir()
     with pytest.raises(ConfigurationError, match=r"goque\.toml cannot be read"):
         resolve_database_url()
+
+
+def test_keys_and_tables_for_the_command_line_are_no_concern_of_a_queue() -> None:
+    Path("goque.toml").write_text("database_url = 'sqlite:///own.db'\nnode_timeout = 5\n[list]\nlimit = 3")
+    assert resolve_database_url() == "sqlite:///own.db"
+
+
+def test_each_setting_knows_where_it_stands() -> None:
+    Path("pyproject.toml").write_text(
+        "[tool.goque]\nhttp = 'a:1'\ndrain = true\n[tool.goque.list]\nlimit = 1"
+    )
+    Path("goque.toml").write_text("drain = false")
+    found = read_files()
+    assert found.files == ["goque.toml", "[tool.goque] in pyproject.toml"]
+    assert found.options["drain"] == Setting(False, "goque.toml")
+    assert found.options["http"] == Setting("a:1", "[tool.goque] in pyproject.toml")
+    assert found.tables["list"]["limit"] == Setting(1, "[list] in [tool.goque] in pyproject.toml")

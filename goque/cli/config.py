@@ -1,0 +1,115 @@
+"""`goque config`: what each option comes out as, and where it was said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from goque.cli.command import command, option
+from goque.cli.configured import key_of, setting_of
+from goque.cli.text import print_json, print_table
+from goque.config import DEFAULT_DATABASE_URL, read_files
+from goque.logs import one_line
+
+MAIN: Final = "supervise"
+SECRETS: Final = ("token", "password", "secret")
+UNSAID: Final = {
+    "database_url": f"the registry's own, or {DEFAULT_DATABASE_URL}",
+    "log_level": "info for supervise, else warning",
+}
+
+
+class Value(NamedTuple):
+    """An option of a command as it comes out: `value` is text that hides secrets, None where nobody said one."""
+
+    command: str
+    option: str
+    value: str | None
+    source: str
+
+
+@command("config")
+@click.argument("command_name", metavar="[COMMAND]", required=False)
+@option("--json", "as_json", is_flag=True, help="Print a JSON object a line: command, option, value, source.")
+@click.pass_context
+def config(ctx: click.Context, command_name: str | None, *, as_json: bool) -> None:
+    """Print what each option comes out as, and where that was said.
+
+    First wins: the command line, the environment, goque.toml, [tool.goque] of pyproject.toml (both in the current
+    directory), the default. Without COMMAND these are the options of supervise, and what is said for any other
+    command. Passwords are hidden. Whatever a file has wrong is refused, with exit code 2.
+
+    \b
+    Examples:
+      goque config
+      goque config list
+      GOQUE_NODE_TIMEOUT=60 goque config --json
+    """
+    group = ctx.find_root()
+    assert isinstance(group.command, click.Group)
+    names = group.command.list_commands(group)
+    if command_name is not None and command_name not in names:
+        raise click.UsageError(f"there is no command {command_name!r:.80}; there is {', '.join(names)}")
+    found = list(_values(group, [command_name] if command_name else names))
+    main = {one[1:] for one in found if one.command == MAIN}
+    shown = [
+        one
+        for one in found
+        if command_name or one.command == MAIN or (one.source != "default" and one[1:] not in main)
+    ]
+    if as_json:
+        for one in shown:
+            print_json(one._asdict())
+        return
+    files = read_files().files
+    click.echo(
+        f"configuration: {', '.join(files) or 'no goque.toml and no [tool.goque] in pyproject.toml here'}\n"
+    )
+    print_table(("option", "value", "from"), [_cells(one, command_name or MAIN) for one in shown])
+
+
+def _cells(one: Value, shown_first: str) -> list[str]:
+    name = one.option if one.command == shown_first else f"{one.command}.{one.option}"
+    return [name, "-" if one.value is None else one.value, one.source]
+
+
+def _values(group: click.Context, names: list[str]) -> Iterator[Value]:
+    """Go through the options of commands as if each were called without arguments. Raises click.BadParameter."""
+    assert isinstance(group.command, click.Group)
+    for name in names:
+        _name, asked, _rest = group.command.resolve_command(group, [name])
+        assert asked is not None
+        ctx = click.Context(asked, parent=group, info_name=name)
+        for one in asked.params:
+            if isinstance(one, click.Option) and one.opts[0] != "--help":
+                yield _value(ctx, one)
+
+
+def _value(ctx: click.Context, one: click.Option) -> Value:
+    written, _source = one.consume_value(ctx, {})
+    checked, _rest = one.handle_parse_result(ctx, {}, [])
+    value = checked if one.is_flag else written
+    source = ctx.get_parameter_source(one.name or "")
+    key, command_name = key_of(one), ctx.info_name or ""
+    if source is ParameterSource.ENVIRONMENT:
+        return Value(command_name, key, _text(key, value), str(one.envvar))
+    if source is ParameterSource.DEFAULT_MAP and (setting := setting_of(ctx, one)):
+        return Value(command_name, key, _text(key, value), setting.where)
+    default = one.get_default(ctx)
+    unsaid = not isinstance(default, str | int | float | bool) or default == ""
+    return Value(command_name, key, UNSAID.get(key) if unsaid else _text(key, default), "default")
+
+
+def _text(key: str, value: Any) -> str:
+    from goque.storage.url import hide_password
+
+    if any(word in key for word in SECRETS):
+        return "***"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return one_line(",".join(map(str, value)))
+    return one_line(hide_password(str(value)) if key == "database_url" else str(value))

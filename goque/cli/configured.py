@@ -1,0 +1,79 @@
+"""What the configuration files give a command's options, after its flags and the environment."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from goque.config import Setting, Settings, check_name, read_files
+from goque.errors import ConfigurationError
+
+NUMBERS: Final = ("seconds", "whole number")
+LIST: Final = "a,b"
+"""Names of the parameter types of goque.cli.command, which imports this module."""
+
+_META: Final = "goque.configured"
+
+
+def setting_of(ctx: click.Context, option: click.Option) -> Setting | None:
+    """Return what the files say of an option of the command that this context is for.
+
+    They are read when the first option asks, so that --help needs none of them.
+
+    Raises:
+        ConfigurationError: a file cannot be right, or has the option as something else than it is.
+    """
+    if ctx.parent is None or not isinstance(ctx.parent.command, click.Group):
+        return None  # an option of `goque` itself, which each command has too
+    if _META not in ctx.meta:
+        settings = read_files()
+        check_tables(settings, ctx.parent.command.list_commands(ctx.parent))
+        ctx.meta[_META] = settings
+    setting = settings_of(ctx.command, ctx.meta[_META]).get(key_of(option))
+    if setting is not None:
+        check_written(option, setting)
+    return setting
+
+
+def settings_of(command: click.Command, settings: Settings) -> dict[str, Setting]:
+    """Return what concerns a command; its own table wins. Raises ConfigurationError for an unknown key in that."""
+    names = [key_of(option) for option in command.params if isinstance(option, click.Option)]
+    own = settings.tables.get(command.name or "", {})
+    for key, setting in own.items():
+        check_name(key, names, f"{setting.where} has the unknown key")
+    return {key: setting for key, setting in {**settings.options, **own}.items() if key in names}
+
+
+def check_tables(settings: Settings, commands: list[str]) -> None:
+    """Refuse tables that are named like no command. Raises ConfigurationError."""
+    for name, table in settings.tables.items():
+        where = next((setting.where.partition("] in ")[2] for setting in table.values()), "the configuration")
+        check_name(name, commands, f"{where} has the unknown table")
+
+
+def key_of(option: click.Option) -> str:
+    """Return the name of an option in a file: `node_timeout` for --node-timeout."""
+    name = next(name for name in option.opts if name.startswith("--"))
+    return name.removeprefix("--").replace("-", "_")
+
+
+def check_written(option: click.Option, setting: Setting) -> None:
+    """Refuse a value that TOML writes as something else than the option is. Raises ConfigurationError."""
+    value, wants = setting.value, _wanted(option)
+    good = {
+        "true or false": isinstance(value, bool),
+        "a number": isinstance(value, int | float) and not isinstance(value, bool),
+        "a list of names": isinstance(value, list) and all(isinstance(one, str) for one in value),
+        "text": isinstance(value, str),
+    }
+    if not good[wants] or value == "":
+        raise ConfigurationError(f"{key_of(option)} of {setting.where} must be {wants}, not {value!r:.80}")
+
+
+def _wanted(option: click.Option) -> str:
+    if option.is_flag:
+        return "true or false"
+    if option.type.name in NUMBERS:
+        return "a number"
+    return "a list of names" if option.multiple or option.type.name == LIST else "text"
