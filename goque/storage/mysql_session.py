@@ -99,7 +99,7 @@ class MysqlSession(Session):
         """Hold the lock of all migrations of this database; here each statement commits by itself."""
         with self._deadline(MIGRATION_DEADLINE):
             [(held,)] = self.rows(
-                "SELECT GET_LOCK(concat('goque_migrate.', left(md5(database()), 32)), :patience)",
+                "SELECT GET_LOCK(concat('goque_migrate.', left(sha2(database(), 256), 32)), :patience)",
                 {"patience": MIGRATION_PATIENCE},
             )
             if not held:
@@ -108,7 +108,9 @@ class MysqlSession(Session):
                 yield
             finally:
                 with suppress(pymysql.Error, ConnectionLostError):
-                    self.rows("SELECT RELEASE_LOCK(concat('goque_migrate.', left(md5(database()), 32)))")
+                    self.rows(
+                        "SELECT RELEASE_LOCK(concat('goque_migrate.', left(sha2(database(), 256), 32)))"
+                    )
 
     def migrate(self, statement: str) -> None:
         """Run a statement of a migration; what it adds may be there from one that was cut off."""

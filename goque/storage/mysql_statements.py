@@ -73,7 +73,8 @@ HOLDS: Final = """
       ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
     WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner
       AND goque_task.status IN ('pending', 'processing')
-    FOR UPDATE"""
+    FOR UPDATE /*!80017 OF goque_task */"""
+"""MySQL is told which table, for it refuses to lock what is no table; MariaDB knows no OF."""
 
 SETTLE_DONE: Final = LockThenChange(
     lock=HOLDS,

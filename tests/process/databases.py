@@ -252,7 +252,8 @@ class PostgresqlDatabase(ServerDatabase):
 
     def kill_connections(self) -> None:
         for pid in self.connections():
-            self.on_server(f"SELECT pg_terminate_backend({pid}, 10000)")
+            self.on_server(f"SELECT pg_terminate_backend({pid})")
+            eventually(lambda pid=pid: pid not in self.connections())
 
     def backends(self, ports: set[int]) -> list[int]:
         """Return the server's processes at the other ends of connections from these ports."""

@@ -111,11 +111,11 @@ class PostgresqlBackend(ServerBackend):
         return PostgresqlDialect(url, clock=self.clock)
 
     def kill_connections(self) -> None:
-        self.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            " WHERE application_name = :name AND pid <> pg_backend_pid()",
-            name=self.schema,
-        )
+        others = "FROM pg_stat_activity WHERE application_name = :name AND pid <> pg_backend_pid()"
+        killed = self.execute(f"SELECT pid, pg_terminate_backend(pid) {others}", name=self.schema)
+        pids = [pid for pid, _ in killed]
+        left = "SELECT 1 FROM pg_stat_activity WHERE pid = ANY (:pids)"
+        self.eventually(lambda: not self.execute(left, pids=pids))
 
     def connections(self) -> int:
         with psycopg.connect(self.server, autocommit=True) as connection:
@@ -220,7 +220,9 @@ class MysqlBackend(ServerBackend):
         self.sqlalchemy_asyncio_url = "mysql+aiomysql://" + self.url.partition("://")[2]
 
     def dialect(self, *, port: int | None = None) -> MysqlDialect:
-        url = self.url if port is None else _with_port(self.url, port)
+        url = (
+            self.url if port is None else f"{_with_port(self.url, port)}?ssl_disabled=true"
+        )  # a proxy reads along
         return MysqlDialect(url, clock=self.clock)
 
     def connect(self) -> pymysql.connections.Connection[Any]:

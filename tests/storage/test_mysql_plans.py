@@ -66,7 +66,7 @@ def fill(backend, tasks):
 def explain(backend, name, sql):
     batch = IDS if "IN :batch" in sql else "[]"
     with backend.connect_autocommit() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
-        cursor.execute(percent_named(f"EXPLAIN {sql}"), PARAMS | {"batch": batch})
+        cursor.execute(percent_named(f"EXPLAIN FORMAT = TRADITIONAL {sql}"), PARAMS | {"batch": batch})
         return [row for row in cursor.fetchall() if row["table"] == "goque_task"]
 
 

@@ -47,7 +47,7 @@ FORBIDDEN = ("Seq Scan on goque_task", "Bitmap", "Hash Join", "Merge Join", "Seq
 FILL = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                             next_attempt_at, priority, claimed_by)
-    SELECT gen_random_uuid(), 'type-' || n % 3, 'x' || n, '{}',
+    SELECT CAST(md5('x' || n) AS uuid), 'type-' || n % 3, 'x' || n, '{}',
            CASE WHEN n % 20 > 0 THEN 'done' WHEN n % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
            now(), now(), now(), n % 2, CASE WHEN n % 40 = 0 THEN 'node-1' END
     FROM generate_series(1, :tasks) AS n"""
@@ -78,6 +78,13 @@ def plans(backend):
     return found
 
 
+def without_alternative(plan):
+    """Leave out the hashed subplan that PostgreSQL 13 and older print beside the one that its cost makes run."""
+    return (
+        plan.rpartition("SubPlan 2\n")[0] if "alternatives: SubPlan 1 or hashed SubPlan 2" in plan else plan
+    )
+
+
 @pytest.mark.fault(32)
 @pytest.mark.parametrize("taken_over", [False, True], ids=["own", "taken over"])
 @pytest.mark.parametrize("tasks", [0, 50, 20_000])
@@ -94,7 +101,7 @@ def test_hot_statements_keep_to_their_index(backend, tasks, statistics, taken_ov
         backend.execute("VACUUM ANALYZE goque_task")
     found = plans(backend)
     for name, steps in PLANS.items():
-        text = "\n".join(found[name])
+        text = without_alternative("\n".join(found[name]))
         assert all(step in text for step in steps), text
         assert not any(step in text for step in FORBIDDEN), text
 

@@ -26,7 +26,7 @@ FUTURE = {
     "postgresql": """
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
                                 next_attempt_at, priority)
-        SELECT gen_random_uuid(), 'mail', 'future-' || n, '{}', 'new', 0, '{}', now(),
+        SELECT CAST(md5('future-' || n) AS uuid), 'mail', 'future-' || n, '{}', 'new', 0, '{}', now(),
                timestamptz '2027-01-01' + n * interval '1 second', 100
         FROM generate_series(1, :count) AS n""",
     "mysql": """
