@@ -1,0 +1,31 @@
+"""Who follows the pages for beginners to the letter gets what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shops import PostgresqlShop
+from walk import Walk
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_five_minutes_on_sqlite(tmp_path: Path) -> None:
+    done = Walk(DOCS / "getting_started.md", tmp_path).run()
+    assert [line.split()[1] for line in done if line.startswith("goque ")] == [
+        *("--version", "check", "enqueue", "stats", "supervise", "stats", "list", "show", "reset", "list")
+    ]
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgresqlShop]:
+    shop = PostgresqlShop()
+    yield shop
+    shop.drop()
+
+
+def test_on_postgresql(tmp_path: Path, postgresql: PostgresqlShop) -> None:
+    Walk(DOCS / "getting_started_postgresql.md", tmp_path, postgresql.url).run()
+    assert postgresql.execute("SELECT count(*) FROM orders") == 1
