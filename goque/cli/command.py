@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from goque import logs
 from goque.cli.configured import key_of, setting_of
@@ -73,7 +74,10 @@ class Command(click.Command):
         self.params.append(log_level_option(log_level))
         self.params.sort(key=lambda param: param.name in COMMON)
         example = next(param for param in self.params if isinstance(param, EnvironmentOption))
-        self.epilog = f"The environment can give each option, too: {example.opts[0]} as {example.envvar}."
+        self.epilog = (
+            f"The environment can give each option too, {example.opts[0]} as {example.envvar}, and so can goque.toml: "
+            "see `goque config --help`. For exit codes see `goque --help`."
+        )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging, then run the command."""
@@ -150,11 +154,24 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
                 self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
         return names
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the last name of the list with those that are known and not in it yet."""
+        del ctx, param
+        before, comma, last = incomplete.rpartition(",")
+        left = [name for name in self.known if name not in before.split(",")]
+        return [CompletionItem(f"{before}{comma}{name}") for name in left if name.startswith(last)]
+
 
 class WholeNumber(click.IntRange):
     """A whole number within bounds."""
 
     name = "whole number"
+
+    def _describe_range(self) -> str:
+        """Say the bounds in words, where click's --help has them as inequalities."""
+        return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only

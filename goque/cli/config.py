@@ -31,8 +31,15 @@ class Value(NamedTuple):
     source: str
 
 
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    del param
+    group = ctx.find_root()
+    assert isinstance(group.command, click.Group)
+    return [name for name in group.command.list_commands(group) if name.startswith(incomplete)]
+
+
 @command("config")
-@click.argument("command_name", metavar="[COMMAND]", required=False)
+@click.argument("command_name", metavar="[COMMAND]", required=False, shell_complete=_names)
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line: command, option, value, source.")
 @click.pass_context
 def config(ctx: click.Context, command_name: str | None, *, as_json: bool) -> None:

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
     "check": Entry("check:check", "Check an app, its database and its schema."),
     "config": Entry("config:config", "Print what each option comes out as, and where that was said."),
+    "completion": Entry("completion:completion", "Print what makes a shell complete goque's words."),
     "demo": Entry("demo:demo", "Take a tour: a success, a retry and a crash."),
 }
 

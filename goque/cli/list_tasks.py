@@ -32,7 +32,14 @@ STATUSES = [str(status) for status in TaskStatus]
     metavar="STATUS",
     help=f"Only tasks in this status: {', '.join(STATUSES[:-1])} or {STATUSES[-1]}.",
 )
-@option("--limit", type=WholeNumber(min=1), metavar="N", default=100, show_default=True, help="At most N.")
+@option(
+    "--limit",
+    type=WholeNumber(min=1),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="Print at most N tasks.",
+)
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line, its keys the table's columns.")
 @database_option
 def list_tasks(

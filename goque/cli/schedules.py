@@ -30,7 +30,12 @@ HEADER = ("name", "schedule", "next runs", "last run", "misfire")
     help="List N runs of each job.",
 )
 @option("--pause", multiple=True, metavar="NAME", help="Pause this job on every node; may be given again.")
-@option("--resume", multiple=True, metavar="NAME", help="Let this job go on with its next slot.")
+@option(
+    "--resume",
+    multiple=True,
+    metavar="NAME",
+    help="Let this job go on with its next slot; may be given again.",
+)
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 @database_option
 def schedules(

@@ -16,6 +16,9 @@ from goque.task import TaskStatus
 def stats(database_url: str | None, *, as_json: bool) -> None:
     """Count tasks by type and status.
 
+    All tasks that the table still has are counted, ended ones too; a column tells which types are paused. `goque top`
+    shows live what waits and what runs.
+
     \b
     Examples:
       goque stats

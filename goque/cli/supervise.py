@@ -88,7 +88,7 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
 
     For each task type a fetcher claims tasks and hands them to worker processes. A worker may segfault, be
     killed, hang or leak: its task is charged an attempt with the cause, a replacement starts, and nothing else
-    notices.
+    notices. `goque check APP` tells beforehand what would run, `goque top` what runs.
 
     \b
     Examples:
@@ -103,6 +103,8 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
                  --shutdown-timeout, give the rest back, exit 0
       again      stop now, still giving tasks back
       HUP        replace the workers one by one with freshly imported code
+      USR1       log how every process stands, and what it runs
+      USR2       claim nothing more, let what runs go on; again: claim on
     """
     from goque.cli import streams
     from goque_supervisor.launch import exec_supervisor

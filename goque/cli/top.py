@@ -41,13 +41,30 @@ REDRAW: Final = 1.0
 def top(database_url: str | None, interval: float, *, once: bool) -> None:
     """Watch what waits and what runs, on every node of a database.
 
-    For each task type: how many tasks wait, have failed and wait again (ERROR), and are claimed (BUSY); for how
-    long the oldest due one has waited (LATENCY); what happened in the last minute (RUNS/S, FAILED, TOOK); how many
-    workers there are of how many. For each node its workers, with what each runs and for how long. Nodes tell of
-    themselves with every heartbeat, a sixth of their --node-timeout apart.
+    Below the task types stands each node with its workers, what each runs, and for how long. Nodes tell of themselves
+    with every heartbeat, a sixth of their --node-timeout apart. Where there is no terminal, plain lines come at each
+    interval.
 
-    Keys act on the line of the cursor: pause a type, reset what has failed, cancel what a worker runs, drain a node.
-    All but pausing ask first. Where there is no terminal, plain lines come at each interval.
+    \b
+    Columns:
+      NEW, ERROR    tasks that wait for a first attempt, and for another
+      BUSY          tasks that a node has claimed
+      LATENCY       how long the longest due one has waited
+      RUNS/S, FAILED, TOOK
+                    runs a second, failed ones, and their mean time, all
+                    of the last minute
+      WORKERS       how many there are, of how many
+
+    \b
+    Keys, which act on the line of the cursor:
+      up, down, k, j   move it
+      p                pause a type on every node, or resume it
+      enter            list a type's failed tasks; escape goes back
+      r                reset a type's failed tasks, or one task
+      c                cancel what a worker runs, or one task
+      d                drain a node of this machine, or let it go on
+      a                show processes that run no tasks, too
+      q                quit
 
     \b
     Examples:

@@ -181,6 +181,8 @@ def test_help_fits_a_terminal_of_80_columns_and_keeps_its_examples_on_lines_of_t
     text = goque(*name.split(), "--help", COLUMNS="80").stdout
     assert max(map(len, text.splitlines())) <= 80
     assert "\\b" not in text
+    assert "x>=" not in text
+    assert not name or "`goque config --help`" in " ".join(text.split())
     if "Examples:" in text:
         assert any(line.strip().startswith(f"goque {name} ") for line in text.splitlines())
 
