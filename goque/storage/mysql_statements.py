@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.mysql_search import MYSQL_SEARCH
 from goque.storage.statements import LockThenChange, Statements
 
 INSERT_TASK: Final = """
@@ -269,6 +270,7 @@ MYSQL_STATEMENTS: Final = Statements(
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=QUEUE_DEPTHS,
+    search=MYSQL_SEARCH,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,

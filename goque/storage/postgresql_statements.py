@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from goque.storage.postgresql_search import POSTGRESQL_SEARCH
 from goque.storage.statements import Statements
 
 CHANNEL_OF: Final = """
@@ -312,6 +313,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=QUEUE_DEPTHS,
+    search=POSTGRESQL_SEARCH,
 )
 
 CANCEL_AND_NOTIFY: Final = """

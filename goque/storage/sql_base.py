@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from goque.storage.connections import Connections
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError, Dialect, Row, Session
 from goque.storage.statements import LockThenChange
-from goque.storage.storage import TaskStorage
+from goque.storage.storage import NodeRow, TaskStorage
 
 ResultT = TypeVar("ResultT")
 
@@ -85,6 +85,20 @@ class SqlBase(TaskStorage):
                 return work(session)
 
         return _insist(write, self._patience, again=True)
+
+    def _read_node(self, row: Row) -> NodeRow:
+        text, instant = self._dialect.read_text, self._dialect.read_time
+        node_id, seq, state, host, pid, started_at, heartbeat_at, info = row
+        return NodeRow(
+            id=text(node_id),
+            seq=seq,
+            state=text(state),
+            host=text(host),
+            pid=pid,
+            started_at=instant(started_at),
+            heartbeat_at=instant(heartbeat_at),
+            info=None if info is None else text(info),
+        )
 
     def _write_once(self, work: Callable[[Session], ResultT]) -> ResultT:
         with self._connections as session, session.transaction():

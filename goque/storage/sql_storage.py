@@ -10,12 +10,13 @@ from typing import Any
 from goque.storage.dialect import Dialect
 from goque.storage.migrate import Migrations, known_migrations, migration_script, schema_error
 from goque.storage.sql_base import PATIENCE
+from goque.storage.sql_search import SqlSearch
 from goque.storage.sql_tasks import SqlTasks
 from goque.storage.sql_upkeep import SqlUpkeep
 from goque.storage.storage import SchemaState
 
 
-class SqlStorage(SqlTasks, SqlUpkeep):
+class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
     """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
     Args:

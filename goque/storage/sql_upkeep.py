@@ -60,20 +60,6 @@ class SqlUpkeep(SqlClaims):
         """Read every node that is alive, or that is not but may still hold tasks."""
         return [self._read_node(row) for row in self._look(lambda session: session.rows(self._sql.nodes))]
 
-    def _read_node(self, row: Row) -> NodeRow:
-        text, instant = self._dialect.read_text, self._dialect.read_time
-        node_id, seq, state, host, pid, started_at, heartbeat_at, info = row
-        return NodeRow(
-            id=text(node_id),
-            seq=seq,
-            state=text(state),
-            host=text(host),
-            pid=pid,
-            started_at=instant(started_at),
-            heartbeat_at=instant(heartbeat_at),
-            info=None if info is None else text(info),
-        )
-
     def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
         """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
         params = {"id": node_id, "seen_seq": seen_seq}

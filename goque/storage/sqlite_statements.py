@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.sqlite_search import SQLITE_SEARCH
 from goque.storage.statements import Statements
 
 INSERT_TASK: Final = """
@@ -260,4 +261,5 @@ SQLITE_STATEMENTS: Final = Statements(
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=QUEUE_DEPTHS,
+    search=SQLITE_SEARCH,
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from goque.storage.search_statements import SearchStatements
+
 
 @dataclass(frozen=True)
 class LockThenChange:
@@ -49,6 +51,7 @@ class Statements:
         unpublished_types: the types of tasks that have no row in goque_type.
         queue_depths: how many unfinished tasks of each type and status there are, and the earliest
             `next_attempt_at` of the unclaimed ones; a type and status may come in several rows.
+        search: what people ask who look at the table.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
     """
 
@@ -72,6 +75,7 @@ class Statements:
     unowned_claims: str
     held_tasks: str
     moved_by_others: str
+    search: SearchStatements
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"

@@ -22,6 +22,7 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change, FailedAttempt
+from goque.storage.searching import FailureLine, FinishedCount, ScheduleRow, TaskPage, TaskSearch
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus, Token
 
 if TYPE_CHECKING:
@@ -246,6 +247,55 @@ class TaskStorage(ABC):
     @abstractmethod
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""
+
+    # -- what people ask for who look at it ----------------------------------------------------------
+
+    @abstractmethod
+    def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
+        """Read up to `limit` tasks, newest first, that are older than the id `before`.
+
+        It looks at a bounded number of tasks, and says where it stopped before the page was full.
+        """
+
+    @abstractmethod
+    def task_types(self) -> list[str]:
+        """Return the types that have tasks, in their order, the first 501 at most."""
+
+    @abstractmethod
+    def finished_counts(
+        self, task_type: str, since: datetime, until: datetime, *, step: int
+    ) -> list[FinishedCount]:
+        """Count the tasks of a type that ended in a span of time, by status and slot.
+
+        It costs as much as ended in that span, so ask for short ones.
+
+        Args:
+            task_type: the type.
+            since: the first instant of the span.
+            until: the first instant after it.
+            step: seconds that a slot is long.
+        """
+
+    @abstractmethod
+    def finished_lately(
+        self, task_type: str, since: datetime, until: datetime, *, limit: int
+    ) -> list[tuple[datetime, float]]:
+        """Return of the newest done tasks of a span when each was done, and the seconds since it had been due."""
+
+    @abstractmethod
+    def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
+        """Read the newest failed attempts whose ids lie between two, newest first.
+
+        An attempt that is written later may have a smaller id than one that was read, if only by a little.
+        """
+
+    @abstractmethod
+    def recent_nodes(self) -> list[NodeRow]:
+        """Read the nodes that beat last, those that have ended too, newest beat first."""
+
+    @abstractmethod
+    def schedules(self) -> list[ScheduleRow]:
+        """Read what is known of periodic jobs, by name."""
 
     # -- what a fetcher asks for -------------------------------------------------------------------
 

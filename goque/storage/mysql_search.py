@@ -1,0 +1,99 @@
+"""How MySQL and MariaDB are asked what people look for; FORCE INDEX keeps stale statistics from choosing another."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.search_statements import SearchStatements
+
+MYSQL_SEARCH: Final = SearchStatements(
+    walk=(
+        """
+    SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id < :before""",
+        """
+    ORDER BY id DESC
+    LIMIT :limit""",
+    ),
+    conditions={
+        "floor": "id >= :floor",
+        "task_type": "type = :task_type",
+        "statuses": "status IN :statuses",
+        "external_id": "external_id = :external_id",
+        "error": "locate(lower(:error), lower(errors)) > 0",
+        "created_from": "created_at >= :created_from",
+        "created_before": "created_at < :created_before",
+    },
+    floor="""
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id < :before
+    ORDER BY id DESC
+    LIMIT 1 OFFSET :scan""",
+    waiting="""
+    SELECT id, status
+    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+    WHERE type IN :types AND claim_rank IS NOT NULL
+    LIMIT :most""",
+    held="""
+    SELECT id, status
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NOT NULL AND type IN :types
+    LIMIT :most""",
+    unowned="""
+    SELECT id, status
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status IN ('pending', 'processing') AND type IN :types
+    LIMIT :most""",
+    finished="""
+    SELECT id, status
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status = :status AND type IN :types
+    LIMIT :most""",
+    of_types="""
+    SELECT id, status
+    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+    WHERE type IN :types
+    LIMIT :most""",
+    of_external_id="""
+    SELECT id, status
+    FROM goque_task
+    WHERE type IN :types AND external_id = :external_id
+    LIMIT :most""",
+    lines_by_id="""
+    SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :batch""",
+    finished_counts="""
+    SELECT UNIX_TIMESTAMP(updated_at) DIV :step AS slot, count(*)
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at >= :since
+      AND updated_at < :until
+    GROUP BY slot""",
+    finished_lately="""
+    SELECT next_attempt_at, updated_at
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status = 'done' AND type = :task_type AND updated_at >= :since
+      AND updated_at < :until
+    ORDER BY updated_at DESC
+    LIMIT :limit""",
+    failures="""
+    SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
+           newest.error, newest.ended_at, newest.duration
+    FROM (
+        SELECT id, task_id, attempt, cause, left(error, 400) AS error, ended_at, duration
+        FROM goque_attempt
+        WHERE id > :after AND id < :until
+        ORDER BY id DESC
+        LIMIT :limit) AS newest
+    LEFT JOIN goque_task ON goque_task.id = newest.task_id
+    ORDER BY newest.id DESC""",
+    typed_tasks="""
+    SELECT type
+    FROM goque_task
+    GROUP BY type
+    LIMIT :limit""",
+)

@@ -1,0 +1,132 @@
+"""How PostgreSQL is asked what people look for, planned as `postgresql_statements` says: by index, and unsorted.
+
+A lateral join goes type by type; each part is ordered only to name its index.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.search_statements import SearchStatements
+
+POSTGRESQL_SEARCH: Final = SearchStatements(
+    walk=(
+        """
+    SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task
+    WHERE id < CAST(:before AS uuid)""",
+        """
+    ORDER BY id DESC
+    LIMIT :limit""",
+    ),
+    conditions={
+        "floor": "id >= CAST(:floor AS uuid)",
+        "task_type": "type = :task_type",
+        "statuses": "status = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
+        "external_id": "external_id = :external_id",
+        "error": "strpos(lower(errors), lower(CAST(:error AS text))) > 0",
+        "created_from": "created_at >= :created_from",
+        "created_before": "created_at < :created_before",
+    },
+    floor="""
+    SELECT id
+    FROM goque_task
+    WHERE id < CAST(:before AS uuid)
+    ORDER BY id DESC
+    LIMIT 1 OFFSET :scan""",
+    waiting="""
+    SELECT found.id, found.status
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, status
+        FROM goque_task
+        WHERE goque_task.type = wanted.type AND status IN ('new', 'error') AND claimed_by IS NULL
+        ORDER BY priority DESC, next_attempt_at
+        LIMIT :most) AS found
+    LIMIT :most""",
+    held="""
+    SELECT id, status
+    FROM (SELECT id, status, type FROM goque_task WHERE claimed_by IS NOT NULL ORDER BY claimed_by LIMIT :most) AS held
+    WHERE type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))""",
+    unowned="""
+    SELECT id, status
+    FROM (
+        SELECT id, status, type
+        FROM goque_task
+        WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+        ORDER BY coalesce(updated_at, created_at)
+        LIMIT :most) AS unowned
+    WHERE type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))""",
+    finished="""
+    SELECT found.id, found.status
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, status
+        FROM goque_task
+        WHERE goque_task.type = wanted.type AND status = :status
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        ORDER BY coalesce(updated_at, created_at)
+        LIMIT :most) AS found
+    LIMIT :most""",
+    of_types="""
+    SELECT found.id, found.status
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, status
+        FROM goque_task
+        WHERE goque_task.type = wanted.type
+        ORDER BY external_id
+        LIMIT :most) AS found
+    LIMIT :most""",
+    of_external_id="""
+    SELECT found.id, found.status
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, status
+        FROM goque_task
+        WHERE goque_task.type = wanted.type AND external_id = :external_id) AS found
+    LIMIT :most""",
+    lines_by_id="""
+    SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:batch AS jsonb)) AS uuid)))""",
+    finished_counts="""
+    SELECT CAST(floor(extract(epoch FROM coalesce(updated_at, created_at)) / :step) AS bigint) AS slot, count(*)
+    FROM goque_task
+    WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) >= :since
+      AND coalesce(updated_at, created_at) < :until
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    GROUP BY slot""",
+    finished_lately="""
+    SELECT next_attempt_at, updated_at
+    FROM goque_task
+    WHERE type = :task_type AND status = 'done' AND coalesce(updated_at, created_at) >= :since
+      AND coalesce(updated_at, created_at) < :until
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    ORDER BY coalesce(updated_at, created_at) DESC
+    LIMIT :limit""",
+    failures="""
+    SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
+           newest.error, newest.ended_at, newest.duration
+    FROM (
+        SELECT id, task_id, attempt, cause, left(error, 400) AS error, ended_at, duration
+        FROM goque_attempt
+        WHERE id > :after AND id < :until
+        ORDER BY id DESC
+        LIMIT :limit) AS newest
+    LEFT JOIN goque_task ON goque_task.id = newest.task_id
+    ORDER BY newest.id DESC""",
+    typed_tasks="""
+    WITH RECURSIVE known (type) AS (
+        (SELECT type FROM goque_task ORDER BY type LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.type FROM goque_task AS next WHERE next.type > known.type ORDER BY next.type LIMIT 1)
+        FROM known
+        WHERE known.type IS NOT NULL)
+    SELECT type
+    FROM known
+    WHERE type IS NOT NULL
+    LIMIT :limit""",
+)

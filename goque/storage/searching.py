@@ -1,0 +1,111 @@
+"""What people look for in a table of tasks, and what they get: data only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from goque.storage.instants import EPOCH
+from goque.task import TaskStatus
+
+SKEW: Final = timedelta(minutes=10)
+"""How far the clock of whoever made an id may be from the database's, for a search by time to find its task."""
+
+_TIMESTAMP_BITS: Final = 48
+
+
+class TaskSearch(msgspec.Struct, frozen=True):
+    """Which tasks to look for; what is left out admits every task.
+
+    Attributes:
+        task_type: the type.
+        statuses: one of these.
+        external_id: exactly this one.
+        error: a text somewhere in `errors`; capitals do not count.
+        created_from: not created before this instant.
+        created_before: created before this instant.
+    """
+
+    task_type: str | None = None
+    statuses: tuple[TaskStatus, ...] = ()
+    external_id: str | None = None
+    error: str | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+
+class TaskLine(msgspec.Struct, frozen=True):
+    """One task in a list: its row without what may be large; `last_errors` is the end of its errors."""
+
+    id: str
+    type: str
+    external_id: str
+    status: str
+    attempts: int
+    last_errors: str
+    created_at: datetime
+    updated_at: datetime | None
+    next_attempt_at: datetime
+    priority: int
+    claimed_by: str | None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """A part of what a search finds, newest first.
+
+    Attributes:
+        lines: the tasks.
+        before: the id from which to go on, None where nothing is left.
+        looked_back_to: where the search stopped looking, for it looks at a bounded number of tasks each time: there
+            may be more tasks behind, though this page is not full. None where it did not stop early.
+    """
+
+    lines: list[TaskLine]
+    before: str | None = None
+    looked_back_to: datetime | None = None
+
+
+class FinishedCount(msgspec.Struct, frozen=True):
+    """How many tasks of a type reached a status in a slot; `slot` is its start in seconds since 1970."""
+
+    type: str
+    status: str
+    slot: int
+    count: int
+
+
+class FailureLine(msgspec.Struct, frozen=True):
+    """One failed attempt in a list; type and status are the task's now, empty where it is gone."""
+
+    id: int
+    task_id: str
+    type: str
+    status: str
+    attempt: int
+    cause: str
+    error: str
+    ended_at: datetime
+    duration: float | None
+
+
+class ScheduleRow(msgspec.Struct, frozen=True):
+    """What the database knows of a periodic job."""
+
+    job_name: str
+    last_slot: datetime
+    paused: bool
+
+
+def first_id_at(instant: datetime) -> str:
+    """Return the smallest id of a task that was made at an instant, up to the milliseconds that ids tell."""
+    milliseconds = (instant.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
+    bounded = min(max(milliseconds, 0), (1 << _TIMESTAMP_BITS) - 1)
+    text = f"{bounded:012x}"
+    return f"{text[:8]}-{text[8:]}-0000-0000-000000000000"
+
+
+def time_of_id(task_id: str) -> datetime:
+    """Return when an id says that it was made."""
+    return EPOCH + timedelta(milliseconds=int(task_id.replace("-", "")[:12], 16))

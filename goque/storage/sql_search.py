@@ -1,0 +1,229 @@
+"""What people ask of a SQL storage when they look at it, each answer from a bounded part of the table.
+
+Tasks come newest first, by id, whatever is asked for. Three ways lead there, tried in this order:
+
+1. A walk over the newest ids: most searches fill a page from there.
+2. The candidates of an index (waiting, held, finished, of a type, with an external id), where they are few: then the
+   page is exact, however rare its tasks are among millions.
+3. A longer walk, which stops after some ten thousand tasks and says how far it came; the next page goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from goque.storage.dialect import Row, Session
+from goque.storage.searching import (
+    SKEW,
+    FailureLine,
+    FinishedCount,
+    ScheduleRow,
+    TaskLine,
+    TaskPage,
+    TaskSearch,
+    first_id_at,
+    time_of_id,
+)
+from goque.storage.sql_base import SqlBase
+from goque.storage.storage import NodeRow
+from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
+
+NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+FIRST_WALK: Final = 1_000
+LONGEST_WALK: Final = 20_000
+MOST_CANDIDATES: Final = 5_000
+BATCH: Final = 500
+MOST_TYPES: Final = 500
+MOST_ROWS: Final = 1_000
+WAITING: Final = frozenset({TaskStatus.NEW, TaskStatus.ERROR})
+
+
+class SqlSearch(SqlBase):
+    """The part of the contract that a dashboard uses."""
+
+    def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
+        """Read up to `limit` tasks, newest first, that are older than the id `before`."""
+        start = self._start_of(search, before)
+        return self._look(lambda session: self._search(session, search, start, limit))
+
+    def _start_of(self, search: TaskSearch, before: str | None) -> str:
+        start = NEWEST_ID if before is None else before
+        if search.created_before is not None:
+            start = min(start, first_id_at(search.created_before + SKEW))
+        return start
+
+    def _search(self, session: Session, search: TaskSearch, start: str, limit: int) -> TaskPage:
+        page = self._walk(session, search, start, limit, FIRST_WALK)
+        if page.looked_back_to is None:
+            return page
+        candidates = self._candidates(session, search)
+        if candidates is not None:
+            return self._read_candidates(session, search, [one for one in candidates if one < start], limit)
+        return self._walk(session, search, start, limit, LONGEST_WALK)
+
+    def _walk(self, session: Session, search: TaskSearch, start: str, limit: int, longest: int) -> TaskPage:
+        """Go from an id to older ones, over so many at most."""
+        floor = oldest = None
+        if search != TaskSearch():
+            rows = session.rows(self._sql.search.floor, {"before": start, "scan": longest - 1})
+            floor = oldest = self._dialect.read_text(rows[0][0]) if rows else None
+        if search.created_from is not None:
+            first = first_id_at(search.created_from - SKEW)
+            oldest, floor = (oldest, floor) if floor is not None and floor > first else (first, None)
+        params = self._params(search) | ({"floor": oldest} if oldest else {})
+        head, tail = self._sql.search.walk
+        sql = self._with_conditions(head, params) + tail
+        rows = session.rows(sql, {**params, "before": start, "limit": limit + 1})
+        lines = [self._read_line(row) for row in rows]
+        if len(lines) > limit:
+            return TaskPage(lines[:limit], lines[limit - 1].id)
+        return TaskPage(lines, floor, None if floor is None else time_of_id(floor))
+
+    def _candidates(self, session: Session, search: TaskSearch) -> list[str] | None:
+        """Return the ids that an index names for a search, newest first; None for none, or too many."""
+        if not (search.task_type or search.statuses or search.external_id):
+            return None
+        types = [search.task_type] if search.task_type else self._types_in(session)
+        if len(types) > MOST_TYPES:
+            return None
+        found: set[str] = set()
+        for sql, params in self._indexes_for(search):
+            given = {**params, "types": self._dialect.encode_list(types), "most": MOST_CANDIDATES + 1}
+            rows = session.rows(sql, given)
+            if len(rows) > MOST_CANDIDATES:
+                return None
+            text = self._dialect.read_text
+            found |= {text(row[0]) for row in rows if not search.statuses or text(row[1]) in search.statuses}
+        return sorted(found, reverse=True)
+
+    def _indexes_for(self, search: TaskSearch) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the statements that together find every task of a search, and their parameters."""
+        sql, wanted = self._sql.search, set(search.statuses)
+        if search.external_id is not None:
+            yield sql.of_external_id, {"external_id": search.external_id}
+            return
+        if not wanted:
+            yield sql.of_types, {}
+            return
+        if wanted & WAITING:
+            yield sql.waiting, {}
+        if wanted & (CLAIMED_STATUSES | TERMINAL_STATUSES):
+            yield sql.held, {}  # of the terminal ones, those whose handler is still being stopped
+        if wanted & CLAIMED_STATUSES:
+            yield sql.unowned, {}
+        for status in sorted(wanted & TERMINAL_STATUSES):
+            yield sql.finished, {"status": status.value}
+
+    def _read_candidates(
+        self, session: Session, search: TaskSearch, candidates: Sequence[str], limit: int
+    ) -> TaskPage:
+        params = self._params(search)
+        sql = self._with_conditions(self._sql.search.lines_by_id, params)
+        lines: list[TaskLine] = []
+        for start in range(0, len(candidates), BATCH):
+            batch = self._dialect.encode_list(candidates[start : start + BATCH])
+            rows = session.rows(sql, {**params, "batch": batch})
+            lines += sorted(map(self._read_line, rows), key=lambda line: line.id, reverse=True)
+            if len(lines) > limit:
+                return TaskPage(lines[:limit], lines[limit - 1].id)
+        return TaskPage(lines)
+
+    def _with_conditions(self, head: str, params: dict[str, Any]) -> str:
+        conditions = [sql for name, sql in self._sql.search.conditions.items() if name in params]
+        return "\n      AND ".join([head, *conditions])
+
+    def _params(self, search: TaskSearch) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+        for name in ("task_type", "external_id", "error"):
+            if (value := getattr(search, name)) is not None:
+                params[name] = value
+        for name in ("created_from", "created_before"):
+            if (instant := getattr(search, name)) is not None:
+                params[name] = self._dialect.time(instant)
+        if search.statuses:
+            params["statuses"] = self._dialect.encode_list([status.value for status in search.statuses])
+        return params
+
+    def _read_line(self, row: Row) -> TaskLine:
+        text, instant = self._dialect.read_text, self._dialect.read_time
+        return TaskLine(
+            id=text(row[0]),
+            type=text(row[1]),
+            external_id=text(row[2]),
+            status=text(row[3]),
+            attempts=row[4],
+            last_errors=text(row[5]),
+            created_at=instant(row[6]),
+            updated_at=None if row[7] is None else instant(row[7]),
+            next_attempt_at=instant(row[8]),
+            priority=row[9],
+            claimed_by=None if row[10] is None else text(row[10]),
+        )
+
+    def task_types(self) -> list[str]:
+        """Return the types that have tasks, in their order, the first 501 at most."""
+        return sorted(self._look(self._types_in))
+
+    def _types_in(self, session: Session) -> list[str]:
+        rows = session.rows(self._sql.search.typed_tasks, {"limit": MOST_TYPES + 1})
+        return [self._dialect.read_text(row[0]) for row in rows]
+
+    def finished_counts(
+        self, task_type: str, since: datetime, until: datetime, *, step: int
+    ) -> list[FinishedCount]:
+        """Count the tasks of a type that ended in a span of time, by status and slot."""
+        span = {"since": self._dialect.time(since), "until": self._dialect.time(until), "step": step}
+        sql = self._sql.search.finished_counts
+
+        def count(session: Session) -> list[FinishedCount]:
+            return [
+                FinishedCount(task_type, status.value, int(slot) * step, tasks)
+                for status in sorted(TERMINAL_STATUSES)
+                for slot, tasks in session.rows(sql, {**span, "task_type": task_type, "status": status.value})
+            ]
+
+        return self._look(count)
+
+    def finished_lately(
+        self, task_type: str, since: datetime, until: datetime, *, limit: int
+    ) -> list[tuple[datetime, float]]:
+        """Return of the newest done tasks of a span when each was done, and the seconds since it had been due."""
+        span = {"since": self._dialect.time(since), "until": self._dialect.time(until)}
+        params = {**span, "task_type": task_type, "limit": limit}
+        instant = self._dialect.read_time
+        rows = self._look(lambda session: session.rows(self._sql.search.finished_lately, params))
+        ends = [(instant(due), instant(end)) for due, end in rows if end is not None]
+        return [(end, max(0.0, (end - due).total_seconds())) for due, end in ends]
+
+    def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
+        """Read the newest failed attempts whose ids lie between two, newest first."""
+        params = {"after": after, "until": until, "limit": limit}
+        rows = self._look(lambda session: session.rows(self._sql.search.failures, params))
+        return [self._read_failure(row) for row in rows]
+
+    def _read_failure(self, row: Row) -> FailureLine:
+        text = self._dialect.read_text
+        return FailureLine(
+            id=row[0],
+            task_id=text(row[1]),
+            type=text(row[2]),
+            status=text(row[3]),
+            attempt=row[4],
+            cause=text(row[5]),
+            error=text(row[6]),
+            ended_at=self._dialect.read_time(row[7]),
+            duration=row[8],
+        )
+
+    def recent_nodes(self) -> list[NodeRow]:
+        """Read the nodes that beat last, those that have ended too, newest beat first."""
+        rows = self._read(lambda session: session.rows(self._sql.search.all_nodes, {"limit": MOST_ROWS}))
+        return [self._read_node(row) for row in rows]
+
+    def schedules(self) -> list[ScheduleRow]:
+        """Read what is known of periodic jobs, by name."""
+        rows = self._read(lambda session: session.rows(self._sql.search.schedules, {"limit": MOST_ROWS}))
+        text, instant = self._dialect.read_text, self._dialect.read_time
+        return [ScheduleRow(text(name), instant(slot), bool(paused)) for name, slot, paused in rows]

@@ -1,0 +1,104 @@
+"""How SQLite is asked what people look for; a unary plus keeps a condition from choosing an index."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.search_statements import SearchStatements
+
+SQLITE_SEARCH: Final = SearchStatements(
+    walk=(
+        """
+    SELECT id, type, external_id, status, attempts, substr(errors, -2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task
+    WHERE id < :before""",
+        """
+    ORDER BY id DESC
+    LIMIT :limit""",
+    ),
+    conditions={
+        "floor": "id >= :floor",
+        "task_type": "+type = :task_type",
+        "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
+        "external_id": "+external_id = :external_id",
+        "error": "instr(lower(errors), lower(:error)) > 0",
+        "created_from": "rtrim(created_at, 'Z') >= rtrim(:created_from, 'Z')",
+        "created_before": "rtrim(created_at, 'Z') < rtrim(:created_before, 'Z')",
+    },
+    waiting="""
+    SELECT id, status
+    FROM goque_task INDEXED BY goque_task_claim_idx
+    WHERE type IN (SELECT value FROM json_each(:types)) AND status IN ('new', 'error') AND claimed_by IS NULL
+    LIMIT :most""",
+    held="""
+    SELECT id, status
+    FROM goque_task INDEXED BY goque_task_owner_idx
+    WHERE claimed_by IS NOT NULL AND +type IN (SELECT value FROM json_each(:types))
+    LIMIT :most""",
+    unowned="""
+    SELECT id, status
+    FROM goque_task INDEXED BY goque_task_unowned_idx
+    WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+      AND +type IN (SELECT value FROM json_each(:types))
+    LIMIT :most""",
+    finished="""
+    SELECT id, status
+    FROM goque_task INDEXED BY goque_task_finished_idx
+    WHERE type IN (SELECT value FROM json_each(:types)) AND status = :status
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    LIMIT :most""",
+    of_types="""
+    SELECT id, status
+    FROM goque_task
+    WHERE type IN (SELECT value FROM json_each(:types))
+    LIMIT :most""",
+    of_external_id="""
+    SELECT id, status
+    FROM goque_task
+    WHERE type IN (SELECT value FROM json_each(:types)) AND external_id = :external_id
+    LIMIT :most""",
+    lines_by_id="""
+    SELECT id, type, external_id, status, attempts, substr(errors, -2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task
+    WHERE id IN (SELECT value FROM json_each(:batch))""",
+    finished_counts="""
+    SELECT CAST(strftime('%s', coalesce(updated_at, created_at)) AS INTEGER) / :step AS slot, count(*)
+    FROM goque_task INDEXED BY goque_task_finished_idx
+    WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) >= :since
+      AND coalesce(updated_at, created_at) < :until
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    GROUP BY slot""",
+    finished_lately="""
+    SELECT next_attempt_at, updated_at
+    FROM goque_task INDEXED BY goque_task_finished_idx
+    WHERE type = :task_type AND status = 'done' AND coalesce(updated_at, created_at) >= :since
+      AND coalesce(updated_at, created_at) < :until
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    ORDER BY coalesce(updated_at, created_at) DESC
+    LIMIT :limit""",
+    failures="""
+    SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
+           newest.error, newest.ended_at, newest.duration
+    FROM (
+        SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration
+        FROM goque_attempt
+        WHERE id > :after AND id < :until
+        ORDER BY id DESC
+        LIMIT :limit) AS newest
+    LEFT JOIN goque_task ON goque_task.id = newest.task_id
+    ORDER BY newest.id DESC""",
+    typed_tasks="""
+    WITH RECURSIVE known (type) AS (
+        SELECT min(type)
+        FROM goque_task
+        UNION ALL
+        SELECT (SELECT min(next.type) FROM goque_task AS next WHERE next.type > known.type)
+        FROM known
+        WHERE known.type IS NOT NULL)
+    SELECT type
+    FROM known
+    WHERE type IS NOT NULL
+    LIMIT :limit""",
+)
