@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "resume": Entry("pause:resume", "Let every node run tasks of a type again."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
+    "dashboard": Entry("dashboard:dashboard", "Serve a web page that shows it all, and lets people act."),
     "check": Entry("check:check", "Check an app, its database and its schema."),
     "config": Entry("config:config", "Print what each option comes out as, and where that was said."),
     "completion": Entry("completion:completion", "Print what makes a shell complete goque's words."),

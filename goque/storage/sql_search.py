@@ -19,6 +19,7 @@ from goque.storage.searching import (
     SKEW,
     FailureLine,
     FinishedCount,
+    FinishedRun,
     ScheduleRow,
     TaskLine,
     TaskPage,
@@ -171,15 +172,16 @@ class SqlSearch(SqlBase):
         return [self._dialect.read_text(row[0]) for row in rows]
 
     def finished_counts(
-        self, task_type: str, since: datetime, until: datetime, *, step: int
+        self, task_types: Sequence[str], since: datetime, until: datetime, *, step: int
     ) -> list[FinishedCount]:
-        """Count the tasks of a type that ended in a span of time, by status and slot."""
+        """Count the tasks of some types that ended in a span of time, by type, status and slot."""
         span = {"since": self._dialect.time(since), "until": self._dialect.time(until), "step": step}
         sql = self._sql.search.finished_counts
 
         def count(session: Session) -> list[FinishedCount]:
             return [
                 FinishedCount(task_type, status.value, int(slot) * step, tasks)
+                for task_type in task_types
                 for status in sorted(TERMINAL_STATUSES)
                 for slot, tasks in session.rows(sql, {**span, "task_type": task_type, "status": status.value})
             ]
@@ -187,15 +189,21 @@ class SqlSearch(SqlBase):
         return self._look(count)
 
     def finished_lately(
-        self, task_type: str, since: datetime, until: datetime, *, limit: int
-    ) -> list[tuple[datetime, float]]:
-        """Return of the newest done tasks of a span when each was done, and the seconds since it had been due."""
-        span = {"since": self._dialect.time(since), "until": self._dialect.time(until)}
-        params = {**span, "task_type": task_type, "limit": limit}
-        instant = self._dialect.read_time
-        rows = self._look(lambda session: session.rows(self._sql.search.finished_lately, params))
-        ends = [(instant(due), instant(end)) for due, end in rows if end is not None]
-        return [(end, max(0.0, (end - due).total_seconds())) for due, end in ends]
+        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
+    ) -> list[FinishedRun]:
+        """Read the newest done tasks of a span, up to `limit` of each of some types."""
+        span = {"since": self._dialect.time(since), "until": self._dialect.time(until), "limit": limit}
+        sql, instant = self._sql.search.finished_lately, self._dialect.read_time
+
+        def read(session: Session) -> list[FinishedRun]:
+            return [
+                FinishedRun(task_type, instant(end), max(0.0, (instant(end) - instant(due)).total_seconds()))
+                for task_type in task_types
+                for due, end in session.rows(sql, {**span, "task_type": task_type})
+                if end is not None
+            ]
+
+        return self._look(read)
 
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
         """Read the newest failed attempts whose ids lie between two, newest first."""

@@ -22,7 +22,14 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change, FailedAttempt
-from goque.storage.searching import FailureLine, FinishedCount, ScheduleRow, TaskPage, TaskSearch
+from goque.storage.searching import (
+    FailureLine,
+    FinishedCount,
+    FinishedRun,
+    ScheduleRow,
+    TaskPage,
+    TaskSearch,
+)
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus, Token
 
 if TYPE_CHECKING:
@@ -263,14 +270,14 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def finished_counts(
-        self, task_type: str, since: datetime, until: datetime, *, step: int
+        self, task_types: Sequence[str], since: datetime, until: datetime, *, step: int
     ) -> list[FinishedCount]:
-        """Count the tasks of a type that ended in a span of time, by status and slot.
+        """Count the tasks of some types that ended in a span of time, by type, status and slot.
 
         It costs as much as ended in that span, so ask for short ones.
 
         Args:
-            task_type: the type.
+            task_types: the types.
             since: the first instant of the span.
             until: the first instant after it.
             step: seconds that a slot is long.
@@ -278,9 +285,9 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def finished_lately(
-        self, task_type: str, since: datetime, until: datetime, *, limit: int
-    ) -> list[tuple[datetime, float]]:
-        """Return of the newest done tasks of a span when each was done, and the seconds since it had been due."""
+        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
+    ) -> list[FinishedRun]:
+        """Read the newest done tasks of a span, up to `limit` of each of some types."""
 
     @abstractmethod
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:

@@ -9,7 +9,7 @@ from backends import START, add, claim, done, move
 
 from goque.outcome import FailedAttempt
 from goque.storage import sql_search
-from goque.storage.searching import ScheduleRow, TaskSearch, first_id_at, time_of_id
+from goque.storage.searching import FinishedRun, ScheduleRow, TaskSearch, first_id_at, time_of_id
 from goque.task import Task, TaskStatus
 
 HOSTILE = "'; DROP TABLE goque_task; -- <script>alert(1)</script> \\ % _ ☃"
@@ -155,7 +155,9 @@ def test_a_search_by_time_looks_at_when_tasks_were_created(storage, clock):
     since, until = START + timedelta(hours=1), START + timedelta(hours=3)
     assert all_pages(storage, TaskSearch(created_from=since)) == newest_first(*made[1:])
     assert all_pages(storage, TaskSearch(created_before=until)) == newest_first(*made[:3])
-    assert all_pages(storage, TaskSearch(created_from=since, created_before=until)) == newest_first(*made[1:3])
+    assert all_pages(storage, TaskSearch(created_from=since, created_before=until)) == newest_first(
+        *made[1:3]
+    )
     assert all_pages(storage, TaskSearch(created_from=START + timedelta(hours=9))) == []
     assert all_pages(storage, TaskSearch(task_type="mail", created_from=since), 1) == newest_first(*made[1:])
 
@@ -182,7 +184,9 @@ def test_hostile_text_is_only_looked_for(storage):
 def test_a_line_has_the_end_of_long_errors_and_no_payload(storage):
     add(storage, priority=3)
     [row] = claim(storage)
-    storage.settle_if_held([move(row, TaskStatus.ERROR, errors="x" * 9000 + "\nattempt 2: last\n", delay=1.0)])
+    storage.settle_if_held(
+        [move(row, TaskStatus.ERROR, errors="x" * 9000 + "\nattempt 2: last\n", delay=1.0)]
+    )
     [line] = storage.search_tasks(TaskSearch()).lines
     assert len(line.last_errors) == 2000
     assert line.last_errors.endswith("attempt 2: last\n")
@@ -205,7 +209,7 @@ def test_what_ended_is_counted_by_type_status_and_slot(storage, clock):
         [row] = claim(storage)
         storage.settle_if_held([move(row, TaskStatus(status))])
     first = int(begin.timestamp())
-    counts = storage.finished_counts("mail", begin, begin + timedelta(hours=1), step=60)
+    counts = storage.finished_counts(["mail"], begin, begin + timedelta(hours=1), step=60)
     assert {(one.status, one.slot, one.count) for one in counts} == {
         ("done", first, 2),
         ("attempts_left", first, 1),
@@ -213,10 +217,10 @@ def test_what_ended_is_counted_by_type_status_and_slot(storage, clock):
         ("canceled", first + 60, 1),
     }
     within = storage.finished_counts(
-        "mail", begin + timedelta(seconds=5), begin + timedelta(seconds=65), step=60
+        ["mail"], begin + timedelta(seconds=5), begin + timedelta(seconds=65), step=60
     )
     assert {(one.status, one.count) for one in within} == {("done", 1), ("attempts_left", 1)}
-    assert storage.finished_counts("sms", begin, begin + timedelta(hours=1), step=60) == []
+    assert storage.finished_counts(["sms"], begin, begin + timedelta(hours=1), step=60) == []
 
 
 def test_what_is_done_tells_how_long_it_took_from_its_due_time_on(storage, clock):
@@ -229,11 +233,11 @@ def test_what_is_done_tells_how_long_it_took_from_its_due_time_on(storage, clock
     add(storage)
     storage.settle_if_held([done(row) for row in claim(storage)])
     until = clock.now + timedelta(seconds=1)
-    assert storage.finished_lately("mail", START, until, limit=10) == [
-        (clock.now, 0.0),
-        (START + timedelta(seconds=17), 7.0),
+    assert storage.finished_lately(["sms", "mail"], START, until, limit=10) == [
+        FinishedRun("mail", clock.now, 0.0),
+        FinishedRun("mail", START + timedelta(seconds=17), 7.0),
     ]
-    assert len(storage.finished_lately("mail", START, until, limit=1)) == 1
+    assert len(storage.finished_lately(["mail"], START, until, limit=1)) == 1
 
 
 def test_failures_come_newest_first_with_what_became_of_the_task(storage, clock):

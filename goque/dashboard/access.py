@@ -1,0 +1,225 @@
+"""Who may look, and who may act: hosts, tokens, a proxy's header, and what keeps other sites out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from goque.dashboard.render import page, prefix_of
+from goque.errors import ConfigurationError
+
+CSRF_COOKIE: Final = "goque_csrf"
+SESSION_COOKIE: Final = "goque_session"
+SESSION_LENGTH: Final = 12 * 3600
+SHORTEST_TOKEN: Final = 16
+OPEN_PATHS: Final = ("/static/", "/login")
+
+log = logging.getLogger("goque.dashboard")
+
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who is there: a name for the audit, and whether they may act."""
+
+    name: str
+    may_act: bool
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rules of one dashboard; see `goque.dashboard.create_app`."""
+
+    actions: bool
+    token: str | None = None
+    user_header: str | None = None
+    hosts: frozenset[str] | None = None
+
+    @classmethod
+    def checked(
+        cls, *, actions: bool | None, token: str | None, user_header: str | None, hosts: frozenset[str] | None
+    ) -> Access:
+        """Make rules of what was given. Raises ConfigurationError."""
+        if token is not None and (
+            len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable()
+        ):
+            raise ConfigurationError(
+                f"the token must be at least {SHORTEST_TOKEN} printable ASCII characters, so that nobody guesses it; "
+                "try: python3 -c 'import secrets; print(secrets.token_urlsafe())'"
+            )
+        if token and user_header:
+            raise ConfigurationError("give a token or a user header, not both")
+        proven = token is not None or user_header is not None
+        return cls(proven if actions is None else actions, token, user_header, hosts)
+
+    def viewer(self, connection: HTTPConnection) -> Viewer | None:
+        """Return who asks; None for somebody who has not proven it."""
+        client = connection.client.host if connection.client else "somebody"
+        if self.user_header is not None:
+            name = connection.headers.get(self.user_header, "").strip()
+            return Viewer(name[:100], self.actions) if name else None
+        if self.token is not None and not self._has_token(connection, self.token):
+            return None
+        return Viewer(client, self.actions)
+
+    def _has_token(self, connection: HTTPConnection, token: str) -> bool:
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return is_same(given.strip(), token)
+        expires, _, seal = connection.cookies.get(SESSION_COOKIE, "").partition(".")
+        in_time = expires.isascii() and expires.isdecimal() and int(expires[:12]) > time.time()
+        return in_time and is_same(seal, _seal(token, expires))
+
+    def admits_host(self, headers: Headers) -> bool:
+        """Whether the name under which it is asked is its own: others are pages that rebind their name."""
+        if self.hosts is None:
+            return True
+        host = headers.get("host", "")
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        return name.lower() in self.hosts
+
+
+def new_session(token: str) -> str:
+    """Return the value of a cookie that proves the token for some hours, in every process of the app."""
+    expires = str(int(time.time()) + SESSION_LENGTH)
+    return f"{expires}.{_seal(token, expires)}"
+
+
+def is_same(given: str, wanted: str) -> bool:
+    """Compare secrets in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
+
+
+def _seal(token: str, expires: str) -> str:
+    seal = hmac.new(token.encode(), f"goque dashboard until {expires}".encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(seal.digest()).decode().rstrip("=")
+
+
+def csrf_of(request: Request) -> str:
+    """Return what each form of this browser must carry; `Gate` sets the cookie where it is new."""
+    token: str = request.state.csrf
+    return token
+
+
+def forges(request: Request, form: dict[str, str]) -> str | None:
+    """Return why a POST may come from another site's page, None if it comes from ours."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return "it came from another site"
+    origin = request.headers.get("origin")
+    if site is None and origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        return "it came from another site"
+    cookie = request.cookies.get(CSRF_COOKIE, "")
+    if len(cookie) < SHORTEST_TOKEN or not is_same(form.get("csrf", ""), cookie):
+        return "its page is too old, or this browser keeps no cookies"
+    return None
+
+
+class Gate:
+    """Middleware that lets in whom the rules let in, and says in each answer what a browser may do with it."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app = app
+        self.access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on with its viewer in `request.state`."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        cookies = self._prepare(request)
+
+        has_begun = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            if message["type"] == "http.response.start":
+                _guard(message, cookies, is_static=_path(request).startswith("/static/"))
+            await send(message)
+
+        refusal = self._refusal(request)
+        try:
+            await (refusal or self.app)(scope, receive, send_guarded)
+        except Exception:
+            if has_begun:
+                raise
+            log.exception("the dashboard failed at %s", _path(request))
+            text = "The dashboard failed at this page; its log says how."
+            answer = page(request, "message.html", 500, title="Something went wrong", text=text)
+            await answer(scope, receive, send_guarded)
+
+    def _prepare(self, request: Request) -> list[str]:
+        """Know who is there; returns the cookies to be set."""
+        request.state.viewer = self.access.viewer(request)
+        request.state.access = self.access
+        csrf = request.cookies.get(CSRF_COOKIE, "")
+        if len(csrf) >= SHORTEST_TOKEN and csrf.isascii():
+            request.state.csrf = csrf
+            return []
+        request.state.csrf = secrets.token_urlsafe()
+        return [cookie(request, CSRF_COOKIE, request.state.csrf)]
+
+    def _refusal(self, request: Request) -> Response | None:
+        if not self.access.admits_host(request.headers):
+            names = ", ".join(sorted(self.access.hosts or ()))
+            return page(
+                request,
+                "message.html",
+                421,
+                title="Not here",
+                text=f"This dashboard answers to {names} only.",
+            )
+        if request.state.viewer is not None or _path(request).startswith(OPEN_PATHS):
+            return None
+        if self.access.user_header is not None:
+            text = (
+                f"The header {self.access.user_header} is missing: come through the proxy that signs you in."
+            )
+            return page(request, "message.html", 401, title="Who is there?", text=text)
+        if request.method in ("GET", "HEAD") and "authorization" not in request.headers:
+            return RedirectResponse(f"{prefix_of(request)}/login", 303)
+        return page(
+            request, "message.html", 401, title="Who is there?", text="The token is missing or wrong."
+        )
+
+
+def cookie(request: Request, name: str, value: str, *, age: int | None = None) -> str:
+    """Return a Set-Cookie that only this dashboard's own pages send back."""
+    secure = "; Secure" if request.url.scheme == "https" else ""
+    lasting = "" if age is None else f"; Max-Age={age}"
+    return f"{name}={value}; Path={prefix_of(request) or '/'}; HttpOnly; SameSite=Strict{secure}{lasting}"
+
+
+def _path(request: Request) -> str:
+    path: str = request.scope["path"]
+    return path.removeprefix(prefix_of(request))
+
+
+def _guard(message: dict[str, Any] | Message, cookies: list[str], *, is_static: bool) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+    keeping = b"public, max-age=31536000, immutable" if is_static else b"no-store"
+    kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
+    sets = [(b"set-cookie", value.encode()) for value in cookies] if not is_static else []
+    message["headers"] = [*kept, *headers, (b"cache-control", keeping), *sets]

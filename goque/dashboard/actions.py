@@ -1,0 +1,289 @@
+"""What people may do: each action says what it would do, is asked for once more, done, and written into the log."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import ImmutableMultiDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from goque.dashboard.access import cookie, csrf_of, forges
+from goque.dashboard.login import BadFormError, read_form
+from goque.dashboard.queries import BadQueryError, Query, in_words, is_task_id, read_query
+from goque.dashboard.render import SAID_COOKIE, page, prefix_of
+from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
+from goque.errors import TaskNotFoundError
+from goque.periodic import PeriodicJob
+from goque.slot_tasks import task_by_hand
+from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
+
+log = logging.getLogger("goque.dashboard")
+
+CANCELABLE: Final = frozenset(set(TaskStatus) - TERMINAL_STATUSES)
+RESETTABLE: Final = TERMINAL_STATUSES | {TaskStatus.ERROR}
+
+Params = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An action with its object.
+
+    Attributes:
+        title: what would be done, a question.
+        note: what follows from it.
+        button: the same in a word or two.
+        back: the page from which it came, under the dashboard's prefix.
+        act: does it, and returns what was done, for people.
+        is_grave: whether it cannot be taken back.
+    """
+
+    title: str
+    note: str
+    button: str
+    back: str
+    act: Callable[[str], str]
+    is_grave: bool = False
+
+
+def plan_cancel(dashboard: Dashboard, params: Params) -> Plan:
+    """Cancel one task."""
+    row = _task(dashboard, params)
+
+    def act(_who: str) -> str:
+        canceled = dashboard.storage.cancel_unless_finished(row.id)
+        return f"canceled task {row.id}" if canceled else f"task {row.id} had ended before"
+
+    note = "It is never run again, until somebody resets it. If it runs now, its handler is stopped as by a timeout."
+    return Plan("Cancel this task?", note, "Cancel the task", f"/tasks/{row.id}", act, is_grave=True)
+
+
+def plan_reset(dashboard: Dashboard, params: Params) -> Plan:
+    """Reset one task."""
+    row = _task(dashboard, params)
+
+    def act(_who: str) -> str:
+        reset = dashboard.storage.reset_unless_claimed(row.id)
+        return f"reset task {row.id}" if reset else f"task {row.id} was new already"
+
+    note = "It becomes new, with no attempts charged, and is due at once. Its failed attempts stay on record."
+    return Plan("Reset this task?", note, "Reset the task", f"/tasks/{row.id}", act)
+
+
+def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
+    """Cancel all that a search finds."""
+    query = _query(params, CANCELABLE, "canceled")
+    what = f"cancel all tasks {in_words(query.search)}"
+    note = f"{_how_many(dashboard, query)} They are not run again until somebody resets them; what runs is stopped."
+
+    def act(who: str) -> str:
+        dashboard.bulk.start(
+            what, dashboard.storage, query.search, dashboard.storage.cancel_unless_finished, who
+        )
+        return f"began to {what}"
+
+    return Plan("Cancel all of these?", note, "Cancel all", f"/tasks?{query.link()}", act, is_grave=True)
+
+
+def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
+    """Reset all that a search finds."""
+    query = _query(params, RESETTABLE, "reset")
+    what = f"reset all tasks {in_words(query.search)}"
+    note = f"{_how_many(dashboard, query)} They become new, with no attempts charged, and are due at once."
+
+    def act(who: str) -> str:
+        dashboard.bulk.start(
+            what, dashboard.storage, query.search, dashboard.storage.reset_unless_claimed, who
+        )
+        return f"began to {what}"
+
+    grave = TaskStatus.DONE in query.search.statuses
+    return Plan("Reset all of these?", note, "Reset all", f"/tasks?{query.link()}", act, is_grave=grave)
+
+
+def plan_stop_all(dashboard: Dashboard, params: Params) -> Plan:
+    """Stop the move of many tasks that runs."""
+    del params
+    progress = dashboard.bulk.progress()
+    if progress is None or progress.is_over:
+        raise BadQueryError("nothing is under way")
+
+    def act(_who: str) -> str:
+        dashboard.bulk.stop()
+        return f"stopped: {progress.what}"
+
+    return Plan("Stop here?", f"Under way: {progress.what}. What is done stays done.", "Stop", "/tasks", act)
+
+
+def plan_pause(dashboard: Dashboard, params: Params) -> Plan:
+    """Pause a type."""
+    name = _name(params, "type")
+
+    def act(_who: str) -> str:
+        return (
+            f"paused type {name}" if dashboard.storage.pause_type(name) else f"type {name} was paused already"
+        )
+
+    note = "No node claims tasks of this type any more. What runs goes on to its end, and new tasks wait."
+    return Plan(f"Pause {name}?", note, "Pause", "/types", act)
+
+
+def plan_resume(dashboard: Dashboard, params: Params) -> Plan:
+    """Resume a type."""
+    name = _name(params, "type")
+
+    def act(_who: str) -> str:
+        return (
+            f"resumed type {name}" if dashboard.storage.resume_type(name) else f"type {name} was not paused"
+        )
+
+    return Plan(f"Resume {name}?", "Every node claims tasks of this type again.", "Resume", "/types", act)
+
+
+def plan_run_job(dashboard: Dashboard, params: Params) -> Plan:
+    """Enqueue a task of a periodic job."""
+    job = _job(dashboard, params)
+    registry = dashboard.registry
+    assert registry is not None
+
+    def act(_who: str) -> str:
+        task = task_by_hand(job, datetime.now(UTC))
+        task.apply_default_priority(registry.default_priority(task.type))
+        dashboard.storage.insert_tasks([task])
+        return f"enqueued task {task.id} of job {job.name}"
+
+    note = "One task is enqueued now, besides those of its schedule; also where the job is paused."
+    return Plan(f"Run {job.name} now?", note, "Run it", "/jobs", act)
+
+
+def plan_pause_job(dashboard: Dashboard, params: Params) -> Plan:
+    """Pause a periodic job."""
+    job = _job(dashboard, params)
+
+    def act(_who: str) -> str:
+        paused = dashboard.storage.pause_job(job.name, datetime.now(UTC))
+        return f"paused job {job.name}" if paused else f"job {job.name} was paused already"
+
+    note = "No scheduler enqueues it any more. What passes meanwhile does not run later."
+    return Plan(f"Pause job {job.name}?", note, "Pause", "/jobs", act)
+
+
+def plan_resume_job(dashboard: Dashboard, params: Params) -> Plan:
+    """Resume a periodic job."""
+    job = _job(dashboard, params)
+
+    def act(_who: str) -> str:
+        resumed = dashboard.storage.resume_job(job.name, datetime.now(UTC))
+        return f"resumed job {job.name}" if resumed else f"job {job.name} was not paused"
+
+    return Plan(f"Resume job {job.name}?", "It goes on with its next slot.", "Resume", "/jobs", act)
+
+
+PLANS: Final[Mapping[str, Callable[[Dashboard, Params], Plan]]] = {
+    "cancel": plan_cancel,
+    "reset": plan_reset,
+    "cancel-all": plan_cancel_all,
+    "reset-all": plan_reset_all,
+    "stop-all": plan_stop_all,
+    "pause": plan_pause,
+    "resume": plan_resume,
+    "run-job": plan_run_job,
+    "pause-job": plan_pause_job,
+    "resume-job": plan_resume_job,
+}
+
+
+async def act(request: Request) -> Response:
+    """Ask whether to do it (GET), or do it (POST)."""
+    make = PLANS.get(request.path_params["action"])
+    if make is None:
+        raise HTTPException(404)
+    viewer, dashboard = viewer_of(request), dashboard_of(request)
+    if not viewer.may_act:
+        return page(
+            request,
+            "message.html",
+            403,
+            title="Read-only",
+            text="Nobody may act on this page. docs/dashboard.md says how to let people.",
+        )
+    if request.method == "GET":
+        params = dict(request.query_params) | {"query": request.query_params.get("query", "")}
+        plan = await run_in_threadpool(_make, make, dashboard, params)
+        return page(
+            request, "confirm.html", title=plan.title, plan=plan, params=params, token=csrf_of(request)
+        )
+    form = await read_form(request)
+    why = forges(request, form)
+    if why is not None:
+        raise BadFormError(f"this form is not taken: {why}; load the page again")
+    return await run_in_threadpool(_do, request, make, form)
+
+
+def _make(make: Callable[[Dashboard, Params], Plan], dashboard: Dashboard, params: Params) -> Plan:
+    dashboard.ready_storage()
+    return make(dashboard, params)
+
+
+def _do(request: Request, make: Callable[[Dashboard, Params], Plan], form: Params) -> Response:
+    viewer, dashboard = viewer_of(request), dashboard_of(request)
+    plan = _make(make, dashboard, form)
+    said = plan.act(viewer.name)
+    client = request.client.host if request.client else ""
+    log.info("%s: %s", viewer.name, said, extra={"viewer": viewer.name, "client": client})
+    dashboard.history.look_again()
+    answer = RedirectResponse(f"{prefix_of(request)}{plan.back}", 303)
+    text = base64.urlsafe_b64encode(said.encode("utf-8", "backslashreplace")[:1500]).decode()
+    answer.headers.append("set-cookie", cookie(request, SAID_COOKIE, text, age=60))
+    return answer
+
+
+def _task(dashboard: Dashboard, params: Params) -> TaskRow:
+    task_id = params.get("id", "").lower()
+    row = dashboard.storage.get_task(task_id) if is_task_id(task_id) else None
+    if row is None:
+        raise TaskNotFoundError(task_id[:80])
+    return row
+
+
+def _query(params: Params, allowed: frozenset[TaskStatus], done: str) -> Query:
+    query = read_query(ImmutableMultiDict(parse_qsl(params.get("query", ""))), datetime.now(UTC))
+    if not query.search.statuses or not allowed.issuperset(query.search.statuses):
+        known = ", ".join(status for status in TaskStatus if status in allowed)
+        raise BadQueryError(f"choose statuses whose tasks can be {done}: {known}")
+    return query
+
+
+def _how_many(dashboard: Dashboard, query: Query) -> str:
+    found = dashboard.storage.search_tasks(query.search, limit=1000)
+    some = f"{len(found.lines):,} {'task' if len(found.lines) == 1 else 'tasks'}"
+    return f"{'At least ' if found.before else ''}{some}: all {in_words(query.search)}."
+
+
+def _name(params: Params, field: str) -> str:
+    name = params.get(field, "")
+    if not name:
+        raise BadQueryError(f"which {field}?")
+    return name
+
+
+def _job(dashboard: Dashboard, params: Params) -> PeriodicJob:
+    if dashboard.registry is None:
+        raise BadQueryError(
+            "this dashboard knows no app: start it with one, as `goque dashboard app:registry`"
+        )
+    return dashboard.registry.get_job(_name(params, "name"))
+
+
+def link(action: str, **params: str) -> str:
+    """Return where an action is asked for, under the dashboard's prefix."""
+    return f"/do/{action}?{urlencode(params)}"

@@ -1,0 +1,96 @@
+"""The app: which page answers where, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from goque.config import resolve_database_url
+from goque.dashboard import actions, login, pages
+from goque.dashboard.access import Access, Gate
+from goque.dashboard.bulk import Bulk
+from goque.dashboard.history import History
+from goque.dashboard.render import STATIC, page
+from goque.dashboard.state import Dashboard
+from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, TaskNotFoundError
+from goque.registry import Registry
+from goque.storage import open_storage
+
+ROUTES = [
+    Route("/", pages.overview_page, name="overview"),
+    Route("/types", pages.types_page),
+    Route("/tasks", pages.tasks_page),
+    Route("/tasks/{task_id}", pages.task_page),
+    Route("/jobs", pages.jobs_page),
+    Route("/nodes", pages.nodes_page),
+    Route("/do/{action}", actions.act, methods=["GET", "POST"]),
+    Route("/login", login.login, methods=["GET", "POST"]),
+    Route("/logout", login.logout, methods=["POST"]),
+    Mount("/static", StaticFiles(directory=STATIC)),
+]
+
+
+def make_app(
+    source: Registry | str | None,
+    *,
+    database_url: str | None,
+    actions: bool | None,
+    token: str | None,
+    user_header: str | None,
+    hosts: frozenset[str] | None,
+) -> Starlette:
+    """Make the app; see `goque.dashboard.create_app`."""
+    if source is not None and not isinstance(source, Registry | str):
+        raise ConfigurationError(
+            f"give create_app a goque.Registry or the URL of a database, not {source!r:.80}"
+        )
+    access = Access.checked(actions=actions, token=token, user_header=user_header, hosts=hosts)
+    registry = source if isinstance(source, Registry) else None
+    given = source if isinstance(source, str) and database_url is None else database_url
+    url = resolve_database_url(given, registry_url=registry.database_url if registry else None)
+    storage = open_storage(url)
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Gate, access=access)],
+        lifespan=_lifespan,
+        exception_handlers={HTTPException: _http_error, GoqueError: _goque_error},
+    )
+    app.state.dashboard = Dashboard(storage, History(open_storage(url)), registry, Bulk())
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Close all in the end; an app around this one need not call it."""
+    yield
+    await run_in_threadpool(app.state.dashboard.close)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts = {404: "There is no such page.", 405: "This page is not asked in that way."}
+    text = texts.get(error.status_code, error.detail)
+    return page(
+        request, "message.html", error.status_code, title=HTTPStatus(error.status_code).phrase, text=text
+    )
+
+
+def _goque_error(request: Request, error: Exception) -> Response:
+    """Say what is wrong; a database that is away is a page that goes on trying."""
+    told: dict[str, Any] = {"text": str(error)}
+    if isinstance(error, DatabaseUnavailableError):
+        return page(request, "unavailable.html", 503, title="The database does not answer", **told)
+    if isinstance(error, TaskNotFoundError):
+        return page(request, "message.html", 404, title="No such task", **told)
+    return page(request, "message.html", 400, title="That does not work", **told)

@@ -1,0 +1,154 @@
+"""Moves of all the tasks that a search finds, one by one in a thread, newest first, each at most once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, TypeVar
+
+from goque.errors import DatabaseUnavailableError, GoqueError, TaskNotFoundError, TaskStateError
+from goque.storage import TaskStorage
+from goque.storage.searching import TaskSearch
+
+AT_ONCE: Final = 200
+TRIES: Final = 20
+PAUSE: Final = 0.5
+SHOWN_FOR: Final = 60.0
+
+ResultT = TypeVar("ResultT")
+
+log = logging.getLogger("goque.dashboard")
+
+
+class BusyError(GoqueError):
+    """Another move of many tasks is under way."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a move of many tasks is.
+
+    Attributes:
+        what: the move in words, `reset tasks in status error`.
+        moved: how many tasks were moved.
+        passed: how many were found and could not be moved any more.
+        is_over: whether it has ended.
+        trouble: why it ended before its time.
+    """
+
+    what: str
+    moved: int = 0
+    passed: int = 0
+    is_over: bool = False
+    trouble: str | None = None
+
+
+@dataclass
+class Bulk:
+    """At most one move of many tasks at a time."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _progress: Progress | None = None
+    _ended_at: float = 0.0
+    _is_stopped: bool = False
+    _thread: threading.Thread | None = None
+
+    def close(self) -> None:
+        """Stop, and wait until that is so."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def progress(self) -> Progress | None:
+        """Return how far the move is that runs, or that has ended within the last minute."""
+        progress = self._progress
+        recent = progress is not None and (
+            not progress.is_over or time.monotonic() - self._ended_at < SHOWN_FOR
+        )
+        return progress if recent else None
+
+    def start(
+        self, what: str, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], who: str
+    ) -> None:
+        """Begin to move what is found.
+
+        Raises:
+            BusyError: one is under way.
+        """
+        with self._lock:
+            if self._progress is not None and not self._progress.is_over:
+                raise BusyError(f"wait until this has ended, or stop it: {self._progress.what}")
+            self._progress, self._is_stopped = Progress(what), False
+        self._thread = threading.Thread(
+            target=self._run, args=(storage, search, move, who), name="goque bulk", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the move that runs after the task that it is at."""
+        self._is_stopped = True
+
+    def _run(self, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], who: str) -> None:
+        trouble: str | None = "it ended by an error; see the log"
+        try:
+            self._move_all(storage, search, move)
+            trouble = "somebody stopped it" if self._is_stopped else None
+        except GoqueError as error:
+            trouble = str(error)
+        except Exception:
+            log.exception("a move of many tasks failed")
+        finally:
+            self._ended_at = time.monotonic()
+            self._progress = progress = replace(self._now(), is_over=True, trouble=trouble)
+            log.info(
+                "%s: %s: %d moved, %d left as they were%s",
+                who,
+                progress.what,
+                progress.moved,
+                progress.passed,
+                f"; {trouble}" if trouble else "",
+                extra={"viewer": who},
+            )
+
+    def _move_all(self, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool]) -> None:
+        for task_id in _found(storage, search):
+            if self._is_stopped:
+                return
+            self._move_one(partial(move, task_id))
+
+    def _move_one(self, move: Callable[[], bool]) -> None:
+        try:
+            moved = _insist(move)
+        except (TaskNotFoundError, TaskStateError):
+            moved = False
+        now = self._now()
+        self._progress = replace(now, moved=now.moved + moved, passed=now.passed + (not moved))
+
+    def _now(self) -> Progress:
+        assert self._progress is not None
+        return self._progress
+
+
+def _found(storage: TaskStorage, search: TaskSearch) -> Iterator[str]:
+    """Yield what a search finds, from page to page; what matches again later lies behind."""
+    before: str | None = None
+    while True:
+        page = _insist(partial(storage.search_tasks, search, before=before, limit=AT_ONCE))
+        yield from (line.id for line in page.lines)
+        before = page.before
+        if before is None:
+            return
+
+
+def _insist(attempt: Callable[[], ResultT]) -> ResultT:
+    """Try again while the database is away, for some seconds."""
+    for _ in range(TRIES):
+        try:
+            return attempt()
+        except DatabaseUnavailableError:
+            time.sleep(PAUSE)
+    return attempt()

@@ -1,0 +1,175 @@
+"""Charts as data for inline SVG: no script, no style attribute, no asset; pure.
+
+A plot is 1000 by 100 units and stretched to its place; its labels are HTML around it, so that no letter is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+WIDTH: Final = 1000.0
+HEIGHT: Final = 100.0
+GAP: Final = 0.22
+"""Of a bar's place, what stays free between it and the next."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values over time, None where nothing is known; `kind` is the class that gives the colour."""
+
+    name: str
+    kind: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A part of a bar."""
+
+    kind: str
+    x: str
+    y: str
+    width: str
+    height: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What the pointer finds at one place in time."""
+
+    x: str
+    width: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot with its labels; `ticks` go from the top of the scale to its bottom."""
+
+    title: str
+    legend: list[tuple[str, str]]
+    ticks: list[str]
+    times: list[str]
+    slots: list[Slot]
+    rects: list[Rect] = field(default_factory=list)
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    is_empty: bool = False
+    summary: str = ""
+
+
+def bars(
+    title: str, series: Sequence[Series], starts: Sequence[int], show: Callable[[float], str], *, empty: str
+) -> Chart:
+    """Stack series as bars."""
+    sums = [sum(filter(None, values)) for values in zip(*(one.values for one in series), strict=True)]
+    top = nice_top(max(sums, default=0))
+    step = WIDTH / max(1, len(starts))
+    rects = []
+    for index in range(len(starts)):
+        base = HEIGHT
+        for one in series:
+            value = one.values[index] or 0
+            if value:
+                tall = max(1.0, value / top * HEIGHT)
+                base -= tall
+                rects.append(
+                    Rect(
+                        one.kind,
+                        _unit(index * step + step * GAP / 2),
+                        _unit(base),
+                        _unit(step * (1 - GAP)),
+                        _unit(tall),
+                    )
+                )
+    return Chart(
+        title,
+        legend=[(one.name, one.kind) for one in series],
+        ticks=_ticks(top, show),
+        times=_times(starts),
+        slots=_slots(series, starts, step, show),
+        rects=rects,
+        is_empty=not any(sums),
+        summary=empty if not any(sums) else f"{title}: at most {show(max(sums))}",
+    )
+
+
+def lines(
+    title: str, series: Sequence[Series], starts: Sequence[int], show: Callable[[float], str], *, empty: str
+) -> Chart:
+    """Draw series as lines, with a gap where nothing is known."""
+    known = [value for one in series for value in one.values if value is not None]
+    top = nice_top(max(known, default=0))
+    step = WIDTH / max(1, len(starts))
+    return Chart(
+        title,
+        legend=[(one.name, one.kind) for one in series],
+        ticks=_ticks(top, show),
+        times=_times(starts),
+        slots=_slots(series, starts, step, show),
+        lines=[(one.kind, path) for one in series if (path := _path(one.values, top, step))],
+        is_empty=not known,
+        summary=empty if not known else f"{title}: at most {show(max(known))}",
+    )
+
+
+def spark(values: Sequence[float]) -> str:
+    """Return the path of a small line without labels."""
+    return _path(values, max(*values, 1e-9), WIDTH / len(values)) if any(values) else ""
+
+
+def nice_top(most: float) -> float:
+    """Return the round number at which a scale for these values ends: 1, 2, 4 or 5 times a power of ten."""
+    if most <= 0 or not math.isfinite(most):
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(factor * power for factor in (1, 2, 4, 5, 10) if most <= factor * power * (1 + 1e-9))
+
+
+def _path(values: Sequence[float | None], top: float, step: float) -> str:
+    parts: list[str] = []
+    is_down = False
+    for index, value in enumerate(values):
+        if value is None:
+            is_down = False
+            continue
+        x, y = index * step + step / 2, HEIGHT - value / top * (HEIGHT - 1) - 0.5
+        if is_down:
+            parts.append(f"L{_unit(x)} {_unit(y)}")
+        else:
+            alone = index + 1 == len(values) or values[index + 1] is None
+            parts.append(f"M{_unit(x)} {_unit(y)}" + (f"h{_unit(step / 4)}" if alone else ""))
+        is_down = True
+    return "".join(parts)
+
+
+def _slots(
+    series: Sequence[Series], starts: Sequence[int], step: float, show: Callable[[float], str]
+) -> list[Slot]:
+    titles = []
+    for index, start in enumerate(starts):
+        told = [f"{one.name} {show(value)}" for one in series if (value := one.values[index]) is not None]
+        titles.append(f"{_clock(start, seconds=True)} UTC: {', '.join(told) or 'nothing'}")
+    return [Slot(_unit(index * step), _unit(step), title) for index, title in enumerate(titles)]
+
+
+def _ticks(top: float, show: Callable[[float], str]) -> list[str]:
+    return [show(top), show(top / 2), "0"]
+
+
+def _times(starts: Sequence[int]) -> list[str]:
+    if not starts:
+        return []
+    quarter = (len(starts) - 1) / 4
+    return [_clock(starts[round(part * quarter)]) for part in range(4)] + ["now"]
+
+
+def _clock(start: int, *, seconds: bool = False) -> str:
+    return f"{datetime.fromtimestamp(start, UTC):{'%H:%M:%S' if seconds else '%H:%M'}}"
+
+
+def _unit(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

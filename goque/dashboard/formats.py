@@ -1,0 +1,163 @@
+"""Numbers, times and texts as a page shows them; pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from markupsafe import Markup
+
+from goque.story import lasting
+from goque.task import TERMINAL_STATUSES, TaskStatus
+
+LONGEST_DOCUMENT: Final = 64 * 1024
+STATUS_WORDS: Final = {
+    "new": "waiting for a worker",
+    "error": "failed, to be tried again",
+    "pending": "claimed, about to run",
+    "processing": "running",
+    "done": "done",
+    "canceled": "canceled",
+    "attempts_left": "failed for good: no attempt was left",
+}
+
+
+def visible(text: str) -> str:
+    """Escape what cannot be seen or would reorder a page; lines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
+
+
+def count(number: float) -> str:
+    """Return a whole number with commas: 1,234,567."""
+    return f"{number:,.0f}"
+
+
+def short_count(number: float) -> str:
+    """Return a number in at most five characters or so: 950, 12.3k, 4.1M."""
+    if number < 10 and number != int(number):
+        return f"{number:.1f}"
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= limit:
+            value = number / (1e3 if unit == "k" else limit)
+            return f"{value:.0f}{unit}" if value >= 100 else f"{value:.1f}{unit}"
+    return f"{number:,.0f}"
+
+
+def seconds(length: float | None) -> str:
+    """Return a length of time in a unit that leaves it short: 12 ms, 3.4 s, 5m 10s, 2h 5m."""
+    if length is None:
+        return ""
+    if length < 0.9995:
+        return f"{length * 1000:.0f} ms" if length >= 0.00095 or length == 0 else "<1 ms"
+    if length < 99.5:
+        return f"{length:.1f} s" if length < 9.95 else f"{length:.0f} s"
+    if length < 3600:
+        return f"{length // 60:.0f}m {length % 60:.0f}s"
+    if length < 2 * 86400:
+        return f"{length // 3600:.0f}h {length % 3600 // 60:.0f}m"
+    return lasting(length)
+
+
+def ago(instant: datetime, now: datetime) -> str:
+    """Return how long ago, or in how long: `3m ago`, `in 20s`."""
+    past = (now - instant).total_seconds()
+    if abs(past) < 1:
+        return "now"
+    return f"{lasting(past)} ago" if past > 0 else f"in {lasting(-past)}"
+
+
+def clock(instant: datetime) -> str:
+    """Return the whole instant in UTC."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+
+
+def iso(instant: datetime) -> str:
+    """Return an instant for a machine."""
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def memory(size: float | None) -> str:
+    """Return bytes in MiB or GiB."""
+    if size is None:
+        return ""
+    return f"{size / 2**20:,.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
+
+
+def percent(share: float | None) -> str:
+    """Return a share in percent."""
+    return "" if share is None else f"{share * 100:.0f} %"
+
+
+def document(raw: bytes | None) -> str:
+    """Return JSON text laid out for people; what is no JSON as it is, and what is long cut."""
+    if raw is None:
+        return ""
+    try:
+        text = msgspec.json.format(raw, indent=2).decode() if len(raw) <= LONGEST_DOCUMENT else ""
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        text = ""
+    text = text or raw[:LONGEST_DOCUMENT].decode("utf-8", "replace")
+    return (
+        text if len(raw) <= LONGEST_DOCUMENT else f"{text}\n… and {len(raw) - LONGEST_DOCUMENT:,} bytes more"
+    )
+
+
+def last_line(text: str | None) -> str:
+    """Return the last line of an errors column."""
+    return (text or "").rstrip().rpartition("\n")[2]
+
+
+def signal_name(number: int | None) -> str:
+    """Return `11 (SIGSEGV)`."""
+    try:
+        return "" if number is None else f"{number} ({signal.Signals(number).name})"
+    except ValueError:
+        return str(number)
+
+
+def own_id(external_id: str) -> str:
+    """Return an external id that somebody gave, empty for one that goque made up."""
+    return "" if external_id.startswith("internal-") else external_id
+
+
+def badge(status: str) -> Markup:
+    """Return a status as a coloured word; one that is none of goque's stays grey."""
+    known = status in tuple(TaskStatus)
+    kind, words = (status, STATUS_WORDS[status]) if known else ("other", "not a status of goque")
+    return Markup('<span class="badge {}" title="{}">{}</span>').format(kind, words, visible(status))
+
+
+def moment(instant: datetime, now: datetime) -> Markup:
+    """Return an instant as the time since then, with the whole of it to be had."""
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        iso(instant), clock(instant), ago(instant, now)
+    )
+
+
+def is_terminal(status: str) -> bool:
+    """Return whether a status is an end."""
+    return status in TERMINAL_STATUSES
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "ago": ago,
+    "badge": badge,
+    "clock": clock,
+    "count": count,
+    "document": document,
+    "is_terminal": is_terminal,
+    "iso": iso,
+    "last_line": last_line,
+    "memory": memory,
+    "moment": moment,
+    "own_id": own_id,
+    "percent": percent,
+    "seconds": seconds,
+    "short_count": short_count,
+    "signal_name": signal_name,
+}

@@ -1,0 +1,236 @@
+"""The last hour of a queue, kept in memory while somebody looks, so that a page asks the database for little.
+
+A thread counts what has ended since it last counted, by an index on that time; so does a restart, and nothing has to
+be sampled while nobody looks. An hour that is not known yet is counted backwards, a minute at a time. Failures come
+from goque_attempt by id. Latency is of a sample: the newest done tasks of each type and look.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from goque.errors import GoqueError
+from goque.storage.searching import FailureLine
+from goque.storage.storage import QueueDepth, TaskStorage, TypePolicy
+
+SLOT: Final = 10
+"""Seconds of the finest slot."""
+
+SPAN: Final = 3600
+OVERLAP: Final = 5
+"""Seconds before the last look that are counted anew: a commit may come a little after its time."""
+
+PERIOD: Final = 2.0
+SHARE: Final = 0.2
+"""Of the time at most this part is spent on looking, however long one look takes."""
+
+INTEREST: Final = 30.0
+"""Seconds after the last page until the thread rests."""
+
+BACKFILL: Final = 60
+BUDGET: Final = 0.5
+SAMPLE: Final = 40
+MOST_SAMPLES: Final = 200
+MOST_FAILURES: Final = 5000
+FAILURES_AT_ONCE: Final = 500
+LATE_IDS: Final = 100
+FIRST_PATIENCE: Final = 3.0
+
+log = logging.getLogger("goque.dashboard")
+
+Slots = dict[int, int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a queue.
+
+    Attributes:
+        at: when it was looked at last with success, in seconds since 1970; 0 for never.
+        depths: what is not finished.
+        policies: the published types.
+        types: all types.
+        ended: how many tasks ended, by type, status and slot.
+        latencies: seconds from due to done of a sample, by type and slot.
+        failures: failed attempts, newest first.
+        known_since: from when on `ended` is known, in seconds since 1970.
+        trouble: why the last look failed, None if it did not.
+    """
+
+    at: float = 0.0
+    depths: Sequence[QueueDepth] = ()
+    policies: Mapping[str, TypePolicy] = field(default_factory=dict)
+    types: Sequence[str] = ()
+    ended: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
+    latencies: Mapping[str, Mapping[int, Sequence[float]]] = field(default_factory=dict)
+    failures: Sequence[FailureLine] = ()
+    known_since: float = 0.0
+    trouble: str | None = None
+
+
+class History:
+    """Looks at a queue again and again while somebody wants to know.
+
+    Args:
+        storage: the queue; the thread has it for itself.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, storage: TaskStorage, clock: Callable[[], float] = time.time) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._picture = Picture()
+        self._ended: dict[str, dict[str, Slots]] = defaultdict(lambda: defaultdict(dict))
+        self._latencies: dict[str, dict[int, list[float]]] = defaultdict(dict)
+        self._failures: dict[int, FailureLine] = {}
+        self._counted_to = 0
+        self._known_since = 0
+        self._wanted_at = 0.0
+        self._wake = threading.Condition()
+        self._looked = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def picture(self) -> Picture:
+        """Return what is known now, and keep looking; the first call waits a moment for the first look."""
+        with self._wake:
+            self._wanted_at = time.monotonic()
+            if self._thread is None or self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._looked.clear()
+                self._thread = threading.Thread(target=self._run, name="goque dashboard", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+        self._looked.wait(FIRST_PATIENCE)
+        return self._picture
+
+    def look_again(self) -> None:
+        """Look as soon as possible: somebody has acted."""
+        with self._wake:
+            self._wanted_at = time.monotonic()
+            self._wake.notify()
+
+    def close(self) -> None:
+        """End the thread, and close its connections; the next picture begins anew."""
+        with self._wake:
+            thread, self._thread = self._thread, None
+            self._wake.notify()
+        if thread is not None and self._pid == os.getpid():
+            thread.join()
+        self._storage.close()
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        while self._thread is me:
+            took = self.run_once()
+            with self._wake:
+                if self._thread is me:
+                    self._wake.wait(max(PERIOD - took, took / SHARE))
+                while self._thread is me and time.monotonic() - self._wanted_at > INTEREST:
+                    self._storage.close()
+                    self._looked.clear()
+                    self._wake.wait()
+
+    def run_once(self) -> float:
+        """Look once; returns the seconds that it took."""
+        began = time.monotonic()
+        try:
+            self._picture = self._look(began + BUDGET)
+        except GoqueError as error:
+            self._picture = replace(self._picture, trouble=str(error))
+        except Exception as error:
+            log.exception("the dashboard could not look at the queue")
+            self._picture = replace(self._picture, trouble=f"{type(error).__name__}: see the log")
+        self._looked.set()
+        return time.monotonic() - began
+
+    def _look(self, until: float) -> Picture:
+        now = int(self._clock())
+        depths = self._storage.queue_depths()
+        policies = self._storage.type_policies()
+        types = sorted({*policies, *self._storage.task_types()})
+        self._count_recent(types, now)
+        while self._known_since > now - SPAN and time.monotonic() < until:
+            self._count_before(types)
+        self._read_failures(now)
+        self._forget(now - SPAN)
+        return Picture(
+            at=now,
+            depths=depths,
+            policies=policies,
+            types=types,
+            ended={
+                name: {status: dict(slots) for status, slots in kinds.items()}
+                for name, kinds in self._ended.items()
+            },
+            latencies={
+                name: {slot: tuple(times) for slot, times in slots.items()}
+                for name, slots in self._latencies.items()
+            },
+            failures=tuple(sorted(self._failures.values(), key=lambda one: one.id, reverse=True)),
+            known_since=max(self._known_since, now - SPAN),
+        )
+
+    def _count_recent(self, types: Sequence[str], now: int) -> None:
+        if self._counted_to < now - SPAN:  # nobody looked for long
+            self._ended.clear()
+            self._latencies.clear()
+            self._counted_to = self._known_since = now - now % BACKFILL
+        since = (self._counted_to - OVERLAP) // SLOT * SLOT
+        self._count(types, since, now + SLOT)
+        self._sample(types, max(since, self._counted_to - OVERLAP), now + SLOT)
+        self._known_since = min(self._known_since, since)
+        self._counted_to = now
+
+    def _count_before(self, types: Sequence[str]) -> None:
+        until = self._known_since
+        self._count(types, until - BACKFILL, until)
+        self._sample(types, until - BACKFILL, until)
+        self._known_since = until - BACKFILL
+
+    def _count(self, types: Sequence[str], since: int, until: int) -> None:
+        counts = self._storage.finished_counts(types, _instant(since), _instant(until), step=SLOT)
+        for kinds in self._ended.values():
+            for slots in kinds.values():
+                for slot in range(since, until, SLOT):
+                    slots.pop(slot, None)
+        for one in counts:
+            self._ended[one.type][one.status][one.slot] = one.count
+
+    def _sample(self, types: Sequence[str], since: int, until: int) -> None:
+        for run in self._storage.finished_lately(types, _instant(since), _instant(until), limit=SAMPLE):
+            slot = int(run.ended_at.timestamp()) // SLOT * SLOT
+            times = self._latencies[run.type].setdefault(slot, [])
+            if len(times) < MOST_SAMPLES:
+                times.append(run.seconds)
+
+    def _read_failures(self, now: int) -> None:
+        newest = max(self._failures, default=0)
+        after, until = max(0, newest - LATE_IDS), 2**62
+        while len(self._failures) < 2 * MOST_FAILURES:
+            lines = self._storage.failures(after=after, until=until, limit=FAILURES_AT_ONCE)
+            self._failures |= {line.id: line for line in lines}
+            if len(lines) < FAILURES_AT_ONCE or lines[-1].ended_at.timestamp() < now - SPAN:
+                break
+            until = lines[-1].id
+
+    def _forget(self, before: int) -> None:
+        for kinds in self._ended.values():
+            for status, slots in kinds.items():
+                kinds[status] = {slot: tasks for slot, tasks in slots.items() if slot >= before}
+        for name, sampled in self._latencies.items():
+            self._latencies[name] = {slot: times for slot, times in sampled.items() if slot >= before}
+        for gone in sorted(self._failures)[:-MOST_FAILURES]:
+            del self._failures[gone]
+
+
+def _instant(second: int) -> datetime:
+    return datetime.fromtimestamp(second, UTC)

@@ -1,0 +1,85 @@
+"""The page that asks for the token, and the cookie that it gives."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from goque.dashboard.access import (
+    SESSION_COOKIE,
+    SESSION_LENGTH,
+    Access,
+    cookie,
+    forges,
+    is_same,
+    new_session,
+)
+from goque.dashboard.render import page, prefix_of
+from goque.errors import GoqueError
+
+LONGEST_FORM: Final = 64 * 1024
+
+log = logging.getLogger("goque.dashboard")
+
+
+class BadFormError(GoqueError):
+    """A form that none of our pages sends."""
+
+
+async def login(request: Request) -> Response:
+    """Ask for the token, or take it."""
+    access: Access = request.state.access
+    if access.token is None or request.method == "GET":
+        if request.state.viewer is not None:
+            return RedirectResponse(f"{prefix_of(request)}/", 303)
+        return page(request, "login.html", title="Who is there?", wrong="")
+    form = await read_form(request)
+    why = forges(request, form)
+    client = request.client.host if request.client else "somebody"
+    if why is None and not is_same(form.get("token", ""), access.token):
+        log.warning("a wrong token came from %s", client)
+        why = "that is not the token"
+    if why is not None:
+        return page(request, "login.html", 403, title="Who is there?", wrong=why)
+    log.info("%s has given the token", client)
+    return _with_session(request, new_session(access.token), SESSION_LENGTH)
+
+
+async def logout(request: Request) -> Response:
+    """Forget that this browser gave the token."""
+    why = forges(request, await read_form(request))
+    if why is not None:
+        raise BadFormError(f"this form is not taken: {why}; load the page again")
+    return _with_session(request, "", 0)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Read a form of ours; a name that comes several times keeps its last value.
+
+    Raises:
+        BadFormError: it is too long, or no form.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_FORM:
+            raise BadFormError("this form is too long")
+    if (
+        request.headers.get("content-type", "").partition(";")[0].strip()
+        != "application/x-www-form-urlencoded"
+    ):
+        raise BadFormError("a form must be application/x-www-form-urlencoded")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
+    except ValueError as error:
+        raise BadFormError("this form cannot be read") from error
+
+
+def _with_session(request: Request, value: str, age: int) -> Response:
+    answer = RedirectResponse(f"{prefix_of(request)}/", 303)
+    answer.headers.append("set-cookie", cookie(request, SESSION_COOKIE, value, age=age))
+    return answer

@@ -1,0 +1,227 @@
+"""From what is known of a queue to what the overview and the types' page show; pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from goque.dashboard import formats
+from goque.dashboard.charts import Chart, Series, bars, lines, spark
+from goque.dashboard.history import SLOT, Picture
+from goque.storage.searching import FailureLine
+from goque.storage.storage import NodeRow
+
+WINDOWS: Final = {"10m": (600, 10, "10 minutes"), "1h": (3600, 60, "hour")}
+"""How much a chart shows, and of how many seconds each bar is."""
+
+USUAL_WINDOW: Final = "10m"
+RATE_SECONDS: Final = 60
+SPARKS: Final = 30
+_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TypeView:
+    """One line of the table of types; rates are per second, times in seconds."""
+
+    name: str
+    is_paused: bool
+    is_published: bool
+    new: int
+    error: int
+    pending: int
+    processing: int
+    waited: float
+    rate: float
+    done: int
+    gone: int
+    failures: int
+    median: float | None
+    high: float | None
+    spark: str
+
+    @property
+    def waiting(self) -> int:
+        """How many are claimed by nobody."""
+        return self.new + self.error
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Failures that look alike."""
+
+    type: str
+    cause: str
+    text: str
+    count: int
+    tasks: int
+    newest: FailureLine
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that the overview shows."""
+
+    types: list[TypeView]
+    throughput: Chart
+    latency: Chart
+    troubles: list[Trouble]
+    failures: Sequence[FailureLine]
+    waiting: int
+    running: int
+    rate: float
+    failed: int
+    waited: float
+    slowest: str
+    alive: int
+    gone_nodes: int
+
+
+def overview(picture: Picture, nodes: Sequence[NodeRow], window: str, now: datetime) -> Overview:
+    """Make the overview of a picture."""
+    types = types_of(picture, now)
+    longest = max(types, key=lambda one: one.waited, default=None)
+    recent = [line for line in picture.failures if _age(line, now) < WINDOWS[window][0]]
+    return Overview(
+        types=types,
+        throughput=throughput(picture, window, now),
+        latency=latency(picture, window, now),
+        troubles=troubles(line for line in picture.failures if _age(line, now) < 3600),
+        failures=picture.failures[:8],
+        waiting=sum(one.waiting for one in types),
+        running=sum(one.processing + one.pending for one in types),
+        rate=sum(one.rate for one in types),
+        failed=len(recent),
+        waited=longest.waited if longest else 0.0,
+        slowest=longest.name if longest and longest.waited else "",
+        alive=sum(node.state == "alive" for node in nodes),
+        gone_nodes=sum(node.state == "dead" for node in nodes),
+    )
+
+
+def types_of(picture: Picture, now: datetime) -> list[TypeView]:
+    """Return a line for each type."""
+    depths: dict[str, dict[str, int]] = defaultdict(dict)
+    waited: dict[str, float] = defaultdict(float)
+    for depth in picture.depths:
+        depths[depth.type][depth.status] = depth.count
+        waited[depth.type] = max(waited[depth.type], depth.waited)
+    failures: dict[str, int] = defaultdict(int)
+    for line in picture.failures:
+        if _age(line, now) < 3600:
+            failures[line.type] += 1
+    return [
+        _type_view(picture, name, now, depth=depths[name], waited=waited[name], failures=failures[name])
+        for name in sorted({*picture.types, *depths})
+    ]
+
+
+def _type_view(
+    picture: Picture, name: str, now: datetime, *, depth: Mapping[str, int], waited: float, failures: int
+) -> TypeView:
+    ended = picture.ended.get(name, {})
+    done = ended.get("done", {})
+    policy = picture.policies.get(name)
+    since = now.timestamp() - 600
+    times = sorted(
+        seconds for slot, some in picture.latencies.get(name, {}).items() if slot >= since for seconds in some
+    )
+    return TypeView(
+        name=name,
+        is_paused=bool(policy and policy.paused),
+        is_published=policy is not None,
+        new=depth.get("new", 0),
+        error=depth.get("error", 0),
+        pending=depth.get("pending", 0),
+        processing=depth.get("processing", 0),
+        waited=waited,
+        rate=rate(done, now),
+        done=sum(done.values()),
+        gone=sum(ended.get("attempts_left", {}).values()),
+        failures=failures,
+        median=quantile(times, 0.5),
+        high=quantile(times, 0.95),
+        spark=spark(_sums([done], _starts(SPARKS * 20, 20, now), 20)),
+    )
+
+
+def throughput(picture: Picture, window: str, now: datetime, task_type: str | None = None) -> Chart:
+    """Draw what ended, and how it ended, and what failed and is tried again."""
+    span, step, _ = WINDOWS[window]
+    starts = _starts(span, step, now)
+    kinds = [kinds for name, kinds in picture.ended.items() if task_type in (None, name)]
+    failed: dict[int, int] = defaultdict(int)
+    for line in picture.failures:
+        if task_type in (None, line.type):
+            failed[int(line.ended_at.timestamp()) // SLOT * SLOT] += 1
+    ways = [("done", "done", "done"), ("canceled", "canceled", "canceled")]
+    series = [
+        Series(name, kind, _sums([one.get(status, {}) for one in kinds], starts, step))
+        for name, kind, status in ways
+    ]
+    series.append(Series("failed attempts", "failed", _sums([failed], starts, step)))
+    title = f"Ended, each {step} s"
+    return bars(title, series, starts, formats.short_count, empty="nothing has ended in this time")
+
+
+def latency(picture: Picture, window: str, now: datetime, task_type: str | None = None) -> Chart:
+    """Draw how long tasks took from when they were due until they were done."""
+    span, step, _ = WINDOWS[window]
+    starts = _starts(span, step, now)
+    times: dict[int, list[float]] = defaultdict(list)
+    for name, slots in picture.latencies.items():
+        if task_type in (None, name):
+            for slot, some in slots.items():
+                times[slot // step * step] += some
+    ordered = [sorted(times.get(start, ())) for start in starts]
+    series = [
+        Series("95 of 100 within", "high", [quantile(some, 0.95) for some in ordered]),
+        Series("half within", "median", [quantile(some, 0.5) for some in ordered]),
+    ]
+    return lines("From due to done", series, starts, formats.seconds, empty="nothing was done in this time")
+
+
+def troubles(failures: Iterable[FailureLine], most: int = 8) -> list[Trouble]:
+    """Put failures that differ in numbers only together, the most frequent first."""
+    groups: dict[tuple[str, str, str], list[FailureLine]] = defaultdict(list)
+    for line in failures:
+        groups[line.type, line.cause, _NUMBERS.sub("#", formats.last_line(line.error)[:200])].append(line)
+    found = [
+        Trouble(name, cause, alike[0].error, len(alike), len({one.task_id for one in alike}), alike[0])
+        for (name, cause, _text), alike in groups.items()
+    ]
+    return sorted(found, key=lambda one: one.count, reverse=True)[:most]
+
+
+def rate(slots: Mapping[int, int], now: datetime) -> float:
+    """Return how many ended a second, over about the last minute."""
+    start = (int(now.timestamp()) - RATE_SECONDS) // SLOT * SLOT
+    seconds = max(1.0, now.timestamp() - start)
+    return sum(count for slot, count in slots.items() if slot >= start) / seconds
+
+
+def quantile(ordered: Sequence[float], part: float) -> float | None:
+    """Return the value that this part of all is at most; None of none."""
+    return ordered[max(0, math.ceil(len(ordered) * part) - 1)] if ordered else None
+
+
+def _starts(span: int, step: int, now: datetime) -> list[int]:
+    last = int(now.timestamp()) // step * step
+    return list(range(last - span + step, last + 1, step))
+
+
+def _sums(slots: Iterable[Mapping[int, int]], starts: Sequence[int], step: int) -> list[float]:
+    totals: dict[int, int] = defaultdict(int)
+    for some in slots:
+        for slot, count in some.items():
+            totals[slot // step * step] += count
+    return [float(totals.get(start, 0)) for start in starts]
+
+
+def _age(line: FailureLine, now: datetime) -> float:
+    return (now - line.ended_at).total_seconds()

@@ -1,0 +1,193 @@
+"""The pages that people look at; each asks the database for little, and is the same however many tasks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from goque.dashboard import actions, overview, queries
+from goque.dashboard.history import Picture
+from goque.dashboard.queries import is_task_id, read_query
+from goque.dashboard.render import page, prefix_of
+from goque.dashboard.state import Dashboard, dashboard_of
+from goque.errors import DatabaseUnavailableError, TaskNotFoundError
+from goque.node_info import NodeInfo, decode_info
+from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, next_slots
+from goque.storage.storage import NodeRow
+from goque.story import claims_of, what_follows
+from goque.task import TaskStatus
+
+PAGE: Final = 50
+NEXT_RUNS: Final = 3
+MOST_TYPES_SHOWN: Final = 12
+
+
+def overview_page(request: Request) -> Response:
+    """Show how the whole queue does."""
+    dashboard = dashboard_of(request)
+    window = _window(request)
+    nodes = dashboard.ready_storage().recent_nodes()
+    picture = _picture(dashboard)
+    view = overview.overview(picture, nodes, window, datetime.now(UTC))
+    busiest = sorted(
+        view.types, key=lambda one: (-one.waiting - one.processing - one.pending, -one.done, one.name)
+    )
+    return page(
+        request,
+        "overview.html",
+        view=view,
+        window=window,
+        windows=overview.WINDOWS,
+        picture=picture,
+        types=busiest[:MOST_TYPES_SHOWN],
+        more=len(busiest) - MOST_TYPES_SHOWN,
+    )
+
+
+def types_page(request: Request) -> Response:
+    """Show every type."""
+    dashboard = dashboard_of(request)
+    dashboard.ready_storage()
+    picture = _picture(dashboard)
+    policies = dashboard.storage.type_policies()  # fresh, for whoever has just paused one
+    types = overview.types_of(picture, datetime.now(UTC))
+    return page(request, "types.html", types=types, policies=policies, picture=picture)
+
+
+def tasks_page(request: Request) -> Response:
+    """Show the tasks that the filters admit, a page at a time."""
+    dashboard = dashboard_of(request)
+    asked = request.query_params.get("external_id", "").strip().lower()
+    if is_task_id(asked):
+        return RedirectResponse(f"{prefix_of(request)}/tasks/{asked}", 303)
+    query = read_query(request.query_params, datetime.now(UTC))
+    found = dashboard.ready_storage().search_tasks(query.search, before=query.before, limit=PAGE)
+    types = sorted({*dashboard.storage.type_policies(), *dashboard.storage.task_types()})
+    chosen = frozenset(query.search.statuses)
+    return page(
+        request,
+        "tasks.html",
+        query=query,
+        found=found,
+        types=types,
+        statuses=list(TaskStatus),
+        periods=queries.PERIODS,
+        can_cancel=bool(chosen) and chosen <= actions.CANCELABLE,
+        can_reset=bool(chosen) and chosen <= actions.RESETTABLE,
+    )
+
+
+def task_page(request: Request) -> Response:
+    """Show one task with its story."""
+    dashboard = dashboard_of(request)
+    task_id = request.path_params["task_id"].lower()
+    storage = dashboard.ready_storage()
+    row = storage.get_task(task_id) if is_task_id(task_id) else None
+    if row is None:
+        raise TaskNotFoundError(task_id[:80])
+    policy = storage.type_policies().get(row.type)
+    node = next((node for node in storage.recent_nodes() if node.id == row.claimed_by), None)
+    return page(
+        request,
+        "task.html",
+        row=row,
+        has_metadata=row.metadata not in (None, b"{}"),
+        policy=policy,
+        claims=claims_of(row, node),
+        follows=what_follows(row, policy, node, datetime.now(UTC)),
+        attempts=list(reversed(storage.failed_attempts(row.id))),
+        can_cancel=row.status in actions.CANCELABLE,
+        can_reset=row.status in actions.RESETTABLE and not row.claimed_by,
+    )
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One periodic job."""
+
+    name: str
+    schedule: str
+    slots: list[datetime]
+    failure: str | None
+    last: datetime | None
+    is_paused: bool
+    misfire: str
+    is_known: bool
+
+
+def jobs_page(request: Request) -> Response:
+    """Show the periodic jobs and their next runs."""
+    dashboard = dashboard_of(request)
+    dashboard.ready_storage()
+    return page(request, "jobs.html", jobs=list(_jobs(dashboard)), has_app=dashboard.registry is not None)
+
+
+def _jobs(dashboard: Dashboard) -> Iterator[JobView]:
+    rows = {row.job_name: row for row in dashboard.storage.schedules()}
+    jobs = {job.name: job for job in dashboard.registry.jobs} if dashboard.registry else {}
+    for name in sorted({*rows, *jobs}):
+        row, job = rows.get(name), jobs.get(name)
+        last = row.last_slot if row else None
+        slots, failure = _next_slots(job, last) if job else ([], None)
+        yield JobView(
+            name,
+            _schedule(job) if job else "",
+            slots,
+            failure,
+            last,
+            bool(row and row.paused),
+            job.misfire if job else "",
+            job is not None,
+        )
+
+
+def _next_slots(job: PeriodicJob, last: datetime | None) -> tuple[list[datetime], str | None]:
+    try:
+        return next_slots(job, last, datetime.now(UTC), NEXT_RUNS), None
+    except PeriodicJobError as error:
+        return [], str(error)
+
+
+def _schedule(job: PeriodicJob) -> str:
+    if isinstance(job.schedule, CronSchedule):
+        return f"{job.schedule.spec} {job.schedule.tz}"
+    return str(getattr(job.schedule, "__qualname__", type(job.schedule).__qualname__))
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """One supervisor, and what it last told of itself."""
+
+    row: NodeRow
+    info: NodeInfo | None
+
+
+def nodes_page(request: Request) -> Response:
+    """Show the supervisors with their trees; those that have ended come last."""
+    rows = dashboard_of(request).ready_storage().recent_nodes()
+    nodes = [NodeView(row, decode_info(row.info)) for row in rows]
+    alive = sorted(
+        (node for node in nodes if node.row.state == "alive"), key=lambda node: (node.row.host, node.row.pid)
+    )
+    return page(
+        request, "nodes.html", alive=alive, ended=[node for node in nodes if node.row.state != "alive"][:20]
+    )
+
+
+def _picture(dashboard: Dashboard) -> Picture:
+    picture = dashboard.history.picture()
+    if picture.trouble is not None or not picture.at:
+        raise DatabaseUnavailableError(picture.trouble or "the database has not answered yet")
+    return picture
+
+
+def _window(request: Request) -> str:
+    window = request.query_params.get("window", overview.USUAL_WINDOW)
+    if window not in overview.WINDOWS:
+        raise queries.BadQueryError(f"{window!r:.80} is no window; there is {', '.join(overview.WINDOWS)}")
+    return window

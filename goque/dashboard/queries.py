@@ -1,0 +1,134 @@
+"""What stands behind the question mark of the tasks' page: read strictly, and written again for links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.datastructures import ImmutableMultiDict
+
+from goque.errors import GoqueError
+from goque.storage.searching import TaskSearch
+from goque.task import MAX_NAME_LENGTH, TaskStatus
+
+PERIODS: Final = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86400, "7d": 7 * 86400}
+LONGEST_TEXT: Final = 500
+_TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class BadQueryError(GoqueError):
+    """A filter or a page that is none; the message says what it should be."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """The filters of the tasks' page as their form shows them, and the search that they mean."""
+
+    search: TaskSearch
+    fields: Mapping[str, Any]
+    before: str | None = None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether any filter is set."""
+        return any(self.fields.values())
+
+    def link(self, **changes: Any) -> str:
+        """Return the query with some filters changed, back on its first page unless `before` is given."""
+        fields = {name: value for name, value in (dict(self.fields) | changes).items() if value}
+        return urlencode(fields, doseq=True)
+
+    def toggled(self, status: str) -> str:
+        """Return the query with one status more, or one less."""
+        now = list(self.fields["status"])
+        return self.link(status=[one for one in now if one != status] if status in now else [*now, status])
+
+
+def is_task_id(text: str) -> bool:
+    """Whether a text can be the id of a task."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
+    """Read the filters of a page.
+
+    Raises:
+        BadQueryError: one of them is not valid.
+    """
+    text = {name: _text(params, name) for name in ("type", "external_id", "error")}
+    statuses = params.getlist("status")
+    for status in statuses:
+        if status not in tuple(TaskStatus):
+            raise BadQueryError(f"{status!r:.80} is no status; there is {', '.join(TaskStatus)}")
+    period, since, until = (params.get(name, "").strip() for name in ("period", "from", "until"))
+    if period and period not in PERIODS:
+        raise BadQueryError(f"{period!r:.80} is no period; there is {', '.join(PERIODS)}")
+    created_from = now - timedelta(seconds=PERIODS[period]) if period else _instant("from", since)
+    created_before = None if period else _instant("until", until)
+    if created_from and created_before and created_from >= created_before:
+        raise BadQueryError("the time begins after it ends; exchange 'from' and 'until'")
+    before = params.get("before", "").lower() or None
+    if before is not None and not is_task_id(before):
+        raise BadQueryError(f"{before!r:.80} is no page; start again from the newest tasks")
+    return Query(
+        TaskSearch(
+            task_type=text["type"] or None,
+            statuses=tuple(TaskStatus(status) for status in dict.fromkeys(statuses)),
+            external_id=text["external_id"] or None,
+            error=text["error"] or None,
+            created_from=created_from,
+            created_before=created_before,
+        ),
+        {
+            **text,
+            "status": tuple(dict.fromkeys(statuses)),
+            "period": period,
+            "from": "" if period else since,
+            "until": "" if period else until,
+        },
+        before,
+    )
+
+
+def in_words(search: TaskSearch) -> str:
+    """Say what a search looks for."""
+    parts = [f"in status {' or '.join(search.statuses)}"] if search.statuses else []
+    parts += [f"of type {search.task_type}"] if search.task_type else []
+    parts += [f"with external id {search.external_id}"] if search.external_id else []
+    parts += [f"with “{search.error}” in their errors"] if search.error else []
+    parts += [f"created since {search.created_from:%Y-%m-%d %H:%M} UTC"] if search.created_from else []
+    parts += [f"created before {search.created_before:%Y-%m-%d %H:%M} UTC"] if search.created_before else []
+    return ", ".join(parts)
+
+
+def _text(params: ImmutableMultiDict[str, str], name: str) -> str:
+    value = params.get(name, "")
+    value = value if name == "type" else value.strip()
+    longest = LONGEST_TEXT if name == "error" else MAX_NAME_LENGTH
+    if len(value) > longest or "\0" in value or not _is_utf8(value):
+        raise BadQueryError(f"{name} must be text of at most {longest} characters")
+    return value
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _instant(name: str, text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadQueryError(
+            f"{name} must be a time such as 2026-11-23T21:00, in UTC, not {text!r:.80}"
+        ) from None

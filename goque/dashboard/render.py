@@ -1,0 +1,91 @@
+"""Templates into answers: everything is escaped, and what no page can hold is shown as an escape."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from goque.dashboard import formats
+from goque.dashboard.state import dashboard_of
+from goque.version import __version__
+
+HERE: Final = Path(__file__).parent
+STATIC: Final = HERE / "static"
+SAID_COOKIE: Final = "goque_said"
+
+
+def prefix_of(request: Request) -> str:
+    """Return the path under which the dashboard is mounted, without a slash at its end."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Answer with a page."""
+    dashboard = dashboard_of(request)
+    told = {
+        "prefix": prefix_of(request),
+        "path": request.scope["path"].removeprefix(prefix_of(request)) or "/",
+        "query_text": request.url.query,
+        "viewer": request.state.viewer,
+        "csrf": request.state.csrf,
+        "has_session": request.state.access.token is not None,
+        "where": dashboard.storage.url,
+        "bulk": dashboard.bulk.progress(),
+        "now": datetime.now(UTC),
+        "said": _said(request),
+        "title": "",
+    }
+    text = environment().get_template(template).render(**told | values)
+    answer = HTMLResponse(text, status)
+    if SAID_COOKIE in request.cookies:
+        answer.delete_cookie(SAID_COOKIE, path=prefix_of(request) or "/")
+    return answer
+
+
+def _said(request: Request) -> str:
+    """Return what the last action of this browser has done, told once."""
+    try:
+        return base64.urlsafe_b64decode(request.cookies.get(SAID_COOKIE, "")).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Return the templates, made once for a process."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_inert,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= formats.FILTERS
+    made.globals |= {"version": __version__, "stamp": _stamp()}
+    return made
+
+
+def _inert(value: Any) -> Any:
+    """Escape in texts what would hide, reorder or break a page: HTML itself is escaped by the template."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return formats.visible(value)
+    return value
+
+
+def _stamp() -> str:
+    """Return a text that changes with the files that browsers keep."""
+    names = sorted(path for path in STATIC.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in names)).hexdigest()[:12]

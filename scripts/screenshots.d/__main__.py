@@ -1,0 +1,147 @@
+"""scripts/screenshots: fills a queue, shows it, and takes a picture of every page, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import shop
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import goque
+from goque import Task
+from goque.dashboard import create_app
+from goque.storage import open_storage
+from goque.storage.searching import TaskSearch
+
+PICTURES = Path(__file__).resolve().parents[2] / "docs/dashboard"
+WIDE = {"width": 1280, "height": 800}
+NARROW = {"width": 390, "height": 844}
+
+
+def main() -> int:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(prog="scripts/screenshots", description=__doc__)
+    parser.add_argument(
+        "--browser", default=os.environ.get("GOQUE_TEST_CHROMIUM"), help="the path of chromium"
+    )
+    parser.add_argument("--into", type=Path, default=PICTURES, help="the folder for the pictures")
+    given = parser.parse_args()
+    browser = given.browser or shutil.which("chromium")
+    if browser is None:
+        print("screenshots: no chromium; install it, or give --browser", file=sys.stderr)
+        return 1
+    given.into.mkdir(exist_ok=True)
+    memory = Path("/dev/shm")  # replaying an hour commits some ten thousand times
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        url = f"sqlite:///{folder}/shop.db"
+        shop.fill(url)
+        with served(url) as base, sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            for scheme in ("light", "dark"):
+                take(chromium, base, url, given.into, scheme)
+            chromium.close()
+    return 0
+
+
+def take(browser: Browser, base: str, url: str, into: Path, scheme: str) -> None:
+    """Take every page in one colour scheme."""
+    crashed, failed = newest(url, "resize_image"), newest(url, "send_email")
+    shots = {
+        "overview": ("/?window=1h", WIDE),
+        "types": ("/types", WIDE),
+        "tasks": ("/tasks?status=error&status=attempts_left", WIDE),
+        "task": (f"/tasks/{crashed}", WIDE),
+        "jobs": ("/jobs", WIDE),
+        "nodes": ("/nodes", WIDE),
+        "phone-overview": ("/?window=1h", NARROW),
+        "phone-tasks": ("/tasks", NARROW),
+        "phone-task": (f"/tasks/{failed}", NARROW),
+    }
+    for name, (path, size) in shots.items():
+        page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=1)
+        page.goto(base + path)
+        page.wait_for_load_state("networkidle")
+        save(page, into / f"{name}-{scheme}.png")
+        page.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 560}, color_scheme=scheme)
+    page.goto(f"{base}/tasks/{crashed}")
+    page.get_by_role("link", name="Reset…").click()
+    page.get_by_role("button", name="Reset the task").wait_for()
+    save(page, into / f"confirm-{scheme}.png", whole=False)
+    page.close()
+
+
+def save(page: Page, path: Path, *, whole: bool = True) -> None:
+    """Save a picture, a long page cut."""
+    tall = page.evaluate("document.documentElement.scrollHeight")
+    size = page.viewport_size
+    assert size is not None
+    if whole:
+        page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(tall, 1500))})
+    page.screenshot(path=path)
+    print(f"{path.name}: {path.stat().st_size // 1024} KiB")
+
+
+def newest(url: str, task_type: str) -> str:
+    """Return a task of a type that has failed several times."""
+    storage = open_storage(url)
+    search = TaskSearch(
+        task_type=task_type, statuses=(goque.TaskStatus.ATTEMPTS_LEFT, goque.TaskStatus.ERROR)
+    )
+    lines = storage.search_tasks(search).lines
+    storage.close()
+    return max(lines, key=lambda line: (line.attempts, line.id)).id
+
+
+@contextmanager
+def served(url: str) -> Iterator[str]:
+    """Serve the dashboard of the shop."""
+    config = uvicorn.Config(
+        create_app(registry(), database_url=url, actions=True), port=0, log_config=None, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def registry() -> goque.Registry:
+    """Return the shop's app, as far as a dashboard needs it."""
+    made = goque.Registry()
+    for name, spec, zone in (
+        ("nightly_report", "0 3 * * *", "Europe/Prague"),
+        ("prune_carts", "@hourly", "UTC"),
+        ("refresh_prices", "*/15 * * * *", "UTC"),
+        ("weekly_digest", "30 7 * * mon", "Europe/Prague"),
+    ):
+        made.add_periodic_job(goque.cron_job(name, spec, job(name), tz=zone))
+    return made
+
+
+def job(name: str) -> object:
+    """Return the factory of a job."""
+
+    def make(slot: datetime) -> Task:
+        return Task(name, {"slot": f"{slot:%Y-%m-%d %H:%M}"})
+
+    return make
+
+
+if __name__ == "__main__":
+    sys.exit(main())

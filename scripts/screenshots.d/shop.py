@@ -1,0 +1,296 @@
+"""A shop's queue for pictures: an hour of work, replayed through the storage with a clock of its own.
+
+Everything comes to be as it does at work: tasks are enqueued, claimed, done, failed and charged in their order, so that
+what the dashboard shows of them is what it shows of a real queue.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from goque import Task, TaskStatus
+from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.outcome import Change, FailedAttempt, append_error
+from goque.storage.searching import first_id_at
+from goque.storage.sql_storage import SqlStorage
+from goque.storage.sqlite import SqliteDialect
+from goque.storage.storage import TypePolicy
+from goque.task import TaskRow
+
+STEP = 2.0
+HOUR = 3600.0
+NODES = ("8f6b1f52-41c0-4a57-9b7e-2f6d1c0a9e11", "c2a7d0e4-77aa-4c53-8d0b-5b1e9f3a6d20")
+GONE = "1b0e64a2-0c1d-4c0e-9a77-6f5d0e8b7c33"
+
+SMTP = """Traceback (most recent call last):
+  File "/srv/shop/shop/mail.py", line 41, in send_email
+    smtp.send_message(message)
+  File "/usr/lib/python3.12/smtplib.py", line 900, in sendmail
+    raise SMTPRecipientsRefused(senderrs)
+smtplib.SMTPRecipientsRefused: {'jan@exmaple.com': (550, b'5.1.1 User unknown')}
+"""
+CRASH = """Fatal Python error: Segmentation fault
+
+Current thread 0x00007f3c1a7fe740 (most recent call first):
+  File "/srv/shop/shop/images.py", line 88 in resample
+  File "/srv/shop/shop/images.py", line 52 in resize_image
+"""
+REFUSED = """Traceback (most recent call last):
+  File "/srv/shop/shop/search.py", line 29, in index_product
+    client.post(f"/products/{product}", json=document)
+ConnectionError: HTTPConnectionPool(host='search.internal', port=9200): connection refused
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a type behaves: tasks a second, seconds a run, and how it fails."""
+
+    name: str
+    rate: float
+    seconds: float
+    workers: int
+    fails: float = 0.0
+    cause: str = "failed"
+    error: str = ""
+    traceback: str | None = None
+    max_attempts: int = 5
+
+
+KINDS = (
+    Kind(
+        "send_email",
+        1.4,
+        0.18,
+        4,
+        0.02,
+        "failed",
+        "SMTPRecipientsRefused: {'jan@exmaple.com': (550, b'5.1.1 User unknown')}",
+        SMTP,
+    ),
+    Kind(
+        "index_product",
+        2.2,
+        0.05,
+        2,
+        0.012,
+        "failed",
+        "ConnectionError: HTTPConnectionPool(host='search.internal', port=9200): connection refused",
+        REFUSED,
+    ),
+    Kind("resize_image", 0.5, 1.9, 4, 0.03, "crashed", "worker crashed: signal 11 (SIGSEGV)", None, 3),
+    Kind("charge_card", 0.25, 0.7, 2, 0.02, "timeout", "task processing timeout: 10s", None),
+    Kind("render_invoice", 0.12, 4.2, 2),
+    Kind("sync_inventory", 0.02, 21.0, 1),
+)
+
+
+@dataclass
+class Shop:
+    """The queue while it is filled."""
+
+    url: str
+    now: datetime
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+    running: list[tuple[float, TaskRow, Kind, float]] = field(default_factory=list)
+    order: int = 48_200
+
+    def __post_init__(self) -> None:
+        self.clock = self.now - timedelta(seconds=HOUR)
+        self.storage = SqlStorage(
+            SqliteDialect(self.url.removeprefix("sqlite:///"), clock=lambda: self.clock)
+        )
+
+    def fill(self) -> None:
+        """Replay the hour."""
+        self.storage.migrate()
+        self.storage.publish_types(
+            [
+                TypePolicy(kind.name, kind.max_attempts, None, None, 10800.0, 604800.0, 3600.0)
+                for kind in KINDS
+            ]
+        )
+        self._register()
+        seconds = 0.0
+        while seconds < HOUR:
+            self.clock = self.now - timedelta(seconds=HOUR - seconds)
+            for kind in KINDS:
+                self._enqueue(kind, seconds)
+                self._claim(kind, seconds)
+            self._settle(seconds)
+            seconds += STEP
+        self.clock = self.now
+        self._periodic()
+        self.storage.pause_type("sync_inventory")
+        self._tell()
+        self.storage.close()
+
+    def _register(self) -> None:
+        self.storage.register_node(GONE, host="worker-3", pid=911)
+        self.storage.mark_node_dead(GONE, 1)
+        for number, node in enumerate(NODES, 1):
+            self.storage.register_node(node, host=f"worker-{number}", pid=700 + 31 * number)
+
+    def _enqueue(self, kind: Kind, seconds: float) -> None:
+        wave = 1 + 0.5 * (seconds / HOUR) - 0.6 * (1500 < seconds < 2000) + 0.8 * (2700 < seconds < 2900)
+        wanted = kind.rate * STEP * wave * self.chance.uniform(0.5, 1.5)
+        tasks = [self._task(kind) for _ in range(int(wanted) + (self.chance.random() < wanted % 1))]
+        if tasks:
+            self.storage.insert_tasks(tasks, on_conflict="skip")
+
+    def _task(self, kind: Kind) -> Task:
+        self.order += 1
+        payloads = {
+            "send_email": {
+                "to": f"customer{self.order}@example.com",
+                "template": "order_confirmation",
+                "order": self.order,
+            },
+            "resize_image": {"bucket": "products", "key": f"img/{self.order}.jpg", "width": 1280},
+            "charge_card": {
+                "order": self.order,
+                "amount": {"value": f"{self.chance.randint(5, 300)}.90", "currency": "EUR"},
+            },
+        }
+        made = Task(
+            kind.name,
+            payloads.get(kind.name, {"id": self.order}),
+            external_id=f"order-{self.order}" if kind.rate < 2 else None,
+            metadata={"tenant": self.chance.choice(("acme", "globex"))},
+        )
+        made.id = first_id_at(self.clock)[:14] + made.id[14:]
+        return made
+
+    def _claim(self, kind: Kind, seconds: float) -> None:
+        if kind.name == "sync_inventory" and seconds > HOUR - 240:
+            return
+        free = 2 * kind.workers * max(1, int(STEP / kind.seconds)) - sum(
+            one[2] is kind for one in self.running
+        )
+        for node in NODES:
+            rows = self.storage.claim_due(kind.name, node, free // 2) if free > 1 else []
+            if rows:
+                self.storage.mark_processing([row.token for row in rows])
+            for row in rows:
+                took = kind.seconds * self.chance.lognormvariate(0, 0.5)
+                self.running.append((seconds + took, row, kind, took))
+
+    def _settle(self, seconds: float) -> None:
+        over = sorted((one for one in self.running if one[0] <= seconds), key=lambda one: one[0])
+        self.running = [one for one in self.running if one[0] > seconds]
+        for node in NODES:
+            changes = [self._change(row, kind, took) for _, row, kind, took in over if row.claimed_by == node]
+            if changes:
+                self.storage.settle_if_held(changes, node=node)
+
+    def _change(self, row: TaskRow, kind: Kind, took: float) -> Change:
+        if self.chance.random() >= (kind.fails if not row.attempts else 0.45):
+            gone = self.chance.random() < 0.004
+            return Change(row.token, TaskStatus.CANCELED if gone else TaskStatus.DONE, row.attempts)
+        attempts = row.attempts + 1
+        left = attempts < kind.max_attempts
+        failed = FailedAttempt(
+            attempt=attempts,
+            cause=kind.cause,
+            error=kind.error,
+            traceback=kind.traceback,
+            worker_pid=self.chance.randint(800, 1200),
+            duration=took,
+            max_rss=self.chance.randint(90, 310) * 2**20,
+        )
+        if kind.cause == "crashed":
+            failed = FailedAttempt(
+                attempt=attempts,
+                cause=kind.cause,
+                error=kind.error,
+                worker_pid=self.chance.randint(800, 1200),
+                duration=took,
+                signal=11,
+                max_rss=312 * 2**20,
+                stack=CRASH,
+                stderr="libpng warning: iCCP: known incorrect sRGB profile\n",
+            )
+        return Change(
+            row.token,
+            TaskStatus.ERROR if left else TaskStatus.ATTEMPTS_LEFT,
+            attempts,
+            errors=append_error(row.errors, f"attempt {attempts}: {kind.error}"),
+            delay=90.0 * attempts,
+            failed=failed,
+        )
+
+    def _periodic(self) -> None:
+        today = self.now.replace(minute=0, second=0, microsecond=0)
+        for name, slot in (
+            ("nightly_report", today.replace(hour=3)),
+            ("prune_carts", today),
+            ("refresh_prices", self.now.replace(minute=self.now.minute // 15 * 15, second=0, microsecond=0)),
+            ("weekly_digest", today - timedelta(days=2)),
+        ):
+            self.storage.record_slot(name, slot)
+        self.storage.pause_job("weekly_digest", self.now)
+
+    def _tell(self) -> None:
+        for number, node in enumerate(NODES, 1):
+            info = NodeInfo(
+                version="0.1.0",
+                app="shop:registry",
+                seconds=HOUR,
+                recent_seconds=60.0,
+                restarts={},
+                types=tuple(self._types(node)),
+                processes=tuple(self._processes(number)),
+            )
+            self.storage.register_node(
+                node, host=f"worker-{number}", pid=700 + 31 * number, info=encode_info(info)
+            )
+
+    def _types(self, node: str) -> Iterator[TypeInfo]:
+        for at, kind in enumerate(KINDS):
+            held = [one for one in self.running if one[2] is kind and one[1].claimed_by == node]
+            workers = [
+                WorkerInfo(
+                    f"worker[{kind.name}:{slot}]",
+                    800 + 10 * at + slot,
+                    HOUR - 40 * slot,
+                    (62 + 7 * at) * 2**20,
+                    round(self.chance.uniform(0.02, 0.6), 2) if slot < len(held) else 0.0,
+                    runs=(RunInfo(held[slot][1].id, held[slot][3] * 0.6),) if slot < len(held) else (),
+                )
+                for slot in range(kind.workers)
+            ]
+            yield TypeInfo(
+                kind.name,
+                slots=kind.workers,
+                living=kind.workers,
+                ready=kind.workers,
+                restarts={"crash": 3} if kind.cause == "crashed" else {},
+                recent={"done": int(kind.rate * 60)},
+                workers=tuple(workers),
+            )
+
+    def _processes(self, number: int) -> Iterator[ProcessInfo]:
+        names = [
+            "root",
+            "guard",
+            "actors nursery",
+            "app nursery",
+            "lease",
+            "monitor",
+            "healer",
+            "cleaner",
+            "scheduler",
+        ]
+        names += [f"fetcher[{kind.name}]" for kind in KINDS]
+        for at, name in enumerate(names):
+            yield ProcessInfo(
+                name, 700 + 31 * number + at, HOUR, (14 + 3 * (at % 9)) * 2**20, 0.01 * (at % 4)
+            )
+
+
+def fill(url: str) -> None:
+    """Fill a SQLite file that is not there yet."""
+    Shop(url, datetime.now(UTC)).fill()
