@@ -67,7 +67,7 @@ def what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) ->
     if change.attempts >= options.max_attempts:
         return "no attempt is left"
     if outcome.kind is OutcomeKind.CRASHED:
-        return f"max_crashes {options.max_crashes} is reached"
+        return f"max_crashes={options.max_crashes} is reached: given up"
     return "not to be tried again, by retry_on or no_retry_on"
 
 

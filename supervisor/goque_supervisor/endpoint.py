@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,11 +18,22 @@ NOT_FOUND: Final[Answer] = (404, "text/plain; charset=utf-8", b"try /metrics, /h
 LONGEST_REQUEST: Final = 10.0
 
 
-def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..., None]) -> None:
-    """Answer in threads of this process from now on.
+class Server(ThreadingHTTPServer):
+    """Answers each request in a thread, on an IPv4 or IPv6 address."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        families = [found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        self.address_family = socket.AF_INET if socket.AF_INET in families else families[0]
+        super().__init__((host, port), handler)
+
+
+def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..., None]) -> str:
+    """Answer in threads of this process from now on; returns the URL, with the port that was free for port 0.
 
     Args:
-        address: HOST:PORT.
+        address: HOST:PORT, an IPv6 address in brackets.
         pages: what to answer, by path.
         log: where requests are noted.
 
@@ -49,13 +61,13 @@ def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..
 
     host, _, port = address.rpartition(":")
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        server = Server(host.strip("[]"), int(port), Handler)
     except OSError as error:
         raise ConfigurationError(
             f"--http {address} cannot be opened: {error.strerror}; choose another address or port"
         ) from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    return f"http://{host}:{server.server_port}"
 
 
 def json_answer(status: int, value: dict[str, Any]) -> Answer:

@@ -212,6 +212,13 @@ class Group:
         backoff = self._slot_backoffs.setdefault(child.slot, Backoff())
         return backoff.after_exit(time.monotonic() - child.started_at)
 
+    def on_unstarted(self, child: Child, why: str) -> None:
+        """Try again in a while to start what could not be started; a type that ends needs no worker."""
+        if self.draining and child.spec.role == "worker":
+            self._advance_draining()
+        else:
+            self.root.start_failed(child.spec.name, why, self.fill)
+
     def on_stillborn(self, child: Child, why: str) -> None:
         """Note that a worker died before the root had heard of its process."""
         delay = self._on_boot_failure(f"{child.spec.name} cannot be started: {why}")

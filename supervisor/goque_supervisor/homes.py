@@ -18,6 +18,8 @@ from goque_supervisor.tree import Home
 
 log = logging.getLogger("goque.supervisor")
 
+SLOW_IMPORT = 10.0
+
 
 class Homes:
     """Keeps both nurseries alive; a nursery that dies takes no child along, since all are the root's.
@@ -33,7 +35,7 @@ class Homes:
         on_child_started, on_child_failed: what a nursery says of a child, by its key; of one that failed also why,
             and whether it died rather than never was.
         on_reloaded: called with the new app when its nursery has taken the old one's place.
-        on_restart: called when a nursery has died and is started anew.
+        on_ended: called when a nursery has ended that was not replaced: it starts none of those it was asked for.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Homes:
         on_child_started: Callable[[int, int], None],
         on_child_failed: Callable[[int, str, bool], None],
         on_reloaded: Callable[[dict[str, Any]], None],
-        on_restart: Callable[[NurseryProcess], None],
+        on_ended: Callable[[NurseryProcess], None],
     ) -> None:
         self._options = options
         self._root = root
@@ -61,7 +63,7 @@ class Homes:
         self._on_child_started = on_child_started
         self._on_child_failed = on_child_failed
         self._on_reloaded = on_reloaded
-        self._on_restart = on_restart
+        self._on_ended = on_ended
         self._by_home: dict[Home, NurseryProcess] = {}
         self._next: NurseryProcess | None = None
         self._backoffs = {home: Backoff() for home in Home}
@@ -135,13 +137,16 @@ class Homes:
         if nursery.ready:
             nursery.ready = False
             log.error("the %s nursery (pid %d) does not answer: killing it", home, nursery.pid)
-            process.kill(nursery.pid)
+            process.kill_group(nursery.pid)  # with the fork that it waits for, if that is what hangs
 
     def on_exit(self, pid: int, cause: ExitCause, *, final: bool) -> None:
         """Start a nursery that has died anew, unless the tree is ending."""
         for home, nursery in list(self._by_home.items()):
-            if nursery.pid == pid and not final:
-                self._restart(home, nursery, cause)
+            if nursery.pid == pid:
+                self._bury(nursery)
+                if not final:
+                    self._restart(home, nursery, cause)
+                self._on_ended(nursery)
         if self._next is not None and self._next.pid == pid:
             self._give_up_reload(self._next, cause)
 
@@ -149,7 +154,13 @@ class Homes:
         nursery = NurseryProcess(home, generation, self._options, self._registry_fd)
         nursery.start(self._root)
         self._selector.register(nursery.channel, selectors.EVENT_READ, nursery)
+        if home is Home.APP:
+            self._timers.after(SLOW_IMPORT, lambda: self._tell_slow_import(nursery))
         return nursery
+
+    def _tell_slow_import(self, nursery: NurseryProcess) -> None:
+        if nursery in self and not nursery.ready and not nursery.channel.closed:
+            log.warning("%s", import_is_slow(self._options.app, nursery.pid))
 
     def _ready(self, nursery: NurseryProcess, info: dict[str, Any]) -> None:
         nursery.ready = True
@@ -177,15 +188,16 @@ class Homes:
         else:
             log.error("the %s nursery cannot start: %s", nursery.home, text)
 
-    def _restart(self, home: Home, nursery: NurseryProcess, cause: ExitCause) -> None:
+    def _bury(self, nursery: NurseryProcess) -> None:
         self.read(nursery)  # its last words may say why
         nursery.ready = False
         self._unwatch(nursery)
         nursery.channel.close()
+
+    def _restart(self, home: Home, nursery: NurseryProcess, cause: ExitCause) -> None:
         if not self.were_ready:
             self._on_failed(import_ended(self._options.app if home is Home.APP else "goque", cause), 2)
             return
-        self._on_restart(nursery)
         log.warning(
             "the %s nursery (pid %d) ended by %s: restarting it; workers go on", home, nursery.pid, cause
         )
@@ -193,9 +205,7 @@ class Homes:
         self._timers.after(delay, lambda: self._start_again(home, nursery))
 
     def _give_up_reload(self, nursery: NurseryProcess, cause: ExitCause) -> None:
-        self.read(nursery)  # its last words may say why
-        self._unwatch(nursery)
-        nursery.channel.close()
+        self._bury(nursery)
         if nursery is self._next:
             self._next = None
             log.error(
@@ -222,5 +232,13 @@ class Homes:
 
 def import_ended(app: str, cause: ExitCause) -> str:
     """Say that a process ended while it imported an app, or the registry that was handed over."""
-    what = f"app {app!r}" if app else "the registry"
-    return f"{what} does not import: the process that tried ended by {cause}"
+    return f"{_what(app)} does not import: the process that tried ended by {cause}"
+
+
+def import_is_slow(app: str, pid: int) -> str:
+    """Say that an import takes long, and perhaps for ever, and which process is at it."""
+    return f"{_what(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: look what it waits for"
+
+
+def _what(app: str) -> str:
+    return f"app {app!r}" if app else "the registry"

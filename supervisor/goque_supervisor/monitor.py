@@ -61,8 +61,8 @@ class Monitor(Actor):
                 "/healthz": self._health,
                 "/readyz": self._readiness,
             }
-            serve(self.boot["http"], pages, self.log.debug)
-            self.log.info("serving /metrics, /healthz and /readyz on http://%s", self.boot["http"])
+            url = serve(self.boot["http"], pages, self.log.debug)
+            self.log.info("serving /metrics, /healthz and /readyz on %s", url)
 
     def run_once(self) -> float:
         """Look at the queue and tidy up where somebody may ask for it; once a minute say what was done."""

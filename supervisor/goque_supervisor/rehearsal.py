@@ -6,6 +6,7 @@ may reach the process that asks.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -21,9 +22,11 @@ from goque.options import ProcessorSpec
 from goque.periodic import PeriodicJob, PeriodicJobError, next_slot, slot_text
 from goque_supervisor import process
 from goque_supervisor.control import BootFailed, Channel, Message, Ready
-from goque_supervisor.homes import import_ended
+from goque_supervisor.homes import SLOW_IMPORT, import_ended, import_is_slow
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import ExitCause
+
+log = logging.getLogger("goque.supervisor")
 
 
 class JobPlan(msgspec.Struct, frozen=True):
@@ -57,6 +60,8 @@ def rehearse(options: SuperviseOptions) -> Plan:
         _become_child(theirs, parent, options)
     theirs.close()
     try:
+        if not select.select([channel], [], [], SLOW_IMPORT)[0]:
+            log.warning("%s", import_is_slow(options.app, pid))
         answer = _first_message(channel)
     except BaseException:
         process.kill(pid)

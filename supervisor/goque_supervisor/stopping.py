@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from goque_supervisor.children import Child
     from goque_supervisor.supervisor import Supervisor
 
 log = logging.getLogger("goque.supervisor")
@@ -33,7 +35,10 @@ class Stopping:
     def begin(self) -> None:
         """Start the shutdown."""
         limit = self._root.options.shutdown_timeout
-        log.info("stopping (%s): running handlers have %gs", self._reason, limit)
+        runs = any(worker.box and worker.box.read().running for worker in self._workers())
+        log.info(
+            "stopping (%s): %s", self._reason, f"running handlers have {limit:g}s" if runs else "nothing runs"
+        )
         for name in FIRST_TO_END:
             child = self._root.family.children.named(name)
             if child is not None:
@@ -69,14 +74,17 @@ class Stopping:
         if self._at_deadline:
             return
         self._at_deadline = True
-        workers = [worker for group in self._root.groups.values() for worker in group.workers]
-        running = sum(len(worker.box.read().running) for worker in workers if worker.box is not None)
+        running = sum(len(worker.box.read().running) for worker in self._workers() if worker.box is not None)
         if running:
             log.warning("%d task(s) still running %s: they are stopped and given back", running, when)
         for group in self._root.groups.values():
             group.kill_workers("shutdown")
         self._root.timers.after(WRITE_LIMIT, self._on_last_deadline)
         self.advance()
+
+    def _workers(self) -> Iterator[Child]:
+        for group in self._root.groups.values():
+            yield from group.workers
 
     def _on_last_deadline(self) -> None:
         if self._root.exit_code is not None:

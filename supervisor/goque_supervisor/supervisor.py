@@ -121,7 +121,7 @@ class Supervisor:
             on_child_started=self._on_child_started,
             on_child_failed=self._on_child_failed,
             on_reloaded=self._on_reloaded,
-            on_restart=self._on_home_restart,
+            on_ended=self._on_home_ended,
         )
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -328,18 +328,21 @@ class Supervisor:
             return
         group = self.groups.get(child.task_type)
         if group is None:
-            self.start_failed(child.spec.name, why, lambda: self._start_service(child.spec))
+            if self.stopping is None:
+                self.start_failed(child.spec.name, why, lambda: self._start_service(child.spec))
         elif child.spec.role == "callback":
             group.callback_ended(child.key)
         elif died and child.spec.role == "worker":
             self.boot_error = why
             group.on_stillborn(child, why)
         else:
-            self.start_failed(child.spec.name, why, group.fill)
+            group.on_unstarted(child, why)
         if self.stopping is not None:
             self.stopping.advance()
 
-    def _on_home_restart(self, nursery: NurseryProcess) -> None:
+    def _on_home_ended(self, nursery: NurseryProcess) -> None:
+        if self.exit_code is not None:
+            return
         self.restarts["nursery"] += 1
         for child in self.family.children:
             if not child.pid and child.spec.home is nursery.home:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tree import Database, StartTree, Tree, eventually
+from tree import Database, StartTree, Tree, eventually, python_command
 
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
@@ -311,7 +315,7 @@ def main():
 
 main()
 """
-    from tree import python_command, write_app
+    from tree import write_app
 
     write_app(tmp_path, program)
     base = run_dir / "python"
@@ -350,7 +354,7 @@ if __name__ == "__main__":
     except goque.GoqueError as error:
         print(error)
 """
-    from tree import python_command, write_app
+    from tree import write_app
 
     write_app(tmp_path, program)
     base = run_dir / "python"
@@ -389,3 +393,37 @@ def test_a_port_in_use_ends_the_tree_in_order_with_exit_code_2(start_tree: Start
         assert tree.wait() == 2
     assert "cannot be opened: Address already in use; choose another" in tree.log
     assert "alive" not in tree.database.node_states()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_the_endpoint_is_served_on_ipv4_and_ipv6_and_the_log_names_the_port_that_was_free(
+    start_tree: StartTree, host: str
+) -> None:
+    tree = start_tree("--http", f"{host}:0", app='registry.add_processor("idle", print)')
+    served = eventually(lambda: re.search(rf" on (http://{re.escape(host)}:[1-9][0-9]*)\n", tree.log))
+    with urllib.request.urlopen(f"{served[1]}/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    assert tree.stop() == 0
+
+
+def test_an_import_that_takes_long_is_told_by_tree_and_check_and_waited_for(
+    start_tree: StartTree, tmp_path: Path
+) -> None:
+    waits = """
+registry.add_processor("idle", print)
+while not Path("journal", "import.go").exists():
+    time.sleep(0.05)
+"""
+    tree = start_tree("--drain", app=waits)
+    told = "app 'app:registry' is still being imported after 10s, in process "
+    checked = tmp_path / "checked"
+    command = python_command("-m", "goque.cli", "check", "app:registry")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    env["GOQUE_TEST_JOURNAL"] = str(tree.journal_directory)
+    with checked.open("wb") as out, subprocess.Popen(command, cwd=tmp_path, stderr=out, env=env) as check:
+        try:
+            eventually(lambda: told in tree.log and told in checked.read_text("utf-8"), within=30)
+        finally:
+            tree.let_go("import")
+        assert check.wait(30) == 0
+    assert tree.wait() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -225,3 +226,26 @@ def test_what_a_handler_adds_in_the_background_is_added_before_its_worker_leaves
     eventually(lambda: tree.database.task("one").status == "done")
     assert tree.stop() == 0
     assert tree.database.counts("follow-up") == {"new": 300}
+
+
+def test_a_tree_stops_in_order_though_a_nursery_hung_over_a_worker_that_it_was_to_fork(
+    start_tree: StartTree,
+) -> None:
+    hangs = """
+def hang():
+    while Path("journal", "hang.go").exists():
+        time.sleep(0.05)
+
+os.register_at_fork(after_in_child=hang)
+"""
+    tree = start_tree("--types", "quick", app=APP + hangs)
+    (worker,) = eventually(lambda: tree.workers("quick"))
+    nursery = tree.pid("app")
+    tree.let_go("hang")
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: len(tree.pids("app")) == 2)  # the fork between it and the next worker
+    tree.signal(signal.SIGTERM)
+    eventually(lambda: "stopping" in tree.log)
+    os.kill(nursery, signal.SIGKILL)
+    assert tree.wait(within=15) == 0
+    assert "by force" not in tree.log

@@ -43,7 +43,7 @@ def row(attempts: int) -> TaskRow:
             Outcome(OutcomeKind.CRASHED, "worker crashed: exit code 3"),
             0,
             True,
-            "WARNING attempt 1 of 3 failed: worker crashed: exit code 3; max_crashes 1 is reached",
+            "WARNING attempt 1 of 3 failed: worker crashed: exit code 3; max_crashes=1 is reached: given up",
         ),
         (
             Outcome(OutcomeKind.FAILED, "boom", final=True),
