@@ -64,6 +64,14 @@ class Session(ABC):
         """Frame statements that only read, and whose plans must hold whatever the statistics say."""
         return nullcontext()
 
+    def hot(self) -> AbstractContextManager[None]:
+        """Open a transaction for what the tree does all the time, with its plans pinned."""
+        return self.transaction()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Frame one hot change that may commit by itself."""
+        return self.hot()
+
     def slowly(self) -> AbstractContextManager[None]:
         """Frame a statement that may read a whole table."""
         return nullcontext()
@@ -178,7 +186,7 @@ class Dialect(ABC):
         return True
 
     def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
-        """Return the priorities that have a due task, highest first."""
+        """Return the priorities that have a due task, highest first: `claim_due` runs once for each."""
         return [row[0] for row in session.rows(self.sql.due_priorities, {"task_type": task_type})]
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:

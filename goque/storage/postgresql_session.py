@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import Any, Final, Self, TypeVar
 
@@ -39,18 +39,36 @@ MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
 
 NOW: Final = "SELECT CAST(extract(epoch FROM now()) * 1000000 AS bigint)"
 
+PLANS: Final = {
+    "statement_timeout": "'7s'",
+    "lock_timeout": "'5s'",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_sort": "off",
+    "jit": "off",
+}
+"""The planner's choices are taken from it, because a queue's statistics mislead it."""
+
 BEGIN: Final = f"""
     BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = '7s';
-    SET LOCAL lock_timeout = '5s';
-    SET LOCAL enable_seqscan = off;
-    SET LOCAL enable_bitmapscan = off;
-    SET LOCAL enable_hashjoin = off;
-    SET LOCAL enable_mergejoin = off;
-    SET LOCAL enable_sort = off;
-    SET LOCAL jit = off;
+    {" ".join(f"SET LOCAL {name} = {value};" for name, value in PLANS.items())}
     {NOW}"""
-"""One message to the server; the planner's choices are taken from it because a queue's statistics mislead it."""
+"""One message to the server."""
+
+PINS: Final = {
+    **PLANS,
+    "plan_cache_mode": "force_generic_plan",
+    "default_transaction_isolation": "'read committed'",
+}
+"""The same for a whole session, where no pooler can give it to somebody else. With no choices left, a plan that is
+made once is as good as a new one."""
+
+PIN: Final = " ".join(f"SET {name} = {value};" for name, value in PINS.items())
+UNPIN: Final = " ".join(f"RESET {name};" for name in PINS)
+
+BEGIN_PINNED: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {NOW}"
 
 BEGIN_MIGRATION: Final = f"""
     BEGIN ISOLATION LEVEL READ COMMITTED;
@@ -66,15 +84,31 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that does not wait for ever: a stopped server is silent, and no error comes from it."""
 
     deadline: float = DEADLINE
+    is_pinned: bool = False
+    _is_direct: bool = False
     _uses: int = 0
 
     def note_use(self) -> None:
         """Count how often this connection is taken into use, to prepare statements once it pays."""
         self._uses += 1
-        if self._uses == PREPARE_AFTER and self._is_direct():
+        if self._uses == PREPARE_AFTER and self._reaches_the_server():
+            self._is_direct = True
             self.prepare_threshold = 1
 
-    def _is_direct(self) -> bool:
+    def pin(self) -> bool:
+        """Set the plans for the whole session, once; False where a pooler may stand between."""
+        if self._is_direct and not self.is_pinned:
+            self.execute(PIN, prepare=False)
+            self.is_pinned = True
+        return self.is_pinned
+
+    def unpin(self) -> None:
+        """Give the planner its choices back."""
+        if self.is_pinned:
+            self.execute(UNPIN, prepare=False)
+            self.is_pinned = False
+
+    def _reaches_the_server(self) -> bool:
         """Whether one server process answers all along: a pooler tells a number that is none of theirs."""
         [(pid,)] = self.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
         return bool(pid == self.info.backend_pid)
@@ -155,16 +189,30 @@ class PostgresqlSession(Session):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Open a transaction with its deadlines and its plans."""
-        with self._framed(BEGIN):
+        with self._framed(BEGIN_PINNED if _is_pinned(self.connection) else BEGIN):
             yield
 
-    def reading(self) -> Any:
-        """Open a transaction for its plans."""
-        return self.transaction()
+    @contextmanager
+    def hot(self) -> Iterator[None]:
+        """Open a transaction, on a session that is pinned where that can be."""
+        self._pin()
+        with self.transaction():
+            yield
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Let a statement commit by itself where the session is pinned, and else have its transaction."""
+        return nullcontext() if self._pin() else self.transaction()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Open a transaction for its plans, where the session does not have them."""
+        return nullcontext() if self._pin() else self.transaction()
 
     @contextmanager
     def slowly(self) -> Iterator[None]:
-        """Let a statement take two minutes."""
+        """Let a statement take two minutes, by any plan."""
+        if isinstance(self.connection, DeadlineConnection):
+            with self._translated():
+                self.connection.unpin()
         with self._deadline(SLOW_DEADLINE):
             yield
 
@@ -185,6 +233,10 @@ class PostgresqlSession(Session):
     def is_usable(self) -> bool:
         """Return whether no statement and no transaction is under way."""
         return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+    def _pin(self) -> bool:
+        with self._translated():
+            return isinstance(self.connection, DeadlineConnection) and self.connection.pin()
 
     @contextmanager
     def _framed(self, begin: str) -> Iterator[None]:
@@ -228,6 +280,8 @@ class PostgresqlSession(Session):
         bound = dict(params) if params else {}
         if ":now" in sql:
             bound["now"] = time_text(self.now)
+        if ":clock" in sql:
+            bound["clock"] = None if self._clock is None else time_text(self._clock())
         if "age" in bound:
             bound["before"] = time_text(later(self.now, -bound["age"]))
         return bound
@@ -237,6 +291,10 @@ class PostgresqlSession(Session):
         cursor.format = psycopg.pq.Format.BINARY
         postgresql_rows.register(cursor)
         return cursor
+
+
+def _is_pinned(connection: psycopg.Connection[Any]) -> bool:
+    return isinstance(connection, DeadlineConnection) and connection.is_pinned
 
 
 class AdoptedSession(PostgresqlSession):

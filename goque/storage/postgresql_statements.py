@@ -2,7 +2,7 @@
 
 Statistics are stale or missing on a queue's table more often than not, and a batch planned badly is a hundred
 times slower. So what runs all the time runs with sequential, bitmap, hash and merge plans off (see
-`postgresql_session.BEGIN`), and besides:
+`postgresql_session.PLANS`), and besides:
 
 - A batch is one JSON parameter, and a move reads one table only: no join, so no join order. Ids become an array
   for the primary key; the rest of a row's part is looked up in the object by its id.
@@ -67,35 +67,6 @@ INSERT_TASKS: Final = """
     ON CONFLICT DO NOTHING
     RETURNING id"""
 
-DUE_PRIORITIES: Final = """
-    WITH RECURSIVE level (priority) AS (
-        (SELECT priority
-         FROM goque_task
-         WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
-         ORDER BY priority DESC
-         LIMIT 1)
-        UNION ALL
-        SELECT (
-            SELECT lower.priority
-            FROM goque_task AS lower
-            WHERE lower.type = :task_type AND lower.status IN ('new', 'error') AND lower.claimed_by IS NULL
-              AND lower.priority < level.priority
-            ORDER BY lower.priority DESC
-            LIMIT 1)
-        FROM level
-        WHERE level.priority IS NOT NULL)
-    SELECT priority
-    FROM level
-    WHERE priority IS NOT NULL
-      AND (
-        SELECT due.next_attempt_at
-        FROM goque_task AS due
-        WHERE due.type = :task_type AND due.status IN ('new', 'error') AND due.claimed_by IS NULL
-          AND due.priority = level.priority
-        ORDER BY due.next_attempt_at
-        LIMIT 1) <= :now
-      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)"""
-
 NEXT_DUE: Final = """
     WITH RECURSIVE level (priority, next_attempt_at) AS (
         (SELECT priority, next_attempt_at
@@ -118,18 +89,40 @@ NEXT_DUE: Final = """
     WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)"""
 
 CLAIM_DUE: Final = """
+    WITH RECURSIVE level (priority) AS (
+        (SELECT priority
+         FROM goque_task
+         WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
+         ORDER BY priority DESC
+         LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT lower.priority
+            FROM goque_task AS lower
+            WHERE lower.type = :task_type AND lower.status IN ('new', 'error') AND lower.claimed_by IS NULL
+              AND lower.priority < level.priority
+            ORDER BY lower.priority DESC
+            LIMIT 1)
+        FROM level
+        WHERE level.priority IS NOT NULL)
     UPDATE goque_task
     SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
     WHERE ctid = ANY (ARRAY(
-        SELECT ctid
-        FROM goque_task
-        WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL AND priority = :priority
-          AND next_attempt_at <= :now
-        ORDER BY priority DESC, next_attempt_at
-        LIMIT :limit
-        FOR UPDATE SKIP LOCKED))
+        SELECT due.place
+        FROM level
+        CROSS JOIN LATERAL (
+            SELECT waiting.ctid AS place
+            FROM goque_task AS waiting
+            WHERE waiting.type = :task_type AND waiting.status IN ('new', 'error') AND waiting.claimed_by IS NULL
+              AND waiting.priority = level.priority AND waiting.next_attempt_at <= :now
+            ORDER BY waiting.priority DESC, waiting.next_attempt_at
+            LIMIT :limit
+            FOR UPDATE SKIP LOCKED) AS due
+        WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
+        LIMIT :limit))
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
               next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
+"""Level by level, the highest first, and no further than the limit: a nested loop stops where its reader does."""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task
@@ -140,7 +133,8 @@ MARK_PROCESSING: Final = """
 
 SETTLE_DONE: Final = """
     UPDATE goque_task
-    SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
+    SET status = 'done', claimed_by = NULL, lost_claims = 0,
+        updated_at = coalesce(CAST(:clock AS timestamptz), statement_timestamp())
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
@@ -294,7 +288,6 @@ QUEUE_DEPTHS: Final = """
 POSTGRESQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
-    due_priorities=DUE_PRIORITIES,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
     mark_processing=MARK_PROCESSING,

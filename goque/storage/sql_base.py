@@ -100,6 +100,20 @@ class SqlBase(TaskStorage):
             info=None if info is None else text(info),
         )
 
+    def _write_hot(self, work: Callable[[Session], ResultT], *, alone: bool = False) -> ResultT:
+        """Run statements that the tree runs all the time, in one transaction: who asks tries again by itself.
+
+        Args:
+            work: the statements.
+            alone: it is one change, which may commit by itself.
+        """
+
+        def write() -> ResultT:
+            with self._connections as session, session.alone() if alone else session.hot():
+                return work(session)
+
+        return _insist(write, 0.0, again=False)
+
     def _write_once(self, work: Callable[[Session], ResultT]) -> ResultT:
         with self._connections as session, session.transaction():
             return work(session)

@@ -41,7 +41,7 @@ class SqlClaims(SqlBase):
             return []  # an idle fetcher does not take the write lock
         claimed: list[TaskRow] = []
         try:
-            self._write(lambda session: self._claim(session, task_type, owner, limit, claimed))
+            self._write_hot(lambda session: self._claim(session, task_type, owner, limit, claimed))
         except DatabaseUnavailableError:
             self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
             raise
@@ -99,17 +99,34 @@ class SqlClaims(SqlBase):
     def mark_processing(self, tokens: Collection[Token]) -> None:
         """Move claimed tasks from pending to processing, where the claim still holds."""
         if tokens:
-            self._write(lambda session: self._run_for_claims(session, self._sql.mark_processing, tokens))
+            self._write_hot(lambda session: self._run_for_claims(session, self._sql.mark_processing, tokens))
 
     def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
         for owner, claims in self._batches(tokens):
             session.run(sql, {"owner": owner, "batch": self._dialect.encode_claims(claims)})
 
     def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
-        """Write the moves whose claim still holds and record their failed attempts, in one transaction."""
+        """Write the moves whose claim still holds and record their failed attempts, in one transaction.
+
+        A batch that went as it should is one change; what it does not find is let go of in a second one.
+        """
         if not changes:
             return set()
-        return self._write(lambda session: self._settle(session, changes, node))
+        if not self._dialect.awaited and all(map(_is_plain_done, changes)):
+            tokens = [change.token for change in changes]
+            [batch, *further] = self._batches(tokens)
+            if not further:
+                return self._settle_one_batch(tokens, *batch)
+        return self._write_hot(lambda session: self._settle(session, changes, node))
+
+    def _settle_one_batch(
+        self, tokens: Sequence[Token], owner: str | None, claims: dict[str, int]
+    ) -> set[Token]:
+        written = self._write_hot(lambda session: self._settle_batch_done(session, owner, claims), alone=True)
+        lost = [token for token in tokens if token not in written]
+        if lost:
+            self._write_hot(lambda session: self._run_for_claims(session, self._sql.let_go, lost))
+        return written
 
     def _settle(self, session: Session, changes: Sequence[Change], node: str | None) -> set[Token]:
         plain = [change.token for change in changes if _is_plain_done(change)]
@@ -129,9 +146,12 @@ class SqlClaims(SqlBase):
     def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:
         written: set[Token] = set()
         for owner, claims in self._batches(tokens):
-            params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
-            written |= self._tokens(self._change(session, self._sql.settle_done, params), claims, owner)
+            written |= self._settle_batch_done(session, owner, claims)
         return written
+
+    def _settle_batch_done(self, session: Session, owner: str | None, claims: dict[str, int]) -> set[Token]:
+        params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
+        return self._tokens(self._change(session, self._sql.settle_done, params), claims, owner)
 
     def _settle_moves(self, session: Session, changes: Iterable[Change]) -> set[Token]:
         by_token = {change.token: change for change in changes}

@@ -31,9 +31,10 @@ class Statements:
     Attributes:
         insert_task: one task, unless its type and external id are taken; returns what was inserted.
         insert_tasks: the same for the tasks in `:batch`.
-        due_priorities: the priorities that have a due task, highest first; none while the type is paused.
+        due_priorities: the priorities that have a due task, highest first; none while the type is paused. Empty
+            where `claim_due` walks them itself.
         next_due: the earliest `next_attempt_at` of each priority; none while the type is paused.
-        claim_due: claim up to `:limit` due tasks of one priority and return them.
+        claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, and return them.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids.
         settle_moves: write the moves in `:batch` and return their ids.
@@ -57,7 +58,6 @@ class Statements:
 
     insert_task: str
     insert_tasks: str
-    due_priorities: str
     next_due: str
     claim_due: str | LockThenChange
     mark_processing: str
@@ -65,6 +65,7 @@ class Statements:
     settle_moves: str | LockThenChange
     let_go: str
     tasks_by_id: str
+    due_priorities: str = ""
     conditions: dict[str, str] = field(default_factory=dict)
     find_tasks: tuple[str, str]
     finished_exists: str

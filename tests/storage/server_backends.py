@@ -54,6 +54,8 @@ class ServerBackend(Backend):
     default_port: ClassVar[int]
     commit: ClassVar[bytes]
     """What a client says to commit, on the wire."""
+    commits_ends: ClassVar[bytes]
+    """What a client that is used often says to end tasks that went well, and to commit that."""
 
     @abstractmethod
     def kill_connections(self) -> None:
@@ -91,6 +93,7 @@ class PostgresqlBackend(ServerBackend):
     driver = asyncio_driver = "psycopg"
     default_port = 5432
     commit = b"COMMIT\0"
+    commits_ends = b"SET status = 'done'"
 
     def __init__(self, folder: Path) -> None:
         del folder
@@ -208,6 +211,7 @@ class MysqlBackend(ServerBackend):
     asyncio_driver = "aiomysql"
     default_port = 3306
     commit = b"\x03COMMIT"
+    commits_ends = commit
 
     def __init__(self, folder: Path) -> None:
         del folder

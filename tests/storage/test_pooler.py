@@ -112,6 +112,20 @@ def test_behind_a_pooler_no_statement_is_prepared_and_with_a_server_itself_they_
         storage.close()
 
 
+def test_behind_a_pooler_nothing_stays_in_a_server_process(pooled: str) -> None:
+    with contextlib.closing(open_storage(pooled)) as storage:
+        for _ in range(PREPARE_AFTER + 3):
+            storage.insert_tasks([Task("mail")])
+            storage.settle_if_held([done(row) for row in claim(storage)])
+        with storage._connections as session, session.transaction():
+            pass
+        with storage._connections as session:
+            kept = session.rows(
+                "SELECT name FROM pg_settings WHERE source = 'session' AND setting IS DISTINCT FROM reset_val"
+            )
+            assert {name for (name,) in kept} & {"enable_seqscan", "plan_cache_mode", "lock_timeout"} == set()
+
+
 def test_clients_that_share_server_processes_do_each_task_once(pooled: str) -> None:
     ended: list[str] = []
     failures: list[BaseException] = []

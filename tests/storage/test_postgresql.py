@@ -17,7 +17,7 @@ from goque.storage.awaited import Ready
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.postgresql_errors import refused, translate
 from goque.storage.sql_storage import SqlStorage
-from goque.task import Task
+from goque.task import Task, TaskFilter
 
 
 @pytest.fixture
@@ -117,18 +117,24 @@ def test_a_watcher_that_cannot_listen_looks_by_itself(backend):
 # -- what a pooler between does not disturb ----------------------------------------------------------------------
 
 
-def test_nothing_stays_in_the_session(storage):
+def settings_that_stay(session):
+    rows = session.rows(
+        "SELECT name FROM pg_settings WHERE source = 'session' AND setting IS DISTINCT FROM reset_val"
+    )
+    return {name for (name,) in rows}
+
+
+def test_plans_stay_pinned_with_a_server_itself_until_a_slow_read(storage):
     task = add(storage)
     for _ in range(8):
         rows = claim(storage)
         storage.settle_if_held([done(row) for row in rows])
         storage.reset_unless_claimed(task.id)
     with storage._connections as session:
-        for setting in ("enable_seqscan", "enable_sort", "enable_hashjoin", "jit", "lock_timeout"):
-            rows = session.rows(
-                "SELECT setting, reset_val FROM pg_settings WHERE name = :name", {"name": setting}
-            )
-            assert rows[0][0] == rows[0][1]
+        assert {"enable_seqscan", "plan_cache_mode", "lock_timeout"} <= settings_that_stay(session)
+    storage.find_tasks(TaskFilter(task_type="mail"), limit=1)
+    with storage._connections as session:
+        assert settings_that_stay(session) == set()
         assert (
             session.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
             == []

@@ -46,7 +46,7 @@ def pages(storage, backend):
     params = {"task_type": "mail", "owner": "node-1", "priority": 0, "limit": 10, "now": storage_now(backend)}
     with backend.connect() as connection:
         connection.execute(BEGIN)
-        for name in ("due_priorities", "next_due", "claim_due"):
+        for name in ("next_due", "claim_due"):
             sql = getattr(NOTIFYING_STATEMENTS, name)
             [(plan,)] = connection.execute(
                 percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"), params

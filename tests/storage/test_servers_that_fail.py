@@ -15,6 +15,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
 from goque.storage import open_storage, sql_claims
 from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.postgresql_session import PREPARE_AFTER
 from goque.task import Task, TaskFilter
 
 pytestmark = pytest.mark.fault(23)
@@ -155,7 +156,9 @@ def test_a_claim_whose_commit_was_not_heard_is_made_again_and_told_once(far, pro
 def test_a_settle_whose_commit_was_not_answered_changes_nothing_the_second_time(far, proxy, storage, backend):
     task = add(storage)
     [row] = claim(far)
-    proxy.cut_after = backend.commit
+    for _ in range(PREPARE_AFTER):
+        far.ping()
+    proxy.cut_after = backend.commits_ends
     with pytest.raises(DatabaseUnavailableError):
         far.settle_if_held([done(row)])
     before = row_of(storage, task)
