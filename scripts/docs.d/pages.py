@@ -53,7 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 def every_command() -> str:
     """Return what each command prints for --help, below a title of its own."""
-    group = click.Context(root, info_name="goque")
+    group = click.Context(root, info_name="goque", terminal_width=80, **root.context_settings)
     helps = {"goque": root.get_help(group)}
     for name in COMMANDS:
         _, command, _ = root.resolve_command(group, [name])
