@@ -23,7 +23,7 @@ log = logging.getLogger("goque.lease")
 
 MOST_RUNS: Final = 10
 RECENT: Final = 60.0
-BOX_BUDGET: Final = 0.05
+BOX_BUDGET: Final = 0.5
 """Seconds that reading black boxes may take at a heartbeat; workers whose turn does not come show no task."""
 
 
@@ -42,6 +42,7 @@ class Census:
         self._node_timeout = node_timeout
         self._tallies: deque[tuple[float, dict[str, Counts]]] = deque()
         self._usage: dict[int, tuple[float, Usage]] = {}
+        self._boxes: dict[str, BlackBox] = {}
 
     def take(self, state: Mapping[str, Any]) -> NodeInfo:
         """Describe the tree as it is now.
@@ -113,7 +114,7 @@ class Census:
                 used[told["pid"]] = (now, usage)
                 facts |= {"memory": usage.memory, "cpu": _share(before, now, usage)}
             if "type" in told:
-                runs = _runs(told["box"], now) if time.monotonic() - now < BOX_BUDGET else []
+                runs = self._runs(told["box"], now) if time.monotonic() - now < BOX_BUDGET else []
                 worker = WorkerInfo(
                     **facts,
                     state=told["state"],
@@ -124,7 +125,24 @@ class Census:
             else:
                 others.append(ProcessInfo(**facts))
         self._usage = used
+        for path in self._boxes.keys() - {told.get("box") for told in roster}:
+            self._boxes.pop(path).close()
         return others, workers
+
+    def _runs(self, path: str, now: float) -> list[RunInfo]:
+        """Return what a worker runs, the longest running first; nothing where it has just ended."""
+        try:
+            box = self._boxes.get(path) or self._boxes.setdefault(path, BlackBox(path))
+        except (OSError, ValueError):
+            return []
+        running = sorted(box.read().running.values(), key=lambda run: run.started)
+        return [RunInfo(run.task_id, _short(max(0.0, now - run.started))) for run in running]
+
+    def close(self) -> None:
+        """Give up the black boxes."""
+        for box in self._boxes.values():
+            box.close()
+        self._boxes.clear()
 
 
 def _share(before: tuple[float, Usage] | None, now: float, usage: Usage) -> float | None:
@@ -132,19 +150,6 @@ def _share(before: tuple[float, Usage] | None, now: float, usage: Usage) -> floa
     if before is None or now <= before[0] or usage.cpu_seconds < before[1].cpu_seconds:
         return None
     return round((usage.cpu_seconds - before[1].cpu_seconds) / (now - before[0]), 3)
-
-
-def _runs(box: str, now: float) -> list[RunInfo]:
-    """Return what a worker runs, the longest running first; nothing where it has just ended."""
-    try:
-        opened = BlackBox(box)
-    except (OSError, ValueError):
-        return []
-    try:
-        running = sorted(opened.read().running.values(), key=lambda run: run.started)
-    finally:
-        opened.close()
-    return [RunInfo(run.task_id, _short(max(0.0, now - run.started))) for run in running]
 
 
 def _short(seconds: float) -> float:

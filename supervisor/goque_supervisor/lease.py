@@ -94,6 +94,7 @@ class Lease(Actor):
             self.log.warning(
                 "the end of this node is not written (%s): others will notice by its silence", error
             )
+        self._census.close()
         super().finish()
 
     def _register(self) -> None:
