@@ -86,7 +86,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Replace the entry that only carries a summary by the command itself."""
         name, entry, rest = super().resolve_command(ctx, args)
-        return name, entry and _load(entry.name or ""), rest
+        return name, entry and load(entry.name or ""), rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; nothing but click's own exceptions leaves it."""
@@ -104,7 +104,8 @@ class LazyGroup(click.Group):
             _fail(ctx, error)
 
 
-def _load(name: str) -> click.Command:
+def load(name: str) -> click.Command:
+    """Import a command."""
     file, _, attribute = COMMANDS[name].place.partition(":")
     module = f"goque.cli.{file}"
     try:

@@ -13,7 +13,7 @@ from goque.storage.url import require_driver, scheme_of, sqlite_path
 if TYPE_CHECKING:
     from goque.storage.dialect import Dialect
 
-__all__ = ["TaskStorage", "import_backend", "open_storage"]
+__all__ = ["TaskStorage", "dialect_of", "import_backend", "open_storage"]
 
 _log: Final = logging.getLogger("goque.storage")
 _announced: Final[set[str]] = set()
@@ -29,7 +29,7 @@ def open_storage(url: str) -> TaskStorage:
     Raises:
         ConfigurationError: the URL is wrong, or its driver is not installed.
     """
-    dialect = _dialect(str(url))
+    dialect = dialect_of(str(url))
     from goque.storage.sql_storage import SqlStorage  # noqa: PLC0415 - a URL is checked before anything is loaded
 
     return SqlStorage(dialect)
@@ -49,7 +49,12 @@ def import_backend(url: str) -> None:
         importlib.import_module(f"goque.storage.{name}")
 
 
-def _dialect(url: str) -> Dialect:
+def dialect_of(url: str) -> Dialect:
+    """Return the dialect of the database that a URL names.
+
+    Raises:
+        ConfigurationError: the URL is wrong, or its driver is not installed.
+    """
     scheme = scheme_of(url)
     if scheme == "sqlite":
         return _sqlite(url)

@@ -121,9 +121,13 @@ def migration_script(dialect: Dialect, pending: dict[str, str]) -> str:
         return ""
     parts = [f"{dedent(CREATE_LEDGER).strip()};"]
     for name, sql in pending.items():
-        record = f"INSERT INTO goque_migration (name, applied_at)\nVALUES ('{name}', {dialect.now_text});"
-        parts.append(f"-- {name}\n{sql.rstrip()}\n\n{record}")
+        parts.append(f"-- {name}\n{sql.rstrip()}\n\n{record_of(name, dialect)};")
     return "\n\n".join((dialect.script_begin, *parts, dialect.script_end)).strip()
+
+
+def record_of(name: str, dialect: Dialect) -> str:
+    """Return the SQL that writes into the ledger that a migration is applied."""
+    return f"INSERT INTO goque_migration (name, applied_at)\nVALUES ('{name}', {dialect.now_text})"
 
 
 def split_statements(sql: str) -> list[str]:

@@ -37,7 +37,8 @@ MIGRATION_DEADLINE: Final = 6 * 3600.0
 MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
 """The advisory lock that migrations take: one database, one migration at a time."""
 
-NOW: Final = "SELECT CAST(extract(epoch FROM now()) * 1000000 AS bigint)"
+NOW: Final = "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
+"""As INSERT has it: a task that was enqueued in a caller's transaction is due in it, whenever that began."""
 
 PLANS: Final = {
     "statement_timeout": "'7s'",

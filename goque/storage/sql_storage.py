@@ -35,6 +35,11 @@ class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
         """Leave the connections behind when another process gets a copy."""
         return partial(type(self), patience=self._patience), (self._dialect,)
 
+    @property
+    def dialect(self) -> Dialect:
+        """The kind and the address of the database."""
+        return self._dialect
+
     def ping(self) -> None:
         """Make one round trip."""
         self._read(lambda session: session.rows(self._sql.ping))

@@ -1,0 +1,33 @@
+"""goque as an app of a Django project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.utils.module_loading import autodiscover_modules
+
+
+class GoqueConfig(AppConfig):
+    """Imports the `tasks` modules of the project's apps, whose handlers are thereby registered."""
+
+    name = "goque.contrib.django"
+    label = "goque"
+    verbose_name = "goque"
+
+    def ready(self) -> None:
+        """Register what there is, now that all models are loaded."""
+        from goque.contrib.django import checks, registry  # noqa: F401, PLC0415 - checks register themselves
+        from goque.contrib.django.databases import setting  # noqa: PLC0415 - settings are there now
+
+        setting("DATABASE")
+        autodiscover_modules("tasks")
+        if any(str(one.get("BACKEND", "")).startswith(self.name) for one in _task_backends()):
+            from goque.contrib.django.backend import register_backends  # noqa: PLC0415 - it needs the framework
+
+            register_backends()
+
+
+def _task_backends() -> list[dict[str, Any]]:
+    return list(getattr(settings, "TASKS", {}).values())

@@ -1,0 +1,139 @@
+"""Django's DATABASES as storage URLs, and a storage on Django's own connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from goque.errors import SchemaError
+from goque.storage.borrowed import BorrowedStorage, borrowed_dialect
+from goque.storage.migrate import known_migrations
+from goque.storage.storage import SchemaState
+
+SETTINGS: Final = ("DATABASE", "DATABASE_URL")
+DJANGOS_OWN: Final = frozenset(
+    {
+        *("pool", "isolation_level", "assume_role", "server_side_binding", "service", "passfile"),
+        *("charset", "init_command", "sql_mode", "use_unicode", "autocommit", "cursorclass", "conv"),
+    }
+)
+"""Options that say how Django uses a connection, and not where the database is."""
+
+
+def setting(name: str) -> Any:
+    """Return a value of GOQUE in the settings, None if it is not there.
+
+    Raises:
+        ImproperlyConfigured: GOQUE is no dict, or has a key that is unknown.
+    """
+    given = getattr(settings, "GOQUE", {})
+    unknown = set(given) - set(SETTINGS) if isinstance(given, Mapping) else {type(given).__name__}
+    if unknown:
+        raise ImproperlyConfigured(
+            f"GOQUE must be a dict with the keys {' and '.join(SETTINGS)}; it has {sorted(unknown)!r}"
+        )
+    return given.get(name)
+
+
+def database_alias() -> str:
+    """Return which of DATABASES holds the tasks."""
+    alias: str = setting("DATABASE") or DEFAULT_DB_ALIAS
+    return alias
+
+
+def database_url() -> str:
+    """Return the storage URL of that database, for the processes of a tree, which have connections of their own.
+
+    Raises:
+        ImproperlyConfigured: it is in memory, or of a kind that goque does not know.
+    """
+    if url := setting("DATABASE_URL"):
+        return str(url)
+    connection = connections[database_alias()]
+    values = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{quote(str(Path(_file(connection)).absolute()))}"
+    return _server_url(connection.vendor, values)
+
+
+def storage() -> DjangoStorage:
+    """Return a storage on Django's connections."""
+    alias = database_alias()
+    connection = connections[alias]
+    _require_known(connection.vendor)
+    is_file = connection.vendor == "sqlite"
+    where = str(connection.settings_dict["NAME"]) if is_file else database_url()
+    return DjangoStorage(borrowed_dialect(connection.vendor, where), lambda: connections[alias])
+
+
+class DjangoStorage(BorrowedStorage):
+    """Works on Django's connection of the calling thread; its tables are made by Django's migrations."""
+
+    def schema_state(self) -> SchemaState:
+        """Say whether the schema is the one that this version of goque expects."""
+        return super().schema_state() if has_ledger() else "missing"
+
+    def pending_migrations(self) -> dict[str, str]:
+        """Return the migrations that are still to be applied: name to SQL text."""
+        return super().pending_migrations() if has_ledger() else known_migrations(self.dialect.name)
+
+    def require_schema(self) -> None:
+        """Raise SchemaError with what to do unless the schema is current."""
+        state = self.schema_state()
+        if state in ("missing", "outdated"):
+            raise SchemaError(
+                f"Django's database {database_alias()!r} lacks goque's tables, or has older ones; "
+                "run `python manage.py migrate`"
+            )
+        if state != "current":
+            super().require_schema()
+
+
+def has_ledger() -> bool:
+    """Return whether anything of goque's was ever made; a SELECT that fails would end a transaction of PostgreSQL."""
+    return "goque_migration" in connections[database_alias()].introspection.table_names()
+
+
+def _file(connection: Any) -> str:
+    name = str(connection.settings_dict["NAME"])
+    if connection.is_in_memory_db():
+        raise ImproperlyConfigured(
+            "the database is in memory, and would be seen by this process only; name a file"
+        )
+    return name
+
+
+def _server_url(vendor: str, values: Mapping[str, Any]) -> str:
+    _require_known(vendor)
+    options = {
+        name: _text(value)
+        for name, value in values.get("OPTIONS", {}).items()
+        if name not in DJANGOS_OWN and isinstance(value, str | int | bool)
+    }
+    host = str(values.get("HOST") or "")
+    if host.startswith("/"):
+        options["host" if vendor == "postgresql" else "unix_socket"] = host
+        host = ""
+    user, password = (quote(str(values.get(name) or ""), safe="") for name in ("USER", "PASSWORD"))
+    login = f"{user}{f':{password}' if password else ''}@" if user else ""
+    port = f":{values['PORT']}" if values.get("PORT") else ""
+    query = f"?{urlencode(options, quote_via=quote)}" if options else ""
+    return f"{vendor}://{login}{host}{port}/{quote(str(values['NAME']), safe='')}{query}"
+
+
+def _text(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _require_known(vendor: str) -> None:
+    if vendor not in ("sqlite", "postgresql", "mysql"):
+        raise ImproperlyConfigured(
+            f"goque knows SQLite, PostgreSQL, MySQL and MariaDB, and {database_alias()!r} is {vendor}; "
+            "name another database in GOQUE['DATABASE'], or its URL in GOQUE['DATABASE_URL']"
+        )

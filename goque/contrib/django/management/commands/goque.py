@@ -1,0 +1,55 @@
+"""`manage.py goque …`: the command line of goque, on the project's database and registry."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from goque.cli import group, streams
+from goque.contrib.django.databases import database_url
+
+APP: Final = "goque.contrib.django.app:registry"
+
+
+class Command(BaseCommand):
+    """Runs a command of goque's; `manage.py goque --help` lists them."""
+
+    help = "Run a command of goque: supervise, list, show, cancel, stats and so on."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take everything as it is: click knows what it means."""
+        parser.add_argument("arguments", nargs="*")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run what the command line says; options such as --help are goque's, too."""
+        os.environ.setdefault(
+            "PYTHONPATH", sys.path[0]
+        )  # the tree's processes import the project as manage.py does
+        streams.prepare()
+        group.root.main(completed(argv[2:]), prog_name="manage.py goque")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run what `call_command("goque", "list", …)` says."""
+        del args
+        code = group.root.main(completed(list(options["arguments"])), "goque", standalone_mode=False)
+        if code:
+            raise CommandError(f"goque {options['arguments'][0]} failed", returncode=code)
+
+
+def completed(arguments: list[str]) -> list[str]:
+    """Put in what the project knows: its registry where a command takes an app, and where its database is."""
+    place = next((index for index, word in enumerate(arguments) if word in group.COMMANDS), None)
+    if place is None:
+        return arguments
+    params = group.load(arguments[place]).params
+    own = [APP] if any(param.name == "app" for param in params) else []
+    if (
+        any(param.name == "database_url" for param in params)
+        and "GOQUE_DATABASE_URL" not in os.environ
+        and not any(word.startswith("--database-url") for word in arguments)
+    ):
+        own += ["--database-url", database_url()]
+    return [*arguments[: place + 1], *own, *arguments[place + 1 :]]

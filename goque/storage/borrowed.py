@@ -1,0 +1,83 @@
+"""A storage on a connection that somebody else opens, and whose transactions are somebody else's: a framework's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from goque.storage import dialect_of
+from goque.storage.connections import Connections
+from goque.storage.dialect import Dialect, Session
+from goque.storage.migrate import Migrations
+from goque.storage.sql_storage import SqlStorage
+from goque.task import Task
+
+ResultT = TypeVar("ResultT")
+
+
+class BorrowedStorage(SqlStorage):
+    """Does everything in the transaction that the framework has open, or, in autocommit, in one of its own.
+
+    Args:
+        dialect: the kind of the database.
+        borrow: returns the framework's connection for the calling thread.
+    """
+
+    def __init__(self, dialect: Dialect, borrow: Callable[[], Any]) -> None:
+        super().__init__(dialect)
+        self._borrow = borrow
+        self._connections: Connections = _Borrowed(dialect, borrow)
+        self._migrations = Migrations(dialect, self._connections)
+
+    def insert_tasks(
+        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; with "skip", those whose type and external id are free."""
+        return super().insert_tasks(tasks, on_conflict=on_conflict, conn=self._given(conn))
+
+    def _write(
+        self,
+        work: Callable[[Session], ResultT],
+        conn: Any = None,
+        *,
+        patient: bool = False,
+        again: bool = False,
+    ) -> ResultT:
+        return super()._write(work, self._given(conn), patient=patient, again=again)
+
+    def _write_alone(self, work: Callable[[Session], ResultT], conn: Any = None) -> ResultT:
+        return super()._write_alone(work, self._given(conn))
+
+    def _given(self, conn: Any) -> Any:
+        return self._borrow() if conn is None else conn
+
+
+class _Borrowed(Connections):
+    """Holds nothing: each block gets the connection that the framework has for its thread then."""
+
+    def __init__(self, dialect: Dialect, borrow: Callable[[], Any]) -> None:
+        super().__init__(lambda: dialect.adopt(borrow()))
+        self._adopt = self._connect
+
+    def __enter__(self) -> Session:
+        return self._adopt()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Leave the connection to the framework."""
+
+
+def borrowed_dialect(vendor: str, url: str) -> Dialect:
+    """Return the dialect of a framework's database; one of SQLite's may be in memory.
+
+    Args:
+        vendor: sqlite, postgresql or mysql.
+        url: where it is; for SQLite the name of the file, which is not opened.
+
+    Raises:
+        ConfigurationError: the URL is wrong, or its driver is not installed.
+    """
+    if vendor != "sqlite":
+        return dialect_of(url)
+    from goque.storage.sqlite import SqliteDialect  # noqa: PLC0415 - drivers load when they are named
+
+    return SqliteDialect(url)
