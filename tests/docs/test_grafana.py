@@ -73,7 +73,7 @@ def test_each_alert_asks_for_metrics_that_there_are_and_says_why() -> None:
 
 
 def test_the_page_lists_every_metric() -> None:
-    page = (DOCS / "observability.md").read_text("utf-8")
+    page = (DOCS / "metrics.md").read_text("utf-8")
     rows = re.findall(r"^\| `(goque_\w+)` \| ([^|]*) \|", page, re.MULTILINE)
     told = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
     endings = re.compile("_(bucket|count|sum)$")

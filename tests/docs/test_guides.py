@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from page_app import DOCS, App
+from shops import MysqlShop, PostgresqlShop, Shop, SqliteShop
 from walk import Walk
 
 from goque.storage import open_storage
@@ -83,8 +85,55 @@ def test_who_follows_the_guide_gets_what_it_shows(page: str, tmp_path: Path) -> 
     assert len(Walk(DOCS / page, tmp_path).run()) >= 2
 
 
-def blocks_of_sql(page: str) -> list[str]:
-    return re.findall(r"^```sql\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+def blocks_of_sql(page: str, verb: str) -> list[str]:
+    blocks = re.findall(r"^```sql\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [block for block in blocks if block.startswith(verb)]
+
+
+@pytest.fixture(params=[PostgresqlShop, MysqlShop, SqliteShop])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    made = SqliteShop(tmp_path) if request.param is SqliteShop else request.param()
+    yield made
+    made.drop()
+
+
+def test_a_task_that_sql_inserts_is_run(shop: Shop, tmp_path: Path) -> None:
+    kinds = [PostgresqlShop, MysqlShop, SqliteShop]
+    [insert] = [
+        sql
+        for sql, kind in zip(blocks_of_sql("table.md", "INSERT"), kinds, strict=True)
+        if kind is type(shop)
+    ]
+    shop.execute(insert)
+    (tmp_path / "app.md").write_text(APP_FOR_SQL, "utf-8")
+    app = App(str(tmp_path / "app.md"), tmp_path)
+    told = app.run_both("-m", "goque.cli", "supervise", "app:registry", "--drain", "--database-url", shop.url)
+    assert "mail to ada@example.com" in told.stderr
+    assert shop.execute("SELECT count(*) FROM goque_task WHERE status = 'done'") == 1
+
+
+APP_FOR_SQL = """
+```python
+import goque
+
+registry = goque.Registry()
+
+
+@registry.processor("send_email", workers=1)
+def send_email(task):
+    print("mail to", task.payload["to"])
+```
+"""
+
+
+@pytest.mark.parametrize("page", ["table.md", "postgresql_tuning.md", "troubleshooting.md"])
+def test_the_questions_in_sql_are_answered_by_postgresql(page: str) -> None:
+    shop = PostgresqlShop()
+    try:
+        for sql in blocks_of_sql(page, "SELECT") + blocks_of_sql(page, "DELETE"):
+            shop.execute(sql)
+    finally:
+        shop.drop()
 
 
 def test_the_columns_on_the_page_are_those_of_the_tables(tmp_path: Path) -> None:
@@ -100,9 +149,8 @@ def test_the_columns_on_the_page_are_those_of_the_tables(tmp_path: Path) -> None
                 "SELECT name FROM sqlite_schema WHERE name LIKE 'goque%' AND type = 'table'"
             )
         }
-        for query in blocks_of_sql("table.md"):
-            if query.startswith("SELECT"):
-                database.execute(query)
+        for query in blocks_of_sql("table.md", "SELECT") + blocks_of_sql("troubleshooting.md", "DELETE"):
+            database.execute(query)
     assert re.findall(r"^\| `(\w+)` \|", tasks, re.MULTILINE) == there["goque_task"]
     told = dict(re.findall(r"^\| `(goque_\w+)` \|.*?\| (.*) \|$", others, re.MULTILINE))
     assert told.keys() == there.keys() - {"goque_task"}
