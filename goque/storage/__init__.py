@@ -47,6 +47,8 @@ def import_backend(url: str) -> None:
     backend = "postgresql" if scheme.startswith("postgres") else "sqlite" if scheme == "sqlite" else "mysql"
     for name in (backend, "sql_storage"):
         importlib.import_module(f"goque.storage.{name}")
+    if scheme != "sqlite":
+        open_storage(url).close()  # compiles and registers what each process would else do for itself
 
 
 def dialect_of(url: str) -> Dialect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - looking up a host's address loads it: megabytes, better shared over a fork
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
