@@ -18,21 +18,20 @@ from shop import Base, Order, engine, place_order, registry
 from sqlalchemy.orm import Session
 
 import goque
+from goque.contrib.starlette import lifespan
 
 PAGE: Final = Path(__file__).with_name("page.html")
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Make the shop's table at the start, and close goque's connections at the end."""
+async def tables(app: FastAPI) -> AsyncIterator[None]:
+    """Make the shop's own table at the start."""
     del app
     Base.metadata.create_all(engine)
     yield
-    registry.queue.close()
-    await registry.async_queue.close()
 
 
-app = FastAPI(title="Shop", lifespan=lifespan)
+app = FastAPI(title="Shop", lifespan=lifespan(registry, inner=tables))
 
 
 class NewOrder(BaseModel):

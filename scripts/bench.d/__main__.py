@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import baseline
+import crowding
 import draining
 import enqueueing
 import filling
@@ -39,6 +40,7 @@ WORKLOADS: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
 }
 LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "scaling": scaling.scaling,
+    "crowd": crowding.crowd,
     "memory": scaling.memory,
     "sweep": scaling.sweep,
 }

@@ -1,0 +1,99 @@
+"""Crowding: what supervisors that have nothing to do cost the server, which says how many machines it carries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from database import Database
+from figure import Figure
+from idling import processes
+from tree import Tree
+from workload import Run
+
+from goque import Task
+
+SUPERVISORS: Final = 8
+SERVERS: Final = {
+    "postgresql": (("postgres",), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"),
+    "mysql": (
+        ("mariadbd", "mysqld"),
+        "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
+    ),
+}
+"""The name of the server's processes, and the statement that counts our connections."""
+
+
+def crowd(run: Run) -> Iterator[Figure]:
+    """Measure the server's CPU time for a task, and then for each of eight supervisors with nothing to do.
+
+    They stand for eight machines: a supervisor knows no other but by the table.
+    """
+    if run.backend.name not in SERVERS:
+        return  # no server
+    names, connections = SERVERS[run.backend.name]
+    seconds, rounds = (5.0, 2) if run.quick else (20.0, 3)
+    for name, batch in (("crowd_server_cpu_a_task", 100), ("crowd_server_cpu_a_task_alone", 1)):
+        yield Figure(run.name(name), "us of server CPU", server_time_a_task(run, names, batch))
+    with run.backend.fresh(run.directory) as database, ExitStack() as stack:
+        alone = [server_share(names, seconds) for _ in range(rounds)]
+        for number in range(SUPERVISORS):
+            directory = run.directory / str(number)
+            directory.mkdir(exist_ok=True)
+            stack.enter_context(Tree(database, directory, f"type-{number + 1}", types=SUPERVISORS)).warm_up(
+                f"type-{number + 1}"
+            )
+        time.sleep(10)  # polling slows down to its longest step, and connections that are not used are closed
+        crowded = [server_share(names, seconds) for _ in range(rounds)]
+        counted = own_connections(database, connections)
+    shares = [(after - before) / SUPERVISORS for after, before in zip(crowded, alone, strict=True)]
+    yield Figure(run.name("crowd_server_cpu"), "% of a CPU", shares)
+    yield Figure(run.name("crowd_connections"), "connections", [counted / SUPERVISORS])
+
+
+def server_time_a_task(run: Run, names: tuple[str, ...], batch: int) -> list[float]:
+    """Measure the server's CPU time for adding, claiming and ending a task, in microseconds.
+
+    By at most so many tasks a claim: one, where handlers are slow, so that every task is claimed and settled alone.
+    """
+    rounds, count = (2, 20 * batch + 1000) if run.quick else (3, 150 * batch + 5000)
+    with (
+        run.backend.fresh(run.directory) as database,
+        Tree(database, run.directory, "noop", batch=batch) as tree,
+    ):
+        tree.warm_up("noop")
+        figures = []
+        for _ in range(rounds):
+            before = cpu_times(names)
+            tree.seconds_to_drain([Task("noop") for _ in range(count)])
+            after = cpu_times(names)
+            used = sum(after[pid] - before[pid] for pid in before.keys() & after.keys())
+            figures.append(1e6 * used / count)
+    return figures
+
+
+def own_connections(database: Database, statement: str) -> float:
+    """Count the connections to this database, but for the one that asks and that of the queue that filled it."""
+    return float(database.rows(statement)[0][0]) - 1 - SUPERVISORS
+
+
+def server_share(names: tuple[str, ...], seconds: float) -> float:
+    """Return the share of a CPU that the server's processes use, those that live as long as we look."""
+    before, began = cpu_times(names), time.perf_counter()
+    time.sleep(seconds)
+    after = cpu_times(names)
+    used = sum(after[pid] - before[pid] for pid in before.keys() & after.keys())
+    return 100 * used / (time.perf_counter() - began)
+
+
+def cpu_times(names: tuple[str, ...]) -> dict[int, float]:
+    """Return the CPU seconds of each process of the server so far, in nanoseconds' resolution."""
+    times = {}
+    for pid, _parent, name in processes():
+        if name in names:
+            threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+            times[pid] = sum(int(thread.read_text("ascii").split()[0]) for thread in threads) / 1e9
+    return times
