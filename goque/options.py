@@ -33,7 +33,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         strategy: the wait between attempts; None when a function of the user's decides.
         retry_timeouts: whether a timeout leads to another attempt, by `retry_on` and `no_retry_on`.
         fetch_tick: the longest wait between two looks for work.
-        fetch_timeout: the longest that one look may take.
+        fetch_timeout: the longest that the database may keep a claim waiting, before it is tried again later.
         fetch_max_tasks: the most tasks that one claim takes.
         cleaner_period: seconds between two rounds of the cleaner.
         cleaner_timeout: the longest that one round may take.

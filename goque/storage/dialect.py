@@ -72,6 +72,11 @@ class Session(ABC):
         """Frame one hot change that may commit by itself."""
         return self.hot()
 
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Frame statements that may wait so long for the database each, where they would wait longer else."""
+        del seconds
+        return nullcontext()
+
     def slowly(self) -> AbstractContextManager[None]:
         """Frame a statement that may read a whole table."""
         return nullcontext()

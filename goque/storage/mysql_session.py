@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -87,6 +87,10 @@ class MysqlSession(Session):
                 if self.connection.open:
                     self.run("ROLLBACK")
             raise
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Wait so long for an answer."""
+        return self._deadline(min(seconds, DEADLINE))
 
     @contextmanager
     def slowly(self) -> Iterator[None]:

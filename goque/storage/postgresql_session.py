@@ -208,6 +208,10 @@ class PostgresqlSession(Session):
         """Open a transaction for its plans, where the session does not have them."""
         return nullcontext() if self._pin() else self.transaction()
 
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Wait so long for an answer."""
+        return self._deadline(min(seconds, DEADLINE))
+
     @contextmanager
     def slowly(self) -> Iterator[None]:
         """Let a statement take two minutes, by any plan."""

@@ -100,16 +100,23 @@ class SqlBase(TaskStorage):
             info=None if info is None else text(info),
         )
 
-    def _write_hot(self, work: Callable[[Session], ResultT], *, alone: bool = False) -> ResultT:
+    def _write_hot(
+        self, work: Callable[[Session], ResultT], *, alone: bool = False, within: float | None = None
+    ) -> ResultT:
         """Run statements that the tree runs all the time, in one transaction: who asks tries again by itself.
 
         Args:
             work: the statements.
             alone: it is one change, which may commit by itself.
+            within: seconds that each statement may wait for the database, where that is less than usual.
         """
 
         def write() -> ResultT:
-            with self._connections as session, session.alone() if alone else session.hot():
+            with (
+                self._connections as session,
+                nullcontext() if within is None else session.within(within),
+                session.alone() if alone else session.hot(),
+            ):
                 return work(session)
 
         return _insist(write, 0.0, again=False)

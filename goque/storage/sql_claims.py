@@ -31,7 +31,9 @@ class SqlClaims(SqlBase):
         super().__init__(dialect, patience=patience)
         self._in_doubt: list[tuple[Token, str, float]] = []
 
-    def claim_due(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
+    def claim_due(
+        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+    ) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due."""
         if limit <= 0:
             return []
@@ -41,7 +43,9 @@ class SqlClaims(SqlBase):
             return []  # an idle fetcher does not take the write lock
         claimed: list[TaskRow] = []
         try:
-            self._write_hot(lambda session: self._claim(session, task_type, owner, limit, claimed))
+            self._write_hot(
+                lambda session: self._claim(session, task_type, owner, limit, claimed), within=timeout
+            )
         except DatabaseUnavailableError:
             self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
             raise

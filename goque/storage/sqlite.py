@@ -101,7 +101,13 @@ class SqliteDialect(Dialect):
         except sqlite3.Error as error:
             raise translate(error, self.path) or error from error
         connection.text_factory = bytes
-        session = SqliteSession(connection, self.path, self.clock or utc_now, check=self.check_identity)
+        session = SqliteSession(
+            connection,
+            self.path,
+            self.clock or utc_now,
+            check=self.check_identity,
+            lock_slice=self._lock_slice,
+        )
         try:
             _tune(session)
         except BaseException:
@@ -173,12 +179,18 @@ class SqliteSession(Session):
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: str, clock: Clock, check: Callable[[], None] | None = None
+        self,
+        connection: sqlite3.Connection,
+        path: str,
+        clock: Clock,
+        check: Callable[[], None] | None = None,
+        lock_slice: float = LOCK_SLICE,
     ) -> None:
         self.connection = connection
         self.path = path
         self._clock = clock
         self._check = check
+        self._lock_slice = lock_slice
         self._read_clock()
 
     @property
@@ -225,6 +237,21 @@ class SqliteSession(Session):
             with suppress(sqlite3.Error):  # what went wrong first is what the caller must hear of
                 self.connection.rollback()
             raise
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Wait so long for another writer."""
+        if seconds >= self._lock_slice:
+            yield
+            return
+        self._wait_for_writers(seconds)
+        try:
+            yield
+        finally:
+            self._wait_for_writers(self._lock_slice)
+
+    def _wait_for_writers(self, seconds: float) -> None:
+        self.rows(f"PRAGMA busy_timeout = {int(seconds * 1000)}")  # a pragma takes no parameters
 
     def close(self) -> None:
         """Close the connection."""

@@ -307,11 +307,22 @@ class TaskStorage(ABC):
     # -- what a fetcher asks for -------------------------------------------------------------------
 
     @abstractmethod
-    def claim_due(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
+    def claim_due(
+        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+    ) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due.
 
         The rows come back as they are after the claim: `pending`, `claimed_by` the owner, `claims` risen.
         A paused type claims nothing.
+
+        Args:
+            task_type: the type.
+            owner: who claims.
+            limit: how many tasks at most.
+            timeout: seconds that the database may keep a statement waiting; None for as long as it ever may.
+
+        Raises:
+            DatabaseUnavailableError: it kept it waiting longer, or cannot be reached.
         """
 
     @abstractmethod

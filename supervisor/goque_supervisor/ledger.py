@@ -60,7 +60,7 @@ class Ledger:
 
         def claim() -> list[TaskRow]:
             reached("claim.before")
-            rows = self._storage.claim_due(self._type, owner, room)
+            rows = self._storage.claim_due(self._type, owner, room, timeout=self._options.fetch_timeout)
             if rows:
                 reached("claim.after_commit")
             return rows

@@ -189,6 +189,17 @@ def test_silence_ends_at_the_deadline_and_the_next_call_has_a_new_connection(far
     assert proxy.connections == before + 1
 
 
+def test_a_claim_waits_for_a_silent_server_no_longer_than_it_was_told(far, proxy, storage):
+    add(storage)
+    proxy.silent = True
+    claiming = in_background(lambda: far.claim_due("mail", "node-1", 1, timeout=0.2))
+    with pytest.raises(DatabaseUnavailableError) as error:
+        claiming.result(5)  # a statement that was told nothing waits 8 s
+    assert_one_line(error, "try again")
+    proxy.silent = False
+    assert len(claim(far)) == 1
+
+
 def interrupted(storage, statement):
     """Run a statement, and an exception comes in between, as a handler's timeout does."""
     with storage._connections as session:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,23 @@ def test_a_locked_database_is_said_so_after_the_wait(locked):
         with pytest.raises(DatabaseLockedError) as error:
             call()
         assert_one_line(error, "is locked by another writer; try again")
+
+
+def test_a_claim_waits_for_another_writer_no_longer_than_it_was_told(backend):
+    storage = backend.new_storage(lock_slice=60)
+    storage.require_schema()
+    add(storage)
+    with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
+        blocker.execute("BEGIN IMMEDIATE")
+        claiming = thread.submit(storage.claim_due, "mail", "node-1", 1, timeout=0.05)
+        try:
+            with pytest.raises(DatabaseLockedError):
+                claiming.result(15)
+        finally:
+            blocker.rollback()
+    assert len(claim(storage)) == 1
+    with storage._connections as session:
+        assert session.rows("PRAGMA busy_timeout") == [(60_000,)]
 
 
 def test_readers_go_on_while_a_writer_holds_the_database(locked):
