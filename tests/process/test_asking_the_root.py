@@ -79,8 +79,13 @@ def test_the_row_of_a_node_tells_what_its_workers_run_and_what_became_of_others(
     info = told_by(tree)
     assert (info.app, info.quiet, info.left_out) == ("app:registry", False, 0)
     assert [(kind.type, kind.slots, kind.living) for kind in info.types] == [("hold", 2, 2)]
-    told = {one.pid for one in info.processes} | {one.pid for kind in info.types for one in kind.workers}
-    eventually(lambda: set(tree.living()) == told)
+
+    def told() -> set[int]:
+        info = told_by(tree)
+        others = {one.pid for one in info.processes}
+        return others | {one.pid for kind in info.types for one in kind.workers}
+
+    eventually(lambda: told() == set(tree.living()))
     assert all(one.memory for kind in info.types for one in kind.workers)
     tree.let_go("long")
     eventually(tree.database.is_settled)
