@@ -14,8 +14,11 @@ from backends import SqliteBackend, add, claim, row_of
 
 from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
+from goque.options import ProcessorOptions
 from goque.storage.dialect import DatabaseLockedError
 from goque.task import Task, TaskStatus
+from goque_supervisor.ledger import Ledger
+from goque_supervisor.tally import Tally
 
 
 @pytest.fixture
@@ -134,6 +137,21 @@ def test_a_claim_waits_for_another_writer_no_longer_than_it_was_told(backend):
     assert len(claim(storage)) == 1
     with storage._connections as session:
         assert session.rows("PRAGMA busy_timeout") == [(60_000,)]
+
+
+def test_a_fetcher_waits_for_another_writer_no_longer_than_its_fetch_timeout(backend, tmp_path):
+    storage = backend.new_storage(lock_slice=60)
+    storage.require_schema()
+    add(storage)
+    options = ProcessorOptions(fetch_timeout=0.05)
+    ledger = Ledger(storage, "mail", options, Tally(str(tmp_path / "tally"), "mail"))
+    with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
+        blocker.execute("BEGIN IMMEDIATE")
+        claiming = thread.submit(ledger.claim, "node-1", 1)
+        try:
+            assert claiming.result(15) is None
+        finally:
+            blocker.rollback()
 
 
 def test_readers_go_on_while_a_writer_holds_the_database(locked):
