@@ -51,7 +51,7 @@ class Answer:
         seen: how everything stands, None where that could not be told.
         done: the order, where it was carried out.
         message: what became of the order.
-        trouble: why the database does not answer, empty if it does.
+        trouble: why the database does not answer, without its URL; empty if it does.
         tasks, task_type: the newest failed tasks of a type, where they were asked for.
     """
 
@@ -115,7 +115,9 @@ def answer_to(order: Order, storage: TaskStorage) -> Answer:
                 message = message or f"these are the newest {MOST_TASKS}"
         return Answer(look(storage, datetime.now(UTC)), done, message, tasks=tasks, task_type=task_type)
     except DatabaseUnavailableError as error:
-        return Answer(done=done, message=message, trouble=f"the database is not available: {error}")
+        if done is None and order.verb != "look":
+            message = "not done: the database does not answer"
+        return Answer(done=done, message=message, trouble=str(error).removeprefix(storage.url).strip())
     except GoqueError as error:
         return Answer(message=str(error))
 

@@ -181,8 +181,8 @@ class Screen:
         what = f"failed tasks of {one_line(self._type)}" if self._type is not None else "goque top"
         when = f"{self.seen.at.astimezone():%H:%M:%S}" if self.seen else ""
         if self.trouble:
-            since = f"; shown is {when}" if when else ""
-            return Line(fitted(f"{one_line(self.trouble)}{since}", width), "bold white on red")
+            since = f", and what is shown is of {when}" if when else ""
+            return Line(fitted(f"the database does not answer{since}", width), "bold white on red")
         return Line(
             f"{fitted(f'{what}  {one_line(self.where)}', width - len(when) - 1)} {when}", "bold reverse"
         )
@@ -193,4 +193,5 @@ class Screen:
         style = "bold yellow" if self.question else "bold"
         about = self._cursor.name if self._cursor and self._cursor.kind == "task" else ""
         error = next((last_error(row) for row in self._tasks if row.id == about), "")
-        return [Line(fitted(self.message or error, width), style), Line(fitted(keys.strip(), width), "dim")]
+        text = self.message or one_line(self.trouble) or error
+        return [Line(fitted(text, width), style), Line(fitted(keys.strip(), width), "dim")]

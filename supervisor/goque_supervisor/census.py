@@ -51,17 +51,14 @@ class Census:
             state: what the root said last, with the roster under `processes`.
         """
         now = time.monotonic()
-        seconds = now - state["started_at"]
-        self._remember(now)
+        self._remember(now, state["started_at"])
         processes, workers = self._processes(state["processes"], now)
         return NodeInfo(
             version=__version__,
             app=self._app,
-            seconds=_short(seconds),
+            seconds=_short(now - state["started_at"]),
             node_timeout=self._node_timeout,
-            recent_seconds=_short(
-                min(seconds, now - self._tallies[0][0] if len(self._tallies) > 1 else seconds)
-            ),
+            recent_seconds=_short(now - self._tallies[0][0]),
             quiet=state["quiet"],
             stopping=state["stopping"],
             restarts=state["child_restarts"],
@@ -72,14 +69,17 @@ class Census:
             processes=tuple(processes),
         )
 
-    def _remember(self, now: float) -> None:
-        self._tallies.append((now, read_tallies(self._run_directory)))
+    def _remember(self, now: float, started_at: float) -> None:
+        tallies = read_tallies(self._run_directory)
+        if not self._tallies:  # of a young tree all is recent; where a lease has died, nothing is known to be
+            self._tallies.append((started_at, {}) if now - started_at <= RECENT else (now, tallies))
+        self._tallies.append((now, tallies))
         while len(self._tallies) > 2 and self._tallies[1][0] <= now - RECENT:
             self._tallies.popleft()
 
     def _type(self, task_type: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> TypeInfo:
         newest = self._tallies[-1][1].get(task_type, Counts())
-        before = self._tallies[0][1].get(task_type, Counts()) if len(self._tallies) > 1 else Counts()
+        before = self._tallies[0][1].get(task_type, Counts())
         recent = {
             status: int(newest[f"processed:{status}"] - before[f"processed:{status}"]) for status in ENDS
         }

@@ -16,7 +16,7 @@ from goque_supervisor.tally import Tally
 NO_PID = 2**22 + 1  # above what Linux gives
 
 
-def state(*processes: dict[str, Any]) -> dict[str, Any]:
+def state(*processes: dict[str, Any], age: float = 600) -> dict[str, Any]:
     group = {"slots": 2, "workers": 2, "ready": 1, "fetcher": True, "held": False, "restarts": {"crash": 3}}
     return {
         "types": {"mail": group},
@@ -24,7 +24,7 @@ def state(*processes: dict[str, Any]) -> dict[str, Any]:
         "lease": True,
         "stopping": False,
         "quiet": True,
-        "started_at": time.monotonic() - 600,
+        "started_at": time.monotonic() - age,
         "processes": list(processes),
     }
 
@@ -83,7 +83,17 @@ def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -
     assert [(one.name, one.memory) for one in info.processes] == [("root", None)]
 
 
-def test_runs_are_counted_since_the_start_and_of_late(tmp_path: Path) -> None:
+def test_in_the_first_minute_of_a_tree_all_runs_are_recent(tmp_path: Path) -> None:
+    tally = Tally(tmp_path / "mail.fetcher.tally", "mail")
+    census = Census(tmp_path, "", 30.0)
+    for total in (5, 10):
+        tally.count("processed:done", 5)
+        info = census.take(state(age=20))
+        assert (info.types[0].processed, info.types[0].recent) == ({"done": total}, {"done": total})
+        assert 20 <= info.recent_seconds < 60
+
+
+def test_a_lease_that_is_new_in_an_old_tree_knows_of_no_recent_runs_yet(tmp_path: Path) -> None:
     tally = Tally(tmp_path / "mail.fetcher.tally", "mail")
     tally.count("processed:done", 5)
     census = Census(tmp_path, "", 30.0)
@@ -92,7 +102,7 @@ def test_runs_are_counted_since_the_start_and_of_late(tmp_path: Path) -> None:
     tally.count("processed:error")
     tally.observe("processing", 0.25)
     info = census.take(state())
-    assert (first.processed, first.recent) == ({"done": 5}, {"done": 5})
+    assert (first.processed, first.recent) == ({"done": 5}, {})
     assert (info.types[0].processed, info.types[0].recent) == (
         {"done": 7, "error": 1},
         {"done": 2, "error": 1},
