@@ -161,3 +161,19 @@ def test_orders_fastapi_confirms_an_order_and_forgets_one_that_failed(shop: Data
 def test_orders_fastapi_keeps_the_web_framework_out_of_the_workers() -> None:
     program = "import sys, shop; print(sorted({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules)))"
     assert run("-c", program, cwd=EXAMPLES / "orders_fastapi") == "[]\n"
+
+
+def test_django_app_sends_receipts_and_forgets_an_order_that_failed(tmp_path: Path) -> None:
+    here = EXAMPLES / "django_app"
+    for _again in range(2):
+        told = run("run.py", cwd=here, SHOP_DIRECTORY=str(tmp_path))
+        assert "one order was rolled back: the payment failed\norders and tasks: 2 2\n" in told
+        assert "{'id': 2, 'item': 'a record', 'receipt': 'receipt 2'}" in told
+    listed = run("manage.py", "goque", "list", "--json", cwd=here, SHOP_DIRECTORY=str(tmp_path))
+    assert {json.loads(line)["status"] for line in listed.splitlines()} == {"done"}
+
+
+def test_django_app_needs_no_further_migration(tmp_path: Path) -> None:
+    here = EXAMPLES / "django_app"
+    run("manage.py", "makemigrations", "--check", "--dry-run", cwd=here, SHOP_DIRECTORY=str(tmp_path))
+    run("manage.py", "check", cwd=here, SHOP_DIRECTORY=str(tmp_path))

@@ -1,0 +1,1 @@
+"""A Django project that is one app: a shop."""

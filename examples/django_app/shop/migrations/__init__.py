@@ -1,0 +1,1 @@
+"""The shop's migrations; goque's own are in goque.contrib.django."""
