@@ -51,7 +51,7 @@ class Stopping:
     def hurry(self, reason: str) -> None:
         """Give back now what is still running."""
         log.info("%s again: stopping now", reason)
-        self._end_running("now")
+        self._end_running("at the second signal")
 
     def advance(self) -> None:
         """Take the next step once all before it is done."""
