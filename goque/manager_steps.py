@@ -75,6 +75,11 @@ class ManagerSteps(ABC):
     async def _pause(self, seconds: float, alarm: Any) -> None:
         """Do nothing for so long, or until the alarm rings."""
 
+    @property
+    def opened(self) -> TaskStorage:
+        """The storage as it is, whether or not its tables are there."""
+        return self._storage
+
     def _ready_storage(self) -> TaskStorage:
         """Return the storage, with its schema made sure of once."""
         if not self._has_schema:

@@ -113,7 +113,7 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
 def _tasks(queue: ManagerSteps, task_type: str, conn: Any) -> list[Task]:
     from goque.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
 
-    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue._storage)  # noqa: SLF001 - ours
+    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
     return at_once(looking._get_tasks(TaskFilter(task_type=task_type), MOST_LOOKED_AT, conn))  # noqa: SLF001 - ours
 
 

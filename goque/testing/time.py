@@ -61,7 +61,7 @@ def frozen_time(*queues: ManagerSteps, at: datetime | None = None) -> Iterator[F
     clock = FrozenClock(at or datetime.now(UTC))
     with ExitStack() as undo:
         for queue in queues:
-            storage = queue._storage  # noqa: SLF001 - ours
+            storage = queue.opened
             if not isinstance(storage, SqlStorage):
                 raise ConfigurationError(f"{type(storage).__name__} has no clock that could be stopped")
             undo.callback(storage.use_clock, None)

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from dataclasses import fields
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from types import ModuleType, TracebackType
+from typing import IO, Any, ClassVar, NoReturn, Self
 
 from goque_supervisor.settings import SuperviseOptions
 
@@ -189,8 +190,25 @@ class Supervisor:
         descriptor = _anonymous_file()
         with os.fdopen(os.dup(descriptor), "wb") as file:
             dill.dump([str(Path(place).absolute()) for place in sys.path], file)
-            dill.dump(self._registry, file, recurse=True)
+            _dump(self._registry, file)
         return descriptor
+
+
+def _dump(registry: Any, file: IO[bytes]) -> None:
+    """Write a registry, its closures and lambdas with it.
+
+    A module that they mention goes by its name: dill would take along all that is in it, which seldom can be.
+    """
+    import dill  # noqa: PLC0415 - see _registry_descriptor
+
+    class RegistryPickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
+        dispatch: ClassVar = {**dill.Pickler.dispatch}
+
+    def save_module(pickler: Any, module: ModuleType) -> None:
+        pickler.save_reduce(import_module, (module.__name__,), obj=module)
+
+    RegistryPickler.dispatch[ModuleType] = save_module
+    RegistryPickler(file, recurse=True).dump(registry)
 
 
 def _plain(value: Any) -> Any:

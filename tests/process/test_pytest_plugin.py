@@ -10,8 +10,11 @@ import pytest
 pytest_plugins = ("pytester",)
 
 APP = """
+    import threading
     import goque
 
+    APP = "an app"
+    cannot_be_pickled = threading.Lock()
     registry = goque.Registry()
 
 
@@ -73,6 +76,7 @@ def test_a_real_tree_runs_for_one_test_and_is_gone_after_it(suite: pytest.Pytest
         """
         import os
         import pytest
+        import app
         import goque
         from app import registry
 
@@ -96,10 +100,11 @@ def test_a_real_tree_runs_for_one_test_and_is_gone_after_it(suite: pytest.Pytest
         def test_a_handler_of_the_test_itself(goque_tree):
             where = os.getpid()
             registry = goque.Registry()
-            registry.add_processor("pid", lambda task: [where, os.getpid()], store_result=True)
+            registry.add_processor("pid", lambda task: [where, os.getpid(), app.APP], store_result=True)
             tree = goque_tree(registry, drain=True)
             task = tree.queue.enqueue("pid")
-            here, there = tree.wait(task).result
+            here, there, its_app = tree.wait(task).result
+            assert its_app == "an app"
             assert here == os.getpid() != there
             assert tree.supervisor.wait(30) == 0
         """

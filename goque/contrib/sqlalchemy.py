@@ -1,0 +1,149 @@
+"""Tasks that follow rows of SQLAlchemy's ORM, in the session's own transaction.
+
+`queue.enqueue(…, conn=session)` needs nothing of this module. Here is what goes beyond one call: tasks that are made
+when the session flushes, so that they know the ids which the database has given, and tasks that follow a mapped class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+from sqlalchemy.util import await_only
+
+from goque.async_manager import AsyncTaskQueueManager
+from goque.errors import ConfigurationError
+from goque.manager import TaskQueueManager
+from goque.manager_steps import ManagerSteps
+from goque.storage.caller import driver_connection, is_asyncio
+from goque.task import Task
+
+EntityT = TypeVar("EntityT")
+MakeTask = Callable[[], Task | None]
+
+WAITING: Final = "goque_waiting"
+"""Where in `Session.info` the tasks stand that are still to be made."""
+
+
+def enqueue_after_flush(
+    session: Session | AsyncSession | scoped_session[Any], queue: ManagerSteps, make_task: MakeTask
+) -> None:
+    """Make a task and enqueue it when the session flushes next, or is committed, in its transaction.
+
+    The task belongs to the transaction, or the savepoint (`begin_nested`), in which this was called: a flush there
+    makes it, and a rollback there takes it along.
+
+    Args:
+        session: a Session, what scoped_session makes of one, or an AsyncSession.
+        queue: the manager, of either kind, for the session's database.
+        make_task: called when objects have their ids; returns the task, or None for no task.
+
+    Raises:
+        ConfigurationError: `make_task` cannot be called. The flush raises what `add_task` would.
+    """
+    if not callable(make_task):
+        raise ConfigurationError(f"make_task must be a function that makes a Task, not {make_task!r:.80}")
+    plain = _plain(session)
+    if WAITING not in plain.info:
+        plain.info[WAITING] = []
+        event.listen(plain, "after_flush_postexec", _after_flush)
+        event.listen(plain, "before_commit", _before_commit)
+        event.listen(plain, "after_soft_rollback", _after_rollback)
+    plain.info[WAITING].append((_transaction(plain), queue, make_task))
+
+
+def enqueue_after(
+    entity: type[EntityT], happened: Literal["insert", "update", "delete"], queue: ManagerSteps
+) -> Callable[[Callable[[EntityT], Task | None]], Callable[[EntityT], Task | None]]:
+    """Enqueue a task whenever a row of a mapped class is written, in the transaction that writes it.
+
+    The decorated function gets the object, after its statement, and returns the task, or None for no task:
+
+        @enqueue_after(Order, "insert", registry.queue)
+        def confirm(order: Order) -> goque.Task:
+            return goque.Task("send_receipt", {"order": order.id}, external_id=f"order-{order.id}")
+
+    Statements that go past the ORM's unit of work, such as `update(Order)`, are not heard of.
+
+    Args:
+        entity: the mapped class; its subclasses count too.
+        happened: "insert", "update" or "delete".
+        queue: the manager, of either kind, for its database.
+
+    Raises:
+        ConfigurationError: `happened` is something else. The flush raises what `add_task` would.
+    """
+    if happened not in ("insert", "update", "delete"):
+        raise ConfigurationError(f"happened must be 'insert', 'update' or 'delete', not {happened!r:.80}")
+
+    def register(make_task: Callable[[EntityT], Task | None]) -> Callable[[EntityT], Task | None]:
+        def follow(mapper: object, connection: Connection, target: EntityT) -> None:
+            del mapper
+            if (task := make_task(target)) is not None:
+                _add([task], queue, connection)
+
+        event.listen(entity, f"after_{happened}", follow, propagate=True)
+        return make_task
+
+    return register
+
+
+def _after_flush(session: Session, flush_context: object) -> None:
+    del flush_context
+    _enqueue_waiting(session)
+
+
+def _before_commit(session: Session) -> None:
+    if session.info[WAITING]:
+        session.flush()
+        _enqueue_waiting(session)  # where there was nothing to flush
+
+
+def _after_rollback(session: Session, rolled_back: SessionTransaction) -> None:
+    session.info[WAITING] = [one for one in session.info[WAITING] if not _is_within(one[0], rolled_back)]
+
+
+def _enqueue_waiting(session: Session) -> None:
+    current, waiting = _transaction(session), session.info[WAITING]
+    now = [
+        one for one in waiting if one[0] is current
+    ]  # a savepoint that is rolled back takes only its own along
+    session.info[WAITING] = [one for one in waiting if one[0] is not current]
+    for _within, queue, make_task in now:
+        if (task := make_task()) is not None:
+            _add([task], queue, session.connection())
+
+
+def _transaction(session: Session) -> SessionTransaction:
+    """Return the innermost savepoint, or else the transaction, which is begun if there is none."""
+    return session.get_nested_transaction() or session.get_transaction() or session.begin()
+
+
+def _is_within(transaction: SessionTransaction | None, other: SessionTransaction) -> bool:
+    while transaction is not None and transaction is not other:
+        transaction = transaction.parent
+    return transaction is not None
+
+
+def _add(tasks: list[Task], queue: ManagerSteps, connection: Connection) -> None:
+    """Insert tasks on a connection that may be asyncio's below: then SQLAlchemy's greenlet awaits it."""
+    below: Any = connection.connection.driver_connection
+    if is_asyncio(below):
+        awaited = queue if isinstance(queue, AsyncTaskQueueManager) else AsyncTaskQueueManager(queue.opened)
+        await_only(awaited.add_tasks(tasks, conn=below))
+        return
+    plain = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
+    plain.add_tasks(tasks, conn=driver_connection(connection))
+
+
+def _plain(session: Any) -> Session:
+    if isinstance(session, AsyncSession):
+        return session.sync_session
+    found = session() if isinstance(session, scoped_session) else session
+    if not isinstance(found, Session):
+        raise ConfigurationError(f"session must be a Session or an AsyncSession, not {session!r:.80}")
+    return found
