@@ -89,7 +89,8 @@ def test_what_compose_mounts_and_builds_is_there() -> None:
     assert len(files) == 5
     assert [file for file in files if not (DEPLOY / file).is_file()] == []
     assert (DEPLOY / services()["migrate"]["build"]["context"]).resolve() == ROOT
-    assert {"postgresql", "prometheus", "grafana", "web", "worker", "scheduler"} <= services().keys()
+    parts = {"postgresql", "prometheus", "grafana", "web", "worker", "scheduler", "dashboard"}
+    assert parts <= services().keys()
 
 
 def test_prometheus_scrapes_each_tree_of_compose() -> None:

@@ -136,11 +136,12 @@ def honcho(tmp_path: Path) -> Iterator[Honcho]:
 
 def test_the_procfile_has_the_process_types_of_the_contract() -> None:
     types = set(parse_procfile(PROCFILE.read_text("utf-8")).processes)
-    assert {"web", "worker", "scheduler"} <= types
+    assert types == {"web", "worker", "scheduler", "dashboard"}
 
 
 def test_honcho_starts_each_process_type(honcho: Honcho) -> None:
     eventually(lambda: honcho.answers("web", "/"), within=30)
+    eventually(lambda: honcho.answers("dashboard", "/"), within=30)
     for process_type in ("worker", "scheduler"):
         eventually(lambda t=process_type: honcho.answers(t, "/readyz"), within=30)
     for process_type in honcho.types:
