@@ -30,6 +30,7 @@ from goque.storage.storage import Watcher
 LOCK_SLICE: Final = 2.0
 """Seconds that one attempt waits for another writer; callers that may wait longer try again."""
 
+FIRST_NAP: Final = 0.002
 SWITCH_PATIENCE: Final = 10.0
 OLDEST: Final = (3, 37, 0)
 
@@ -190,7 +191,7 @@ class SqliteSession(Session):
         self.path = path
         self._clock = clock
         self._check = check
-        self._lock_slice = lock_slice
+        self._lock_slice = self._patience = lock_slice
         self._read_clock()
 
     @property
@@ -228,7 +229,7 @@ class SqliteSession(Session):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Take the write lock at once: a deferred upgrade would fail in spite of the busy timeout."""
-        self.run("BEGIN IMMEDIATE")
+        self._begin()
         self._read_clock()  # after the wait for the lock, so that moves are dated in their order
         try:
             yield
@@ -251,7 +252,33 @@ class SqliteSession(Session):
             self._wait_for_writers(self._lock_slice)
 
     def _wait_for_writers(self, seconds: float) -> None:
+        self._patience = seconds
+        self._let_sqlite_wait(seconds)
+
+    def _let_sqlite_wait(self, seconds: float) -> None:
         self.rows(f"PRAGMA busy_timeout = {int(seconds * 1000)}")  # a pragma takes no parameters
+
+    def _begin(self) -> None:
+        """Wait for the write lock in naps of our own.
+
+        Those of SQLite grow to 100 ms, and who sleeps that long beside a fetcher that writes all the time hardly ever
+        finds the lock free: a second supervisor would get no work.
+        """
+        began = time.monotonic()
+        self._let_sqlite_wait(0)
+        try:
+            while True:
+                try:
+                    self.run("BEGIN IMMEDIATE")
+                except DatabaseLockedError:
+                    waited = time.monotonic() - began
+                    if waited >= self._patience:
+                        raise
+                    time.sleep(random.uniform(0, FIRST_NAP + waited / 200))  # noqa: S311 - spreads those who wait
+                else:
+                    return
+        finally:
+            self._let_sqlite_wait(self._patience)
 
     def close(self) -> None:
         """Close the connection."""

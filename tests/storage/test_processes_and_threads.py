@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -171,3 +174,28 @@ def test_a_manager_connects_when_it_is_first_used(tmp_path):
     queue.close()
     queue.enqueue("mail")
     queue.close()
+
+
+BUSY = """
+import sys
+from goque.storage import open_storage
+storage = open_storage(sys.argv[1])
+print("busy", flush=True)
+while True:
+    with storage._connections as session, session.transaction():
+        for _ in range(50):
+            session.run("UPDATE goque_task SET attempts = attempts + 1 WHERE external_id = 'order-7'")
+"""
+
+
+def test_a_writer_has_its_turn_beside_others_that_never_pause(sqlite_pair):
+    mine, _ = sqlite_pair
+    add(mine, external_id="order-7")
+    command = [sys.executable, "-c", BUSY, mine.url]
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            busy = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            stack.callback(busy.kill)
+            assert busy.stdout.readline() == b"busy\n"
+        for _ in range(20):  # each gives up with DatabaseLockedError after two seconds
+            mine.delete_dead_nodes(86400.0)
