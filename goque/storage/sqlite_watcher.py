@@ -10,7 +10,7 @@ from goque.storage.connections import Connections
 from goque.storage.inotify import WRITTEN, Inotify
 from goque.storage.storage import Watcher
 
-FIRST_LOOK: Final = 0.0005
+FIRST_LOOK: Final = 0.0003
 COMMIT_LIMIT: Final = 0.05
 
 

@@ -68,6 +68,7 @@ SETTLE_AT_LEAST: Final = 200
 RELAY_PERIOD: Final = 0.25
 LONGEST_WAKE_PAUSE: Final = 0.02
 MISS_MEMORY: Final = 0.1
+FREE_MISSES: Final = 3
 OTHERS_PERIOD: Final = 0.2
 
 
@@ -274,7 +275,8 @@ class Fetcher:
             self._others_at = min(self._others_at, now + OTHERS_PERIOD)
             if now - self._missed_at > MISS_MEMORY:
                 self._misses = 0
-            pause = min(LONGEST_WAKE_PAUSE, 0.0005 * self._misses)  # others write a lot that is not for us
+            rash = max(0, self._misses - FREE_MISSES)  # others write a lot that is not for us
+            pause = min(LONGEST_WAKE_PAUSE, 0.0005 * rash)
             self._claim_at = min(self._claim_at, now + pause)
 
     @property

@@ -6,12 +6,14 @@ or the environment: a client must know the server's public key to be heard, so s
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from typing import Final
 
 import zmq
 
 MAX_MESSAGE: Final = 256 * 1024 * 1024
+_SHORT: Final = 0.005
 _HIGH_WATER: Final = 1000
 
 
@@ -37,13 +39,18 @@ class FetcherSocket:
         self._socket.bind(endpoint)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
+        self._descriptors = [int(self._socket.getsockopt(zmq.FD))]
 
     def watch(self, descriptor: int) -> None:
         """Let `wait` return when this descriptor turns readable."""
         self._poller.register(descriptor, zmq.POLLIN)
+        self._descriptors.append(descriptor)
 
     def wait(self, timeout: float) -> set[int]:
         """Wait for a message or a watched descriptor, at most so many seconds; returns the readable descriptors."""
+        if 0 < timeout < _SHORT:  # ZeroMQ counts in whole milliseconds
+            select.select(self._descriptors, [], [], timeout)
+            timeout = 0.0
         ready = self._poller.poll(max(0, round(timeout * 1000 + 0.499)))
         return {source for source, _event in ready if isinstance(source, int)}
 
