@@ -83,3 +83,8 @@ def test_types_and_exclude_types_exclude_each_other():
 def test_options_survive_the_way_to_the_root():
     options = SuperviseOptions(app="shop:registry", types=("a", "b"), drain=True, node_timeout=3.0)
     assert SuperviseOptions.from_json(options.to_json()) == options
+
+
+def test_a_registry_that_was_handed_over_cannot_be_reloaded() -> None:
+    with pytest.raises(goque.ConfigurationError, match="cannot reload a registry"):
+        goque.Supervisor(goque.Registry(), reload=True)
