@@ -78,7 +78,7 @@ def bars(
                 base -= tall
                 rects.append(
                     Rect(
-                        one.kind,
+                        f"{one.kind} unfinished" if index == len(starts) - 1 else one.kind,
                         _unit(index * step + step * GAP / 2),
                         _unit(base),
                         _unit(step * (1 - GAP)),
@@ -122,11 +122,13 @@ def spark(values: Sequence[float]) -> str:
 
 
 def nice_top(most: float) -> float:
-    """Return the round number at which a scale for these values ends: 1, 2, 4 or 5 times a power of ten."""
+    """Return the round number at which a scale for these values ends, of two figures at most."""
     if most <= 0 or not math.isfinite(most):
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
-    return next(factor * power for factor in (1, 2, 4, 5, 10) if most <= factor * power * (1 + 1e-9))
+    return next(
+        factor * power for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if most <= factor * power * (1 + 1e-9)
+    )
 
 
 def _path(values: Sequence[float | None], top: float, step: float) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from goque.story import lasting
 from goque.task import TERMINAL_STATUSES, TaskStatus
@@ -74,6 +74,21 @@ def ago(instant: datetime, now: datetime) -> str:
 def clock(instant: datetime) -> str:
     """Return the whole instant in UTC."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+
+
+def minute(instant: datetime) -> str:
+    """Return an instant in UTC, its seconds only where it has some."""
+    return (
+        f"{instant.astimezone(UTC):{'%a %Y-%m-%d %H:%M:%S' if instant.second else '%a %Y-%m-%d %H:%M'}} UTC"
+    )
+
+
+def coded(text: str) -> Markup:
+    """Return a sentence in which what stands between backticks is code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(visible(part)) if at % 2 else escape(visible(part))
+        for at, part in enumerate(text.split("`"))
+    )
 
 
 def iso(instant: datetime) -> str:
@@ -148,12 +163,14 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "ago": ago,
     "badge": badge,
     "clock": clock,
+    "coded": coded,
     "count": count,
     "document": document,
     "is_terminal": is_terminal,
     "iso": iso,
     "last_line": last_line,
     "memory": memory,
+    "minute": minute,
     "moment": moment,
     "own_id": own_id,
     "percent": percent,

@@ -21,7 +21,6 @@ WINDOWS: Final = {"10m": (600, 10, "10 minutes"), "1h": (3600, 60, "hour")}
 
 USUAL_WINDOW: Final = "10m"
 RATE_SECONDS: Final = 60
-SPARKS: Final = 30
 _NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 
@@ -146,7 +145,7 @@ def _type_view(
         failures=failures,
         median=quantile(times, 0.5),
         high=quantile(times, 0.95),
-        spark=spark(_sums([done], _starts(SPARKS * 20, 20, now), 20)),
+        spark=spark(_sums([done], _starts(600, 20, now)[:-1], 20)),
     )
 
 

@@ -20,7 +20,7 @@ from goque.storage.sqlite import SqliteDialect
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow
 
-STEP = 2.0
+STEP = 1.0
 HOUR = 3600.0
 NODES = ("8f6b1f52-41c0-4a57-9b7e-2f6d1c0a9e11", "c2a7d0e4-77aa-4c53-8d0b-5b1e9f3a6d20")
 GONE = "1b0e64a2-0c1d-4c0e-9a77-6f5d0e8b7c33"
@@ -172,6 +172,7 @@ class Shop:
         )
         for node in NODES:
             rows = self.storage.claim_due(kind.name, node, free // 2) if free > 1 else []
+            self.clock += timedelta(seconds=self.chance.uniform(0.0, 0.05))
             if rows:
                 self.storage.mark_processing([row.token for row in rows])
             for row in rows:
@@ -181,13 +182,12 @@ class Shop:
     def _settle(self, seconds: float) -> None:
         over = sorted((one for one in self.running if one[0] <= seconds), key=lambda one: one[0])
         self.running = [one for one in self.running if one[0] > seconds]
-        for node in NODES:
-            changes = [self._change(row, kind, took) for _, row, kind, took in over if row.claimed_by == node]
-            if changes:
-                self.storage.settle_if_held(changes, node=node)
+        for end, row, kind, took in over:
+            self.clock = self.now - timedelta(seconds=HOUR - end)
+            self.storage.settle_if_held([self._change(row, kind, took)], node=row.claimed_by)
 
     def _change(self, row: TaskRow, kind: Kind, took: float) -> Change:
-        if self.chance.random() >= (kind.fails if not row.attempts else 0.45):
+        if self.chance.random() >= (kind.fails if not row.attempts else 0.2):
             gone = self.chance.random() < 0.004
             return Change(row.token, TaskStatus.CANCELED if gone else TaskStatus.DONE, row.attempts)
         attempts = row.attempts + 1

@@ -1,44 +1,28 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-STORAGE_TESTS = Path(__file__).parents[1] / "storage"
-sys.path.insert(0, str(STORAGE_TESTS))
+for suite in ("storage", "process"):
+    sys.path.append(str(Path(__file__).parents[1] / suite))  # their databases and trees are used here too
 
-from backends import BACKENDS, Backend  # noqa: E402 - from the folder above
+from backends import Backend, make  # noqa: E402 - from a folder above
+from dashboards import OpenDashboard  # noqa: E402 - it needs them
 
 from goque.dashboard import create_app  # noqa: E402 - sorted after it
 from goque.storage import open_storage  # noqa: E402 - the same
 from goque.storage.sql_storage import SqlStorage  # noqa: E402 - the same
 
 
-def _make() -> Any:
-    """Take how the storage suite treats servers that are missing: an error in CI, a loud skip elsewhere."""
-    spec = importlib.util.spec_from_file_location("storage_conftest", STORAGE_TESTS / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.make
-
-
-make = _make()
-
-
 @pytest.fixture
 def backend_name() -> str:
     """Which kind of database a test runs on; `on_every_backend` names the others too."""
     return "sqlite"
-
-
-on_every_backend = pytest.mark.parametrize("backend_name", sorted(BACKENDS))
 
 
 @pytest.fixture
@@ -56,10 +40,6 @@ def storage(backend: Backend) -> Iterator[SqlStorage]:
     made.migrate()
     yield made
     made.close()
-
-
-class OpenDashboard(Protocol):
-    def __call__(self, source: Any, **options: Any) -> TestClient: ...
 
 
 @pytest.fixture

@@ -1,27 +1,14 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
-import pymysql
 import pytest
-from backends import BACKENDS, Backend, Clock, MysqlBackend, PostgresqlBackend, SqliteBackend
+from backends import BACKENDS, Backend, Clock, MysqlBackend, PostgresqlBackend, SqliteBackend, make
 
 from goque.storage.sql_storage import SqlStorage
 
 SERVERS = sorted(set(BACKENDS) - {"sqlite"})
-
-
-def make(name: str, folder: Path) -> Backend:
-    """Make a database of the test's own; a server that is missing is an error in CI and a loud skip elsewhere."""
-    try:
-        return BACKENDS[name](folder)
-    except (psycopg.OperationalError, pymysql.OperationalError) as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"NO {name.upper()} SERVER, run `scripts/services up`: {str(error).strip()}")
 
 
 @pytest.fixture(params=sorted(BACKENDS))
