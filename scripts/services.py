@@ -65,6 +65,8 @@ def up() -> int:
         print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
     if not _has_pooler() and not _install("pgbouncer"):
         print("services: no pgbouncer; the tests of a pooler need it, so install it", file=sys.stderr)
+    if not _has_browser() and not _install("chromium"):
+        print("services: no chromium; the tests of the dashboard need it, so install it", file=sys.stderr)
     return 0
 
 
@@ -140,6 +142,13 @@ def _start(server: Server, data: Path) -> dict[str, str] | None:
 
 def _has_pooler() -> bool:
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
+def _has_browser() -> bool:
+    """Whether the tests of the dashboard find a browser, as tests/dashboard/test_browser.py looks for it."""
+    return bool(
+        os.environ.get("GOQUE_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
 
 
 def _install(*packages: str) -> bool:

@@ -40,6 +40,9 @@ def load_apart(app: str) -> Registry:
 
 def _stand_by(app: str, pid: int, reader: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and its exit code tells
+    signal.signal(
+        signal.SIGTERM, lambda number, _frame: os.kill(pid, number)
+    )  # that is sent to this process alone
     came_back = os.read(reader, 1)
     os.close(reader)
     _pid, status = os.waitpid(pid, 0)

@@ -40,7 +40,7 @@ def count(number: float) -> str:
 def short_count(number: float) -> str:
     """Return a number in at most five characters or so: 950, 12.3k, 4.1M."""
     if number < 10 and number != int(number):
-        return f"{number:.1f}"
+        return f"{number:.1f}" if number >= 0.05 else "<0.1"
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if number >= limit:
             value = number / (1e3 if unit == "k" else limit)

@@ -1,0 +1,322 @@
+"""A real browser, a real tree, PostgreSQL: somebody filters, opens, acts, and watches a crash arrive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from databases import Database, make_database
+from eventually import eventually
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from proxy import Proxy
+from tree import Tree, python_command, supervise_command, write_app
+
+from goque_supervisor import process
+
+APP = """
+@registry.processor("resize_image", workers=1, max_attempts=2, next_attempt_at=retry.static(3600))
+def resize_image(task: Task) -> None:
+    if task.payload.get("crash"):
+        ctypes.string_at(0)
+    if task.payload.get("fail"):
+        raise ValueError(task.payload["fail"])
+
+@registry.processor("send_email", workers=1)
+def send_email(task: Task) -> None:
+    hold(task)
+
+registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: Task("resize_image", {"nightly": 1})))
+"""
+HOSTILE = "</td><script>window.hostile = 1</script><img src=x onerror='window.hostile = 2'>"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser: of GOQUE_TEST_CHROMIUM, or the system's; one that is missing is an error in CI."""
+    path = (
+        os.environ.get("GOQUE_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
+    if path is None:
+        if os.environ.get("CI"):
+            raise RuntimeError("no chromium; install it, or set GOQUE_TEST_CHROMIUM to its path")
+        pytest.skip("NO CHROMIUM, install it, run `scripts/services up`, or set GOQUE_TEST_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, Database]]:
+    """A tree that runs an app on PostgreSQL."""
+    process.become_subreaper()
+    folder = tmp_path_factory.mktemp("shop")
+    try:
+        database = make_database("postgresql", folder)
+    except psycopg.OperationalError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"NO POSTGRESQL SERVER, run `scripts/services up`: {str(error).strip()}")
+    run_dir = Path(tempfile.mkdtemp(prefix="gq-"))
+    write_app(folder, APP)
+    tree = Tree(folder, run_dir / "run", database, supervise_command(run_dir / "run"), {})
+    try:
+        yield tree, database
+        assert tree.stop() == 0
+        tree.assert_nothing_left()
+        database.assert_nobody_holds_anything()
+    finally:
+        tree.clean_up()
+        print(tree.log)  # noqa: T201 - pytest shows it when a test failed
+        shutil.rmtree(run_dir, ignore_errors=True)
+        database.drop()
+
+
+@pytest.fixture(scope="module")
+def proxy(shop: tuple[Tree, Database]) -> Iterator[Proxy]:
+    """What stands between the dashboard and its database."""
+    _tree, database = shop
+    with contextlib.closing(Proxy(*database.address())) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def base(shop: tuple[Tree, Database], proxy: Proxy) -> Iterator[str]:
+    """The address of a `goque dashboard`, which ends in order when it is asked to."""
+    tree, database = shop
+    command = python_command("-m", "goque.cli", "dashboard", "app:registry", "--port", "0")
+    environment = os.environ | {
+        "GOQUE_DATABASE_URL": database.at_port(proxy.port),
+        "GOQUE_TEST_JOURNAL": str(tree.journal_directory),
+    }
+    environment["PYTHONPATH"] = str(Path(tree.__class__.__init__.__code__.co_filename).parent)
+    said = tree.directory / "dashboard.log"
+    with said.open("wb") as log:
+        server = subprocess.Popen(command, cwd=tree.directory, stderr=log, env=environment)
+    try:
+        found = eventually(lambda: re.search(r"http://[^ ]+(?=/ )", said.read_text("utf-8")))
+        yield found[0]
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 0
+        assert "Traceback" not in said.read_text("utf-8")
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def page(chromium: Browser, base: str) -> Iterator[Page]:
+    """A tab in which nothing may go wrong unseen: no error of a script, nothing that the policy forbids."""
+    context = chromium.new_context(base_url=base, viewport={"width": 1280, "height": 900})
+    made = context.new_page()
+    complaints: list[str] = []
+    made.on("pageerror", lambda error: complaints.append(str(error)))
+    made.on(
+        "console",
+        lambda told: (
+            complaints.append(told.text) if told.type == "error" and "503" not in told.text else None
+        ),
+    )
+    yield made
+    context.close()
+    assert complaints == []
+
+
+def enqueue(shop: tuple[Tree, Database], task_type: str, name: str, **payload: Any) -> str:
+    [task] = shop[1].enqueue(task_type, name, payload=payload)
+    return task.id
+
+
+def wait_for(shop: tuple[Tree, Database], name: str, status: str) -> None:
+    eventually(lambda: shop[1].task(name).status == status)
+
+
+def confirm(page: Page, link: str, button: str) -> None:
+    page.get_by_role("link", name=link).first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name=button).click()
+
+
+def test_somebody_filters_and_opens_a_task(page, shop):
+    enqueue(shop, "resize_image", "picture-1")
+    enqueue(shop, "resize_image", "picture-2", fail="no such file: 2.png")
+    wait_for(shop, "picture-2", "error")
+    page.goto("/tasks")
+    expect(page.locator("tr[data-row]", has_text="picture-1")).to_be_visible()
+    page.get_by_role("button", name="error", exact=True).click()
+    expect(page.locator("tr[data-row]")).to_have_count(1)
+    page.get_by_label("Error").fill("no such FILE")
+    page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile("status=error"))
+    expect(page.locator("tr[data-row]")).to_have_count(1)
+    page.get_by_role("link", name="picture-2").click()
+    expect(page.get_by_role("heading", name="resize_image")).to_be_visible()
+    expect(page.locator(".attempt")).to_contain_text("ValueError: no such file: 2.png")
+    expect(page.locator(".attempt pre").nth(1)).to_contain_text("Traceback")
+
+
+def test_a_crash_arrives_while_somebody_watches(page, shop):
+    page.goto("/")
+    expect(page.locator("#live-state")).to_have_text("live")
+    page.evaluate("window.notReloaded = true")
+    task_id = enqueue(shop, "resize_image", "picture-that-crashes", crash=True)
+    arrived = page.locator(f"a.trouble[href='/tasks/{task_id}']").first
+    expect(arrived).to_contain_text("SIGSEGV", timeout=20_000)
+    assert page.evaluate("window.notReloaded")
+    arrived.click()
+    expect(page.locator(".attempt")).to_contain_text("11 (SIGSEGV)")
+    expect(page.locator(".attempt pre", has_text="string_at")).to_be_visible()
+    confirm(page, "Reset…", "Reset the task")
+    expect(page.get_by_text(f"Reset task {task_id}.")).to_be_visible()
+    page.evaluate("window.notReloaded = true")
+    expect(page.locator(".attempt")).to_have_count(2, timeout=20_000)  # it has run again, and crashed again
+    assert page.evaluate("window.notReloaded")
+
+
+def test_what_somebody_unfolded_stays_so_while_the_page_lives(page, shop):
+    task_id = enqueue(shop, "resize_image", "picture-3", fail="unfold me")
+    wait_for(shop, "picture-3", "error")
+    page.goto(f"/tasks/{task_id}")
+    details = page.locator("details").first
+    expect(details).to_have_attribute("open", "")
+    details.locator("summary").click()
+    expect(details).not_to_have_attribute("open", "")
+    with page.expect_response(re.compile(task_id)):
+        pass
+    with page.expect_response(re.compile(task_id)):
+        pass
+    expect(details).not_to_have_attribute("open", "")
+
+
+def test_a_running_task_is_canceled(page, shop):
+    task_id = enqueue(shop, "send_email", "mail-1")
+    wait_for(shop, "mail-1", "processing")
+    page.goto(f"/tasks/{task_id}")
+    page.get_by_role("link", name="Cancel…").click()
+    page.get_by_role("link", name="Leave it").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert shop[1].task("mail-1").status == "processing"
+    confirm(page, "Cancel…", "Cancel the task")
+    expect(page.locator(".story .badge")).to_have_text("canceled")
+    eventually(lambda: shop[1].task("mail-1").claimed_by is None)
+
+
+def test_a_type_is_paused_and_goes_on(page, shop):
+    page.goto("/types")
+    row = page.locator("tr", has_text="resize_image")
+    row.get_by_role("link", name="Pause").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    expect(row).to_contain_text("paused")
+    enqueue(shop, "resize_image", "picture-4")
+    page.goto("/tasks?external_id=picture-4")
+    expect(page.locator("tr[data-row] .badge")).to_have_text("new")
+    page.goto("/types")
+    row.get_by_role("link", name="Resume").click()
+    page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    page.goto("/tasks?external_id=picture-4")
+    expect(page.locator("tr[data-row] .badge")).to_have_text("done", timeout=20_000)
+
+
+def test_all_that_failed_are_reset_at_once(page, shop):
+    for number in range(5):
+        enqueue(shop, "resize_image", f"many-{number}", fail="one of many")
+    for number in range(5):
+        wait_for(shop, f"many-{number}", "error")
+    page.goto("/tasks?status=error&error=one+of+many")
+    confirm(page, "Reset all…", "Reset all")
+    expect(page.locator(".bulk")).to_contain_text("5 moved: finished", timeout=20_000)
+    for number in range(5):
+        eventually(lambda number=number: "reset attempts" in (shop[1].task(f"many-{number}").errors or ""))
+
+
+def test_a_job_is_run_now(page, shop):
+    page.goto("/jobs")
+    expect(page.locator("tr", has_text="nightly")).to_contain_text("0 3 * * * UTC")
+    confirm(page, "Run now", "Run it")
+    expect(page.locator(".said")).to_contain_text("of job nightly")
+    eventually(
+        lambda: any(
+            task.external_id.startswith("nightly:run:") and task.status == "done" for task in shop[1].tasks()
+        )
+    )
+
+
+def test_the_tree_is_shown_with_what_it_runs(page, shop):
+    task_id = enqueue(shop, "send_email", "mail-2")
+    page.goto("/nodes")
+    expect(page.locator("tr", has_text="fetcher[send_email]")).to_be_visible(timeout=20_000)
+    running = page.locator("tr", has_text="worker[send_email:0]")
+    expect(running.get_by_role("link")).to_have_attribute("href", f"/tasks/{task_id}", timeout=20_000)
+    shop[0].let_go("mail-2")
+    wait_for(shop, "mail-2", "done")
+
+
+def test_keys_lead_through_the_pages(page, shop):
+    enqueue(shop, "resize_image", "picture-5")
+    wait_for(shop, "picture-5", "done")
+    page.goto("/")
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    expect(page).to_have_url(re.compile("/tasks$"))
+    page.wait_for_load_state()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Type")).to_be_focused()
+    page.keyboard.type("resize_image")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("type=resize_image"))
+    page.wait_for_load_state()
+    page.keyboard.press("j")
+    expect(page.locator("tr.selected")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/tasks/[0-9a-f-]{36}$"))
+    page.wait_for_load_state()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+
+
+@pytest.mark.fault(40)
+def test_hostile_text_runs_nothing(page, shop):
+    [task] = shop[1].enqueue(HOSTILE, HOSTILE, payload={"html": HOSTILE})
+    failing = enqueue(shop, "resize_image", f"{HOSTILE}-2", fail=HOSTILE)
+    wait_for(shop, f"{HOSTILE}-2", "error")
+    for path in ("/", "/types", "/tasks", f"/tasks/{task.id}", f"/tasks/{failing}", "/tasks?status=error"):
+        page.goto(path)
+        expect(page.locator("#live")).to_contain_text("<script>window.hostile")
+        assert page.evaluate("window.hostile") is None
+    shop[1].queue.cancel_task(task.id)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_on_a_phone(page, shop, scheme):
+    task_id = enqueue(shop, "resize_image", f"phone-{scheme}-{'x' * 200}", fail="y" * 300)
+    wait_for(shop, f"phone-{scheme}-{'x' * 200}", "error")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    for path in ("/", "/types", "/tasks", f"/tasks/{task_id}", "/jobs", "/nodes"):
+        page.goto(path)
+        expect(page.locator("#live")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_a_database_that_goes_away_shows_and_comes_back(page, shop, proxy):
+    page.goto("/tasks")
+    expect(page.locator("#live-state")).to_have_text("live")
+    proxy.cut_off()
+    expect(page.get_by_role("heading", name="The database does not answer")).to_be_visible(timeout=30_000)
+    expect(page.locator("#live-state")).to_have_text("no database")
+    proxy.join()
+    expect(page.locator("tr[data-row]").first).to_be_visible(timeout=30_000)
+    expect(page.locator("#live-state")).to_have_text("live")
