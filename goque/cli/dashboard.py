@@ -119,6 +119,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()  # whoever comes before uvicorn is ready waits a moment
     except OSError as error:
         listening.close()
         raise ConfigurationError(

@@ -28,6 +28,9 @@ SPAN: Final = 3600
 OVERLAP: Final = 5
 """Seconds before the last look that are counted anew: a commit may come a little after its time."""
 
+LONGEST_GAP: Final = 300
+"""Seconds since the last look that are counted in one go; after more, the hour is counted anew, piece by piece."""
+
 PERIOD: Final = 2.0
 SHARE: Final = 0.2
 """Of the time at most this part is spent on looking, however long one look takes."""
@@ -36,6 +39,9 @@ INTEREST: Final = 30.0
 """Seconds after the last page until the thread rests."""
 
 BACKFILL: Final = 60
+PAUSE: Final = 0.1
+"""Seconds between looks until the hour is known."""
+
 BUDGET: Final = 0.5
 SAMPLE: Final = 40
 MOST_SAMPLES: Final = 200
@@ -133,7 +139,8 @@ class History:
             took = self.run_once()
             with self._wake:
                 if self._thread is me:
-                    self._wake.wait(max(PERIOD - took, took / SHARE))
+                    rest = max(PERIOD - took, took / SHARE)
+                    self._wake.wait(rest if self._knows_the_hour() or self._picture.trouble else PAUSE)
                 while self._thread is me and time.monotonic() - self._wanted_at > INTEREST:
                     self._storage.close()
                     self._looked.clear()
@@ -152,14 +159,17 @@ class History:
         self._looked.set()
         return time.monotonic() - began
 
+    def _knows_the_hour(self) -> bool:
+        return self._known_since <= self._clock() - SPAN + BACKFILL
+
     def _look(self, until: float) -> Picture:
         now = int(self._clock())
         depths = self._storage.queue_depths()
         policies = self._storage.type_policies()
         types = sorted({*policies, *self._storage.task_types()})
         self._count_recent(types, now)
-        while self._known_since > now - SPAN and time.monotonic() < until:
-            self._count_before(types)
+        while self._picture.at and not self._knows_the_hour() and time.monotonic() < until:
+            self._count_before(types)  # not at the first look, for which somebody waits
         self._read_failures(now)
         self._forget(now - SPAN)
         return Picture(
@@ -180,7 +190,7 @@ class History:
         )
 
     def _count_recent(self, types: Sequence[str], now: int) -> None:
-        if self._counted_to < now - SPAN:  # nobody looked for long
+        if self._counted_to < now - LONGEST_GAP:  # nobody looked for long
             self._ended.clear()
             self._latencies.clear()
             self._counted_to = self._known_since = now - now % BACKFILL

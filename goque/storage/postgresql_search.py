@@ -1,6 +1,6 @@
 """How PostgreSQL is asked what people look for, planned as `postgresql_statements` says: by index, and unsorted.
 
-A lateral join goes type by type; each part is ordered only to name its index.
+A lateral join goes type by type; each part is ordered only to name its index, and `type || ''` names none.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
     ),
     conditions={
         "floor": "id >= CAST(:floor AS uuid)",
-        "task_type": "type = :task_type",
-        "statuses": "status = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
-        "external_id": "external_id = :external_id",
+        "task_type": "type || '' = :task_type",
+        "statuses": "status || '' = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
+        "external_id": "external_id || '' = :external_id",
         "error": "strpos(lower(errors), lower(CAST(:error AS text))) > 0",
         "created_from": "created_at >= :created_from",
         "created_before": "created_at < :created_before",
