@@ -228,8 +228,7 @@ class TaskQueueManager(ManagerSteps):
 
     def close(self) -> None:
         """Wait for background adds, then close this process's connections; a later call opens new ones."""
-        self.wait_background_adds()
-        self._storage.close()
+        self.close_at_once()
 
     def __enter__(self) -> Self:
         return self

@@ -80,6 +80,11 @@ class ManagerSteps(ABC):
         """The storage as it is, whether or not its tables are there."""
         return self._storage
 
+    def close_at_once(self) -> None:
+        """Wait for background adds, then close this process's connections, blocking whoever calls."""
+        self._background.wait(None)
+        self._storage.close()
+
     def _ready_storage(self) -> TaskStorage:
         """Return the storage, with its schema made sure of once."""
         if not self._has_schema:

@@ -232,14 +232,19 @@ class Registry:
             raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
 
     def replace_processor(self, processor: Processor) -> None:
-        """Put another processor in the place of its type's."""
+        """Put another processor in the place of its type's. For tests, and for registries that add to processors."""
         self._processors[processor.spec.type] = processor
 
     def use_database(self, url: str | None) -> str | None:
-        """Enqueue from now on into the database at this URL; None leaves that to the settings.
+        """Enqueue from now on into the database at this URL; None leaves that to the settings. For tests.
+
+        The queues that were opened before are closed, after their background adds.
 
         Returns: the URL that was given here before.
         """
+        for queue in (self._queue, self._async_queue):
+            if queue is not None:
+                queue.close_at_once()
         before, self._own_url = self._own_url, url
         self._queue = self._async_queue = None
         return before

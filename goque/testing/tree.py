@@ -63,7 +63,6 @@ def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
     try:
         yield registry.queue
     finally:
-        registry.queue.close()
         registry.use_database(before)
 
 

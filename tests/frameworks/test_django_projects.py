@@ -276,6 +276,11 @@ def test_manage_runs_goques_commands_from_anywhere(
     assert "Run the tasks of APP" in project.manage("goque", "supervise", "--help")
     project.manage("goque", "enqueue", "django.default", '{"task": "shop.tasks.add", "args": [1, 2], "kwargs": {}, '
                    '"backend": "default"}', cwd=elsewhere)  # fmt: skip
+    project.write(
+        "other.py", "from shop.settings import *\nDATABASES['default']['NAME'] = BASE / 'other.sqlite3'\n"
+    )
+    told = project.manage("goque", "check", "--settings", "other", cwd=elsewhere)
+    assert "other.sqlite3" in told
     project.manage("goque", "supervise", "--drain", cwd=elsewhere)
     assert '"done"' in project.manage("goque", "stats", "--json", cwd=elsewhere)
     assert project.run("""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             "PYTHONPATH", sys.path[0]
         )  # the tree's processes import the project as manage.py does
         streams.prepare()
-        group.root.main(completed(argv[2:]), prog_name="manage.py goque")
+        group.root.main(completed(without_djangos_own(argv[2:])), prog_name="manage.py goque")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run what `call_command("goque", "list", …)` says."""
@@ -37,6 +38,14 @@ class Command(BaseCommand):
         code = group.root.main(completed(list(options["arguments"])), "goque", standalone_mode=False)
         if code:
             raise CommandError(f"goque {options['arguments'][0]} failed", returncode=code)
+
+
+def without_djangos_own(arguments: list[str]) -> list[str]:
+    """Leave out --settings and --pythonpath, which Django has obeyed by now."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--settings")
+    parser.add_argument("--pythonpath")
+    return parser.parse_known_args(arguments)[1]
 
 
 def completed(arguments: list[str]) -> list[str]:
