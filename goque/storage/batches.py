@@ -48,6 +48,22 @@ def encode_tasks(tasks: Sequence[Task], now: datetime) -> str:
     ).decode()
 
 
+def copied_row(task: Task, now: datetime, text: str) -> tuple[Any, ...]:
+    """Return a new task's row as text, dated `now`, which is `text`."""
+    return (
+        task.id,
+        task.type,
+        task.external_id,
+        task.raw_payload,
+        "new",
+        0,
+        metadata_text(task),
+        text,
+        time_text(due_at(task, now)) if task.delay or task.next_attempt_at else text,
+        task.priority,
+    )
+
+
 def metadata_text(task: Task) -> str:
     """Return a task's metadata as JSON text, `{}` when empty."""
     return encode_payload(task.metadata, what="metadata").decode() if task.metadata else "{}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
@@ -15,7 +15,7 @@ from goque.storage import batches, postgresql_rows
 from goque.storage.awaited import AwaitedSession, Steps
 from goque.storage.caller import asyncio_driver_connection, driver_connection, not_of_driver
 from goque.storage.connections import Connections
-from goque.storage.dialect import Dialect, Session
+from goque.storage.dialect import Dialect, PlaceTakenError, Session
 from goque.storage.instants import time_text
 from goque.storage.postgresql_asyncio import AsyncAdoptedSession
 from goque.storage.postgresql_ends import SAY_ENDED, AwaitedIds, EndListener
@@ -28,7 +28,12 @@ from goque.storage.postgresql_session import (
     PostgresqlSession,
 )
 from goque.storage.postgresql_spares import PostgresqlSpares
-from goque.storage.postgresql_statements import NOTIFY, NOTIFYING_STATEMENTS, POSTGRESQL_STATEMENTS
+from goque.storage.postgresql_statements import (
+    COPY_TASKS,
+    NOTIFY,
+    NOTIFYING_STATEMENTS,
+    POSTGRESQL_STATEMENTS,
+)
 from goque.storage.postgresql_url import connection_options
 from goque.storage.postgresql_watcher import PostgresqlWatcher
 from goque.storage.statements import Statements
@@ -56,6 +61,7 @@ class PostgresqlDialect(Dialect):
 
     name: ClassVar[str] = "postgresql"
     creates_schema: ClassVar[bool] = False
+    copies: ClassVar[bool] = True
     now_text: ClassVar[str] = """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
     script_begin: ClassVar[str] = f"BEGIN;\nSELECT pg_advisory_xact_lock({MIGRATION_LOCK});"
 
@@ -172,6 +178,15 @@ class PostgresqlDialect(Dialect):
             },
         )
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def copy_tasks(self, session: Session, tasks: Sequence[Task]) -> None:
+        """Insert tasks by COPY."""
+        assert isinstance(session, PostgresqlSession)
+        now, text = session.now, time_text(session.now)
+        try:
+            session.copy(COPY_TASKS, (batches.copied_row(task, now, text) for task in tasks))
+        except psycopg.errors.UniqueViolation as error:
+            raise PlaceTakenError from error
 
     async def announce(self, session: AwaitedSession, task_types: set[str]) -> None:
         """Notify each type's channel once."""

@@ -7,7 +7,7 @@ come again are prepared, for parsing and planning a single enqueue takes as long
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import Any, Final, Self, TypeVar
@@ -186,6 +186,12 @@ class PostgresqlSession(Session):
         with self._translated():
             self._cursor.executemany(percent_named(sql), bound)
             return self._cursor.rowcount
+
+    def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert many rows by COPY."""
+        with self._translated(), self._cursor.copy(sql) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

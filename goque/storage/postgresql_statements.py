@@ -88,6 +88,11 @@ NEXT_DUE: Final = """
     FROM level
     WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)"""
 
+COPY_TASKS: Final = """
+    COPY goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, next_attempt_at, priority)
+    FROM STDIN"""
+"""Half the server's time of an INSERT with ON CONFLICT, which must be ready for a conflict at each row."""
+
 CLAIM_DUE: Final = """
     WITH RECURSIVE level (priority) AS (
         (SELECT priority

@@ -57,9 +57,13 @@ class TaskSteps:
             raise DuplicateTaskError(taken.type, taken.external_id, can_skip=True)
         if undo:
             await session.run(self._sql.release_savepoint)
-        await self._dialect.announce(session, {task.type for task in tasks if task.id in ids})
+        return await self.announce_inserted(session, [task for task in tasks if task.id in ids])
+
+    async def announce_inserted(self, session: AwaitedSession, tasks: list[Task]) -> list[Task]:
+        """Tell who waits for tasks, and date them."""
+        await self._dialect.announce(session, {task.type for task in tasks})
         now = await session.now()
-        return [_stamped(task, now) for task in tasks if task.id in ids]
+        return [_stamped(task, now) for task in tasks]
 
     async def _insert_batches(
         self, session: AwaitedSession, tasks: Sequence[Task], *, again: bool

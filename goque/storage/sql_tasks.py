@@ -11,7 +11,7 @@ from typing import Any, Literal
 from goque.at_once import at_once
 from goque.outcome import FailedAttempt
 from goque.storage.awaited import Ready
-from goque.storage.dialect import Dialect, Session
+from goque.storage.dialect import Dialect, PlaceTakenError, Session
 from goque.storage.sql_awaited import SqlAwaitedTasks
 from goque.storage.sql_base import PATIENCE, SqlBase
 from goque.storage.sql_steps import TaskSteps, without_repeats
@@ -53,12 +53,23 @@ class SqlTasks(SqlBase):
         wanted = without_repeats(tasks, skip=skip)
         undo = conn is not None
         tries = count()
+        if self._dialect.copies and conn is None and not skip:
+            try:
+                return self._write(lambda session: self._copy(session, wanted), patient=True)
+            except PlaceTakenError:
+                next(
+                    tries
+                )  # the other way says whose place it is; it may be our own, after an answer that was lost
 
         def insert(session: Session) -> list[Task]:
             again = next(tries) > 0
             return at_once(self._steps.insert_many(Ready(session), wanted, skip=skip, undo=undo, again=again))
 
         return self._write(insert, conn, patient=True)
+
+    def _copy(self, session: Session, tasks: list[Task]) -> list[Task]:
+        self._dialect.copy_tasks(session, tasks)
+        return at_once(self._steps.announce_inserted(Ready(session), tasks))
 
     def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
