@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 THREADS: Final = 5
 """As many as a storage has connections for one process's threads."""
 
+THREAD_NAME: Final = "goque-queue"
+
 
 class AsyncTaskQueueManager(ManagerSteps):
     """Does what `TaskQueueManager` does, awaited; usable from any loop and thread, and after a fork.
@@ -191,7 +193,7 @@ class AsyncTaskQueueManager(ManagerSteps):
 
     def _in_thread(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         if self._threads is None or self._threads[0] != os.getpid():  # threads do not survive a fork
-            self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="goque-queue")
+            self._threads = os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix=THREAD_NAME)
         run = contextvars.copy_context().run
         return asyncio.get_running_loop().run_in_executor(self._threads[1], run, call)
 

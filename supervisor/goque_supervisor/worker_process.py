@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from goque.async_manager import THREAD_NAME
 from goque_supervisor import printed, process
 from goque_supervisor.async_worker import AsyncWorker
 from goque_supervisor.control import Channel
@@ -45,10 +46,14 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     _tell_of_threads()
 
 
+def _is_known(thread: threading.Thread) -> bool:
+    """Whether it is the main thread or one of `async_queue`, which idles now and ends with the interpreter."""
+    return thread is threading.main_thread() or thread.name.startswith(THREAD_NAME)
+
+
 def _tell_of_threads() -> None:
     """Say why this process does not end at once: the interpreter waits for threads that are no daemons."""
-    main = threading.main_thread()
-    names = [thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon]
+    names = [thread.name for thread in threading.enumerate() if not thread.daemon and not _is_known(thread)]
     if names:
         log.warning(
             "handlers left threads running (%s): waiting for them until the process is killed",

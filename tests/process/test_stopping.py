@@ -228,6 +228,31 @@ def test_what_a_handler_adds_in_the_background_is_added_before_its_worker_leaves
     assert tree.database.counts("follow-up") == {"new": 300}
 
 
+THREADS = """
+@registry.processor("asks", workers=1)
+async def asks(task: Task):
+    await registry.async_queue.enqueue("asked")
+
+@registry.processor("leaves", workers=1)
+def leaves(task: Task):
+    threading.Thread(target=time.sleep, args=(600,), name="left-behind").start()
+"""
+
+
+@on_every_backend
+def test_only_threads_that_keep_a_worker_from_its_end_are_told_of(
+    start_tree: StartTree, database: Database
+) -> None:
+    database.enqueue("asks", "t1")
+    database.enqueue("leaves", "t2")
+    tree = start_tree(app=THREADS)
+    eventually(lambda: {database.task(name).status for name in ("t1", "t2")} == {"done"})
+    assert tree.stop() == 0
+    told = [line for line in tree.log.splitlines() if "left threads running" in line]
+    assert len(told) == 1
+    assert "worker[leaves] handlers left threads running (left-behind)" in told[0]
+
+
 def test_a_tree_stops_in_order_though_a_nursery_hung_over_a_worker_that_it_was_to_fork(
     start_tree: StartTree,
 ) -> None:
