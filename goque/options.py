@@ -183,7 +183,8 @@ def _optional_size(name: str, value: Any) -> float | None:
     return float(value)
 
 
-def _flag(name: str, value: Any) -> bool:
+def flag(name: str, value: Any) -> bool:
+    """Return a flag, or raise ConfigurationError naming it."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} must be True or False, not {value!r}")
     return value
@@ -213,9 +214,9 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "healer_period": _duration,
     "healer_timeout": _duration,
     "healer_updated_at_time_ago": _duration,
-    "store_result": _flag,
+    "store_result": flag,
     "max_result": _count,
     "priority": _priority,
-    "cancel_on_decode_error": _flag,
-    "verbose": _flag,
+    "cancel_on_decode_error": flag,
+    "verbose": flag,
 }

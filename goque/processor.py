@@ -12,7 +12,7 @@ import msgspec
 
 from goque.callbacks import Callbacks
 from goque.errors import ConfigurationError, PayloadDecodeError, TaskCanceled
-from goque.options import ProcessorOptions, ProcessorSpec
+from goque.options import ProcessorOptions, ProcessorSpec, flag
 from goque.outcome import first_line
 from goque.payload_types import make_decoder
 from goque.task import Task, TaskRow, TypedTask
@@ -90,7 +90,10 @@ def make_processor(
     parameter = _only_parameter(task_type, call)
     cancel = options.cancel_on_decode_error
     if isinstance(handler, TypedTaskProcessor):
-        cancel = cancel or handler.cancel_on_decode_error
+        cancel = (
+            flag(f"the processor of {task_type!r}: cancel_on_decode_error", handler.cancel_on_decode_error)
+            or cancel
+        )
         make_argument: MakeArgument = _decoded(
             task_type, handler.payload_type, whole_task=True, cancel=cancel
         )

@@ -223,6 +223,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "jitter without end": (lambda: goque.retry.exponential(jitter=2), ["jitter", "2"]),
     "a negative period": (lambda: goque.retry.step([1, -5]), ["periods", "-5"]),
+    "a flag that is text": (
+        lambda: registered(
+            mail=goque.typed_task_processor(goque.noop_task_processor, dict, cancel_on_decode_error="no")  # type: ignore[arg-type]  # that is the mistake
+        ),
+        ["'mail'", "cancel_on_decode_error", "'no'"],
+    ),
 }
 
 
