@@ -68,12 +68,19 @@ def test_an_app_is_run(binaries: Path, tmp_path: Path) -> None:
     )
 
 
-def test_drivers_come_with_their_extras_alone(binaries: Path, wheel: Path, tmp_path: Path) -> None:
-    stats = (binaries / "goque", "stats", "--database-url")
-    for url, extra in (("postgresql://127.0.0.1:1/shop", "postgres"), ("mysql://127.0.0.1:1/shop", "mysql")):
-        assert f"pip install 'goque[{extra}]'" in run(*stats, url, cwd=tmp_path, code=2)
+def test_drivers_and_the_dashboard_come_with_their_extras_alone(
+    binaries: Path, wheel: Path, tmp_path: Path
+) -> None:
+    postgresql, mysql = "postgresql://127.0.0.1:1/shop", "mysql://127.0.0.1:1/shop"
+    for command, url, extra in (
+        ("stats", postgresql, "postgres"),
+        ("stats", mysql, "mysql"),
+        ("dashboard", mysql, "dashboard"),
+    ):
+        goque = (binaries / "goque", command, "--database-url", url)
+        assert f"pip install 'goque[{extra}]'" in run(*goque, cwd=tmp_path, code=2)
         install(binaries, f"{wheel}[{extra}]")
-        assert "cannot be reached" in run(*stats, url, cwd=tmp_path, code=3)
+        assert "cannot be reached" in run(*goque, cwd=tmp_path, code=3)
 
 
 def test_a_strictly_typed_project_finds_the_types(binaries: Path, tmp_path: Path) -> None:
