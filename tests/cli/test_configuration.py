@@ -9,7 +9,7 @@ import click
 import pytest
 
 from goque.cli.configured import key_of
-from goque.cli.group import COMMANDS, _load
+from goque.cli.group import COMMANDS, load
 from goque.config import OPTIONS
 
 
@@ -25,7 +25,7 @@ def said(goque: Any, *args: str, **env: str) -> dict[str, tuple[str, str]]:
 
 
 def test_the_options_outside_of_tables_are_those_of_supervise() -> None:
-    options = {key_of(option) for option in _load("supervise").params if isinstance(option, click.Option)}
+    options = {key_of(option) for option in load("supervise").params if isinstance(option, click.Option)}
     assert options == set(OPTIONS)
 
 

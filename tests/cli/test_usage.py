@@ -11,7 +11,7 @@ import click
 import pytest
 
 from goque.cli.command import COMMON
-from goque.cli.group import COMMANDS, _load
+from goque.cli.group import COMMANDS, load
 
 
 def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
@@ -192,7 +192,7 @@ def test_each_option_has_a_variable_that_the_page_on_the_command_line_names(goqu
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
     _, *sections = page.split("\n## ")
     (section,) = [section for section in sections if name in section.splitlines()[0].split(" and ")]
-    for option in _load(name).params:
+    for option in load(name).params:
         if isinstance(option, click.Option):
             flag = option.opts[0]
             assert option.envvar == f"GOQUE_{flag[2:].replace('-', '_').upper()}"
