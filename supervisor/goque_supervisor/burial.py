@@ -23,6 +23,8 @@ from goque_supervisor.spec import signal_name
 
 log = logging.getLogger("goque.fetcher")
 
+_CALLERS = ("goque_supervisor", "goque/handling.py")  # in the path of the frame that called a handler
+
 
 class Burial:
     """Judges what dead workers had; their files go when all of it is committed."""
@@ -173,7 +175,7 @@ def handlers_part(stack: str | None) -> str | None:
     ours = [
         number
         for number, line in enumerate(lines)
-        if line.startswith("  File ") and "goque_supervisor" in line
+        if line.startswith("  File ") and any(place in line for place in _CALLERS)
     ]
     if not ours:
         return stack
