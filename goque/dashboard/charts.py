@@ -48,7 +48,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot with its labels; `ticks` go from the top of the scale to its bottom."""
+    """A plot with its labels; `ticks` go from the top of the scale to its bottom.
+
+    What is not counted yet, at the left, is `unknown` units wide.
+    """
 
     title: str
     legend: list[tuple[str, str]]
@@ -59,6 +62,7 @@ class Chart:
     lines: list[tuple[str, str]] = field(default_factory=list)
     is_empty: bool = False
     summary: str = ""
+    unknown: str = ""
 
 
 def bars(
@@ -93,6 +97,7 @@ def bars(
         slots=_slots(series, starts, step, show),
         rects=rects,
         is_empty=not any(sums),
+        unknown=_unknown(series, step),
         summary=empty if not any(sums) else f"{title}: at most {show(max(sums))}",
     )
 
@@ -154,8 +159,14 @@ def _slots(
     titles = []
     for index, start in enumerate(starts):
         told = [f"{one.name} {show(value)}" for one in series if (value := one.values[index]) is not None]
-        titles.append(f"{_clock(start, seconds=True)} UTC: {', '.join(told) or 'nothing'}")
+        titles.append(f"{_clock(start, seconds=True)} UTC: {', '.join(told) or 'nothing known'}")
     return [Slot(_unit(index * step), _unit(step), title) for index, title in enumerate(titles)]
+
+
+def _unknown(series: Sequence[Series], step: float) -> str:
+    known = [index for one in series for index, value in enumerate(one.values) if value is not None]
+    first = min(known, default=0)
+    return _unit(first * step) if first else ""
 
 
 def _ticks(top: float, show: Callable[[float], str]) -> list[str]:

@@ -68,6 +68,7 @@ class Picture:
         latencies: seconds from due to done of a sample, by type and slot.
         failures: failed attempts, newest first.
         known_since: from when on `ended` is known, in seconds since 1970.
+        is_whole: whether the whole hour is known.
         trouble: why the last look failed, None if it did not.
     """
 
@@ -79,6 +80,7 @@ class Picture:
     latencies: Mapping[str, Mapping[int, Sequence[float]]] = field(default_factory=dict)
     failures: Sequence[FailureLine] = ()
     known_since: float = 0.0
+    is_whole: bool = False
     trouble: str | None = None
 
 
@@ -186,7 +188,8 @@ class History:
                 for name, slots in self._latencies.items()
             },
             failures=tuple(sorted(self._failures.values(), key=lambda one: one.id, reverse=True)),
-            known_since=max(self._known_since, now - SPAN),
+            known_since=self._known_since,
+            is_whole=self._knows_the_hour(),
         )
 
     def _count_recent(self, types: Sequence[str], now: int) -> None:

@@ -159,11 +159,12 @@ def throughput(picture: Picture, window: str, now: datetime, task_type: str | No
         if task_type in (None, line.type):
             failed[int(line.ended_at.timestamp()) // SLOT * SLOT] += 1
     ways = [("done", "done", "done"), ("canceled", "canceled", "canceled")]
+    known = [start >= picture.known_since for start in starts]
     series = [
-        Series(name, kind, _sums([one.get(status, {}) for one in kinds], starts, step))
+        Series(name, kind, _known(known, _sums([one.get(status, {}) for one in kinds], starts, step)))
         for name, kind, status in ways
     ]
-    series.append(Series("failed attempts", "failed", _sums([failed], starts, step)))
+    series.append(Series("failed attempts", "failed", _known(known, _sums([failed], starts, step))))
     title = f"Ended, each {step} s"
     return bars(title, series, starts, formats.short_count, empty="nothing has ended in this time")
 
@@ -220,6 +221,10 @@ def _sums(slots: Iterable[Mapping[int, int]], starts: Sequence[int], step: int) 
         for slot, count in some.items():
             totals[slot // step * step] += count
     return [float(totals.get(start, 0)) for start in starts]
+
+
+def _known(known: Sequence[bool], values: Sequence[float]) -> list[float | None]:
+    return [value if is_known else None for is_known, value in zip(known, values, strict=True)]
 
 
 def _age(line: FailureLine, now: datetime) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import shop
 import uvicorn
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import goque
@@ -25,6 +26,7 @@ from goque.storage.searching import TaskSearch
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs/dashboard"
 WIDE = {"width": 1280, "height": 800}
+COLOURS = 256
 NARROW = {"width": 390, "height": 844}
 
 
@@ -87,8 +89,9 @@ def save(page: Page, path: Path, *, whole: bool = True) -> None:
     size = page.viewport_size
     assert size is not None
     if whole:
-        page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(tall, 1500))})
+        page.set_viewport_size({"width": size["width"], "height": max(480, min(tall, 1250))})
     page.screenshot(path=path)
+    Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
 
 
@@ -106,15 +109,19 @@ def newest(url: str, task_type: str) -> str:
 @contextmanager
 def served(url: str) -> Iterator[str]:
     """Serve the dashboard of the shop."""
-    config = uvicorn.Config(
-        create_app(registry(), database_url=url, actions=True), port=0, log_config=None, lifespan="on"
+    app = create_app(registry(), database_url=url, actions=True)
+    app.state.dashboard.storage.url = (
+        "sqlite:////srv/shop/goque.db"  # the place of the pictures is nobody's matter
     )
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         thread.join(0.05)
     try:
+        while not app.state.dashboard.history.picture().is_whole:
+            thread.join(0.1)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True

@@ -7,6 +7,7 @@ what the dashboard shows of them is what it shows of a real queue.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,9 @@ from goque.task import TaskRow
 
 STEP = 1.0
 HOUR = 3600.0
+FILLING = 75.0
+"""Seconds that replaying the hour takes, about: its end must not lie in the past."""
+
 NODES = ("8f6b1f52-41c0-4a57-9b7e-2f6d1c0a9e11", "c2a7d0e4-77aa-4c53-8d0b-5b1e9f3a6d20")
 GONE = "1b0e64a2-0c1d-4c0e-9a77-6f5d0e8b7c33"
 
@@ -225,7 +229,7 @@ class Shop:
     def _periodic(self) -> None:
         today = self.now.replace(minute=0, second=0, microsecond=0)
         for name, slot in (
-            ("nightly_report", today.replace(hour=3)),
+            ("nightly_report", today.replace(hour=2) - timedelta(days=self.now.hour < 2)),
             ("prune_carts", today),
             ("refresh_prices", self.now.replace(minute=self.now.minute // 15 * 15, second=0, microsecond=0)),
             ("weekly_digest", today - timedelta(days=2)),
@@ -292,5 +296,7 @@ class Shop:
 
 
 def fill(url: str) -> None:
-    """Fill a SQLite file that is not there yet."""
-    Shop(url, datetime.now(UTC)).fill()
+    """Fill a SQLite file that is not there yet; what it tells of ends now, when this returns."""
+    end = datetime.now(UTC) + timedelta(seconds=FILLING)
+    Shop(url, end).fill()
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()))

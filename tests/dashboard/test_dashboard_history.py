@@ -37,10 +37,10 @@ def worked(backend: Backend):
     return backend.new_storage()
 
 
-def look_until_known(history, now):
+def look_until_known(history):
     for _ in range(200):
         history.run_once()
-        if history._picture.known_since <= now.timestamp() - SPAN + 60:
+        if history._picture.is_whole:
             return history._picture
     raise AssertionError("the hour never was known")
 
@@ -48,7 +48,7 @@ def look_until_known(history, now):
 @on_every_backend
 def test_the_last_hour_is_counted_and_nothing_before_it(worked):
     history = History(worked, clock=NOON.timestamp)
-    picture = look_until_known(history, NOON)
+    picture = look_until_known(history)
     assert picture.trouble is None
     assert sum(picture.ended["mail"]["done"].values()) in (53, 54)
     assert sum(picture.ended["mail"]["attempts_left"].values()) in (5, 6)
@@ -57,9 +57,20 @@ def test_the_last_hour_is_counted_and_nothing_before_it(worked):
     history.close()
 
 
+def test_what_is_not_counted_yet_is_not_drawn_as_nothing(worked):
+    history = History(worked, clock=NOON.timestamp)
+    history.run_once()
+    assert not history._picture.is_whole
+    drawn = overview.throughput(history._picture, "1h", NOON)
+    assert float(drawn.unknown) > 900
+    assert drawn.slots[0].title.endswith("UTC: nothing known")
+    assert overview.throughput(look_until_known(history), "1h", NOON).unknown == ""
+    history.close()
+
+
 def test_looking_again_counts_nothing_twice(worked):
     history = History(worked, clock=NOON.timestamp)
-    before = look_until_known(history, NOON).ended["mail"]["done"]
+    before = look_until_known(history).ended["mail"]["done"]
     for _ in range(3):
         history.run_once()
     assert history._picture.ended["mail"]["done"] == before
@@ -69,13 +80,13 @@ def test_looking_again_counts_nothing_twice(worked):
 def test_after_a_long_pause_the_hour_is_counted_anew(worked, backend):
     now = [NOON.timestamp()]
     history = History(worked, clock=lambda: now[0])
-    look_until_known(history, NOON)
+    look_until_known(history)
     later = NOON + timedelta(minutes=30)
     now[0] = later.timestamp()
     backend.clock.now = later - timedelta(seconds=20)
     worked.insert_tasks([Task("mail", {})])
     worked.settle_if_held([done(row) for row in claim(worked)])
-    picture = look_until_known(history, later)
+    picture = look_until_known(history)
     assert sum(picture.ended["mail"]["done"].values()) in (27, 28, 29)
     history.close()
 
