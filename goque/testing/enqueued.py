@@ -66,6 +66,7 @@ def assert_enqueued(
     Raises:
         AssertionError: there is none, or another number; the message has the difference to the nearest tasks.
     """
+    __tracebackhide__ = True
     given = {
         "payload": payload,
         "external_id": external_id,
@@ -96,6 +97,7 @@ def assert_not_enqueued(
     Raises:
         AssertionError: there are some; the message lists them.
     """
+    __tracebackhide__ = True
     wanted = _wanted(type, {"payload": payload, "external_id": external_id})
     found = [task for task in _tasks(queue, type, conn) if not wanted.differences(task)]
     if found:

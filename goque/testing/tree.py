@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
-from goque.errors import ConfigurationError
+from goque.errors import ConfigurationError, WaitTimeoutError
 from goque.storage import open_storage
 
 if TYPE_CHECKING:
@@ -39,9 +39,14 @@ class RunningTree:
         """Wait until a task is done, canceled or out of attempts, and return it as it is then.
 
         Raises:
-            WaitTimeoutError: it has not ended after so many seconds; it is a TimeoutError too.
+            WaitTimeoutError: it has not ended after so many seconds; the message has its errors. It is a TimeoutError too.
         """
-        return self.queue.wait(task.id, timeout)
+        __tracebackhide__ = True
+        try:
+            return self.queue.wait(task.id, timeout)
+        except WaitTimeoutError as error:
+            errors = self.queue.get_task(task.id).errors or "it has no errors"
+            raise WaitTimeoutError(f"{error}; {errors.strip()}") from None
 
     def __enter__(self) -> Self:
         self.supervisor.__enter__()

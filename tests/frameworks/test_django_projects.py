@@ -224,6 +224,28 @@ def test_djangos_tasks_are_kept_and_run(project: Project) -> None:
     ]
 
 
+def test_asyncio_code_enqueues_into_the_same_database(project: Project) -> None:
+    project.manage("migrate")
+    assert (
+        project.run("""
+            import asyncio
+            from asgiref.sync import sync_to_async
+            from goque.contrib.django import queue, registry
+            from shop import tasks
+
+            async def view():
+                await registry.async_queue.enqueue("send_receipt", 1)
+                await sync_to_async(queue.enqueue)("send_receipt", 2)
+                await tasks.add.aenqueue(1, 2)
+                await registry.aclose()
+
+            asyncio.run(view())
+            print(sorted(task.type for task in queue.get_tasks()))
+        """)
+        == "['django.default', 'send_receipt', 'send_receipt']\n"
+    )
+
+
 def test_a_row_that_names_something_else_than_a_task_calls_nothing(project: Project) -> None:
     project.manage("migrate")
     told = project.run("""

@@ -171,6 +171,25 @@ def test_a_tree_that_ends_badly_is_an_error_of_its_test(suite: pytest.Pytester) 
     result.stdout.fnmatch_lines(["*GoqueError: the tree ended with exit code 2; its log tells why*"])
 
 
+def test_a_task_that_does_not_end_is_told_with_its_errors(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        import goque
+
+
+        def test_it_says_why(goque_tree):
+            registry = goque.Registry()
+            registry.add_processor("mail", lambda task: 1 / 0, retry=goque.retry.static(60))
+            tree = goque_tree(registry)
+            task = tree.queue.enqueue("mail")
+            with pytest.raises(TimeoutError, match="is still error after .*; attempt 1: division by zero$"):
+                tree.wait(task, timeout=5)
+        """
+    )
+    run(suite).assert_outcomes(passed=1)
+
+
 def test_another_database_is_named_by_a_fixture_of_ones_own(suite: pytest.Pytester) -> None:
     suite.makeconftest(
         """

@@ -19,7 +19,6 @@ class ApplyMigration(Operation):
 
     reduces_to_sql = True
     reversible = False
-    atomic = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -9,6 +9,7 @@ import msgspec
 from goque.registry import Registry
 
 if TYPE_CHECKING:
+    from goque.async_manager import AsyncTaskQueueManager
     from goque.manager import TaskQueueManager
     from goque.options import ProcessorKeywords
 
@@ -44,6 +45,15 @@ class DjangoRegistry(Registry):
 
             self._queue = TaskQueueManager(storage(), default_priorities=self.default_priority)
         return self._queue
+
+    @property
+    def async_queue(self) -> AsyncTaskQueueManager:
+        """The same database for asyncio, on connections of its own, outside of Django's transactions."""
+        if self.database_url is None:
+            from goque.contrib.django.databases import database_url  # noqa: PLC0415 - it needs the settings
+
+            self.database_url = database_url()
+        return super().async_queue
 
 
 def look_after_connections(task: object, error: object = None) -> None:
