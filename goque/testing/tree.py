@@ -39,7 +39,7 @@ class RunningTree:
         """Wait until a task is done, canceled or out of attempts, and return it as it is then.
 
         Raises:
-            WaitTimeoutError: it has not ended after so many seconds; the message has its errors. It is a TimeoutError too.
+            WaitTimeoutError: it has not ended after so many seconds; the message has its errors.
         """
         __tracebackhide__ = True
         try:
