@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goque import TaskQueueManager
+from goque import TaskQueueManager, open_storage
 
 APP = """
 from datetime import timedelta
@@ -64,6 +66,17 @@ def test_the_list_is_a_table_for_people(shop: Any) -> None:
     assert rows[0].startswith("nightly  30 2 * * * Europe/Prague")
     assert "has ended" in rows[2]
     assert "periodic job 'broken': its schedule raised" in rows[3]
+
+
+def test_the_last_run_of_a_cron_job_is_a_slot_or_none(shop: Any) -> None:
+    shop("schedules", "shop:registry")
+    with contextlib.closing(open_storage(f"sqlite:///{shop.directory}/own.db")) as storage:
+        first_seen = datetime(2026, 11, 23, 10, 0, 0, 31531, tzinfo=UTC)
+        storage.record_slot("nightly", first_seen)
+        assert jobs(shop)["nightly"]["last"] is None
+        slot = datetime(2026, 11, 24, 1, 30, tzinfo=UTC)
+        storage.record_slot("nightly", slot)
+        assert jobs(shop)["nightly"]["last"] == "2026-11-24T01:30:00.000000Z"
 
 
 def test_a_job_is_paused_and_resumed(shop: Any) -> None:
