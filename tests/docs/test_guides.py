@@ -14,6 +14,8 @@ from shops import MysqlShop, PostgresqlShop, Shop, SqliteShop
 from walk import Walk
 
 from goque.storage import open_storage
+from goque.task import TaskStatus
+from goque_supervisor.settings import ROLES
 
 
 def ends(app: App) -> dict[str, tuple[str, int]]:
@@ -172,3 +174,21 @@ def test_the_python_of_every_page_is_run_by_a_test(page: str) -> None:
     assert any(f'"{page}"' in text or f'"{stem}"' in text for text in tests), (
         f"no test names {page}: run what it shows, see test_guides.py"
     )
+
+
+def test_the_life_of_a_task_is_told_and_drawn_with_every_status() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| .* \| (yes)? ?\|$", (DOCS / "life.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert {name: bool(ended) for name, ended in rows} == {
+        status.value: status.is_terminal for status in TaskStatus
+    }
+    picture = (DOCS / "life.svg").read_text("utf-8")
+    assert [status for status in TaskStatus if f">{status}<" not in picture] == []
+
+
+def test_the_tree_is_told_with_every_role_that_a_supervisor_runs() -> None:
+    page = (DOCS / "tree.md").read_text("utf-8")
+    told = re.findall(r"^\| (\w+)(?:, .*?)? \| .* \| .* \|$", page, re.MULTILINE)
+    assert {"root", "guard", "nurseries", "lease", "fetcher", "worker"} <= set(told)
+    assert set(told) >= set(ROLES) - {"processors"}
