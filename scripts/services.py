@@ -65,7 +65,7 @@ def up() -> int:
         print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
     if not _has_pooler() and not _install("pgbouncer"):
         print("services: no pgbouncer; the tests of a pooler need it, so install it", file=sys.stderr)
-    if not _has_browser() and not _install("chromium"):
+    if not _has_browser() and not _install("chromium", "fonts-liberation"):
         print("services: no chromium; the tests of the dashboard need it, so install it", file=sys.stderr)
     return 0
 

@@ -219,7 +219,8 @@ def _path(request: Request) -> str:
 
 def _guard(message: dict[str, Any] | Message, cookies: list[str], *, is_static: bool) -> None:
     headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-    keeping = b"public, max-age=31536000, immutable" if is_static else b"no-store"
+    is_kept = is_static and message["status"] == 200
+    keeping = b"public, max-age=31536000, immutable" if is_kept else b"no-store"
     kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
     sets = [(b"set-cookie", value.encode()) for value in cookies] if not is_static else []
     message["headers"] = [*kept, *headers, (b"cache-control", keeping), *sets]

@@ -216,7 +216,7 @@ async def act(request: Request) -> Response:
             title="Read-only",
             text="Nobody may act on this page. docs/dashboard.md says how to let people.",
         )
-    if request.method == "GET":
+    if request.method != "POST":
         params = dict(request.query_params) | {"query": request.query_params.get("query", "")}
         plan = await run_in_threadpool(_make, make, dashboard, params)
         return page(

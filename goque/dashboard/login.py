@@ -33,7 +33,7 @@ class BadFormError(GoqueError):
 async def login(request: Request) -> Response:
     """Ask for the token, or take it."""
     access: Access = request.state.access
-    if access.token is None or request.method == "GET":
+    if access.token is None or request.method != "POST":
         if request.state.viewer is not None:
             return RedirectResponse(f"{prefix_of(request)}/", 303)
         return page(request, "login.html", title="Who is there?", wrong="")

@@ -24,6 +24,7 @@ from goque.task import TaskStatus
 
 PAGE: Final = 50
 NEXT_RUNS: Final = 3
+MOST_ATTEMPTS: Final = 20
 MOST_TYPES_SHOWN: Final = 12
 
 
@@ -90,6 +91,7 @@ def task_page(request: Request) -> Response:
     row = storage.get_task(task_id) if is_task_id(task_id) else None
     if row is None:
         raise TaskNotFoundError(task_id[:80])
+    attempts = list(reversed(storage.failed_attempts(row.id)))
     policy = storage.type_policies().get(row.type)
     node = next((node for node in storage.recent_nodes() if node.id == row.claimed_by), None)
     return page(
@@ -100,7 +102,8 @@ def task_page(request: Request) -> Response:
         policy=policy,
         claims=claims_of(row, node),
         follows=what_follows(row, policy, node, datetime.now(UTC)),
-        attempts=list(reversed(storage.failed_attempts(row.id))),
+        attempts=attempts[:MOST_ATTEMPTS],
+        more_attempts=len(attempts) - MOST_ATTEMPTS,
         can_cancel=row.status in actions.CANCELABLE,
         can_reset=row.status in actions.RESETTABLE and not row.claimed_by,
     )

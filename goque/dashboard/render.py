@@ -38,6 +38,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         "query_text": request.url.query,
         "viewer": request.state.viewer,
         "csrf": request.state.csrf,
+        "is_named": request.state.access.user_header is not None,
         "has_session": request.state.access.token is not None,
         "where": dashboard.storage.url,
         "bulk": dashboard.bulk.progress(),

@@ -248,9 +248,7 @@ class Shop:
                 types=tuple(self._types(node)),
                 processes=tuple(self._processes(number)),
             )
-            self.storage.register_node(
-                node, host=f"worker-{number}", pid=700 + 31 * number, info=encode_info(info)
-            )
+            self.storage.beat(node, info=encode_info(info))
 
     def _types(self, node: str) -> Iterator[TypeInfo]:
         for at, kind in enumerate(KINDS):

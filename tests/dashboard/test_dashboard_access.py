@@ -81,6 +81,7 @@ def test_a_proxy_says_who_is_there(storage, backend, open_dashboard, caplog):
     assert client.get("/").status_code == 401
     client.headers["X-Forwarded-User"] = "ada\x1b[31m@example.com"
     assert do(client, f"/do/cancel?id={task.id}").status_code == 303
+    assert "ada\\x1b[31m@example.com" in client.get("/tasks").text
     assert "ada" in caplog.text
 
 

@@ -162,7 +162,22 @@ def test_a_filter_or_a_page_that_is_none_is_told_in_one_line(dashboard, path, sa
     ],
 )
 def test_what_is_not_there_is_told(dashboard, path):
-    assert dashboard.get(path).status_code == 404
+    answer = dashboard.get(path)
+    assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+
+
+def test_many_failed_attempts_are_bounded(dashboard, storage, backend):
+    task = add(storage)
+    for number in range(1, 26):
+        backend.execute(
+            "INSERT INTO goque_attempt (task_id, attempt, cause, error, ended_at) "
+            f"VALUES ('{task.id}', {number}, 'failed', 'boom', '2026-11-23T21:02:33.000000Z')"
+        )
+    told = text_of(dashboard.get(f"/tasks/{task.id}"))
+    assert "25, newest first" in told
+    assert "Attempt 25 " in told
+    assert "Attempt 5 " not in told
+    assert f"5 older ones: goque show {task.id}" in told
 
 
 @pytest.mark.fault(40)

@@ -135,6 +135,14 @@ def test_a_search_that_no_index_helps_stops_and_says_how_far_it_came(storage, mo
     assert all_pages(storage, TaskSearch(error="no such thing")) == []
 
 
+def test_what_the_original_has_claimed_is_found(storage, backend):
+    task = add(storage)
+    claim(storage)
+    backend.execute("UPDATE goque_task SET claimed_by = NULL")
+    assert all_pages(storage, TaskSearch(statuses=(TaskStatus.PENDING,))) == [task.id]
+    assert all_pages(storage, TaskSearch(statuses=(TaskStatus.PENDING,), task_type="sms")) == []
+
+
 def test_too_many_candidates_are_left_to_the_walk(storage, monkeypatch):
     monkeypatch.setattr(sql_search, "FIRST_WALK", 2)
     monkeypatch.setattr(sql_search, "LONGEST_WALK", 5)
