@@ -24,6 +24,7 @@ __all__ = [
     "PeriodicJob",
     "PeriodicJobError",
     "cron_job",
+    "is_slot",
     "next_due",
     "next_slot",
     "next_slots",
@@ -191,6 +192,12 @@ def next_slots(job: PeriodicJob, last: datetime | None, now: datetime, count: in
         slots.append(slot)
         slot = next_slot(job, slot)
     return slots
+
+
+def is_slot(job: PeriodicJob, instant: datetime) -> bool:
+    """Tell a slot from the instant at which a scheduler first saw the job, or at which it was resumed."""
+    schedule = job.schedule
+    return not isinstance(schedule, CronSchedule) or schedule(instant - timedelta.resolution) == instant
 
 
 def slot_text(slot: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -12,7 +12,7 @@ from goque.cli.command import WholeNumber, command, database_option, opened_stor
 from goque.cli.text import exists_already, print_id, print_json, print_table, time_text
 from goque.errors import DuplicateTaskError, GoqueError
 from goque.logs import one_line
-from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, next_slots, slot_text
+from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots, slot_text
 from goque.registry import Registry
 from goque.storage import TaskStorage
 
@@ -128,17 +128,11 @@ def _describe(job: PeriodicJob, storage: TaskStorage, count: int) -> dict[str, A
         "schedule": _schedule(job),
         "next": [slot_text(slot) for slot in slots],
         "failure": failure,
-        "last": None if last is None or not _is_slot(job, last) else time_text(last),
+        "last": None if last is None or not is_slot(job, last) else time_text(last),
         "misfire": job.misfire,
         "jitter": job.jitter,
         "run_on_start": job.run_on_start,
     }
-
-
-def _is_slot(job: PeriodicJob, instant: datetime) -> bool:
-    """Tell a slot from the instant at which a scheduler first saw the job, or at which it was resumed."""
-    schedule = job.schedule
-    return not isinstance(schedule, CronSchedule) or schedule(instant - timedelta.resolution) == instant
 
 
 def _schedule(job: PeriodicJob) -> str:

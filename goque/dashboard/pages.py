@@ -17,7 +17,7 @@ from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
 from goque.node_info import NodeInfo, decode_info
-from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, next_slots
+from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.storage import NodeRow
 from goque.story import claims_of, what_follows
 from goque.task import TaskStatus
@@ -142,7 +142,7 @@ def _jobs(dashboard: Dashboard) -> Iterator[JobView]:
             _schedule(job) if job else "",
             slots,
             failure,
-            last,
+            last if last is None or job is None or is_slot(job, last) else None,
             bool(row and row.paused),
             job.misfire if job else "",
             job is not None,

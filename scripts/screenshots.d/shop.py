@@ -228,11 +228,12 @@ class Shop:
 
     def _periodic(self) -> None:
         today = self.now.replace(minute=0, second=0, microsecond=0)
+        monday = today - timedelta(days=7 + today.weekday())
         for name, slot in (
             ("nightly_report", today.replace(hour=2) - timedelta(days=self.now.hour < 2)),
             ("prune_carts", today),
             ("refresh_prices", self.now.replace(minute=self.now.minute // 15 * 15, second=0, microsecond=0)),
-            ("weekly_digest", today - timedelta(days=2)),
+            ("weekly_digest", monday.replace(hour=6, minute=30)),
         ):
             self.storage.record_slot(name, slot)
         self.storage.pause_job("weekly_digest", self.now)

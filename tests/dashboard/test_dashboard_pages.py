@@ -115,6 +115,9 @@ def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
     registry.add_periodic_job(PeriodicJob("ended", lambda _after: None, lambda: Task("report")))
     registry.add_periodic_job(PeriodicJob("stuck", lambda after: after, lambda: Task("report")))
     storage.record_slot("of another app", datetime(2026, 11, 23, tzinfo=UTC))
+    storage.record_slot(
+        "nightly", datetime(2026, 11, 23, 21, 2, 33, tzinfo=UTC)
+    )  # first seen then, and not run
     told = text_of(open_dashboard(registry, database_url=backend.url).get("/jobs"))
     assert re.search(r"nightly 0 3 \* \* \* Europe/Prague .*:00 UTC .* none yet skip", told)
     assert "of another app" in told
