@@ -51,6 +51,11 @@ class Snapshot:
         types: Mapping[str, Any] = self.state.get("types", {})
         return types
 
+    @property
+    def known_types(self) -> Sequence[str]:
+        """The task types that the app registers, whether they run in this tree or in another one."""
+        return [*dict.fromkeys((*self.types, *self.state.get("known_types", ())))]
+
 
 def families(snapshot: Snapshot, service: str | None = None) -> Iterator[Metric]:
     """Yield every metric family of goque's own.
@@ -155,9 +160,9 @@ def _queued(snapshot: Snapshot) -> Iterator[Metric]:
     if snapshot.queue is None:
         return  # no number at all is better than one that was true once
     counts: Counter[tuple[str, str]] = Counter()
-    waited = dict.fromkeys(snapshot.types, 0.0)
+    waited = dict.fromkeys(snapshot.known_types, 0.0)
     for seen in snapshot.queue.depths:
-        task_type = seen.type if seen.type in snapshot.types else UNREGISTERED
+        task_type = seen.type if seen.type in snapshot.known_types else UNREGISTERED
         counts[task_type, seen.status] += seen.count
         waited[task_type] = max(waited.get(task_type, 0.0), seen.waited)
     depth = GaugeMetricFamily(
@@ -179,6 +184,6 @@ def _queued(snapshot: Snapshot) -> Iterator[Metric]:
     paused = GaugeMetricFamily(
         "goque_type_paused", "Whether nobody may claim tasks of this type.", labels=["task_type"]
     )
-    for task_type in snapshot.types:
+    for task_type in snapshot.known_types:
         paused.add_metric([task_type], float(task_type in snapshot.queue.paused))
     yield paused

@@ -556,6 +556,7 @@ class Supervisor:
             "lease": bool(self.tenure.may_claim_as),
             "stopping": self.stopping is not None,
             "quiet": self.is_quiet,
+            "known_types": [described["type"] for described in self.homes.app.get("types", ())],
             "started_at": self.started_at,
         }
         self._tell("monitor", TreeState(state))

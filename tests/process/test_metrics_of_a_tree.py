@@ -155,3 +155,17 @@ def test_readiness_tells_of_a_draining_tree(start_tree: StartTree) -> None:
     assert json.loads(get(port, "/healthz")[1]) == {"alive": True, "reasons": {}}
     tree.let_go("long")
     assert tree.wait() == 0
+
+
+def test_a_tree_without_processors_tells_how_long_the_types_of_its_app_wait(start_tree: StartTree) -> None:
+    port = free_port()
+    tree = start_tree("--http", f"127.0.0.1:{port}", "--roles", "healer,cleaner,monitor", app=APP)
+    tree.database.enqueue("mail", "m1", "m2")
+    tree.database.enqueue("stranger", "s1")
+    eventually(lambda: get(port, "/readyz")[0] == 200)
+    eventually(lambda: Page(port)("goque_queue_depth", "task_type=mail", "status=new") == 2)
+    page = Page(port)
+    assert page("goque_queue_depth", "task_type=unregistered", "status=new") == 1
+    assert page("goque_queue_latency_seconds", "task_type=mail") > 0
+    assert page("goque_queue_latency_seconds", "task_type=hold") == 0
+    assert page("goque_processors_workers_count", "task_type=mail") == -1

@@ -50,6 +50,18 @@ def parsed(snapshot: Snapshot, service: str | None = None) -> dict[tuple[str, ..
     }
 
 
+def test_a_type_that_the_app_registers_and_another_tree_runs_is_no_stranger() -> None:
+    depths = [QueueDepth("resize", "new", 4, 8.0), QueueDepth("stranger", "new", 1, 2.0)]
+    known = {"known_types": ["mail", "resize"]}
+    found = parsed(snapshot(state=known, queue=QueueSample(depths, frozenset({"resize"}))))
+    assert found["goque_queue_depth", "status=new", "task_type=resize"] == 4
+    assert found["goque_queue_depth", "status=new", "task_type=unregistered"] == 1
+    assert found["goque_queue_latency_seconds", "task_type=resize"] == 8
+    assert found["goque_queue_latency_seconds", "task_type=mail"] == 0
+    assert found["goque_type_paused", "task_type=resize"] == 1
+    assert ("goque_processors_workers_count", "task_type=resize") not in found
+
+
 def test_every_name_and_label_of_the_contract_is_there() -> None:
     depths = [QueueDepth("mail", "new", 7, 12.5), QueueDepth("stranger", "error", 2, 3.0)]
     depths += [QueueDepth("<b>", "error", 1, 9.0)]
