@@ -46,8 +46,7 @@ def main() -> int:
     memory = Path("/dev/shm")  # replaying an hour commits some ten thousand times
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         url = f"sqlite:///{folder}/shop.db"
-        shop.fill(url)
-        with served(url) as base, sync_playwright() as playwright:
+        with shop.at_work(url), served(url) as base, sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
             for scheme in ("light", "dark"):
                 take(chromium, base, url, given.into, scheme)

@@ -7,8 +7,9 @@ what the dashboard shows of them is what it shows of a real queue.
 from __future__ import annotations
 
 import random
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,9 +24,6 @@ from goque.task import TaskRow
 
 STEP = 1.0
 HOUR = 3600.0
-FILLING = 75.0
-"""Seconds that replaying the hour takes, about: its end must not lie in the past."""
-
 NODES = ("8f6b1f52-41c0-4a57-9b7e-2f6d1c0a9e11", "c2a7d0e4-77aa-4c53-8d0b-5b1e9f3a6d20")
 GONE = "1b0e64a2-0c1d-4c0e-9a77-6f5d0e8b7c33"
 
@@ -101,6 +99,7 @@ class Shop:
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     running: list[tuple[float, TaskRow, Kind, float]] = field(default_factory=list)
     order: int = 48_200
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.clock = self.now - timedelta(seconds=HOUR)
@@ -118,19 +117,30 @@ class Shop:
             ]
         )
         self._register()
-        seconds = 0.0
-        while seconds < HOUR:
-            self.clock = self.now - timedelta(seconds=HOUR - seconds)
-            for kind in KINDS:
-                self._enqueue(kind, seconds)
-                self._claim(kind, seconds)
-            self._settle(seconds)
-            seconds += STEP
-        self.clock = self.now
+        while self.seconds < HOUR:
+            self._step()
         self._periodic()
         self.storage.pause_type("sync_inventory")
-        self._tell()
+
+    def go_on(self, stopping: threading.Event, caught_up: threading.Event) -> None:
+        """Work through what has passed meanwhile, and then as time passes."""
+        while not stopping.is_set():
+            ahead = (self.now - datetime.now(UTC)).total_seconds() + self.seconds - HOUR
+            if ahead > 0:
+                caught_up.set()
+                stopping.wait(ahead)
+            self._step()
+            if self.seconds % 5 < STEP:
+                self._tell()
         self.storage.close()
+
+    def _step(self) -> None:
+        self.clock = self.now - timedelta(seconds=HOUR - self.seconds)
+        for kind in KINDS:
+            self._enqueue(kind, self.seconds)
+            self._claim(kind, self.seconds)
+        self._settle(self.seconds)
+        self.seconds += STEP
 
     def _register(self) -> None:
         self.storage.register_node(GONE, host="worker-3", pid=911)
@@ -243,7 +253,7 @@ class Shop:
             info = NodeInfo(
                 version="0.1.0",
                 app="shop:registry",
-                seconds=HOUR,
+                seconds=self.seconds,
                 recent_seconds=60.0,
                 restarts={},
                 types=tuple(self._types(node)),
@@ -294,8 +304,18 @@ class Shop:
             )
 
 
-def fill(url: str) -> None:
-    """Fill a SQLite file that is not there yet; what it tells of ends now, when this returns."""
-    end = datetime.now(UTC) + timedelta(seconds=FILLING)
-    Shop(url, end).fill()
-    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()))
+@contextmanager
+def at_work(url: str) -> Iterator[None]:
+    """Fill a SQLite file that is not there yet with an hour of work, and go on working for the length of the block."""
+    shop = Shop(url, datetime.now(UTC))
+    shop.fill()
+    stopping, caught_up = threading.Event(), threading.Event()
+    thread = threading.Thread(target=shop.go_on, args=(stopping, caught_up))
+    thread.start()
+    try:
+        while thread.is_alive() and not caught_up.wait(0.1):
+            pass
+        yield
+    finally:
+        stopping.set()
+        thread.join()
