@@ -42,7 +42,8 @@ def server_of(name: str) -> Iterator[str]:
                 "PORT": info.port,
             }
             yield repr(values)
-            admin.execute(f"DROP DATABASE {own} WITH (FORCE)")
+            for made in (own, f"test_{own}"):  # the other is what `manage.py test` makes, and may leave
+                admin.execute(f"DROP DATABASE IF EXISTS {made} WITH (FORCE)")
         return
     options = connection_options(os.environ.get("GOQUE_TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/test")
     with pymysql.connect(**options, autocommit=True) as admin, admin.cursor() as cursor:
@@ -56,7 +57,8 @@ def server_of(name: str) -> Iterator[str]:
             "PORT": options["port"],
         }
         yield repr(values)
-        cursor.execute(f"DROP DATABASE {own}")
+        for made in (own, f"test_{own}"):
+            cursor.execute(f"DROP DATABASE IF EXISTS {made}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])
