@@ -65,8 +65,17 @@ class RunDirectory:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the directory with all that is left in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the directory with all that is left in it.
+
+        The lock goes last: whoever dies amid this leaves a directory that the next tree can tell is abandoned.
+        """
+        with contextlib.suppress(OSError):
+            for path in self.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink(missing_ok=True)
+            shutil.rmtree(self.path)
 
 
 def type_key(task_type: str) -> str:

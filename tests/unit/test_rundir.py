@@ -41,6 +41,31 @@ def test_a_run_gets_a_private_directory_of_its_own_under_its_base(base: Path) ->
     assert not run.path.exists()
 
 
+def test_a_directory_whose_removal_was_cut_off_is_found_by_the_next_run(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run_directory(str(base))
+    run.metrics.mkdir()
+    (run.path / "a.box").touch()
+    for lock in run.locks:
+        os.close(lock)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("unlink", "rmdir"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, die)
+            with pytest.raises(KeyboardInterrupt):
+                run.remove()
+        [(found, _)] = abandoned_runs(base)
+        assert found.path == run.path
+        for lock in found.locks:
+            os.close(lock)
+    run.remove()
+    assert not run.path.exists()
+
+
 def test_a_base_that_was_given_is_held_by_one_run(base: Path) -> None:
     run = open_run_directory(str(base))
     with pytest.raises(RunDirectoryError, match="in use by another supervisor"):
