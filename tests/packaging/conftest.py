@@ -32,8 +32,8 @@ def binaries(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyte
     python = interpreter(request.param)
     if python is None:
         told = f"NO PYTHON {request.param} on this machine: the wheel was not tried on it"
-        if os.environ.get("CI"):
-            pytest.fail(told)
+        if os.environ.get("GOQUE_TEST_DIST"):
+            pytest.fail(f"{told}; a release is tried on all of them")
         pytest.skip(told)
     made = make_environment(python, tmp_path_factory.mktemp("environment") / request.param)
     install(made, wheel)
