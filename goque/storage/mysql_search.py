@@ -80,17 +80,6 @@ MYSQL_SEARCH: Final = SearchStatements(
       AND updated_at < :until
     ORDER BY updated_at DESC
     LIMIT :limit""",
-    failures="""
-    SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
-           newest.error, newest.ended_at, newest.duration
-    FROM (
-        SELECT id, task_id, attempt, cause, left(error, 400) AS error, ended_at, duration
-        FROM goque_attempt
-        WHERE id > :after AND id < :until
-        ORDER BY id DESC
-        LIMIT :limit) AS newest
-    LEFT JOIN goque_task ON goque_task.id = newest.task_id
-    ORDER BY newest.id DESC""",
     typed_tasks="""
     SELECT type
     FROM goque_task

@@ -107,17 +107,6 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     ORDER BY coalesce(updated_at, created_at) DESC
     LIMIT :limit""",
-    failures="""
-    SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
-           newest.error, newest.ended_at, newest.duration
-    FROM (
-        SELECT id, task_id, attempt, cause, left(error, 400) AS error, ended_at, duration
-        FROM goque_attempt
-        WHERE id > :after AND id < :until
-        ORDER BY id DESC
-        LIMIT :limit) AS newest
-    LEFT JOIN goque_task ON goque_task.id = newest.task_id
-    ORDER BY newest.id DESC""",
     typed_tasks="""
     WITH RECURSIVE known (type) AS (
         (SELECT type FROM goque_task ORDER BY type LIMIT 1)

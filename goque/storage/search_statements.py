@@ -41,7 +41,6 @@ class SearchStatements:
     lines_by_id: str
     finished_counts: str
     finished_lately: str
-    failures: str
     typed_tasks: str
 
     floor: str = """
@@ -50,6 +49,18 @@ class SearchStatements:
         WHERE id < :before
         ORDER BY id DESC
         LIMIT 1 OFFSET :scan"""
+
+    failures: str = """
+        SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
+               newest.error, newest.ended_at, newest.duration
+        FROM (
+            SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration
+            FROM goque_attempt
+            WHERE id > :after AND id < :until
+            ORDER BY id DESC
+            LIMIT :limit) AS newest
+        LEFT JOIN goque_task ON goque_task.id = newest.task_id
+        ORDER BY newest.id DESC"""
 
     all_nodes: str = """
         SELECT id, seq, state, host, pid, started_at, heartbeat_at, info
