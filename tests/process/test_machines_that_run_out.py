@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
-from databases import Database, SqliteDatabase
+from databases import Database, MysqlDatabase, PostgresqlDatabase, SqliteDatabase, on_every_backend
 from machine import control_group, full, small_disk
+from private_servers import PrivateServer
 from tree import StartTree, Tree, eventually
 
 from goque import Task
 from goque.errors import GoqueError
+from goque.storage import open_storage
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0))
@@ -27,6 +32,11 @@ def greedy(task: Task):
     Path(task.payload).write_text(str(os.getpid()), "ascii")
     with run_of(task):
         hoard = [bytearray(os.urandom(1 << 20)) for _ in range(500)]
+
+@registry.processor("wordy", workers=1, store_result=True, **options)
+def wordy(task: Task):
+    hold(task)
+    return os.urandom(30_000).hex()
 """
 
 
@@ -124,34 +134,100 @@ class TestFullRunDirectory:
         assert (tree.database.task("other").attempts, len(tree.started("other"))) == (1, 2)
 
 
+@pytest.mark.fault(29)
+def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(
+    start_tree: StartTree, disk: Path
+) -> None:
+    log = disk / "log"
+    tree = start_tree(
+        "--types", "hold", app=APP, wrapped_in=["sh", "-c", f'exec "$@" 2>>{log}', "with-its-log-on-the-disk"]
+    )
+    tree.database.enqueue("hold", "long", "other")
+    long, other = tree.running_pid("long"), tree.running_pid("other")
+    with full(disk):
+        os.kill(other, signal.SIGKILL)
+        eventually(lambda: tree.database.task("other").attempts == 1)
+        tree.let_go("long", "other")
+        eventually(tree.database.is_settled)
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "more").write_bytes(b"x" * 8192)
+    assert (tree.started("long"), len(tree.started("other"))) == ([long], 2)
+    tree.signal(signal.SIGHUP)
+    eventually(lambda: "importing the app anew" in log.read_text("utf-8", "replace"))
+    tree.database.enqueue("hold", "after")
+    tree.let_go("after")
+    eventually(tree.database.is_settled)
+
+
 def enqueue_without_end(database: Database) -> None:
     while True:
-        database.queue.add_task(Task("hold", {"ballast": "x" * 1000}, delay=9e6))
+        database.queue.add_task(Task("wordy", {"ballast": "x" * 1000}, delay=9e6))
 
 
 class TestFullDatabase:
-    """A SQLite file on a disk of its own."""
+    """A database on a disk of its own: a SQLite file, or the tables of a server."""
 
     @pytest.fixture
-    def database(self, disk: Path) -> Iterator[Database]:
-        made = SqliteDatabase(disk, migrate=True)
-        yield made
-        made.drop()
+    def database(self, request: pytest.FixtureRequest, backend: str, disk: Path) -> Iterator[Database]:
+        if backend == "sqlite":
+            made: Database = SqliteDatabase(disk, migrate=True)
+            yield made
+            made.drop()
+        else:
+            server = request.getfixturevalue("server")
+            with on_small_disk(server, disk) as made:
+                yield made
 
+    @on_every_backend
     @pytest.mark.fault(29)
     def test_enqueue_says_that_the_disk_is_full_and_what_ended_is_written_when_there_is_room(
         self, start_tree: StartTree, database: Database, disk: Path
     ) -> None:
-        tree = start_tree("--types", "hold", app=APP)
-        database.enqueue("hold", "long")
+        tree = start_tree("--types", "wordy", app=APP)
+        database.enqueue("wordy", "long")
         running = tree.running_pid("long")
+        eventually(lambda: database.counts() == {"processing": 1})
         with full(disk):
             with pytest.raises(GoqueError, match="full"):
                 enqueue_without_end(database)
             tree.let_go("long")
             eventually(lambda: [line for line in tree.journal() if line[:2] == ["end", "long"]])
             eventually(lambda: "results are kept" in tree.log)
+            assert database.task("long").status == "processing"
         eventually(lambda: database.task("long").status == "done")
-        assert (database.task("long").attempts, tree.started("long")) == (0, [running])
+        task = database.task("long")
+        assert (task.attempts, task.errors, tree.started("long")) == (0, None, [running])
+        assert len(task.result) == 60_000
+        assert "Traceback" not in tree.log
         for task in database.tasks():
             database.queue.cancel_task(task.id)
+
+
+@contextlib.contextmanager
+def on_small_disk(server: PrivateServer, disk: Path) -> Iterator[Database]:
+    """Make a database whose tables are on this disk, and its server's logs of changes elsewhere."""
+    disk.chmod(0o777)  # the server empties and removes its directory by itself
+    tables = disk / "tables"
+    tables.mkdir()
+    shutil.chown(tables, (server.data / "db").owner(), (server.data / "db").group())
+    if server.name == "postgresql":
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"CREATE TABLESPACE small LOCATION '{tables}'")
+            connection.execute("ALTER DATABASE postgres SET default_tablespace = small")
+            made: Database = PostgresqlDatabase(server.url)
+            yield made
+            server.repair()
+            made.drop()
+            connection.execute("ALTER DATABASE postgres RESET default_tablespace")
+            connection.execute("DROP TABLESPACE small")
+    else:
+        made = MysqlDatabase(server.url, migrate=False)
+        home = server.data / "db" / made.name
+        shutil.copytree(home, tables, dirs_exist_ok=True)
+        shutil.rmtree(home)
+        home.symlink_to(tables)
+        with contextlib.closing(open_storage(made.url)) as storage:
+            storage.migrate()
+        yield made
+        server.repair()
+        made.drop()
