@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zmq
 from databases import Database, PostgresqlDatabase
+from machine import unable
 from tree import StartTree, Tree, eventually, free_port, get
 
 APP = """
@@ -18,6 +20,7 @@ def fine(task: Task):
         pass
 """
 SECRET = "S3cr-t-w0rd"
+NOBODY = 65534
 
 
 def the_socket(tree: Tree) -> Path:
@@ -88,6 +91,37 @@ def test_no_other_user_reaches_the_run_directory(start_tree: StartTree) -> None:
     path = the_socket(tree)
     for directory in (path.parent, path.parent.parent):
         assert directory.stat().st_mode & 0o077 == 0
+    if os.geteuid() != 0:
+        unable("only root can become another user, to knock at the socket")
+    tree.run_dir.parent.chmod(0o711)  # so that nothing but the run directory itself keeps others out
+    with socket.socket(socket.AF_UNIX) as stranger:
+        assert as_nobody(refused, stranger.connect, str(path))
+    assert as_nobody(refused, os.listdir, tree.run_dir)
+    assert not as_nobody(refused, os.listdir, tree.run_dir.parent.parent)
+
+
+def as_nobody(call: Callable[..., bool], *arguments: object) -> bool:
+    """Call in a process of another user; returns what it answers."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os._exit(int(call(*arguments)))
+        finally:
+            os._exit(99)
+    answer = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert answer in (0, 1)
+    return bool(answer)
+
+
+def refused(call: Callable[..., object], *arguments: object) -> bool:
+    try:
+        call(*arguments)
+    except PermissionError:
+        return True
+    return False
 
 
 class TestPassword:
