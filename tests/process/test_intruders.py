@@ -19,6 +19,12 @@ def fine(task: Task):
     with run_of(task):
         pass
 """
+CURIOUS = """
+@registry.processor("curious", workers=1, fetch_tick=0.1)
+def curious(task: Task):
+    environment = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+    note("environment", "S3cr-t-w0rd" in environment)
+"""
 SECRET = "S3cr-t-w0rd"
 NOBODY = 65534
 
@@ -150,4 +156,21 @@ class TestPassword:
         database.enqueue("fine", "t2")
         eventually(database.is_settled)
         assert tree.stop() == 0
+        assert SECRET not in tree.log
+
+    @pytest.mark.fault(41)
+    def test_from_a_file_it_is_in_no_environment_and_no_command_line_either(
+        self, start_tree: StartTree, database: Database, tmp_path: Path
+    ) -> None:
+        url = database.url.replace("//postgres@", f"//postgres:{SECRET}@")
+        (tmp_path / "goque.toml").write_text(f'database_url = "{url}"\n', "utf-8")
+        tree = start_tree(
+            "--types", "fine,curious", app=APP + CURIOUS, wrapped_in=["env", "-u", "GOQUE_DATABASE_URL"]
+        )
+        database.enqueue("curious", "program")
+        see_that_all_goes_on(tree, ["t1"])
+        assert [line for line in tree.journal() if line[0] == "environment"] == [["environment", "False"]]
+        for pid in tree.living():
+            for file in ("cmdline", "environ"):
+                assert SECRET.encode() not in Path(f"/proc/{pid}/{file}").read_bytes()
         assert SECRET not in tree.log

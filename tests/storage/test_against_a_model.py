@@ -7,6 +7,7 @@ without a guard, old tasks are deleted, and time passes.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +51,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         self._storage.migrate()
         self._clock = self._backend.clock
         self._model: dict[str, TaskRow] = {}
+        self._failed: dict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def teardown(self) -> None:
         self._backend.close()
@@ -164,10 +166,13 @@ class StorageAgainstModel(RuleBasedStateMachine):
         assert self._storage.delete_finished("mail", TERMINAL_STATUSES, age) == len(old)
         for task_id in old:
             del self._model[task_id]
+            assert self._storage.failed_attempts(task_id) == []
             assert self._storage.get_task(task_id) is None
 
     def _settle(self, row, change) -> None:
         known = self._model[row.id]
+        if change.failed is not None:
+            self._failed[row.id].append((change.failed.attempt, change.failed.cause))
         fields = {
             "status": change.status.value,
             "attempts": change.attempts,
@@ -217,6 +222,26 @@ class StorageAgainstModel(RuleBasedStateMachine):
         for owner, storage in self._nodes.items():
             held = {row.id for row in storage.held_tasks(owner)}
             assert held == {row.id for row in self._model.values() if row.claimed_by == owner}
+
+    @invariant()
+    def owners_are_told_of_what_others_moved(self) -> None:
+        for owner, storage in self._nodes.items():
+            moved = {token.task_id for token in storage.moved_by_others(owner, "mail")}
+            mine = [row for row in self._model.values() if row.claimed_by == owner]
+            assert moved == {row.id for row in mine if row.status not in RUNNING}
+
+    @invariant()
+    def each_failed_attempt_is_recorded_once(self) -> None:
+        for task_id in self._model:
+            recorded = [
+                (row.failed.attempt, row.failed.cause) for row in self._storage.failed_attempts(task_id)
+            ]
+            assert recorded == self._failed[task_id]
+
+    @invariant()
+    def the_counts_are_those_of_the_model(self) -> None:
+        counts = {row.status: row.count for row in self._storage.count_tasks()}
+        assert counts == Counter(row.status for row in self._model.values())
 
     def _holds(self, row: TaskRow) -> bool:
         known = self._model.get(row.id)
