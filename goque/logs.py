@@ -77,24 +77,25 @@ class StderrHandler(logging.Handler):
 
 
 class ConsoleLines(logging.Formatter):
-    """`12:03:04.123 INFO  fetcher[send_email] message key=value`; tracebacks follow, indented."""
+    """`12:03:04.123 INFO  fetcher[send_email] message key=value`; tracebacks and blocks follow, indented."""
 
     def __init__(self, role: str, task_type: str | None) -> None:
         super().__init__()
         self.role = f"{role}[{one_line(task_type)}]" if task_type else role
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the lines of a traceback."""
+        """Return the line, and the lines of a block (`extra={"block": […]}` of ours) and of a traceback."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         head = f"{clock}.{int(record.msecs):03d} {level:<{_LEVEL_WIDTH}} {self.role}"
         name = "" if _is_ours(record) else f" {record.name}:"
         told = fields_of(record)
+        block = told.pop("block") if _is_ours(record) and isinstance(told.get("block"), list) else []
         if isinstance(told.get("values"), dict):
             told = {**told.pop("values"), **told}
         fields = "".join(f" {one_line(key)}={_plain_value(value)}" for key, value in told.items())
         lines = [f"{head}{name} {one_line(message_of(record))}{fields}"]
-        lines += [f"    {one_line(line)}" for line in traceback_of(record).splitlines()]
+        lines += [f"    {one_line(line)}" for line in (*block, *traceback_of(record).splitlines())]
         return "\n".join(lines)
 
 

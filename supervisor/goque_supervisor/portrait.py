@@ -15,19 +15,18 @@ if TYPE_CHECKING:
 MOST_JOBS = 10
 
 
-def portrait(root: Supervisor, now: float) -> str:
-    """Describe a tree in one block of lines; `now` is a CLOCK_MONOTONIC second."""
-    lines = [f"the tree of pid {os.getpid()}: {', '.join(_state(root))}"]
-    lines += [f"  guard pid {root.family.guard.pid}"]
+def portrait(root: Supervisor, now: float) -> tuple[str, list[str]]:
+    """Describe a tree in a line, and in a block of further ones; `now` is a CLOCK_MONOTONIC second."""
+    lines = [f"guard pid {root.family.guard.pid}"]
     lines += [
-        f"  {nursery.home} nursery pid {nursery.pid}, generation {nursery.generation}"
+        f"{nursery.home} nursery pid {nursery.pid}, generation {nursery.generation}"
         f"{'' if nursery.ready else ', not ready'}"
         for nursery in root.homes
     ]
-    lines += [f"  {_describe(child, now)}" for child in root.family.children if not child.task_type]
+    lines += [_describe(child, now) for child in root.family.children if not child.task_type]
     for group in root.groups.values():
         lines += _describe_group(group, now)
-    return "\n".join(lines)
+    return f"the tree of pid {os.getpid()}: {', '.join(_state(root))}", lines
 
 
 def _state(root: Supervisor) -> Iterator[str]:
@@ -49,10 +48,10 @@ def _describe_group(group: Group, now: float) -> Iterator[str]:
     notes += ["draining"] if group.draining else []
     notes += [f"{len(group.unburied)} dead workers not settled yet"] if group.unburied else []
     notes += [f"replaced: {count} for {reason}" for reason, count in sorted(group.restarts.items())]
-    yield f"  type {group.spec.type}: {', '.join(notes)}"
-    yield f"    {_describe(group.fetcher, now) if group.fetcher else 'no fetcher'}, epoch {group.epoch}"
+    yield f"type {group.spec.type}: {', '.join(notes)}"
+    yield f"  {_describe(group.fetcher, now) if group.fetcher else 'no fetcher'}, epoch {group.epoch}"
     for worker in group.workers:
-        yield f"    {_describe(worker, now)}"
+        yield f"  {_describe(worker, now)}"
         yield from _describe_jobs(worker, now)
 
 
@@ -73,8 +72,8 @@ def _describe_jobs(worker: Child, now: float) -> Iterator[str]:
     contents = worker.box.read()
     running = sorted(contents.running.values(), key=lambda job: job.started)
     for job in running[:MOST_JOBS]:
-        yield f"      runs {job.task_id} for {now - job.started:.1f}s, times out in {job.deadline - now:.1f}s"
+        yield f"    runs {job.task_id} for {now - job.started:.1f}s, times out in {job.deadline - now:.1f}s"
     if len(running) > MOST_JOBS:
-        yield f"      and {len(running) - MOST_JOBS} more"
+        yield f"    and {len(running) - MOST_JOBS} more"
     if contents.finished:
-        yield f"      has {len(contents.finished)} results that are not committed"
+        yield f"    has {len(contents.finished)} results that are not committed"

@@ -202,7 +202,8 @@ class Supervisor:
             case signal.SIGTERM | signal.SIGINT:
                 self.stop(number.name)
             case signal.SIGUSR1:
-                log.info("%s", portrait(self, time.monotonic()))
+                line, block = portrait(self, time.monotonic())
+                log.info("%s", line, extra={"block": block})
             case signal.SIGUSR2:
                 self._quiet_or_wake()
 

@@ -30,7 +30,7 @@ def test_sigusr1_tells_of_every_process_and_every_running_task(start_tree: Start
     tree.pid("cleaner")
     tree.signal(signal.SIGUSR1)
     block = eventually(lambda: tree.log.partition("the tree of pid")[2])
-    assert f"runs {task.id} for " in block
+    assert f"\n        runs {task.id} for " in block
     assert f"pid {worker}, " in block
     for pid, name in tree.living().items():
         assert name == "goque:root" or f"pid {pid}" in block, name

@@ -114,6 +114,20 @@ def test_a_traceback_belongs_to_its_event(capfd: pytest.CaptureFixture[str], mak
     assert "\x1b" not in written
 
 
+@pytest.mark.parametrize("make", [console, json_logger])
+def test_a_block_of_lines_belongs_to_its_event(capfd: pytest.CaptureFixture[str], make: Any) -> None:
+    make().info("the tree", extra={"block": ["guard", "  worker\nrm -rf /\x1b"]})
+    written = capfd.readouterr().err
+    if make is json_logger:
+        assert json.loads(written)["block"] == ["guard", "  worker\nrm -rf /\x1b"]
+    else:
+        first, *rest = written.splitlines()
+        assert first.endswith("the tree")
+        assert rest == ["    guard", r"      worker\nrm -rf /\x1b"]
+    make().info("no lines", extra={"block": 5})
+    assert "5" in capfd.readouterr().err
+
+
 def test_a_handler_that_logs_is_told_by_its_task(capfd: pytest.CaptureFixture[str]) -> None:
     logger = json_logger()
     task = Task("resize")
