@@ -32,7 +32,14 @@ def prove(options: argparse.Namespace) -> int:
     unseen = []
     for guard in options.guard or GUARDS:
         for seed in range(options.seed or 1, (options.seed or 1) + 3):
-            chaos = Chaos(options.database_url, seed, options.seconds, rate=options.rate, sabotage=guard)
+            chaos = Chaos(
+                options.database_url,
+                seed,
+                options.seconds,
+                rate=options.rate,
+                sabotage=guard,
+                keep=options.keep,
+            )
             chaos.run()
             if chaos.complaints:
                 break

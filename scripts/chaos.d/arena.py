@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from databases import ON_SERVER, Database, ServerDatabase, SqliteDatabase
 from private_servers import PrivateServer
 from proxy import Proxy
 from tree import Tree, python_command
-from verdict import read_runs
+from verdict import Run, read_runs
 
 HERE: Final = Path(__file__).resolve().parent
 NODE_TIMEOUT: Final = 3.0
@@ -133,10 +134,23 @@ class Arena:
 
     def running_in(self, root: int | None = None) -> set[str]:
         """Return the tasks whose handler runs, in the tree of a root or in any living process."""
-        runs = [run for task in read_runs(self.diary).values() for run in task if not run.how]
-        if root is not None:
-            return {run.task for run in runs if run.root == root}
-        return {run.task for run in runs if Path(f"/proc/{run.pid}").exists()}
+        return {
+            run.task
+            for run in self._open_runs()
+            if (Path(f"/proc/{run.pid}").exists() if root is None else run.root == root)
+        }
+
+    def just_begun_in(self, root: int, temper: str) -> set[str]:
+        """Return the tasks of a temper whose handler began in the tree of a root within the last second."""
+        latest = time.time() - 1.0
+        return {
+            run.task
+            for run in self._open_runs()
+            if run.root == root and run.temper == temper and run.began > latest
+        }
+
+    def _open_runs(self) -> list[Run]:
+        return [run for task in read_runs(self.diary).values() for run in task if not run.how]
 
     def living(self) -> dict[int, str]:
         """Return all living processes that any tree has started."""

@@ -21,7 +21,14 @@ from verdict import Attempt, Evidence, Excuse, Row, Verdict
 
 from goque_supervisor import process
 
-GUARDS: Final = ("owner-guard", "black-box", "ack-after-commit", "group-kill")
+GUARDS: Final = {
+    "owner-guard": "mute",
+    "black-box": "silence_and_kill_fetchers",
+    "ack-after-commit": "silence_and_kill_fetchers",
+    "group-kill": "kill_worker",
+}
+"""Each guard that can be switched off, and the act that shows best that it is missing: it is then chosen more often."""
+
 QUIET: Final = 90.0
 GIVES_BACK: Final = {
     "the lease is lost": "its node lost the lease",
@@ -52,8 +59,9 @@ class Chaos:
         self._seconds = seconds
         self._rate = rate
         self._keep = keep
+        self._sabotage = sabotage
         self._arena = Arena(where, sabotage)
-        self._nemesis = Nemesis(self._arena, seed)
+        self._nemesis = Nemesis(self._arena, seed, favourite=GUARDS.get(sabotage, ""))
 
     def run(self) -> None:
         """Run it; what went wrong is in `complaints`."""
@@ -165,7 +173,7 @@ class Chaos:
             if self.complaints
             else "nothing lost, nothing doubled, nothing left",
         ]
-        if self._keep or self.complaints:
+        if self._keeps:
             parts.append(f"diary and logs: {self._arena.directory}")
         return "\n".join(parts)
 
@@ -173,4 +181,9 @@ class Chaos:
         for node in self._arena.nodes:
             for tree in node.trees:
                 tree.clean_up()
-        self._arena.close(keep=self._keep or bool(self.complaints))
+        self._arena.close(keep=self._keeps)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether diary and logs stay for who looks into it; what was broken on purpose needs no look."""
+        return self._keep or (bool(self.complaints) and not self._sabotage)

@@ -112,6 +112,8 @@ def weights(task_type: str) -> dict[str, int]:
     """Return how often each temper of a type is to come."""
     if task_type == "many":
         return {"fine": 20, "long": 5, "raising": 4, "crashing": 1, "slow": 1}
+    if task_type == "calm":
+        return {"fine": 2, "lasting": 1}
     chosen = PLAIN if task_type == "plain" else WILD
     return {temper.__name__: weight for temper, weight in chosen.items()}
 
@@ -145,6 +147,14 @@ async def many(task: Task) -> None:
             await asyncio.sleep(random.uniform(0, 0.02))
         elif temper != "slow":
             TEMPERS[temper](run)
+
+
+@registry.processor("calm", workers=1, concurrency=8, timeout=20, **OPTIONS)
+async def calm(task: Task) -> None:
+    """Take long enough that a node may lose its lease meanwhile, and another run it again."""
+    temper = task.payload["temper"]
+    with run_of(task.id, temper):
+        await asyncio.sleep(random.uniform(4, 6) if temper == "lasting" else random.uniform(0, 0.02))
 
 
 @registry.cron("* * * * * *", name="tick")

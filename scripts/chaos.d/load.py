@@ -10,7 +10,7 @@ from chaos_app import weights
 from goque import Task, TaskQueueManager
 from goque.errors import GoqueError
 
-TYPES = {"plain": 5, "wild": 2, "many": 4}
+TYPES = {"plain": 5, "wild": 2, "many": 4, "calm": 1}
 
 
 class Load:

@@ -41,33 +41,42 @@ class Act:
 class Nemesis:
     """Acts upon an arena until a given time, then makes all well again.
 
+    Args:
+        arena: where.
+        seed: of its choices.
+        favourite: the name of an act to choose as often as all others together.
+
     Attributes:
         acts: what it did.
         excuses: what gives back runs.
         killed: pids of workers that it has killed.
     """
 
-    def __init__(self, arena: Arena, seed: int) -> None:
+    def __init__(self, arena: Arena, seed: int, *, favourite: str = "") -> None:
         self.arena = arena
         self.acts: list[Act] = []
         self.excuses: list[Excuse] = []
         self.killed: set[int] = set()
         self._random = random.Random(seed)
+        self._favourite = favourite
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._stopped: dict[int, float] = {}
         self._hold: contextlib.ExitStack | None = None
         self._is_server_down = False
+        self._is_alone = False
 
     def run(self, seconds: float) -> None:
         """Act for so many seconds, then let everything go on."""
         until = time.monotonic() + seconds
         acts = self._weighted_acts()
+        total = sum(weight for _, weight in acts)
+        acts = [(act, total if act.__name__ == self._favourite else weight) for act, weight in acts]
         next_at = time.monotonic()
         while (now := time.monotonic()) < until:
             self._run_later(now)
             self.watch()
-            if now < next_at:
+            if now < next_at or self._is_alone:
                 time.sleep(0.02)
                 continue
             act = self._random.choices([act for act, _ in acts], [weight for _, weight in acts])[0]
@@ -106,6 +115,7 @@ class Nemesis:
             (self.end_tree, 2),
             (self.reload, 3),
             (self.freeze, 3),
+            (self.mute, 3),
             (self.silence_and_kill_fetchers, 3),
         ]
         if isinstance(self.arena.database, SqliteDatabase):
@@ -180,12 +190,39 @@ class Nemesis:
         thaw_at = time.monotonic() + NODE_TIMEOUT + self._random.choice([2, 4])
         self._after(NODE_TIMEOUT, lambda: self._thaw(node, pids, running, thaw_at))
 
-    def _thaw(self, node: Node, pids: list[int], tasks: set[str], at_last: float) -> None:
+    def mute(self, node: Node) -> None:
+        """Stop all that writes for a node until another runs what it ran: then it writes the ends of it, too late.
+
+        Nothing else is done meanwhile, and what was done before is over: the other node must get that far.
+        """
+        self._is_alone = True
+        self._after(0.0, lambda: self._mute(node, time.monotonic() + 20))
+
+    def _mute(self, node: Node, at_last: float) -> None:
+        is_well = not self._later and self.arena.is_up()
+        running = self.arena.just_begun_in(node.tree.root, "lasting") if is_well else set()
+        if not running and time.monotonic() < at_last:
+            self._after(0.05, lambda: self._mute(node, at_last))
+            return
+        writers = [*self._alive(node, "lease"), *self._alive(node, "fetcher")]
+        self._note(node, "its lease and fetchers stopped")
+        with (
+            self.arena.database.locked()
+        ):  # amid a transaction they would keep the other node from writing too
+            for pid in writers:
+                self._stop(pid)
+        thaw_at = time.monotonic() + NODE_TIMEOUT + 5
+        self._after(NODE_TIMEOUT, lambda: self._thaw(node, writers, running, thaw_at, alone=True))
+
+    def _thaw(
+        self, node: Node, pids: list[int], tasks: set[str], at_last: float, *, alone: bool = False
+    ) -> None:
         """Let a frozen node go on at the worst moment: when another has just begun what it still holds."""
         if time.monotonic() < at_last and not tasks & self.arena.running_in():
-            self._after(0.05, lambda: self._thaw(node, pids, tasks, at_last))
+            self._after(0.05, lambda: self._thaw(node, pids, tasks, at_last, alone=alone))
             return
         self._note(node, "goes on")
+        self._is_alone = self._is_alone and not alone
         for pid in pids:
             self._continue(pid)
 
