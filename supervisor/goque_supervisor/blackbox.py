@@ -11,6 +11,7 @@ switches over. `position` is `flips << 40 | bytes used`; the lowest bit of `flip
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -42,6 +43,7 @@ _START = struct.Struct("=36sQdd")  # task id, claims, started, deadline
 _START_KIND, _END_KIND, _SPILLED_KIND, _VOID_KIND = 1, 2, 3, 4
 
 INTERRUPT_REASONS: Final = ("", "canceled", "shutdown")
+_SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,3 +281,8 @@ class BlackBoxWriter(BlackBox):
                 body = entry[1][_RECORD.size :]
                 entry[1] = _RECORD.pack(0, _SPILLED_KIND, seq) + self._spill(seq, body)
         return b"".join(record for entry in self._needed.values() for record in entry)
+
+
+def is_shortage(error: Exception) -> bool:
+    """Return whether a box could not be opened for want of descriptors or memory, and may tell all the same."""
+    return isinstance(error, OSError) and error.errno in _SHORTAGES

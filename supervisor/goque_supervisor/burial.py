@@ -13,7 +13,7 @@ from goque.handling import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
 from goque_supervisor import messages
-from goque_supervisor.blackbox import BlackBox, Contents, Running
+from goque_supervisor.blackbox import BlackBox, Contents, Running, is_shortage
 from goque_supervisor.callback import CrashReport
 from goque_supervisor.control import Buried, CallbackWanted, Message, WorkerExited
 from goque_supervisor.holdings import Held, Holdings
@@ -156,10 +156,16 @@ def outcome_of_death(
 
 
 def read_box(path: str) -> Contents:
-    """Read a dead worker's black box; one that cannot be read counts as empty, and says so."""
+    """Read a dead worker's black box; one that is gone or broken counts as empty, and says so.
+
+    Raises:
+        OSError: this process has no descriptor or memory for it; the next fetcher will.
+    """
     try:
         box = BlackBox(path)
     except (OSError, ValueError) as error:
+        if is_shortage(error):
+            raise
         log.error("a dead worker's black box cannot be read (%s): what it had counts as not begun", error)  # noqa: TRY400 - the sentence tells all
         return Contents({}, {})
     contents = box.read()

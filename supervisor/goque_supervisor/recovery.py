@@ -18,7 +18,7 @@ from goque.storage import TaskStorage
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow, TaskStatus
 from goque_supervisor import messages, process
-from goque_supervisor.blackbox import BlackBox, Running
+from goque_supervisor.blackbox import BlackBox, Running, is_shortage
 from goque_supervisor.healing import retry_policy
 from goque_supervisor.rundir import RunDirectory, abandoned_runs
 
@@ -110,6 +110,8 @@ def _read_boxes(
         try:
             box = BlackBox(box_path)
         except (OSError, ValueError) as error:
+            if is_shortage(error):
+                raise  # the next healer has descriptors, or the one after it: what is in there must not be lost
             log.error(  # noqa: TRY400 - the sentence tells all
                 "the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error
             )

@@ -68,6 +68,23 @@ def test_a_root_without_a_free_descriptor_replaces_nobody_until_it_has_one_and_w
 
 
 @pytest.mark.fault(22)
+def test_a_fetcher_without_a_free_descriptor_forgets_nothing_that_a_black_box_tells(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree("--types", "hold", app=APP)
+    tree.database.enqueue("hold", "long", "victim")
+    long, victim = tree.running_pid("long"), tree.running_pid("victim")
+    fetcher = psutil.Process(tree.pid("fetcher"))
+    fetcher.rlimit(resource.RLIMIT_NOFILE, (3, fetcher.rlimit(resource.RLIMIT_NOFILE)[1]))
+    os.kill(victim, signal.SIGKILL)
+    tree.let_go("long", "victim")
+    eventually(tree.database.is_settled)
+    assert tree.database.task("victim").errors == "attempt 1: worker crashed: signal 9 (SIGKILL)\n"
+    assert (tree.database.task("long").attempts, tree.started("long")) == (0, [long])
+    tree.assert_each_ran(2, ["victim"])
+
+
+@pytest.mark.fault(22)
 def test_a_nursery_that_may_fork_no_more_tries_again_and_what_runs_goes_on(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=APP)
     tree.database.enqueue("hold", "long")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,17 @@ def test_a_box_that_cannot_be_read_counts_as_empty(tmp_path: Path, caplog: pytes
     writer = BlackBoxWriter(tmp_path / "good.box")
     writer.begin(1, "01a20ad1-3943-75c9-a997-5c814000a5bf", 1, 0.0, 1.0, kill_at=2.0)
     assert set(read_box(str(tmp_path / "good.box")).running) == {1}
+
+
+def test_a_box_for_which_there_is_no_descriptor_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    BlackBox.create(tmp_path / "good.box")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            read_box(str(tmp_path / "good.box"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_of_a_crashed_stack_the_handlers_part_is_kept():
