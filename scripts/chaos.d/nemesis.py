@@ -23,7 +23,7 @@ import pymysql
 from arena import NODE_TIMEOUT, SHUTDOWN, Arena, Node
 from databases import SqliteDatabase
 from private_servers import STOP_AT_ONCE, STOP_FAST
-from verdict import Excuse
+from verdict import LOST, Excuse
 
 ACTORS: Final = ("fetcher", "healer", "cleaner", "scheduler", "lease", "monitor", "actors", "app", "guard")
 PAUSE: Final = (0.1, 0.8)
@@ -233,7 +233,7 @@ class Nemesis:
         self._continue_all(node)
         seconds = self._random.choice([0.2, 1.0, NODE_TIMEOUT + 3])
         self._note(node, f"SIGKILL to the root; another starts in {seconds}s")
-        self._excuse(node.tree.root, "its node was lost")
+        self._excuse(node.tree.root, LOST)
         node.is_down = True
         node.tree.kill_root()
         self._after(seconds, node.start)

@@ -30,6 +30,12 @@ ENDINGS: Final = {
 }
 """How a run ends in the diary when its attempt is charged with this cause, the most telling first."""
 
+LOST: Final = "its node was lost"
+"""Why a run of a killed supervisor came to nothing without a charge: it began in its last write window."""
+
+MOST_IN_A_WINDOW: Final = 60
+"""Runs that one supervisor can have begun and not written: its slots, and what was sent ahead to short handlers."""
+
 SLACK: Final = 1.0
 """Seconds between what happens and what is written down of it."""
 
@@ -123,6 +129,7 @@ class Verdict:
         self._interrupted = self._workers_ended_for_one()
         for row in evidence.rows:
             self._judge_rest(row)
+        self._judge_windows()
         self._count()
 
     def _complain(self, text: str) -> None:
@@ -228,6 +235,11 @@ class Verdict:
                         f"task {attempt.task} is charged with a crash of pid {attempt.pid}, which had no reason: "
                         f"{attempt.error}"
                     )
+
+    def _judge_windows(self) -> None:
+        for root, count in Counter(run.root for run in self._all_runs() if run.reason == LOST).items():
+            if count > MOST_IN_A_WINDOW:
+                self._complain(f"{count} runs of supervisor {root} came to nothing when it was killed")
 
     def _all_runs(self) -> Iterable[Run]:
         return (run for runs in self._runs.values() for run in runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from verdict import Attempt, Evidence, Excuse, Row, Verdict
+from verdict import LOST, Attempt, Evidence, Excuse, Row, Verdict
 
 PID, ROOT = 10, 1
 
@@ -111,6 +111,17 @@ def test_what_does_not_add_up_is_a_complaint(
     diary: list[list[str]], rows: list[Row], more: dict[str, Any], complaint: str
 ) -> None:
     assert any(complaint in said for said in judge(*diary, rows=rows, **more).complaints)
+
+
+def test_what_a_killed_supervisor_had_begun_and_not_written_is_bounded() -> None:
+    def lost(count: int) -> list[str]:
+        names = [f"t{number}" for number in range(count)]
+        history = [line for name in names for line in (start(name, 1), start(name, 2, pid=12), end(name, 2))]
+        killed = [Excuse(ROOT, 100.5, LOST)]
+        return judge(*history, rows=[row(name) for name in names], excuses=killed).complaints
+
+    assert lost(20) == []
+    assert lost(100) == ["100 runs of supervisor 1 came to nothing when it was killed"]
 
 
 def test_a_periodic_task_of_the_last_second_may_still_wait() -> None:
