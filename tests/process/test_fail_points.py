@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from databases import Database, on_every_backend
+from databases import Database, on_every_backend, on_every_server
 from tree import StartTree, Tree, eventually
 
 from goque_supervisor.failpoints import POINTS
@@ -89,4 +89,18 @@ def test_a_database_that_fails_at_any_point_is_asked_again(walk: Walk, database:
     for point in DATABASE_CALLS:
         name = walk.step(point, "error")
         walk.failed(point)
+        walk.await_end(name, attempts=0, runs=1)
+
+
+@on_every_server
+@pytest.mark.fault(23)
+def test_a_server_that_ends_all_connections_while_a_process_is_at_any_point_costs_nothing(
+    walk: Walk, database: Database
+) -> None:
+    for point in POINTS:
+        name = walk.step(point, "stop")
+        pid = walk.failed(point)
+        eventually(lambda pid=pid: ") T " in Path(f"/proc/{pid}/stat").read_text("utf-8"))
+        database.kill_connections()
+        os.kill(pid, signal.SIGCONT)
         walk.await_end(name, attempts=0, runs=1)
