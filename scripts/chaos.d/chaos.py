@@ -138,8 +138,8 @@ class Chaos:
                 [Attempt(str(task), cause, pid or 0, error) for task, cause, pid, error in attempts],
                 self._load.enqueued,
                 self._load.canceled,
-                [*self._nemesis.excuses, *self._logged_excuses()],
-                self._nemesis.killed,
+                [*self._nemesis.stage.excuses, *self._logged_excuses()],
+                self._nemesis.stage.killed,
             )
         )
         self.complaints += self.verdict.complaints
@@ -158,7 +158,7 @@ class Chaos:
         parts = [
             f"scripts/chaos --seconds {self._seconds:g} --seed {self._seed} --database-url {self._where}"
         ]
-        acts = self._nemesis.acts
+        acts = self._nemesis.stage.acts
         if self.complaints:
             parts += ["", "acts:"]
             parts += [f"  {time.strftime('%H:%M:%S', time.localtime(act.time))} {act.text}" for act in acts]
