@@ -30,6 +30,15 @@ ENDINGS: Final = {
 }
 """How a run ends in the diary when its attempt is charged with this cause, the most telling first."""
 
+DEATHS: Final = {
+    ("exiting", 1): "exit code 0",
+    ("exiting", 2): "exit code 3",
+    ("forking", 1): "signal 9 (SIGKILL)",
+    ("crashing", 1): "signal ",
+    ("crashing", 2): "signal ",
+}
+"""What the error of a crash must say of a temper's run of this number."""
+
 LOST: Final = "its node was lost"
 """Why a run of a killed supervisor came to nothing without a charge: it began in its last write window."""
 
@@ -179,11 +188,22 @@ class Verdict:
             endings = ENDINGS[attempt.cause]
             mine.sort(key=lambda run: endings.index(run.how) if run.how in endings else len(endings))
             mine[0].reason = "charged"
+            self._judge_cause(mine[0], attempt)
             return
         killed = attempt.cause == "lost" or attempt.pid in self._evidence.killed or self._excused(attempt.pid)
         self.counts["charged before the first line"] += 1
         if not killed:
             self._complain(f"task {row.id} was charged without a run: {attempt.cause} {attempt.error[:80]!r}")
+
+    def _judge_cause(self, run: Run, attempt: Attempt) -> None:
+        """See that the error of a crash says how the process died, where nobody else had a hand in it."""
+        others = [other for other in self._by_pid[run.pid] if other is not run and not other.how]
+        if attempt.cause == "crash" and not others and run.pid not in self._evidence.killed:
+            says = DEATHS.get((run.temper, run.number), "")
+            if says not in attempt.error:
+                self._complain(
+                    f"task {run.task} ({run.temper}) died by {says!r}, and is charged: {attempt.error}"
+                )
 
     def _explain_done(self, row: Row, runs: list[Run]) -> None:
         succeeded = [run for run in runs if not run.reason and run.how == "ok"]
@@ -226,7 +246,7 @@ class Verdict:
         return any(excuse.pid in roots for excuse in self._evidence.excuses)
 
     def _judge_blame(self) -> None:
-        """See that whoever is charged with a crash or a timeout was in a worker that had a reason for it."""
+        """See that whoever is charged with a crash was in a worker that had a reason for it."""
         guilty = {run.pid for run in self._all_runs() if run.temper in CRASHING | STUCK}
         for attempts in self._attempts.values():
             for attempt in attempts:

@@ -113,6 +113,17 @@ def test_what_does_not_add_up_is_a_complaint(
     assert any(complaint in said for said in judge(*diary, rows=rows, **more).complaints)
 
 
+def test_the_error_of_a_crash_must_say_how_the_process_died() -> None:
+    def charged(said: str, **more: Any) -> list[str]:
+        history = (start("t", 1, temper="exiting"), start("t", 2, pid=11, temper="exiting"), end("t", 2))
+        attempt = Attempt("t", "crash", PID, f"worker crashed: {said}")
+        return judge(*history, rows=[row(attempts=1)], attempts=(attempt,), **more).complaints
+
+    assert charged("exit code 0") == []
+    assert "died by 'exit code 0'" in charged("exit code 3")[0]
+    assert charged("signal 9 (SIGKILL)", killed=[PID]) == []
+
+
 def test_what_a_killed_supervisor_had_begun_and_not_written_is_bounded() -> None:
     def lost(count: int) -> list[str]:
         names = [f"t{number}" for number in range(count)]
