@@ -66,6 +66,8 @@ import asyncio
 
 import pytest
 
+from shop import create_tables
+
 
 @pytest.fixture
 def goque_database_url():
@@ -73,23 +75,21 @@ def goque_database_url():
 
 
 def test_the_order_of_the_page(goque_queue):
-    async def create() -> None:
-        async with engine.begin() as conn:
-            await conn.run_sync(Base.metadata.create_all)
-        await engine.dispose()
-
-    asyncio.run(create())
+    asyncio.run(create_tables())
     queue = goque_queue(registry)
     with TestClient(app) as client:
         number = client.post("/orders?item=book").json()
         (run,) = queue.drain_inline(registry)
         assert run.task.external_id == f"order-{number}"
+        assert client.post(f"/receipts/{number}").status_code == 409
+        assert client.get("/receipts/nothing").status_code == 404
 """
 
 
 def test_the_page_on_fastapi(tmp_path: Path) -> None:
     files = files_of("fastapi.md", "shop.py")
-    write(tmp_path, {"test_shop.py": files["shop.py"] + MORE_OF_FASTAPI})
+    files["test_shop.py"] += MORE_OF_FASTAPI
+    write(tmp_path, files)
     assert "2 passed" in run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py")
 
 
@@ -110,17 +110,12 @@ def project(tmp_path: Path) -> Project:
     """The project of the page on Django, on a SQLite file."""
     made = Project(tmp_path, """{"ENGINE": "django.db.backends.sqlite3", "NAME": BASE / "shop.sqlite3"}""")
     files = files_of("django.md", "settings.py")
-    made.add_settings(files.pop("settings.py").replace("    ", "    ") + "\nROOT_URLCONF = 'shop.urls'\n")
+    made.add_settings(files.pop("settings.py").replace("    ", "    ") + "\nROOT_URLCONF = 'urls'\n")
     looking = files["shop/tasks.py"].index("result = ")
     made.looking = files["shop/tasks.py"][looking:]  # type: ignore[attr-defined]  # the page shows it after the task
     files["shop/tasks.py"] = files["shop/tasks.py"][:looking]
     for name, text in files.items():
         made.write(name, text)
-    made.write(
-        "shop/urls.py",
-        "from django.urls import path\nfrom shop.views import place_order\n"
-        "urlpatterns = [path('orders', place_order)]\n",
-    )
     return made
 
 
