@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ from goque.cli.command import LOG_LEVEL, command, database_option
 from goque.cli.selection import selection_options, supervise_options
 from goque.logs import one_line
 from goque.options import ProcessorSpec
+from goque.storage.storage import QueueDepth
 
 
 @command("check")
@@ -22,7 +25,8 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
     """Say whether `goque supervise APP` would start, and what it would run.
 
     It imports APP, which is module:attribute, in a process of its own, reaches the database, compares the
-    schema, and prints each type with its options and each periodic job with its next run.
+    schema, and prints each type with its options and each periodic job with its next run. Tasks that wait for a
+    type that nobody has ever run, as one misspelt, are told as `unknown`.
 
     \b
     Examples:
@@ -42,6 +46,7 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
         storage.rehearse_writing()
         click.echo("schema    is up to date")
         policies = storage.type_policies()
+        depths = storage.queue_depths() if plan.types else []
     finally:
         storage.close()
     for spec in plan.types:
@@ -49,6 +54,18 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
         click.echo(f"type      {one_line(spec.type)}{paused}: {_options(spec)}")
     for job in plan.jobs:
         click.echo(f"job       {one_line(job.name)}: {job.next_run}")
+    for task_type, count in _left_alone(depths, {*policies, *(spec.type for spec in plan.types)}).items():
+        waiting = "1 task waits" if count == 1 else f"{count} tasks wait"
+        click.echo(f"unknown   {one_line(task_type)}: {waiting}, and no supervisor has run this type yet")
+
+
+def _left_alone(depths: Iterable[QueueDepth], known: set[str]) -> Counter[str]:
+    """Count the unfinished tasks of types that neither this app nor any supervisor before it has run."""
+    counts: Counter[str] = Counter()
+    for depth in depths:
+        if depth.type not in known:
+            counts[depth.type] += depth.count
+    return counts
 
 
 def _options(spec: ProcessorSpec) -> str:

@@ -51,6 +51,18 @@ def test_check_says_what_would_run(goque: Any) -> None:
     assert lines[4].startswith("job       nightly: next at ")
 
 
+def test_check_names_the_types_with_tasks_that_nobody_has_ever_run(goque: Any) -> None:
+    Path(goque.directory, "shop.py").write_text(APP)
+    for task_type in ("send_email", "send_mail", "send_mail", "send_letter"):
+        goque("enqueue", task_type, "--database-url", "sqlite:///own.db")
+    assert [
+        line for line in goque("check", "shop:registry").stdout.splitlines() if line.startswith("unknown")
+    ] == [
+        "unknown   send_letter: 1 task waits, and no supervisor has run this type yet",
+        "unknown   send_mail: 2 tasks wait, and no supervisor has run this type yet",
+    ]
+
+
 def test_a_flag_or_the_environment_wins_over_the_registry(goque: Any) -> None:
     Path(goque.directory, "shop.py").write_text(APP)
     assert "flag.db" in goque("check", "shop:registry", "--database-url", "sqlite:///flag.db").stdout
