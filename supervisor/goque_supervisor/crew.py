@@ -82,6 +82,10 @@ class Crew:
         """Return a living worker by its name on the wire."""
         return self._by_identity.get(identity)
 
+    def may_have_sent(self, seq: int) -> bool:
+        """Return whether a job of this number was ever sent, by this fetcher or one before it."""
+        return 0 < seq <= (self.epoch << EPOCH_BITS) + self._count
+
     def room(self, now: float) -> int:
         """Return how many more jobs the workers take now."""
         window = self.pace.window(self._concurrency)

@@ -187,10 +187,13 @@ class Fetcher:
     def _take_result(self, mate: Mate, result: Result) -> None:
         held = mate.jobs.pop(result.seq, None)
         if held is None:
-            if not self.holdings.is_unwritten(
-                result.seq
-            ):  # else it was read in the black box, and is not committed
-                mate.acknowledged.append(result.seq)
+            if not self.crew.may_have_sent(result.seq):
+                self.tally.count("dropped_messages")
+                log.warning("a result of a job that was never sent was dropped: number %d", result.seq)
+            elif not self.holdings.is_unwritten(result.seq):
+                mate.acknowledged.append(
+                    result.seq
+                )  # else it was read in the black box, and is not committed
         elif result.outcome.kind is OutcomeKind.UNSTARTED:
             self.holdings.wait_again(held)
         else:

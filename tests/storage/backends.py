@@ -80,6 +80,7 @@ BACKENDS: dict[str, type[Any]] = {
     "postgresql": PostgresqlBackend,
     "mysql": MysqlBackend,
 }
+SERVERS = sorted(set(BACKENDS) - {"sqlite"})
 
 
 def make(name: str, folder: Path) -> Backend:

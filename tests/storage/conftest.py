@@ -8,8 +8,6 @@ from backends import BACKENDS, Backend, Clock, MysqlBackend, PostgresqlBackend, 
 
 from goque.storage.sql_storage import SqlStorage
 
-SERVERS = sorted(set(BACKENDS) - {"sqlite"})
-
 
 @pytest.fixture(params=sorted(BACKENDS))
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:

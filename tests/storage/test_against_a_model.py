@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from conftest import make
+from backends import make
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy
-from backends import add, run
-from conftest import SERVERS
+from backends import SERVERS, add, run
 
 import goque
 from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError, TaskNotFoundError

@@ -13,8 +13,7 @@ from typing import Any, TypedDict
 
 import msgspec
 import pytest
-from backends import claim, done, row_of
-from conftest import make
+from backends import claim, done, make, row_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

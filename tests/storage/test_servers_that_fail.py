@@ -7,8 +7,7 @@ import threading
 from concurrent.futures import Future
 
 import pytest
-from backends import add, claim, done, row_of, run
-from conftest import SERVERS, make
+from backends import SERVERS, add, claim, done, make, row_of, run
 from proxy import Proxy
 
 from goque.errors import DatabaseUnavailableError

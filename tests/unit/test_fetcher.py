@@ -10,7 +10,8 @@ from test_crew import NOW, Shift
 
 from goque.outcome import Outcome, OutcomeKind
 from goque_supervisor.fetcher import Fetcher
-from goque_supervisor.messages import Result
+from goque_supervisor.messages import EPOCH_BITS, Result
+from goque_supervisor.tally import Tally, read_tallies
 
 DONE = Outcome(OutcomeKind.DONE)
 
@@ -23,9 +24,11 @@ def shift(tmp_path: Path) -> Iterator[Shift]:
 
 
 @pytest.fixture
-def fetcher(shift: Shift) -> Fetcher:
+def fetcher(shift: Shift, tmp_path: Path) -> Fetcher:
     made = Fetcher.__new__(Fetcher)  # without a database, and not running
     made.holdings, made.crew = shift.holdings, shift.crew
+    made.crew.epoch = 1
+    made.tally = Tally(tmp_path / "mail.tally", "mail")
     return made
 
 
@@ -49,3 +52,12 @@ def test_a_result_that_an_earlier_fetcher_has_committed_is_acknowledged_when_it_
     fetcher._take_result(shift.mate, Result(1, DONE))
     assert shift.mate.acknowledged == [1]
     assert shift.holdings.ended == []
+
+
+def test_a_result_of_a_job_that_was_never_sent_is_counted_and_dropped(
+    shift: Shift, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    for forged in (0, -1, (1 << EPOCH_BITS) + 1):
+        fetcher._take_result(shift.mate, Result(forged, DONE))
+    assert shift.mate.acknowledged == []
+    assert read_tallies(tmp_path)["mail"]["dropped_messages"] == 3
