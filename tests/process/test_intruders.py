@@ -48,8 +48,8 @@ def the_socket(tree: Tree) -> Path:
     return path
 
 
-def see_that_all_goes_on(tree: Tree, names: list[str]) -> None:
-    eventually(lambda: len(tree.workers("fine")) == 2 and tree.pids("fetcher"))
+def see_that_all_goes_on(tree: Tree, names: list[str], *, types: int = 1) -> None:
+    eventually(lambda: len(tree.workers("fine")) == 2 and len(tree.pids("fetcher")) == types)
     processes = tree.pids("fetcher"), tree.workers("fine")
     tree.database.enqueue("fine", *names)
     eventually(tree.database.is_settled)
@@ -161,7 +161,7 @@ class TestPassword:
             "--types", "fine,curious", app=APP + CURIOUS, wrapped_in=["env", "-u", "GOQUE_DATABASE_URL"]
         )
         database.enqueue("curious", "program")
-        see_that_all_goes_on(tree, ["t1"])
+        see_that_all_goes_on(tree, ["t1"], types=2)
         assert [line for line in tree.journal() if line[0] == "environment"] == [["environment", "False"]]
         for pid in tree.living():
             for file in ("cmdline", "environ"):
