@@ -33,6 +33,9 @@ def exec_supervisor(options: SuperviseOptions) -> NoReturn:
     command = _command(options.app, _pipe(options.to_json().encode()), None)
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    )  # until the root hears them
     os.execve(command[0], command, _environment())  # noqa: S606 - our own interpreter
 
 

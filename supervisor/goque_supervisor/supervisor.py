@@ -190,6 +190,9 @@ class Supervisor:
         for number in SIGNALS:
             signal.signal(number, lambda *_: None)  # the wake-up descriptor carries it to the loop
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, SIGNALS
+        )  # what came while the interpreter started waits for this
         self._selector.register(reader, selectors.EVENT_READ)
         return reader
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -32,6 +33,14 @@ def quick(task: Task):
     with run_of(task):
         pass
 """
+
+EARLY = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+os.kill(os.getpid(), signal.SIGTERM)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Runs a command that has got a SIGTERM before its first line."""
 
 
 def finish_later(start_tree: StartTree, tree: Tree) -> None:
@@ -274,3 +283,10 @@ os.register_at_fork(after_in_child=hang)
     os.kill(nursery, signal.SIGKILL)
     assert tree.wait(within=15) == 0
     assert "by force" not in tree.log
+
+
+@pytest.mark.fault(18)
+def test_a_signal_that_comes_before_the_root_can_hear_it_is_obeyed_once_it_can(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP, wrapped_in=[sys.executable, "-c", EARLY])
+    assert tree.wait(30) == 0, tree.log
+    assert "SIGTERM before the tree was up" in tree.log
