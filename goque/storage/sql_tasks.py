@@ -57,9 +57,8 @@ class SqlTasks(SqlBase):
             try:
                 return self._write(lambda session: self._copy(session, wanted), patient=True)
             except PlaceTakenError:
-                next(
-                    tries
-                )  # the other way says whose place it is; it may be our own, after an answer that was lost
+                # The other way says whose place it is; it may be our own, after an answer that was lost.
+                next(tries)
 
         def insert(session: Session) -> list[Task]:
             again = next(tries) > 0

@@ -190,10 +190,8 @@ class Fetcher:
             if not self.crew.may_have_sent(result.seq):
                 self.tally.count("dropped_messages")
                 log.warning("a result of a job that was never sent was dropped: number %d", result.seq)
-            elif not self.holdings.is_unwritten(result.seq):
-                mate.acknowledged.append(
-                    result.seq
-                )  # else it was read in the black box, and is not committed
+            elif not self.holdings.is_unwritten(result.seq):  # one read in the black box is not committed yet
+                mate.acknowledged.append(result.seq)
         elif result.outcome.kind is OutcomeKind.UNSTARTED:
             self.holdings.wait_again(held)
         else:
