@@ -21,8 +21,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from proxy import Proxy
 from tree import Tree, python_command, supervise_command, write_app
 
-from goque_supervisor import process
-
 APP = """
 @registry.processor("resize_image", workers=1, max_attempts=2, next_attempt_at=retry.static(3600))
 def resize_image(task: Task) -> None:
@@ -59,7 +57,6 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tree, Database]]:
     """A tree that runs an app on PostgreSQL."""
-    process.become_subreaper()
     folder = tmp_path_factory.mktemp("shop")
     try:
         database = make_database("postgresql", folder)
