@@ -91,7 +91,7 @@ class PostgresqlWatcher(Watcher):
         return True
 
     def _take_notifications(self) -> bool:
-        if self._connection is None:
+        if self._connection is None or (self._epoll is not None and not self._epoll.poll(0)):
             return False
         told = False
         try:

@@ -38,20 +38,27 @@ class SqliteWatcher(Watcher):
     def changed(self) -> bool:
         """Return whether another connection has committed since the last call."""
         stirred = self._inotify is not None and self._inotify.drain()
+        now = time.monotonic()
+        if self._inotify is not None and not stirred and not (self._pause and now >= self._look_at):
+            return False
         before, self._version = self._version, self._read_version()
         if self._inotify is not None:
             self._inotify.add(
                 self._log, WRITTEN
             )  # it may be another file by now; the same one again changes nothing
-        now = time.monotonic()
         if self._version != before:
             self._pause = 0.0
         elif stirred:
             self._pause, self._look_at = FIRST_LOOK, now + FIRST_LOOK
-        elif self._pause and now >= self._look_at:
+        elif self._pause:
             self._pause = 0.0 if self._pause >= COMMIT_LIMIT else self._pause * 2
             self._look_at = now + self._pause
         return self._version != before
+
+    def wrote(self) -> None:
+        """Look at once and once more later: nobody else can have written meanwhile, but just before or after."""
+        if self._inotify is not None and self._inotify.drain():
+            self._pause, self._look_at = COMMIT_LIMIT / 2, time.monotonic()
 
     def ask_again_in(self) -> float | None:
         """Return when to look again: the log is written before the commit that it announces can be seen."""

@@ -140,6 +140,9 @@ class Watcher(ABC):
     def changed(self) -> bool:
         """Return whether somebody else may have written since the last call; clears the descriptor."""
 
+    def wrote(self) -> None:
+        """Take note that this process has written: what stirs by that is no news."""
+
     def found(self, tasks: int) -> None:
         """Take note of how many tasks a claim has found."""
         del tasks

@@ -27,10 +27,16 @@ for number in range(int(os.environ.get("BENCH_TYPES", "0"))):
     registry.add_processor(f"type-{number + 1}", goque.noop_task_processor, workers=workers)
 
 
-def spin(loops: int) -> None:
-    """Count down in pure Python."""
-    while loops:
-        loops -= 1
+def burn(seconds: float) -> None:
+    """Compute in pure Python until this thread has had the CPU for so long.
+
+    By its own clock, and not so many loops: the same loops take a tenth more or less time in one process than in
+    another, and from one moment to the next, by where its objects lie in the caches.
+    """
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        for _ in range(100):
+            pass
 
 
 def note(*words: object) -> None:
@@ -41,9 +47,9 @@ def note(*words: object) -> None:
 
 
 @registry.processor("cpu", workers=workers)
-def burn(loops: int) -> None:
+def cpu(seconds: float) -> None:
     """Use the CPU, and nothing else."""
-    spin(loops)
+    burn(seconds)
 
 
 @registry.processor("stamp", workers=1)

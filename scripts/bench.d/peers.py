@@ -114,7 +114,7 @@ class Peer:
         """Return the seconds that so many tasks take together."""
         return float(self._ask("enqueue_bulk", count))
 
-    def start(self, kind: str, argument: int = 0) -> None:
+    def start(self, kind: str, argument: float = 0) -> None:
         """Start its two workers, and let them run a task of a kind: `noop`, `cpu` or `stamp`."""
         self._ask("start", kind, argument)
 

@@ -63,7 +63,7 @@ from goque_supervisor.unlocked import prepare_unlocked
 log = logging.getLogger("goque.fetcher")
 
 BEAT_PERIOD: Final = 1.0
-SETTLE_PERIOD: Final = 0.02
+SETTLE_PERIOD: Final = 0.04
 SETTLE_AT_LEAST: Final = 200
 RELAY_PERIOD: Final = 0.25
 LONGEST_WAKE_PAUSE: Final = 0.02
@@ -295,6 +295,7 @@ class Fetcher:
         settled = self.ledger.settle(self.holdings.ended, self.owner)
         if settled is None:
             return
+        self.watcher.wrote()
         self.holdings.ended = []
         self._settled_at = time.monotonic()
         for held, change, written in settled:
@@ -320,6 +321,8 @@ class Fetcher:
             return
         self.holdings.take(rows)
         self.watcher.found(len(rows))
+        if rows:
+            self.watcher.wrote()
         self.tally.count("fetched", len(rows))
         if len(rows) < room:
             self._misses = 0 if rows else self._misses + 1
@@ -346,6 +349,7 @@ class Fetcher:
             self._take_result(mate, Result(seq, messages.decode_outcome(outcome)))
         if unmarked:
             self.ledger.mark_processing(unmarked)
+            self.watcher.wrote()
         self.crew.finish_taking_back(now)
         self.crew.ask_replacements()
         if any(mate.revoked_at for mate in self.crew):

@@ -35,11 +35,11 @@ class Queue(ABC):
         """Make its tables."""
 
     @abstractmethod
-    def enqueue(self, kind: str, argument: int) -> None:
+    def enqueue(self, kind: str, argument: float) -> None:
         """Enqueue one task durably."""
 
     @abstractmethod
-    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+    def enqueue_many(self, kind: str, argument: float, count: int) -> None:
         """Enqueue many tasks durably, by the fastest way that it offers."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Conversation:
         self.queue.enqueue_many("noop", 0, count)
         return time.perf_counter() - began
 
-    def start(self, kind: str, argument: int) -> None:
+    def start(self, kind: str, argument: float) -> None:
         """Start the workers, each in a group of its own, and have them run some tasks."""
         self.argument = argument
         for _ in range(self.queue.processes):
@@ -133,10 +133,12 @@ class Conversation:
             os.killpg(worker.pid, number)
 
 
-def spin(loops: int) -> None:
-    """Count down in pure Python, as the handler of goque's that it is compared with."""
-    while loops:
-        loops -= 1
+def burn(seconds: float) -> None:
+    """Compute in pure Python until this thread has had the CPU for so long, as the handler of goque's does."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        for _ in range(100):
+            pass
 
 
 def note(sent: int) -> None:

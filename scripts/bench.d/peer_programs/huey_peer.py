@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversation import Queue, main, note, spin
+from conversation import Queue, burn, main, note
 from huey import SqliteHuey
 
 
@@ -19,11 +19,11 @@ class HueyQueue(Queue):
     def install(self) -> None:
         """Nothing is left to do: the file makes its tables."""
 
-    def enqueue(self, kind: str, argument: int) -> None:
+    def enqueue(self, kind: str, argument: float) -> None:
         """Enqueue one task."""
         self.tasks[kind](argument)
 
-    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+    def enqueue_many(self, kind: str, argument: float, count: int) -> None:
         """Enqueue one after the other: it has no other way."""
         for _ in range(count):
             self.tasks[kind](argument)
@@ -41,16 +41,16 @@ class HueyQueue(Queue):
         consumer.run()
 
 
-def noop(argument: int) -> None:
+def noop(argument: float) -> None:
     """Do nothing."""
 
 
-def cpu(argument: int) -> None:
+def cpu(argument: float) -> None:
     """Use the CPU."""
-    spin(argument)
+    burn(argument)
 
 
-def stamp(argument: int) -> None:
+def stamp(argument: float) -> None:
     """Say when it began."""
     note(argument)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import uvloop
-from conversation import Queue, main, note, spin
+from conversation import Queue, burn, main, note
 from pgqueuer import AsyncpgDriver, PgQueuer, Queries
 
 SETTINGS: dict[str, dict[str, int]] = {
@@ -30,11 +30,11 @@ class PgQueuerQueue(Queue):
         self.queries = Queries(AsyncpgDriver(self.connection))
         self._do(self.queries.install())
 
-    def enqueue(self, kind: str, argument: int) -> None:
+    def enqueue(self, kind: str, argument: float) -> None:
         """Enqueue one job."""
         self._do(self.queries.enqueue(kind, str(argument).encode()))
 
-    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+    def enqueue_many(self, kind: str, argument: float, count: int) -> None:
         """Enqueue a batch."""
         self._do(self.queries.enqueue([kind] * count, [str(argument).encode()] * count, [0] * count))
 
@@ -56,7 +56,7 @@ class PgQueuerQueue(Queue):
 
         @app.entrypoint("cpu")
         async def cpu(job: Any) -> None:
-            spin(int(job.payload))
+            burn(float(job.payload))
 
         @app.entrypoint("stamp")
         async def stamp(job: Any) -> None:

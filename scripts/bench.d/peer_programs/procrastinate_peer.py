@@ -8,7 +8,7 @@ from typing import Any
 
 import procrastinate
 import psycopg
-from conversation import Queue, main, note, spin
+from conversation import Queue, burn, main, note
 
 logging.getLogger("procrastinate").setLevel(logging.ERROR)  # it warns of an app in the main module
 
@@ -23,11 +23,11 @@ class ProcrastinateQueue(Queue):
         app.schema_manager.apply_schema()
         self.connection = psycopg.connect(self.where, autocommit=True)
 
-    def enqueue(self, kind: str, argument: int) -> None:
+    def enqueue(self, kind: str, argument: float) -> None:
         """Defer one job."""
         self.tasks[kind].defer(argument=argument)
 
-    def enqueue_many(self, kind: str, argument: int, count: int) -> None:
+    def enqueue_many(self, kind: str, argument: float, count: int) -> None:
         """Defer a batch."""
         self.tasks[kind].batch_defer(*({"argument": argument} for _ in range(count)))
 
@@ -54,16 +54,16 @@ def make_app(connector: Any) -> tuple[procrastinate.App, dict[str, Any]]:
     return app, {kind: app.task(name=kind)(handler) for kind, handler in HANDLERS.items()}
 
 
-async def noop(argument: int) -> None:
+async def noop(argument: float) -> None:
     """Do nothing."""
 
 
-async def cpu(argument: int) -> None:
+async def cpu(argument: float) -> None:
     """Use the CPU."""
-    spin(argument)
+    burn(argument)
 
 
-async def stamp(argument: int) -> None:
+async def stamp(argument: float) -> None:
     """Say when it began."""
     note(argument)
 
