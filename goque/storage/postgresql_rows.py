@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from psycopg.abc import AdaptContext, Buffer
@@ -26,8 +27,13 @@ class _InstantLoader(Loader):
     format = Format.BINARY
 
     def load(self, data: Buffer) -> datetime:
-        (count,) = _read_int64(data)
-        return instant(count + _SINCE_EPOCH)
+        return _instant_of(bytes(data))
+
+
+@lru_cache(maxsize=256)  # the rows of a claim share most of theirs
+def _instant_of(data: bytes) -> datetime:
+    (count,) = _read_int64(data)
+    return instant(count + _SINCE_EPOCH)
 
 
 class _IdLoader(Loader):

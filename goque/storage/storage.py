@@ -142,6 +142,7 @@ class Watcher(ABC):
 
     def wrote(self) -> None:
         """Take note that this process has written: what stirs by that is no news."""
+        return
 
     def found(self, tasks: int) -> None:
         """Take note of how many tasks a claim has found."""
