@@ -18,11 +18,11 @@ from goque.storage.awaited import AwaitedSession, Steps
 from goque.storage.caller import asyncio_driver_connection, driver_connection, is_of, not_of_driver
 from goque.storage.connections import Connections
 from goque.storage.dialect import Dialect, Session
-from goque.storage.instants import due_at
+from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql_errors import DUPLICATE, refused
 from goque.storage.mysql_session import DEADLINE, AdoptedSession, Clock, MysqlSession
 from goque.storage.mysql_spares import MysqlSpares
-from goque.storage.mysql_statements import MYSQL_STATEMENTS, PRESENT
+from goque.storage.mysql_statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql_url import connection_options
 from goque.storage.mysql_watcher import MysqlWatcher
 from goque.storage.nudge import NudgeListener, nudge
@@ -77,6 +77,7 @@ class MysqlDialect(Dialect):
         self.url = hide_password(url)
         self.clock = clock
         self.options = connection_options(url)
+        self._returns_inserted = False
         self._address = f"mysql:{self.options['port']}/{self.options['database']}"
 
     def connect(self) -> MysqlSession:
@@ -107,6 +108,7 @@ class MysqlDialect(Dialect):
     def _check_version(self, told: str) -> None:
         is_mariadb = "mariadb" in told.lower()
         numbers = re.findall(r"(\d+)\.(\d+)\.(\d+)", told)
+        self._returns_inserted = is_mariadb
         version = tuple(map(int, numbers[-1] if is_mariadb else numbers[0])) if numbers else (0, 0, 0)
         if version < (OLDEST_MARIADB if is_mariadb else OLDEST_MYSQL):
             raise ConfigurationError(
@@ -167,9 +169,13 @@ class MysqlDialect(Dialect):
 
     async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task; a duplicate ends the statement, and no transaction."""
-        now = await session.now()
         try:
-            await session.run(self.sql.insert_task, self.task_params(task, now))
+            if self._returns_inserted and self.clock is None and not (task.delay or task.next_attempt_at):
+                [(told,)] = await session.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
+                now = self.read_time(told)
+            else:
+                now = await session.now()
+                await session.run(self.sql.insert_task, self.task_params(task, now))
         except pymysql.IntegrityError as error:
             if error.args[0] == DUPLICATE:
                 return None

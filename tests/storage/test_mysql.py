@@ -357,3 +357,19 @@ def test_nothing_rests_on_the_digests_that_mysql_9_has_no_more():
     session = inspect.getsource(mysql_session).lower()
     texts = [session, repr(MYSQL_STATEMENTS).lower(), *known_migrations("mysql").values()]
     assert [text for text in texts if "md5(" in text or "sha1(" in text or "sha(" in text] == []
+
+
+def test_a_task_that_is_due_now_is_enqueued_in_one_round_trip_where_the_server_tells_when(backend, storage):
+    def statements(asked) -> int:
+        with asked._connections as session:
+            return int(session.rows("SHOW SESSION STATUS LIKE 'Questions'")[0][1])
+
+    with contextlib.closing(open_storage(backend.url)) as ours:
+        with ours._connections as session:
+            is_mariadb = "MariaDB" in session.connection.get_server_info()
+        before = statements(ours)
+        [task] = ours.insert_tasks([Task("mail")])
+        assert statements(ours) - before - 1 == (1 if is_mariadb else 2)
+    row = row_of(storage, task)
+    assert task.created_at == row.created_at == row.next_attempt_at
+    assert abs(row.created_at - datetime.now(UTC)) < timedelta(seconds=10)
