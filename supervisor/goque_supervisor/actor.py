@@ -62,6 +62,10 @@ class Actor(ABC):
     def run_once(self) -> float:
         """Do one unit of work; returns the seconds until the next."""
 
+    def due_in(self) -> float:
+        """Return the seconds until there is work: a word from the root wakes up sooner than that."""
+        return 0.0
+
     def on_message(self, message: Message) -> None:
         """Handle a word from the root other than Stop."""
         self.log.error("unexpected %s: dropped", type(message).__name__)
@@ -71,6 +75,8 @@ class Actor(ABC):
         self.storage.close()
 
     def _work(self) -> float:
+        if (pause := self.due_in()) > 0:
+            return pause
         try:
             pause = self.run_once()
         except DatabaseUnavailableError as error:

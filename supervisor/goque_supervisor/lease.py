@@ -51,11 +51,13 @@ class Lease(Actor):
         """Return the name under which this node claims."""
         return {"owner": self.owner, "sent_at": self._sent_at}
 
+    def due_in(self) -> float:
+        """Return the seconds until the next beat."""
+        return self._due - time.monotonic()
+
     def run_once(self) -> float:
-        """Beat once, if it is time."""
+        """Beat once."""
         sent_at = time.monotonic()
-        if sent_at < self._due:
-            return self._due - sent_at
         self._due = sent_at + min(RETRY_AFTER, self._period)
         if self.storage.beat(self.owner, info=self._news()):
             self.channel.send(Leased(sent_at))
@@ -64,7 +66,7 @@ class Lease(Actor):
             self._register()
             self.channel.send(Ready(self.info()))
         self._due = sent_at + self._period
-        return self._due - time.monotonic()
+        return self.due_in()
 
     def on_message(self, message: Message) -> None:
         """Note how the tree stands."""

@@ -13,7 +13,7 @@ from private_servers import STOP_AT_ONCE, STOP_FAST, PrivateServer
 from tree import StartTree, Tree, eventually
 
 APP = """
-options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)
+options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=300)
 registry.processor("hold", workers=2, **options)(hold)
 
 @registry.processor("quick", workers=2, **options)
@@ -146,6 +146,8 @@ def test_row_24_while_a_server_is_down_handlers_finish_and_their_results_are_wri
         assert "the database is not available" in tree.log
         assert "Traceback" not in tree.log
         assert "has been silent" not in tree.log
+        assert tree.log.count("lease the database answers again") == 1
+        assert tree.log.count("lease the database is not available") <= 5, "it tells when the reason changes"
 
 
 @on_every_server
