@@ -36,6 +36,7 @@ class Actor(ABC):
         self.storage: TaskStorage = open_storage(boot["database_url"])
         self.log = logging.getLogger(f"goque.{boot['role']}")
         self._failures = 0
+        self._retry_at = 0.0
         self._outage = ""
         self._outage_told_at = 0.0
 
@@ -62,10 +63,6 @@ class Actor(ABC):
     def run_once(self) -> float:
         """Do one unit of work; returns the seconds until the next."""
 
-    def due_in(self) -> float:
-        """Return the seconds until there is work: a word from the root wakes up sooner than that."""
-        return 0.0
-
     def on_message(self, message: Message) -> None:
         """Handle a word from the root other than Stop."""
         self.log.error("unexpected %s: dropped", type(message).__name__)
@@ -75,14 +72,15 @@ class Actor(ABC):
         self.storage.close()
 
     def _work(self) -> float:
-        if (pause := self.due_in()) > 0:
-            return pause
+        if (left := self._retry_at - time.monotonic()) > 0:
+            return left  # a word from the root woke us up
         try:
             pause = self.run_once()
         except DatabaseUnavailableError as error:
             self._failures += 1
             longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100))
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+            self._retry_at = time.monotonic() + pause
             self._tell_outage(str(error), pause)
         else:
             if self._failures:

@@ -10,15 +10,13 @@ import socket
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from goque.errors import DatabaseUnavailableError
 from goque.node_info import encode_info
 from goque_supervisor.actor import Actor
 from goque_supervisor.census import Census
 from goque_supervisor.control import Channel, Leased, Message, Ready, TreeState
-
-RETRY_AFTER: Final = 1.0
 
 
 class Lease(Actor):
@@ -51,14 +49,11 @@ class Lease(Actor):
         """Return the name under which this node claims."""
         return {"owner": self.owner, "sent_at": self._sent_at}
 
-    def due_in(self) -> float:
-        """Return the seconds until the next beat."""
-        return self._due - time.monotonic()
-
     def run_once(self) -> float:
-        """Beat once."""
+        """Beat once, if it is time."""
         sent_at = time.monotonic()
-        self._due = sent_at + min(RETRY_AFTER, self._period)
+        if sent_at < self._due:
+            return self._due - sent_at
         if self.storage.beat(self.owner, info=self._news()):
             self.channel.send(Leased(sent_at))
         else:
@@ -66,7 +61,7 @@ class Lease(Actor):
             self._register()
             self.channel.send(Ready(self.info()))
         self._due = sent_at + self._period
-        return self.due_in()
+        return self._due - time.monotonic()
 
     def on_message(self, message: Message) -> None:
         """Note how the tree stands."""

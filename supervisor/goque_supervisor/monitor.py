@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from goque.errors import DatabaseUnavailableError
 from goque_supervisor.actor import Actor
 from goque_supervisor.control import Channel, Message, TreeState
 from goque_supervisor.endpoint import Answer, json_answer, serve
@@ -111,12 +110,8 @@ class Monitor(Actor):
 
     def _look(self) -> None:
         began = time.monotonic()
-        try:
-            depths = self.storage.queue_depths()
-            paused = frozenset(name for name, policy in self.storage.type_policies().items() if policy.paused)
-        except DatabaseUnavailableError:
-            self._look_at = began + LOOK_PERIOD
-            raise
+        depths = self.storage.queue_depths()
+        paused = frozenset(name for name, policy in self.storage.type_policies().items() if policy.paused)
         self._queue = QueueSample(depths, paused)
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + max(LOOK_PERIOD, (self._looked_at - began) / LOOK_SHARE)
