@@ -16,6 +16,9 @@ from goque_supervisor.messages import EPOCH_BITS, Job, Jobs
 from goque_supervisor.sockets import FetcherSocket
 
 LOOK_PERIOD: Final = 0.05
+MARK_AFTER: Final = 0.025
+"""Seconds that a handler has run before `processing` is written: most end sooner than that is worth a write."""
+
 UNREACHABLE_PAUSE: Final = 0.02
 REVOCATION_SETTLES: Final = 0.003
 WAITS_BEHIND: Final = 0.1
@@ -196,7 +199,10 @@ class Crew:
                 if seq in mate.jobs and now - mate.jobs[seq].sent_at > LOST_AFTER:
                     unheard.append((mate, seq, outcome))
             running = [mate.jobs[seq] for seq in contents.running if seq in mate.jobs]
-            unmarked += [held for held in running if not held.marked]
+            lasting = now - MARK_AFTER
+            unmarked += [
+                held for held in running if not held.marked and contents.running[held.seq].started <= lasting
+            ]
             waits = any(seq not in contents.running and seq not in contents.finished for seq in mate.jobs)
             self._look_at_line(mate, running, oldest, now, waits=waits)
         return unmarked, unheard

@@ -11,7 +11,7 @@ from test_task import row
 
 from goque_supervisor.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.control import WorkerStarted
-from goque_supervisor.crew import REVOCATION_SETTLES, Crew
+from goque_supervisor.crew import MARK_AFTER, REVOCATION_SETTLES, Crew
 from goque_supervisor.holdings import Held, Holdings
 from goque_supervisor.mate import Mate
 
@@ -71,10 +71,19 @@ def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(shift: 
     shift.worker.end(1, b"its message waits for the next one")
     shift.begin(2)
     unmarked, unheard = shift.crew.look(NOW)
-    assert [held.seq for held in unmarked] == [2]
+    assert unmarked == []
     assert unheard == [(shift.mate, 1, b"its message waits for the next one")]
     assert shift.worker.revoked_through == 0
     assert shift.crew.room(NOW) > 0
+
+
+def test_a_handler_is_written_down_as_running_when_it_lasts(shift: Shift) -> None:
+    shift.send(1, 2)
+    shift.begin(1)
+    assert shift.crew.look(NOW + MARK_AFTER / 2)[0] == []
+    assert [held.seq for held in shift.crew.look(NOW + MARK_AFTER)[0]] == [1]
+    shift.mate.jobs[1].marked = True
+    assert shift.crew.look(NOW + 1)[0] == []
 
 
 def test_a_worker_that_retires_after_that_does_not_run_what_others_have_by_then(shift: Shift) -> None:
