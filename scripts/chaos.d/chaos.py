@@ -51,7 +51,6 @@ class Chaos:
         sabotage: str = "",
         keep: bool = False,
     ) -> None:
-        process.become_subreaper()  # what killed trees leave behind is ours to see and to reap
         self.complaints: list[str] = []
         self.verdict: Verdict | None = None
         self._where = where
@@ -66,6 +65,7 @@ class Chaos:
     def run(self) -> None:
         """Run it; what went wrong is in `complaints`."""
         arena = self._arena
+        process.become_subreaper()  # what killed trees leave behind is ours to see and to reap
         try:
             for node in arena.nodes:
                 node.start()
@@ -85,6 +85,7 @@ class Chaos:
             self.complaints.append(f"{error}; what follows from that is not judged")
         finally:
             self._clean_up()
+            process.become_subreaper(wanted=False)
 
     def _await(self, condition: Callable[[], object], what: str, within: float = 60.0) -> None:
         """Wait until something holds; a tree that ends meanwhile is a complaint of its own."""

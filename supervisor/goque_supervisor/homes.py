@@ -164,6 +164,8 @@ class Homes:
 
     def _ready(self, nursery: NurseryProcess, info: dict[str, Any]) -> None:
         nursery.ready = True
+        if "keys" in info:  # the sockets of known types keep their keys, however often the app is imported
+            info["keys"] |= self._by_home[nursery.home].app.get("keys", {})
         nursery.app = info
         if nursery is self._next:
             self._swap(nursery)
@@ -173,7 +175,6 @@ class Homes:
 
     def _swap(self, new: NurseryProcess) -> None:
         old = self._by_home[Home.APP]
-        new.app["keys"] = {**new.app["keys"], **old.app["keys"]}  # the sockets of known types keep their keys
         self._next = None
         self._by_home[Home.APP] = new
         old.channel.send(Stop())

@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     Raises:
         ConfigurationError: see `load_app`.
     """
+    began = time.time_ns()
     if options.reload:
         sys.dont_write_bytecode = True  # which counts as fresh for files changed twice in a second
     registry, url = load_app(options, registry_fd)
@@ -61,6 +63,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         importlib.import_module(f"goque_supervisor.{name}")
     return {
         "sources": _sources_of(options.app),
+        "import_began": began,
         "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
         "jobs": len(registry.jobs),
         "job_names": [logs.one_line(job.name) for job in registry.jobs],

@@ -30,10 +30,10 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)  # the root died before it could become our parent: nothing is left to work for
 
 
-def become_subreaper() -> None:
-    """Become the parent of descendants whose own parent ends (prctl(2)); a no-op elsewhere than on Linux."""
+def become_subreaper(*, wanted: bool = True) -> None:
+    """Become the parent of descendants whose own parent ends (prctl(2)), or no more; Linux only, else a no-op."""
     if IS_LINUX:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _prctl(_PR_SET_CHILD_SUBREAPER, int(wanted))
 
 
 def set_name(name: str) -> None:

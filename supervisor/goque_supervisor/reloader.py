@@ -19,6 +19,9 @@ PERIOD: Final = 0.3
 SHARE: Final = 0.1
 """Of the time at most this part is spent on looking, however many files there are."""
 
+FILE_CLOCK: Final = 10_000_000
+"""Nanoseconds by which the time of a file may be behind the clock: it moves with the kernel's ticks."""
+
 SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 MOST_TOLD: Final = 5
 Marks = dict[str, tuple[int, int]]
@@ -31,12 +34,15 @@ class Reloader(Actor):
         super().__init__(boot, channel)
         here, *others = (Path(place) for place in boot["places"])
         self._places = [here, *(place for place in others if not place.is_relative_to(here))]
+        self._import_began: int = boot["import_began"]
         self._before: Marks = {}
         self._changed: set[str] = set()
 
     def start(self) -> None:
-        """See what is there now."""
-        self._before = marks_of(self._places, self.go_on)
+        """See what is there now; what is newer than the import of the app counts as changed since."""
+        now = marks_of(self._places, self.go_on)
+        oldest_news = self._import_began - FILE_CLOCK
+        self._before = {path: mark for path, mark in now.items() if mark[0] < oldest_news}
 
     def run_once(self) -> float:
         """Look once, and tell what has changed once that has come to rest."""

@@ -306,6 +306,7 @@ class Supervisor:
             boot["metrics"] = os.environ.get(METRICS_DIRECTORY) if self.options.http else None
         if spec.role == "reloader":
             boot["places"] = [os.getcwd(), *self.homes.app["sources"]]  # noqa: PTH109 - no need of pathlib here
+            boot["import_began"] = self.homes.app["import_began"]
         if spec.role in ("healer", "cleaner") and self.tree is not None:
             boot["types"] = self.homes.app["types"]
             boot["tallies"] = {

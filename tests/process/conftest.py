@@ -18,9 +18,11 @@ from goque_supervisor import process  # noqa: E402 - sorted after it
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _adopt_orphans() -> None:
+def _adopt_orphans() -> Iterator[None]:
     """Become the parent of what a killed tree leaves behind, so that zombies are seen and can be reaped."""
     process.become_subreaper()
+    yield
+    process.become_subreaper(wanted=False)
 
 
 @pytest.fixture

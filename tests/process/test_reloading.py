@@ -80,6 +80,22 @@ def fresh(task: Task):
     assert tree.database.task("orphan").status == "new"
 
 
+def test_a_reload_after_the_app_nursery_was_killed_gives_workers_that_are_heard(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree("--types", "quick", app=APP)
+    tree.database.enqueue("quick", "before")
+    eventually(tree.database.is_settled)
+    (nursery,) = tree.pids("app")
+    os.kill(nursery, signal.SIGKILL)
+    eventually(lambda: (now := tree.pids("app")) and nursery not in now)
+    reload(tree, APP.replace('"version", 1', '"version", 2'))
+    eventually(lambda: tree.log.count("is replaced: reload") == 2)
+    tree.database.enqueue("quick", "after")
+    eventually(tree.database.is_settled)
+    assert versions(tree) == {"1", "2"}
+
+
 def test_a_running_handler_ends_in_its_old_worker_while_the_code_is_replaced(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=APP)
     tree.database.enqueue("hold", "long")

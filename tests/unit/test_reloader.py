@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,14 @@ def write(path: Path, text: str = "") -> None:
 
 
 class Watched:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, import_began: int | None = None) -> None:
         self.root, theirs = Channel.pair()
         self.theirs: socket.socket = theirs
         boot = {
             "database_url": "sqlite:///nowhere/at/all.db",
             "role": "reloader",
             "places": [str(directory), str(directory / "shop")],
+            "import_began": import_began or time.time_ns() + 60_000_000_000,
         }
         self.reloader = Reloader(boot, Channel(theirs))
         self.reloader.start()
@@ -67,6 +70,17 @@ def test_a_change_is_told_once_when_it_has_come_to_rest(tmp_path: Path) -> None:
     assert watched.look() == []
     paths = [str(tmp_path / name) for name in ("app.py", "new.py", "shop/tasks.py")]
     assert watched.look() == [SourceChanged(paths, 3)]
+    assert watched.look() == []
+    watched.close()
+
+
+def test_what_was_changed_while_the_app_was_imported_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "old.py")
+    os.utime(tmp_path / "old.py", ns=(1_000, 1_000))
+    write(tmp_path / "app.py")
+    watched = Watched(tmp_path, import_began=(tmp_path / "app.py").stat().st_mtime_ns)
+    assert watched.look() == []
+    assert watched.look() == [SourceChanged([str(tmp_path / "app.py")], 1)]
     assert watched.look() == []
     watched.close()
 
