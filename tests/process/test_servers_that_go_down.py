@@ -147,7 +147,9 @@ def test_row_24_while_a_server_is_down_handlers_finish_and_their_results_are_wri
         assert "Traceback" not in tree.log
         assert "has been silent" not in tree.log
         assert tree.log.count("lease the database answers again") == 1
-        assert tree.log.count("lease the database is not available") <= 5, "it tells when the reason changes"
+        assert tree.log.count("lease the database is not available") < 20, (
+            "it tells of each reason, not of each try"
+        )
 
 
 @on_every_server
