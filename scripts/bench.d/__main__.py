@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import baseline
 import crowding
@@ -53,10 +53,11 @@ def main() -> None:
     parser = make_parser()
     options = parser.parse_args()
     try:
+        check_places(options)
         before = baseline.read(options.baseline) if options.baseline else None
         backends = available(options.backend)
         others = peers.installed(options.peers) if options.peers else ()
-    except (NoServerError, baseline.BaselineError, peers.PeersError) as error:
+    except (NoServerError, baseline.BaselineError, peers.PeersError, OSError) as error:
         parser.exit(1, f"scripts/bench: {error}\n")
     described = {**machine(backends), "run": "quick" if options.quick else "full"}
     names = options.only or ([*WORKLOADS] if options.quick else [*WORKLOADS, *LONG])
@@ -65,16 +66,33 @@ def main() -> None:
         for name in names:
             print(f"{backend.name}.{name} ...", file=sys.stderr, flush=True)
             figures += measure(name, backend, options, others)
+            if options.json not in (None, "-"):  # so far: what comes next may fail
+                Path(options.json).write_text(as_json(described, figures), "utf-8")
     result = report(described, figures)
-    text = json.dumps(result, indent=2) + "\n"
     with contextlib.redirect_stdout(sys.stderr if options.json == "-" else sys.stdout):
         print(table(described, figures))
         if before is not None:
             print(baseline.compare(before, result))
     if options.json == "-":
-        sys.stdout.write(text)
-    elif options.json:
-        Path(options.json).write_text(text, "utf-8")
+        sys.stdout.write(as_json(described, figures))
+
+
+def check_places(options: argparse.Namespace) -> None:
+    """See that a report can be written and files can be made, before minutes are spent.
+
+    Raises:
+        OSError: not so.
+    """
+    if options.json not in (None, "-"):
+        with Path(options.json).open("a"):
+            pass
+    if options.directory:
+        tempfile.TemporaryDirectory(dir=options.directory).cleanup()
+
+
+def as_json(described: dict[str, Any], figures: list[Figure]) -> str:
+    """Write a report down."""
+    return json.dumps(report(described, figures), indent=2) + "\n"
 
 
 def measure(

@@ -18,7 +18,7 @@ import goque
 from goque.identifiers import internal_id, new_task_id
 
 NewRow = tuple[str, str]
-BATCH: Final = 500
+BATCH: Final = 1000
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 AHEAD: Final = 0.05
-MOST: Final = 512
+MOST: Final = 1024
 _SMOOTHING: Final = 0.2
 
 

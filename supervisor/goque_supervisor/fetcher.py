@@ -64,7 +64,7 @@ log = logging.getLogger("goque.fetcher")
 
 BEAT_PERIOD: Final = 1.0
 SETTLE_PERIOD: Final = 0.04
-SETTLE_AT_LEAST: Final = 400
+SETTLE_AT_LEAST: Final = 500
 RELAY_PERIOD: Final = 0.25
 LONGEST_WAKE_PAUSE: Final = 0.02
 MISS_MEMORY: Final = 0.1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from goque_supervisor.dispatch import MOST
 from goque_supervisor.settings import SuperviseOptions
 
 
@@ -54,8 +55,8 @@ class GroupSpec:
 
     @property
     def most_jobs(self) -> int:
-        """How many jobs a worker may hold at once, with room to spare."""
-        return int(self.processor["options"].get("concurrency", 100)) + 1024
+        """How many jobs a worker may hold at once: what it was sent, and as many whose end is not acknowledged."""
+        return int(self.processor["options"].get("concurrency", 100)) + 2 * MOST
 
     @property
     def fetcher(self) -> ChildSpec:
