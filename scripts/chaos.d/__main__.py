@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 from pathlib import Path
@@ -12,14 +13,22 @@ HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT / "tests" / "process"), str(ROOT / "tests"), str(ROOT / "scripts")]
 
+from arena import NoDatabaseError  # noqa: E402 - its modules are found by now
 from chaos import GUARDS, Chaos  # noqa: E402 - its modules are found by now
 
 
 def main() -> int:
     """Do what the arguments ask for; returns the exit code."""
     options = parse_arguments()
-    if options.prove:
-        return prove(options)
+    try:
+        return prove(options) if options.prove else run(options)
+    except NoDatabaseError as error:
+        print(f"scripts/chaos: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run once; returns the exit code."""
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     chaos = Chaos(options.database_url, seed, options.seconds, rate=options.rate, keep=options.keep)
     chaos.run()
@@ -58,9 +67,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/chaos",
         description="Kill, stop and cut off what trees are made of while tasks run, then see that nothing is lost, "
-        "doubled or left behind. Exit code 0 if all adds up, 1 if not.",
+        "doubled or left behind. Exit code 0 if all adds up, 1 if not, 2 if it cannot be run.",
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to go on [60]")
+    parser.add_argument("--seconds", type=positive, default=60.0, help="how long to go on [60]")
     parser.add_argument("--seed", type=int, help="choose the same acts again [random, and printed]")
     parser.add_argument(
         "--database-url",
@@ -69,7 +78,7 @@ def parse_arguments() -> argparse.Namespace:
         help="a server on which a database of its own is made, or a file to be; or sqlite, postgresql or mysql for a "
         "temporary file or a private server, which is then ended and stopped as well [sqlite]",
     )
-    parser.add_argument("--rate", type=float, default=30.0, help="tasks a second to enqueue [30]")
+    parser.add_argument("--rate", type=positive, default=30.0, help="tasks a second to enqueue [30]")
     parser.add_argument("--keep", action="store_true", help="keep diary and logs, and say where")
     parser.add_argument(
         "--prove",
@@ -77,7 +86,18 @@ def parse_arguments() -> argparse.Namespace:
         help="switch off one guard after the other, and see that each run goes red; up to 3 seeds each",
     )
     parser.add_argument("--guard", action="append", choices=GUARDS, help="with --prove: only this one")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.guard and not options.prove:
+        parser.error("--guard goes with --prove")
+    return options
+
+
+def positive(text: str) -> float:
+    """Read a number above zero."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return number
 
 
 sys.exit(main())

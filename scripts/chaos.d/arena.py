@@ -14,11 +14,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import psycopg
+import pymysql
 from databases import ON_SERVER, Database, ServerDatabase, SqliteDatabase
 from private_servers import PrivateServer
 from proxy import Proxy
 from tree import Tree, python_command
 from verdict import Run, read_runs
+
+from goque.storage.url import hide_password
 
 HERE: Final = Path(__file__).resolve().parent
 NODE_TIMEOUT: Final = 3.0
@@ -72,6 +76,10 @@ class Node:
                     yield tree.root, stamp, entry["event"]
 
 
+class NoDatabaseError(Exception):
+    """There is no database to run on; the message says what to do."""
+
+
 class Arena:
     """A database of our own, and two nodes.
 
@@ -83,7 +91,13 @@ class Arena:
     def __init__(self, where: str, sabotage: str = "") -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="goque-chaos-"))
         self.server: PrivateServer | None = None
-        self.database = self._make_database(where)
+        try:
+            self.database = self._make_database(where)
+        except BaseException as error:
+            shutil.rmtree(self.directory)
+            if isinstance(error, psycopg.OperationalError | pymysql.OperationalError | RuntimeError):
+                raise NoDatabaseError(f"{hide_password(where)}: {' '.join(str(error).split())}") from error
+            raise
         path = [str(HERE), *([str(HERE / "sabotage")] if sabotage else []), *sys.path]
         self.environment = {
             "GOQUE_CHAOS_DIARY": str(self.directory),
@@ -98,8 +112,8 @@ class Arena:
         if kind == "sqlite":
             return self._make_file(where)
         if kind not in ON_SERVER:
-            raise SystemExit(
-                f"scripts/chaos: {where!r} is no URL of a database, nor one of sqlite, postgresql, mysql"
+            raise NoDatabaseError(
+                f"{hide_password(where)!r} is no URL of a database, nor one of sqlite, postgresql, mysql"
             )
         if "://" not in where:
             self.server = PrivateServer(kind)
@@ -111,9 +125,7 @@ class Arena:
             return SqliteDatabase(self.directory)
         path = Path(where.partition(":///")[2]).absolute()
         if path.exists():
-            raise SystemExit(
-                f"scripts/chaos: {path} exists; give a file that does not, it is filled with tasks"
-            )
+            raise NoDatabaseError(f"{path} exists; give a file that does not, it is filled with tasks")
         return SqliteDatabase(path.parent, name=path.name)
 
     @property

@@ -19,6 +19,7 @@ from load import Load
 from nemesis import Nemesis
 from verdict import Attempt, Evidence, Excuse, Row, Verdict
 
+from goque.storage.url import hide_password
 from goque_supervisor import process
 
 GUARDS: Final = {
@@ -157,7 +158,8 @@ class Chaos:
     def report(self) -> str:
         """Say how it went: counts, and after a failure every act and every complaint."""
         parts = [
-            f"scripts/chaos --seconds {self._seconds:g} --seed {self._seed} --database-url {self._where}"
+            f"scripts/chaos --seconds {self._seconds:g} --seed {self._seed} --rate {self._rate:g}"
+            + f" --database-url {hide_password(self._where)}"
         ]
         acts = self._nemesis.stage.acts
         if self.complaints:
