@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,7 +34,8 @@ def crowd(run: Run) -> Iterator[Figure]:
     They stand for eight machines: a supervisor knows no other but by the table.
     """
     if run.backend.name not in SERVERS:
-        return  # no server
+        print(f"{run.name('crowd')}: nothing to measure without a server", file=sys.stderr)
+        return
     names, connections = SERVERS[run.backend.name]
     seconds, rounds = (5.0, 2) if run.quick else (20.0, 3)
     for name, batch in (("crowd_server_cpu_a_task", 100), ("crowd_server_cpu_a_task_alone", 1)):

@@ -2,7 +2,7 @@
 
 Usage: flame.py BACKEND DIRECTORY [SECONDS]
 
-Needs py-spy, and the right to look into processes: .venv/bin/pip install '.[bench]'
+Needs py-spy, and the right to look into processes: .venv/bin/pip install --editable '.[bench]'
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from backends import NAMES, available
+from database import BATCH
 from idling import processes
 from tree import Tree
 
@@ -21,6 +22,7 @@ from goque import Task
 
 ROLES = {"fetcher": "goque:fetcher", "worker": "goque:w0"}
 COUNT = 20_000
+PY_SPY = Path(sys.executable).parent / "py-spy"
 
 
 def main(backend: str, directory: str, seconds: float = 6.0) -> None:
@@ -29,7 +31,7 @@ def main(backend: str, directory: str, seconds: float = 6.0) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="goque-bench-") as files,
         found.fresh(Path(files)) as database,
-        Tree(database, Path(files), "noop") as tree,
+        Tree(database, Path(files), "noop", batch=BATCH) as tree,
     ):
         tree.warm_up("noop")
         recorders = [
@@ -48,9 +50,8 @@ def main(backend: str, directory: str, seconds: float = 6.0) -> None:
 def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
     """Start to sample a process."""
     svg.parent.mkdir(parents=True, exist_ok=True)
-    py_spy = str(Path(sys.executable).parent / "py-spy")
     options = ["--duration", f"{seconds:.0f}", "--rate", "250", "--nonblocking", "--output", str(svg)]
-    return subprocess.Popen([py_spy, "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)
+    return subprocess.Popen([str(PY_SPY), "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)
 
 
 def pid_of(tree: Tree, name: str) -> int:
@@ -62,4 +63,6 @@ def pid_of(tree: Tree, name: str) -> int:
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4) or sys.argv[1] not in NAMES:
         raise SystemExit(__doc__)
+    if not PY_SPY.exists():
+        raise SystemExit("flame.py: py-spy is missing; .venv/bin/pip install --editable '.[bench]'")
     main(sys.argv[1], sys.argv[2], *map(float, sys.argv[3:]))

@@ -2,7 +2,7 @@
 
 Usage: plot.py REPORT.json PLOT.svg
 
-Needs matplotlib: .venv/bin/pip install '.[bench]'
+Needs matplotlib: .venv/bin/pip install --editable '.[bench]'
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+try:
+    import matplotlib as mpl
+except ImportError:
+    raise SystemExit("plot.py: matplotlib is missing; .venv/bin/pip install --editable '.[bench]'") from None
 
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "goque"  # the same figures give the same file

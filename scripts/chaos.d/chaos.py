@@ -157,10 +157,8 @@ class Chaos:
 
     def report(self) -> str:
         """Say how it went: counts, and after a failure every act and every complaint."""
-        parts = [
-            f"scripts/chaos --seconds {self._seconds:g} --seed {self._seed} --rate {self._rate:g}"
-            + f" --database-url {hide_password(self._where)}"
-        ]
+        where, pace = hide_password(self._where), f"--seconds {self._seconds:g} --rate {self._rate:g}"
+        parts = [f"scripts/chaos {pace} --seed {self._seed} --database-url {where}"]
         acts = self._nemesis.stage.acts
         if self.complaints:
             parts += ["", "acts:"]
