@@ -7,6 +7,7 @@ Needs py-spy, and the right to look into processes: .venv/bin/pip install --edit
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,8 @@ def main(backend: str, directory: str, seconds: float = 6.0) -> None:
         for recorder in recorders:
             if recorder.wait():
                 raise SystemExit("flame.py: py-spy failed; above is why")
+    for role in ROLES:
+        entitle(Path(directory) / f"{backend}-{role}.svg", f"A {role} of {backend}, tasks that do nothing")
 
 
 def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
@@ -52,6 +55,12 @@ def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
     svg.parent.mkdir(parents=True, exist_ok=True)
     options = ["--duration", f"{seconds:.0f}", "--rate", "250", "--nonblocking", "--output", str(svg)]
     return subprocess.Popen([str(PY_SPY), "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)
+
+
+def entitle(svg: Path, title: str) -> None:
+    """Give a graph a title: py-spy's is its own command line."""
+    text = svg.read_text("utf-8")
+    svg.write_text(re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{title}", text), "utf-8")
 
 
 def pid_of(tree: Tree, name: str) -> int:
