@@ -97,7 +97,7 @@ class MysqlDialect(Dialect):
             raise refused(error, self.url) from error
         session = MysqlSession(connection, self.url, self.clock)
         try:
-            self._check_version(session.connection.get_server_info())
+            self._returns_inserted = self._is_mariadb(session.connection.get_server_info())
             session.run(ISOLATION)
             self.largest_batch = int(session.rows("SELECT @@max_allowed_packet")[0][0]) // 3
         except BaseException:
@@ -105,16 +105,17 @@ class MysqlDialect(Dialect):
             raise
         return session
 
-    def _check_version(self, told: str) -> None:
+    def _is_mariadb(self, told: str) -> bool:
+        """Tell the two apart by what a server says of its version, and refuse one that is too old."""
         is_mariadb = "mariadb" in told.lower()
         numbers = re.findall(r"(\d+)\.(\d+)\.(\d+)", told)
-        self._returns_inserted = is_mariadb
         version = tuple(map(int, numbers[-1] if is_mariadb else numbers[0])) if numbers else (0, 0, 0)
         if version < (OLDEST_MARIADB if is_mariadb else OLDEST_MYSQL):
             raise ConfigurationError(
                 f"{self.url} is {'MariaDB' if is_mariadb else 'MySQL'} {told:.40}; "
                 "goque needs MySQL 8.0.17 or MariaDB 10.6, or later"
             )
+        return is_mariadb
 
     def spares(self) -> MysqlSpares:
         """Return a few connections for an application's threads."""

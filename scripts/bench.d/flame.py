@@ -47,7 +47,7 @@ def main(backend: str, directory: str, seconds: float = 6.0) -> None:
             if recorder.wait():
                 raise SystemExit("flame.py: py-spy failed; above is why")
     for role in ROLES:
-        entitle(Path(directory) / f"{backend}-{role}.svg", f"A {role} of {backend}, tasks that do nothing")
+        make_plain(Path(directory) / f"{backend}-{role}.svg", f"A {role} of {backend}, tasks that do nothing")
 
 
 def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
@@ -57,10 +57,13 @@ def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen([str(PY_SPY), "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)
 
 
-def entitle(svg: Path, title: str) -> None:
-    """Give a graph a title: py-spy's is its own command line."""
+def make_plain(svg: Path, title: str) -> None:
+    """Make a picture of what py-spy wrote: without its script and what that serves, and with a title of ours."""
     text = svg.read_text("utf-8")
-    svg.write_text(re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{title}", text), "utf-8")
+    text = re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL).replace(' onload="init(evt)"', "")
+    text = re.sub(r'<text id="(details|unzoom|search|matched)"[^>]*>[^<]*</text>', "", text)
+    text = re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{title}", text)  # py-spy's is its command line
+    svg.write_text(text, "utf-8")
 
 
 def pid_of(tree: Tree, name: str) -> int:
