@@ -1,4 +1,4 @@
-"""Ids: UUIDv7 for tasks, so that inserts stay local; UUIDv4 for external ids that nobody gave."""
+"""Ids that rise with time, so that what is new, waits or is about to end lies together in each index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ class _Ids:
         self._lock = threading.Lock()
         self._last_stamp = 0
         self._tails: list[str] = []
-        self._internal: list[str] = []
 
     def next_task_id(self) -> str:
         with self._lock:
@@ -26,22 +25,17 @@ class _Ids:
             stamp = (nanoseconds // 1_000_000) << 12 | (nanoseconds % 1_000_000) * 4096 // 1_000_000
             self._last_stamp = stamp = max(stamp, self._last_stamp + 1)
             if not self._tails:
-                self._tails = [f"{_uuid_text(0)[18:]}" for _ in range(64)]
+                self._tails = [_tail() for _ in range(64)]
             tail = self._tails.pop()
         text = f"{stamp >> 12:012x}{stamp & 0xFFF:03x}"
         return f"{text[:8]}-{text[8:12]}-7{text[12:]}{tail}"
 
-    def next_internal_id(self) -> str:
-        with self._lock:
-            if not self._internal:
-                self._internal = [f"internal-{_uuid_text(4)}" for _ in range(64)]
-            return self._internal.pop()
 
-
-def _uuid_text(version: int) -> str:
-    noise = int.from_bytes(os.urandom(16))
-    text = f"{noise & ~(0xF000_C000_0000_0000_0000) | version << 76 | 0x8000_0000_0000_0000:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+def _tail() -> str:
+    """Return the random part of a UUID, its variant included (RFC 9562, 4.1)."""
+    noise = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+    text = f"{noise:016x}"
+    return f"-{text[:4]}-{text[4:]}"
 
 
 _ids = _Ids()
@@ -56,6 +50,10 @@ def new_task_id() -> str:
     return _ids.next_task_id()
 
 
-def internal_id() -> str:
-    """Make the external id of a task that was given none: `internal-` and a UUIDv4, as in the original."""
-    return _ids.next_internal_id()
+def internal_id(task_id: str) -> str:
+    """Make the external id of a task that was given none: `internal-` and a UUIDv4, as in the original.
+
+    It is the task's own id with another version, for the index of external ids is as large as that of the ids,
+    and where it was random each move of a task touched another of its pages (docs/decisions/0020).
+    """
+    return f"internal-{task_id[:14]}4{task_id[15:]}"

@@ -136,7 +136,7 @@ class Task:
             check_name("external_id", external_id)
         self.id: str = new_task_id()
         self.type: str = type
-        self.external_id: str = internal_id() if external_id is None else external_id
+        self.external_id: str = internal_id(self.id) if external_id is None else external_id
         self._raw: bytes = encode_payload(payload)
         self._decoded: Any = msgspec.UNSET
         self.status: TaskStatus = TaskStatus.NEW

@@ -62,6 +62,7 @@ class Database(ABC):
     Attributes:
         url: as goque is told.
         connection: in autocommit; a transaction is begun by `transaction()`.
+        filled: how many tasks `fill` has made.
     """
 
     insert: ClassVar[str]
@@ -75,6 +76,7 @@ class Database(ABC):
 
     url: str
     connection: Any
+    filled: int = 0
 
     def __init__(self, where: str) -> None:
         self.name = f"goque_bench_{uuid.uuid4().hex[:12]}"
@@ -158,7 +160,7 @@ class Database(ABC):
         return int(count), float(first or 0), float(last or 0)
 
     def fill(self, status: str, count: int, *, priorities: int = 1, due_in: float = 0.0) -> None:
-        """Insert tasks of type noop by SQL alone, made in the course of the last hour.
+        """Insert tasks of type noop by SQL alone, made one after the other from an hour ago on, 2 ms apart.
 
         Args:
             status: `new`, or `done` for tasks finished a second after they were made.
@@ -169,12 +171,13 @@ class Database(ABC):
         for start in range(0, count, 100_000):
             size = min(100_000, count - start)
             params = {"status": status, "size": size, "priorities": priorities, "due_in": due_in}
-            self.rows(self.fill_sql, params)
+            self.rows(self.fill_sql, {**params, "before": self.filled})
+            self.filled += size
 
 
 def new_rows(count: int) -> list[NewRow]:
     """Return an id and an external id for so many tasks."""
-    return [(new_task_id(), internal_id()) for _ in range(count)]
+    return [(task_id, internal_id(task_id)) for task_id in (new_task_id() for _ in range(count))]
 
 
 NUMBERS: Final = """

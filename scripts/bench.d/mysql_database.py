@@ -52,17 +52,20 @@ class MysqlDatabase(Database):
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
-            SELECT n, now(6) - INTERVAL (3600000 - n * 35) * 1000 MICROSECOND AS at,
-                   lower(lpad(hex(CAST(unix_timestamp() * 1000 AS unsigned) - 3600000 + n * 35), 12, '0')) AS ms,
+            SELECT n, now(6) - INTERVAL (3600000 - (%(before)s + n) * 2) * 1000 MICROSECOND AS at,
                    md5(concat(uuid(), n)) AS noise
-            FROM number WHERE n < %(size)s)
-        SELECT concat(substr(ms, 1, 8), '-', substr(ms, 9), '-7', substr(noise, 1, 3), '-8',
-                      substr(noise, 4, 3), '-', substr(noise, 7, 12)),
-               'noop', concat('internal-', noise, n), '{{"n": 1}}', %(status)s, 0, '{{}}', at,
+            FROM number WHERE n < %(size)s), stamped AS (
+            SELECT made.*, lower(lpad(hex(CAST(unix_timestamp(at) * 1000 AS unsigned)), 12, '0')) AS ms
+            FROM made), named AS (
+            SELECT stamped.*, concat(substr(ms, 1, 8), '-', substr(ms, 9)) AS head,
+                   concat(substr(noise, 1, 3), '-8', substr(noise, 4, 3), '-', substr(noise, 7, 12)) AS tail
+            FROM stamped)
+        SELECT concat(head, '-7', tail), 'noop', concat('internal-', head, '-4', tail),
+               '{{"n": 1}}', %(status)s, 0, '{{}}', at,
                CASE WHEN %(status)s = 'done' THEN at + INTERVAL 1 SECOND END,
                at + INTERVAL %(due_in)s SECOND,
                mod(n, %(priorities)s) - %(priorities)s DIV 2
-        FROM made"""
+        FROM named"""
 
     def create(self, where: str) -> None:
         """Create the database."""

@@ -44,19 +44,22 @@ class PostgresqlDatabase(Database):
           AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
     fill_sql: ClassVar[str] = f"""
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
-            SELECT n, now() - make_interval(secs => 3600 - n * 0.035) AS at,
-                   lpad(to_hex(CAST(extract(epoch FROM now()) * 1000 AS bigint) - 3600000 + n * 35), 12, '0') AS ms,
+            SELECT n, now() - make_interval(secs => 3600 - (%(before)s + n) * 0.002) AS at,
                    md5(CAST(random() AS text)) AS noise
-            FROM number WHERE n < %(size)s)
+            FROM number WHERE n < %(size)s), stamped AS (
+            SELECT *, lpad(to_hex(CAST(extract(epoch FROM at) * 1000 AS bigint)), 12, '0') AS ms
+            FROM made), named AS (
+            SELECT *, concat(substr(ms, 1, 8), '-', substr(ms, 9)) AS head,
+                   concat(substr(noise, 1, 3), '-8', substr(noise, 4, 3), '-', substr(noise, 7, 12)) AS tail
+            FROM stamped)
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
-        SELECT CAST(concat(substr(ms, 1, 8), '-', substr(ms, 9), '-7', substr(noise, 1, 3), '-8',
-                           substr(noise, 4, 3), '-', substr(noise, 7, 12)) AS uuid),
-               'noop', concat('internal-', noise, n), '{{"n": 1}}', %(status)s, 0, '{{}}', at,
+        SELECT CAST(concat(head, '-7', tail) AS uuid), 'noop', concat('internal-', head, '-4', tail),
+               '{{"n": 1}}', %(status)s, 0, '{{}}', at,
                CASE WHEN %(status)s = 'done' THEN at + interval '1 second' END,
                at + make_interval(secs => %(due_in)s),
                mod(n, %(priorities)s) - %(priorities)s / 2
-        FROM made"""
+        FROM named"""
 
     def create(self, where: str) -> None:
         """Create the database."""

@@ -45,19 +45,22 @@ class SqliteDatabase(Database):
     clear = "DELETE FROM goque_task"
     fill_sql = f"""
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
-            SELECT n, julianday('now') - (3600 - n * 0.035) / 86400 AS at,
-                   CAST(strftime('%s', 'now') AS INTEGER) * 1000 - 3600000 + n * 35 AS ms
-            FROM number WHERE n < :size)
+            SELECT n, julianday('now') - (3600 - (:before + n) * 0.002) / 86400 AS at,
+                   CAST(strftime('%s', 'now') AS INTEGER) * 1000 - 3600000 + (:before + n) * 2 AS ms,
+                   random() AS noise
+            FROM number WHERE n < :size), named AS MATERIALIZED (
+            SELECT *, printf('%08x-%04x', ms >> 16, ms & 65535) AS head,
+                   printf('%03x-8%03x-%012x', n & 4095, noise >> 48 & 4095, noise & 281474976710655) AS tail
+            FROM made)
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
-        SELECT printf('%08x-%04x-7%03x-8%03x-%012x', ms >> 16, ms & 65535, n & 4095, random() & 4095,
-                      random() & 281474976710655),
-               'noop', 'internal-' || hex(randomblob(16)), '{{"n": 1}}', :status, 0, '{{}}',
+        SELECT head || '-7' || tail, 'noop', 'internal-' || head || '-4' || tail,
+               '{{"n": 1}}', :status, 0, '{{}}',
                strftime('%Y-%m-%dT%H:%M:%f000Z', at),
                CASE WHEN :status = 'done' THEN strftime('%Y-%m-%dT%H:%M:%f000Z', at + 1.0 / 86400) END,
                strftime('%Y-%m-%dT%H:%M:%f000Z', at + :due_in / 86400),
                n % :priorities - :priorities / 2
-        FROM made"""
+        FROM named"""
 
     def create(self, where: str) -> None:
         """Name the file."""

@@ -47,9 +47,10 @@ def test_task_ids_rise_within_a_process_and_over_threads():
     assert len({task_id for mine in made for task_id in mine}) == 2000
 
 
-def test_an_external_id_that_nobody_gave_is_internal_and_a_uuid_4():
-    made = {internal_id() for _ in range(500)}
-    assert len(made) == 500
+def test_an_external_id_that_nobody_gave_is_internal_and_a_uuid_4_that_rises_with_time():
+    made = [internal_id(new_task_id()) for _ in range(500)]
+    assert len(set(made)) == 500
+    assert made == sorted(made)
     for text in made:
         assert re.fullmatch(r"internal-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)
         parsed = uuid.UUID(text.removeprefix("internal-"))
