@@ -32,31 +32,18 @@ NOTIFY: Final = """
     FROM jsonb_array_elements_text(CAST(:batch AS jsonb)) AS type"""
 
 INSERT_TASK: Final = """
-    WITH clock AS (
-        SELECT coalesce(CAST(:clock AS timestamptz), statement_timestamp()) AS now)
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
                             next_attempt_at, priority)
-    SELECT CAST(:id AS uuid), :type, :external_id, CAST(:payload AS jsonb), 'new', 0, CAST(:metadata AS jsonb),
-           clock.now, coalesce(CAST(:run_at AS timestamptz), clock.now + make_interval(secs => :delay)), :priority
-    FROM clock
+    VALUES (CAST(:id AS uuid), :type, :external_id, CAST(:payload AS jsonb), 'new', 0, CAST(:metadata AS jsonb),
+            coalesce(CAST(:clock AS timestamptz), statement_timestamp()),
+            coalesce(CAST(:run_at AS timestamptz),
+                     coalesce(CAST(:clock AS timestamptz), statement_timestamp()) + make_interval(secs => :delay)),
+            :priority)
     ON CONFLICT DO NOTHING
     RETURNING created_at, next_attempt_at"""
 
-INSERT_TASK_AND_NOTIFY: Final = """
-    WITH clock AS (
-        SELECT coalesce(CAST(:clock AS timestamptz), statement_timestamp()) AS now
-    ), inserted AS (
-        INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                                next_attempt_at, priority)
-        SELECT CAST(:id AS uuid), :type, :external_id, CAST(:payload AS jsonb), 'new', 0,
-               CAST(:metadata AS jsonb), clock.now,
-               coalesce(CAST(:run_at AS timestamptz), clock.now + make_interval(secs => :delay)), :priority
-        FROM clock
-        ON CONFLICT DO NOTHING
-        RETURNING type, created_at, next_attempt_at)
-    SELECT created_at, next_attempt_at,
-           pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
-    FROM inserted"""
+INSERT_TASK_AND_NOTIFY: Final = f"""{INSERT_TASK},
+        pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')"""
 
 INSERT_TASKS: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
