@@ -22,6 +22,7 @@ class Inotify:
     def __init__(self, libc: ctypes.CDLL, descriptor: int) -> None:
         self._libc = libc
         self.descriptor = descriptor
+        self._watch = -1
 
     @classmethod
     def open(cls) -> Inotify | None:
@@ -34,7 +35,12 @@ class Inotify:
 
     def add(self, path: bytes, events: int) -> bool:
         """Watch a file, or the file that is there by now; returns whether there is one."""
-        return int(self._libc.inotify_add_watch(self.descriptor, path, events)) >= 0
+        self._watch = int(self._libc.inotify_add_watch(self.descriptor, path, events))
+        return self._watch >= 0
+
+    def remove(self) -> None:
+        """Stop to watch the file that was added last."""
+        self._libc.inotify_rm_watch(self.descriptor, self._watch)
 
     def drain(self) -> bool:
         """Take what is there to read; returns whether there was anything."""

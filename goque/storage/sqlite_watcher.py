@@ -21,13 +21,17 @@ class SqliteWatcher(Watcher):
     """
 
     hears_every_write = True
+    rests = True
 
     def __init__(self, connections: Connections, path: str) -> None:
         self._connections = connections
         self._log = os.fsencode(f"{path}-wal")
         self._version = self._read_version()  # first, for it makes the log exist
-        self._pause = self._look_at = 0.0
+        self._pause = self._look_at = self._rests_until = 0.0
         self._inotify = Inotify.open()
+        self._listen()
+
+    def _listen(self) -> None:
         if self._inotify is not None:
             self._inotify.add(self._log, WRITTEN)
 
@@ -37,32 +41,48 @@ class SqliteWatcher(Watcher):
 
     def changed(self) -> bool:
         """Return whether another connection has committed since the last call."""
-        stirred = self._inotify is not None and self._inotify.drain()
+        stirred = self._inotify is None or self._inotify.drain()
         now = time.monotonic()
-        if self._inotify is not None and not stirred and not (self._pause and now >= self._look_at):
+        if self._rests_until:
+            if now < self._rests_until:
+                return False
+            self._rests_until = 0.0
+            self._listen()
+            stirred = True
+        if not stirred and not (self._pause and now >= self._look_at):
             return False
         before, self._version = self._version, self._read_version()
+        self._listen()  # to what may be another file by now; the same one again changes nothing
         if self._inotify is not None:
-            self._inotify.add(
-                self._log, WRITTEN
-            )  # it may be another file by now; the same one again changes nothing
-        if self._version != before:
-            self._pause = 0.0
+            self._choose_next_look(now, stirred=stirred, changed=self._version != before)
+        return self._version != before
+
+    def _choose_next_look(self, now: float, *, stirred: bool, changed: bool) -> None:
+        """The log is written before its commit can be seen: so look again soon, or later for the next one."""
+        if changed:
+            self._pause = COMMIT_LIMIT / 2
         elif stirred:
-            self._pause, self._look_at = FIRST_LOOK, now + FIRST_LOOK
+            self._pause = FIRST_LOOK
         elif self._pause:
             self._pause = 0.0 if self._pause >= COMMIT_LIMIT else self._pause * 2
-            self._look_at = now + self._pause
-        return self._version != before
+        self._look_at = now + self._pause
 
     def wrote(self) -> None:
         """Look at once and once more later: nobody else can have written meanwhile, but just before or after."""
         if self._inotify is not None and self._inotify.drain():
             self._pause, self._look_at = COMMIT_LIMIT / 2, time.monotonic()
 
+    def rest(self, seconds: float) -> None:
+        """Listen to nothing for so long: each page that a busy writer writes would wake this process."""
+        if seconds > 0:
+            self._rests_until = time.monotonic() + seconds
+            if self._inotify is not None:
+                self._inotify.remove()
+
     def ask_again_in(self) -> float | None:
-        """Return when to look again: the log is written before the commit that it announces can be seen."""
-        return max(0.0, self._look_at - time.monotonic()) if self._pause else None
+        """Return when to look again, or when the rest ends."""
+        look_at = self._rests_until or (self._look_at if self._pause else None)
+        return None if look_at is None else max(0.0, look_at - time.monotonic())
 
     def close(self) -> None:
         """Give up the descriptor."""

@@ -128,9 +128,11 @@ class Watcher(ABC):
 
     Attributes:
         hears_every_write: whether `changed` tells of cancels and resets too.
+        rests: whether `rest` is of use here.
     """
 
     hears_every_write: bool = False
+    rests: bool = False
 
     @abstractmethod
     def fileno(self) -> int | None:
@@ -143,6 +145,10 @@ class Watcher(ABC):
     def wrote(self) -> None:
         """Take note that this process has written: what stirs by that is no news."""
         return
+
+    def rest(self, seconds: float) -> None:
+        """Keep quiet for so long, and only then tell of what changes meanwhile: it is mostly for others."""
+        del seconds
 
     def found(self, tasks: int) -> None:
         """Take note of how many tasks a claim has found."""

@@ -59,6 +59,7 @@ from goque_supervisor.messages import Hello, Result, Results, Retiring
 from goque_supervisor.sockets import FetcherSocket
 from goque_supervisor.tally import Tally
 from goque_supervisor.unlocked import prepare_unlocked
+from goque_supervisor.wakes import Wakes
 
 log = logging.getLogger("goque.fetcher")
 
@@ -66,9 +67,6 @@ BEAT_PERIOD: Final = 1.0
 SETTLE_PERIOD: Final = 0.04
 SETTLE_AT_LEAST: Final = 500
 RELAY_PERIOD: Final = 0.25
-LONGEST_WAKE_PAUSE: Final = 0.02
-MISS_MEMORY: Final = 0.1
-FREE_MISSES: Final = 3
 OTHERS_PERIOD: Final = 0.2
 
 
@@ -91,8 +89,8 @@ class Fetcher:
         self.owner = ""
         self.stopping = self.draining = self.drained = self.hold = False
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
-        self._misses = 0
-        self._missed_at = self._settled_at = 0.0
+        self._wakes = Wakes()
+        self._settled_at = 0.0
         self._others_moved = self._is_due_known = True
         self._idle: bool | None = None
         self._idle_check = 0
@@ -274,10 +272,7 @@ class Fetcher:
             now = time.monotonic()
             self._others_moved = True
             self._others_at = min(self._others_at, now + OTHERS_PERIOD)
-            if now - self._missed_at > MISS_MEMORY:
-                self._misses = 0
-            rash = max(0, self._misses - FREE_MISSES)  # others write a lot that is not for us
-            pause = min(LONGEST_WAKE_PAUSE, 0.0005 * rash)
+            pause = 0.0 if self.watcher.rests else self._wakes.pause(now)
             self._claim_at = min(self._claim_at, now + pause)
 
     @property
@@ -325,8 +320,8 @@ class Fetcher:
             self.watcher.wrote()
         self.tally.count("fetched", len(rows))
         if len(rows) < room:
-            self._misses = 0 if rows else self._misses + 1
-            self._missed_at = now
+            self._wakes.claimed(len(rows), now)
+            self.watcher.rest(self._wakes.pause(now))
             self._claim_at = now + self.options.fetch_tick * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes
             self._is_due_known = False
 

@@ -14,7 +14,7 @@ from backends import SqliteBackend, add, claim, done
 from goque.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.inotify import Inotify
-from goque.storage.sqlite_watcher import SqliteWatcher
+from goque.storage.sqlite_watcher import COMMIT_LIMIT, SqliteWatcher
 from goque.task import Task
 
 
@@ -130,6 +130,37 @@ def test_a_watcher_goes_on_after_the_log_was_made_anew(sqlite_pair):
     watcher.changed()
     add(other)
     assert readable(watcher, 10)
+    assert watcher.changed()
+    watcher.close()
+
+
+def test_a_watcher_that_rests_hears_nothing_and_tells_at_the_end(sqlite_pair):
+    storage, other = sqlite_pair
+    watcher = storage.watch("mail")
+    watcher.rest(3600)
+    assert not watcher.changed()
+    add(other)
+    assert not readable(watcher, 0)
+    assert not watcher.changed()
+    assert watcher.ask_again_in() > 3000
+    watcher._rests_until = 0.001
+    assert watcher.ask_again_in() == 0
+    assert watcher.changed()
+    add(other)
+    assert readable(watcher, 10)
+    assert watcher.changed()
+    watcher.close()
+
+
+def test_a_watcher_looks_again_after_a_change_for_what_was_written_and_not_yet_committed(sqlite_pair):
+    storage, other = sqlite_pair
+    watcher = storage.watch("mail")
+    add(other)
+    assert watcher.changed()
+    assert 0 < watcher.ask_again_in() <= COMMIT_LIMIT / 2
+    add(other)
+    watcher._inotify.drain()  # as if the first look had taken what the second commit stirred
+    watcher._look_at = 0.0
     assert watcher.changed()
     watcher.close()
 
