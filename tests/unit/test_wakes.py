@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from goque_supervisor.wakes import FREE_MISSES, LONGEST_PAUSE, MEMORY, Wakes
 
 NOW = 100.0
