@@ -305,7 +305,7 @@ def test_what_nobody_waits_for_any_more_is_called_off(backend):
 
 def test_a_pool_that_was_open_at_a_fork_is_left_to_the_parent(storage, backend):
     with contextlib.ExitStack() as stack:
-        stack.enter_context(storage._connections)
+        parents = stack.enter_context(storage._connections)
         adding = threading.Thread(target=add, args=(storage,))  # finds the one in use, and opens the pool
         adding.start()
         adding.join(30)
@@ -315,3 +315,4 @@ def test_a_pool_that_was_open_at_a_fork_is_left_to_the_parent(storage, backend):
     assert storage._connections._spares._pool is None
     add(storage)
     pool.close()
+    parents.close()  # here the parent is we
