@@ -32,7 +32,7 @@ from goque_supervisor.sockets import WorkerSocket
 log = logging.getLogger("goque.worker")
 
 BATCH_RESULTS: Final = 64
-BATCH_SECONDS: Final = 0.004
+BATCH_SECONDS: Final = 0.02
 _PAGE: Final = resource.getpagesize()
 
 
