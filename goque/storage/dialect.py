@@ -115,6 +115,7 @@ class Dialect(ABC):
         sql: its statements.
         creates_schema: whether its schema is created at first use, instead of by `goque migrate`.
         one_writer: whether a transaction that writes keeps out all others.
+        leaves_dead_entries: whether what was claimed stays in the index of claims until a vacuum.
         copies: whether it has a faster way in for many tasks at once, which stops at one whose place is taken.
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
@@ -133,6 +134,7 @@ class Dialect(ABC):
     script_end: ClassVar[str] = "COMMIT;"
     one_writer: ClassVar[bool] = False
     copies: ClassVar[bool] = False
+    leaves_dead_entries: ClassVar[bool] = False
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
     largest_batch: int = 64 * 1024 * 1024

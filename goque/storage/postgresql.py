@@ -62,6 +62,7 @@ class PostgresqlDialect(Dialect):
     name: ClassVar[str] = "postgresql"
     creates_schema: ClassVar[bool] = False
     copies: ClassVar[bool] = True
+    leaves_dead_entries: ClassVar[bool] = True
     now_text: ClassVar[str] = """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
     script_begin: ClassVar[str] = f"BEGIN;\nSELECT pg_advisory_xact_lock({MIGRATION_LOCK});"
 

@@ -82,11 +82,12 @@ COPY_TASKS: Final = """
 
 CLAIM_DUE: Final = """
     WITH RECURSIVE level (priority) AS (
-        (SELECT priority
-         FROM goque_task
-         WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
-         ORDER BY priority DESC
-         LIMIT 1)
+        SELECT coalesce(CAST(:top AS smallint), (
+            SELECT priority
+            FROM goque_task
+            WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
+            ORDER BY priority DESC
+            LIMIT 1))
         UNION ALL
         SELECT (
             SELECT lower.priority
@@ -107,6 +108,9 @@ CLAIM_DUE: Final = """
             FROM goque_task AS waiting
             WHERE waiting.type = :task_type AND waiting.status IN ('new', 'error') AND waiting.claimed_by IS NULL
               AND waiting.priority = level.priority AND waiting.next_attempt_at <= :now
+              AND waiting.next_attempt_at >= CASE
+                  WHEN level.priority = CAST(:top AS smallint) THEN CAST(:since AS timestamptz)
+                  ELSE '-infinity' END
             ORDER BY waiting.priority DESC, waiting.next_attempt_at
             LIMIT :limit
             FOR UPDATE SKIP LOCKED) AS due
@@ -114,7 +118,8 @@ CLAIM_DUE: Final = """
         LIMIT :limit))
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
               next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
-"""Level by level, the highest first, and no further than the limit: a nested loop stops where its reader does."""
+"""Level by level, the highest first or `top`, and no further than the limit: a nested loop stops where its reader
+does. `since` is where to begin in the level `top`: before it lie what earlier claims have taken, see `claim_places`."""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task

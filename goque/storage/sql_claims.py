@@ -12,6 +12,7 @@ import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
+from goque.storage.claim_places import ClaimPlaces
 from goque.storage.dialect import Dialect, Session
 from goque.storage.instants import later
 from goque.storage.sql_base import PATIENCE, SqlBase
@@ -30,6 +31,7 @@ class SqlClaims(SqlBase):
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
         super().__init__(dialect, patience=patience)
         self._in_doubt: list[tuple[Token, str, float]] = []
+        self._places = ClaimPlaces()
 
     def claim_due(
         self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
@@ -42,26 +44,32 @@ class SqlClaims(SqlBase):
         if self._dialect.one_writer and not self._look(lambda session: self._is_due(session, task_type)):
             return []  # an idle fetcher does not take the write lock
         claimed: list[TaskRow] = []
+        began = time.monotonic()
+        place = self._places.of(task_type, began) if self._dialect.leaves_dead_entries else None
+        head = {"task_type": task_type, "owner": owner, "top": None, "since": None}
+
+        def claim(session: Session) -> None:
+            if place is not None:
+                top, since = place
+                self._claim(session, {**head, "top": top, "since": self._dialect.time(since)}, limit, claimed)
+            if len(claimed) < limit:
+                self._claim(session, head, limit, claimed)
+
         try:
-            self._write_hot(
-                lambda session: self._claim(session, task_type, owner, limit, claimed), within=timeout
-            )
+            self._write_hot(claim, within=timeout)
         except DatabaseUnavailableError:
             self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
             raise
         self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
-        return sorted(claimed, key=_claim_order)
+        claimed.sort(key=_claim_order)
+        if self._dialect.leaves_dead_entries:
+            from_head = began if place is None else None
+            self._places.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
+        return claimed
 
-    def _claim(
-        self, session: Session, task_type: str, owner: str, limit: int, claimed: list[TaskRow]
-    ) -> None:
-        for priority in self._dialect.due_levels(session, task_type):
-            params = {
-                "task_type": task_type,
-                "owner": owner,
-                "priority": priority,
-                "limit": limit - len(claimed),
-            }
+    def _claim(self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]) -> None:
+        for priority in self._dialect.due_levels(session, asked["task_type"]):
+            params = {**asked, "priority": priority, "limit": limit - len(claimed)}
             claimed += map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
             if len(claimed) >= limit:
                 break

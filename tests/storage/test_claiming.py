@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from backends import START, add, claim, row_of
 
+from goque.storage.claim_places import LEAST
 from goque.storage.storage import TypePolicy
 from goque.task import Task
 
@@ -106,3 +107,57 @@ def test_an_owner_finds_what_it_holds(storage):
     assert [row.id for row in storage.held_tasks("node-1", "sms")] == [tasks[1].id]
     assert len(storage.held_tasks("node-1", limit=1)) == 1
     assert storage.held_tasks("node-2") == []
+
+
+def stream(storage, count, **options):
+    """Add tasks that are due one after the other, as a backlog is."""
+    now = START - timedelta(hours=1)
+    tasks = [Task("mail", run_at=now + timedelta(seconds=number), **options) for number in range(count)]
+    storage.insert_tasks(tasks)
+    return [task.id for task in tasks]
+
+
+def claim_ids(storage, limit=LEAST):
+    return [row.id for row in claim(storage, limit=limit)]
+
+
+def test_a_stream_of_full_claims_takes_everything_once_and_in_order(storage):
+    ids = [task_id for priority in (1, 0) for task_id in stream(storage, 3 * LEAST - 7, priority=priority)]
+    claimed = []
+    while found := claim_ids(storage):
+        claimed += found
+    assert claimed == ids
+
+
+def test_a_claim_in_a_stream_that_is_not_full_leaves_nothing_behind(storage):
+    waiting = stream(storage, 2 * LEAST)
+    assert claim_ids(storage) == waiting[:LEAST]
+    earlier = add(storage, run_at=START - timedelta(hours=2)).id
+    urgent = add(storage, priority=1).id
+    assert claim_ids(storage, 2 * LEAST) == [urgent, earlier, *waiting[LEAST:]]
+
+
+def test_what_comes_before_the_place_of_a_stream_waits_no_longer_than_a_moment(storage):
+    waiting = stream(storage, 5 * LEAST)
+    assert claim_ids(storage) == waiting[:LEAST]
+    urgent = add(storage, priority=1).id
+    if "mail" in storage._places._places:
+        storage._places._places["mail"].until = float("inf")
+        assert claim_ids(storage) == waiting[LEAST : 2 * LEAST]
+        storage._places._places["mail"].until = 0.0
+    assert claim_ids(storage)[0] == urgent
+
+
+def test_a_trickle_begins_at_the_head_each_time(storage):
+    waiting = stream(storage, 2 * LEAST)
+    assert claim_ids(storage, LEAST - 1) == waiting[: LEAST - 1]
+    urgent = add(storage, priority=1).id
+    assert claim_ids(storage)[0] == urgent
+
+
+def test_a_paused_type_is_not_claimed_in_the_middle_of_a_stream(storage):
+    stream(storage, 2 * LEAST)
+    claim_ids(storage)
+    storage.publish_types([policy("mail")])
+    assert storage.pause_type("mail")
+    assert claim_ids(storage) == []

@@ -10,6 +10,7 @@ import pytest
 from backends import PostgresqlBackend
 from originals import ORIGINAL
 
+from goque.storage.claim_places import ClaimPlaces
 from goque.storage.named import percent_named
 from goque.storage.postgresql_session import BEGIN, PIN
 from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
@@ -51,10 +52,18 @@ FILL = """
            CASE WHEN n % 20 > 0 THEN 'done' WHEN n % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
            now(), now(), now(), n % 2, CASE WHEN n % 40 = 0 THEN 'node-1' END
     FROM generate_series(1, :tasks) AS n"""
+BACKLOG = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, next_attempt_at)
+    SELECT CAST(md5('x' || n) AS uuid), 'mail', 'x' || n, '{}', 'new', 0, '{}',
+           timestamptz '2026-11-01' + n * interval '1 second'
+    FROM generate_series(1, :tasks) AS n
+    ORDER BY md5('y' || n)"""
 PARAMS = {
     "task_type": "type-1",
     "owner": "node-1",
     "priority": 1,
+    "top": None,
+    "since": None,
     "limit": 500,
     "now": "2026-11-23T21:02:33Z",
     "before": "2026-11-23T21:02:33Z",
@@ -131,6 +140,19 @@ def test_hot_statements_keep_to_their_index(backend, tasks, statistics, taken_ov
             assert not any(step in text for step in FORBIDDEN), text
 
 
+def locking(plan):
+    """Return how many pages the part of a plan touches that finds and locks rows."""
+    [found] = [part for part in parts(plan) if part["Node Type"] == "LockRows"]
+    return found["Shared Hit Blocks"] + found["Shared Read Blocks"]
+
+
+def parts(plan):
+    """Yield a plan and all that it is made of."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from parts(part)
+
+
 @pytest.mark.fault(32)
 def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
     storage = backend.new_storage()
@@ -143,8 +165,41 @@ def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
         [(plan,)] = connection.execute(sql, PARAMS | now).fetchall()
         connection.rollback()
     assert plan[0]["Plan"]["Actual Rows"] == 100
-    lock = plan[0]["Plan"]["Plans"][0]
-    assert lock["Shared Hit Blocks"] + lock["Shared Read Blocks"] < 100 * 4
+    assert locking(plan[0]["Plan"]) < 100 * 4
+
+
+@pytest.mark.fault(32)
+def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
+    backend.execute(BACKLOG, tasks=8_000)
+    with backend.connect() as connection, backend.connect() as reader:
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM goque_task")  # whose snapshot no dead row may leave
+        storage._places = Unforgetting()
+        for _ in range(60):
+            assert len(storage.claim_due("mail", "node-1", 100)) == 100
+        top, since = storage._places.of("mail", 0.0)
+        connection.execute(BEGIN)
+        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}")
+        asked = PARAMS | {"task_type": "mail", "now": "2099-01-01T00:00:00Z", "limit": 100}
+        touched = {}
+        for name, place in {"place": {"top": top, "since": since}, "head": {}}.items():
+            [(plan,)] = connection.execute(sql, asked | place).fetchall()
+            assert plan[0]["Plan"]["Actual Rows"] == 100
+            lock = plan[0]["Plan"]["Plans"][0]
+            touched[name] = lock["Shared Hit Blocks"] + lock["Shared Read Blocks"]
+        connection.rollback()
+    assert touched["place"] < 100 * 6
+    assert touched["head"] > 6_000, "each of them: if not, there is nothing to be spared"
+
+
+class Unforgetting(ClaimPlaces):
+    """Begins at the head once only, however slowly the test runs."""
+
+    def of(self, task_type, _now):
+        return super().of(task_type, 0.0)
 
 
 @pytest.mark.fault(32)

@@ -43,7 +43,8 @@ FUTURE = {
 def pages(storage, backend):
     """Return how many pages PostgreSQL looks at to find the levels, the wait, and ten tasks to claim."""
     touched = 0
-    params = {"task_type": "mail", "owner": "node-1", "priority": 0, "limit": 10, "now": storage_now(backend)}
+    params = {"task_type": "mail", "owner": "node-1", "top": None, "since": None, "limit": 10}
+    params |= {"now": storage_now(backend)}
     with backend.connect() as connection:
         connection.execute(BEGIN)
         for name in ("next_due", "claim_due"):
