@@ -10,8 +10,8 @@ from typing import NoReturn
 from goque.app import load_registry
 from goque.errors import ConfigurationError, GoqueError
 from goque.registry import Registry
-from goque_supervisor import process
 from goque_supervisor.homes import import_ended
+from goque_supervisor.ipc import os_process
 from goque_supervisor.spec import ExitCause
 
 
@@ -29,7 +29,7 @@ def load_apart(app: str) -> Registry:
     if pid:
         os.close(writer)
         _stand_by(app, pid, reader)
-    process.die_with_parent(parent)
+    os_process.die_with_parent(parent)
     os.close(reader)
     try:
         return load_registry(app)

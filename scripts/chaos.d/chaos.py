@@ -20,7 +20,7 @@ from nemesis import Nemesis
 from verdict import Attempt, Evidence, Excuse, Row, Verdict
 
 from goque.storage.url import hide_password
-from goque_supervisor import process
+from goque_supervisor.ipc import os_process
 
 GUARDS: Final = {
     "owner-guard": "mute",
@@ -66,7 +66,7 @@ class Chaos:
     def run(self) -> None:
         """Run it; what went wrong is in `complaints`."""
         arena = self._arena
-        process.become_subreaper()  # what killed trees leave behind is ours to see and to reap
+        os_process.become_subreaper()  # what killed trees leave behind is ours to see and to reap
         try:
             for node in arena.nodes:
                 node.start()
@@ -86,7 +86,7 @@ class Chaos:
             self.complaints.append(f"{error}; what follows from that is not judged")
         finally:
             self._clean_up()
-            process.become_subreaper(wanted=False)
+            os_process.become_subreaper(wanted=False)
 
     def _await(self, condition: Callable[[], object], what: str, within: float = 60.0) -> None:
         """Wait until something holds; a tree that ends meanwhile is a complaint of its own."""

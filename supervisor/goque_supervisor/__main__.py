@@ -6,7 +6,7 @@ import os
 import sys
 
 from goque import logs
-from goque_supervisor.rundir import RunDirectoryError, open_run_directory
+from goque_supervisor.ipc.run_directory import RunDirectoryError, open_run_directory
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.supervisor import Supervisor
 

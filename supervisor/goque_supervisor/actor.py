@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage import TaskStorage, open_storage
-from goque_supervisor.control import Beat, Channel, Message, Ready, Stop
+from goque_supervisor.ipc.control import Beat, Channel, Message, Ready, Stop
 from goque_supervisor.unlocked import prepare_unlocked
 
 BEAT_PERIOD: Final = 2.0

@@ -19,7 +19,7 @@ from goque.handling import (
     with_users_delay,
 )
 from goque.outcome import Outcome
-from goque_supervisor.messages import Job
+from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker import Worker
 
 

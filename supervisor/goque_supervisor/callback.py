@@ -15,7 +15,7 @@ from goque.errors import GoqueError
 from goque.outcome import CrashEvidence, Outcome
 from goque.retry import delay_of
 from goque.task import Task, TaskRow, TaskStatus
-from goque_supervisor.control import CallbackDone, Channel
+from goque_supervisor.ipc.control import CallbackDone, Channel
 
 log = logging.getLogger("goque.callback")
 

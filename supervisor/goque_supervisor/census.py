@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
 from goque.version import __version__
-from goque_supervisor.blackbox import BlackBox
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.os_process import Usage, usage_of
 from goque_supervisor.metrics import ENDS
-from goque_supervisor.process import Usage, usage_of
 from goque_supervisor.tally import Counts, read_tallies
 
 log = logging.getLogger("goque.lease")

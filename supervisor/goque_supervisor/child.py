@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from goque import logs, tracing
 from goque.errors import GoqueError
-from goque_supervisor import process
-from goque_supervisor.control import BootFailed, Channel
-from goque_supervisor.rundir import stderr_path
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import BootFailed, Channel
+from goque_supervisor.ipc.run_directory import stderr_path
 
 ROLES: Final = {
     "worker": "goque_supervisor.worker_process",
@@ -35,9 +35,9 @@ TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner",
 def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     """Become the process that `boot` describes; returns when its loop has ended."""
     os.setsid()
-    process.die_with_parent(root)
+    os_process.die_with_parent(root)
     role = boot["role"]
-    process.set_name(f"goque:{role}" if role != "worker" else f"goque:w{boot['slot']}:{boot['task_type']}")
+    os_process.set_name(f"goque:{role}" if role != "worker" else f"goque:w{boot['slot']}:{boot['task_type']}")
     _reset_signals()
     _redirect(boot)
     logs.configure(

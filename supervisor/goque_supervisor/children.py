@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from goque_supervisor.blackbox import BlackBox
-from goque_supervisor.control import Channel, WorkerStarted
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.control import Channel, WorkerStarted
 from goque_supervisor.tree import ChildSpec
 
 

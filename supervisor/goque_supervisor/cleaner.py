@@ -9,7 +9,7 @@ from goque import tracing
 from goque.storage.storage import TypePolicy
 from goque.task import TaskStatus
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Channel
+from goque_supervisor.ipc.control import Channel
 from goque_supervisor.rounds import Rounds
 from goque_supervisor.tally import UNREGISTERED, Tallies
 

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from goque_supervisor import process
-from goque_supervisor.blackbox import BlackBox
 from goque_supervisor.children import Child, Children
-from goque_supervisor.control import Channel, StartChild, Stop
 from goque_supervisor.guard import Guard
-from goque_supervisor.rundir import RunDirectory, remove_worker_files
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.control import Channel, StartChild, Stop
+from goque_supervisor.ipc.run_directory import RunDirectory, remove_worker_files
 from goque_supervisor.spec import ExitCause
 from goque_supervisor.tree import ChildSpec
 
@@ -83,7 +83,7 @@ class Family:
             time.monotonic(),
             task_type=group.spec.type if group else "",
             slot=slot,
-            oom_before=process.oom_kills() if spec.role == "worker" else 0,
+            oom_before=os_process.oom_kills() if spec.role == "worker" else 0,
         )
         if spec.role == "worker" and group is not None:
             child.box = self._make_box(child, group)
@@ -132,8 +132,8 @@ class Family:
         if child.pid:
             if reason in ("timeout", "canceled"):
                 _ask_for_stack(child)
-            process.kill_group(child.pid)
-            process.kill(child.pid)
+            os_process.kill_group(child.pid)
+            os_process.kill(child.pid)
 
     def stop(self, child: Child) -> None:
         """Ask a child to end; it is killed when it takes longer than its specification allows."""
@@ -169,7 +169,7 @@ class Family:
             self._last_words(None)  # its pid may be on the way from the nursery
             child = self.children.by_pid(pid)
         if child is not None:
-            process.kill_group(pid)  # before the pid is reaped, so that it cannot name another group
+            os_process.kill_group(pid)  # before the pid is reaped, so that it cannot name another group
             self.guard.discard(pid)
         _pid, status, usage = os.wait4(pid, 0)
         cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
@@ -178,7 +178,7 @@ class Family:
             return
         self._last_words(child)
         self._drop(child)
-        self._on_exit(child, cause, usage.ru_maxrss * (1024 if process.IS_LINUX else 1))
+        self._on_exit(child, cause, usage.ru_maxrss * (1024 if os_process.IS_LINUX else 1))
         if child.box is not None:
             child.box.close()
 
@@ -240,10 +240,10 @@ class Family:
         deadline = time.monotonic() + SWEEP_LIMIT
         self.guard.dismiss()
         while _reap_all() and time.monotonic() < deadline:
-            for pid in process.children():
+            for pid in os_process.children():
                 if pid != self.guard.pid:
-                    process.kill_group(pid)
-                    process.kill(pid)
+                    os_process.kill_group(pid)
+                    os_process.kill(pid)
             time.sleep(0.002)
         for child in self.children:
             self._drop(child)

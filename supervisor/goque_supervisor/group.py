@@ -7,9 +7,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from goque_supervisor import process
 from goque_supervisor.children import Child
-from goque_supervisor.control import (
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import (
     AreYouIdle,
     Buried,
     CallbackDone,
@@ -24,7 +24,7 @@ from goque_supervisor.control import (
     Retire,
     WorkerExited,
 )
-from goque_supervisor.rundir import remove_worker_files
+from goque_supervisor.ipc.run_directory import remove_worker_files
 from goque_supervisor.spec import Backoff, BootWatch, ExitCause, Intensity
 from goque_supervisor.tree import ChildSpec, GroupSpec, Home
 
@@ -411,5 +411,5 @@ def _restart_reason(child: Child) -> str:
 def _oom_evidence(child: Child, cause: ExitCause) -> str | None:
     if cause.signal != signal.SIGKILL or child.killed_for is not None:
         return None
-    kills = process.oom_kills() - child.oom_before
+    kills = os_process.oom_kills() - child.oom_before
     return f"the kernel killed {kills} process(es) for memory while this one lived" if kills > 0 else None

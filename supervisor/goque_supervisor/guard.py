@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from goque_supervisor import process
+from goque_supervisor.ipc import os_process
 
 
 class Guard:
@@ -69,7 +69,7 @@ def _watch(reader: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
-    process.set_name("goque:guard")
+    os_process.set_name("goque:guard")
     groups: set[int] = set()
     rest = b""
     while data := os.read(reader, 65536):
@@ -78,7 +78,7 @@ def _watch(reader: int) -> None:
             group = int(line[1:])
             (groups.add if line[:1] == b"+" else groups.discard)(group)
     for group in groups:
-        process.kill_group(group)
+        os_process.kill_group(group)
 
 
 def _close_all_but(kept: int) -> None:

@@ -17,8 +17,8 @@ from goque.errors import DatabaseUnavailableError
 from goque.storage.storage import NodeRow, TypePolicy
 from goque.task import TaskRow
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Channel, Ready
 from goque_supervisor.healing import heal
+from goque_supervisor.ipc.control import Channel, Ready
 from goque_supervisor.recovery import Recovery
 from goque_supervisor.rounds import Rounds
 from goque_supervisor.tally import Tallies

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from goque_supervisor import process
-from goque_supervisor.control import BootFailed, ChildStarted, Garbled, Ready, StartFailed, Stop
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import BootFailed, ChildStarted, Garbled, Ready, StartFailed, Stop
 from goque_supervisor.nurseries import NurseryProcess
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
@@ -104,7 +104,7 @@ class Homes:
                     self._on_child_started(key, pid)
                 case Garbled(why):
                     log.error("the %s nursery (pid %d) is killed: %s", nursery.home, nursery.pid, why)
-                    process.kill(nursery.pid)
+                    os_process.kill(nursery.pid)
                 case StartFailed(key, text, died):
                     self._on_child_failed(key, text, died)
                 case _:
@@ -128,7 +128,7 @@ class Homes:
     def reload(self) -> None:
         """Import the app anew, beside the nursery that works."""
         if self._next is not None:
-            process.kill(self._next.pid)
+            os_process.kill(self._next.pid)
         self._next = self._start(Home.APP, generation=self._by_home[Home.APP].generation + 1)
 
     def replace_stuck(self, home: Home) -> None:
@@ -137,7 +137,7 @@ class Homes:
         if nursery.ready:
             nursery.ready = False
             log.error("the %s nursery (pid %d) does not answer: killing it", home, nursery.pid)
-            process.kill_group(nursery.pid)  # with the fork that it waits for, if that is what hangs
+            os_process.kill_group(nursery.pid)  # with the fork that it waits for, if that is what hangs
 
     def on_exit(self, pid: int, cause: ExitCause, *, final: bool) -> None:
         """Start a nursery that has died anew, unless the tree is ending."""

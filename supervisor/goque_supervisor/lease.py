@@ -16,7 +16,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.node_info import encode_info
 from goque_supervisor.actor import Actor
 from goque_supervisor.census import Census
-from goque_supervisor.control import Channel, Leased, Message, Ready, TreeState
+from goque_supervisor.ipc.control import Channel, Leased, Message, Ready, TreeState
 
 
 class Lease(Actor):

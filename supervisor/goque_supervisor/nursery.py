@@ -20,9 +20,9 @@ from typing import Any
 from multiprocess import get_context
 
 from goque.errors import GoqueError
-from goque_supervisor import process
 from goque_supervisor.child import run_child
-from goque_supervisor.control import (
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import (
     BootFailed,
     Channel,
     ChildStarted,
@@ -160,8 +160,8 @@ def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     os.setsid()
-    process.die_with_parent(root)
-    process.set_name(f"goque:{name}")
+    os_process.die_with_parent(root)
+    os_process.set_name(f"goque:{name}")
     nursery = Nursery(end, root, start_method=start_method)
     try:
         return nursery.run(prepare)

@@ -26,8 +26,8 @@ from goque.registry import Registry
 from goque.service_name import metrics_service_name
 from goque.storage import import_backend
 from goque.storage.url import hide_password
+from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.sockets import make_keys
 
 _ACTORS = ("lease", "fetcher", "healer", "cleaner", "monitor")
 _loaded: list[Registry] = []

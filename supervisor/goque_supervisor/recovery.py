@@ -17,10 +17,10 @@ from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import TaskStorage
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow, TaskStatus
-from goque_supervisor import messages, process
-from goque_supervisor.blackbox import BlackBox, Running, is_shortage
 from goque_supervisor.healing import retry_policy
-from goque_supervisor.rundir import RunDirectory, abandoned_runs
+from goque_supervisor.ipc import messages, os_process
+from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage
+from goque_supervisor.ipc.run_directory import RunDirectory, abandoned_runs
 
 log = logging.getLogger("goque.healer")
 
@@ -44,13 +44,13 @@ class Recovery:
                 os.close(lock)
 
     def _recover(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
-        if tree["boot"] != process.boot_id():
+        if tree["boot"] != os_process.boot_id():
             log.info(
                 "an earlier tree ended with its machine or container: its tasks are healed as another node's"
             )
             directory.remove()
             return
-        process.kill_users_of(directory.path)
+        os_process.kill_users_of(directory.path)
         running, finished = _read_boxes(directory.path)
         end = "ended without its database" if tree.get("stopped") else "was killed"
         for owner in tree["owners"]:

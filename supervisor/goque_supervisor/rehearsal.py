@@ -20,9 +20,9 @@ from goque.errors import ConfigurationError
 from goque.logs import one_line
 from goque.options import ProcessorSpec
 from goque.periodic import PeriodicJob, PeriodicJobError, next_slot, slot_text
-from goque_supervisor import process
-from goque_supervisor.control import BootFailed, Channel, Message, Ready
 from goque_supervisor.homes import SLOW_IMPORT, import_ended, import_is_slow
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import BootFailed, Channel, Message, Ready
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import ExitCause
 
@@ -64,7 +64,7 @@ def rehearse(options: SuperviseOptions) -> Plan:
             log.warning("%s", import_is_slow(options.app, pid))
         answer = _first_message(channel)
     except BaseException:
-        process.kill(pid)
+        os_process.kill(pid)
         raise
     finally:
         channel.close()  # a child that has answered ends by that

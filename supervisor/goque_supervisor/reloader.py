@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from goque_supervisor.actor import Actor
-from goque_supervisor.control import Channel, SourceChanged
+from goque_supervisor.ipc.control import Channel, SourceChanged
 
 PERIOD: Final = 0.3
 SHARE: Final = 0.1

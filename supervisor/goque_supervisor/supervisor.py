@@ -23,9 +23,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from goque_supervisor import process
 from goque_supervisor.children import Child
-from goque_supervisor.control import (
+from goque_supervisor.family import HANG_AFTER, Family
+from goque_supervisor.group import Group
+from goque_supervisor.homes import Homes
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import (
     Adopt,
     Beat,
     BootFailed,
@@ -43,13 +46,10 @@ from goque_supervisor.control import (
     SourceChanged,
     TreeState,
 )
-from goque_supervisor.family import HANG_AFTER, Family
-from goque_supervisor.group import Group
-from goque_supervisor.homes import Homes
+from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.nurseries import NurseryProcess
 from goque_supervisor.portrait import portrait
 from goque_supervisor.roster import roster
-from goque_supervisor.rundir import RunDirectory
 from goque_supervisor.settings import SuperviseOptions
 from goque_supervisor.spec import Backoff, ExitCause
 from goque_supervisor.stopping import Stopping
@@ -129,8 +129,8 @@ class Supervisor:
     def run(self) -> int:
         """Run the tree; returns the exit code of `goque supervise`."""
         inbox = self._catch_signals()
-        process.become_subreaper()
-        process.set_name("goque:root")
+        os_process.become_subreaper()
+        os_process.set_name("goque:root")
         gc.freeze()  # what is loaded by now stays: looking through it again would unshare its pages with the children
         try:
             if self.options.http:
@@ -465,7 +465,7 @@ class Supervisor:
     def _on_garbled(self, child: Child, why: str) -> None:
         log.error("%s (pid %d) is killed: %s", child.spec.name, child.pid, why)
         if child.pid:
-            process.kill(child.pid)  # not by us, as it were: what it ran is charged
+            os_process.kill(child.pid)  # not by us, as it were: what it ran is charged
         else:
             self.family.kill(child, "garbled")
 
@@ -478,7 +478,7 @@ class Supervisor:
             {
                 "owners": self.tenure.all_owners,
                 "pid": os.getpid(),
-                "boot": process.boot_id(),
+                "boot": os_process.boot_id(),
                 "database": self.homes.app["database_fingerprint"],
             }
         )

@@ -23,8 +23,8 @@ from goque.handling import (
 )
 from goque.outcome import Outcome
 from goque.processor import Processor
-from goque_supervisor.control import Channel
-from goque_supervisor.messages import Job
+from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker import Worker
 
 

@@ -22,12 +22,13 @@ from typing import Any, Final
 from goque.handling import flush_streams
 from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
-from goque_supervisor import messages, printed
-from goque_supervisor.blackbox import BlackBoxWriter
-from goque_supervisor.control import Channel, Ready, Stop
-from goque_supervisor.failpoints import reached
-from goque_supervisor.messages import Hello, Job, Jobs, Result, Results, Retiring
-from goque_supervisor.sockets import WorkerSocket
+from goque_supervisor import printed
+from goque_supervisor.ipc import messages
+from goque_supervisor.ipc.blackbox import BlackBoxWriter
+from goque_supervisor.ipc.control import Channel, Ready, Stop
+from goque_supervisor.ipc.failpoints import reached
+from goque_supervisor.ipc.messages import Hello, Job, Jobs, Result, Results, Retiring
+from goque_supervisor.ipc.sockets import WorkerSocket
 
 log = logging.getLogger("goque.worker")
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from goque.async_manager import THREAD_NAME
-from goque_supervisor import printed, process
+from goque_supervisor import printed
 from goque_supervisor.async_worker import AsyncWorker
-from goque_supervisor.control import Channel
+from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.preparation import registry_of_this_process
-from goque_supervisor.rundir import stack_path
 from goque_supervisor.sync_worker import SyncWorker
 
 log = logging.getLogger("goque.worker")
@@ -27,7 +28,7 @@ def _prepare_process(boot: dict[str, Any]) -> None:
     stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     faulthandler.enable(stack, all_threads=False)
     faulthandler.register(signal.SIGUSR2, stack, all_threads=False)  # the root asks so before it kills us
-    if process.IS_LINUX:
+    if os_process.IS_LINUX:
         try:
             Path("/proc/self/oom_score_adj").write_text("500", "ascii")
         except OSError as error:

@@ -14,15 +14,15 @@ pytest.register_assert_rewrite("databases", "tree")
 from databases import Database, make_database  # noqa: E402 - their assertions are rewritten first
 from tree import StartTree, Tree, python_command, supervise_command, write_app  # noqa: E402 - the same
 
-from goque_supervisor import process  # noqa: E402 - sorted after it
+from goque_supervisor.ipc import os_process  # noqa: E402 - sorted after it
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _adopt_orphans() -> Iterator[None]:
     """Become the parent of what a killed tree leaves behind, so that zombies are seen and can be reaped."""
-    process.become_subreaper()
+    os_process.become_subreaper()
     yield
-    process.become_subreaper(wanted=False)
+    os_process.become_subreaper(wanted=False)
 
 
 @pytest.fixture

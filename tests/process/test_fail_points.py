@@ -10,7 +10,7 @@ import pytest
 from databases import Database, on_every_backend, on_every_server
 from tree import StartTree, Tree, eventually
 
-from goque_supervisor.failpoints import POINTS
+from goque_supervisor.ipc.failpoints import POINTS
 
 APP = """
 @registry.processor("step", workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0))

@@ -13,8 +13,8 @@ from test_rows_of_the_original import insert_as_original, update_as_original
 from goque.task import Task, TaskStatus
 from goque_supervisor import cleaner, healer
 from goque_supervisor.cleaner import Cleaner
-from goque_supervisor.control import Beat, Channel, Stop
 from goque_supervisor.healer import Healer
+from goque_supervisor.ipc.control import Beat, Channel, Stop
 
 DAY = 86400.0
 SPECS = [

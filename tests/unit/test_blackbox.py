@@ -13,7 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from goque_supervisor.blackbox import HEADER, SMALLEST_HALF, SPILL_OVER, BlackBox, BlackBoxWriter, Contents
+from goque_supervisor.ipc.blackbox import (
+    HEADER,
+    SMALLEST_HALF,
+    SPILL_OVER,
+    BlackBox,
+    BlackBoxWriter,
+    Contents,
+)
 
 TASK = "01a20ad1-3943-75c9-a997-5c814000a5bf"
 

@@ -14,12 +14,12 @@ from test_task import row
 from goque import retry
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind
-from goque_supervisor import messages
-from goque_supervisor.blackbox import BlackBox, BlackBoxWriter, Contents, Running
 from goque_supervisor.burial import Burial, handlers_part, outcome_of_death, read_box
-from goque_supervisor.control import Buried, CallbackWanted, WorkerExited
 from goque_supervisor.holdings import Held, Holdings
-from goque_supervisor.rundir import stack_path, stderr_path
+from goque_supervisor.ipc import messages
+from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Running
+from goque_supervisor.ipc.control import Buried, CallbackWanted, WorkerExited
+from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 
 OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0)
 NOW = 1000.0

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor import control
-from goque_supervisor.control import (
+from goque_supervisor.ipc import control
+from goque_supervisor.ipc.control import (
     Adopt,
     Beat,
     Channel,

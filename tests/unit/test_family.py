@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from goque_supervisor.children import Child
-from goque_supervisor.control import Channel
 from goque_supervisor.family import Family
+from goque_supervisor.ipc.control import Channel
 from goque_supervisor.tree import ChildSpec
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goque_supervisor.control import Channel, Message, SourceChanged
+from goque_supervisor.ipc.control import Channel, Message, SourceChanged
 from goque_supervisor.reloader import Reloader, marks_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from goque.private import default_base
-from goque_supervisor.rundir import (
+from goque_supervisor.ipc.run_directory import (
     LONGEST_SOCKET_PATH,
     RunDirectoryError,
     abandoned_runs,

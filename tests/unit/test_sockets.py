@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from goque_supervisor import sockets
-from goque_supervisor.sockets import FetcherSocket, WorkerSocket, make_keys
+from goque_supervisor.ipc import sockets
+from goque_supervisor.ipc.sockets import FetcherSocket, WorkerSocket, make_keys
 
 PATIENCE = 10.0
 

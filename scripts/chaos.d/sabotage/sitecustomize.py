@@ -34,15 +34,15 @@ def owner_guard() -> None:
 
 def black_box() -> None:
     """Read nothing in black boxes."""
-    from goque_supervisor.blackbox import BlackBox, Contents
+    from goque_supervisor.ipc.blackbox import BlackBox, Contents
 
     BlackBox.read = lambda self: Contents({}, {})
 
 
 def ack_after_commit() -> None:
     """Have workers forget a result when it has come, not when it is committed."""
-    from goque_supervisor import messages
     from goque_supervisor.fetcher import Fetcher
+    from goque_supervisor.ipc import messages
 
     take = Fetcher._take_result
 
@@ -55,9 +55,9 @@ def ack_after_commit() -> None:
 
 def group_kill() -> None:
     """Kill processes, but not what they have started."""
-    from goque_supervisor import process
+    from goque_supervisor.ipc import os_process
 
-    process.kill_group = lambda group: None
+    os_process.kill_group = lambda group: None
 
 
 if guard := os.environ.get("GOQUE_CHAOS_SABOTAGE"):
