@@ -16,8 +16,8 @@ from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
 from goque.version import __version__
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.os_process import Usage, usage_of
-from goque_supervisor.metrics import ENDS
-from goque_supervisor.tally import Counts, read_tallies
+from goque_supervisor.metrics.counters import Counts, read_tallies
+from goque_supervisor.metrics.prometheus import ENDS
 
 log = logging.getLogger("goque.lease")
 

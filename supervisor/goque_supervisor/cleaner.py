@@ -10,8 +10,8 @@ from goque.storage.storage import TypePolicy
 from goque.task import TaskStatus
 from goque_supervisor.actor import Actor
 from goque_supervisor.ipc.control import Channel
+from goque_supervisor.metrics.counters import UNREGISTERED, Tallies
 from goque_supervisor.rounds import Rounds
-from goque_supervisor.tally import UNREGISTERED, Tallies
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0

@@ -57,7 +57,7 @@ from goque_supervisor.ipc.messages import Hello, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.ledger import Ledger
 from goque_supervisor.mate import Mate
-from goque_supervisor.tally import Tally
+from goque_supervisor.metrics.counters import Tally
 from goque_supervisor.unlocked import prepare_unlocked
 from goque_supervisor.wakes import Wakes
 

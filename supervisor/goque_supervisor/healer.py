@@ -19,9 +19,9 @@ from goque.task import TaskRow
 from goque_supervisor.actor import Actor
 from goque_supervisor.healing import heal
 from goque_supervisor.ipc.control import Channel, Ready
+from goque_supervisor.metrics.counters import Tallies
 from goque_supervisor.recovery import Recovery
 from goque_supervisor.rounds import Rounds
-from goque_supervisor.tally import Tallies
 
 BATCH: Final = 500
 SOME_IDS: Final = 5

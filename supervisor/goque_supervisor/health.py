@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from goque_supervisor.metrics import Snapshot
+from goque_supervisor.metrics.prometheus import Snapshot
 
 SILENT_AFTER: Final = 15.0
 """Seconds without a word of the root after which its loop counts as stuck; it tells its state every second."""

@@ -20,7 +20,7 @@ from goque.storage.storage import policy_of
 from goque.task import TaskRow, Token
 from goque_supervisor.holdings import Held
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.tally import Tally
+from goque_supervisor.metrics.counters import Tally
 
 log = logging.getLogger("goque.fetcher")
 

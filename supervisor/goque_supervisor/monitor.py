@@ -21,9 +21,9 @@ from goque_supervisor.actor import Actor
 from goque_supervisor.endpoint import Answer, json_answer, serve
 from goque_supervisor.health import not_alive, not_ready
 from goque_supervisor.ipc.control import Channel, Message, TreeState
-from goque_supervisor.metrics import ENDS, QueueSample, Snapshot, families
-from goque_supervisor.tally import read_tallies
-from goque_supervisor.user_metrics import UserMetrics
+from goque_supervisor.metrics.counters import read_tallies
+from goque_supervisor.metrics.prometheus import ENDS, QueueSample, Snapshot, families
+from goque_supervisor.metrics.user_metrics import UserMetrics
 
 SUMMARY_PERIOD: Final = 60.0
 TIDY_PERIOD: Final = 5.0

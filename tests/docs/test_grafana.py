@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from goque.storage.storage import QueueDepth
-from goque_supervisor.metrics import QueueSample, Snapshot, families
-from goque_supervisor.tally import Counts
+from goque_supervisor.metrics.counters import Counts
+from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GROUP = {"workers": 1, "ready": 1, "fetcher": True, "held": False, "restarts": {}}

@@ -18,7 +18,7 @@ from goque.options import ProcessorOptions
 from goque.storage.dialect import DatabaseLockedError
 from goque.task import Task, TaskStatus
 from goque_supervisor.ledger import Ledger
-from goque_supervisor.tally import Tally
+from goque_supervisor.metrics.counters import Tally
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from goque.identifiers import new_task_id
 from goque_supervisor.census import MOST_RUNS, Census
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.ipc.os_process import usage_of
-from goque_supervisor.tally import Tally
+from goque_supervisor.metrics.counters import Tally
 
 NO_PID = 2**22 + 1  # above what Linux gives
 

@@ -11,7 +11,7 @@ from test_crew import NOW, Shift
 from goque.outcome import Outcome, OutcomeKind
 from goque_supervisor.fetcher import Fetcher
 from goque_supervisor.ipc.messages import EPOCH_BITS, Result
-from goque_supervisor.tally import Tally, read_tallies
+from goque_supervisor.metrics.counters import Tally, read_tallies
 
 DONE = Outcome(OutcomeKind.DONE)
 

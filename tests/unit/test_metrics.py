@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from goque.storage.storage import QueueDepth
 from goque_supervisor.health import not_alive, not_ready
-from goque_supervisor.metrics import QueueSample, Snapshot, families
-from goque_supervisor.tally import Counts
+from goque_supervisor.metrics.counters import Counts
+from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families
 
 GROUP = {"workers": 2, "ready": 2, "fetcher": True, "held": False, "restarts": {"crash": 3}}
 

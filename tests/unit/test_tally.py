@@ -9,7 +9,7 @@ import pytest
 from goque.identifiers import new_task_id
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
 from goque.task import Task, TaskRow
-from goque_supervisor.tally import DURATIONS, Tallies, Tally, read_tallies
+from goque_supervisor.metrics.counters import DURATIONS, Tallies, Tally, read_tallies
 
 
 def row(attempts: int = 0, payload: bytes = b"{}") -> TaskRow:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from goque_supervisor.user_metrics import UserMetrics
+from goque_supervisor.metrics.user_metrics import UserMetrics
 
 
 class Processes:

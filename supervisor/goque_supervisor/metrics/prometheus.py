@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from goque.storage.storage import QueueDepth
 from goque.task import TaskStatus
-from goque_supervisor.tally import ATTEMPTS, DURATIONS, SIZES, UNREGISTERED, Counts
+from goque_supervisor.metrics.counters import ATTEMPTS, DURATIONS, SIZES, UNREGISTERED, Counts
 
 ENDS: Final = (TaskStatus.DONE, TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT, TaskStatus.CANCELED)
 OPERATIONS: Final = ("fetch", "processing", "cleanup", "health")

@@ -1,0 +1,1 @@
+"""What the processes of a tree count, and how it becomes Prometheus metrics."""
