@@ -10,9 +10,9 @@ from typing import NoReturn
 from goque.app import load_registry
 from goque.errors import ConfigurationError, GoqueError
 from goque.registry import Registry
-from goque_supervisor.homes import import_ended
 from goque_supervisor.ipc import os_process
-from goque_supervisor.spec import ExitCause
+from goque_supervisor.root.nurseries import import_ended
+from goque_supervisor.root.restart_policy import ExitCause
 
 
 def load_apart(app: str) -> Registry:

@@ -7,8 +7,8 @@ import sys
 
 from goque import logs
 from goque_supervisor.ipc.run_directory import RunDirectoryError, open_run_directory
+from goque_supervisor.root.supervisor import Supervisor
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.supervisor import Supervisor
 
 
 def main() -> int:

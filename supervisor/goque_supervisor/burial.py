@@ -19,7 +19,7 @@ from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shorta
 from goque_supervisor.ipc.control import Buried, CallbackWanted, Message, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 from goque_supervisor.relay import tail
-from goque_supervisor.spec import signal_name
+from goque_supervisor.root.restart_policy import signal_name
 
 log = logging.getLogger("goque.fetcher")
 

@@ -31,7 +31,7 @@ from goque_supervisor.ipc.control import (
     StartFailed,
     Stop,
 )
-from goque_supervisor.spec import ExitCause
+from goque_supervisor.root.restart_policy import ExitCause
 
 log = logging.getLogger("goque.nursery")
 Prepare = Callable[[], dict[str, Any]]

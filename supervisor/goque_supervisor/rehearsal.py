@@ -20,11 +20,11 @@ from goque.errors import ConfigurationError
 from goque.logs import one_line
 from goque.options import ProcessorSpec
 from goque.periodic import PeriodicJob, PeriodicJobError, next_slot, slot_text
-from goque_supervisor.homes import SLOW_IMPORT, import_ended, import_is_slow
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, Channel, Message, Ready
+from goque_supervisor.root.nurseries import SLOW_IMPORT, import_ended, import_is_slow
+from goque_supervisor.root.restart_policy import ExitCause
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.spec import ExitCause
 
 log = logging.getLogger("goque.supervisor")
 

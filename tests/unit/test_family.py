@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from goque_supervisor.children import Child
-from goque_supervisor.family import Family
 from goque_supervisor.ipc.control import Channel
-from goque_supervisor.tree import ChildSpec
+from goque_supervisor.root.child import Child
+from goque_supervisor.root.process_table import Family
+from goque_supervisor.root.tree import ChildSpec
 
 
 class BoxOfAQuickWorker:

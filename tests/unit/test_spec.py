@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from goque_supervisor.spec import Backoff, BootWatch, ExitCause, Intensity, signal_name
+from goque_supervisor.root.restart_policy import Backoff, BootWatch, ExitCause, Intensity, signal_name
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque_supervisor.tenure import Tenure
+from goque_supervisor.root.lease_clock import Tenure
 
 
 def begun(sent_at: float = 100.0) -> Tenure:

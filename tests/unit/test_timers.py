@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque_supervisor.timers import Timers
+from goque_supervisor.root.timers import Timers
 
 
 class Clock:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from goque_supervisor.root.banner import MOST_NAMES, welcome
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.welcome import MOST_NAMES, welcome
 
 SERVICES = ["healer", "cleaner", "scheduler"]
 

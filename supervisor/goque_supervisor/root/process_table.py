@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from goque_supervisor.children import Child, Children
-from goque_supervisor.guard import Guard
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.control import Channel, StartChild, Stop
 from goque_supervisor.ipc.run_directory import RunDirectory, remove_worker_files
-from goque_supervisor.spec import ExitCause
-from goque_supervisor.tree import ChildSpec
+from goque_supervisor.root.child import Child, Children
+from goque_supervisor.root.guard import Guard
+from goque_supervisor.root.restart_policy import ExitCause
+from goque_supervisor.root.tree import ChildSpec
 
 if TYPE_CHECKING:
-    from goque_supervisor.group import Group
-    from goque_supervisor.nurseries import NurseryProcess
+    from goque_supervisor.root.nursery_process import NurseryProcess
+    from goque_supervisor.root.pool_group import Group
 
 log = logging.getLogger("goque.supervisor")
 

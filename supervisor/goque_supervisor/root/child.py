@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.control import Channel, WorkerStarted
-from goque_supervisor.tree import ChildSpec
+from goque_supervisor.root.tree import ChildSpec
 
 
 @dataclass

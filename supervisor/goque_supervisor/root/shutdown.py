@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from goque_supervisor.children import Child
-    from goque_supervisor.supervisor import Supervisor
+    from goque_supervisor.root.child import Child
+    from goque_supervisor.root.supervisor import Supervisor
 
 log = logging.getLogger("goque.supervisor")
 

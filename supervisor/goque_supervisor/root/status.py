@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from goque_supervisor.children import Child
+from goque_supervisor.root.child import Child
 
 if TYPE_CHECKING:
-    from goque_supervisor.group import Group
-    from goque_supervisor.supervisor import Supervisor
+    from goque_supervisor.root.pool_group import Group
+    from goque_supervisor.root.supervisor import Supervisor
 
 MOST_JOBS = 10
 

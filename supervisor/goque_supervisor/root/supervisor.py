@@ -23,10 +23,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from goque_supervisor.children import Child
-from goque_supervisor.family import HANG_AFTER, Family
-from goque_supervisor.group import Group
-from goque_supervisor.homes import Homes
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
     Adopt,
@@ -47,16 +43,20 @@ from goque_supervisor.ipc.control import (
     TreeState,
 )
 from goque_supervisor.ipc.run_directory import RunDirectory
-from goque_supervisor.nurseries import NurseryProcess
-from goque_supervisor.portrait import portrait
-from goque_supervisor.roster import roster
+from goque_supervisor.root.banner import is_watched, welcome
+from goque_supervisor.root.child import Child
+from goque_supervisor.root.lease_clock import Tenure
+from goque_supervisor.root.nurseries import Homes
+from goque_supervisor.root.nursery_process import NurseryProcess
+from goque_supervisor.root.pool_group import Group
+from goque_supervisor.root.process_table import HANG_AFTER, Family
+from goque_supervisor.root.restart_policy import Backoff, ExitCause
+from goque_supervisor.root.roster import roster
+from goque_supervisor.root.shutdown import Stopping
+from goque_supervisor.root.status import portrait
+from goque_supervisor.root.timers import Timers
+from goque_supervisor.root.tree import ChildSpec, Home, Tree, build_tree
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.spec import Backoff, ExitCause
-from goque_supervisor.stopping import Stopping
-from goque_supervisor.tenure import Tenure
-from goque_supervisor.timers import Timers
-from goque_supervisor.tree import ChildSpec, Home, Tree, build_tree
-from goque_supervisor.welcome import is_watched, welcome
 
 log = logging.getLogger("goque.supervisor")
 

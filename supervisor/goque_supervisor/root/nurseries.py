@@ -10,11 +10,11 @@ from typing import Any
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, ChildStarted, Garbled, Ready, StartFailed, Stop
-from goque_supervisor.nurseries import NurseryProcess
+from goque_supervisor.root.nursery_process import NurseryProcess
+from goque_supervisor.root.restart_policy import Backoff, ExitCause
+from goque_supervisor.root.timers import Timers
+from goque_supervisor.root.tree import Home
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.spec import Backoff, ExitCause
-from goque_supervisor.timers import Timers
-from goque_supervisor.tree import Home
 
 log = logging.getLogger("goque.supervisor")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from goque_supervisor.ipc.control import Channel
+from goque_supervisor.root.tree import Home
 from goque_supervisor.settings import SuperviseOptions
-from goque_supervisor.tree import Home
 
 
 class NurseryProcess:

@@ -7,7 +7,6 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from goque_supervisor.children import Child
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
     AreYouIdle,
@@ -25,11 +24,12 @@ from goque_supervisor.ipc.control import (
     WorkerExited,
 )
 from goque_supervisor.ipc.run_directory import remove_worker_files
-from goque_supervisor.spec import Backoff, BootWatch, ExitCause, Intensity
-from goque_supervisor.tree import ChildSpec, GroupSpec, Home
+from goque_supervisor.root.child import Child
+from goque_supervisor.root.restart_policy import Backoff, BootWatch, ExitCause, Intensity
+from goque_supervisor.root.tree import ChildSpec, GroupSpec, Home
 
 if TYPE_CHECKING:
-    from goque_supervisor.supervisor import Supervisor
+    from goque_supervisor.root.supervisor import Supervisor
 
 log = logging.getLogger("goque.supervisor")
 

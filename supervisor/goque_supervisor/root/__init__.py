@@ -1,0 +1,1 @@
+"""The root supervisor: what it starts, watches, starts again and stops."""
