@@ -34,7 +34,7 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
       goque check app:registry --types send_email
     """
     from goque.storage import open_storage
-    from goque_supervisor.rehearsal import rehearse
+    from goque_supervisor.nursery.dry_run import rehearse
 
     plan = rehearse(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "warning", **options))
     click.echo(f"app       {app} imports")

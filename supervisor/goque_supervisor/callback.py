@@ -41,7 +41,7 @@ class CrashReport(msgspec.Struct, frozen=True):
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Call the user's functions and answer with the delay until the next attempt, if they chose one."""
-    from goque_supervisor.preparation import registry_of_this_process  # noqa: PLC0415 - it may import the app
+    from goque_supervisor.nursery.preload import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
     report = msgspec.json.decode(boot["crash"], type=CrashReport)
     callbacks = (

@@ -17,7 +17,7 @@ from goque_supervisor.async_worker import AsyncWorker
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.ipc.run_directory import stack_path
-from goque_supervisor.preparation import registry_of_this_process
+from goque_supervisor.nursery.preload import registry_of_this_process
 from goque_supervisor.sync_worker import SyncWorker
 
 log = logging.getLogger("goque.worker")

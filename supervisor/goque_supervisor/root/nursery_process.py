@@ -47,8 +47,8 @@ class NurseryProcess:
 
     def _become_nursery(self, root: int) -> int:
         _close_all_but({self._theirs.fileno(), self.registry_fd})
-        from goque_supervisor import preparation  # noqa: PLC0415 - everything the root must not load comes from here
-        from goque_supervisor.nursery import run_nursery  # noqa: PLC0415 - the same
+        from goque_supervisor.nursery import preload  # noqa: PLC0415 - everything the root must not load comes from here
+        from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - the same
 
         end = socket.socket(fileno=self._theirs.detach())
         if self.home is Home.ACTORS:
@@ -57,14 +57,14 @@ class NurseryProcess:
                 root,
                 name="actors",
                 start_method="forkserver",
-                prepare=lambda: preparation.import_actors(self.options),
+                prepare=lambda: preload.import_actors(self.options),
             )
         return run_nursery(
             end,
             root,
             name="app",
             start_method=self.options.start_method,
-            prepare=lambda: preparation.import_app(self.options, self.registry_fd),
+            prepare=lambda: preload.import_app(self.options, self.registry_fd),
         )
 
 

@@ -20,7 +20,6 @@ from typing import Any
 from multiprocess import get_context
 
 from goque.errors import GoqueError
-from goque_supervisor.child import run_child
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
     BootFailed,
@@ -31,6 +30,7 @@ from goque_supervisor.ipc.control import (
     StartFailed,
     Stop,
 )
+from goque_supervisor.nursery.child_main import run_child
 from goque_supervisor.root.restart_policy import ExitCause
 
 log = logging.getLogger("goque.nursery")
@@ -134,7 +134,7 @@ class Nursery:
             sys.executable,
             "-P",
             "-m",
-            "goque_supervisor.child",
+            "goque_supervisor.nursery.child_main",
             str(reader),
             str(descriptor),
             str(self.root),

@@ -90,7 +90,7 @@ def _become_child(end: socket.socket, parent: int, options: SuperviseOptions) ->
 
 
 def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:
-    from goque_supervisor.nursery import run_nursery  # noqa: PLC0415 - what an app needs is loaded beside it only
+    from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - what an app needs is loaded beside it only
 
     try:
         return run_nursery(
@@ -114,7 +114,7 @@ def _first_message(channel: Channel) -> Message | None:
 
 
 def _plan(options: SuperviseOptions) -> Plan:
-    from goque_supervisor.preparation import load_app  # noqa: PLC0415 - as above
+    from goque_supervisor.nursery.preload import load_app  # noqa: PLC0415 - as above
 
     registry, url = load_app(options, None)
     return Plan(

@@ -1,0 +1,1 @@
+"""The processes that import the app once and fork all the others."""
