@@ -17,7 +17,7 @@ from goque.manager import TaskQueueManager
 from goque.options import ProcessorOptions
 from goque.storage.dialect import DatabaseLockedError
 from goque.task import Task, TaskStatus
-from goque_supervisor.ledger import Ledger
+from goque_supervisor.fetcher.database import Ledger
 from goque_supervisor.metrics.counters import Tally
 
 

@@ -14,8 +14,8 @@ from test_task import row
 from goque import retry
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind
-from goque_supervisor.burial import Burial, handlers_part, outcome_of_death, read_box
-from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.fetcher.dead_workers import Burial, handlers_part, outcome_of_death, read_box
+from goque_supervisor.fetcher.in_flight import Held, Holdings
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Running
 from goque_supervisor.ipc.control import Buried, CallbackWanted, WorkerExited

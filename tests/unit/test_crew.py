@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from test_task import row
 
-from goque_supervisor.crew import MARK_AFTER, REVOCATION_SETTLES, Crew
-from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.worker_handle import Mate
+from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES, Crew
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.ipc.control import WorkerStarted
-from goque_supervisor.mate import Mate
 
 NOW = 1000.0
 

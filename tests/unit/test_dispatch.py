@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor.dispatch import AHEAD, MOST, Pace, share_out
+from goque_supervisor.fetcher.prefetch import AHEAD, MOST, Pace, share_out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from test_crew import NOW, Shift
 
 from goque.outcome import Outcome, OutcomeKind
-from goque_supervisor.fetcher import Fetcher
+from goque_supervisor.fetcher.fetcher import Fetcher
 from goque_supervisor.ipc.messages import EPOCH_BITS, Result
 from goque_supervisor.metrics.counters import Tally, read_tallies
 

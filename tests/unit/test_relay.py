@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goque_supervisor.relay import LARGEST, StderrRelay
+from goque_supervisor.fetcher.stderr_relay import LARGEST, StderrRelay
 
 
 @pytest.fixture

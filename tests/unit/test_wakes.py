@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goque_supervisor.wakes import FREE_MISSES, LONGEST_PAUSE, MEMORY, Wakes
+from goque_supervisor.fetcher.wakeup_backoff import FREE_MISSES, LONGEST_PAUSE, MEMORY, Wakes
 
 NOW = 100.0
 

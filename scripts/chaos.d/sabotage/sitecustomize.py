@@ -41,7 +41,7 @@ def black_box() -> None:
 
 def ack_after_commit() -> None:
     """Have workers forget a result when it has come, not when it is committed."""
-    from goque_supervisor.fetcher import Fetcher
+    from goque_supervisor.fetcher.fetcher import Fetcher
     from goque_supervisor.ipc import messages
 
     take = Fetcher._take_result

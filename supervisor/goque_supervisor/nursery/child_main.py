@@ -20,7 +20,7 @@ from goque_supervisor.ipc.run_directory import stderr_path
 ROLES: Final = {
     "worker": "goque_supervisor.worker_process",
     "callback": "goque_supervisor.callback",
-    "fetcher": "goque_supervisor.fetcher",
+    "fetcher": "goque_supervisor.fetcher.fetcher",
     "lease": "goque_supervisor.lease",
     "healer": "goque_supervisor.healer",
     "cleaner": "goque_supervisor.cleaner",

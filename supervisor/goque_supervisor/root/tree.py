@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from goque_supervisor.dispatch import MOST
+from goque_supervisor.fetcher.prefetch import MOST
 from goque_supervisor.settings import SuperviseOptions
 
 

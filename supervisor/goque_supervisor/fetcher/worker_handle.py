@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goque_supervisor.holdings import Held
+from goque_supervisor.fetcher.in_flight import Held
+from goque_supervisor.fetcher.stderr_relay import StderrRelay
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.control import WorkerStarted
 from goque_supervisor.ipc.run_directory import stderr_path
-from goque_supervisor.relay import StderrRelay
 
 
 @dataclass(slots=True, eq=False)

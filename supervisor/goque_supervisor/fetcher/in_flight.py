@@ -11,7 +11,7 @@ from goque.outcome import Outcome, OutcomeKind
 from goque.task import TaskRow
 
 if TYPE_CHECKING:
-    from goque_supervisor.mate import Mate
+    from goque_supervisor.fetcher.worker_handle import Mate
 
 UNSTARTED: Final = Outcome(OutcomeKind.UNSTARTED)
 

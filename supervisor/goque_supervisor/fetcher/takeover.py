@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import time
 
-from goque_supervisor.burial import Burial, read_box
-from goque_supervisor.crew import REVOCATION_SETTLES, Crew
-from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.fetcher.dead_workers import Burial, read_box
+from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.stderr_relay import StderrRelay
+from goque_supervisor.fetcher.worker_handle import Mate
+from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, Crew
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import Contents
 from goque_supervisor.ipc.control import Adopt
 from goque_supervisor.ipc.messages import EPOCH_BITS
 from goque_supervisor.ipc.run_directory import stderr_path
-from goque_supervisor.mate import Mate
-from goque_supervisor.relay import StderrRelay
 
 log = logging.getLogger("goque.fetcher")
 

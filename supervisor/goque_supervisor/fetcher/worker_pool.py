@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from goque import tracing
-from goque_supervisor.dispatch import Pace, share_out
-from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.prefetch import Pace, share_out
+from goque_supervisor.fetcher.worker_handle import Mate
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import Interrupt, Message, Replace
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import EPOCH_BITS, Job, Jobs
 from goque_supervisor.ipc.sockets import FetcherSocket
-from goque_supervisor.mate import Mate
 
 LOOK_PERIOD: Final = 0.05
 MARK_AFTER: Final = 0.025

@@ -29,10 +29,13 @@ from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import OutcomeKind
 from goque.storage import open_storage
-from goque_supervisor.adoption import adopt
-from goque_supervisor.burial import Burial, read_box
-from goque_supervisor.crew import LOOK_PERIOD, REVOCATION_SETTLES, Crew
-from goque_supervisor.holdings import Held, Holdings
+from goque_supervisor.fetcher.database import Ledger
+from goque_supervisor.fetcher.dead_workers import Burial, read_box
+from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.takeover import adopt
+from goque_supervisor.fetcher.wakeup_backoff import Wakes
+from goque_supervisor.fetcher.worker_handle import Mate
+from goque_supervisor.fetcher.worker_pool import LOOK_PERIOD, REVOCATION_SETTLES, Crew
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import (
     Adopt,
@@ -55,11 +58,8 @@ from goque_supervisor.ipc.control import (
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import FetcherSocket
-from goque_supervisor.ledger import Ledger
-from goque_supervisor.mate import Mate
 from goque_supervisor.metrics.counters import Tally
 from goque_supervisor.unlocked import prepare_unlocked
-from goque_supervisor.wakes import Wakes
 
 log = logging.getLogger("goque.fetcher")
 

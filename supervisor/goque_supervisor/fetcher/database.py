@@ -18,7 +18,7 @@ from goque.outcome import Change, settle
 from goque.storage import TaskStorage
 from goque.storage.storage import policy_of
 from goque.task import TaskRow, Token
-from goque_supervisor.holdings import Held
+from goque_supervisor.fetcher.in_flight import Held
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.metrics.counters import Tally
 

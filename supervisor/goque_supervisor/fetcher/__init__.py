@@ -1,0 +1,1 @@
+"""The fetcher: claims tasks, sends them to workers, and writes how they ended."""
