@@ -138,7 +138,7 @@ if Path("boots-slowly").exists() and "goque:w" in Path("/proc/self/comm").read_t
 @pytest.mark.fault(6)
 def test_a_result_counts_though_its_worker_died_before_it_could_send_it(start_tree: StartTree) -> None:
     dies = """
-from goque_supervisor.worker import Worker
+from goque_supervisor.worker.worker import Worker
 send = Worker.send_results
 def die_before_sending(self):
     if self.results and Path("die").exists():

@@ -12,8 +12,8 @@ import pytest
 
 from goque import Task, logs
 from goque.context import task_context
-from goque_supervisor import printed
-from goque_supervisor.printed import PrintedLines
+from goque_supervisor.worker import captured_output
+from goque_supervisor.worker.captured_output import PrintedLines
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +64,10 @@ def test_a_line_without_an_end_is_logged_when_its_task_ends(
     for each in (task, other):
         with task_context(each):
             print(each.id[:3], file=stream, end="", flush=True)
-    printed.end_task(task.id)
+    captured_output.end_task(task.id)
     assert lines(capfd) == [(task.id[:3], task.id)]
-    printed.end_task(task.id)
-    printed.end_task(other.id)
+    captured_output.end_task(task.id)
+    captured_output.end_task(other.id)
     assert lines(capfd) == [(other.id[:3], other.id)]
 
 

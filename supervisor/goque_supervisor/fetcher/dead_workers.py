@@ -12,7 +12,6 @@ from goque.endings import what_follows
 from goque.handling import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
-from goque_supervisor.callback import CrashReport
 from goque_supervisor.fetcher.in_flight import Held, Holdings
 from goque_supervisor.fetcher.stderr_relay import tail
 from goque_supervisor.ipc import messages
@@ -20,6 +19,7 @@ from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shorta
 from goque_supervisor.ipc.control import Buried, CallbackWanted, Message, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 from goque_supervisor.root.restart_policy import signal_name
+from goque_supervisor.worker.crash_callback import CrashReport
 
 log = logging.getLogger("goque.fetcher")
 

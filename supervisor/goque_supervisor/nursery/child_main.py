@@ -18,8 +18,8 @@ from goque_supervisor.ipc.control import BootFailed, Channel
 from goque_supervisor.ipc.run_directory import stderr_path
 
 ROLES: Final = {
-    "worker": "goque_supervisor.worker_process",
-    "callback": "goque_supervisor.callback",
+    "worker": "goque_supervisor.worker.main",
+    "callback": "goque_supervisor.worker.crash_callback",
     "fetcher": "goque_supervisor.fetcher.fetcher",
     "lease": "goque_supervisor.lease",
     "healer": "goque_supervisor.healer",

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from goque.async_manager import THREAD_NAME
-from goque_supervisor import printed
-from goque_supervisor.async_worker import AsyncWorker
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.nursery.preload import registry_of_this_process
-from goque_supervisor.sync_worker import SyncWorker
+from goque_supervisor.worker import captured_output
+from goque_supervisor.worker.async_worker import AsyncWorker
+from goque_supervisor.worker.sync_worker import SyncWorker
 
 log = logging.getLogger("goque.worker")
 
@@ -34,7 +34,7 @@ def _prepare_process(boot: dict[str, Any]) -> None:
         except OSError as error:
             log.debug("oom_score_adj stays as it is: %s", error)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper at this point
-    printed.stand_in()
+    captured_output.stand_in()
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -22,13 +22,13 @@ from typing import Any, Final
 from goque.handling import flush_streams
 from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
-from goque_supervisor import printed
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBoxWriter
 from goque_supervisor.ipc.control import Channel, Ready, Stop
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Job, Jobs, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import WorkerSocket
+from goque_supervisor.worker import captured_output
 
 log = logging.getLogger("goque.worker")
 
@@ -81,7 +81,7 @@ class Worker:
     def finish(self, job: Job, outcome: Outcome) -> None:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""
         reached("run.before_end")
-        printed.end_task(job.row.id)
+        captured_output.end_task(job.row.id)
         self.box.end(job.seq, messages.encode(outcome))
         reached("run.after_end")
         self.results.append(Result(job.seq, outcome))

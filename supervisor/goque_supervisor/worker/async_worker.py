@@ -20,7 +20,7 @@ from goque.handling import (
 )
 from goque.outcome import Outcome
 from goque_supervisor.ipc.messages import Job
-from goque_supervisor.worker import Worker
+from goque_supervisor.worker.worker import Worker
 
 
 @dataclass

@@ -25,7 +25,7 @@ from goque.outcome import Outcome
 from goque.processor import Processor
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.ipc.messages import Job
-from goque_supervisor.worker import Worker
+from goque_supervisor.worker.worker import Worker
 
 
 class SyncWorker(Worker):
