@@ -1,6 +1,6 @@
 """What each tree tells of itself in `goque_node.info`, at every heartbeat, for whoever looks at the database.
 
-Its lease writes it (goque_supervisor/census.py); `goque top` and the dashboard read it. Times are lengths in seconds
+Its lease writes it (goque_supervisor/actors/node_report.py); `goque top` and the dashboard read it. Times are lengths in seconds
 as they were at the heartbeat, never instants, so that no clock of another machine matters.
 """
 

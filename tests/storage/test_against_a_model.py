@@ -30,7 +30,7 @@ from goque.errors import TaskNotFoundError, TaskStateError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.retry import static
 from goque.task import TERMINAL_STATUSES, Task, TaskRow, TaskStatus
-from goque_supervisor.healing import heal
+from goque_supervisor.actors.healing import heal
 
 POLICY = RetryPolicy(max_attempts=2, strategy=static(10))
 HEALED_BY = policy("mail", max_attempts=2)

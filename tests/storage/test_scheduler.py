@@ -10,7 +10,7 @@ from test_upkeep import Ends
 
 import goque
 from goque.errors import DatabaseUnavailableError
-from goque_supervisor.scheduler import Scheduler
+from goque_supervisor.actors.scheduler import Scheduler
 
 HOUR = timedelta(hours=1)
 
@@ -25,7 +25,7 @@ def ends():
 @pytest.fixture
 def start(storage, backend, ends, monkeypatch):
     """Start a scheduler for some jobs, as another supervisor would; nothing runs but `run_once`."""
-    monkeypatch.setattr("goque_supervisor.actor.open_storage", lambda url: storage)
+    monkeypatch.setattr("goque_supervisor.actors.actor.open_storage", lambda url: storage)
 
     def start(*jobs, owner="node-1"):
         registry = goque.Registry()

@@ -11,9 +11,9 @@ from test_claiming import policy
 from test_rows_of_the_original import insert_as_original, update_as_original
 
 from goque.task import Task, TaskStatus
-from goque_supervisor import cleaner, healer
-from goque_supervisor.cleaner import Cleaner
-from goque_supervisor.healer import Healer
+from goque_supervisor.actors import cleaner, healer
+from goque_supervisor.actors.cleaner import Cleaner
+from goque_supervisor.actors.healer import Healer
 from goque_supervisor.ipc.control import Beat, Channel, Stop
 
 DAY = 86400.0
@@ -44,7 +44,7 @@ def ends():
 
 @pytest.fixture
 def make(storage, backend, ends, tmp_path, monkeypatch):
-    monkeypatch.setattr("goque_supervisor.actor.open_storage", lambda url: storage)
+    monkeypatch.setattr("goque_supervisor.actors.actor.open_storage", lambda url: storage)
     (tmp_path / "run").mkdir()
 
     def make(kind):

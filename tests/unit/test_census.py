@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goque.identifiers import new_task_id
-from goque_supervisor.census import MOST_RUNS, Census
+from goque_supervisor.actors.node_report import MOST_RUNS, Census
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.ipc.os_process import usage_of
 from goque_supervisor.metrics.counters import Tally

@@ -9,7 +9,7 @@ from test_task import row
 from goque import retry
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow
-from goque_supervisor.healing import heal, retry_policy
+from goque_supervisor.actors.healing import heal, retry_policy
 
 CAUSE = "node lost: host a (supervisor pid 7) went silent while it ran this task"
 POLICY = TypePolicy(

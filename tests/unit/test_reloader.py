@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from goque_supervisor.actors.reloader import Reloader, marks_of
 from goque_supervisor.ipc.control import Channel, Message, SourceChanged
-from goque_supervisor.reloader import Reloader, marks_of
 
 
 def write(path: Path, text: str = "") -> None:

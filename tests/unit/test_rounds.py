@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque_supervisor.rounds import PERIOD, TIMEOUT, Rounds
+from goque_supervisor.actors.per_type_timer import PERIOD, TIMEOUT, Rounds
 
 SPECS = [
     {"type": "often", "options": {"cleaner_period": 10.0, "cleaner_timeout": 2.0, "healer_period": 7.0}},

@@ -8,7 +8,7 @@ import pytest
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.dialect import DatabaseLockedError
-from goque_supervisor.unlocked import prepare_unlocked
+from goque_supervisor.actors.wait_for_database import prepare_unlocked
 
 LOG = logging.getLogger("test.unlocked")
 

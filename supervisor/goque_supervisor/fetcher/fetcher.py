@@ -29,6 +29,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import OutcomeKind
 from goque.storage import open_storage
+from goque_supervisor.actors.wait_for_database import prepare_unlocked
 from goque_supervisor.fetcher.database import Ledger
 from goque_supervisor.fetcher.dead_workers import Burial, read_box
 from goque_supervisor.fetcher.in_flight import Held, Holdings
@@ -59,7 +60,6 @@ from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Tally
-from goque_supervisor.unlocked import prepare_unlocked
 
 log = logging.getLogger("goque.fetcher")
 

@@ -21,12 +21,12 @@ ROLES: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
     "fetcher": "goque_supervisor.fetcher.fetcher",
-    "lease": "goque_supervisor.lease",
-    "healer": "goque_supervisor.healer",
-    "cleaner": "goque_supervisor.cleaner",
-    "scheduler": "goque_supervisor.scheduler",
-    "monitor": "goque_supervisor.monitor",
-    "reloader": "goque_supervisor.reloader",
+    "lease": "goque_supervisor.actors.lease",
+    "healer": "goque_supervisor.actors.healer",
+    "cleaner": "goque_supervisor.actors.cleaner",
+    "scheduler": "goque_supervisor.actors.scheduler",
+    "monitor": "goque_supervisor.actors.monitor",
+    "reloader": "goque_supervisor.actors.reloader",
 }
 
 TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})

@@ -14,8 +14,8 @@ from typing import Any
 
 from goque.errors import DatabaseUnavailableError
 from goque.node_info import encode_info
-from goque_supervisor.actor import Actor
-from goque_supervisor.census import Census
+from goque_supervisor.actors.actor import Actor
+from goque_supervisor.actors.node_report import Census
 from goque_supervisor.ipc.control import Channel, Leased, Message, Ready, TreeState
 
 

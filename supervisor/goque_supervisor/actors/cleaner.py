@@ -8,10 +8,10 @@ from typing import Any, Final
 from goque import tracing
 from goque.storage.storage import TypePolicy
 from goque.task import TaskStatus
-from goque_supervisor.actor import Actor
+from goque_supervisor.actors.actor import Actor
+from goque_supervisor.actors.per_type_timer import Rounds
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.metrics.counters import UNREGISTERED, Tallies
-from goque_supervisor.rounds import Rounds
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0

@@ -16,12 +16,12 @@ from goque import tracing
 from goque.errors import DatabaseUnavailableError
 from goque.storage.storage import NodeRow, TypePolicy
 from goque.task import TaskRow
-from goque_supervisor.actor import Actor
-from goque_supervisor.healing import heal
+from goque_supervisor.actors.actor import Actor
+from goque_supervisor.actors.crash_recovery import Recovery
+from goque_supervisor.actors.healing import heal
+from goque_supervisor.actors.per_type_timer import Rounds
 from goque_supervisor.ipc.control import Channel, Ready
 from goque_supervisor.metrics.counters import Tallies
-from goque_supervisor.recovery import Recovery
-from goque_supervisor.rounds import Rounds
 
 BATCH: Final = 500
 SOME_IDS: Final = 5

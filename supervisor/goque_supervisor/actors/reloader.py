@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from goque_supervisor.actor import Actor
+from goque_supervisor.actors.actor import Actor
 from goque_supervisor.ipc.control import Channel, SourceChanged
 
 PERIOD: Final = 0.3

@@ -19,7 +19,7 @@ from goque.logs import RateLimited
 from goque.periodic import PeriodicJob, PeriodicJobError, next_due, slots_due
 from goque.slot_tasks import task_for_slot, task_for_start
 from goque.task import Task
-from goque_supervisor.actor import Actor
+from goque_supervisor.actors.actor import Actor
 from goque_supervisor.ipc.control import Channel
 
 LONGEST_SLEEP: Final = 60.0

@@ -17,7 +17,7 @@ from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import TaskStorage
 from goque.storage.storage import TypePolicy
 from goque.task import TaskRow, TaskStatus
-from goque_supervisor.healing import retry_policy
+from goque_supervisor.actors.healing import retry_policy
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage
 from goque_supervisor.ipc.run_directory import RunDirectory, abandoned_runs
