@@ -37,7 +37,7 @@ from goque.handling import (
 from goque.identifiers import new_task_id
 from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.payload import decode_json, encode_payload
-from goque.storage.storage import TaskStorage, policy_of
+from goque.storage.contract import TaskStorage, policy_of
 from goque.task import Task, TaskRow, TaskStatus
 
 if TYPE_CHECKING:

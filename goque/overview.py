@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from goque.node_info import NodeInfo, TypeInfo, decode_info
-from goque.storage.storage import NodeRow, QueueDepth, TaskStorage
+from goque.storage.contract import NodeRow, QueueDepth, TaskStorage
 from goque.task import CLAIMED_STATUSES, TaskStatus
 
 FAILED: Final = (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT)

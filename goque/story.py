@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from goque.storage.storage import NodeRow, TypePolicy
+from goque.storage.contract import NodeRow, TypePolicy
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 _UNITS: Final = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60))

@@ -13,7 +13,7 @@ from goque.cli.command import LOG_LEVEL, command, database_option
 from goque.cli.selection import selection_options, supervise_options
 from goque.logs import one_line
 from goque.options import ProcessorSpec
-from goque.storage.storage import QueueDepth
+from goque.storage.contract import QueueDepth
 
 
 @command("check")

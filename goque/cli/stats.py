@@ -6,7 +6,7 @@ import click
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.cli.text import print_json, print_table
-from goque.storage.storage import TypeCount
+from goque.storage.contract import TypeCount
 from goque.task import TaskStatus
 
 

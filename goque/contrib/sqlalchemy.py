@@ -19,7 +19,7 @@ from goque.async_manager import AsyncTaskQueueManager
 from goque.errors import ConfigurationError
 from goque.manager import TaskQueueManager
 from goque.manager_steps import ManagerSteps
-from goque.storage.caller import driver_connection, is_asyncio
+from goque.storage.sql.caller_connection import driver_connection, is_asyncio
 from goque.task import Task
 
 EntityT = TypeVar("EntityT")

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskNotFoundError, TaskStateError
 from goque.storage import TaskStorage
-from goque.storage.searching import TaskSearch
+from goque.storage.search_types import TaskSearch
 
 AT_ONCE: Final = 200
 TRIES: Final = 20

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from goque.errors import GoqueError
-from goque.storage.searching import FailureLine
-from goque.storage.storage import QueueDepth, TaskStorage, TypePolicy
+from goque.storage.contract import QueueDepth, TaskStorage, TypePolicy
+from goque.storage.search_types import FailureLine
 
 SLOT: Final = 10
 """Seconds of the finest slot."""

@@ -13,8 +13,8 @@ from typing import Final
 from goque.dashboard import formats
 from goque.dashboard.charts import Chart, Series, bars, lines, spark
 from goque.dashboard.history import SLOT, Picture
-from goque.storage.searching import FailureLine
-from goque.storage.storage import NodeRow
+from goque.storage.contract import NodeRow
+from goque.storage.search_types import FailureLine
 
 WINDOWS: Final = {"10m": (600, 10, "10 minutes"), "1h": (3600, 60, "hour")}
 """How much a chart shows, and of how many seconds each bar is."""

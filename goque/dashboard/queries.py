@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import ImmutableMultiDict
 
 from goque.errors import GoqueError
-from goque.storage.searching import TaskSearch
+from goque.storage.search_types import TaskSearch
 from goque.task import MAX_NAME_LENGTH, TaskStatus
 
 PERIODS: Final = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86400, "7d": 7 * 86400}

@@ -7,11 +7,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from goque.storage.storage import TaskStorage
+from goque.storage.contract import TaskStorage
 from goque.storage.url import require_driver, scheme_of, sqlite_path
 
 if TYPE_CHECKING:
-    from goque.storage.dialect import Dialect
+    from goque.storage.sql.dialect import Dialect
 
 __all__ = ["TaskStorage", "dialect_of", "import_backend", "open_storage"]
 
@@ -30,7 +30,7 @@ def open_storage(url: str) -> TaskStorage:
         ConfigurationError: the URL is wrong, or its driver is not installed.
     """
     dialect = dialect_of(str(url))
-    from goque.storage.sql_storage import SqlStorage  # noqa: PLC0415 - a URL is checked before anything is loaded
+    from goque.storage.sql.storage import SqlStorage  # noqa: PLC0415 - a URL is checked before anything is loaded
 
     return SqlStorage(dialect)
 
@@ -45,7 +45,7 @@ def import_backend(url: str) -> None:
     if scheme != "sqlite":
         require_driver(scheme)
     backend = "postgresql" if scheme.startswith("postgres") else "sqlite" if scheme == "sqlite" else "mysql"
-    for name in (backend, "sql_storage"):
+    for name in (backend, "sql.storage"):
         importlib.import_module(f"goque.storage.{name}")
     if scheme != "sqlite":
         open_storage(url).close()  # compiles and registers what each process would else do for itself

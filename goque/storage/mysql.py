@@ -14,10 +14,7 @@ from pymysql.constants import CLIENT
 
 from goque.errors import ConfigurationError
 from goque.storage import mysql_rows
-from goque.storage.awaited import AwaitedSession, Steps
-from goque.storage.caller import asyncio_driver_connection, driver_connection, is_of, not_of_driver
-from goque.storage.connections import Connections
-from goque.storage.dialect import Dialect, Session
+from goque.storage.contract import Watcher
 from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql_errors import DUPLICATE, refused
 from goque.storage.mysql_session import DEADLINE, AdoptedSession, Clock, MysqlSession
@@ -26,8 +23,16 @@ from goque.storage.mysql_statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PR
 from goque.storage.mysql_url import connection_options
 from goque.storage.mysql_watcher import MysqlWatcher
 from goque.storage.nudge import NudgeListener, nudge
-from goque.storage.statements import Statements
-from goque.storage.storage import Watcher
+from goque.storage.sql.asyncio_session import AwaitedSession, Steps
+from goque.storage.sql.caller_connection import (
+    asyncio_driver_connection,
+    driver_connection,
+    is_of,
+    not_of_driver,
+)
+from goque.storage.sql.connections import Connections
+from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.statements import Statements
 from goque.storage.url import hide_password
 from goque.task import Task
 

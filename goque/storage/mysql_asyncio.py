@@ -12,10 +12,10 @@ from aiomysql import Cursor
 from pymysql.constants import SERVER_STATUS
 
 from goque.storage import mysql_rows
-from goque.storage.dialect import Row
 from goque.storage.instants import EPOCH, later
 from goque.storage.mysql_session import NOW, UTC_NAMES, Clock, Translated
-from goque.storage.named import percent_named
+from goque.storage.sql.dialect import Row
+from goque.storage.sql.placeholders import percent_named
 
 
 class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types

@@ -12,10 +12,10 @@ from pymysql.constants import SERVER_STATUS
 from pymysql.cursors import Cursor
 
 from goque.storage import mysql_rows
-from goque.storage.dialect import ConnectionLostError, DatabaseLockedError, Row, Session
 from goque.storage.instants import later
 from goque.storage.mysql_errors import EXISTS_ALREADY, translate
-from goque.storage.named import percent_named
+from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError, Row, Session
+from goque.storage.sql.placeholders import percent_named
 
 DEADLINE: Final = 8.0
 """Seconds that the server may be silent."""

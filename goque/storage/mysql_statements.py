@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.mysql_search import MYSQL_SEARCH
-from goque.storage.statements import LockThenChange, Statements
+from goque.storage.sql.statements import LockThenChange, Statements
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,

@@ -6,8 +6,8 @@ import random
 import time
 from typing import Final
 
+from goque.storage.contract import Watcher
 from goque.storage.nudge import NudgeListener
-from goque.storage.storage import Watcher
 
 SHORTEST: Final = 0.02
 LONGEST: Final = 1.0

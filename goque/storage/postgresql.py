@@ -11,11 +11,8 @@ from typing import Any, ClassVar, Final, TypeVar
 import psycopg
 
 from goque.errors import DatabaseUnavailableError
-from goque.storage import batches, postgresql_rows
-from goque.storage.awaited import AwaitedSession, Steps
-from goque.storage.caller import asyncio_driver_connection, driver_connection, not_of_driver
-from goque.storage.connections import Connections
-from goque.storage.dialect import Dialect, PlaceTakenError, Session
+from goque.storage import postgresql_rows
+from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.postgresql_asyncio import AsyncAdoptedSession
 from goque.storage.postgresql_ends import SAY_ENDED, AwaitedIds, EndListener
@@ -36,8 +33,12 @@ from goque.storage.postgresql_statements import (
 )
 from goque.storage.postgresql_url import connection_options
 from goque.storage.postgresql_watcher import PostgresqlWatcher
-from goque.storage.statements import Statements
-from goque.storage.storage import Watcher
+from goque.storage.sql import batches
+from goque.storage.sql.asyncio_session import AwaitedSession, Steps
+from goque.storage.sql.caller_connection import asyncio_driver_connection, driver_connection, not_of_driver
+from goque.storage.sql.connections import Connections
+from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
+from goque.storage.sql.statements import Statements
 from goque.storage.url import hide_password
 from goque.task import Task
 

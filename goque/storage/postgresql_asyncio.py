@@ -12,10 +12,10 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import tuple_row
 
 from goque.storage import postgresql_rows
-from goque.storage.dialect import Row
 from goque.storage.instants import later, time_text
-from goque.storage.named import percent_named
 from goque.storage.postgresql_session import NOW, Clock, Translated
+from goque.storage.sql.dialect import Row
+from goque.storage.sql.placeholders import percent_named
 
 
 class AsyncAdoptedSession:

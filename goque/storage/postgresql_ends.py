@@ -27,7 +27,7 @@ from typing import Any, Final
 import psycopg
 
 from goque.errors import DatabaseUnavailableError
-from goque.storage.named import percent_named
+from goque.storage.sql.placeholders import percent_named
 
 log: Final = logging.getLogger("goque.storage")
 

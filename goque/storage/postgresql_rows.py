@@ -11,8 +11,8 @@ from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format
 
-from goque.storage.dialect import Row
 from goque.storage.instants import EARLIEST, EPOCH, LATEST
+from goque.storage.sql.dialect import Row
 from goque.task import TaskRow
 
 _SINCE_EPOCH: Final = 946_684_800_000_000

@@ -18,10 +18,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from goque.storage import postgresql_rows
-from goque.storage.dialect import Row, Session
 from goque.storage.instants import later, time_text
-from goque.storage.named import percent_named
 from goque.storage.postgresql_errors import translate
+from goque.storage.sql.dialect import Row, Session
+from goque.storage.sql.placeholders import percent_named
 
 ResultT = TypeVar("ResultT")
 

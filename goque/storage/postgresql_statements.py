@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Final
 
 from goque.storage.postgresql_search import POSTGRESQL_SEARCH
-from goque.storage.statements import Statements
+from goque.storage.sql.statements import Statements
 
 CHANNEL_OF: Final = """
     SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""

@@ -12,10 +12,10 @@ from typing import Any, Final
 import psycopg
 
 from goque.errors import DatabaseUnavailableError
-from goque.storage.named import percent_named
+from goque.storage.contract import Watcher
 from goque.storage.postgresql_ends import AwaitedIds
 from goque.storage.postgresql_statements import CHANNEL_OF
-from goque.storage.storage import Watcher
+from goque.storage.sql.placeholders import percent_named
 
 log: Final = logging.getLogger("goque.storage")
 

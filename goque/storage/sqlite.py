@@ -14,18 +14,24 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from goque.at_once import at_once
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.storage import batches, sqlite_rows
-from goque.storage.awaited import Ready, Steps
-from goque.storage.caller import asyncio_driver_connection, driver_connection, is_of, not_of_driver
-from goque.storage.connections import Connections
-from goque.storage.dialect import DatabaseLockedError, Dialect, Session
+from goque.storage import sqlite_rows
+from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
+from goque.storage.sql import batches
+from goque.storage.sql.asyncio_session import Ready, Steps
+from goque.storage.sql.caller_connection import (
+    asyncio_driver_connection,
+    driver_connection,
+    is_of,
+    not_of_driver,
+)
+from goque.storage.sql.connections import Connections
+from goque.storage.sql.dialect import DatabaseLockedError, Dialect, Session
+from goque.storage.sql.statements import Statements
 from goque.storage.sqlite_errors import translate
 from goque.storage.sqlite_session import LOCK_SLICE, AdoptedSession, Clock, SqliteSession
 from goque.storage.sqlite_statements import SQLITE_STATEMENTS
 from goque.storage.sqlite_watcher import SqliteWatcher
-from goque.storage.statements import Statements
-from goque.storage.storage import Watcher
 
 SWITCH_PATIENCE: Final = 10.0
 OLDEST: Final = (3, 37, 0)

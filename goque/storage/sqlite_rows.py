@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from goque.storage.dialect import Row
 from goque.storage.instants import EPOCH
+from goque.storage.sql.dialect import Row
 from goque.task import TaskRow
 
 

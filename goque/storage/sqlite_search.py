@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.search_statements import SearchStatements
+from goque.storage.sql.search_statements import SearchStatements
 
 SQLITE_SEARCH: Final = SearchStatements(
     walk=(

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
-from goque.storage.dialect import DatabaseLockedError, Row, Session
 from goque.storage.instants import later, time_text
+from goque.storage.sql.dialect import DatabaseLockedError, Row, Session
 from goque.storage.sqlite_errors import translate
 
 LOCK_SLICE: Final = 2.0

@@ -6,9 +6,9 @@ import os
 import time
 from typing import Final
 
-from goque.storage.connections import Connections
+from goque.storage.contract import Watcher
 from goque.storage.inotify import WRITTEN, Inotify
-from goque.storage.storage import Watcher
+from goque.storage.sql.connections import Connections
 
 FIRST_LOOK: Final = 0.0003
 COMMIT_LIMIT: Final = 0.05

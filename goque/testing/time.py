@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from goque.errors import ConfigurationError, length
 from goque.periodic import PeriodicJob, next_slot, slots_due
 from goque.slot_tasks import task_for_slot
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import goque
 from goque import Task
 from goque.dashboard import create_app
 from goque.storage import open_storage
-from goque.storage.searching import TaskSearch
+from goque.storage.search_types import TaskSearch
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs/dashboard"
 WIDE = {"width": 1280, "height": 800}

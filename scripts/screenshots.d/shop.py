@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from goque import Task, TaskStatus
 from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.outcome import Change, FailedAttempt, append_error
-from goque.storage.searching import first_id_at
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.contract import TypePolicy
+from goque.storage.search_types import first_id_at
+from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite import SqliteDialect
-from goque.storage.storage import TypePolicy
 from goque.task import TaskRow
 
 STEP = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from goque.storage import open_storage
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 
 
 def publish(goque: Any, *task_types: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from goque.node_info import NodeInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.storage import open_storage
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][0-9A-B]")
 MAIN_SCREEN = b"\x1b[?1049l"

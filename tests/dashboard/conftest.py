@@ -16,7 +16,7 @@ from dashboards import OpenDashboard  # noqa: E402 - it needs them
 
 from goque.dashboard import create_app  # noqa: E402 - sorted after it
 from goque.storage import open_storage  # noqa: E402 - the same
-from goque.storage.sql_storage import SqlStorage  # noqa: E402 - the same
+from goque.storage.sql.storage import SqlStorage  # noqa: E402 - the same
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from goque import Task
 from goque.outcome import Change, FailedAttempt
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 
 on_every_backend = pytest.mark.parametrize("backend_name", sorted(BACKENDS))
 

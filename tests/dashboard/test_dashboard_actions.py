@@ -11,7 +11,7 @@ from eventually import eventually
 from goque import Registry, Task, TaskStatus, cron_job
 from goque.dashboard import bulk as bulk_moves
 from goque.errors import DatabaseUnavailableError
-from goque.storage.searching import TaskSearch
+from goque.storage.search_types import TaskSearch
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from goque.storage.storage import QueueDepth
+from goque.storage.contract import QueueDepth
 from goque_supervisor.metrics.counters import Counts
 from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families
 

@@ -20,8 +20,8 @@ from eventually import eventually
 
 from goque import Task, TaskFilter, TaskQueueManager
 from goque.storage import open_storage
+from goque.storage.contract import AttemptRow
 from goque.storage.mysql_url import connection_options
-from goque.storage.storage import AttemptRow
 from goque.task import CLAIMED_STATUSES
 
 BACKENDS = ("sqlite", "postgresql", "mysql")

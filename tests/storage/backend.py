@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from goque.storage.dialect import Dialect
-from goque.storage.migrate import split_statements
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.migrate import split_statements
+from goque.storage.sql.storage import SqlStorage
 
 START = datetime(2026, 11, 23, 21, 2, 33, 123456, tzinfo=UTC)
 

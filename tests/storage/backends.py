@@ -17,7 +17,7 @@ from backend import START, Backend, Clock, run
 from server_backends import MysqlBackend, PostgresqlBackend, ServerBackend
 
 from goque.outcome import Change
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite import SqliteDialect
 from goque.task import Task, TaskRow, TaskStatus, Token
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from backends import BACKENDS, Backend, Clock, MysqlBackend, PostgresqlBackend, SqliteBackend, make
 
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.storage import SqlStorage
 
 
 @pytest.fixture(params=sorted(BACKENDS))

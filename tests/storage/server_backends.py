@@ -24,9 +24,9 @@ from pymysql.cursors import DictCursor
 
 from goque.storage.mysql import MysqlDialect
 from goque.storage.mysql_url import connection_options
-from goque.storage.named import percent_named
 from goque.storage.postgresql import PostgresqlDialect
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.storage import SqlStorage
 
 MYSQL_URL = "mysql://root@127.0.0.1:3306/test"
 SYDNEY = "SET time_zone = '+10:00'"

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from backends import START, add, claim, row_of
 
-from goque.storage.claim_places import LEAST
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
+from goque.storage.sql.claim_cursor import LEAST
 from goque.task import Task
 
 

@@ -8,7 +8,7 @@ from backends import MysqlBackend, claim
 from originals import ORIGINAL
 
 from goque.storage.mysql_statements import HOLDS, MYSQL_STATEMENTS, PRESENT
-from goque.storage.named import percent_named
+from goque.storage.sql.placeholders import percent_named
 from goque.task import TaskStatus
 
 

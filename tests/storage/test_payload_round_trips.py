@@ -22,7 +22,7 @@ from goque.callbacks import Callbacks
 from goque.options import ProcessorOptions
 from goque.payload import encode_payload
 from goque.processor import make_processor
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 
 

@@ -10,10 +10,10 @@ import pytest
 from backends import PostgresqlBackend
 from originals import ORIGINAL
 
-from goque.storage.claim_places import ClaimPlaces
-from goque.storage.named import percent_named
 from goque.storage.postgresql_session import BEGIN, PIN
 from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+from goque.storage.sql.claim_cursor import ClaimPlaces
+from goque.storage.sql.placeholders import percent_named
 
 
 @pytest.fixture

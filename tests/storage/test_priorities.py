@@ -10,9 +10,9 @@ from test_mysql_plans import rows_read
 from test_sqlite_plans import steps_of
 
 import goque
-from goque.storage.named import percent_named
 from goque.storage.postgresql_session import BEGIN
 from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+from goque.storage.sql.placeholders import percent_named
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, Task
 
 FUTURE = {

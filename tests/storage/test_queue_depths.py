@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backends import add, claim, done, move
 
-from goque.storage.storage import QueueDepth
+from goque.storage.contract import QueueDepth
 from goque.task import TaskStatus
 
 

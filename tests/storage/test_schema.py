@@ -9,7 +9,7 @@ from originals import ORIGINAL
 
 from goque.errors import SchemaError
 from goque.storage import open_storage
-from goque.storage.migrate import known_migrations, split_statements
+from goque.storage.sql.migrate import known_migrations, split_statements
 
 OWN_TABLES = ("goque_migration", "goque_attempt", "goque_node", "goque_type", "goque_schedule")
 

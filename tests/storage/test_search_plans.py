@@ -15,10 +15,10 @@ from test_mysql_plans import fill as fill_mysql
 from test_postgresql_plans import FILL as FILL_POSTGRESQL
 
 from goque.storage.mysql_search import MYSQL_SEARCH
-from goque.storage.named import percent_named
 from goque.storage.postgresql_search import POSTGRESQL_SEARCH
 from goque.storage.postgresql_session import BEGIN
-from goque.storage.search_statements import SearchStatements
+from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.search_statements import SearchStatements
 from goque.storage.sqlite_search import SQLITE_SEARCH
 
 ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"

@@ -8,8 +8,8 @@ import pytest
 from backends import START, add, claim, done, move
 
 from goque.outcome import FailedAttempt
-from goque.storage import sql_search
-from goque.storage.searching import FinishedRun, ScheduleRow, TaskSearch, first_id_at, time_of_id
+from goque.storage.search_types import FinishedRun, ScheduleRow, TaskSearch, first_id_at, time_of_id
+from goque.storage.sql import search as sql_search
 from goque.task import Task, TaskStatus
 
 HOSTILE = "'; DROP TABLE goque_task; -- <script>alert(1)</script> \\ % _ ☃"

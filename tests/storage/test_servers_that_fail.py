@@ -12,9 +12,10 @@ from proxy import Proxy
 
 from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
-from goque.storage import open_storage, sql_claims
-from goque.storage.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage import open_storage
 from goque.storage.postgresql_session import PREPARE_AFTER
+from goque.storage.sql import claims as sql_claims
+from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
 from goque.task import Task, TaskFilter
 
 pytestmark = pytest.mark.fault(23)

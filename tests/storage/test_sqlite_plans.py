@@ -11,9 +11,9 @@ import pytest
 from backends import SqliteBackend, claim
 from originals import ORIGINAL
 
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.statements import Statements
+from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite_statements import SQLITE_STATEMENTS
-from goque.storage.statements import Statements
 from goque.task import Task, TaskStatus
 
 DONE = [TaskStatus.DONE]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from goque.storage.claim_places import LEAST, LONGEST, SHARE, ClaimPlaces
+from goque.storage.sql.claim_cursor import LEAST, LONGEST, SHARE, ClaimPlaces
 
 NOW = 100.0
 START = datetime(2026, 11, 23, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from test_task import row
 
 from goque import retry
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 from goque.task import TaskRow
 from goque_supervisor.actors.healing import heal, retry_policy
 

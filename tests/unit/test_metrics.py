@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from goque.storage.storage import QueueDepth
+from goque.storage.contract import QueueDepth
 from goque_supervisor.actors.health import not_alive, not_ready
 from goque_supervisor.metrics.counters import Counts
 from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from goque.node_info import NodeInfo, TypeInfo, encode_info
 from goque.overview import TypeLine, overview
-from goque.storage.storage import NodeRow, QueueDepth
+from goque.storage.contract import NodeRow, QueueDepth
 
 NOW = datetime(2026, 11, 23, 21, 0, tzinfo=UTC)
 

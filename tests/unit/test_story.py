@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goque.storage.storage import NodeRow, TypePolicy
+from goque.storage.contract import NodeRow, TypePolicy
 from goque.story import claims_of, lasting, what_follows
 from goque.task import TaskRow
 

@@ -16,7 +16,7 @@ from goque.errors import GoqueError
 from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.overview import Overview, overview
 from goque.storage import open_storage
-from goque.storage.storage import NodeRow, QueueDepth
+from goque.storage.contract import NodeRow, QueueDepth
 from goque.task import TaskRow
 
 NOW = datetime(2026, 11, 23, 21, 0, tzinfo=UTC)

@@ -20,7 +20,7 @@ from goque.contrib.django.projects import DjangoRegistry
 from goque.errors import ConfigurationError, GoqueError, TaskNotFoundError
 
 if TYPE_CHECKING:
-    from goque.storage.storage import AttemptRow
+    from goque.storage.contract import AttemptRow
 
 FRAMEWORK: Final = "django.tasks" if VERSION >= (6, 0) else "django_tasks"
 PREFIX: Final = "django"

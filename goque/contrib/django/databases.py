@@ -12,9 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from goque.errors import SchemaError
-from goque.storage.borrowed import BorrowedStorage, borrowed_dialect
-from goque.storage.migrate import known_migrations
-from goque.storage.storage import SchemaState
+from goque.storage.contract import SchemaState
+from goque.storage.framework import BorrowedStorage, borrowed_dialect
+from goque.storage.sql.migrate import known_migrations
 
 SETTINGS: Final = ("DATABASE", "DATABASE_URL")
 DJANGOS_OWN: Final = frozenset(

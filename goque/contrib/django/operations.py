@@ -8,7 +8,7 @@ from django.db import router
 from django.db.migrations.operations.base import Operation
 
 from goque.contrib.django.databases import database_alias, storage
-from goque.storage.migrate import CREATE_LEDGER, known_migrations, record_of, split_statements
+from goque.storage.sql.migrate import CREATE_LEDGER, known_migrations, record_of, split_statements
 
 
 class ApplyMigration(Operation):

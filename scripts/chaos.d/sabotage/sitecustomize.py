@@ -13,7 +13,7 @@ def owner_guard() -> None:
     """Write the ends of tasks whoever holds them now."""
     import msgspec
 
-    from goque.storage.sql_claims import SqlClaims
+    from goque.storage.sql.claims import SqlClaims
     from goque.task import TaskFilter, Token
 
     settle = SqlClaims.settle_if_held

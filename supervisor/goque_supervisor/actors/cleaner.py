@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from goque import tracing
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 from goque.task import TaskStatus
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.per_type_timer import Rounds

@@ -15,7 +15,7 @@ from typing import Any
 
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import TaskStorage
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
 from goque_supervisor.actors.healing import retry_policy
 from goque_supervisor.ipc import messages, os_process

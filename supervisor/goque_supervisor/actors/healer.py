@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from goque import tracing
 from goque.errors import DatabaseUnavailableError
-from goque.storage.storage import NodeRow, TypePolicy
+from goque.storage.contract import NodeRow, TypePolicy
 from goque.task import TaskRow
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import Recovery

@@ -6,7 +6,7 @@ import msgspec
 
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.retry import Strategy
-from goque.storage.storage import TypePolicy
+from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
 
 

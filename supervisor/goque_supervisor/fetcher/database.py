@@ -16,7 +16,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
 from goque.outcome import Change, settle
 from goque.storage import TaskStorage
-from goque.storage.storage import policy_of
+from goque.storage.contract import policy_of
 from goque.task import TaskRow, Token
 from goque_supervisor.fetcher.in_flight import Held
 from goque_supervisor.ipc.failpoints import reached

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from goque.storage.storage import QueueDepth
+from goque.storage.contract import QueueDepth
 from goque.task import TaskStatus
 from goque_supervisor.metrics.counters import ATTEMPTS, DURATIONS, SIZES, UNREGISTERED, Counts
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from goque.storage import dialect_of
-from goque.storage.connections import Connections
-from goque.storage.dialect import Dialect, Session
-from goque.storage.migrate import Migrations
-from goque.storage.sql_storage import SqlStorage
+from goque.storage.sql.connections import Connections
+from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.migrate import Migrations
+from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 
 ResultT = TypeVar("ResultT")

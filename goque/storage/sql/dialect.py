@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
 from goque.outcome import Change
-from goque.storage.caller import kind_of
+from goque.storage.contract import Watcher
 from goque.storage.instants import due_at
-from goque.storage.statements import Statements
-from goque.storage.storage import Watcher
+from goque.storage.sql.caller_connection import kind_of
+from goque.storage.sql.statements import Statements
 from goque.task import Task, TaskRow
 
 if TYPE_CHECKING:
-    from goque.storage.awaited import AwaitedSession, Steps
-    from goque.storage.connections import Connections, Spares
+    from goque.storage.sql.asyncio_session import AwaitedSession, Steps
+    from goque.storage.sql.connections import Connections, Spares
 
 Row = Sequence[Any]
 ResultT = TypeVar("ResultT")

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from goque.at_once import at_once
 from goque.outcome import FailedAttempt
-from goque.storage.awaited import Ready
-from goque.storage.dialect import Dialect, PlaceTakenError, Session
-from goque.storage.sql_awaited import SqlAwaitedTasks
-from goque.storage.sql_base import PATIENCE, SqlBase
-from goque.storage.sql_steps import TaskSteps, without_repeats
-from goque.storage.storage import AttemptRow, QueueDepth, TypeCount
+from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
+from goque.storage.sql.asyncio_session import Ready
+from goque.storage.sql.asyncio_tasks import SqlAwaitedTasks
+from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
+from goque.storage.sql.runner import PATIENCE, SqlBase
+from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
 

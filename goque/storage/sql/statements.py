@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goque.storage.search_statements import SearchStatements
+from goque.storage.sql.search_statements import SearchStatements
 
 
 @dataclass(frozen=True)

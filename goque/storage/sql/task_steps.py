@@ -11,9 +11,9 @@ from typing import Any
 
 from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, length
 from goque.outcome import append_error
-from goque.storage.awaited import AwaitedSession
-from goque.storage.dialect import Dialect
 from goque.storage.instants import due_at
+from goque.storage.sql.asyncio_session import AwaitedSession
+from goque.storage.sql.dialect import Dialect
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus
 
 

@@ -22,7 +22,7 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change, FailedAttempt
-from goque.storage.searching import (
+from goque.storage.search_types import (
     FailureLine,
     FinishedCount,
     FinishedRun,

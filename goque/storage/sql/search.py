@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from goque.storage.dialect import Row, Session
-from goque.storage.searching import (
+from goque.storage.contract import NodeRow
+from goque.storage.search_types import (
     SKEW,
     FailureLine,
     FinishedCount,
@@ -27,8 +27,8 @@ from goque.storage.searching import (
     first_id_at,
     time_of_id,
 )
-from goque.storage.sql_base import SqlBase
-from goque.storage.storage import NodeRow
+from goque.storage.sql.dialect import Row, Session
+from goque.storage.sql.runner import SqlBase
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -12,11 +12,11 @@ import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
-from goque.storage.claim_places import ClaimPlaces
-from goque.storage.dialect import Dialect, Session
+from goque.storage.contract import Watcher
 from goque.storage.instants import later
-from goque.storage.sql_base import PATIENCE, SqlBase
-from goque.storage.storage import Watcher
+from goque.storage.sql.claim_cursor import ClaimPlaces
+from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.runner import PATIENCE, SqlBase
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 
-from goque.storage.connections import Connections
-from goque.storage.dialect import ConnectionLostError, DatabaseLockedError, Dialect, Row, Session
-from goque.storage.statements import LockThenChange
-from goque.storage.storage import NodeRow, TaskStorage
+from goque.storage.contract import NodeRow, TaskStorage
+from goque.storage.sql.connections import Connections
+from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError, Dialect, Row, Session
+from goque.storage.sql.statements import LockThenChange
 
 ResultT = TypeVar("ResultT")
 

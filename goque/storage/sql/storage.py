@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goque.storage.dialect import Dialect
-from goque.storage.migrate import Migrations, known_migrations, migration_script, schema_error
-from goque.storage.sql_base import PATIENCE
-from goque.storage.sql_search import SqlSearch
-from goque.storage.sql_tasks import SqlTasks
-from goque.storage.sql_upkeep import SqlUpkeep
-from goque.storage.storage import SchemaState
+from goque.storage.contract import SchemaState
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
+from goque.storage.sql.runner import PATIENCE
+from goque.storage.sql.search import SqlSearch
+from goque.storage.sql.tasks import SqlTasks
+from goque.storage.sql.upkeep import SqlUpkeep
 
 
 class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):

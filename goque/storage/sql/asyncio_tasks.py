@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from goque.storage.awaited import AwaitedSession
-from goque.storage.dialect import Dialect
-from goque.storage.sql_steps import TaskSteps, without_repeats
-from goque.storage.storage import AwaitedTasks
+from goque.storage.contract import AwaitedTasks
+from goque.storage.sql.asyncio_session import AwaitedSession
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
 

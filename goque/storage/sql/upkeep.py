@@ -13,9 +13,9 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change
-from goque.storage.dialect import Row, Session
-from goque.storage.sql_claims import SqlClaims
-from goque.storage.storage import NodeRow, TypePolicy
+from goque.storage.contract import NodeRow, TypePolicy
+from goque.storage.sql.claims import SqlClaims
+from goque.storage.sql.dialect import Row, Session
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 

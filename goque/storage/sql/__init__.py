@@ -1,0 +1,1 @@
+"""A storage on any SQL database: what all databases share."""
