@@ -71,7 +71,7 @@ def dialect_of(url: str) -> Dialect:
 
 
 def _sqlite(url: str) -> Dialect:
-    from goque.storage.sqlite import SqliteDialect  # noqa: PLC0415 - the same
+    from goque.storage.sqlite.dialect import SqliteDialect  # noqa: PLC0415 - the same
 
     path = str(Path(sqlite_path(url)).absolute())
     if path not in _announced:

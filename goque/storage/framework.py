@@ -78,6 +78,6 @@ def borrowed_dialect(vendor: str, url: str) -> Dialect:
     """
     if vendor != "sqlite":
         return dialect_of(url)
-    from goque.storage.sqlite import SqliteDialect  # noqa: PLC0415 - drivers load when they are named
+    from goque.storage.sqlite.dialect import SqliteDialect  # noqa: PLC0415 - drivers load when they are named
 
     return SqliteDialect(url)

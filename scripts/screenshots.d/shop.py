@@ -19,7 +19,7 @@ from goque.outcome import Change, FailedAttempt, append_error
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at
 from goque.storage.sql.storage import SqlStorage
-from goque.storage.sqlite import SqliteDialect
+from goque.storage.sqlite.dialect import SqliteDialect
 from goque.task import TaskRow
 
 STEP = 1.0

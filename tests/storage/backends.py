@@ -18,7 +18,7 @@ from server_backends import MysqlBackend, PostgresqlBackend, ServerBackend
 
 from goque.outcome import Change
 from goque.storage.sql.storage import SqlStorage
-from goque.storage.sqlite import SqliteDialect
+from goque.storage.sqlite.dialect import SqliteDialect
 from goque.task import Task, TaskRow, TaskStatus, Token
 
 __all__ = ["START", "Backend", "Clock", "MysqlBackend", "PostgresqlBackend", "ServerBackend", "run"]

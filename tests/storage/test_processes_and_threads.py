@@ -14,7 +14,7 @@ from backends import SqliteBackend, add, claim, done
 from goque.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.inotify import Inotify
-from goque.storage.sqlite_watcher import COMMIT_LIMIT, SqliteWatcher
+from goque.storage.sqlite.watcher import COMMIT_LIMIT, SqliteWatcher
 from goque.task import Task
 
 

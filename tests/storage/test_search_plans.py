@@ -19,7 +19,7 @@ from goque.storage.postgresql_search import POSTGRESQL_SEARCH
 from goque.storage.postgresql_session import BEGIN
 from goque.storage.sql.placeholders import percent_named
 from goque.storage.sql.search_statements import SearchStatements
-from goque.storage.sqlite_search import SQLITE_SEARCH
+from goque.storage.sqlite.search import SQLITE_SEARCH
 
 ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
 PARAMS = {

@@ -13,7 +13,7 @@ from originals import ORIGINAL
 
 from goque.storage.sql.statements import Statements
 from goque.storage.sql.storage import SqlStorage
-from goque.storage.sqlite_statements import SQLITE_STATEMENTS
+from goque.storage.sqlite.statements import SQLITE_STATEMENTS
 from goque.task import Task, TaskStatus
 
 DONE = [TaskStatus.DONE]

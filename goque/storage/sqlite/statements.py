@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.sql.statements import Statements
-from goque.storage.sqlite_search import SQLITE_SEARCH
+from goque.storage.sqlite.search import SQLITE_SEARCH
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,

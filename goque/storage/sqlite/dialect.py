@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from goque.at_once import at_once
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.storage import sqlite_rows
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.sql import batches
@@ -28,10 +27,11 @@ from goque.storage.sql.caller_connection import (
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import DatabaseLockedError, Dialect, Session
 from goque.storage.sql.statements import Statements
-from goque.storage.sqlite_errors import translate
-from goque.storage.sqlite_session import LOCK_SLICE, AdoptedSession, Clock, SqliteSession
-from goque.storage.sqlite_statements import SQLITE_STATEMENTS
-from goque.storage.sqlite_watcher import SqliteWatcher
+from goque.storage.sqlite import rows as sqlite_rows
+from goque.storage.sqlite.errors import translate
+from goque.storage.sqlite.session import LOCK_SLICE, AdoptedSession, Clock, SqliteSession
+from goque.storage.sqlite.statements import SQLITE_STATEMENTS
+from goque.storage.sqlite.watcher import SqliteWatcher
 
 SWITCH_PATIENCE: Final = 10.0
 OLDEST: Final = (3, 37, 0)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from goque.storage.instants import later, time_text
 from goque.storage.sql.dialect import DatabaseLockedError, Row, Session
-from goque.storage.sqlite_errors import translate
+from goque.storage.sqlite.errors import translate
 
 LOCK_SLICE: Final = 2.0
 """Seconds that one attempt waits for another writer; callers that may wait longer try again."""
