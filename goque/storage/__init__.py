@@ -62,7 +62,7 @@ def dialect_of(url: str) -> Dialect:
         return _sqlite(url)
     require_driver(scheme)
     if scheme.startswith("postgres"):
-        from goque.storage.postgresql import PostgresqlDialect  # noqa: PLC0415 - drivers load when they are named
+        from goque.storage.postgresql.dialect import PostgresqlDialect  # noqa: PLC0415 - drivers load when they are named
 
         return PostgresqlDialect(url)
     from goque.storage.mysql import MysqlDialect  # noqa: PLC0415 - the same

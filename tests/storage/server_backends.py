@@ -24,7 +24,7 @@ from pymysql.cursors import DictCursor
 
 from goque.storage.mysql import MysqlDialect
 from goque.storage.mysql_url import connection_options
-from goque.storage.postgresql import PostgresqlDialect
+from goque.storage.postgresql.dialect import PostgresqlDialect
 from goque.storage.sql.placeholders import percent_named
 from goque.storage.sql.storage import SqlStorage
 

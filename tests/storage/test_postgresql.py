@@ -13,7 +13,7 @@ from backends import PostgresqlBackend, add, claim, done, row_of
 from goque.at_once import at_once
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage import open_storage
-from goque.storage.postgresql_errors import refused, translate
+from goque.storage.postgresql.errors import refused, translate
 from goque.storage.sql.asyncio_session import Ready
 from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.sql.storage import SqlStorage

@@ -10,8 +10,8 @@ import pytest
 from backends import PostgresqlBackend
 from originals import ORIGINAL
 
-from goque.storage.postgresql_session import BEGIN, PIN
-from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+from goque.storage.postgresql.session import BEGIN, PIN
+from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
 from goque.storage.sql.claim_cursor import ClaimPlaces
 from goque.storage.sql.placeholders import percent_named
 

@@ -10,8 +10,8 @@ from test_mysql_plans import rows_read
 from test_sqlite_plans import steps_of
 
 import goque
-from goque.storage.postgresql_session import BEGIN
-from goque.storage.postgresql_statements import NOTIFYING_STATEMENTS
+from goque.storage.postgresql.session import BEGIN
+from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
 from goque.storage.sql.placeholders import percent_named
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, Task
 

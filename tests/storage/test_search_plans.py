@@ -15,8 +15,8 @@ from test_mysql_plans import fill as fill_mysql
 from test_postgresql_plans import FILL as FILL_POSTGRESQL
 
 from goque.storage.mysql_search import MYSQL_SEARCH
-from goque.storage.postgresql_search import POSTGRESQL_SEARCH
-from goque.storage.postgresql_session import BEGIN
+from goque.storage.postgresql.search import POSTGRESQL_SEARCH
+from goque.storage.postgresql.session import BEGIN
 from goque.storage.sql.placeholders import percent_named
 from goque.storage.sql.search_statements import SearchStatements
 from goque.storage.sqlite.search import SQLITE_SEARCH

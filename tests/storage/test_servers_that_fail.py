@@ -13,7 +13,7 @@ from proxy import Proxy
 from goque.errors import DatabaseUnavailableError
 from goque.manager import TaskQueueManager
 from goque.storage import open_storage
-from goque.storage.postgresql_session import PREPARE_AFTER
+from goque.storage.postgresql.session import PREPARE_AFTER
 from goque.storage.sql import claims as sql_claims
 from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
 from goque.task import Task, TaskFilter

@@ -6,7 +6,7 @@ import pytest
 
 from goque.errors import ConfigurationError, GoqueError
 from goque.storage import open_storage
-from goque.storage.postgresql_url import connection_options
+from goque.storage.postgresql.url import connection_options
 from goque.storage.url import hide_password, sqlite_path
 
 

@@ -12,8 +12,9 @@ from backends import add, claim, done, move
 
 import goque
 from goque.manager import TaskQueueManager
-from goque.storage import open_storage, postgresql_ends
-from goque.storage.postgresql_ends import CHANNEL_OF_ENDS, AwaitedIds
+from goque.storage import open_storage
+from goque.storage.postgresql import finished_listener
+from goque.storage.postgresql.finished_listener import CHANNEL_OF_ENDS, AwaitedIds
 from goque.task import TaskStatus
 
 
@@ -111,7 +112,7 @@ def test_a_wait_survives_the_loss_of_its_connection(postgresql, fetcher):
 
 
 def test_the_thread_is_gone_with_its_storage_and_idle_after_a_while(postgresql, monkeypatch):
-    monkeypatch.setattr(postgresql_ends, "LINGER", 0.05)
+    monkeypatch.setattr(finished_listener, "LINGER", 0.05)
     storage = postgresql.new_storage()
     storage.migrate()
     ends = storage._dialect._ends
@@ -134,7 +135,7 @@ def test_the_thread_is_gone_with_its_storage_and_idle_after_a_while(postgresql, 
 def test_ids_that_are_awaited_are_bounded_and_forgotten(monkeypatch):
     now = [0.0]
     awaited = AwaitedIds(lambda: now[0])
-    monkeypatch.setattr(postgresql_ends, "MOST_AWAITED", 3)
+    monkeypatch.setattr(finished_listener, "MOST_AWAITED", 3)
     for name in "abcda":
         awaited.add(name)
     assert awaited.among("abcdx") == ["a", "c", "d"]

@@ -11,28 +11,28 @@ from typing import Any, ClassVar, Final, TypeVar
 import psycopg
 
 from goque.errors import DatabaseUnavailableError
-from goque.storage import postgresql_rows
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
-from goque.storage.postgresql_asyncio import AsyncAdoptedSession
-from goque.storage.postgresql_ends import SAY_ENDED, AwaitedIds, EndListener
-from goque.storage.postgresql_errors import refused
-from goque.storage.postgresql_session import (
+from goque.storage.postgresql import rows as postgresql_rows
+from goque.storage.postgresql.asyncio_session import AsyncAdoptedSession
+from goque.storage.postgresql.errors import refused
+from goque.storage.postgresql.finished_listener import SAY_ENDED, AwaitedIds, EndListener
+from goque.storage.postgresql.pool import PostgresqlSpares
+from goque.storage.postgresql.session import (
     MIGRATION_LOCK,
     AdoptedSession,
     Clock,
     DeadlineConnection,
     PostgresqlSession,
 )
-from goque.storage.postgresql_spares import PostgresqlSpares
-from goque.storage.postgresql_statements import (
+from goque.storage.postgresql.statements import (
     COPY_TASKS,
     NOTIFY,
     NOTIFYING_STATEMENTS,
     POSTGRESQL_STATEMENTS,
 )
-from goque.storage.postgresql_url import connection_options
-from goque.storage.postgresql_watcher import PostgresqlWatcher
+from goque.storage.postgresql.url import connection_options
+from goque.storage.postgresql.watcher import PostgresqlWatcher
 from goque.storage.sql import batches
 from goque.storage.sql.asyncio_session import AwaitedSession, Steps
 from goque.storage.sql.caller_connection import asyncio_driver_connection, driver_connection, not_of_driver

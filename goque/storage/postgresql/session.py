@@ -17,9 +17,9 @@ from psycopg import capabilities
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from goque.storage import postgresql_rows
 from goque.storage.instants import later, time_text
-from goque.storage.postgresql_errors import translate
+from goque.storage.postgresql import rows as postgresql_rows
+from goque.storage.postgresql.errors import translate
 from goque.storage.sql.dialect import Row, Session
 from goque.storage.sql.placeholders import percent_named
 

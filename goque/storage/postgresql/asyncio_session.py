@@ -11,9 +11,9 @@ import psycopg
 from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import tuple_row
 
-from goque.storage import postgresql_rows
 from goque.storage.instants import later, time_text
-from goque.storage.postgresql_session import NOW, Clock, Translated
+from goque.storage.postgresql import rows as postgresql_rows
+from goque.storage.postgresql.session import NOW, Clock, Translated
 from goque.storage.sql.dialect import Row
 from goque.storage.sql.placeholders import percent_named
 

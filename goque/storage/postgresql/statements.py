@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from goque.storage.postgresql_search import POSTGRESQL_SEARCH
+from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.statements import Statements
 
 CHANNEL_OF: Final = """

@@ -13,8 +13,8 @@ import psycopg
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import Watcher
-from goque.storage.postgresql_ends import AwaitedIds
-from goque.storage.postgresql_statements import CHANNEL_OF
+from goque.storage.postgresql.finished_listener import AwaitedIds
+from goque.storage.postgresql.statements import CHANNEL_OF
 from goque.storage.sql.placeholders import percent_named
 
 log: Final = logging.getLogger("goque.storage")

@@ -11,7 +11,7 @@ from goque.storage.sql.dialect import Session
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
-    from goque.storage.postgresql_session import DeadlineConnection, PostgresqlSession
+    from goque.storage.postgresql.session import DeadlineConnection, PostgresqlSession
 
 MOST: Final = 4
 """With the connection that a process has anyway it holds five at most."""
