@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 
 STATE = Path(__file__).resolve().parents[1] / ".venv/services.json"
 START_PATIENCE = 60.0

@@ -45,7 +45,7 @@ def import_backend(url: str) -> None:
     if scheme != "sqlite":
         require_driver(scheme)
     backend = "postgresql" if scheme.startswith("postgres") else "sqlite" if scheme == "sqlite" else "mysql"
-    for name in (backend, "sql.storage"):
+    for name in (f"{backend}.dialect", "sql.storage"):
         importlib.import_module(f"goque.storage.{name}")
     if scheme != "sqlite":
         open_storage(url).close()  # compiles and registers what each process would else do for itself
@@ -65,7 +65,7 @@ def dialect_of(url: str) -> Dialect:
         from goque.storage.postgresql.dialect import PostgresqlDialect  # noqa: PLC0415 - drivers load when they are named
 
         return PostgresqlDialect(url)
-    from goque.storage.mysql import MysqlDialect  # noqa: PLC0415 - the same
+    from goque.storage.mysql.dialect import MysqlDialect  # noqa: PLC0415 - the same
 
     return MysqlDialect(url)
 

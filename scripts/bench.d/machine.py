@@ -14,7 +14,7 @@ import psycopg
 import pymysql
 from database import Backend
 
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 
 
 def machine(backends: list[Backend]) -> dict[str, Any]:

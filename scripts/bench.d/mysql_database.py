@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pymysql
 from database import DIGITS, NUMBERS, Database, NewRow
 
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 
 SESSION: Final = "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
 ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"

@@ -14,7 +14,7 @@ import psycopg
 import pymysql
 
 from goque.storage import open_storage
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 
 
 class Shop(ABC):

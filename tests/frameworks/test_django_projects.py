@@ -13,7 +13,7 @@ import pytest
 from projects import Project
 
 from goque.storage import open_storage
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 from goque.storage.sql.migrate import known_migrations
 
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "BASE/shop.sqlite3"}

@@ -21,7 +21,7 @@ from eventually import eventually
 from goque import Task, TaskFilter, TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.contract import AttemptRow
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 from goque.task import CLAIMED_STATUSES
 
 BACKENDS = ("sqlite", "postgresql", "mysql")

@@ -15,7 +15,7 @@ from databases import ON_SERVER, MysqlDatabase, PostgresqlDatabase, ServerDataba
 from private_servers import PrivateServer
 from tree import StartTree, Tree, eventually
 
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.url import connection_options
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)

@@ -22,8 +22,8 @@ from psycopg.rows import dict_row
 from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
-from goque.storage.mysql import MysqlDialect
-from goque.storage.mysql_url import connection_options
+from goque.storage.mysql.dialect import MysqlDialect
+from goque.storage.mysql.url import connection_options
 from goque.storage.postgresql.dialect import PostgresqlDialect
 from goque.storage.sql.placeholders import percent_named
 from goque.storage.sql.storage import SqlStorage

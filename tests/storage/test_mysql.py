@@ -21,12 +21,13 @@ from goque.errors import (
     InvalidPayloadFormatError,
     SchemaError,
 )
-from goque.storage import mysql_session, open_storage
-from goque.storage.mysql_errors import refused, translate
-from goque.storage.mysql_statements import HOLDS, MYSQL_STATEMENTS
-from goque.storage.mysql_url import connection_options
-from goque.storage.mysql_watcher import MysqlWatcher
-from goque.storage.nudge import nudge_path
+from goque.storage import open_storage
+from goque.storage.mysql import session as mysql_session
+from goque.storage.mysql.errors import refused, translate
+from goque.storage.mysql.nudge import nudge_path
+from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS
+from goque.storage.mysql.url import connection_options
+from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.sql.migrate import known_migrations, split_statements
 from goque.task import Task, TaskStatus

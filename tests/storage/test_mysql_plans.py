@@ -7,7 +7,7 @@ import pytest
 from backends import MysqlBackend, claim
 from originals import ORIGINAL
 
-from goque.storage.mysql_statements import HOLDS, MYSQL_STATEMENTS, PRESENT
+from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS, PRESENT
 from goque.storage.sql.placeholders import percent_named
 from goque.task import TaskStatus
 

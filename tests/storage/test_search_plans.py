@@ -14,7 +14,7 @@ from backends import MysqlBackend, PostgresqlBackend, SqliteBackend, add
 from test_mysql_plans import fill as fill_mysql
 from test_postgresql_plans import FILL as FILL_POSTGRESQL
 
-from goque.storage.mysql_search import MYSQL_SEARCH
+from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.sql.placeholders import percent_named

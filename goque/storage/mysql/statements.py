@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.mysql_search import MYSQL_SEARCH
+from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.sql.statements import LockThenChange, Statements
 
 INSERT_TASK: Final = """

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from goque.storage.contract import Watcher
-from goque.storage.nudge import NudgeListener
+from goque.storage.mysql.nudge import NudgeListener
 
 SHORTEST: Final = 0.02
 LONGEST: Final = 1.0

@@ -11,9 +11,9 @@ import pymysql
 from pymysql.constants import SERVER_STATUS
 from pymysql.cursors import Cursor
 
-from goque.storage import mysql_rows
 from goque.storage.instants import later
-from goque.storage.mysql_errors import EXISTS_ALREADY, translate
+from goque.storage.mysql import rows as mysql_rows
+from goque.storage.mysql.errors import EXISTS_ALREADY, translate
 from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError, Row, Session
 from goque.storage.sql.placeholders import percent_named
 

@@ -13,16 +13,16 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from goque.errors import ConfigurationError
-from goque.storage import mysql_rows
 from goque.storage.contract import Watcher
 from goque.storage.instants import EPOCH, due_at
-from goque.storage.mysql_errors import DUPLICATE, refused
-from goque.storage.mysql_session import DEADLINE, AdoptedSession, Clock, MysqlSession
-from goque.storage.mysql_spares import MysqlSpares
-from goque.storage.mysql_statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
-from goque.storage.mysql_url import connection_options
-from goque.storage.mysql_watcher import MysqlWatcher
-from goque.storage.nudge import NudgeListener, nudge
+from goque.storage.mysql import rows as mysql_rows
+from goque.storage.mysql.errors import DUPLICATE, refused
+from goque.storage.mysql.nudge import NudgeListener, nudge
+from goque.storage.mysql.pool import MysqlSpares
+from goque.storage.mysql.session import DEADLINE, AdoptedSession, Clock, MysqlSession
+from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
+from goque.storage.mysql.url import connection_options
+from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql.asyncio_session import AwaitedSession, Steps
 from goque.storage.sql.caller_connection import (
     asyncio_driver_connection,
@@ -138,7 +138,7 @@ class MysqlDialect(Dialect):
         connection = await asyncio_driver_connection(conn)
         if not is_of(connection, "aiomysql"):
             raise not_of_driver(connection, "aiomysql", f"{self.url} is a MySQL database")
-        from goque.storage.mysql_asyncio import AsyncAdoptedSession  # noqa: PLC0415 - the caller has aiomysql, then
+        from goque.storage.mysql.asyncio_session import AsyncAdoptedSession  # noqa: PLC0415 - the caller has aiomysql, then
 
         session = await AsyncAdoptedSession.begin(connection, "the database of conn", self.clock)
         async with session.transaction() if writes else nullcontext():

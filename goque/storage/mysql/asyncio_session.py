@@ -11,9 +11,9 @@ import pymysql
 from aiomysql import Cursor
 from pymysql.constants import SERVER_STATUS
 
-from goque.storage import mysql_rows
 from goque.storage.instants import EPOCH, later
-from goque.storage.mysql_session import NOW, UTC_NAMES, Clock, Translated
+from goque.storage.mysql import rows as mysql_rows
+from goque.storage.mysql.session import NOW, UTC_NAMES, Clock, Translated
 from goque.storage.sql.dialect import Row
 from goque.storage.sql.placeholders import percent_named
 
