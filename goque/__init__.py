@@ -15,7 +15,6 @@ from goque.version import __version__
 
 if TYPE_CHECKING:
     from goque import retry
-    from goque.async_manager import AsyncTaskQueueManager
     from goque.context import (
         current_task,
         tx_from_context,
@@ -45,9 +44,10 @@ if TYPE_CHECKING:
         WaitTimeoutError,
         WorkerCrashed,
     )
-    from goque.manager import TaskQueueManager
     from goque.periodic import CronSchedule, PeriodicJob, cron_job
     from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
+    from goque.queue.async_manager import AsyncTaskQueueManager
+    from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.service_name import set_metrics_service_name
     from goque.storage import TaskStorage, open_storage
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from goque_supervisor.launch import Supervisor
 
 _NAMES_OF_MODULE = {
-    "goque.async_manager": "AsyncTaskQueueManager",
+    "goque.queue.async_manager": "AsyncTaskQueueManager",
     "goque.context": (
         "current_task tx_from_context value_by_key values with_tx with_value with_values without_tx"
     ),
@@ -66,7 +66,7 @@ _NAMES_OF_MODULE = {
         "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
         "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
     ),
-    "goque.manager": "TaskQueueManager",
+    "goque.queue.manager": "TaskQueueManager",
     "goque.periodic": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
     "goque.registry": "Registry",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from goque.manager import TaskQueueManager
+    from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.testing import RunningTree
 

@@ -13,9 +13,9 @@ from goque.processor import Processor, make_processor
 from goque.task import check_name
 
 if TYPE_CHECKING:
-    from goque.async_manager import AsyncTaskQueueManager
-    from goque.manager import TaskQueueManager
     from goque.periodic import Misfire, PeriodicJob, Schedule
+    from goque.queue.async_manager import AsyncTaskQueueManager
+    from goque.queue.manager import TaskQueueManager
     from goque.task import Task
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
@@ -178,7 +178,7 @@ class Registry:
         """A manager on this registry's database, opened when it is first used in a process."""
         if self._queue is None:
             from goque.config import resolve_database_url  # noqa: PLC0415 - registering needs no database
-            from goque.manager import TaskQueueManager  # noqa: PLC0415 - the same
+            from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - the same
 
             url = resolve_database_url(self._own_url, registry_url=self.database_url)
             self._queue = TaskQueueManager(url, default_priorities=self.default_priority)
@@ -188,8 +188,8 @@ class Registry:
     def async_queue(self) -> AsyncTaskQueueManager:
         """The same for asyncio, with connections of its own."""
         if self._async_queue is None:
-            from goque.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - registering needs no database
             from goque.config import resolve_database_url  # noqa: PLC0415 - the same
+            from goque.queue.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - registering needs no database
 
             url = resolve_database_url(self._own_url, registry_url=self.database_url)
             self._async_queue = AsyncTaskQueueManager(url, default_priorities=self.default_priority)

@@ -24,7 +24,7 @@ from goque.cli.command import command, option
 from goque.cli.demo_report import Report
 from goque.cli.demo_story import Story
 from goque.errors import GoqueError
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.task import Task
 
 LONGEST: Final = 60.0

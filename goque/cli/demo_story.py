@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from goque.manager import TaskQueueManager
 from goque.outcome import FailedAttempt
+from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskStatus
 
 

@@ -105,7 +105,7 @@ def _task(task_type: str, payload: str | None, options: dict[str, Any]) -> Task:
 
 
 def _enqueue_one(database_url: str | None, task: Task) -> None:
-    from goque.manager import TaskQueueManager
+    from goque.queue.manager import TaskQueueManager
 
     with opened_storage(database_url) as storage:
         try:

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.util import await_only
 
-from goque.async_manager import AsyncTaskQueueManager
 from goque.errors import ConfigurationError
-from goque.manager import TaskQueueManager
-from goque.manager_steps import ManagerSteps
+from goque.queue.async_manager import AsyncTaskQueueManager
+from goque.queue.manager import TaskQueueManager
+from goque.queue.manager_base import ManagerSteps
 from goque.storage.sql.caller_connection import driver_connection, is_asyncio
 from goque.task import Task
 

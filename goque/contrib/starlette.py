@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from goque.async_manager import AsyncTaskQueueManager
 from goque.errors import ConfigurationError
+from goque.queue.async_manager import AsyncTaskQueueManager
 from goque.registry import Registry
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]

@@ -12,7 +12,7 @@ from goque.payload import decode_json, encode_payload
 from goque.task import Task, TaskFilter, TaskStatus
 
 if TYPE_CHECKING:
-    from goque.manager_steps import ManagerSteps
+    from goque.queue.manager_base import ManagerSteps
 
 MOST_LOOKED_AT: Final = 1000
 MOST_TOLD: Final = 5
@@ -113,7 +113,7 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
 
 
 def _tasks(queue: ManagerSteps, task_type: str, conn: Any) -> list[Task]:
-    from goque.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
+    from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
 
     looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
     return at_once(looking._get_tasks(TaskFilter(task_type=task_type), MOST_LOOKED_AT, conn))  # noqa: SLF001 - ours

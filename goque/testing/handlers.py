@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from goque.errors import ConfigurationError
 from goque.inline import TaskRun, row_of, run_row
-from goque.manager_steps import with_values_of_context
+from goque.queue.manager_base import with_values_of_context
 
 if TYPE_CHECKING:
     from goque.registry import Registry

@@ -14,8 +14,8 @@ from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 
 if TYPE_CHECKING:
-    from goque.manager import TaskQueueManager
-    from goque.manager_steps import ManagerSteps
+    from goque.queue.manager import TaskQueueManager
+    from goque.queue.manager_base import ManagerSteps
     from goque.registry import Registry
 
 

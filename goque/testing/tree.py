@@ -15,7 +15,7 @@ from goque.errors import ConfigurationError, WaitTimeoutError
 from goque.storage import open_storage
 
 if TYPE_CHECKING:
-    from goque.manager import TaskQueueManager
+    from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.task import Task
     from goque_supervisor.launch import Supervisor

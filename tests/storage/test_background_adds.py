@@ -14,9 +14,9 @@ import pytest
 from backends import add
 
 import goque
-from goque.background import BackgroundAdds
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.manager import TaskQueueManager
+from goque.queue.background import BackgroundAdds
+from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskFilter
 
 

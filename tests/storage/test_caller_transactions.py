@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import goque
 from goque.errors import ConfigurationError, DatabaseUnavailableError, DuplicateTaskError, SchemaError
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskFilter
 
 

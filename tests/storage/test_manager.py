@@ -5,7 +5,7 @@ import pytest
 
 import goque
 from goque.errors import ConfigurationError, TaskNotFoundError
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskFilter, TaskStatus
 
 

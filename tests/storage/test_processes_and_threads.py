@@ -11,7 +11,7 @@ import threading
 import pytest
 from backends import SqliteBackend, add, claim, done
 
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.inotify import Inotify
 from goque.storage.sqlite.watcher import COMMIT_LIMIT, SqliteWatcher

@@ -11,7 +11,7 @@ from backends import SERVERS, add, claim, done, make, row_of, run
 from proxy import Proxy
 
 from goque.errors import DatabaseUnavailableError
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.postgresql.session import PREPARE_AFTER
 from goque.storage.sql import claims as sql_claims

@@ -13,8 +13,8 @@ import pytest
 from backends import SqliteBackend, add, claim, row_of
 
 from goque.errors import DatabaseUnavailableError
-from goque.manager import TaskQueueManager
 from goque.options import ProcessorOptions
+from goque.queue.manager import TaskQueueManager
 from goque.storage.sql.dialect import DatabaseLockedError
 from goque.task import Task, TaskStatus
 from goque_supervisor.fetcher.database import Ledger

@@ -11,7 +11,7 @@ from backends import add, claim, done, move
 
 import goque
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskStatus
 
 

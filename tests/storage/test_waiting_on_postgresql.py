@@ -11,7 +11,7 @@ import pytest
 from backends import add, claim, done, move
 
 import goque
-from goque.manager import TaskQueueManager
+from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.postgresql import finished_listener
 from goque.storage.postgresql.finished_listener import CHANNEL_OF_ENDS, AwaitedIds

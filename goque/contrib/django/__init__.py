@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from goque.contrib.django.projects import DjangoRegistry
 
 if TYPE_CHECKING:
-    from goque.manager import TaskQueueManager
+    from goque.queue.manager import TaskQueueManager
 
     queue: TaskQueueManager
 

@@ -9,9 +9,9 @@ import msgspec
 from goque.registry import Registry
 
 if TYPE_CHECKING:
-    from goque.async_manager import AsyncTaskQueueManager
-    from goque.manager import TaskQueueManager
     from goque.options import ProcessorKeywords
+    from goque.queue.async_manager import AsyncTaskQueueManager
+    from goque.queue.manager import TaskQueueManager
 
 
 class DjangoRegistry(Registry):
@@ -41,7 +41,7 @@ class DjangoRegistry(Registry):
             return super().queue
         if self._queue is None:
             from goque.contrib.django.databases import storage  # noqa: PLC0415 - it needs the settings
-            from goque.manager import TaskQueueManager  # noqa: PLC0415 - registering needs no database
+            from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - registering needs no database
 
             self._queue = TaskQueueManager(storage(), default_priorities=self.default_priority)
         return self._queue

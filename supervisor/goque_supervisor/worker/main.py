@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from goque.async_manager import THREAD_NAME
+from goque.queue.async_manager import THREAD_NAME
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.ipc.run_directory import stack_path

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from goque.at_once import at_once
-from goque.manager_steps import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
+from goque.queue.manager_base import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 

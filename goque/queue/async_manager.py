@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.manager_steps import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
+from goque.queue.manager_base import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow

@@ -1,0 +1,1 @@
+"""The queue as applications see it, for threads and for asyncio."""
