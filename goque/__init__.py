@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
         WorkerCrashed,
     )
-    from goque.periodic import CronSchedule, PeriodicJob, cron_job
+    from goque.periodic.jobs import CronSchedule, PeriodicJob, cron_job
     from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.queue.async_manager import AsyncTaskQueueManager
     from goque.queue.manager import TaskQueueManager
@@ -67,7 +67,7 @@ _NAMES_OF_MODULE = {
         "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
     ),
     "goque.queue.manager": "TaskQueueManager",
-    "goque.periodic": "CronSchedule PeriodicJob cron_job",
+    "goque.periodic.jobs": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
     "goque.registry": "Registry",
     "goque.service_name": "set_metrics_service_name",

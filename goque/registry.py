@@ -13,7 +13,7 @@ from goque.processor import Processor, make_processor
 from goque.task import check_name
 
 if TYPE_CHECKING:
-    from goque.periodic import Misfire, PeriodicJob, Schedule
+    from goque.periodic.jobs import Misfire, PeriodicJob, Schedule
     from goque.queue.async_manager import AsyncTaskQueueManager
     from goque.queue.manager import TaskQueueManager
     from goque.task import Task
@@ -87,7 +87,7 @@ class Registry:
         Raises:
             ConfigurationError: it is no PeriodicJob, or a job of this name is registered already.
         """
-        from goque.periodic import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
+        from goque.periodic.jobs import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
 
         if not isinstance(job, PeriodicJob):
             raise ConfigurationError(
@@ -118,7 +118,7 @@ class Registry:
         Raises:
             ConfigurationError: the job is wrong, or one of this name is registered already.
         """
-        from goque.periodic import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
+        from goque.periodic.jobs import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
 
         def register(factory: FactoryT) -> FactoryT:
             job_name = _job_name(name, factory)
@@ -150,7 +150,7 @@ class Registry:
         Raises:
             ConfigurationError: the job is wrong, or one of this name is registered already.
         """
-        from goque.periodic import cron_job  # noqa: PLC0415 - most registries have no jobs
+        from goque.periodic.jobs import cron_job  # noqa: PLC0415 - most registries have no jobs
 
         def register(factory: FactoryT) -> FactoryT:
             job_name = _job_name(name, factory)

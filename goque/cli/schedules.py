@@ -12,7 +12,7 @@ from goque.cli.command import WholeNumber, command, database_option, opened_stor
 from goque.cli.text import exists_already, print_id, print_json, print_table, time_text
 from goque.errors import DuplicateTaskError, GoqueError
 from goque.logs import one_line
-from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots, slot_text
+from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots, slot_text
 from goque.registry import Registry
 from goque.storage import TaskStorage
 
@@ -91,7 +91,7 @@ def run_job(app: str, name: str, database_url: str | None) -> None:
       goque run-job app:registry nightly
     """
     from goque.cli.apart import load_apart
-    from goque.slot_tasks import task_by_hand
+    from goque.periodic.slot_tasks import task_by_hand
 
     registry = load_apart(app)
     job = registry.get_job(name)

@@ -22,8 +22,8 @@ from goque.dashboard.queries import BadQueryError, Query, in_words, is_task_id, 
 from goque.dashboard.render import SAID_COOKIE, page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
 from goque.errors import TaskNotFoundError
-from goque.periodic import PeriodicJob
-from goque.slot_tasks import task_by_hand
+from goque.periodic.jobs import PeriodicJob
+from goque.periodic.slot_tasks import task_by_hand
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 log = logging.getLogger("goque.dashboard")

@@ -17,7 +17,7 @@ from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
 from goque.node_info import NodeInfo, decode_info
-from goque.periodic import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
+from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
 from goque.story import claims_of, what_follows
 from goque.task import TaskStatus

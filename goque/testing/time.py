@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from goque.errors import ConfigurationError, length
-from goque.periodic import PeriodicJob, next_slot, slots_due
-from goque.slot_tasks import task_for_slot
+from goque.periodic.jobs import PeriodicJob, next_slot, slots_due
+from goque.periodic.slot_tasks import task_for_slot
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goque import ConfigurationError, CronSchedule, PeriodicJob, Registry, Task, cron_job
-from goque.periodic import (
+from goque.periodic.jobs import (
     GRACE,
     MAX_CATCH_UP,
     MAX_STEPS,
@@ -23,7 +23,7 @@ from goque.periodic import (
     slot_text,
     slots_due,
 )
-from goque.slot_tasks import task_by_hand, task_for_slot, task_for_start
+from goque.periodic.slot_tasks import task_by_hand, task_for_slot, task_for_start
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

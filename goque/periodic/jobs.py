@@ -1,6 +1,6 @@
 """Periodic jobs: what one is, and which slots of its schedule are due.
 
-Every scheduler computes the same slots; `goque.slot_tasks` makes their tasks.
+Every scheduler computes the same slots; `goque.periodic.slot_tasks` makes their tasks.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from goque.callbacks import check_function
-from goque.cron import CronSchedule
 from goque.errors import ConfigurationError, GoqueError, length
 from goque.outcome import first_line
+from goque.periodic.cron import CronSchedule
 from goque.task import Task, check_name
 
 __all__ = [

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from goque.identifiers import new_task_id
-from goque.periodic import PeriodicJob, PeriodicJobError, said, slot_text, wants_slot
+from goque.periodic.jobs import PeriodicJob, PeriodicJobError, said, slot_text, wants_slot
 from goque.task import Task
 
 
