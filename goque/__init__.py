@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from goque.service_name import set_metrics_service_name
     from goque.storage import TaskStorage, open_storage
     from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskStatus, TypedTask
-    from goque.tracing import set_tracer_provider
+    from goque.telemetry.tracing import set_tracer_provider
     from goque_supervisor.launch import Supervisor
 
 _NAMES_OF_MODULE = {
@@ -73,7 +73,7 @@ _NAMES_OF_MODULE = {
     "goque.service_name": "set_metrics_service_name",
     "goque.storage": "TaskStorage open_storage",
     "goque.task": "NO_TASK_PAYLOAD Task TaskFilter TaskStatus TypedTask",
-    "goque.tracing": "set_tracer_provider",
+    "goque.telemetry.tracing": "set_tracer_provider",
     "goque_supervisor.launch": "Supervisor",
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names.split()}

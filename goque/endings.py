@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from goque.logs import shown_values
 from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, OutcomeKind, first_line
 from goque.task import TaskRow, TaskStatus
+from goque.telemetry.logs import shown_values
 
 log = logging.getLogger("goque.fetcher")
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
-from goque import tracing
 from goque.callbacks import Callbacks
 from goque.context import task_context
 from goque.errors import (
@@ -33,6 +32,7 @@ from goque.payload import encode_payload
 from goque.processor import Processor
 from goque.retry import DEFAULT, delay_of
 from goque.task import Task, TaskRow
+from goque.telemetry import tracing
 
 log = logging.getLogger("goque.worker")
 DONE = Outcome(OutcomeKind.DONE)

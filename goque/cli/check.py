@@ -11,9 +11,9 @@ import msgspec
 
 from goque.cli.command import LOG_LEVEL, command, database_option
 from goque.cli.selection import selection_options, supervise_options
-from goque.logs import one_line
 from goque.options import ProcessorSpec
 from goque.storage.contract import QueueDepth
+from goque.telemetry.logs import one_line
 
 
 @command("check")

@@ -12,8 +12,8 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from goque import logs
 from goque.cli.configured import key_of, setting_of
+from goque.telemetry import logs
 
 if TYPE_CHECKING:
     from goque.storage import TaskStorage

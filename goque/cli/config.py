@@ -12,7 +12,7 @@ from goque.cli.command import command, option
 from goque.cli.configured import key_of, setting_of
 from goque.cli.text import print_json, print_table
 from goque.config import DEFAULT_DATABASE_URL, read_files
-from goque.logs import one_line
+from goque.telemetry.logs import one_line
 
 MAIN: Final = "supervise"
 SECRETS: Final = ("token", "password", "secret")

@@ -11,7 +11,7 @@ import click
 
 from goque.cli.command import CONTEXT, LOG_LEVEL, log_level_option
 from goque.errors import GoqueError
-from goque.logs import one_line, text_of
+from goque.telemetry.logs import one_line, text_of
 from goque.version import __version__
 
 INTERRUPTED: Final = 130  # what a shell reports of a program that Ctrl-C ended

@@ -15,11 +15,11 @@ import msgspec
 
 from goque.cli.text import exists_already
 from goque.errors import GoqueError
-from goque.logs import one_line, text_of
 from goque.payload import LARGEST_MAX_PAYLOAD
 from goque.queue.manager import TaskQueueManager
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task
+from goque.telemetry.logs import one_line, text_of
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 8 * 1024 * 1024

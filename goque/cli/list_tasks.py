@@ -11,9 +11,9 @@ import click
 
 from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
 from goque.cli.text import columns_of, print_json, print_table, shortened, table_lines, time_text
-from goque.logs import one_line
 from goque.story import lasting
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
+from goque.telemetry.logs import one_line
 
 HEADER = ("id", "type", "status", "attempts", "priority", "due", "external_id", "last_error")
 SHORT_HEADER = ("id", "type", "status", "due")

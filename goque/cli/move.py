@@ -8,9 +8,9 @@ import click
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.errors import TaskNotFoundError, TaskStateError
-from goque.logs import one_line
 from goque.storage import TaskStorage
 from goque.task import TaskFilter, TaskRow, TaskStatus
+from goque.telemetry.logs import one_line
 
 RESETTABLE = ("attempts_left", "error", "canceled", "done")
 BATCH = 1000

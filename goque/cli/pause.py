@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from goque.cli.command import command, database_option, opened_storage
-from goque.logs import one_line
+from goque.telemetry.logs import one_line
 
 
 @command("pause")

@@ -11,10 +11,10 @@ import click
 from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
 from goque.cli.text import exists_already, print_id, print_json, print_table, time_text
 from goque.errors import DuplicateTaskError, GoqueError
-from goque.logs import one_line
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots, slot_text
 from goque.registry import Registry
 from goque.storage import TaskStorage
+from goque.telemetry.logs import one_line
 
 HEADER = ("name", "schedule", "next runs", "last run", "misfire")
 

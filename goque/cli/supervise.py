@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from goque import logs
 from goque.cli.command import LOG_LEVEL, Seconds, command, database_option, option
 from goque.cli.selection import selection_options, supervise_options
+from goque.telemetry import logs
 from goque_supervisor.settings import ADDRESS, is_address
 
 

@@ -10,8 +10,8 @@ import click
 import msgspec
 
 from goque.cli.streams import OutputError
-from goque.logs import inert_json, one_line
 from goque.task import Task, TaskRow
+from goque.telemetry.logs import inert_json, one_line
 
 COLUMNS = TaskRow.__struct_fields__
 GAP = "  "

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from goque.cli.text import fitted, shortened
-from goque.logs import one_line
 from goque.node_info import ProcessInfo, WorkerInfo
 from goque.overview import NodeLine, Overview, TypeLine
 from goque.story import lasting
 from goque.task import TaskRow
+from goque.telemetry.logs import one_line
 
 LEAST_WIDTH: Final = 40
 LONG_RUN: Final = 1.0

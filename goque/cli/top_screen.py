@@ -12,9 +12,9 @@ from typing import Final
 from goque.cli.text import fitted
 from goque.cli.top_lines import Line, Target, last_error, overview_lines, task_lines
 from goque.cli.top_orders import Answer, Order
-from goque.logs import one_line
 from goque.overview import NodeLine, Overview, TypeLine
 from goque.task import TaskRow
+from goque.telemetry.logs import one_line
 
 MOVES: Final = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "end": 10**6}
 LEGEND: Final = {

@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, Protocol
 
-from goque import context, tracing
+from goque import context
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError, length
 from goque.queue.background import BackgroundAdds
 from goque.storage import TaskStorage, open_storage
 from goque.task import TERMINAL_STATUSES, Task, TaskFilter, TaskRow
+from goque.telemetry import tracing
 
 log: Final = logging.getLogger("goque.background")
 

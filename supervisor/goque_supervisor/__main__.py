@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from goque import logs
+from goque.telemetry import logs
 from goque_supervisor.ipc.run_directory import RunDirectoryError, open_run_directory
 from goque_supervisor.root.supervisor import Supervisor
 from goque_supervisor.settings import SuperviseOptions

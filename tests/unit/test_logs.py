@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 import goque
-from goque import ConfigurationError, Task, logs
+from goque import ConfigurationError, Task
 from goque.context import task_context
-from goque.logs import RateLimited
+from goque.telemetry import logs
+from goque.telemetry.logs import RateLimited
 
 
 @pytest.fixture(autouse=True)
@@ -169,9 +170,7 @@ def test_a_cyclic_extra_is_written_as_text(capfd: pytest.CaptureFixture[str]) ->
 
 
 def in_a_process(source: str) -> subprocess.CompletedProcess[str]:
-    setup = (
-        "import logging, os, goque.logs\ngoque.logs.configure('worker', log_format='console', level='info')\n"
-    )
+    setup = "import logging, os, goque.telemetry.logs\ngoque.telemetry.logs.configure('worker', log_format='console', level='info')\n"
     return subprocess.run([sys.executable, "-c", setup + source], capture_output=True, text=True, check=True)
 
 

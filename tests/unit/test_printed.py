@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from goque import Task, logs
+from goque import Task
 from goque.context import task_context
+from goque.telemetry import logs
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.captured_output import PrintedLines
 

@@ -15,9 +15,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import goque
-from goque import ConfigurationError, Task, TaskQueueManager, tracing
+from goque import ConfigurationError, Task, TaskQueueManager
 from goque.outcome import Outcome, OutcomeKind
 from goque.task import TaskRow
+from goque.telemetry import tracing
 
 
 class Recorder:

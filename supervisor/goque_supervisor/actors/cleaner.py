@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from goque import tracing
 from goque.storage.contract import TypePolicy
 from goque.task import TaskStatus
+from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.per_type_timer import Rounds
 from goque_supervisor.ipc.control import Channel

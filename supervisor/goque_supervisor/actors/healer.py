@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from goque import tracing
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import NodeRow, TypePolicy
 from goque.task import TaskRow
+from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import Recovery
 from goque_supervisor.actors.healing import heal

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from goque import tracing
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.logs import RateLimited
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_due, slots_due
 from goque.periodic.slot_tasks import task_for_slot, task_for_start
 from goque.task import Task
+from goque.telemetry import tracing
+from goque.telemetry.logs import RateLimited
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.ipc.control import Channel
 

@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from goque import tracing
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
 from goque.outcome import Change, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import policy_of
 from goque.task import TaskRow, Token
+from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import Held
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.metrics.counters import Tally

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from goque import tracing
+from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import Held, Holdings
 from goque_supervisor.fetcher.prefetch import Pace, share_out
 from goque_supervisor.fetcher.worker_handle import Mate

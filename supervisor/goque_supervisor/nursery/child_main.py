@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from goque import logs, tracing
 from goque.errors import GoqueError
+from goque.telemetry import logs, tracing
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, Channel
 from goque_supervisor.ipc.run_directory import stderr_path

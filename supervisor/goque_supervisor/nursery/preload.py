@@ -18,7 +18,6 @@ from typing import Any
 import dill
 import msgspec
 
-from goque import logs, tracing
 from goque.app import load_registry
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
@@ -26,6 +25,7 @@ from goque.registry import Registry
 from goque.service_name import metrics_service_name
 from goque.storage import import_backend
 from goque.storage.url import hide_password
+from goque.telemetry import logs, tracing
 from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.settings import SuperviseOptions
 

@@ -20,8 +20,8 @@ from goque.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from goque.outcome import Outcome
-    from goque.spans import Spans
     from goque.task import Task, TaskRow
+    from goque.telemetry.spans import Spans
 
 log: Final = logging.getLogger("goque.tracing")
 
@@ -145,7 +145,7 @@ def _spans_of_this_process() -> Spans | None:
     if _factory is None:
         return None
     if _spans is None:
-        from goque.spans import Spans  # noqa: PLC0415 - only where somebody traces
+        from goque.telemetry.spans import Spans  # noqa: PLC0415 - only where somebody traces
 
         try:
             _spans = Spans(_factory())
