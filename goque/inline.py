@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
 
-from goque.endings import say_end
+from goque.describe.run_end import say_end
 from goque.errors import ConfigurationError, GoqueError, TaskTimeout
 from goque.handling import (
     Handled,

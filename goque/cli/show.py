@@ -11,9 +11,9 @@ import msgspec
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.cli.text import COLUMNS, columns_of, json_value, print_json, time_text
+from goque.describe.task_state import claims_of, what_follows
 from goque.errors import TaskNotFoundError
 from goque.storage.contract import AttemptRow
-from goque.story import claims_of, what_follows
 from goque.task import TaskRow
 from goque.telemetry.logs import one_line
 

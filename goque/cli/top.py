@@ -84,8 +84,8 @@ def _is_terminal() -> bool:
 
 def _print_looks(storage: TaskStorage, interval: float, *, once: bool) -> None:
     from goque.cli.top_lines import overview_lines
+    from goque.describe.overview import look
     from goque.errors import DatabaseUnavailableError
-    from goque.overview import look
 
     while True:
         try:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from goque.cli.text import fitted, shortened
-from goque.node_info import ProcessInfo, WorkerInfo
-from goque.overview import NodeLine, Overview, TypeLine
-from goque.story import lasting
+from goque.describe.node_info import ProcessInfo, WorkerInfo
+from goque.describe.overview import NodeLine, Overview, TypeLine
+from goque.describe.task_state import lasting
 from goque.task import TaskRow
 from goque.telemetry.logs import one_line
 

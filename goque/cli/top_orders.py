@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from goque.cli.move import reset_all
+from goque.describe.overview import FAILED, Overview, look
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskStateError
-from goque.overview import FAILED, Overview, look
 from goque.storage import TaskStorage
 from goque.task import TaskFilter, TaskRow, TaskStatus
 

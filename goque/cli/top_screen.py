@@ -12,7 +12,7 @@ from typing import Final
 from goque.cli.text import fitted
 from goque.cli.top_lines import Line, Target, last_error, overview_lines, task_lines
 from goque.cli.top_orders import Answer, Order
-from goque.overview import NodeLine, Overview, TypeLine
+from goque.describe.overview import NodeLine, Overview, TypeLine
 from goque.task import TaskRow
 from goque.telemetry.logs import one_line
 

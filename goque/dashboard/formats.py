@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup, escape
 
-from goque.story import lasting
+from goque.describe.task_state import lasting
 from goque.task import TERMINAL_STATUSES, TaskStatus
 
 LONGEST_DOCUMENT: Final = 64 * 1024

@@ -15,11 +15,11 @@ from goque.dashboard.history import Picture
 from goque.dashboard.queries import is_task_id, read_query
 from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
+from goque.describe.node_info import NodeInfo, decode_info
+from goque.describe.task_state import claims_of, what_follows
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
-from goque.node_info import NodeInfo, decode_info
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
-from goque.story import claims_of, what_follows
 from goque.task import TaskStatus
 
 PAGE: Final = 50

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from goque import Task, TaskStatus
-from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.outcome import Change, FailedAttempt, append_error
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pytest
 
-from goque.node_info import NodeInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import NodeInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.storage import open_storage
 from goque.storage.contract import TypePolicy
 

@@ -9,7 +9,7 @@ import pytest
 from dashboards import HOSTILE, add, on_every_backend, publish, settle, text_of
 
 from goque import PeriodicJob, Registry, Task, TaskStatus, cron_job
-from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 
 
 @on_every_backend

@@ -10,7 +10,7 @@ from databases import on_every_backend
 from tree import StartTree, Tree, eventually, free_port, get
 
 from goque.cli.top_orders import Order, answer_to
-from goque.node_info import NodeInfo, decode_info
+from goque.describe.node_info import NodeInfo, decode_info
 
 APP = """
 registry.processor("hold", workers=2, fetch_tick=0.1)(hold)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from goque.endings import say_end
+from goque.describe.run_end import say_end
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
 from goque.task import TaskRow

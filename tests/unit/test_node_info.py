@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from goque.node_info import MOST_BYTES, NodeInfo, RunInfo, TypeInfo, WorkerInfo, decode_info, encode_info
+from goque.describe.node_info import (
+    MOST_BYTES,
+    NodeInfo,
+    RunInfo,
+    TypeInfo,
+    WorkerInfo,
+    decode_info,
+    encode_info,
+)
 
 
 def crowd(kinds: int, workers: int, *, name: str = "mail") -> NodeInfo:

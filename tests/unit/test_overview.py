@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from goque.node_info import NodeInfo, TypeInfo, encode_info
-from goque.overview import TypeLine, overview
+from goque.describe.node_info import NodeInfo, TypeInfo, encode_info
+from goque.describe.overview import TypeLine, overview
 from goque.storage.contract import NodeRow, QueueDepth
 
 NOW = datetime(2026, 11, 23, 21, 0, tzinfo=UTC)

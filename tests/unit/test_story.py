@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from goque.describe.task_state import claims_of, lasting, what_follows
 from goque.storage.contract import NodeRow, TypePolicy
-from goque.story import claims_of, lasting, what_follows
 from goque.task import TaskRow
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

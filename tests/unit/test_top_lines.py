@@ -12,9 +12,9 @@ from goque.cli.keys import names_of
 from goque.cli.top_lines import Line, amount, overview_lines, size, span
 from goque.cli.top_orders import Answer, Order, answer_to, signal_root
 from goque.cli.top_screen import Screen
+from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.overview import Overview, overview
 from goque.errors import GoqueError
-from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
-from goque.overview import Overview, overview
 from goque.storage import open_storage
 from goque.storage.contract import NodeRow, QueueDepth
 from goque.task import TaskRow

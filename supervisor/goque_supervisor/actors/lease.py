@@ -1,6 +1,6 @@
 """The lease: announces this node and keeps its heartbeat rising, so that others know that it lives.
 
-Each heartbeat carries how the tree stands (goque/node_info.py), for whoever looks at the database.
+Each heartbeat carries how the tree stands (goque/describe/node_info.py), for whoever looks at the database.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from goque.describe.node_info import encode_info
 from goque.errors import DatabaseUnavailableError
-from goque.node_info import encode_info
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.node_report import Census
 from goque_supervisor.ipc.control import Channel, Leased, Message, Ready, TreeState

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from goque.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
+from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
 from goque.version import __version__
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.os_process import Usage, usage_of

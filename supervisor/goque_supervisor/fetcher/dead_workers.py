@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from goque.endings import what_follows
+from goque.describe.run_end import what_follows
 from goque.handling import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.endings import say_end
+from goque.describe.run_end import say_end
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import OutcomeKind

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from goque.node_info import NodeInfo, TypeInfo, decode_info
+from goque.describe.node_info import NodeInfo, TypeInfo, decode_info
 from goque.storage.contract import NodeRow, QueueDepth, TaskStorage
 from goque.task import CLAIMED_STATUSES, TaskStatus
 

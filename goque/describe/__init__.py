@@ -1,0 +1,1 @@
+"""Tasks, runs and nodes in words and numbers, for everybody who looks at them."""
