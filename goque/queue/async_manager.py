@@ -19,7 +19,7 @@ from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asynci
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
 if TYPE_CHECKING:
-    from goque.inline import TaskRun
+    from goque.execution.inline import TaskRun
     from goque.registry import Registry
 
 THREADS: Final = 5
@@ -149,7 +149,7 @@ class AsyncTaskQueueManager(ManagerSteps):
         Handlers have a loop of their own there, not the caller's. A `def` handler past its timeout is not interrupted,
         as it would be in a main thread: its attempt is charged when it returns.
         """
-        from goque.inline import drain  # noqa: PLC0415 - applications do not need it
+        from goque.execution.inline import drain  # noqa: PLC0415 - applications do not need it
 
         await self.wait_background_adds()
         runs: list[TaskRun] = await self._in_thread(

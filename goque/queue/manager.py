@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goque.at_once import at_once
+from goque.execution.run_sync import at_once
 from goque.queue.manager_base import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
 if TYPE_CHECKING:
-    from goque.inline import TaskRun
+    from goque.execution.inline import TaskRun
     from goque.registry import Registry
 
 
@@ -221,7 +221,7 @@ class TaskQueueManager(ManagerSteps):
             GoqueError: more runs than `limit`; or a handler is async, and this thread runs a loop already.
             BaseException: a handler raised what ends a test: KeyboardInterrupt, `pytest.fail`; its task is given back.
         """
-        from goque.inline import drain  # noqa: PLC0415 - applications do not need it
+        from goque.execution.inline import drain  # noqa: PLC0415 - applications do not need it
 
         self.wait_background_adds()
         return drain(self.storage, registry, types=types, limit=limit)

@@ -5,7 +5,7 @@ The fixtures of the pytest plugin are in `goque.pytest_plugin`.
 
 from __future__ import annotations
 
-from goque.inline import TaskRun
+from goque.execution.inline import TaskRun
 from goque.testing.enqueued import assert_enqueued, assert_not_enqueued
 from goque.testing.handlers import run_task
 from goque.testing.time import FrozenClock, enqueue_due_jobs, frozen_time, slots_between

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goque.at_once import at_once
+from goque.execution.run_sync import at_once
 from goque.payload import decode_json, encode_payload
 from goque.task import Task, TaskFilter, TaskStatus
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from goque.errors import ConfigurationError
-from goque.inline import TaskRun, row_of, run_row
+from goque.execution.inline import TaskRun, row_of, run_row
 from goque.queue.manager_base import with_values_of_context
 
 if TYPE_CHECKING:

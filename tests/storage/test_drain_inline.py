@@ -57,7 +57,7 @@ def test_a_failure_is_charged_recorded_and_put_off(registry, queue, storage, cap
     (attempt,) = storage.failed_attempts(task.id)
     assert (attempt.failed.cause, attempt.failed.error) == ("failed", "boom\nand more")
     assert "in handler" in attempt.failed.traceback
-    assert "goque/inline.py" not in attempt.failed.traceback
+    assert "goque/execution/inline.py" not in attempt.failed.traceback
     assert (run.error.args, run.written) == (("boom\nand more",), True)
     assert "attempt 1 of 2 failed: boom; next in 60s" in caplog.text
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from backends import PostgresqlBackend, add, claim, done, row_of
 
-from goque.at_once import at_once
 from goque.errors import DatabaseUnavailableError, SchemaError
+from goque.execution.run_sync import at_once
 from goque.storage import open_storage
 from goque.storage.postgresql.errors import refused, translate
 from goque.storage.sql.asyncio_session import Ready

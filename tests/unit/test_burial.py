@@ -219,7 +219,7 @@ def test_of_a_crashed_stack_the_handlers_part_is_kept():
         "Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n"
         '  File "ctypes/__init__.py", line 519 in string_at\n'
         '  File "app.py", line 29 in resize\n'
-        '  File "goque/handling.py", line 78 in handle\n'
+        '  File "goque/execution/run_handler.py", line 78 in handle\n'
         '  File "goque_supervisor/worker/sync_worker.py", line 80 in _call_handler\n'
         '  File "<frozen runpy>", line 198 in _run_module_as_main\n'
         "\nExtension modules: msgspec._core (total: 1)"

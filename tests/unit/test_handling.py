@@ -23,7 +23,7 @@ from goque import (
 )
 from goque.callbacks import Callbacks
 from goque.errors import LONGEST_DELAY
-from goque.handling import (
+from goque.execution.run_handler import (
     call_hooks,
     message_of,
     outcome_of_error,

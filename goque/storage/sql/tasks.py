@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Literal
 
-from goque.at_once import at_once
+from goque.execution.run_sync import at_once
 from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.asyncio_session import Ready

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
-from goque.at_once import at_once
 from goque.errors import ConfigurationError, DatabaseUnavailableError
+from goque.execution.run_sync import at_once
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.sql import batches

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from goque.describe.run_end import what_follows
-from goque.handling import timeout_text
+from goque.execution.run_handler import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
 from goque_supervisor.fetcher.in_flight import Held, Holdings
@@ -23,7 +23,10 @@ from goque_supervisor.worker.crash_callback import CrashReport
 
 log = logging.getLogger("goque.fetcher")
 
-_CALLERS = ("goque_supervisor", "goque/handling.py")  # in the path of the frame that called a handler
+_CALLERS = (
+    "goque_supervisor",
+    "goque/execution/run_handler.py",
+)  # in the path of the frame that called a handler
 
 
 class Burial:

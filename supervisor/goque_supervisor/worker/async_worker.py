@@ -9,7 +9,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from goque.handling import (
+from goque.execution.run_handler import (
     charged_for_its_time,
     handle_awaited,
     outcome_of_error,

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from goque.errors import TaskCanceled, TaskTimeout
-from goque.handling import (
+from goque.execution.run_handler import (
     charged_for_its_time,
     handle,
     outcome_of_run,

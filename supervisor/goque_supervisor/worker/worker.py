@@ -19,7 +19,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
-from goque.handling import flush_streams
+from goque.execution.run_handler import flush_streams
 from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
 from goque_supervisor.ipc import messages

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
 
 from goque.describe.run_end import say_end
 from goque.errors import ConfigurationError, GoqueError, TaskTimeout
-from goque.handling import (
+from goque.execution.run_handler import (
     Handled,
     charged_for_its_time,
     handle,

@@ -259,7 +259,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def _is_ours(module: str) -> bool:
-    return module in (__name__, "goque.inline") or module.startswith("goque_supervisor.")
+    return module in (__name__, "goque.execution.inline") or module.startswith("goque_supervisor.")
 
 
 def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:
