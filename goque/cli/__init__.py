@@ -6,15 +6,15 @@ import sys
 
 import click
 
-from goque.cli import streams
+from goque.cli import stdio
 from goque.cli.group import root
 
 
 def main() -> None:
     """Run the command that the arguments of this process name, and exit with its code."""
-    streams.prepare()
+    stdio.prepare()
     try:
         root(prog_name="goque")
-    except streams.OutputError as error:  # from --help or --version, before any command
+    except stdio.OutputError as error:  # from --help or --version, before any command
         click.echo(f"goque: {error}", err=True)
         sys.exit(error.exit_code)

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from goque.cli.configured import key_of, setting_of
+from goque.cli.config_options import key_of, setting_of
 from goque.telemetry import logs
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import click
 from click.core import ParameterSource
 
 from goque.cli.command import command, option
-from goque.cli.configured import key_of, setting_of
-from goque.cli.text import print_json, print_table
+from goque.cli.config_options import key_of, setting_of
+from goque.cli.output import print_json, print_table
 from goque.config import DEFAULT_DATABASE_URL, read_files
 from goque.telemetry.logs import one_line
 

@@ -64,7 +64,7 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
       goque dashboard app:registry --port 8000
       GOQUE_TOKEN=… goque dashboard --host 0.0.0.0
     """
-    from goque.cli.apart import load_apart
+    from goque.cli.isolated_load import load_apart
     from goque.dashboard import create_app, missing_extra
 
     try:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from goque.cli.command import Seconds, WholeNumber, command, database_option, opened_storage, option
-from goque.cli.text import exists_already, print_id
+from goque.cli.output import exists_already, print_id
 from goque.errors import DuplicateTaskError, GoqueError, InvalidPayloadFormatError
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
 

@@ -30,10 +30,10 @@ COMMANDS: Final = {
     "enqueue": Entry("enqueue:enqueue", "Add one task, or one for each line of a file."),
     "list": Entry("list_tasks:list_tasks", "List tasks, newest first."),
     "show": Entry("show:show", "Show one task and its failed attempts."),
-    "cancel": Entry("move:cancel", "Cancel tasks, running ones too."),
-    "reset": Entry("move:reset", "Make failed or finished tasks new again."),
+    "cancel": Entry("cancel_reset:cancel", "Cancel tasks, running ones too."),
+    "reset": Entry("cancel_reset:reset", "Make failed or finished tasks new again."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
-    "top": Entry("top:top", "Watch what waits and what runs, live."),
+    "top": Entry("top.command:top", "Watch what waits and what runs, live."),
     "pause": Entry("pause:pause", "Let no node run tasks of a type."),
     "resume": Entry("pause:resume", "Let every node run tasks of a type again."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
@@ -42,7 +42,7 @@ COMMANDS: Final = {
     "check": Entry("check:check", "Check an app, its database and its schema."),
     "config": Entry("config:config", "Print what each option comes out as, and where that was said."),
     "completion": Entry("completion:completion", "Print what makes a shell complete goque's words."),
-    "demo": Entry("demo:demo", "Take a tour: a success, a retry and a crash."),
+    "demo": Entry("demo.command:demo", "Take a tour: a success, a retry and a crash."),
 }
 
 EPILOG: Final = """\b

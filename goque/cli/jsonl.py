@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final, NamedTuple, Self
 import click
 import msgspec
 
-from goque.cli.text import exists_already
+from goque.cli.output import exists_already
 from goque.errors import GoqueError
 from goque.payload import LARGEST_MAX_PAYLOAD
 from goque.queue.manager import TaskQueueManager

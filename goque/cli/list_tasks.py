@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
-from goque.cli.text import columns_of, print_json, print_table, shortened, table_lines, time_text
+from goque.cli.output import columns_of, print_json, print_table, shortened, table_lines, time_text
 from goque.describe.task_state import lasting
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
 from goque.telemetry.logs import one_line

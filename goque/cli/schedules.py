@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
-from goque.cli.text import exists_already, print_id, print_json, print_table, time_text
+from goque.cli.output import exists_already, print_id, print_json, print_table, time_text
 from goque.errors import DuplicateTaskError, GoqueError
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots, slot_text
 from goque.registry import Registry
@@ -57,7 +57,7 @@ def schedules(
       goque schedules app:registry --count 5
       goque schedules app:registry --pause nightly
     """
-    from goque.cli.apart import load_apart
+    from goque.cli.isolated_load import load_apart
 
     registry = load_apart(app)
     with opened_storage(database_url, registry.database_url) as storage:
@@ -90,7 +90,7 @@ def run_job(app: str, name: str, database_url: str | None) -> None:
     Example:
       goque run-job app:registry nightly
     """
-    from goque.cli.apart import load_apart
+    from goque.cli.isolated_load import load_apart
     from goque.periodic.slot_tasks import task_by_hand
 
     registry = load_apart(app)

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from goque.cli.command import command, database_option, opened_storage, option
-from goque.cli.text import COLUMNS, columns_of, json_value, print_json, time_text
+from goque.cli.output import COLUMNS, columns_of, json_value, print_json, time_text
 from goque.describe.task_state import claims_of, what_follows
 from goque.errors import TaskNotFoundError
 from goque.storage.contract import AttemptRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from goque.cli.command import command, database_option, opened_storage, option
-from goque.cli.text import print_json, print_table
+from goque.cli.output import print_json, print_table
 from goque.storage.contract import TypeCount
 from goque.task import TaskStatus
 

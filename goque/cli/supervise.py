@@ -106,8 +106,8 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
       USR1       log how every process stands, and what it runs
       USR2       claim nothing more, let what runs go on; again: claim on
     """
-    from goque.cli import streams
+    from goque.cli import stdio
     from goque_supervisor.launch import exec_supervisor
 
-    streams.hand_over()
+    stdio.hand_over()
     exec_supervisor(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "info", **options))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from goque.cli.configured import key_of
+from goque.cli.config_options import key_of
 from goque.cli.group import COMMANDS, load
 from goque.config import OPTIONS
 

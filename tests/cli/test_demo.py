@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from goque.cli.demo_report import Report
-from goque.cli.demo_story import Story
+from goque.cli.demo.report import Report
+from goque.cli.demo.story import Story
 
 
 @pytest.fixture

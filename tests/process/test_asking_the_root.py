@@ -9,7 +9,7 @@ import socket
 from databases import on_every_backend
 from tree import StartTree, Tree, eventually, free_port, get
 
-from goque.cli.top_orders import Order, answer_to
+from goque.cli.top.orders import Order, answer_to
 from goque.describe.node_info import NodeInfo, decode_info
 
 APP = """

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from goque.cli.keys import names_of
-from goque.cli.top_lines import Line, amount, overview_lines, size, span
-from goque.cli.top_orders import Answer, Order, answer_to, signal_root
-from goque.cli.top_screen import Screen
+from goque.cli.top.keys import names_of
+from goque.cli.top.lines import Line, amount, overview_lines, size, span
+from goque.cli.top.orders import Answer, Order, answer_to, signal_root
+from goque.cli.top.screen import Screen
 from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.describe.overview import Overview, overview
 from goque.errors import GoqueError

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from goque.cli import group, streams
+from goque.cli import group, stdio
 from goque.contrib.django.databases import database_url
 
 APP: Final = "goque.contrib.django.app:registry"
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         os.environ.setdefault(
             "PYTHONPATH", sys.path[0]
         )  # the tree's processes import the project as manage.py does
-        streams.prepare()
+        stdio.prepare()
         group.root.main(completed(without_djangos_own(argv[2:])), prog_name="manage.py goque")
 
     def handle(self, *args: Any, **options: Any) -> None:

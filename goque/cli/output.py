@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from goque.cli.streams import OutputError
+from goque.cli.stdio import OutputError
 from goque.task import Task, TaskRow
 from goque.telemetry.logs import inert_json, one_line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from goque.cli.demo_story import Story
+from goque.cli.demo.story import Story
 from goque.task import Task, TaskStatus
 
 

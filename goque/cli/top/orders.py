@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from goque.cli.move import reset_all
+from goque.cli.cancel_reset import reset_all
 from goque.describe.overview import FAILED, Overview, look
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskStateError
 from goque.storage import TaskStorage

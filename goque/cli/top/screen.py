@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from goque.cli.text import fitted
-from goque.cli.top_lines import Line, Target, last_error, overview_lines, task_lines
-from goque.cli.top_orders import Answer, Order
+from goque.cli.output import fitted
+from goque.cli.top.lines import Line, Target, last_error, overview_lines, task_lines
+from goque.cli.top.orders import Answer, Order
 from goque.describe.overview import NodeLine, Overview, TypeLine
 from goque.task import TaskRow
 from goque.telemetry.logs import one_line

@@ -19,10 +19,10 @@ import click
 from rich.console import Console
 from rich.syntax import Syntax
 
-from goque.cli import demo_app
 from goque.cli.command import command, option
-from goque.cli.demo_report import Report
-from goque.cli.demo_story import Story
+from goque.cli.demo import app
+from goque.cli.demo.report import Report
+from goque.cli.demo.story import Story
 from goque.errors import GoqueError
 from goque.queue.manager import TaskQueueManager
 from goque.task import Task
@@ -86,7 +86,7 @@ class Tour:
             return self._sum_up(story, tree.returncode)
 
     def _show_app(self) -> None:
-        source = Path(demo_app.__file__).read_text("utf-8")
+        source = Path(app.__file__).read_text("utf-8")
         (self.directory / "app.py").write_text(source, "utf-8")
         self._chapter("1. An app: handlers on a registry", f"{self.directory}/app.py")
         code = "".join(source.partition("import ctypes")[1:]).rstrip()

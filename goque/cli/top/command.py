@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live
 
-    from goque.cli.top_lines import Line
-    from goque.cli.top_screen import Screen
+    from goque.cli.top.lines import Line
+    from goque.cli.top.screen import Screen
     from goque.storage import TaskStorage
 
 PLAIN_WIDTH: Final = 100
@@ -83,7 +83,7 @@ def _is_terminal() -> bool:
 
 
 def _print_looks(storage: TaskStorage, interval: float, *, once: bool) -> None:
-    from goque.cli.top_lines import overview_lines
+    from goque.cli.top.lines import overview_lines
     from goque.describe.overview import look
     from goque.errors import DatabaseUnavailableError
 
@@ -110,9 +110,9 @@ def _show(storage: TaskStorage, interval: float) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from goque.cli.keys import read_keys, unbuffered
-    from goque.cli.top_orders import Answer, Desk
-    from goque.cli.top_screen import Screen
+    from goque.cli.top.keys import read_keys, unbuffered
+    from goque.cli.top.orders import Answer, Desk
+    from goque.cli.top.screen import Screen
 
     answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
     reader, writer = os.pipe()

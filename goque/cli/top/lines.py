@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from goque.cli.text import fitted, shortened
+from goque.cli.output import fitted, shortened
 from goque.describe.node_info import ProcessInfo, WorkerInfo
 from goque.describe.overview import NodeLine, Overview, TypeLine
 from goque.describe.task_state import lasting

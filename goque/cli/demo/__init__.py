@@ -1,0 +1,1 @@
+"""`goque demo`: a tour of goque at work."""

@@ -1,0 +1,1 @@
+"""`goque top`: a live view in the terminal."""
