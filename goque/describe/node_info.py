@@ -1,7 +1,7 @@
-"""What each tree tells of itself in `goque_node.info`, at every heartbeat, for whoever looks at the database.
+"""The report of each tree in `goque_node.info`: what it runs, renewed with every heartbeat.
 
-Its lease writes it (goque_supervisor/actors/node_report.py); `goque top` and the dashboard read it. Times are lengths in seconds
-as they were at the heartbeat, never instants, so that no clock of another machine matters.
+The lease of the tree writes it (goque_supervisor/actors/node_report.py); `goque top` and the dashboard read it. Times
+are lengths in seconds at the heartbeat, never instants, so that no clock of another machine matters.
 """
 
 from __future__ import annotations

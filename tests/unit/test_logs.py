@@ -170,7 +170,10 @@ def test_a_cyclic_extra_is_written_as_text(capfd: pytest.CaptureFixture[str]) ->
 
 
 def in_a_process(source: str) -> subprocess.CompletedProcess[str]:
-    setup = "import logging, os, goque.telemetry.logs\ngoque.telemetry.logs.configure('worker', log_format='console', level='info')\n"
+    setup = (
+        "import logging, os\nfrom goque.telemetry import logs\n"
+        "logs.configure('worker', log_format='console', level='info')\n"
+    )
     return subprocess.run([sys.executable, "-c", setup + source], capture_output=True, text=True, check=True)
 
 

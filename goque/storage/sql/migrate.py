@@ -111,7 +111,7 @@ class Migrations:
 def known_migrations(dialect_name: str) -> dict[str, str]:
     """Return the migrations of this version in their order: name to SQL text."""
     # not importlib.resources: it takes 3 MiB in each process that looks at the schema
-    folder = Path(__file__).parent / "migrations" / dialect_name
+    folder = Path(__file__).parents[1] / "migrations" / dialect_name
     return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))}
 
 
