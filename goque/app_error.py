@@ -16,7 +16,7 @@ from typing import Final
 
 from goque.outcome import first_line
 
-LONGEST_MESSAGE: Final = 500
+MAX_MESSAGE: Final = 500
 _GOQUE: Final = str(Path(__file__).parent)
 _SUPERVISOR: Final = "goque_supervisor"
 _STANDARD_LIBRARY: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
@@ -104,7 +104,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return f"({'' if error.code is None else error.code})"
     text = (error.msg or "") if isinstance(error, SyntaxError) else _text(error)
-    return f": {first_line(text)[:LONGEST_MESSAGE]}" if text else ""
+    return f": {first_line(text)[:MAX_MESSAGE]}" if text else ""
 
 
 def _text(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 from typing import Final
 
-LONGEST_DELAY: Final = 100 * 366 * 86400.0
+MAX_DELAY: Final = 100 * 366 * 86400.0
 """Seconds that goque waits for anything at most."""
 
 
@@ -145,7 +145,7 @@ def length(duration: object, name: str, *, positive: bool = False) -> float:
         ConfigurationError: it is no duration, negative, a hundred years or more, or nothing where it must be positive.
     """
     given = seconds(duration, name)
-    if not 0 <= given <= LONGEST_DELAY or (positive and given == 0):
+    if not 0 <= given <= MAX_DELAY or (positive and given == 0):
         least = "more than 0" if positive else "0 or more"
         raise ConfigurationError(f"{name} must be {least} seconds and under 100 years, not {duration!r:.80}")
     return given

@@ -18,7 +18,7 @@ from goque.errors import (
 )
 
 DEFAULT_MAX_PAYLOAD: Final = 1024 * 1024
-LARGEST_MAX_PAYLOAD: Final = 16 * 1024 * 1024
+MAX_PAYLOAD_LIMIT: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 30
 
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -93,8 +93,8 @@ def max_payload() -> int:
     text = os.environ.get("GOQUE_MAX_PAYLOAD")
     if not text:
         return DEFAULT_MAX_PAYLOAD
-    if not text.isdecimal() or not 0 < int(text) <= LARGEST_MAX_PAYLOAD:
-        raise ConfigurationError(f"GOQUE_MAX_PAYLOAD must be 1 to {LARGEST_MAX_PAYLOAD} bytes, not {text!r}")
+    if not text.isdecimal() or not 0 < int(text) <= MAX_PAYLOAD_LIMIT:
+        raise ConfigurationError(f"GOQUE_MAX_PAYLOAD must be 1 to {MAX_PAYLOAD_LIMIT} bytes, not {text!r}")
     return int(text)
 
 

@@ -16,7 +16,7 @@ import msgspec.inspect
 from goque.errors import GoqueError, PayloadDecodeError
 
 JSON_TYPES: Final = (dict, list, str, int, float, bool, type(None))
-MOST_MISTAKES: Final = 5
+MAX_MISTAKES: Final = 5
 """How many mistakes of one payload an error names; msgspec stops at the first, pydantic finds all."""
 
 
@@ -97,7 +97,7 @@ def _pydantic_decoder(payload_type: Any) -> Callable[[bytes], Any]:
             return adapter.validate_json(raw)
         except pydantic.ValidationError as error:
             mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-            shown = [f"{mistake['msg']}{_path(mistake['loc'])}" for mistake in mistakes[:MOST_MISTAKES]]
+            shown = [f"{mistake['msg']}{_path(mistake['loc'])}" for mistake in mistakes[:MAX_MISTAKES]]
             more = len(mistakes) - len(shown)
             raise ValueError("; ".join(shown) + (f"; and {more} more" if more else "")) from error
 

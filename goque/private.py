@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-LONGEST_TEMPORARY: Final = 50
+MAX_TEMPORARY: Final = 50
 
 
 class PrivateDirectoryError(Exception):
@@ -21,7 +21,7 @@ def default_base() -> Path:
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "goque"
     temporary = Path(tempfile.gettempdir())
-    if len(os.fsencode(temporary)) > LONGEST_TEMPORARY:
+    if len(os.fsencode(temporary)) > MAX_TEMPORARY:
         temporary = Path("/tmp")  # noqa: S108 - sockets need a short path, and the directory below is checked
     return temporary / f"goque-{os.getuid()}"
 

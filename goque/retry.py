@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.errors import LONGEST_DELAY, ConfigurationError, length, seconds
+from goque.errors import MAX_DELAY, ConfigurationError, length, seconds
 
 FIBONACCI_PERIODS: Final = tuple(timedelta(minutes=n) for n in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89))
 """The original's Fibonacci delays: 1 to 89 minutes."""
@@ -120,7 +120,7 @@ def delay_of(answer: float | timedelta | datetime) -> float:
     delay = seconds(answer, "next_attempt_at")
     if delay != delay:  # noqa: PLR0124 - the test for NaN
         raise ConfigurationError("next_attempt_at returned NaN; return seconds, a timedelta or a datetime")
-    return min(max(delay, 0.0), LONGEST_DELAY)
+    return min(max(delay, 0.0), MAX_DELAY)
 
 
 def _periods(periods: Any) -> tuple[float, ...]:

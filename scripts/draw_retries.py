@@ -14,7 +14,7 @@ from goque import retry
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "retries.svg"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 460, 64, 330, 24, 48
 FAILURES = 14
-SHORTEST, LONGEST = 1.0, 4 * 3600.0
+MIN_DELAY, MAX_DELAY = 1.0, 4 * 3600.0
 TICKS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 14400: "4 h"}
 JITTER = 0.5
 LINES = (
@@ -33,7 +33,7 @@ def x_of(failure: int) -> float:
 
 def y_of(seconds: float) -> float:
     """Return where a delay stands."""
-    part = math.log(max(seconds, SHORTEST) / SHORTEST) / math.log(LONGEST / SHORTEST)
+    part = math.log(max(seconds, MIN_DELAY) / MIN_DELAY) / math.log(MAX_DELAY / MIN_DELAY)
     return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from goque.cli.output import exists_already
 from goque.errors import GoqueError
-from goque.payload import LARGEST_MAX_PAYLOAD
+from goque.payload import MAX_PAYLOAD_LIMIT
 from goque.queue.manager import TaskQueueManager
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task
@@ -23,7 +23,7 @@ from goque.telemetry.logs import one_line, text_of
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 8 * 1024 * 1024
-LONGEST_LINE: Final = LARGEST_MAX_PAYLOAD + 1024 * 1024
+MAX_LINE: Final = MAX_PAYLOAD_LIMIT + 1024 * 1024
 """No line that can be enqueued is longer: the largest payload, and room for the rest of its object."""
 
 
@@ -62,8 +62,8 @@ class LineReader:
 
     def task(self, text: bytes) -> Task:
         """Make the task of one line. Raises ValueError or GoqueError for a bad one."""
-        if len(text) >= LONGEST_LINE:
-            raise ValueError(f"longer than {LONGEST_LINE} bytes")
+        if len(text) >= MAX_LINE:
+            raise ValueError(f"longer than {MAX_LINE} bytes")
         if self.task_type is not None:
             return Task(self.task_type, msgspec.Raw(text), **self.defaults)
         told = self._decode(text)
@@ -148,7 +148,7 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
         number += 1
         end += len(text)
         whole = text
-        while len(whole) == LONGEST_LINE and not whole.endswith(b"\n"):
+        while len(whole) == MAX_LINE and not whole.endswith(b"\n"):
             whole = _read_line(file)  # the rest of the line is not wanted
             end += len(whole)
         text = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
@@ -158,7 +158,7 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
 
 def _read_line(file: BinaryIO) -> bytes:
     try:
-        return file.readline(LONGEST_LINE)
+        return file.readline(MAX_LINE)
     except OSError as error:
         name = "standard input" if file.fileno() == 0 else file.name
         why = "it is closed" if error.errno == errno.EBADF else error.strerror

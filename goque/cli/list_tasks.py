@@ -18,7 +18,7 @@ from goque.telemetry.logs import one_line
 HEADER = ("id", "type", "status", "attempts", "priority", "due", "external_id", "last_error")
 SHORT_HEADER = ("id", "type", "status", "due")
 INDENT = "    "
-LONGEST_NOTED_ID = 40
+MAX_NOTED_ID = 40
 
 
 STATUSES = [str(status) for status in TaskStatus]
@@ -93,7 +93,7 @@ def _lines_for_people(rows: list[TaskRow], now: datetime, width: int) -> Iterato
 
 def _notes(row: TaskRow) -> Iterator[str]:
     if external_id := _external_id(row):
-        yield shortened(external_id, LONGEST_NOTED_ID)
+        yield shortened(external_id, MAX_NOTED_ID)
     if row.priority:
         yield f"priority {row.priority}"
     if error := _last_error(row):

@@ -22,7 +22,7 @@ from goque.errors import ConfigurationError
 CSRF_COOKIE: Final = "goque_csrf"
 SESSION_COOKIE: Final = "goque_session"
 SESSION_LENGTH: Final = 12 * 3600
-SHORTEST_TOKEN: Final = 16
+MIN_TOKEN: Final = 16
 OPEN_PATHS: Final = ("/static/", "/login")
 
 log = logging.getLogger("goque.dashboard")
@@ -59,11 +59,9 @@ class Access:
         cls, *, actions: bool | None, token: str | None, user_header: str | None, hosts: frozenset[str] | None
     ) -> Access:
         """Make rules of what was given. Raises ConfigurationError."""
-        if token is not None and (
-            len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable()
-        ):
+        if token is not None and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable()):
             raise ConfigurationError(
-                f"the token must be at least {SHORTEST_TOKEN} printable ASCII characters, so that nobody guesses it; "
+                f"the token must be at least {MIN_TOKEN} printable ASCII characters, so that nobody guesses it; "
                 "try: python3 -c 'import secrets; print(secrets.token_urlsafe())'"
             )
         if token and user_header:
@@ -129,7 +127,7 @@ def forges(request: Request, form: dict[str, str]) -> str | None:
     if site is None and origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         return "it came from another site"
     cookie = request.cookies.get(CSRF_COOKIE, "")
-    if len(cookie) < SHORTEST_TOKEN or not is_same(form.get("csrf", ""), cookie):
+    if len(cookie) < MIN_TOKEN or not is_same(form.get("csrf", ""), cookie):
         return "its page is too old, or this browser keeps no cookies"
     return None
 
@@ -175,7 +173,7 @@ class Gate:
         request.state.viewer = self.access.viewer(request)
         request.state.access = self.access
         csrf = request.cookies.get(CSRF_COOKIE, "")
-        if len(csrf) >= SHORTEST_TOKEN and csrf.isascii():
+        if len(csrf) >= MIN_TOKEN and csrf.isascii():
             request.state.csrf = csrf
             return []
         request.state.csrf = secrets.token_urlsafe()

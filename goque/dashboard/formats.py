@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from goque.describe.task_state import lasting
 from goque.task import TERMINAL_STATUSES, TaskStatus
 
-LONGEST_DOCUMENT: Final = 64 * 1024
+MAX_DOCUMENT: Final = 64 * 1024
 STATUS_WORDS: Final = {
     "new": "waiting for a worker",
     "error": "failed, to be tried again",
@@ -113,13 +113,11 @@ def document(raw: bytes | None) -> str:
     if raw is None:
         return ""
     try:
-        text = msgspec.json.format(raw, indent=2).decode() if len(raw) <= LONGEST_DOCUMENT else ""
+        text = msgspec.json.format(raw, indent=2).decode() if len(raw) <= MAX_DOCUMENT else ""
     except (ValueError, RecursionError, msgspec.MsgspecError):
         text = ""
-    text = text or raw[:LONGEST_DOCUMENT].decode("utf-8", "replace")
-    return (
-        text if len(raw) <= LONGEST_DOCUMENT else f"{text}\n… and {len(raw) - LONGEST_DOCUMENT:,} bytes more"
-    )
+    text = text or raw[:MAX_DOCUMENT].decode("utf-8", "replace")
+    return text if len(raw) <= MAX_DOCUMENT else f"{text}\n… and {len(raw) - MAX_DOCUMENT:,} bytes more"
 
 
 def last_line(text: str | None) -> str:

@@ -28,11 +28,11 @@ SPAN: Final = 3600
 OVERLAP: Final = 5
 """Seconds before the last look that are counted anew: a commit may come a little after its time."""
 
-LONGEST_GAP: Final = 300
+MAX_GAP: Final = 300
 """Seconds since the last look that are counted in one go; after more, the hour is counted anew, piece by piece."""
 
 PERIOD: Final = 2.0
-SHARE: Final = 0.2
+BUSY_FRACTION: Final = 0.2
 """Of the time at most this part is spent on looking, however long one look takes."""
 
 INTEREST: Final = 30.0
@@ -44,8 +44,8 @@ PAUSE: Final = 0.1
 
 BUDGET: Final = 0.5
 SAMPLE: Final = 40
-MOST_SAMPLES: Final = 200
-MOST_FAILURES: Final = 5000
+MAX_SAMPLES: Final = 200
+MAX_FAILURES: Final = 5000
 FAILURES_AT_ONCE: Final = 500
 LATE_IDS: Final = 100
 FIRST_PATIENCE: Final = 3.0
@@ -141,7 +141,7 @@ class History:
             took = self.run_once()
             with self._wake:
                 if self._thread is me:
-                    rest = max(PERIOD - took, took / SHARE)
+                    rest = max(PERIOD - took, took / BUSY_FRACTION)
                     self._wake.wait(rest if self._knows_the_hour() or self._picture.trouble else PAUSE)
                 while self._thread is me and time.monotonic() - self._wanted_at > INTEREST:
                     self._storage.close()
@@ -193,7 +193,7 @@ class History:
         )
 
     def _count_recent(self, types: Sequence[str], now: int) -> None:
-        if self._counted_to < now - LONGEST_GAP:  # nobody looked for long
+        if self._counted_to < now - MAX_GAP:  # nobody looked for long
             self._ended.clear()
             self._latencies.clear()
             self._counted_to = self._known_since = now - now % BACKFILL
@@ -222,13 +222,13 @@ class History:
         for run in self._storage.finished_lately(types, _instant(since), _instant(until), limit=SAMPLE):
             slot = int(run.ended_at.timestamp()) // SLOT * SLOT
             times = self._latencies[run.type].setdefault(slot, [])
-            if len(times) < MOST_SAMPLES:
+            if len(times) < MAX_SAMPLES:
                 times.append(run.seconds)
 
     def _read_failures(self, now: int) -> None:
         newest = max(self._failures, default=0)
         after, until = max(0, newest - LATE_IDS), 2**62
-        while len(self._failures) < 2 * MOST_FAILURES:
+        while len(self._failures) < 2 * MAX_FAILURES:
             lines = self._storage.failures(after=after, until=until, limit=FAILURES_AT_ONCE)
             self._failures |= {line.id: line for line in lines}
             if len(lines) < FAILURES_AT_ONCE or lines[-1].ended_at.timestamp() < now - SPAN:
@@ -241,7 +241,7 @@ class History:
                 kinds[status] = {slot: tasks for slot, tasks in slots.items() if slot >= before}
         for name, sampled in self._latencies.items():
             self._latencies[name] = {slot: times for slot, times in sampled.items() if slot >= before}
-        for gone in sorted(self._failures)[:-MOST_FAILURES]:
+        for gone in sorted(self._failures)[:-MAX_FAILURES]:
             del self._failures[gone]
 
 

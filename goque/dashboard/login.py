@@ -21,7 +21,7 @@ from goque.dashboard.access import (
 from goque.dashboard.render import page, prefix_of
 from goque.errors import GoqueError
 
-LONGEST_FORM: Final = 64 * 1024
+MAX_FORM: Final = 64 * 1024
 
 log = logging.getLogger("goque.dashboard")
 
@@ -66,7 +66,7 @@ async def read_form(request: Request) -> dict[str, str]:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LONGEST_FORM:
+        if len(body) > MAX_FORM:
             raise BadFormError("this form is too long")
     if (
         request.headers.get("content-type", "").partition(";")[0].strip()

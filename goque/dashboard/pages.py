@@ -24,8 +24,8 @@ from goque.task import TaskStatus
 
 PAGE: Final = 50
 NEXT_RUNS: Final = 3
-MOST_ATTEMPTS: Final = 20
-MOST_TYPES_SHOWN: Final = 12
+MAX_ATTEMPTS: Final = 20
+MAX_TYPES_SHOWN: Final = 12
 
 
 def overview_page(request: Request) -> Response:
@@ -45,8 +45,8 @@ def overview_page(request: Request) -> Response:
         window=window,
         windows=overview.WINDOWS,
         picture=picture,
-        types=busiest[:MOST_TYPES_SHOWN],
-        more=len(busiest) - MOST_TYPES_SHOWN,
+        types=busiest[:MAX_TYPES_SHOWN],
+        more=len(busiest) - MAX_TYPES_SHOWN,
     )
 
 
@@ -102,8 +102,8 @@ def task_page(request: Request) -> Response:
         policy=policy,
         claims=claims_of(row, node),
         follows=what_follows(row, policy, node, datetime.now(UTC)),
-        attempts=attempts[:MOST_ATTEMPTS],
-        more_attempts=len(attempts) - MOST_ATTEMPTS,
+        attempts=attempts[:MAX_ATTEMPTS],
+        more_attempts=len(attempts) - MAX_ATTEMPTS,
         can_cancel=row.status in actions.CANCELABLE,
         can_reset=row.status in actions.RESETTABLE and not row.claimed_by,
     )

@@ -16,7 +16,7 @@ from goque.storage.search_types import TaskSearch
 from goque.task import MAX_NAME_LENGTH, TaskStatus
 
 PERIODS: Final = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86400, "7d": 7 * 86400}
-LONGEST_TEXT: Final = 500
+MAX_TEXT: Final = 500
 _TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -108,7 +108,7 @@ def in_words(search: TaskSearch) -> str:
 def _text(params: ImmutableMultiDict[str, str], name: str) -> str:
     value = params.get(name, "")
     value = value if name == "type" else value.strip()
-    longest = LONGEST_TEXT if name == "error" else MAX_NAME_LENGTH
+    longest = MAX_TEXT if name == "error" else MAX_NAME_LENGTH
     if len(value) > longest or "\0" in value or not _is_utf8(value):
         raise BadQueryError(f"{name} must be text of at most {longest} characters")
     return value

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-MOST_BYTES: Final = 60_000
+MAX_BYTES: Final = 60_000
 """No longer text is written: a column TEXT of MySQL holds 65,535."""
 
 
@@ -116,7 +116,7 @@ def encode_info(info: NodeInfo) -> str:
     """Return what goes into the column; workers that do not fit are left out, then types."""
     for most in (1000, 200, 50, 10, 0):
         text = msgspec.json.encode(_cut(info, most))
-        if len(text) <= MOST_BYTES:
+        if len(text) <= MAX_BYTES:
             return text.decode()
     return msgspec.json.encode(msgspec.structs.replace(info, types=(), processes=())).decode()
 

@@ -18,7 +18,7 @@ import msgspec
 from goque.callbacks import Callbacks
 from goque.context import task_context
 from goque.errors import (
-    LONGEST_DELAY,
+    MAX_DELAY,
     GoqueError,
     PayloadDecodeError,
     RetryTask,
@@ -227,7 +227,7 @@ def timed_out_outcome(timeout: float, callbacks: Callbacks, traceback: str | Non
 
 def _bounded(delay: float) -> float:
     """Return a delay that every database can add to its clock; what is no number counts as 0."""
-    return min(max(0.0, delay), LONGEST_DELAY)  # in this order: max(0.0, nan) is 0.0
+    return min(max(0.0, delay), MAX_DELAY)  # in this order: max(0.0, nan) is 0.0
 
 
 def timeout_text(timeout: float) -> str:

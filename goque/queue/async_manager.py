@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.queue.manager_base import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
+from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
@@ -142,7 +142,7 @@ class AsyncTaskQueueManager(ManagerSteps):
         await self._in_thread(lambda: self._ready_storage().ping())
 
     async def drain_inline(
-        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MOST_INLINE_RUNS
+        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MAX_INLINE_RUNS
     ) -> list[TaskRun]:
         """Run in a thread of this process all that is due; see `TaskQueueManager.drain_inline`.
 

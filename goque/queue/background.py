@@ -18,7 +18,7 @@ from typing import Final
 from goque.errors import DatabaseUnavailableError, DuplicateTaskError, GoqueError
 from goque.task import Task
 
-MOST_WAITING: Final = 1000
+MAX_WAITING: Final = 1000
 BATCH: Final = 100
 
 log: Final = logging.getLogger("goque.background")
@@ -33,7 +33,7 @@ class BackgroundAdds:
         most_waiting: how many tasks wait until `add` waits too.
     """
 
-    def __init__(self, insert: Callable[[list[Task]], list[Task]], most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, insert: Callable[[list[Task]], list[Task]], most_waiting: int = MAX_WAITING) -> None:
         self._insert = insert
         self._most_waiting = most_waiting
         self.start_anew()

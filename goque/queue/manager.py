@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from goque.execution.run_sync import at_once
-from goque.queue.manager_base import MOST_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
+from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
@@ -205,7 +205,7 @@ class TaskQueueManager(ManagerSteps):
         self.storage.ping()
 
     def drain_inline(
-        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MOST_INLINE_RUNS
+        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MAX_INLINE_RUNS
     ) -> list[TaskRun]:
         """Run in this process all that is due, and what that enqueues, and return each run in its order; for tests.
 

@@ -20,14 +20,14 @@ from goque.telemetry import tracing
 
 log: Final = logging.getLogger("goque.background")
 
-MOST_TASKS: Final = 1_000_000_000
-MOST_INLINE_RUNS: Final = 10_000
+MAX_TASKS: Final = 1_000_000_000
+MAX_INLINE_RUNS: Final = 10_000
 FIRST_PAUSE: Final = 0.01
 PAUSE_GROWTH: Final = 1.5
-LONGEST_PAUSE: Final = 0.5
+MAX_PAUSE: Final = 0.5
 """Seconds between two looks at a task that is waited for; ten looks come before the pause is half a second."""
 
-LONGEST_TOLD_PAUSE: Final = 1.0
+MAX_TOLD_PAUSE: Final = 1.0
 """The same where the database tells of the end; what others end, such as the healer, it does not tell of."""
 
 OnConflict = Literal["raise", "skip"]
@@ -128,10 +128,8 @@ class ManagerSteps(ABC):
         return Task.from_row(await self._get_row(task_id, conn))
 
     async def _get_tasks(self, task_filter: TaskFilter | None, limit: int, conn: Any) -> list[Task]:
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_TASKS:
-            raise ConfigurationError(
-                f"limit must be a whole number from 1 to {MOST_TASKS}, not {limit!r:.80}"
-            )
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_TASKS:
+            raise ConfigurationError(f"limit must be a whole number from 1 to {MAX_TASKS}, not {limit!r:.80}")
         if task_filter is not None and not isinstance(task_filter, TaskFilter):
             raise ConfigurationError(f"give get_tasks a goque.TaskFilter(…), not {task_filter!r:.80}")
         tx = _tx(conn)
@@ -173,7 +171,7 @@ class ManagerSteps(ABC):
                 if left <= 0:
                     raise WaitTimeoutError(f"task {task_id} is still {row.status} after {longest:g}s")
                 await self._pause(min(pause, left), alarm)
-                pause = min(pause * PAUSE_GROWTH, LONGEST_TOLD_PAUSE if is_told() else LONGEST_PAUSE)
+                pause = min(pause * PAUSE_GROWTH, MAX_TOLD_PAUSE if is_told() else MAX_PAUSE)
                 row = await self._read_row(task_id, None)
         return Task.from_row(row)
 

@@ -27,7 +27,7 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 _RESERVED: Final = frozenset({"time", "level", "role", "event", "logger", "exception"})
 _LEVEL_WIDTH: Final = 5
 _VALUE_LENGTH: Final = 200
-MOST_VALUES: Final = 20
+MAX_VALUES: Final = 20
 
 
 def configure(role: str, *, log_format: str, level: str, task_type: str | None = None) -> None:
@@ -198,7 +198,7 @@ def running_task() -> dict[str, Any]:
 
 def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return context values as a line can show them: the first twenty, each cut to 200 characters."""
-    return {key: _shortened(value) for key, value in islice(values.items(), MOST_VALUES)}
+    return {key: _shortened(value) for key, value in islice(values.items(), MAX_VALUES)}
 
 
 def _shortened(value: Any) -> Any:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from goque.outcome import Outcome
     from goque.task import Task, TaskRow
 
-MOST_LINKS: Final = 128
+MAX_LINKS: Final = 128
 FLUSH_MILLISECONDS: Final = 2000
 SYSTEM: Final = "goque"
-LONGEST_DESCRIPTION: Final = 1000
+MAX_DESCRIPTION: Final = 1000
 NOWHERE: Final = context.Context()
 
 _KINDS: Final = {
@@ -85,7 +85,7 @@ class Spans:
             if error is not None:
                 span.record_exception(error)
             span.set_attribute("error.type", str(outcome.kind) if error is None else type(error).__qualname__)
-            span.set_status(trace.StatusCode.ERROR, outcome.error[:LONGEST_DESCRIPTION])
+            span.set_status(trace.StatusCode.ERROR, outcome.error[:MAX_DESCRIPTION])
 
     def tell(
         self, operation: str, task_type: str, rows: Sequence[TaskRow], began: int, count: int | None
@@ -96,7 +96,7 @@ class Spans:
         if span.is_recording():
             span.set_attributes(_attributes(operation, task_type, _TYPES.get(operation)))
             span.set_attribute("messaging.batch.message_count", len(rows) if count is None else count)
-            for row in rows[:MOST_LINKS]:
+            for row in rows[:MAX_LINKS]:
                 _, creator = self.parent_of(_carrier_of(row))
                 if creator is not None:
                     span.add_link(creator)
@@ -165,7 +165,7 @@ class HandlerSpan:
         context.detach(self._token)
         if error is not None and self._span.is_recording():
             self._span.record_exception(error)
-            self._span.set_status(trace.StatusCode.ERROR, str(error)[:LONGEST_DESCRIPTION])
+            self._span.set_status(trace.StatusCode.ERROR, str(error)[:MAX_DESCRIPTION])
         self._span.end()
 
 

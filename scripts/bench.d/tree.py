@@ -16,7 +16,7 @@ import goque
 from goque import Task
 
 HERE: Final = Path(__file__).resolve().parent
-LONGEST: Final = 300.0
+MAX_SECONDS: Final = 300.0
 
 
 class Tree:
@@ -56,7 +56,7 @@ class Tree:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(LONGEST)
+        self.process.wait(MAX_SECONDS)
         self.queue.close()
 
     def notes(self) -> list[list[str]]:
@@ -68,7 +68,7 @@ class Tree:
 
     def wait_for(self, condition: Callable[[], bool], period: float = 0.005) -> None:
         """Wait until something holds, and end with the tree's log if it does not in time."""
-        deadline = time.monotonic() + LONGEST
+        deadline = time.monotonic() + MAX_SECONDS
         while not condition():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 sys.stderr.write(self.log_file.read_text("utf-8", "replace"))

@@ -42,7 +42,7 @@ DEATHS: Final = {
 LOST: Final = "its node was lost"
 """Why a run of a killed supervisor came to nothing without a charge: it began in its last write window."""
 
-MOST_IN_A_WINDOW: Final = 60
+MAX_IN_A_WINDOW: Final = 60
 """Runs that one supervisor can have begun and not written: its slots, and what was sent ahead to short handlers."""
 
 SLACK: Final = 1.0
@@ -258,7 +258,7 @@ class Verdict:
 
     def _judge_windows(self) -> None:
         for root, count in Counter(run.root for run in self._all_runs() if run.reason == LOST).items():
-            if count > MOST_IN_A_WINDOW:
+            if count > MAX_IN_A_WINDOW:
                 self._complain(f"{count} runs of supervisor {root} came to nothing when it was killed")
 
     def _all_runs(self) -> Iterable[Run]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
-LEAST_NODE_TIMEOUT: Final = 1.0
+MIN_NODE_TIMEOUT: Final = 1.0
 ADDRESS: Final = "HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100"
 
 
@@ -56,8 +56,8 @@ _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
     ("shutdown_timeout", partial(_is_seconds, least=0.0), "0 or more seconds"),
     (
         "node_timeout",
-        partial(_is_seconds, least=LEAST_NODE_TIMEOUT),
-        f"{LEAST_NODE_TIMEOUT:g} or more seconds",
+        partial(_is_seconds, least=MIN_NODE_TIMEOUT),
+        f"{MIN_NODE_TIMEOUT:g} or more seconds",
     ),
     *((name, lambda value: isinstance(value, bool), "True or False") for name in ("drain", "reload")),
     *((name, _is_text_or_none, "text or None") for name in ("database_url", "http", "run_dir")),

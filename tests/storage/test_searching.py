@@ -122,7 +122,7 @@ def test_rare_tasks_are_found_among_many(storage, monkeypatch, walk):
 
 def test_a_search_that_no_index_helps_stops_and_says_how_far_it_came(storage, monkeypatch):
     monkeypatch.setattr(sql_search, "FIRST_WALK", 4)
-    monkeypatch.setattr(sql_search, "LONGEST_WALK", 8)
+    monkeypatch.setattr(sql_search, "MAX_WALK", 8)
     oldest = add(storage)
     [row] = claim(storage)
     storage.settle_if_held([fail(row, "the needle")])
@@ -145,8 +145,8 @@ def test_what_the_original_has_claimed_is_found(storage, backend):
 
 def test_too_many_candidates_are_left_to_the_walk(storage, monkeypatch):
     monkeypatch.setattr(sql_search, "FIRST_WALK", 2)
-    monkeypatch.setattr(sql_search, "LONGEST_WALK", 5)
-    monkeypatch.setattr(sql_search, "MOST_CANDIDATES", 3)
+    monkeypatch.setattr(sql_search, "MAX_WALK", 5)
+    monkeypatch.setattr(sql_search, "MAX_CANDIDATES", 3)
     wanted = [add(storage, "mail") for _ in range(4)]
     for _ in range(11):
         add(storage, "sms")

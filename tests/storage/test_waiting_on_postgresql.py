@@ -135,7 +135,7 @@ def test_the_thread_is_gone_with_its_storage_and_idle_after_a_while(postgresql, 
 def test_ids_that_are_awaited_are_bounded_and_forgotten(monkeypatch):
     now = [0.0]
     awaited = AwaitedIds(lambda: now[0])
-    monkeypatch.setattr(finished_listener, "MOST_AWAITED", 3)
+    monkeypatch.setattr(finished_listener, "MAX_AWAITED", 3)
     for name in "abcda":
         awaited.add(name)
     assert awaited.among("abcdx") == ["a", "c", "d"]

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from goque_supervisor.ipc.blackbox import (
     HEADER,
-    SMALLEST_HALF,
+    MIN_HALF,
     SPILL_OVER,
     BlackBox,
     BlackBoxWriter,
@@ -47,7 +47,7 @@ def test_a_new_box_is_empty_and_knows_no_deadline(path: Path) -> None:
     assert box.read() == Contents({}, {})
     assert (box.kill_at, box.running_seq, box.revoked_through) == (0.0, 0, 0)
     box.close()
-    assert path.stat().st_size == HEADER + 2 * SMALLEST_HALF
+    assert path.stat().st_size == HEADER + 2 * MIN_HALF
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goque.identifiers import new_task_id
-from goque_supervisor.actors.node_report import MOST_RUNS, Census
+from goque_supervisor.actors.node_report import MAX_RUNS, Census
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.ipc.os_process import usage_of
 from goque_supervisor.metrics.counters import Tally
@@ -64,13 +64,13 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
 def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path) -> None:
     BlackBox.create(tmp_path / "a.box")
     box = BlackBoxWriter(tmp_path / "a.box")
-    for number in range(MOST_RUNS + 5):
+    for number in range(MAX_RUNS + 5):
         box.begin(number + 1, new_task_id(), 1, time.monotonic() - number, 0.0, kill_at=0.0)
     ((told,),) = (
         kind.workers for kind in Census(tmp_path, "", 30.0).take(state(worker(tmp_path / "a.box"))).types
     )
     box.close()
-    assert (len(told.runs), told.more) == (MOST_RUNS, 5)
+    assert (len(told.runs), told.more) == (MAX_RUNS, 5)
     assert told.runs[0].seconds >= told.runs[-1].seconds >= 5
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from goque.storage.sql.claim_cursor import LEAST, LONGEST, SHARE, ClaimPlaces
+from goque.storage.sql.claim_cursor import AGE_PER_CLAIM, MAX_AGE, MIN_CLAIM, ClaimPlaces
 
 NOW = 100.0
 START = datetime(2026, 11, 23, tzinfo=UTC)
@@ -23,34 +23,38 @@ def rows(count, *, priority=0, after=0):
 @pytest.fixture
 def places():
     places = ClaimPlaces()
-    places.claimed("mail", rows(LEAST), LEAST, began=NOW, now=NOW)
+    places.claimed("mail", rows(MIN_CLAIM), MIN_CLAIM, began=NOW, now=NOW)
     return places
 
 
 def test_a_claim_begins_at_the_last_row_of_a_full_one(places):
-    assert places.of("mail", NOW) == (0, START + timedelta(seconds=LEAST - 1))
+    assert places.of("mail", NOW) == (0, START + timedelta(seconds=MIN_CLAIM - 1))
     assert places.of("report", NOW) is None
 
 
 def test_after_a_while_it_begins_at_the_head(places):
-    assert places.of("mail", NOW + LONGEST * 0.99) is not None
-    assert places.of("mail", NOW + LONGEST) is None
+    assert places.of("mail", NOW + MAX_AGE * 0.99) is not None
+    assert places.of("mail", NOW + MAX_AGE) is None
 
 
 def test_claims_in_between_move_the_place_and_not_the_time(places):
-    places.claimed("mail", rows(LEAST, priority=-1, after=500), LEAST, began=None, now=NOW + LONGEST / 2)
-    assert places.of("mail", NOW + LONGEST * 0.99) == (-1, START + timedelta(seconds=500 + LEAST - 1))
-    assert places.of("mail", NOW + LONGEST) is None
+    places.claimed(
+        "mail", rows(MIN_CLAIM, priority=-1, after=500), MIN_CLAIM, began=None, now=NOW + MAX_AGE / 2
+    )
+    assert places.of("mail", NOW + MAX_AGE * 0.99) == (-1, START + timedelta(seconds=500 + MIN_CLAIM - 1))
+    assert places.of("mail", NOW + MAX_AGE) is None
 
 
 def test_one_from_the_head_that_took_long_is_put_off_in_proportion():
     places = ClaimPlaces()
-    places.claimed("mail", rows(LEAST), LEAST, began=NOW - 1, now=NOW)
-    assert places.of("mail", NOW + SHARE * 0.99) is not None
-    assert places.of("mail", NOW + SHARE) is None
+    places.claimed("mail", rows(MIN_CLAIM), MIN_CLAIM, began=NOW - 1, now=NOW)
+    assert places.of("mail", NOW + AGE_PER_CLAIM * 0.99) is not None
+    assert places.of("mail", NOW + AGE_PER_CLAIM) is None
 
 
-@pytest.mark.parametrize(("found", "limit"), [(LEAST - 1, LEAST), (LEAST - 1, LEAST - 1), (0, LEAST)])
+@pytest.mark.parametrize(
+    ("found", "limit"), [(MIN_CLAIM - 1, MIN_CLAIM), (MIN_CLAIM - 1, MIN_CLAIM - 1), (0, MIN_CLAIM)]
+)
 def test_a_claim_that_is_small_or_not_full_forgets_the_place(places, found, limit):
     places.claimed("mail", rows(found), limit, began=None, now=NOW)
     assert places.of("mail", NOW) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor.fetcher.prefetch import AHEAD, MOST, Pace, share_out
+from goque_supervisor.fetcher.prefetch import AHEAD, MAX_PREFETCH, Pace, share_out
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from goque_supervisor.fetcher.prefetch import AHEAD, MOST, Pace, share_out
         ([AHEAD], 1, 2),
         ([AHEAD / 5], 1, 6),
         ([AHEAD / 25], 1, 26),
-        ([AHEAD / (MOST * 2)], 1, 1 + MOST),
-        ([0.0], 1, 1 + MOST),
+        ([AHEAD / (MAX_PREFETCH * 2)], 1, 1 + MAX_PREFETCH),
+        ([0.0], 1, 1 + MAX_PREFETCH),
         ([AHEAD * 40], 100, 102),
         ([0.0, AHEAD * 2 / 5], 1, 6),
     ],

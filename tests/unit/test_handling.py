@@ -22,7 +22,7 @@ from goque import (
     TaskTimeout,
 )
 from goque.callbacks import Callbacks
-from goque.errors import LONGEST_DELAY
+from goque.errors import MAX_DELAY
 from goque.execution.run_handler import (
     call_hooks,
     message_of,
@@ -176,7 +176,7 @@ def needs_text(to: dict[str, str]) -> None: ...
         (RetryTask(delay=-5), OutcomeKind.FAILED, "retry requested", 0.0),
         (Snooze(2.5), OutcomeKind.SNOOZED, "", 2.5),
         (Snooze(-1), OutcomeKind.SNOOZED, "", 0.0),
-        (Snooze(float("inf")), OutcomeKind.SNOOZED, "", LONGEST_DELAY),
+        (Snooze(float("inf")), OutcomeKind.SNOOZED, "", MAX_DELAY),
         (Snooze(float("nan")), OutcomeKind.SNOOZED, "", 0.0),
         (RetryTask(delay=float("nan")), OutcomeKind.FAILED, "retry requested", 0.0),
         (TaskTimeout("my own"), OutcomeKind.FAILED, "my own", None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goque.describe.node_info import (
-    MOST_BYTES,
+    MAX_BYTES,
     NodeInfo,
     RunInfo,
     TypeInfo,
@@ -40,7 +40,7 @@ def test_it_comes_back_as_it_went_in() -> None:
 def test_workers_that_do_not_fit_are_left_out_and_counted_and_busy_ones_stay() -> None:
     text = encode_info(crowd(4, 400))
     found = decode_info(text)
-    assert len(text) <= MOST_BYTES
+    assert len(text) <= MAX_BYTES
     assert found is not None
     shown = [worker for kind in found.types for worker in kind.workers]
     assert found.left_out == 1600 - len(shown) > 0

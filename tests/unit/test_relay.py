@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goque_supervisor.fetcher.stderr_relay import LARGEST, StderrRelay
+from goque_supervisor.fetcher.stderr_relay import MAX_FILE_SIZE, StderrRelay
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_a_line_of_any_length_is_forwarded_and_a_large_file_begins_anew(
     written: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     relay = StderrRelay(written, from_now=False)
-    append(written, b"x" * (LARGEST + 10) + b"\n")
+    append(written, b"x" * (MAX_FILE_SIZE + 10) + b"\n")
     relay.forward()
-    assert len(capfdbinary.readouterr().err) == LARGEST + 11
+    assert len(capfdbinary.readouterr().err) == MAX_FILE_SIZE + 11
     assert written.stat().st_size == 0
     append(written, b"next\n")
     relay.forward()

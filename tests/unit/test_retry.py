@@ -82,7 +82,7 @@ def test_an_answer_of_any_kind_becomes_seconds():
     assert retry.delay_of(5) == 5
     assert retry.delay_of(timedelta(minutes=1)) == 60
     assert retry.delay_of(-5) == 0
-    assert retry.delay_of(float("inf")) == retry.LONGEST_DELAY
+    assert retry.delay_of(float("inf")) == retry.MAX_DELAY
     assert 50 < retry.delay_of(datetime.now(UTC) + timedelta(seconds=60)) <= 60
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from goque.private import default_base
 from goque_supervisor.ipc.run_directory import (
-    LONGEST_SOCKET_PATH,
+    MAX_SOCKET_PATH,
     RunDirectoryError,
     abandoned_runs,
     open_run_directory,
@@ -121,7 +121,7 @@ def test_every_type_has_a_short_socket_path_of_its_own_inside_the_directory(
     path = Path(endpoint.removeprefix("ipc://"))
     assert endpoint.startswith("ipc://")
     assert path.parent == run.path
-    assert len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
+    assert len(os.fsencode(path)) <= MAX_SOCKET_PATH
     assert run.box(task_type, 3, 17).parent == run.path
 
 

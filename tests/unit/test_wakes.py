@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goque_supervisor.fetcher.wakeup_backoff import FREE_MISSES, LONGEST_PAUSE, MEMORY, Wakes
+from goque_supervisor.fetcher.wakeup_backoff import FREE_MISSES, MAX_PAUSE, MEMORY, Wakes
 
 NOW = 100.0
 
@@ -24,8 +24,8 @@ def test_a_few_misses_cost_no_promptness(misses):
 def test_the_pause_grows_with_the_misses_up_to_the_longest():
     pauses = [after(misses).pause(NOW) for misses in range(FREE_MISSES, 100)]
     assert pauses == sorted(pauses)
-    assert 0 < pauses[1] < LONGEST_PAUSE
-    assert pauses[-1] == LONGEST_PAUSE
+    assert 0 < pauses[1] < MAX_PAUSE
+    assert pauses[-1] == MAX_PAUSE
 
 
 def test_a_claim_that_finds_work_makes_the_next_one_prompt():
@@ -36,6 +36,6 @@ def test_a_claim_that_finds_work_makes_the_next_one_prompt():
 
 def test_after_a_quiet_moment_the_next_one_is_prompt_and_the_misses_are_forgotten():
     wakes = after(100)
-    assert wakes.pause(NOW + MEMORY) == LONGEST_PAUSE
+    assert wakes.pause(NOW + MEMORY) == MAX_PAUSE
     assert wakes.pause(NOW + MEMORY * 1.01) == 0
     assert wakes.pause(NOW) == 0

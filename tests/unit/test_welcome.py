@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goque_supervisor.root.banner import MOST_NAMES, welcome
+from goque_supervisor.root.banner import MAX_NAMES, welcome
 from goque_supervisor.settings import SuperviseOptions
 
 SERVICES = ["healer", "cleaner", "scheduler"]
@@ -41,7 +41,7 @@ def test_it_tells_what_runs_where_how_many_and_how_to_stop() -> None:
 def test_it_stays_short_whatever_there_is() -> None:
     options = SuperviseOptions(app="shop:registry", drain=True, reload=True)
     many = lines(options, *(spec(f"type{number}") for number in range(100)), jobs=100)
-    assert len(many) < MOST_NAMES + 15
+    assert len(many) < MAX_NAMES + 15
     assert "            and 88 more" in many
     assert any(line.endswith("and 88 more") and "job0, " in line for line in many)
     assert "  reload    on changes of the source, or kill -HUP 4711" in many

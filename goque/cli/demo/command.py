@@ -27,7 +27,7 @@ from goque.errors import GoqueError
 from goque.queue.manager import TaskQueueManager
 from goque.task import Task
 
-LONGEST: Final = 60.0
+MAX_SECONDS: Final = 60.0
 """Seconds after which the tour gives up; it takes three or four."""
 
 TASKS: Final[tuple[tuple[str, list[Any]], ...]] = (
@@ -116,7 +116,7 @@ class Tour:
             yield tree
         finally:
             tree.terminate()
-            tree.wait(LONGEST)
+            tree.wait(MAX_SECONDS)
 
     def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Story:
         """Tell what the database says until every task has ended."""
@@ -126,8 +126,8 @@ class Tour:
                 self._say(f"  {line}")
             if (code := tree.poll()) is not None:
                 self._give_up(f"the tree ended with exit code {code} before its tasks had")
-            if story.seconds > LONGEST:
-                self._give_up(f"not all tasks have ended within {LONGEST:g} seconds")
+            if story.seconds > MAX_SECONDS:
+                self._give_up(f"not all tasks have ended within {MAX_SECONDS:g} seconds")
             time.sleep(0.02)
         return story
 

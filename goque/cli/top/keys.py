@@ -27,7 +27,7 @@ SEQUENCES: Final = {
     b"\n": "enter",
     b"\x03": "ctrl-c",
 }
-LONGEST: Final = max(map(len, SEQUENCES))
+MAX_SEQUENCE: Final = max(map(len, SEQUENCES))
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def read_keys(descriptor: int) -> list[str] | None:
 def names_of(data: bytes) -> Iterator[str]:
     """Split what a terminal sent into keys: printed letters as they are, others by name; unknown ones go."""
     while data:
-        for length in range(min(LONGEST, len(data)), 0, -1):
+        for length in range(min(MAX_SEQUENCE, len(data)), 0, -1):
             if name := SEQUENCES.get(data[:length]):
                 if name == "escape" and data[1:2] in (b"[", b"O"):
                     length = _end_of_sequence(data)  # noqa: PLW2901 - a key that is not known here

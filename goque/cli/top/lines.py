@@ -13,7 +13,7 @@ from goque.describe.task_state import lasting
 from goque.task import TaskRow
 from goque.telemetry.logs import one_line
 
-LEAST_WIDTH: Final = 40
+MIN_WIDTH: Final = 40
 LONG_RUN: Final = 1.0
 UNKNOWN_LATE: Final = 15.0
 """Seconds without a heartbeat that are bad news of a node that does not tell its node_timeout."""
@@ -72,7 +72,7 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
         width: the columns of the terminal.
         all_processes: whether to show those that run no tasks, too.
     """
-    elastic = max(LEAST_WIDTH, width) - len(_TYPE_HEADER) - 3
+    elastic = max(MIN_WIDTH, width) - len(_TYPE_HEADER) - 3
     yield Line(f"  {fitted('TYPE', elastic)} {_TYPE_HEADER}", "bold")
     if not seen.types:
         yield Line("  no task types: nothing was enqueued here, and no supervisor has run", "dim")
@@ -132,7 +132,7 @@ def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[
         return
     if notes := "; ".join(_notes(node)):
         yield Line(fitted(f"    {notes}", width), "yellow")
-    elastic = max(LEAST_WIDTH, width) - len(_WORKER_HEADER) - 5
+    elastic = max(MIN_WIDTH, width) - len(_WORKER_HEADER) - 5
     yield Line(f"    {fitted('WORKER', elastic)} {_WORKER_HEADER}", "dim")
     for kind in info.types:
         for worker in sorted(kind.workers, key=_slot):

@@ -22,7 +22,7 @@ from goque.errors import DatabaseUnavailableError, GoqueError, TaskStateError
 from goque.storage import TaskStorage
 from goque.task import TaskFilter, TaskRow, TaskStatus
 
-MOST_TASKS: Final = 200
+MAX_TASKS: Final = 200
 ROOT_NAME: Final = "goque:root"
 
 
@@ -109,10 +109,10 @@ def answer_to(order: Order, storage: TaskStorage) -> Answer:
             message, done = carry_out(order, storage), order
         if task_type is not None:
             tasks = storage.find_tasks(
-                TaskFilter(task_type=task_type, statuses=list(FAILED)), limit=MOST_TASKS
+                TaskFilter(task_type=task_type, statuses=list(FAILED)), limit=MAX_TASKS
             )
-            if len(tasks) == MOST_TASKS:
-                message = message or f"these are the newest {MOST_TASKS}"
+            if len(tasks) == MAX_TASKS:
+                message = message or f"these are the newest {MAX_TASKS}"
         return Answer(look(storage, datetime.now(UTC)), done, message, tasks=tasks, task_type=task_type)
     except DatabaseUnavailableError as error:
         if done is None and order.verb != "look":

@@ -8,7 +8,7 @@ from typing import Final
 
 from goque.storage.sql.dialect import Session
 
-MOST: Final = 4
+MAX_CONNECTIONS: Final = 4
 """With the connection that a process has anyway it holds five at most."""
 
 PATIENCE: Final = 2.0
@@ -53,4 +53,4 @@ class MysqlSpares:
         for session in getattr(self, "_idle", []):
             session.abandon()
         self._idle: list[Session] = []
-        self._free = threading.BoundedSemaphore(MOST)
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)

@@ -9,8 +9,8 @@ from typing import Final
 from goque.storage.contract import Watcher
 from goque.storage.mysql.nudge import NudgeListener
 
-SHORTEST: Final = 0.02
-LONGEST: Final = 1.0
+MIN_INTERVAL: Final = 0.02
+MAX_INTERVAL: Final = 1.0
 
 
 class MysqlWatcher(Watcher):
@@ -22,7 +22,7 @@ class MysqlWatcher(Watcher):
 
     def __init__(self, listener: NudgeListener | None) -> None:
         self._listener = listener
-        self._interval = SHORTEST
+        self._interval = MIN_INTERVAL
         self._look_at = 0.0
 
     def fileno(self) -> int | None:
@@ -37,19 +37,21 @@ class MysqlWatcher(Watcher):
         """Return whether somebody nudged, or it is time to look."""
         now = time.monotonic()
         if self._listener is not None and self._listener.heard():
-            self._interval = SHORTEST  # a caller's own transaction nudges before it commits: look again soon
+            self._interval = (
+                MIN_INTERVAL  # a caller's own transaction nudges before it commits: look again soon
+            )
         elif now < self._look_at:
             return False
         else:
-            self._interval = min(LONGEST, self._interval * 2)
+            self._interval = min(MAX_INTERVAL, self._interval * 2)
         self._look_at = now + self._interval * random.uniform(0.75, 1.0)  # noqa: S311 - spreads the nodes' looks
         return True
 
     def found(self, tasks: int) -> None:
         """Look often while there is work: more may follow from other machines."""
         if tasks:
-            self._interval = SHORTEST
-            self._look_at = min(self._look_at, time.monotonic() + SHORTEST)
+            self._interval = MIN_INTERVAL
+            self._look_at = min(self._look_at, time.monotonic() + MIN_INTERVAL)
 
     def close(self) -> None:
         """Listen no more."""

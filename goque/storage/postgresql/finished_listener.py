@@ -46,7 +46,7 @@ SAY_ENDED: Final = """
 
 AWAITED_FOR: Final = 60.0
 SAID_EVERY: Final = 20.0
-MOST_AWAITED: Final = 10_000
+MAX_AWAITED: Final = 10_000
 LINGER: Final = 5.0
 """Seconds for which the thread goes on to listen when nobody waits any more: the next may come soon."""
 
@@ -68,7 +68,7 @@ class AwaitedIds:
         """Remember an id; the oldest of too many is forgotten."""
         self._until.pop(task_id, None)
         self._until[task_id] = self._clock() + AWAITED_FOR
-        if len(self._until) > MOST_AWAITED:
+        if len(self._until) > MAX_AWAITED:
             del self._until[next(iter(self._until))]
 
     def among(self, task_ids: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from goque.storage.postgresql.session import DeadlineConnection, PostgresqlSession
 
-MOST: Final = 4
+MAX_CONNECTIONS: Final = 4
 """With the connection that a process has anyway it holds five at most."""
 
 PATIENCE: Final = 2.0
@@ -83,7 +83,7 @@ class PostgresqlSpares:
                     connection_class=self._kind,
                     kwargs=self._options,
                     min_size=0,
-                    max_size=MOST,
+                    max_size=MAX_CONNECTIONS,
                     max_idle=IDLE,
                     num_workers=1,
                     open=True,

@@ -22,7 +22,7 @@ log: Final = logging.getLogger("goque.storage")
 BLIND_LOOK: Final = 1.0
 """Seconds after which a change is assumed: the original notifies nobody, and a pooler may swallow it."""
 
-LONGEST_PAUSE: Final = 30.0
+MAX_PAUSE: Final = 30.0
 
 
 class PostgresqlWatcher(Watcher):
@@ -107,7 +107,7 @@ class PostgresqlWatcher(Watcher):
     def _failed(self, error: Exception) -> None:
         self._drop()
         self._failures += 1
-        pause = min(LONGEST_PAUSE, 0.25 * 2.0 ** min(self._failures, 10))
+        pause = min(MAX_PAUSE, 0.25 * 2.0 ** min(self._failures, 10))
         self._listen_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         if self._failures == 1:
             log.info("nothing can be listened to (%s): new tasks are looked for once a second", error)

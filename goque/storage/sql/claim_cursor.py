@@ -15,13 +15,13 @@ from typing import Final
 
 from goque.task import TaskRow
 
-LEAST: Final = 50
+MIN_CLAIM: Final = 50
 """The fewest rows of a claim worth remembering: in a trickle each claim begins at the head."""
 
-LONGEST: Final = 0.1
+MAX_AGE: Final = 0.1
 """Seconds after which a claim begins at the head again, unless that takes long."""
 
-SHARE: Final = 10
+AGE_PER_CLAIM: Final = 10
 """A claim from the head that took long is not made again before so many times as long."""
 
 
@@ -56,10 +56,10 @@ class ClaimPlaces:
             now: the time.
         """
         place = self._places.get(task_type)
-        if len(rows) < limit or limit < LEAST:
+        if len(rows) < limit or limit < MIN_CLAIM:
             self._places.pop(task_type, None)
         elif began is not None:
-            until = now + max(LONGEST, SHARE * (now - began))
+            until = now + max(MAX_AGE, AGE_PER_CLAIM * (now - began))
             self._places[task_type] = _Place(rows[-1].priority, rows[-1].next_attempt_at, until)
         elif place is not None:
             place.priority, place.due = rows[-1].priority, rows[-1].next_attempt_at

@@ -22,7 +22,7 @@ from goque.task import TaskRow, TaskStatus, Token
 DOUBT: Final = 30.0
 """Seconds after which a commit that was not answered has come to its end on the server too."""
 
-MOST_HELD: Final = 100_000
+MAX_HELD: Final = 100_000
 
 
 class SqlClaims(SqlBase):
@@ -83,7 +83,7 @@ class SqlClaims(SqlBase):
         if not tokens:
             return []
         oldest = time.monotonic() - DOUBT
-        held = self.held_tasks(owner, task_type, limit=MOST_HELD)
+        held = self.held_tasks(owner, task_type, limit=MAX_HELD)
         ours = {row.token: row for row in held if row.token in tokens and row.status == TaskStatus.PENDING}
         found = sorted(ours.values(), key=_claim_order)[:limit]
         self._in_doubt = [

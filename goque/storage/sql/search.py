@@ -33,11 +33,11 @@ from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 FIRST_WALK: Final = 1_000
-LONGEST_WALK: Final = 20_000
-MOST_CANDIDATES: Final = 5_000
+MAX_WALK: Final = 20_000
+MAX_CANDIDATES: Final = 5_000
 BATCH: Final = 500
-MOST_TYPES: Final = 500
-MOST_ROWS: Final = 1_000
+MAX_TYPES: Final = 500
+MAX_ROWS: Final = 1_000
 WAITING: Final = frozenset({TaskStatus.NEW, TaskStatus.ERROR})
 
 
@@ -62,7 +62,7 @@ class SqlSearch(SqlBase):
         candidates = self._candidates(session, search)
         if candidates is not None:
             return self._read_candidates(session, search, [one for one in candidates if one < start], limit)
-        return self._walk(session, search, start, limit, LONGEST_WALK)
+        return self._walk(session, search, start, limit, MAX_WALK)
 
     def _walk(self, session: Session, search: TaskSearch, start: str, limit: int, longest: int) -> TaskPage:
         """Go from an id to older ones, over so many at most."""
@@ -87,13 +87,13 @@ class SqlSearch(SqlBase):
         if not (search.task_type or search.statuses or search.external_id):
             return None
         types = [search.task_type] if search.task_type else self._types_in(session)
-        if len(types) > MOST_TYPES:
+        if len(types) > MAX_TYPES:
             return None
         found: set[str] = set()
         for sql, params in self._indexes_for(search):
-            given = {**params, "types": self._dialect.encode_list(types), "most": MOST_CANDIDATES + 1}
+            given = {**params, "types": self._dialect.encode_list(types), "most": MAX_CANDIDATES + 1}
             rows = session.rows(sql, given)
-            if len(rows) > MOST_CANDIDATES:
+            if len(rows) > MAX_CANDIDATES:
                 return None
             text = self._dialect.read_text
             found |= {text(row[0]) for row in rows if not search.statuses or text(row[1]) in search.statuses}
@@ -168,7 +168,7 @@ class SqlSearch(SqlBase):
         return sorted(self._look(self._types_in))
 
     def _types_in(self, session: Session) -> list[str]:
-        rows = session.rows(self._sql.search.typed_tasks, {"limit": MOST_TYPES + 1})
+        rows = session.rows(self._sql.search.typed_tasks, {"limit": MAX_TYPES + 1})
         return [self._dialect.read_text(row[0]) for row in rows]
 
     def finished_counts(
@@ -227,11 +227,11 @@ class SqlSearch(SqlBase):
 
     def recent_nodes(self) -> list[NodeRow]:
         """Read the nodes that beat last, those that have ended too, newest beat first."""
-        rows = self._read(lambda session: session.rows(self._sql.search.all_nodes, {"limit": MOST_ROWS}))
+        rows = self._read(lambda session: session.rows(self._sql.search.all_nodes, {"limit": MAX_ROWS}))
         return [self._read_node(row) for row in rows]
 
     def schedules(self) -> list[ScheduleRow]:
         """Read what is known of periodic jobs, by name."""
-        rows = self._read(lambda session: session.rows(self._sql.search.schedules, {"limit": MOST_ROWS}))
+        rows = self._read(lambda session: session.rows(self._sql.search.schedules, {"limit": MAX_ROWS}))
         text, instant = self._dialect.read_text, self._dialect.read_time
         return [ScheduleRow(text(name), instant(slot), bool(paused)) for name, slot, paused in rows]

@@ -16,7 +16,7 @@ from goque_supervisor.actors.wait_for_database import prepare_unlocked
 from goque_supervisor.ipc.control import Beat, Channel, Message, Ready, Stop
 
 BEAT_PERIOD: Final = 2.0
-LONGEST_BACKOFF: Final = 5.0
+MAX_BACKOFF: Final = 5.0
 TELL_PERIOD: Final = 60.0
 
 
@@ -27,7 +27,7 @@ class Actor(ABC):
         longest_backoff: seconds between tries, at most, while the database is away.
     """
 
-    longest_backoff: float = LONGEST_BACKOFF
+    longest_backoff: float = MAX_BACKOFF
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         self.boot = boot

@@ -15,7 +15,7 @@ Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
 NOT_FOUND: Final[Answer] = (404, "text/plain; charset=utf-8", b"try /metrics, /healthz or /readyz\n")
-LONGEST_REQUEST: Final = 10.0
+MAX_REQUEST: Final = 10.0
 
 
 class Server(ThreadingHTTPServer):
@@ -42,7 +42,7 @@ def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..
     """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = LONGEST_REQUEST  # a client that sends nothing must not hold a thread for ever
+        timeout = MAX_REQUEST  # a client that sends nothing must not hold a thread for ever
 
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])

@@ -28,7 +28,7 @@ from goque_supervisor.metrics.user_metrics import UserMetrics
 SUMMARY_PERIOD: Final = 60.0
 TIDY_PERIOD: Final = 5.0
 LOOK_PERIOD: Final = 2.0
-LOOK_SHARE: Final = 0.02
+LOOK_FRACTION: Final = 0.02
 """Of the time at most this part is spent on looking at the queue, however long one look takes."""
 
 LOOK_IS_GOOD_FOR: Final = 30.0
@@ -114,7 +114,7 @@ class Monitor(Actor):
         paused = frozenset(name for name, policy in self.storage.type_policies().items() if policy.paused)
         self._queue = QueueSample(depths, paused)
         self._looked_at = time.monotonic()
-        self._look_at = self._looked_at + max(LOOK_PERIOD, (self._looked_at - began) / LOOK_SHARE)
+        self._look_at = self._looked_at + max(LOOK_PERIOD, (self._looked_at - began) / LOOK_FRACTION)
 
     def _tidy(self) -> None:
         if self.user_metrics is None:

@@ -21,7 +21,7 @@ from goque_supervisor.metrics.prometheus import ENDS
 
 log = logging.getLogger("goque.lease")
 
-MOST_RUNS: Final = 10
+MAX_RUNS: Final = 10
 RECENT: Final = 60.0
 BOX_BUDGET: Final = 0.5
 """Seconds that reading black boxes may take at a heartbeat; workers whose turn does not come show no task."""
@@ -118,8 +118,8 @@ class Census:
                 worker = WorkerInfo(
                     **facts,
                     state=told["state"],
-                    runs=tuple(runs[:MOST_RUNS]),
-                    more=max(0, len(runs) - MOST_RUNS),
+                    runs=tuple(runs[:MAX_RUNS]),
+                    more=max(0, len(runs) - MAX_RUNS),
                 )
                 workers.setdefault(told["type"], []).append(worker)
             else:

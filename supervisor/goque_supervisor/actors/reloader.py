@@ -16,14 +16,14 @@ from goque_supervisor.actors.actor import Actor
 from goque_supervisor.ipc.control import Channel, SourceChanged
 
 PERIOD: Final = 0.3
-SHARE: Final = 0.1
+BUSY_FRACTION: Final = 0.1
 """Of the time at most this part is spent on looking, however many files there are."""
 
 FILE_CLOCK: Final = 10_000_000
 """Nanoseconds by which the time of a file may be behind the clock: it moves with the kernel's ticks."""
 
 SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
-MOST_TOLD: Final = 5
+MAX_TOLD: Final = 5
 Marks = dict[str, tuple[int, int]]
 
 
@@ -57,8 +57,8 @@ class Reloader(Actor):
         elif self._changed:
             told = sorted(self._changed)
             self._changed = set()
-            self.channel.send(SourceChanged(told[:MOST_TOLD], len(told)))
-        return max(PERIOD, (time.monotonic() - began) / SHARE)
+            self.channel.send(SourceChanged(told[:MAX_TOLD], len(told)))
+        return max(PERIOD, (time.monotonic() - began) / BUSY_FRACTION)
 
 
 def marks_of(places: Iterable[Path], go_on: Callable[[], bool]) -> Marks:

@@ -22,8 +22,8 @@ from goque.telemetry.logs import RateLimited
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.ipc.control import Channel
 
-LONGEST_SLEEP: Final = 60.0
-LONGEST_CALL: Final = 5.0
+MAX_SLEEP: Final = 60.0
+MAX_CALL: Final = 5.0
 
 
 class Scheduler(Actor):
@@ -44,7 +44,7 @@ class Scheduler(Actor):
         """Enqueue what is due; returns the seconds until the next slot."""
         now = datetime.now(UTC)
         signal.signal(signal.SIGALRM, _give_up)
-        pauses = [LONGEST_SLEEP]
+        pauses = [MAX_SLEEP]
         paused = self.storage.paused_jobs()
         for job in self.jobs:
             if job.name in paused:
@@ -80,7 +80,7 @@ class Scheduler(Actor):
             last = slot
         with _time_limit():
             following = next_due(job, last, now)
-        return LONGEST_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
+        return MAX_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
 
     def _insert_made(self, job: PeriodicJob, make: Callable[[], Task], occasion: str) -> None:
         """Insert the task that a factory makes; where there is none to insert, this one occasion is left out."""
@@ -106,7 +106,7 @@ class Scheduler(Actor):
 @contextmanager
 def _time_limit() -> Iterator[None]:
     """Interrupt a schedule or factory that blocks: it must not keep the other jobs waiting."""
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_CALL)
+    signal.setitimer(signal.ITIMER_REAL, MAX_CALL)
     try:
         yield
     finally:
@@ -115,7 +115,7 @@ def _time_limit() -> Iterator[None]:
 
 def _give_up(number: int, frame: object) -> None:
     del number, frame
-    raise TimeoutError(f"it took over {LONGEST_CALL:g}s")
+    raise TimeoutError(f"it took over {MAX_CALL:g}s")
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

@@ -25,8 +25,8 @@ from goque_supervisor.metrics.counters import Tally
 log = logging.getLogger("goque.fetcher")
 
 AnswerT = TypeVar("AnswerT")
-LONGEST_PAUSE: Final = 2.0
-MOST_HELD: Final = 100_000
+MAX_PAUSE: Final = 2.0
+MAX_HELD: Final = 100_000
 PROVE_PERIOD: Final = 3.0
 
 
@@ -109,7 +109,7 @@ class Ledger:
 
         def take_over() -> list[TaskRow]:
             self._storage.publish_types([policy_of(self._type, self._options)])
-            held = [self._storage.held_tasks(owner, self._type, limit=MOST_HELD) for owner in owners if owner]
+            held = [self._storage.held_tasks(owner, self._type, limit=MAX_HELD) for owner in owners if owner]
             return [row for rows in held for row in rows]
 
         return self._ask(take_over)
@@ -121,7 +121,7 @@ class Ledger:
     def failed(self, error: DatabaseUnavailableError) -> None:
         """Note that the database did not answer, and when to try again."""
         self._failures += 1
-        pause = min(LONGEST_PAUSE, 0.05 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+        pause = min(MAX_PAUSE, 0.05 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         self.retry_at = time.monotonic() + pause
         often = self._failures > 2 and self._failures % 10
         log.log(

@@ -65,7 +65,7 @@ log = logging.getLogger("goque.fetcher")
 
 BEAT_PERIOD: Final = 1.0
 SETTLE_PERIOD: Final = 0.04
-SETTLE_AT_LEAST: Final = 500
+MIN_SETTLE_BATCH: Final = 500
 RELAY_PERIOD: Final = 0.25
 OTHERS_PERIOD: Final = 0.2
 
@@ -278,7 +278,7 @@ class Fetcher:
     @property
     def _settle_at(self) -> float:
         """When to write what has ended: at once, but in a stream of results not more often than needed."""
-        if len(self.holdings.ended) >= SETTLE_AT_LEAST or self.draining or not self.crew.is_busy:
+        if len(self.holdings.ended) >= MIN_SETTLE_BATCH or self.draining or not self.crew.is_busy:
             return 0.0
         return self._settled_at + SETTLE_PERIOD
 

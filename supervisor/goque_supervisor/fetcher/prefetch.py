@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 AHEAD: Final = 0.05
-MOST: Final = 1024
+MAX_PREFETCH: Final = 1024
 _SMOOTHING: Final = 0.2
 
 
@@ -32,7 +32,7 @@ class Pace:
         if self.mean is None:
             return concurrency
         ahead = int(AHEAD / max(self.mean, 1e-6) * concurrency)
-        return concurrency + min(ahead, MOST)
+        return concurrency + min(ahead, MAX_PREFETCH)
 
 
 def share_out(loads: Sequence[int], rooms: Sequence[int], jobs: int) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 TAIL: Final = 4096
-LARGEST: Final = 1024 * 1024
+MAX_FILE_SIZE: Final = 1024 * 1024
 _CHUNK: Final = 256 * 1024
 
 
@@ -42,7 +42,7 @@ class StderrRelay:
             if not data:
                 return
             self._offset += len(data)
-        if self._offset > LARGEST and self._offset == _size(self._path):
+        if self._offset > MAX_FILE_SIZE and self._offset == _size(self._path):
             os.truncate(self._path, 0)  # its writer appends, so it goes on at the new end
             self._offset = 0
 

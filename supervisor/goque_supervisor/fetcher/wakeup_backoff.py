@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-LONGEST_PAUSE: Final = 0.02
+MAX_PAUSE: Final = 0.02
 FIRST_PAUSE: Final = 0.001
 FREE_MISSES: Final = 3
-MOST_MISSES: Final = 30
+MAX_MISSES: Final = 30
 MEMORY: Final = 0.1
 
 
@@ -27,5 +27,5 @@ class Wakes:
         """Return how many seconds to let pass from a wake-up to the claim; a quiet moment makes it none again."""
         if now - self._missed_at > MEMORY:
             self._misses = 0
-        rash = min(self._misses, MOST_MISSES) - FREE_MISSES
-        return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (rash - 1)) if rash > 0 else 0.0
+        rash = min(self._misses, MAX_MISSES) - FREE_MISSES
+        return min(MAX_PAUSE, FIRST_PAUSE * 2 ** (rash - 1)) if rash > 0 else 0.0

@@ -21,7 +21,7 @@ from typing import Final
 
 MAGIC: Final = 0x31_58_4F_42_45_55_51_47  # "GQUEBOX1"
 HEADER: Final = 128
-SMALLEST_HALF: Final = 128 * 1024
+MIN_HALF: Final = 128 * 1024
 BYTES_A_JOB: Final = 256
 SPILL_OVER: Final = 16 * 1024
 
@@ -88,7 +88,7 @@ class BlackBox:
             path: where; nothing may be there.
             jobs: the most jobs that may be running or not acknowledged at a time.
         """
-        half = max(SMALLEST_HALF, jobs * BYTES_A_JOB)
+        half = max(MIN_HALF, jobs * BYTES_A_JOB)
         size = HEADER + 2 * half
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from goque.private import PrivateDirectoryError, default_base, make_private
 
-LONGEST_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
+MAX_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
 _LOCK, _TREE = "lock", "tree.json"
 
 
@@ -115,9 +115,9 @@ def open_run_directory(given: str | None) -> RunDirectory:
         )
     path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
     longest = len(os.fsencode(path)) + len("/0123456789ab.sock")
-    if longest > LONGEST_SOCKET_PATH:
+    if longest > MAX_SOCKET_PATH:
         raise RunDirectoryError(
-            f"run directory {base} makes socket paths of {longest} bytes, over {LONGEST_SOCKET_PATH}; "
+            f"run directory {base} makes socket paths of {longest} bytes, over {MAX_SOCKET_PATH}; "
             "give a shorter --run-dir"
         )
     unborn = base / f".{path.name}"  # others look for dead trees here: a directory appears with its lock held

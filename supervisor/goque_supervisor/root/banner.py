@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from goque_supervisor.settings import SuperviseOptions
 
-MOST_NAMES: Final = 12
-LONGEST_NAME: Final = 32
+MAX_NAMES: Final = 12
+MAX_NAME: Final = 32
 
 
 def is_watched(options: SuperviseOptions) -> bool:
@@ -57,23 +57,23 @@ def welcome(
 
 
 def _types(types: Sequence[dict[str, Any]]) -> Iterator[str]:
-    width = min(LONGEST_NAME, max((len(spec["type"]) for spec in types), default=0))
-    for spec in types[:MOST_NAMES]:
+    width = min(MAX_NAME, max((len(spec["type"]) for spec in types), default=0))
+    for spec in types[:MAX_NAMES]:
         chosen = spec["options"]
         workers, attempts = chosen["workers"], chosen["max_attempts"]
         yield (
             f"{spec['type']:<{width}}  {workers} {'worker' if workers == 1 else 'workers'}, "
             f"timeout {chosen['timeout']:g}s, {attempts} {'attempt' if attempts == 1 else 'attempts'}"
         )
-    if len(types) > MOST_NAMES:
-        yield f"and {len(types) - MOST_NAMES} more"
+    if len(types) > MAX_NAMES:
+        yield f"and {len(types) - MAX_NAMES} more"
     if not types:
         yield "none in this process"
 
 
 def _shortened(names: Sequence[str]) -> list[str]:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return [", ".join(names[:MOST_NAMES]) + more]
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return [", ".join(names[:MAX_NAMES]) + more]
 
 
 def _stop(options: SuperviseOptions) -> str:

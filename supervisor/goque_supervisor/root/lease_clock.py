@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-PART: Final = 5 / 6
+HOLD_FRACTION: Final = 5 / 6
 """Of node_timeout, after which a lease counts as lost: the rest is for seeing it, and for killing handlers."""
 
 
@@ -58,6 +58,8 @@ class Tenure:
 
     def lose(self, now: float) -> bool:
         """Return whether the lease is lost just now."""
-        over = bool(self.owner) and not self.is_lost and now - self._beat_at > self.node_timeout * PART
+        over = (
+            bool(self.owner) and not self.is_lost and now - self._beat_at > self.node_timeout * HOLD_FRACTION
+        )
         self.is_lost = self.is_lost or over
         return over

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from goque_supervisor.root.pool_group import Group
     from goque_supervisor.root.supervisor import Supervisor
 
-MOST_JOBS = 10
+MAX_JOBS = 10
 
 
 def portrait(root: Supervisor, now: float) -> tuple[str, list[str]]:
@@ -71,9 +71,9 @@ def _describe_jobs(worker: Child, now: float) -> Iterator[str]:
         return
     contents = worker.box.read()
     running = sorted(contents.running.values(), key=lambda job: job.started)
-    for job in running[:MOST_JOBS]:
+    for job in running[:MAX_JOBS]:
         yield f"    runs {job.task_id} for {now - job.started:.1f}s, times out in {job.deadline - now:.1f}s"
-    if len(running) > MOST_JOBS:
-        yield f"    and {len(running) - MOST_JOBS} more"
+    if len(running) > MAX_JOBS:
+        yield f"    and {len(running) - MAX_JOBS} more"
     if contents.finished:
         yield f"    has {len(contents.finished)} results that are not committed"

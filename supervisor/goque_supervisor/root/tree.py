@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from goque_supervisor.fetcher.prefetch import MOST
+from goque_supervisor.fetcher.prefetch import MAX_PREFETCH
 from goque_supervisor.settings import SuperviseOptions
 
 
@@ -56,7 +56,7 @@ class GroupSpec:
     @property
     def most_jobs(self) -> int:
         """How many jobs a worker may hold at once: what it was sent, and as many whose end is not acknowledged."""
-        return int(self.processor["options"].get("concurrency", 100)) + 2 * MOST
+        return int(self.processor["options"].get("concurrency", 100)) + 2 * MAX_PREFETCH
 
     @property
     def fetcher(self) -> ChildSpec:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from goque import context
 
-MOST_WAITING: Final = 64 * 1024
+MAX_WAITING: Final = 64 * 1024
 """Characters of a line without an end that are kept; past them it is logged in parts."""
 
 log: Final = logging.getLogger("goque.handler")
@@ -46,7 +46,7 @@ class PrintedLines:
         *lines, rest = (before + text).split("\n")
         for line in lines:
             _say(line, fields)
-        if len(rest) > MOST_WAITING:
+        if len(rest) > MAX_WAITING:
             _say(rest, fields)
         elif rest:
             _waiting[key] = rest, fields
