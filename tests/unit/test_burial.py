@@ -18,7 +18,7 @@ from goque_supervisor.fetcher.dead_workers import Burial, handlers_part, outcome
 from goque_supervisor.fetcher.in_flight import Held, Holdings
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Running
-from goque_supervisor.ipc.control import Buried, CallbackWanted, WorkerExited
+from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 
 OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0)
@@ -109,7 +109,7 @@ def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(grave
     assert graveyard.told == []
     for held in list(graveyard.holdings.ended):
         graveyard.burial.committed(held)
-    assert graveyard.told == [Buried(7)]
+    assert graveyard.told == [CrashSettled(7)]
 
 
 def test_what_has_not_begun_goes_back_to_the_table_when_nothing_may_wait_here(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_has_not_begun_goes_back_to_the_table_when_nothing_may_wait_here(tm
 
 def test_a_worker_that_had_nothing_is_buried_at_once(graveyard: Graveyard) -> None:
     graveyard.burial.bury(graveyard.notice(signal=9), {}, contents([], []))
-    assert graveyard.told == [Buried(7)]
+    assert graveyard.told == [CrashSettled(7)]
     assert not graveyard.burial.is_pending
 
 
@@ -133,7 +133,7 @@ def test_a_box_stays_until_results_that_were_heard_before_the_death_are_committe
     assert graveyard.told == []
     assert graveyard.burial.is_pending
     graveyard.burial.committed(held)
-    assert graveyard.told == [Buried(7)]
+    assert graveyard.told == [CrashSettled(7)]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,9 @@ def test_a_crash_handler_hears_of_a_worker_that_died_idle_by_itself_only(tmp_pat
     ):
         graveyard = Graveyard(ProcessorOptions(has_crash_handler=True), tmp_path / "w.box")
         graveyard.burial.bury(graveyard.notice(**values), {}, contents([], []))
-        assert [type(message) for message in graveyard.told] == ([CallbackWanted] if hears else []) + [Buried]
+        assert [type(message) for message in graveyard.told] == ([CallbackWanted] if hears else []) + [
+            CrashSettled
+        ]
 
 
 def test_the_last_stack_and_the_last_lines_of_stderr_become_evidence(graveyard: Graveyard) -> None:

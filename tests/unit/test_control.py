@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from goque_supervisor.ipc import control
 from goque_supervisor.ipc.control import (
-    Adopt,
     Beat,
     Channel,
-    Garbled,
+    ProtocolError,
     Ready,
     StartChild,
     Stop,
+    TakeOver,
     WorkerExited,
     WorkerStarted,
 )
@@ -32,22 +32,22 @@ EXAMPLES = [
     Ready({"owner": "n1"}),
     control.BootFailed("no such table", 3),
     Beat(),
-    control.Leased(12.5),
+    control.LeaseRenewed(12.5),
     control.Interrupt(7, 1 << 40, "canceled"),
     control.Replace(7, "memory"),
-    control.Buried(7),
+    control.CrashSettled(7),
     control.Idle(idle=True, check=4),
     control.Drained(2),
     control.CallbackWanted(1, '{"a": "ž"}'),
     control.CallbackDone(1, 2.5),
     STARTED,
     EXITED,
-    Adopt(3, "n1", ["n0"], [STARTED, STARTED], [EXITED]),
+    TakeOver(3, "n1", ["n0"], [STARTED, STARTED], [EXITED]),
     control.NewOwner(""),
     control.Retire(7, "reload"),
-    control.Hold(hold=False),
+    control.PauseClaiming(hold=False),
     control.Drain(),
-    control.AreYouIdle(9),
+    control.CheckIdle(9),
     control.TreeState({"types": {}}),
     control.SourceChanged(["app.py"], 1),
     Stop(),
@@ -67,7 +67,7 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
 
 
 def test_there_is_an_example_of_every_message() -> None:
-    assert {type(example) for example in EXAMPLES} == set(control.Message.__args__) - {Garbled}
+    assert {type(example) for example in EXAMPLES} == set(control.Message.__args__) - {ProtocolError}
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
@@ -136,12 +136,12 @@ def test_a_descriptor_travels_with_its_message(ends: tuple[Channel, Channel]) ->
         b'["Beat", {"x": 1}]',
         b'["Nothing", {}]',
         b'["Interrupt", {"seq": 1}]',
-        b'["Adopt", {"live": 1, "dead": []}]',
+        b'["TakeOver", {"live": 1, "dead": []}]',
         b'[["Beat"], {}]',
         b'["Stop", []]1',
         b"[" * 100_000,
         json.dumps(["os.system", {"command": "true"}]).encode(),
-        b'["Garbled", {"why": "I say so"}]',
+        b'["ProtocolError", {"why": "I say so"}]',
     ],
 )
 def test_a_forged_frame_is_refused_and_ends_the_conversation(
@@ -153,7 +153,7 @@ def test_a_forged_frame_is_refused_and_ends_the_conversation(
     theirs.socket.sendall(struct.pack("!I", len(body)) + body)
     beat, garbled = ours.receive()
     assert beat == Beat()
-    assert isinstance(garbled, Garbled)
+    assert isinstance(garbled, ProtocolError)
     assert ours.closed
     assert ours.receive() == []
 
@@ -163,7 +163,7 @@ def test_a_frame_that_claims_to_be_huge_is_refused_before_it_is_collected(
 ) -> None:
     ours, theirs = ends
     theirs.socket.sendall(struct.pack("!I", 1 << 31))
-    assert ours.receive() == [Garbled("control frame of 2147483648 bytes is over the limit")]
+    assert ours.receive() == [ProtocolError("control frame of 2147483648 bytes is over the limit")]
     assert ours.closed
 
 

@@ -16,7 +16,7 @@ from goque.describe.node_info import encode_info
 from goque.errors import DatabaseUnavailableError
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.node_report import Census
-from goque_supervisor.ipc.control import Channel, Leased, Message, Ready, TreeState
+from goque_supervisor.ipc.control import Channel, LeaseRenewed, Message, Ready, TreeState
 
 
 class Lease(Actor):
@@ -55,7 +55,7 @@ class Lease(Actor):
         if sent_at < self._due:
             return self._due - sent_at
         if self.storage.beat(self.owner, info=self._news()):
-            self.channel.send(Leased(sent_at))
+            self.channel.send(LeaseRenewed(sent_at))
         else:
             self.log.warning("node %s was declared dead by others: going on under a new name", self.owner)
             self._register()

@@ -16,7 +16,7 @@ from goque_supervisor.fetcher.in_flight import Held, Holdings
 from goque_supervisor.fetcher.stderr_relay import tail
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shortage
-from goque_supervisor.ipc.control import Buried, CallbackWanted, Message, WorkerExited
+from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, Message, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 from goque_supervisor.root.restart_policy import signal_name
 from goque_supervisor.worker.crash_callback import CrashReport
@@ -127,7 +127,7 @@ class Burial:
     def _close_if_empty(self, incarnation: int) -> None:
         if not self._graves[incarnation]:
             del self._graves[incarnation]
-            self._tell_root(Buried(incarnation))
+            self._tell_root(CrashSettled(incarnation))
 
 
 def outcome_of_death(

@@ -39,20 +39,20 @@ from goque_supervisor.fetcher.worker_handle import Mate
 from goque_supervisor.fetcher.worker_pool import LOOK_PERIOD, REVOCATION_SETTLES, Crew
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import (
-    Adopt,
-    AreYouIdle,
     Beat,
     CallbackDone,
     Channel,
+    CheckIdle,
     Drain,
     Drained,
-    Hold,
     Idle,
     Message,
     NewOwner,
+    PauseClaiming,
     Ready,
     Retire,
     Stop,
+    TakeOver,
     WorkerExited,
     WorkerStarted,
 )
@@ -96,7 +96,7 @@ class Fetcher:
         self._idle_check = 0
 
     def run(self) -> None:
-        """Adopt what the last fetcher left, then turn until told to stop."""
+        """TakeOver what the last fetcher left, then turn until told to stop."""
         prepare_unlocked(
             self.storage.require_schema, self._beat_and_wait, log, node_is_up=self.boot["node_is_up"]
         )
@@ -212,9 +212,9 @@ class Fetcher:
                 self._retire(incarnation, reason)
             case NewOwner(owner):
                 self._take_name(owner)
-            case Hold(hold):
+            case PauseClaiming(hold):
                 self._hold(hold=hold)
-            case AreYouIdle(check):
+            case CheckIdle(check):
                 self._idle_check = check
             case CallbackDone(call, delay):
                 self.burial.callback_done(call, delay)
@@ -391,7 +391,7 @@ class Fetcher:
         """The number of this fetcher among those that the type has had."""
         return self.crew.epoch
 
-    def _await_adopt(self) -> Adopt:
+    def _await_adopt(self) -> TakeOver:
         while True:
             select.select([self.channel], [], [])
             messages_so_far = self.channel.receive()
@@ -400,11 +400,11 @@ class Fetcher:
             if messages_so_far:
                 break
         order, *rest = messages_so_far
-        assert isinstance(order, Adopt), "the root's first word to a fetcher is Adopt"
+        assert isinstance(order, TakeOver), "the root's first word to a fetcher is TakeOver"
         self._early_orders = rest
         return order
 
-    def _take_over(self, order: Adopt) -> None:
+    def _take_over(self, order: TakeOver) -> None:
         self.crew.epoch, self.owner = order.epoch, order.owner
         while (rows := self.ledger.take_over([*order.former_owners, order.owner])) is None:
             self._beat_and_wait(max(0.0, self.ledger.retry_at - time.monotonic()))

@@ -12,14 +12,14 @@ from goque_supervisor.fetcher.worker_handle import Mate
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, Crew
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import Contents
-from goque_supervisor.ipc.control import Adopt
+from goque_supervisor.ipc.control import TakeOver
 from goque_supervisor.ipc.messages import EPOCH_BITS
 from goque_supervisor.ipc.run_directory import stderr_path
 
 log = logging.getLogger("goque.fetcher")
 
 
-def adopt(order: Adopt, holdings: Holdings, crew: Crew, burial: Burial) -> None:
+def adopt(order: TakeOver, holdings: Holdings, crew: Crew, burial: Burial) -> None:
     """Place every held task: the black boxes tell what runs and what has ended; the rest begins anew.
 
     1. Revoke all that earlier fetchers have sent, so that what has not begun never will.

@@ -42,7 +42,7 @@ class Beat:
 
 
 @dataclass(frozen=True)
-class Leased:
+class LeaseRenewed:
     """The database has taken a heartbeat of this node, which was sent at this CLOCK_MONOTONIC second."""
 
     sent_at: float
@@ -77,7 +77,7 @@ class Replace:
 
 
 @dataclass(frozen=True)
-class Buried:
+class CrashSettled:
     """All that a dead worker's black box told is in the database: its files may go."""
 
     incarnation: int
@@ -85,7 +85,7 @@ class Buried:
 
 @dataclass(frozen=True)
 class Idle:
-    """Whether nothing is left that could run now or is running; `check` answers the root's AreYouIdle."""
+    """Whether nothing is left that could run now or is running; `check` answers the root's CheckIdle."""
 
     idle: bool
     check: int = 0
@@ -144,7 +144,7 @@ class WorkerExited:
 
 
 @dataclass(frozen=True)
-class Adopt:
+class TakeOver:
     """The first word to a fetcher: its epoch, its owner names, and the workers that outlived the last one.
 
     The owner is empty while the node has no lease; former owners are names that this tree claimed under before.
@@ -173,7 +173,7 @@ class Retire:
 
 
 @dataclass(frozen=True)
-class Hold:
+class PauseClaiming:
     """Stop or resume claiming: a type whose workers cannot boot must not collect tasks."""
 
     hold: bool
@@ -185,7 +185,7 @@ class Drain:
 
 
 @dataclass(frozen=True)
-class AreYouIdle:
+class CheckIdle:
     """Look once more, now, and answer with Idle and the same `check`."""
 
     check: int
@@ -232,7 +232,7 @@ class StartFailed:
 
 
 @dataclass(frozen=True)
-class Garbled:
+class ProtocolError:
     """Not sent by anybody: what came is no message, and nothing more is read from that peer."""
 
     why: str
@@ -242,32 +242,34 @@ Message: TypeAlias = (
     Ready
     | BootFailed
     | Beat
-    | Leased
+    | LeaseRenewed
     | SourceChanged
     | Interrupt
     | Replace
-    | Buried
+    | CrashSettled
     | Idle
     | Drained
     | CallbackWanted
     | CallbackDone
     | WorkerStarted
     | WorkerExited
-    | Adopt
+    | TakeOver
     | NewOwner
     | Retire
-    | Hold
+    | PauseClaiming
     | Drain
-    | AreYouIdle
+    | CheckIdle
     | TreeState
     | Stop
     | StartChild
     | ChildStarted
     | StartFailed
-    | Garbled
+    | ProtocolError
 )
-_BY_NAME: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__ if kind is not Garbled}
-_NESTED: Final[dict[str, dict[str, Any]]] = {"Adopt": {"live": WorkerStarted, "dead": WorkerExited}}
+_BY_NAME: Final[dict[str, Any]] = {
+    kind.__name__: kind for kind in Message.__args__ if kind is not ProtocolError
+}
+_NESTED: Final[dict[str, dict[str, Any]]] = {"TakeOver": {"live": WorkerStarted, "dead": WorkerExited}}
 
 
 def encode(message: Message) -> bytes:
@@ -354,7 +356,7 @@ class Channel:
         except ValueError as error:
             self._incoming.clear()
             self.closed = True
-            messages.append(Garbled(str(error)))
+            messages.append(ProtocolError(str(error)))
         return messages
 
     def _parse(self) -> Iterator[Message]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from goque_supervisor.ipc import os_process
-from goque_supervisor.ipc.control import BootFailed, ChildStarted, Garbled, Ready, StartFailed, Stop
+from goque_supervisor.ipc.control import BootFailed, ChildStarted, ProtocolError, Ready, StartFailed, Stop
 from goque_supervisor.root.nursery_process import NurseryProcess
 from goque_supervisor.root.restart_policy import Backoff, ExitCause
 from goque_supervisor.root.timers import Timers
@@ -102,7 +102,7 @@ class Homes:
                     self._failed(nursery, text, exit_code)
                 case ChildStarted(key, pid):
                     self._on_child_started(key, pid)
-                case Garbled(why):
+                case ProtocolError(why):
                     log.error("the %s nursery (pid %d) is killed: %s", nursery.home, nursery.pid, why)
                     os_process.kill(nursery.pid)
                 case StartFailed(key, text, died):

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
-    AreYouIdle,
-    Buried,
     CallbackDone,
     CallbackWanted,
+    CheckIdle,
+    CrashSettled,
     Drain,
     Drained,
-    Hold,
     Interrupt,
     Message,
     NewOwner,
+    PauseClaiming,
     Replace,
     Retire,
     WorkerExited,
@@ -97,7 +97,7 @@ class Group:
             return
         fetcher.channel.send(self.root.adopt_order(self))
         if self._holds:
-            fetcher.channel.send(Hold(hold=True))
+            fetcher.channel.send(PauseClaiming(hold=True))
         if self.draining:
             fetcher.channel.send(Drain())
         for worker in self.workers:
@@ -256,7 +256,7 @@ class Group:
                 self._interrupt(incarnation, seq, reason)
             case Replace(incarnation, reason):
                 self._replace(incarnation, reason)
-            case Buried(incarnation):
+            case CrashSettled(incarnation):
                 notice = self.unburied.pop(incarnation, None)
                 if notice is not None:
                     remove_worker_files(notice.box)
@@ -320,7 +320,7 @@ class Group:
 
     def tell_hold(self) -> None:
         """Tell the fetcher whether it is to leave the table alone."""
-        self._tell_fetcher(Hold(hold=self._holds))
+        self._tell_fetcher(PauseClaiming(hold=self._holds))
 
     @property
     def _holds(self) -> bool:
@@ -328,7 +328,7 @@ class Group:
 
     def ask_idle(self, check: int) -> None:
         """Have the fetcher look once more whether anything is left."""
-        self._tell_fetcher(AreYouIdle(check))
+        self._tell_fetcher(CheckIdle(check))
 
     def reload(self, spec: GroupSpec, generation: int) -> None:
         """Replace the workers one by one by those of a newer import, and the fetcher if the options changed."""

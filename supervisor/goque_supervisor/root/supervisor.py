@@ -25,21 +25,21 @@ from typing import Any
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
-    Adopt,
     Beat,
     BootFailed,
-    Buried,
     CallbackDone,
     CallbackWanted,
+    CrashSettled,
     Drained,
-    Garbled,
     Idle,
     Interrupt,
-    Leased,
+    LeaseRenewed,
     Message,
+    ProtocolError,
     Ready,
     Replace,
     SourceChanged,
+    TakeOver,
     TreeState,
 )
 from goque_supervisor.ipc.run_directory import RunDirectory
@@ -402,7 +402,7 @@ class Supervisor:
     def _read_child(self, child: Child) -> None:
         for message in child.channel.receive():
             child.beat_at = time.monotonic()
-            if isinstance(message, Garbled):
+            if isinstance(message, ProtocolError):
                 self._on_garbled(child, message.why)
             else:
                 self._on_message(child, message)
@@ -418,7 +418,7 @@ class Supervisor:
                 self._on_ready(child, info, group)
             case BootFailed(text, exit_code):
                 self._on_boot_failed(child, text, exit_code)
-            case Leased(sent_at):
+            case LeaseRenewed(sent_at):
                 self._on_leased(sent_at)
             case SourceChanged(paths, count):
                 more = f" and {count - len(paths)} more" if count > len(paths) else ""
@@ -426,7 +426,7 @@ class Supervisor:
             case Idle() if group is not None:
                 group.idle, group.idle_check = message.idle, message.check
                 self._consider_drained()
-            case Interrupt() | Replace() | Buried() | Drained() | CallbackWanted() | CallbackDone() if (
+            case Interrupt() | Replace() | CrashSettled() | Drained() | CallbackWanted() | CallbackDone() if (
                 group is not None
             ):
                 group.on_message(child, message)
@@ -529,11 +529,11 @@ class Supervisor:
                 "up as pid %d; task types (workers): %s", os.getpid(), types_here or "none in this process"
             )
 
-    def adopt_order(self, group: Group) -> Adopt:
+    def adopt_order(self, group: Group) -> TakeOver:
         """Tell a fetcher what it takes over."""
         live = [worker.as_worker() for worker in group.workers if worker.pid]
         former = [owner for owner in self.tenure.all_owners if owner != self.tenure.may_claim_as]
-        return Adopt(group.epoch, self.tenure.may_claim_as, former, live, list(group.unburied.values()))
+        return TakeOver(group.epoch, self.tenure.may_claim_as, former, live, list(group.unburied.values()))
 
     def _consider_drained(self) -> None:
         """With --drain: when every type says idle, ask each once more; when all agree in one round, stop."""
