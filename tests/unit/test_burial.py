@@ -14,8 +14,8 @@ from test_task import row
 from goque import retry
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind
-from goque_supervisor.fetcher.dead_workers import Burial, handlers_part, outcome_of_death, read_box
-from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.dead_workers import DeadWorkers, handlers_part, outcome_of_death, read_box
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Running
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, WorkerExited
@@ -73,14 +73,18 @@ class Graveyard:
     """A burial with notes of what it told the root."""
 
     def __init__(
-        self, options: ProcessorOptions, box: Path, *, may_wait: Callable[[Held], bool] = lambda _held: True
+        self,
+        options: ProcessorOptions,
+        box: Path,
+        *,
+        may_wait: Callable[[ClaimedTask], bool] = lambda _held: True,
     ):
         self.told: list[Any] = []
-        self.holdings = Holdings(may_wait)
-        self.burial = Burial(self.holdings, options, self.told.append)
+        self.holdings = InFlight(may_wait)
+        self.burial = DeadWorkers(self.holdings, options, self.told.append)
         self.box = box
 
-    def hold(self, *seqs: int) -> dict[int, Held]:
+    def hold(self, *seqs: int) -> dict[int, ClaimedTask]:
         self.holdings.adopt(row(id=f"task-{seq}", status="pending", claims=1) for seq in seqs)
         return dict(zip(seqs, self.holdings.by_id.values(), strict=True))
 

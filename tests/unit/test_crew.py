@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from test_task import row
 
-from goque_supervisor.fetcher.in_flight import Held, Holdings
-from goque_supervisor.fetcher.worker_handle import Mate
-from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES, Crew
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
+from goque_supervisor.fetcher.worker_handle import WorkerHandle
+from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.ipc.control import WorkerStarted
 
@@ -23,18 +23,20 @@ class Shift:
 
     def __init__(self, directory: Path) -> None:
         self.told: list[Any] = []
-        self.holdings = Holdings(lambda _held: True)
-        self.crew = Crew(self.holdings, 1, self.told.append)
+        self.holdings = InFlight(lambda _held: True)
+        self.crew = WorkerPool(self.holdings, 1, self.told.append)
         self.crew.pace.note([0.0001])  # quick handlers, so that many are sent ahead
         path = directory / "w.box"
         BlackBox.create(path)
         self.worker = BlackBoxWriter(path)
-        self.mate = Mate.of(WorkerStarted(0, 7, 4711, "0.7.abc", str(path)), adopted=True)
+        self.mate = WorkerHandle.of(WorkerStarted(0, 7, 4711, "0.7.abc", str(path)), adopted=True)
         self.crew.join(self.mate)
 
     def send(self, *seqs: int, at: float = NOW - 1) -> None:
         for seq in seqs:
-            self.mate.jobs[seq] = Held(row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, mate=self.mate)
+            self.mate.jobs[seq] = ClaimedTask(
+                row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, mate=self.mate
+            )
 
     def begin(self, seq: int) -> None:
         self.worker.begin(seq, f"task-{seq}", 1, NOW, NOW + 30, kill_at=NOW + 32)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor.fetcher.prefetch import AHEAD, MAX_PREFETCH, Pace, share_out
+from goque_supervisor.fetcher.prefetch import AHEAD, MAX_PREFETCH, PrefetchWindow, distribute
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ from goque_supervisor.fetcher.prefetch import AHEAD, MAX_PREFETCH, Pace, share_o
 def test_quick_handlers_are_sent_more_ahead_and_slow_ones_nothing(
     durations: list[float], concurrency: int, window: int
 ) -> None:
-    pace = Pace()
+    pace = PrefetchWindow()
     pace.note(durations)
     assert pace.window(concurrency) == window
 
 
 def test_the_pace_follows_handlers_that_change_their_ways() -> None:
-    pace = Pace()
+    pace = PrefetchWindow()
     pace.note([AHEAD / 25])
     windows = []
     for _ in range(30):
@@ -62,7 +62,7 @@ def test_the_pace_follows_handlers_that_change_their_ways() -> None:
 def test_the_next_job_goes_to_the_least_loaded_worker_with_room(
     loads: list[int], rooms: list[int], jobs: int, given: list[int]
 ) -> None:
-    assert share_out(loads, rooms, jobs) == given
+    assert distribute(loads, rooms, jobs) == given
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=8), st.integers(0, 300))
@@ -70,7 +70,7 @@ def test_no_worker_gets_more_than_its_room_and_none_waits_while_there_is_room(
     workers: list[tuple[int, int]], jobs: int
 ) -> None:
     loads, rooms = [load for load, _ in workers], [room for _, room in workers]
-    given_out = share_out(loads, rooms, jobs)
+    given_out = distribute(loads, rooms, jobs)
     assert all(0 <= got <= room for got, room in zip(given_out, rooms, strict=True))
     assert sum(given_out) == min(jobs, sum(rooms))
     after = [load + got for load, got in zip(loads, given_out, strict=True)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from goque_supervisor.fetcher.wakeup_backoff import FREE_MISSES, MAX_PAUSE, MEMORY, Wakes
+from goque_supervisor.fetcher.wakeup_backoff import FREE_MISSES, MAX_PAUSE, MEMORY, WakeupBackoff
 
 NOW = 100.0
 
 
 def after(misses):
-    wakes = Wakes()
+    wakes = WakeupBackoff()
     for _ in range(misses):
         wakes.claimed(0, NOW)
     return wakes

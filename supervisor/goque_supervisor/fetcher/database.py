@@ -18,7 +18,7 @@ from goque.storage import TaskStorage
 from goque.storage.contract import policy_of
 from goque.task import TaskRow, Token
 from goque.telemetry import tracing
-from goque_supervisor.fetcher.in_flight import Held
+from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.metrics.counters import Tally
 
@@ -30,7 +30,7 @@ MAX_HELD: Final = 100_000
 PROVE_PERIOD: Final = 3.0
 
 
-class Ledger:
+class TaskDatabase:
     """Reads and writes the rows of one type; after a failure it stays away from the database for a while."""
 
     def __init__(self, storage: TaskStorage, task_type: str, options: ProcessorOptions, tally: Tally) -> None:
@@ -42,7 +42,7 @@ class Ledger:
         self._failures = 0
         self.retry_at = 0.0
 
-    def settle(self, batch: list[Held], owner: str) -> list[tuple[Held, Change, bool]] | None:
+    def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
         """Write how tasks ended; returns each with its move and whether it was written, None on a failure."""
         policy = self._options.retry_policy
         moves = [(held, settle(held.outcome, held.row, policy)) for held in batch if held.outcome is not None]
@@ -87,7 +87,7 @@ class Ledger:
         if now - self._answered_at > PROVE_PERIOD:
             self._ask(self._storage.ping)
 
-    def mark_processing(self, tasks: list[Held]) -> None:
+    def mark_processing(self, tasks: list[ClaimedTask]) -> None:
         """Write that tasks run, for those who look."""
         tokens = [held.row.token for held in tasks]
 
@@ -167,7 +167,7 @@ class Ledger:
         return written
 
 
-def _tell_of_the_lost(batch: Iterable[Held]) -> None:
+def _tell_of_the_lost(batch: Iterable[ClaimedTask]) -> None:
     """Make the spans of handlers whose process died, and their own spans with it."""
     for held in batch:
         if held.outcome is not None and held.outcome.crash is not None:

@@ -12,7 +12,7 @@ from goque.describe.run_end import what_follows
 from goque.execution.run_handler import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
-from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.stderr_relay import tail
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shortage
@@ -29,17 +29,17 @@ _CALLERS = (
 )  # in the path of the frame that called a handler
 
 
-class Burial:
+class DeadWorkers:
     """Judges what dead workers had; their files go when all of it is committed."""
 
     def __init__(
-        self, holdings: Holdings, options: ProcessorOptions, tell_root: Callable[[Message], None]
+        self, holdings: InFlight, options: ProcessorOptions, tell_root: Callable[[Message], None]
     ) -> None:
         self._holdings = holdings
         self._options = options
         self._tell_root = tell_root
         self._graves: dict[int, set[str]] = {}
-        self._calls: dict[int, tuple[Held, Outcome]] = {}
+        self._calls: dict[int, tuple[ClaimedTask, Outcome]] = {}
         self._last_call = 0
 
     @property
@@ -50,9 +50,9 @@ class Burial:
     def bury(
         self,
         notice: WorkerExited,
-        jobs: dict[int, Held],
+        jobs: dict[int, ClaimedTask],
         contents: Contents,
-        unwritten: Iterable[Held] = (),
+        unwritten: Iterable[ClaimedTask] = (),
     ) -> None:
         """Settle what a worker had: what had ended counts, what ran is judged, the rest runs elsewhere.
 
@@ -80,7 +80,7 @@ class Burial:
             self._tell_of_idle_crash(notice, evidence)
         self._close_if_empty(notice.incarnation)
 
-    def committed(self, held: Held) -> None:
+    def committed(self, held: ClaimedTask) -> None:
         """Note that the end of a task is in the database."""
         for incarnation, grave in list(self._graves.items()):
             if held.row.id in grave:
@@ -94,7 +94,7 @@ class Burial:
             held, outcome = waiting
             self._holdings.end(held, msgspec.structs.replace(outcome, delay=delay))
 
-    def _judge(self, held: Held, outcome: Outcome) -> None:
+    def _judge(self, held: ClaimedTask, outcome: Outcome) -> None:
         crashed = outcome.kind is OutcomeKind.CRASHED
         wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
         if wants_delay or (crashed and (self._options.has_crash_handler or self._options.strategy is None)):
@@ -107,7 +107,7 @@ class Burial:
             text = crash_cause(evidence, _signal_of(evidence))
             self._call_back(None, Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence))
 
-    def _call_back(self, held: Held | None, outcome: Outcome) -> int:
+    def _call_back(self, held: ClaimedTask | None, outcome: Outcome) -> int:
         """Have the user's functions called in a process of their own; returns the number of the call."""
         self._last_call += 1
         report = (
@@ -118,7 +118,7 @@ class Burial:
         self._tell_root(CallbackWanted(self._last_call, msgspec.json.encode(report).decode()))
         return self._last_call
 
-    def _follows(self, held: Held, outcome: Outcome) -> str:
+    def _follows(self, held: ClaimedTask, outcome: Outcome) -> str:
         change = settle(outcome, held.row, self._options.retry_policy)
         if self._options.strategy is None and not change.status.is_terminal:
             return "next when next_attempt_at says"

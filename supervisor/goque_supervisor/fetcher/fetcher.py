@@ -30,13 +30,13 @@ from goque.options import ProcessorSpec
 from goque.outcome import OutcomeKind
 from goque.storage import open_storage
 from goque_supervisor.actors.wait_for_database import prepare_unlocked
-from goque_supervisor.fetcher.database import Ledger
-from goque_supervisor.fetcher.dead_workers import Burial, read_box
-from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.database import TaskDatabase
+from goque_supervisor.fetcher.dead_workers import DeadWorkers, read_box
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.takeover import adopt
-from goque_supervisor.fetcher.wakeup_backoff import Wakes
-from goque_supervisor.fetcher.worker_handle import Mate
-from goque_supervisor.fetcher.worker_pool import LOOK_PERIOD, REVOCATION_SETTLES, Crew
+from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
+from goque_supervisor.fetcher.worker_handle import WorkerHandle
+from goque_supervisor.fetcher.worker_pool import LOOK_PERIOD, REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import (
     Beat,
@@ -81,15 +81,15 @@ class Fetcher:
         self.options = spec.options
         self.storage = open_storage(boot["database_url"])
         self.tally = Tally(boot["tally"], self.task_type)
-        self.ledger = Ledger(self.storage, self.task_type, self.options, self.tally)
-        self.holdings = Holdings(self._may_run)
-        self.crew = Crew(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
-        self.burial = Burial(self.holdings, self.options, channel.send)
+        self.ledger = TaskDatabase(self.storage, self.task_type, self.options, self.tally)
+        self.holdings = InFlight(self._may_run)
+        self.crew = WorkerPool(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
+        self.burial = DeadWorkers(self.holdings, self.options, channel.send)
         self._says_all = self.options.verbose and log.isEnabledFor(logging.DEBUG)
         self.owner = ""
         self.stopping = self.draining = self.drained = self.hold = False
         self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
-        self._wakes = Wakes()
+        self._wakes = WakeupBackoff()
         self._settled_at = 0.0
         self._others_moved = self._is_due_known = True
         self._idle: bool | None = None
@@ -150,7 +150,7 @@ class Fetcher:
     def _may_claim(self) -> bool:
         return bool(self.owner) and not self.draining and not self.hold
 
-    def _may_run(self, held: Held) -> bool:
+    def _may_run(self, held: ClaimedTask) -> bool:
         return self._may_claim and held.row.claimed_by == self.owner
 
     # -- what comes in -----------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Fetcher:
                     self._look_at = 0.0
         self.crew.pace.note(durations)
 
-    def _take_result(self, mate: Mate, result: Result) -> None:
+    def _take_result(self, mate: WorkerHandle, result: Result) -> None:
         held = mate.jobs.pop(result.seq, None)
         if held is None:
             if not self.crew.may_have_sent(result.seq):
@@ -205,7 +205,7 @@ class Fetcher:
         self._claim_at = 0.0
         match message:
             case WorkerStarted():
-                self.crew.join(Mate.of(message, adopted=False))
+                self.crew.join(WorkerHandle.of(message, adopted=False))
             case WorkerExited():
                 self._bury(message)
             case Retire(incarnation, reason):

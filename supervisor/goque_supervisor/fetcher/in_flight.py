@@ -11,13 +11,13 @@ from goque.outcome import Outcome, OutcomeKind
 from goque.task import TaskRow
 
 if TYPE_CHECKING:
-    from goque_supervisor.fetcher.worker_handle import Mate
+    from goque_supervisor.fetcher.worker_handle import WorkerHandle
 
 UNSTARTED: Final = Outcome(OutcomeKind.UNSTARTED)
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class ClaimedTask:
     """One claimed task.
 
     Attributes:
@@ -36,10 +36,10 @@ class Held:
     marked: bool = False
     canceled: bool = False
     outcome: Outcome | None = None
-    mate: Mate | None = None
+    mate: WorkerHandle | None = None
 
 
-class Holdings:
+class InFlight:
     """All held tasks of a fetcher: some wait for a worker, some run, some have ended and are to be written.
 
     Args:
@@ -47,10 +47,10 @@ class Holdings:
             table.
     """
 
-    def __init__(self, may_wait: Callable[[Held], bool]) -> None:
-        self.by_id: dict[str, Held] = {}
-        self.waiting: deque[Held] = deque()
-        self.ended: list[Held] = []
+    def __init__(self, may_wait: Callable[[ClaimedTask], bool]) -> None:
+        self.by_id: dict[str, ClaimedTask] = {}
+        self.waiting: deque[ClaimedTask] = deque()
+        self.ended: list[ClaimedTask] = []
         self._may_wait = may_wait
 
     def __len__(self) -> int:
@@ -59,16 +59,16 @@ class Holdings:
     def take(self, rows: Iterable[TaskRow]) -> None:
         """Hold newly claimed tasks; they wait for a worker."""
         for row in rows:
-            held = Held(row)
+            held = ClaimedTask(row)
             self.by_id[row.id] = held
             self.waiting.append(held)
 
     def adopt(self, rows: Iterable[TaskRow]) -> None:
         """Hold tasks that an earlier fetcher has claimed; where they are is not known yet."""
         for row in rows:
-            self.by_id[row.id] = Held(row)
+            self.by_id[row.id] = ClaimedTask(row)
 
-    def wait_again(self, held: Held) -> None:
+    def wait_again(self, held: ClaimedTask) -> None:
         """Put a task that has not begun back in line, or back into the table."""
         held.sent_at = 0.0
         if held.canceled or not self._may_wait(held):
@@ -81,12 +81,12 @@ class Holdings:
         while self.waiting:
             self.end(self.waiting.popleft(), UNSTARTED)
 
-    def end(self, held: Held, outcome: Outcome) -> None:
+    def end(self, held: ClaimedTask, outcome: Outcome) -> None:
         """Note how a task ended, to be written."""
         held.outcome = outcome
         self.ended.append(held)
 
-    def stop_waiting(self, held: Held) -> bool:
+    def stop_waiting(self, held: ClaimedTask) -> bool:
         """Take a task out of the line, if it is in it, to be given up."""
         try:
             self.waiting.remove(held)
@@ -99,7 +99,7 @@ class Holdings:
         """Return whether the task of this dispatch is held still, so that only the black box outlives us."""
         return any(held.seq == seq for held in self.by_id.values())
 
-    def forget(self, held: Held) -> None:
+    def forget(self, held: ClaimedTask) -> None:
         """Hold a task no longer: its end is committed."""
         del self.by_id[held.row.id]
         if held.mate is not None:

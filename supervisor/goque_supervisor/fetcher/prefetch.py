@@ -11,7 +11,7 @@ MAX_PREFETCH: Final = 1024
 _SMOOTHING: Final = 0.2
 
 
-class Pace:
+class PrefetchWindow:
     """A running mean of how long this type's handlers take, in seconds."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Pace:
         return concurrency + min(ahead, MAX_PREFETCH)
 
 
-def share_out(loads: Sequence[int], rooms: Sequence[int], jobs: int) -> list[int]:
+def distribute(loads: Sequence[int], rooms: Sequence[int], jobs: int) -> list[int]:
     """Say how many of the waiting jobs each worker gets: always the next to the least loaded with room.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 
-from goque_supervisor.fetcher.dead_workers import Burial, read_box
-from goque_supervisor.fetcher.in_flight import Held, Holdings
+from goque_supervisor.fetcher.dead_workers import DeadWorkers, read_box
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.stderr_relay import StderrRelay
-from goque_supervisor.fetcher.worker_handle import Mate
-from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, Crew
+from goque_supervisor.fetcher.worker_handle import WorkerHandle
+from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import Contents
 from goque_supervisor.ipc.control import TakeOver
@@ -19,7 +19,7 @@ from goque_supervisor.ipc.run_directory import stderr_path
 log = logging.getLogger("goque.fetcher")
 
 
-def adopt(order: TakeOver, holdings: Holdings, crew: Crew, burial: Burial) -> None:
+def adopt(order: TakeOver, holdings: InFlight, crew: WorkerPool, burial: DeadWorkers) -> None:
     """Place every held task: the black boxes tell what runs and what has ended; the rest begins anew.
 
     1. Revoke all that earlier fetchers have sent, so that what has not begun never will.
@@ -27,7 +27,7 @@ def adopt(order: TakeOver, holdings: Holdings, crew: Crew, burial: Burial) -> No
     3. Whatever no box knows is not begun: it waits for a worker.
     """
     for started in order.live:
-        mate = Mate.of(started, adopted=True)
+        mate = WorkerHandle.of(started, adopted=True)
         mate.box.revoke_through((order.epoch << EPOCH_BITS) - 1)
         crew.join(mate)
     if order.live:
@@ -52,10 +52,10 @@ def adopt(order: TakeOver, holdings: Holdings, crew: Crew, burial: Burial) -> No
         log.info("adopted %d workers and %d claimed tasks", len(order.live), len(holdings))
 
 
-def _jobs_in(contents: Contents, holdings: Holdings, mate: Mate | None) -> dict[int, Held]:
+def _jobs_in(contents: Contents, holdings: InFlight, mate: WorkerHandle | None) -> dict[int, ClaimedTask]:
     """Match what a black box tells with the claims that we hold."""
     entries = [*contents.running.values(), *(running for running, _outcome in contents.finished.values())]
-    jobs: dict[int, Held] = {}
+    jobs: dict[int, ClaimedTask] = {}
     for running in entries:
         held = holdings.by_id.get(running.task_id)
         if held is not None and held.row.claims == running.claims and not held.seq:

@@ -11,7 +11,7 @@ MAX_MISSES: Final = 30
 MEMORY: Final = 0.1
 
 
-class Wakes:
+class WakeupBackoff:
     """Counts the claims in a row that found nothing."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goque_supervisor.fetcher.in_flight import Held
+from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.stderr_relay import StderrRelay
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.control import WorkerStarted
@@ -12,7 +12,7 @@ from goque_supervisor.ipc.run_directory import stderr_path
 
 
 @dataclass(slots=True, eq=False)
-class Mate:
+class WorkerHandle:
     """One worker of the crew.
 
     Attributes:
@@ -33,7 +33,7 @@ class Mate:
     box: BlackBox
     relay: StderrRelay
     identity: bytes
-    jobs: dict[int, Held] = field(default_factory=dict)
+    jobs: dict[int, ClaimedTask] = field(default_factory=dict)
     acknowledged: list[int] = field(default_factory=list)
     ready: bool = False
     not_before: float = 0.0
@@ -42,7 +42,7 @@ class Mate:
     replace_asked: bool = False
 
     @classmethod
-    def of(cls, started: WorkerStarted, *, adopted: bool) -> Mate:
+    def of(cls, started: WorkerStarted, *, adopted: bool) -> WorkerHandle:
         """Open the notes on a worker that has just started, or that outlived another fetcher."""
         return cls(
             started,

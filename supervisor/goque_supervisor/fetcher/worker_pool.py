@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from goque.telemetry import tracing
-from goque_supervisor.fetcher.in_flight import Held, Holdings
-from goque_supervisor.fetcher.prefetch import Pace, share_out
-from goque_supervisor.fetcher.worker_handle import Mate
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
+from goque_supervisor.fetcher.prefetch import PrefetchWindow, distribute
+from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import Interrupt, Message, Replace
 from goque_supervisor.ipc.failpoints import reached
@@ -26,7 +26,7 @@ LOST_AFTER: Final = 0.1
 UNRESPONSIVE_AFTER: Final = 10.0
 
 
-class Crew:
+class WorkerPool:
     """Sends jobs ahead of need, and takes back in time what waits behind a long handler.
 
     Args:
@@ -35,18 +35,18 @@ class Crew:
         tell_root: sends a word to the root supervisor.
     """
 
-    def __init__(self, holdings: Holdings, concurrency: int, tell_root: Callable[[Message], None]) -> None:
-        self.pace = Pace()
+    def __init__(self, holdings: InFlight, concurrency: int, tell_root: Callable[[Message], None]) -> None:
+        self.pace = PrefetchWindow()
         self.epoch = 0
         self._holdings = holdings
         self._concurrency = concurrency
         self._tell_root = tell_root
-        self._mates: dict[int, Mate] = {}
-        self._by_identity: dict[bytes, Mate] = {}
+        self._mates: dict[int, WorkerHandle] = {}
+        self._by_identity: dict[bytes, WorkerHandle] = {}
         self._greeted: set[bytes] = set()
         self._count = 0
 
-    def __iter__(self) -> Iterator[Mate]:
+    def __iter__(self) -> Iterator[WorkerHandle]:
         return iter(list(self._mates.values()))
 
     @property
@@ -62,7 +62,7 @@ class Crew:
         else:
             self._greeted.add(identity)
 
-    def join(self, mate: Mate) -> None:
+    def join(self, mate: WorkerHandle) -> None:
         """Take in a worker."""
         if mate.identity in self._greeted:
             self._greeted.remove(mate.identity)
@@ -70,18 +70,18 @@ class Crew:
         self._mates[mate.started.incarnation] = mate
         self._by_identity[mate.identity] = mate
 
-    def leave(self, incarnation: int) -> Mate | None:
+    def leave(self, incarnation: int) -> WorkerHandle | None:
         """Take out a worker that is dead."""
         mate = self._mates.pop(incarnation, None)
         if mate is not None:
             del self._by_identity[mate.identity]
         return mate
 
-    def by_incarnation(self, incarnation: int) -> Mate | None:
+    def by_incarnation(self, incarnation: int) -> WorkerHandle | None:
         """Return a living worker by its number."""
         return self._mates.get(incarnation)
 
-    def by_identity(self, identity: bytes) -> Mate | None:
+    def by_identity(self, identity: bytes) -> WorkerHandle | None:
         """Return a living worker by its name on the wire."""
         return self._by_identity.get(identity)
 
@@ -114,7 +114,7 @@ class Crew:
             window = self.pace.window(self._concurrency)
             mates = list(self._mates.values())
             rooms = [mate.room(window, now) for mate in mates]
-            given = share_out([len(mate.jobs) for mate in mates], rooms, len(self._holdings.waiting))
+            given = distribute([len(mate.jobs) for mate in mates], rooms, len(self._holdings.waiting))
             for mate, count in zip(mates, given, strict=True):
                 if count:
                     sent |= self._send_jobs(socket, mate, count, now)
@@ -125,7 +125,7 @@ class Crew:
                 mate.acknowledged = []
         return sent
 
-    def _send_jobs(self, socket: FetcherSocket, mate: Mate, count: int, now: float) -> bool:
+    def _send_jobs(self, socket: FetcherSocket, mate: WorkerHandle, count: int, now: float) -> bool:
         waiting = self._holdings.waiting
         batch = [waiting.popleft() for _ in range(count)]
         first = (self.epoch << EPOCH_BITS) + self._count + 1
@@ -148,7 +148,7 @@ class Crew:
 
     # -- taking back -------------------------------------------------------------------------------------
 
-    def take_back(self, mate: Mate, now: float) -> None:
+    def take_back(self, mate: WorkerHandle, now: float) -> None:
         """Begin to take back what a worker has not begun.
 
         The worker records that a job begins, and then reads the revocation; we write the revocation, wait, and
@@ -169,7 +169,7 @@ class Crew:
                         del mate.jobs[seq]
                         self._holdings.wait_again(held)
 
-    def retire(self, mate: Mate, reason: str, now: float) -> None:
+    def retire(self, mate: WorkerHandle, reason: str, now: float) -> None:
         """Send a worker nothing more; it is replaced when it has ended what it runs."""
         mate.retiring = mate.retiring or reason
         self.take_back(mate, now)
@@ -183,13 +183,13 @@ class Crew:
 
     # -- looking after what runs ---------------------------------------------------------------------------
 
-    def look(self, now: float) -> tuple[list[Held], list[tuple[Mate, int, bytes]]]:
+    def look(self, now: float) -> tuple[list[ClaimedTask], list[tuple[WorkerHandle, int, bytes]]]:
         """Look into the black boxes of workers that are at something for long.
 
         Returns: tasks that run and are not marked so, and outcomes whose message was lost on the way.
         """
-        unmarked: list[Held] = []
-        unheard: list[tuple[Mate, int, bytes]] = []
+        unmarked: list[ClaimedTask] = []
+        unheard: list[tuple[WorkerHandle, int, bytes]] = []
         for mate in self._mates.values():
             oldest = next(iter(mate.jobs.values()), None)
             if oldest is None or now - oldest.sent_at < LOOK_PERIOD:
@@ -208,7 +208,7 @@ class Crew:
         return unmarked, unheard
 
     def _look_at_line(
-        self, mate: Mate, running: list[Held], oldest: Held, now: float, *, waits: bool
+        self, mate: WorkerHandle, running: list[ClaimedTask], oldest: ClaimedTask, now: float, *, waits: bool
     ) -> None:
         for held in running:
             if held.canceled:
@@ -220,7 +220,7 @@ class Crew:
             mate.replace_asked = True
             self._tell_root(Replace(mate.started.incarnation, "unresponsive"))
 
-    def stop_moved(self, held: Held, now: float) -> None:
+    def stop_moved(self, held: ClaimedTask, now: float) -> None:
         """Stop a task that somebody else has canceled, wherever it is."""
         held.canceled = True
         mate = held.mate
