@@ -9,7 +9,7 @@ import pytest
 
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.root.child import Child
-from goque_supervisor.root.process_table import Family
+from goque_supervisor.root.process_table import ProcessTable
 from goque_supervisor.root.tree import ChildSpec
 
 
@@ -29,7 +29,7 @@ def test_a_handler_that_ends_while_its_deadline_is_looked_at_is_no_reason_to_kil
     deadlines: tuple[float, ...], killed_for: str | None
 ) -> None:
     nobody: Any = None
-    family = Family(
+    family = ProcessTable(
         nobody, selectors.DefaultSelector(), on_exit=nobody, on_stranger=nobody, last_words=nobody
     )
     channel, theirs = Channel.pair()

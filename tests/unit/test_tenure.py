@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from goque_supervisor.root.lease_clock import Tenure
+from goque_supervisor.root.lease_clock import LeaseClock
 
 
-def begun(sent_at: float = 100.0) -> Tenure:
-    tenure = Tenure(node_timeout=30.0)
+def begun(sent_at: float = 100.0) -> LeaseClock:
+    tenure = LeaseClock(node_timeout=30.0)
     assert tenure.begin("first", sent_at) is False
     return tenure
 
 
 def test_there_is_nothing_to_lose_before_the_first_lease() -> None:
-    tenure = Tenure(node_timeout=30.0)
+    tenure = LeaseClock(node_timeout=30.0)
     assert tenure.lose(1e9) is False
     assert (tenure.may_claim_as, tenure.all_owners) == ("", [])
 

@@ -15,7 +15,7 @@ HOLD_FRACTION: Final = 5 / 6
 
 
 @dataclass
-class Tenure:
+class LeaseClock:
     """What the root knows of its node's lease.
 
     Attributes:

@@ -13,7 +13,7 @@ from goque_supervisor.ipc.control import BootFailed, ChildStarted, ProtocolError
 from goque_supervisor.root.nursery_process import NurseryProcess
 from goque_supervisor.root.restart_policy import Backoff, ExitCause
 from goque_supervisor.root.timers import Timers
-from goque_supervisor.root.tree import Home
+from goque_supervisor.root.tree import NurseryKind
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
@@ -21,7 +21,7 @@ log = logging.getLogger("goque.supervisor")
 SLOW_IMPORT = 10.0
 
 
-class Homes:
+class Nurseries:
     """Keeps both nurseries alive; a nursery that dies takes no child along, since all are the root's.
 
     Args:
@@ -64,9 +64,9 @@ class Homes:
         self._on_child_failed = on_child_failed
         self._on_reloaded = on_reloaded
         self._on_ended = on_ended
-        self._by_home: dict[Home, NurseryProcess] = {}
+        self._by_home: dict[NurseryKind, NurseryProcess] = {}
         self._next: NurseryProcess | None = None
-        self._backoffs = {home: Backoff() for home in Home}
+        self._backoffs = {home: Backoff() for home in NurseryKind}
         self.were_ready = False
 
     def __iter__(self) -> Iterator[NurseryProcess]:
@@ -74,7 +74,7 @@ class Homes:
         if self._next is not None:
             yield self._next
 
-    def __getitem__(self, home: Home) -> NurseryProcess:
+    def __getitem__(self, home: NurseryKind) -> NurseryProcess:
         return self._by_home[home]
 
     @property
@@ -85,11 +85,11 @@ class Homes:
     @property
     def app(self) -> dict[str, Any]:
         """What the newest import of the app said of itself."""
-        return self._by_home[Home.APP].app
+        return self._by_home[NurseryKind.APP].app
 
     def open(self) -> None:
         """Start both nurseries."""
-        for home in (Home.ACTORS, Home.APP):
+        for home in (NurseryKind.ACTORS, NurseryKind.APP):
             self._by_home[home] = self._start(home, generation=1)
 
     def read(self, nursery: NurseryProcess) -> None:
@@ -129,9 +129,9 @@ class Homes:
         """Import the app anew, beside the nursery that works."""
         if self._next is not None:
             os_process.kill(self._next.pid)
-        self._next = self._start(Home.APP, generation=self._by_home[Home.APP].generation + 1)
+        self._next = self._start(NurseryKind.APP, generation=self._by_home[NurseryKind.APP].generation + 1)
 
-    def replace_stuck(self, home: Home) -> None:
+    def replace_stuck(self, home: NurseryKind) -> None:
         """Kill a nursery that forks nothing any more; its exit starts another."""
         nursery = self._by_home[home]
         if nursery.ready:
@@ -150,11 +150,11 @@ class Homes:
         if self._next is not None and self._next.pid == pid:
             self._give_up_reload(self._next, cause)
 
-    def _start(self, home: Home, *, generation: int) -> NurseryProcess:
+    def _start(self, home: NurseryKind, *, generation: int) -> NurseryProcess:
         nursery = NurseryProcess(home, generation, self._options, self._registry_fd)
         nursery.start(self._root)
         self._selector.register(nursery.channel, selectors.EVENT_READ, nursery)
-        if home is Home.APP:
+        if home is NurseryKind.APP:
             self._timers.after(SLOW_IMPORT, lambda: self._tell_slow_import(nursery))
         return nursery
 
@@ -174,9 +174,9 @@ class Homes:
             self._on_ready()
 
     def _swap(self, new: NurseryProcess) -> None:
-        old = self._by_home[Home.APP]
+        old = self._by_home[NurseryKind.APP]
         self._next = None
-        self._by_home[Home.APP] = new
+        self._by_home[NurseryKind.APP] = new
         old.channel.send(Stop())
         self._on_reloaded(new.app)
 
@@ -195,9 +195,9 @@ class Homes:
         self._unwatch(nursery)
         nursery.channel.close()
 
-    def _restart(self, home: Home, nursery: NurseryProcess, cause: ExitCause) -> None:
+    def _restart(self, home: NurseryKind, nursery: NurseryProcess, cause: ExitCause) -> None:
         if not self.were_ready:
-            self._on_failed(import_ended(self._options.app if home is Home.APP else "goque", cause), 2)
+            self._on_failed(import_ended(self._options.app if home is NurseryKind.APP else "goque", cause), 2)
             return
         log.warning(
             "the %s nursery (pid %d) ended by %s: restarting it; workers go on", home, nursery.pid, cause
@@ -213,7 +213,7 @@ class Homes:
                 "reload failed, the old workers stay: the process that imports the app ended by %s", cause
             )
 
-    def _start_again(self, home: Home, old: NurseryProcess) -> None:
+    def _start_again(self, home: NurseryKind, old: NurseryProcess) -> None:
         if self._by_home[home] is not old:
             return
         try:

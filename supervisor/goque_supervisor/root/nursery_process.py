@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from goque_supervisor.ipc.control import Channel
-from goque_supervisor.root.tree import Home
+from goque_supervisor.root.tree import NurseryKind
 from goque_supervisor.settings import SuperviseOptions
 
 
@@ -19,7 +19,7 @@ class NurseryProcess:
     """One nursery: its process, its channel, and what it said of the app."""
 
     def __init__(
-        self, home: Home, generation: int, options: SuperviseOptions, registry_fd: int | None
+        self, home: NurseryKind, generation: int, options: SuperviseOptions, registry_fd: int | None
     ) -> None:
         self.home = home
         self.generation = generation
@@ -51,7 +51,7 @@ class NurseryProcess:
         from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - the same
 
         end = socket.socket(fileno=self._theirs.detach())
-        if self.home is Home.ACTORS:
+        if self.home is NurseryKind.ACTORS:
             return run_nursery(
                 end,
                 root,

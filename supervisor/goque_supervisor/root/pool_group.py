@@ -26,20 +26,20 @@ from goque_supervisor.ipc.control import (
 from goque_supervisor.ipc.run_directory import remove_worker_files
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.restart_policy import Backoff, BootWatch, ExitCause, Intensity
-from goque_supervisor.root.tree import ChildSpec, GroupSpec, Home
+from goque_supervisor.root.tree import ChildSpec, NurseryKind, PoolGroupSpec
 
 if TYPE_CHECKING:
-    from goque_supervisor.root.supervisor import Supervisor
+    from goque_supervisor.root.supervisor import Root
 
 log = logging.getLogger("goque.supervisor")
 
 CALLBACK_LIMIT = 5.0
 
 
-class Group:
+class PoolGroup:
     """One task type of the tree."""
 
-    def __init__(self, root: Supervisor, spec: GroupSpec) -> None:
+    def __init__(self, root: Root, spec: PoolGroupSpec) -> None:
         self.root = root
         self.spec = spec
         self.epoch = 0
@@ -287,7 +287,7 @@ class Group:
             self.root.family.stop(worker)
 
     def _start_callback(self, call: int, crash: str) -> None:
-        spec = ChildSpec(f"callback[{self.spec.type}:{call}]", "callback", Home.APP)
+        spec = ChildSpec(f"callback[{self.spec.type}:{call}]", "callback", NurseryKind.APP)
         try:
             child = self.root.start(
                 spec, {"task_type": self.spec.type, "crash": crash, "call": call}, group=self
@@ -330,7 +330,7 @@ class Group:
         """Have the fetcher look once more whether anything is left."""
         self._tell_fetcher(CheckIdle(check))
 
-    def reload(self, spec: GroupSpec, generation: int) -> None:
+    def reload(self, spec: PoolGroupSpec, generation: int) -> None:
         """Replace the workers one by one by those of a newer import, and the fetcher if the options changed."""
         changed = spec.processor != self.spec.processor
         self.spec = spec

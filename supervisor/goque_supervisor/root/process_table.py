@@ -23,7 +23,7 @@ from goque_supervisor.root.tree import ChildSpec
 
 if TYPE_CHECKING:
     from goque_supervisor.root.nursery_process import NurseryProcess
-    from goque_supervisor.root.pool_group import Group
+    from goque_supervisor.root.pool_group import PoolGroup
 
 log = logging.getLogger("goque.supervisor")
 
@@ -34,7 +34,7 @@ DEAF_FOR = 0.2
 SWEEP_LIMIT = 5.0
 
 
-class Family:
+class ProcessTable:
     """Every child of the root but the nurseries: the root, as subreaper, is the parent of them all.
 
     Args:
@@ -70,7 +70,7 @@ class Family:
         spec: ChildSpec,
         boot: dict[str, Any],
         nursery: NurseryProcess,
-        group: Group | None = None,
+        group: PoolGroup | None = None,
         slot: int = 0,
     ) -> Child:
         """Ask a nursery for a child. Raises OSError when the system has no descriptor or disk block left."""
@@ -96,7 +96,7 @@ class Family:
         theirs.close()
         return child
 
-    def _make_box(self, child: Child, group: Group) -> BlackBox:
+    def _make_box(self, child: Child, group: PoolGroup) -> BlackBox:
         path = self._run.box(child.task_type, child.slot, child.key)
         BlackBox.create(path, jobs=group.spec.most_jobs)
         return BlackBox(path)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from goque_supervisor.root.child import Child
-    from goque_supervisor.root.supervisor import Supervisor
+    from goque_supervisor.root.supervisor import Root
 
 
-def roster(root: Supervisor) -> list[dict[str, Any]]:
+def roster(root: Root) -> list[dict[str, Any]]:
     """List every process that has a pid; `started_at` is a CLOCK_MONOTONIC second."""
     return [*_above_children(root), *(_describe(child) for child in root.family.children if child.pid)]
 
 
-def _above_children(root: Supervisor) -> Iterator[dict[str, Any]]:
+def _above_children(root: Root) -> Iterator[dict[str, Any]]:
     yield {"name": "root", "pid": os.getpid(), "started_at": root.started_at}
     yield {"name": "guard", "pid": root.family.guard.pid, "started_at": root.started_at}
     for nursery in root.homes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from goque_supervisor.root.child import Child
-    from goque_supervisor.root.supervisor import Supervisor
+    from goque_supervisor.root.supervisor import Root
 
 log = logging.getLogger("goque.supervisor")
 
@@ -22,10 +22,10 @@ WRITE_LIMIT = 5.0
 FIRST_TO_END = ("scheduler", "cleaner", "healer", "reloader")
 
 
-class Stopping:
+class Shutdown:
     """One shutdown; `advance` moves it on whenever something has ended."""
 
-    def __init__(self, root: Supervisor, reason: str, exit_code: int) -> None:
+    def __init__(self, root: Root, reason: str, exit_code: int) -> None:
         self._root = root
         self._reason = reason
         self._asked_code = exit_code

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from goque_supervisor.root.child import Child
 
 if TYPE_CHECKING:
-    from goque_supervisor.root.pool_group import Group
-    from goque_supervisor.root.supervisor import Supervisor
+    from goque_supervisor.root.pool_group import PoolGroup
+    from goque_supervisor.root.supervisor import Root
 
 MAX_JOBS = 10
 
 
-def portrait(root: Supervisor, now: float) -> tuple[str, list[str]]:
+def portrait(root: Root, now: float) -> tuple[str, list[str]]:
     """Describe a tree in a line, and in a block of further ones; `now` is a CLOCK_MONOTONIC second."""
     lines = [f"guard pid {root.family.guard.pid}"]
     lines += [
@@ -29,7 +29,7 @@ def portrait(root: Supervisor, now: float) -> tuple[str, list[str]]:
     return f"the tree of pid {os.getpid()}: {', '.join(_state(root))}", lines
 
 
-def _state(root: Supervisor) -> Iterator[str]:
+def _state(root: Root) -> Iterator[str]:
     if root.stopping is not None:
         yield "stopping"
     if root.is_quiet:
@@ -42,7 +42,7 @@ def _state(root: Supervisor) -> Iterator[str]:
     yield f"restarts: {restarts or 'none'}"
 
 
-def _describe_group(group: Group, now: float) -> Iterator[str]:
+def _describe_group(group: PoolGroup, now: float) -> Iterator[str]:
     notes = [f"{len(group.workers)} of {group.spec.workers} workers"]
     notes += ["held: its workers do not boot"] if group.boot.held else []
     notes += ["draining"] if group.draining else []

@@ -45,17 +45,17 @@ from goque_supervisor.ipc.control import (
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.banner import is_watched, welcome
 from goque_supervisor.root.child import Child
-from goque_supervisor.root.lease_clock import Tenure
-from goque_supervisor.root.nurseries import Homes
+from goque_supervisor.root.lease_clock import LeaseClock
+from goque_supervisor.root.nurseries import Nurseries
 from goque_supervisor.root.nursery_process import NurseryProcess
-from goque_supervisor.root.pool_group import Group
-from goque_supervisor.root.process_table import HANG_AFTER, Family
+from goque_supervisor.root.pool_group import PoolGroup
+from goque_supervisor.root.process_table import HANG_AFTER, ProcessTable
 from goque_supervisor.root.restart_policy import Backoff, ExitCause
 from goque_supervisor.root.roster import roster
-from goque_supervisor.root.shutdown import Stopping
+from goque_supervisor.root.shutdown import Shutdown
 from goque_supervisor.root.status import portrait
 from goque_supervisor.root.timers import Timers
-from goque_supervisor.root.tree import ChildSpec, Home, Tree, build_tree
+from goque_supervisor.root.tree import ChildSpec, NurseryKind, Tree, build_tree
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
@@ -77,7 +77,7 @@ SIGNALS = (
 )
 
 
-class Supervisor:
+class Root:
     """Keeps the tree alive until told to stop; `run` returns the exit code."""
 
     def __init__(
@@ -91,10 +91,10 @@ class Supervisor:
         self.leave_black_boxes = False
         self.boot_error = "the cause is in the lines above"
         self.tree: Tree | None = None
-        self.groups: dict[str, Group] = {}
-        self.stopping: Stopping | None = None
+        self.groups: dict[str, PoolGroup] = {}
+        self.stopping: Shutdown | None = None
         self.is_quiet = False
-        self.tenure = Tenure(options.node_timeout)
+        self.tenure = LeaseClock(options.node_timeout)
         self.timers = Timers()
         self.restarts: Counter[str] = Counter()
         self._backoffs: dict[str, Backoff] = {}
@@ -103,14 +103,14 @@ class Supervisor:
         self._is_up = False
         self._were_ready: set[str] = set()
         self._selector = selectors.DefaultSelector()
-        self.family = Family(
+        self.family = ProcessTable(
             run,
             self._selector,
             on_exit=self._on_child_exit,
             on_stranger=self._on_stranger_exit,
             last_words=self._hear_last_words,
         )
-        self.homes = Homes(
+        self.homes = Nurseries(
             options,
             os.getpid(),
             self._selector,
@@ -218,7 +218,7 @@ class Supervisor:
             log.info("stopping: %s before the tree was up", reason)
             self.exit_code = 0
         else:
-            self.stopping = Stopping(self, reason, exit_code)
+            self.stopping = Shutdown(self, reason, exit_code)
             self.stopping.begin()
 
     def _quiet_or_wake(self) -> None:
@@ -249,7 +249,7 @@ class Supervisor:
     # -- starting ------------------------------------------------------------------------------------
 
     def start(
-        self, spec: ChildSpec, boot: dict[str, Any], *, group: Group | None = None, slot: int = 0
+        self, spec: ChildSpec, boot: dict[str, Any], *, group: PoolGroup | None = None, slot: int = 0
     ) -> Child | None:
         """Start a child; None while its nursery is not up, whose coming up asks again."""
         nursery = self.homes[spec.home]
@@ -276,7 +276,7 @@ class Supervisor:
             if self.tree.monitor:
                 self._start_service(self.tree.monitor)
             for spec in self.tree.groups:
-                self.groups[spec.type] = Group(self, spec)
+                self.groups[spec.type] = PoolGroup(self, spec)
         self._fill()
 
     def _fill(self) -> None:
@@ -433,7 +433,7 @@ class Supervisor:
             case _:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
 
-    def _on_ready(self, child: Child, info: dict[str, Any], group: Group | None) -> None:
+    def _on_ready(self, child: Child, info: dict[str, Any], group: PoolGroup | None) -> None:
         child.ready_at = child.ready_at or time.monotonic()
         self._were_ready.add(child.spec.name)
         if group is not None:
@@ -529,7 +529,7 @@ class Supervisor:
                 "up as pid %d; task types (workers): %s", os.getpid(), types_here or "none in this process"
             )
 
-    def adopt_order(self, group: Group) -> TakeOver:
+    def adopt_order(self, group: PoolGroup) -> TakeOver:
         """Tell a fetcher what it takes over."""
         live = [worker.as_worker() for worker in group.workers if worker.pid]
         former = [owner for owner in self.tenure.all_owners if owner != self.tenure.may_claim_as]
@@ -582,7 +582,7 @@ class Supervisor:
     def _on_reloaded(self, app: dict[str, Any]) -> None:
         self.tree = build_tree(self.options, app)
         wanted = {spec.type: spec for spec in self.tree.groups}
-        generation = self.homes[Home.APP].generation
+        generation = self.homes[NurseryKind.APP].generation
         for task_type, group in list(self.groups.items()):
             if task_type in wanted:
                 group.reload(wanted[task_type], generation)
@@ -590,7 +590,7 @@ class Supervisor:
                 group.drain()
         for task_type, spec in wanted.items():
             if task_type not in self.groups:
-                self.groups[task_type] = Group(self, spec)
+                self.groups[task_type] = PoolGroup(self, spec)
         for name in ("scheduler", "cleaner", "healer"):
             child = self.family.children.named(name)
             if child is not None:

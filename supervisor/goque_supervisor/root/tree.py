@@ -10,7 +10,7 @@ from goque_supervisor.fetcher.prefetch import MAX_PREFETCH
 from goque_supervisor.settings import SuperviseOptions
 
 
-class Home(StrEnum):
+class NurseryKind(StrEnum):
     """Which nursery forks a child: the one with goque's own modules, or the one with the app."""
 
     ACTORS = "actors"
@@ -30,18 +30,18 @@ class ChildSpec:
 
     name: str
     role: str
-    home: Home = Home.ACTORS
+    home: NurseryKind = NurseryKind.ACTORS
     shutdown: float = 5.0
 
 
 @dataclass(frozen=True)
-class GroupSpec:
+class PoolGroupSpec:
     """One task type: a fetcher and its workers; `processor` is a ProcessorSpec as plain data."""
 
     type: str
     processor: dict[str, Any]
     keys: tuple[str, str] = field(repr=False)
-    fetcher_home: Home = Home.ACTORS
+    fetcher_home: NurseryKind = NurseryKind.ACTORS
 
     @property
     def workers(self) -> int:
@@ -65,7 +65,7 @@ class GroupSpec:
 
     def worker(self, slot: int) -> ChildSpec:
         """Return the process in one worker slot."""
-        return ChildSpec(f"worker[{self.type}:{slot}]", "worker", Home.APP)
+        return ChildSpec(f"worker[{self.type}:{slot}]", "worker", NurseryKind.APP)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Tree:
 
     lease: ChildSpec
     monitor: ChildSpec | None
-    groups: list[GroupSpec]
+    groups: list[PoolGroupSpec]
     services: list[ChildSpec]
 
 
@@ -83,17 +83,17 @@ def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
 
     Who makes spans starts where the app is imported, if the app makes the provider; else only who runs its code does.
     """
-    home = Home.APP if app["traces"] else Home.ACTORS
+    home = NurseryKind.APP if app["traces"] else NurseryKind.ACTORS
     return Tree(
         lease=ChildSpec("lease", "lease"),
         monitor=ChildSpec("monitor", "monitor") if "monitor" in options.roles else None,
         groups=[
-            GroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]), home)
+            PoolGroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]), home)
             for spec in app["types"]
             if "processors" in options.roles and options.runs(spec["type"])
         ],
         services=[
-            ChildSpec(role, role, Home.APP if role == "scheduler" else home)
+            ChildSpec(role, role, NurseryKind.APP if role == "scheduler" else home)
             for role in ("healer", "cleaner", "scheduler")
             if role in options.roles and (role != "scheduler" or app["jobs"])
         ]
