@@ -18,7 +18,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.storage.sql.dialect import DatabaseLockedError
 from goque.task import Task, TaskStatus
 from goque_supervisor.fetcher.database import TaskDatabase
-from goque_supervisor.metrics.counters import Tally
+from goque_supervisor.metrics.counters import Counters
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_fetcher_waits_for_another_writer_no_longer_than_its_fetch_timeout(bac
     storage.require_schema()
     add(storage)
     options = ProcessorOptions(fetch_timeout=0.05)
-    ledger = TaskDatabase(storage, "mail", options, Tally(str(tmp_path / "tally"), "mail"))
+    ledger = TaskDatabase(storage, "mail", options, Counters(str(tmp_path / "counters"), "mail"))
     with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
         blocker.execute("BEGIN IMMEDIATE")
         claiming = thread.submit(ledger.claim, "node-1", 1)

@@ -54,8 +54,8 @@ def make(storage, backend, ends, tmp_path, monkeypatch):
             "owner": "node-9",
             "node_timeout": 30.0,
             "types": SPECS,
-            "tallies": {
-                name: str(tmp_path / f"{name}.tally")
+            "counters": {
+                name: str(tmp_path / f"{name}.counters")
                 for name in (*(spec["type"] for spec in SPECS), "unregistered")
             },
             "run_base": str(tmp_path / "run"),

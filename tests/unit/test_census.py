@@ -1,4 +1,4 @@
-"""What the lease tells of its tree: processes of this machine, black boxes and tallies of a directory."""
+"""What the lease tells of its tree: processes of this machine, black boxes and counters of a directory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from goque.identifiers import new_task_id
-from goque_supervisor.actors.node_report import MAX_RUNS, Census
+from goque_supervisor.actors.node_report import MAX_RUNS, NodeReport
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
 from goque_supervisor.ipc.os_process import usage_of
-from goque_supervisor.metrics.counters import Tally
+from goque_supervisor.metrics.counters import Counters
 
 NO_PID = 2**22 + 1  # above what Linux gives
 
@@ -45,7 +45,7 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
     box = BlackBoxWriter(tmp_path / "a.box")
     task_id = new_task_id()
     box.begin(1, task_id, 1, time.monotonic() - 5, 0.0, kill_at=0.0)
-    census = Census(tmp_path, "shop:registry", 30.0)
+    census = NodeReport(tmp_path, "shop:registry", 30.0)
     census.take(state(worker(tmp_path / "a.box")))
     info = census.take(state(worker(tmp_path / "a.box")))
     box.close()
@@ -67,7 +67,7 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
     for number in range(MAX_RUNS + 5):
         box.begin(number + 1, new_task_id(), 1, time.monotonic() - number, 0.0, kill_at=0.0)
     ((told,),) = (
-        kind.workers for kind in Census(tmp_path, "", 30.0).take(state(worker(tmp_path / "a.box"))).types
+        kind.workers for kind in NodeReport(tmp_path, "", 30.0).take(state(worker(tmp_path / "a.box"))).types
     )
     box.close()
     assert (len(told.runs), told.more) == (MAX_RUNS, 5)
@@ -75,7 +75,7 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
 
 
 def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -> None:
-    info = Census(tmp_path, "", 30.0).take(
+    info = NodeReport(tmp_path, "", 30.0).take(
         state(worker(tmp_path / "gone.box", pid=NO_PID), {"name": "root", "pid": NO_PID, "started_at": 0.0})
     )
     ((told,),) = (kind.workers for kind in info.types)
@@ -84,23 +84,23 @@ def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -
 
 
 def test_in_the_first_minute_of_a_tree_all_runs_are_recent(tmp_path: Path) -> None:
-    tally = Tally(tmp_path / "mail.fetcher.tally", "mail")
-    census = Census(tmp_path, "", 30.0)
+    counters = Counters(tmp_path / "mail.fetcher.counters", "mail")
+    census = NodeReport(tmp_path, "", 30.0)
     for total in (5, 10):
-        tally.count("processed:done", 5)
+        counters.count("processed:done", 5)
         info = census.take(state(age=20))
         assert (info.types[0].processed, info.types[0].recent) == ({"done": total}, {"done": total})
         assert 20 <= info.recent_seconds < 60
 
 
 def test_a_lease_that_is_new_in_an_old_tree_knows_of_no_recent_runs_yet(tmp_path: Path) -> None:
-    tally = Tally(tmp_path / "mail.fetcher.tally", "mail")
-    tally.count("processed:done", 5)
-    census = Census(tmp_path, "", 30.0)
+    counters = Counters(tmp_path / "mail.fetcher.counters", "mail")
+    counters.count("processed:done", 5)
+    census = NodeReport(tmp_path, "", 30.0)
     first = census.take(state()).types[0]
-    tally.count("processed:done", 2)
-    tally.count("processed:error")
-    tally.observe("processing", 0.25)
+    counters.count("processed:done", 2)
+    counters.count("processed:error")
+    counters.observe("processing", 0.25)
     info = census.take(state())
     assert (first.processed, first.recent) == ({"done": 5}, {})
     assert (info.types[0].processed, info.types[0].recent) == (

@@ -11,7 +11,7 @@ from test_crew import NOW, Shift
 from goque.outcome import Outcome, OutcomeKind
 from goque_supervisor.fetcher.fetcher import Fetcher
 from goque_supervisor.ipc.messages import EPOCH_BITS, Result
-from goque_supervisor.metrics.counters import Tally, read_tallies
+from goque_supervisor.metrics.counters import Counters, read_tallies
 
 DONE = Outcome(OutcomeKind.DONE)
 
@@ -28,7 +28,7 @@ def fetcher(shift: Shift, tmp_path: Path) -> Fetcher:
     made = Fetcher.__new__(Fetcher)  # without a database, and not running
     made.holdings, made.crew = shift.holdings, shift.crew
     made.crew.epoch = 1
-    made.tally = Tally(tmp_path / "mail.tally", "mail")
+    made.counters = Counters(tmp_path / "mail.counters", "mail")
     return made
 
 

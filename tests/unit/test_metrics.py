@@ -30,8 +30,8 @@ def snapshot(**fields: Any) -> Snapshot:
         "processing:sum": 0.02,
         "database_answered_at": 100.0,
     }
-    tallies = {"mail": Counts(counts), "unregistered": Counts({"cleaned": 2.0})}
-    return Snapshot(**{"state": state, "tallies": tallies, "queue": QueueSample(), **fields})
+    counters = {"mail": Counts(counts), "unregistered": Counts({"cleaned": 2.0})}
+    return Snapshot(**{"state": state, "counters": counters, "queue": QueueSample(), **fields})
 
 
 class Collector:
@@ -105,7 +105,7 @@ def test_every_name_and_label_of_the_contract_is_there() -> None:
 
 def test_histograms_of_payloads_and_attempts() -> None:
     counts = Counts({"payload:0": 1.0, "payload:sum": 2.0, "attempts:2": 1.0, "attempts:sum": 3.0})
-    found = parsed(snapshot(tallies={"mail": counts}))
+    found = parsed(snapshot(counters={"mail": counts}))
     assert found["goque_task_payload_size_bytes_bucket", "le=100.0", "task_type=mail"] == 1
     assert found["goque_task_retry_attempts_bucket", "le=2.0", "task_type=mail"] == 0
     assert found["goque_task_retry_attempts_count", "task_type=mail"] == 1
@@ -142,6 +142,6 @@ def test_what_is_not_ready_is_named_with_the_reason() -> None:
     assert reasons(group={"ready": 0}) == {"mail": "no worker is ready"}
     assert reasons(group={"ready": 0, "held": True}) == {"mail": "no worker boots"}
     assert reasons(now=112.0) == {"mail": "the database has not answered its fetcher for 12s"}
-    assert reasons(tallies={}) == {"mail": "the database has not answered its fetcher yet"}
+    assert reasons(counters={}) == {"mail": "the database has not answered its fetcher yet"}
     assert reasons(now=116.0)["tree"] == "its loop has been silent for 16s"
     assert not_alive(100.0, 116.0) == {"tree": "its loop has been silent for 16s"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque_supervisor.actors.per_type_timer import PERIOD, TIMEOUT, Rounds
+from goque_supervisor.actors.per_type_timer import PERIOD, TIMEOUT, PerTypeTimer
 
 SPECS = [
     {"type": "often", "options": {"cleaner_period": 10.0, "cleaner_timeout": 2.0, "healer_period": 7.0}},
@@ -21,7 +21,7 @@ class Clock:
 
 def test_everything_has_its_turn_at_first_and_then_by_its_own_period() -> None:
     clock = Clock()
-    rounds = Rounds("cleaner", SPECS, clock)
+    rounds = PerTypeTimer("cleaner", SPECS, clock)
     assert rounds.due(TYPES) == TYPES
     ends = [rounds.begin(task_type) for task_type in TYPES]
     assert ends == [52.0, 50.0 + TIMEOUT, 50.0 + TIMEOUT, 50.0 + TIMEOUT]
@@ -36,7 +36,7 @@ def test_everything_has_its_turn_at_first_and_then_by_its_own_period() -> None:
 
 def test_a_type_that_was_never_seen_has_its_turn_at_once_and_one_that_is_gone_is_forgotten() -> None:
     clock = Clock()
-    rounds = Rounds("cleaner", SPECS, clock)
+    rounds = PerTypeTimer("cleaner", SPECS, clock)
     for task_type in rounds.due(["seldom"]):
         rounds.begin(task_type)
     assert rounds.due(["seldom", "new"]) == ["new"]
@@ -46,11 +46,11 @@ def test_a_type_that_was_never_seen_has_its_turn_at_once_and_one_that_is_gone_is
 
 
 def test_healing_has_options_of_its_own() -> None:
-    rounds = Rounds("healer", SPECS, Clock())
+    rounds = PerTypeTimer("healer", SPECS, Clock())
     for task_type in rounds.due(["often", "seldom"]):
         rounds.begin(task_type)
     assert rounds.pause() == 7.0
 
 
 def test_with_nothing_to_look_after_it_looks_again_after_the_default_period() -> None:
-    assert Rounds("cleaner", [], Clock()).pause() == PERIOD
+    assert PerTypeTimer("cleaner", [], Clock()).pause() == PERIOD

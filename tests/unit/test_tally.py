@@ -9,7 +9,7 @@ import pytest
 from goque.identifiers import new_task_id
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
 from goque.task import Task, TaskRow
-from goque_supervisor.metrics.counters import DURATIONS, Tallies, Tally, read_tallies
+from goque_supervisor.metrics.counters import DURATIONS, Counters, Tallies, read_tallies
 
 
 def row(attempts: int = 0, payload: bytes = b"{}") -> TaskRow:
@@ -30,20 +30,20 @@ def row(attempts: int = 0, payload: bytes = b"{}") -> TaskRow:
     )
 
 
-def end(tally: Tally, outcome: Outcome, task: TaskRow | None = None, *, written: bool = True) -> None:
+def end(counters: Counters, outcome: Outcome, task: TaskRow | None = None, *, written: bool = True) -> None:
     task = task or row()
-    tally.settled(settle(outcome, task, RetryPolicy(max_attempts=2)), outcome, task, written=written)
+    counters.settled(settle(outcome, task, RetryPolicy(max_attempts=2)), outcome, task, written=written)
 
 
 def test_ends_of_runs_are_counted_by_the_status_they_led_to(tmp_path: Path) -> None:
-    tally = Tally(tmp_path / "a.tally", "mail")
-    end(tally, Outcome(OutcomeKind.DONE, duration=0.002))
-    end(tally, Outcome(OutcomeKind.DONE, duration=1000.0), row(payload=b"x" * 5000))
-    end(tally, Outcome(OutcomeKind.FAILED, "boom", undecodable=True, duration=0.5))
-    end(tally, Outcome(OutcomeKind.FAILED, "boom", duration=0.5), row(attempts=1))
-    end(tally, Outcome(OutcomeKind.INTERRUPTED))
-    end(tally, Outcome(OutcomeKind.UNSTARTED))
-    end(tally, Outcome(OutcomeKind.DONE), written=False)
+    counters = Counters(tmp_path / "a.counters", "mail")
+    end(counters, Outcome(OutcomeKind.DONE, duration=0.002))
+    end(counters, Outcome(OutcomeKind.DONE, duration=1000.0), row(payload=b"x" * 5000))
+    end(counters, Outcome(OutcomeKind.FAILED, "boom", undecodable=True, duration=0.5))
+    end(counters, Outcome(OutcomeKind.FAILED, "boom", duration=0.5), row(attempts=1))
+    end(counters, Outcome(OutcomeKind.INTERRUPTED))
+    end(counters, Outcome(OutcomeKind.UNSTARTED))
+    end(counters, Outcome(OutcomeKind.DONE), written=False)
     counts = read_tallies(tmp_path)["mail"]
     assert (counts["processed:done"], counts["processed:error"], counts["processed:attempts_left"]) == (
         2,
@@ -59,18 +59,18 @@ def test_ends_of_runs_are_counted_by_the_status_they_led_to(tmp_path: Path) -> N
 
 
 def test_the_next_process_goes_on_where_the_last_one_died(tmp_path: Path) -> None:
-    Tally(tmp_path / "a.tally", "mail").count("fetched", 3)
-    second = Tally(tmp_path / "a.tally", "mail")
+    Counters(tmp_path / "a.counters", "mail").count("fetched", 3)
+    second = Counters(tmp_path / "a.counters", "mail")
     second.count("fetched", 4)
     assert read_tallies(tmp_path)["mail"]["fetched"] == 7
 
 
 def test_what_several_roles_count_of_a_type_is_summed(tmp_path: Path) -> None:
-    Tally(tmp_path / "mail.fetcher.tally", "mail").count("fetched", 3)
-    tallies = Tallies({"mail": str(tmp_path / "m.tally"), "unregistered": str(tmp_path / "u.tally")})
-    tallies["mail"].count("cleaned", 2)
-    tallies["stranger"].count("cleaned", 5)
-    tallies[None].count("cleaned", 6)
+    Counters(tmp_path / "mail.fetcher.counters", "mail").count("fetched", 3)
+    counters = Tallies({"mail": str(tmp_path / "m.counters"), "unregistered": str(tmp_path / "u.counters")})
+    counters["mail"].count("cleaned", 2)
+    counters["stranger"].count("cleaned", 5)
+    counters[None].count("cleaned", 6)
     read = read_tallies(tmp_path)
     assert (read["mail"]["fetched"], read["mail"]["cleaned"]) == (3, 2)
     assert read["unregistered"]["cleaned"] == 11
@@ -78,22 +78,22 @@ def test_what_several_roles_count_of_a_type_is_summed(tmp_path: Path) -> None:
 
 
 def test_an_answer_of_the_database_is_of_the_process_that_got_it(tmp_path: Path) -> None:
-    first = Tally(tmp_path / "a.tally", "mail")
+    first = Counters(tmp_path / "a.counters", "mail")
     first.database_answered()
     assert read_tallies(tmp_path)["mail"].database_answered_at > 0
-    Tally(tmp_path / "a.tally", "mail")
+    Counters(tmp_path / "a.counters", "mail")
     assert read_tallies(tmp_path)["mail"].database_answered_at == 0
 
 
 def test_a_file_that_is_being_made_is_read_as_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a.tally").write_bytes(b"")
-    (tmp_path / "b.tally").write_bytes(b"\xff" * 100)
+    (tmp_path / "a.counters").write_bytes(b"")
+    (tmp_path / "b.counters").write_bytes(b"\xff" * 100)
     assert read_tallies(tmp_path) == {}
 
 
 def test_without_a_file_counting_goes_on_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tally = Tally(tmp_path / "missing" / "a.tally", "mail")
-    tally.count("fetched")
+    counters = Counters(tmp_path / "missing" / "a.counters", "mail")
+    counters.count("fetched")
     assert "is not counted" in caplog.text

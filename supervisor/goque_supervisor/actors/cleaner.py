@@ -9,7 +9,7 @@ from goque.storage.contract import TypePolicy
 from goque.task import TaskStatus
 from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
-from goque_supervisor.actors.per_type_timer import Rounds
+from goque_supervisor.actors.per_type_timer import PerTypeTimer
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.metrics.counters import UNREGISTERED, Tallies
 
@@ -24,8 +24,8 @@ class Cleaner(Actor):
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
-        self.rounds = Rounds("cleaner", boot["types"])
-        self.tallies = Tallies(boot["tallies"])
+        self.rounds = PerTypeTimer("cleaner", boot["types"])
+        self.counters = Tallies(boot["counters"])
 
     def run_once(self) -> float:
         """Delete what is old enough of the types whose turn it is; returns the seconds until the next turn."""
@@ -44,8 +44,8 @@ class Cleaner(Actor):
         while batch == BATCH and time.monotonic() < limit and self.go_on():
             batch = self.storage.delete_finished(task_type, statuses, age, limit=BATCH)
             deleted += batch
-        self.tallies[task_type].count("cleaned", deleted)
-        self.tallies[task_type].observe("cleanup", time.perf_counter() - began)
+        self.counters[task_type].count("cleaned", deleted)
+        self.counters[task_type].observe("cleanup", time.perf_counter() - began)
         if deleted:
             tracing.tell("clean", task_type or UNREGISTERED, (), traced, deleted)
             self.log.info(

@@ -19,7 +19,7 @@ from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import Recovery
 from goque_supervisor.actors.healing import heal
-from goque_supervisor.actors.per_type_timer import Rounds
+from goque_supervisor.actors.per_type_timer import PerTypeTimer
 from goque_supervisor.ipc.control import Channel, Ready
 from goque_supervisor.metrics.counters import Tallies
 
@@ -36,11 +36,11 @@ class Healer(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.node_timeout = float(boot["node_timeout"])
-        self.tallies = Tallies(boot["tallies"])
+        self.counters = Tallies(boot["counters"])
         self.seen: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._recovered = False
-        self.rounds = Rounds("healer", boot["types"])
+        self.rounds = PerTypeTimer("healer", boot["types"])
 
     def run_once(self) -> float:
         """Recover what an earlier tree of this machine left, then look once at nodes and at claims without one."""
@@ -128,8 +128,8 @@ class Healer(Actor):
         for row in rows:
             by_type.setdefault(row.type, []).append(row)
         for task_type, healed in by_type.items():
-            self.tallies[task_type].count("healed", len(healed))
-            self.tallies[task_type].observe("health", duration)
+            self.counters[task_type].count("healed", len(healed))
+            self.counters[task_type].observe("health", duration)
             tracing.tell("heal", task_type, healed, traced)
 
 

@@ -48,7 +48,7 @@ def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
 
 
 def _silence_of_database(snapshot: Snapshot, task_type: str, now: float) -> str | None:
-    counts = snapshot.tallies.get(task_type)
+    counts = snapshot.counters.get(task_type)
     answered_at = counts.database_answered_at if counts else 0.0
     if not answered_at:
         return "the database has not answered its fetcher yet"

@@ -15,7 +15,7 @@ from typing import Any
 from goque.describe.node_info import encode_info
 from goque.errors import DatabaseUnavailableError
 from goque_supervisor.actors.actor import Actor
-from goque_supervisor.actors.node_report import Census
+from goque_supervisor.actors.node_report import NodeReport
 from goque_supervisor.ipc.control import Channel, LeaseRenewed, Message, Ready, TreeState
 
 
@@ -32,7 +32,7 @@ class Lease(Actor):
         self._sent_at = 0.0
         self._due = 0.0
         self._state: dict[str, Any] = {}
-        self._census = Census(Path(boot["run_directory"]), boot["app"], boot["node_timeout"])
+        self._census = NodeReport(Path(boot["run_directory"]), boot["app"], boot["node_timeout"])
 
     @property
     def _period(self) -> float:

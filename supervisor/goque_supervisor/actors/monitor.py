@@ -1,6 +1,6 @@
 """The monitor: one place that knows how the whole tree does; /metrics, /healthz and /readyz over HTTP.
 
-What it tells lives elsewhere, so that its own death costs nothing: counters in tallies (tally.py), the app's metrics in
+What it tells lives elsewhere, so that its own death costs nothing: counters in counters (counters.py), the app's metrics in
 files of prometheus-client (user_metrics.py), the tree's state in the root, which tells it every second.
 """
 

@@ -27,11 +27,11 @@ BOX_BUDGET: Final = 0.5
 """Seconds that reading black boxes may take at a heartbeat; workers whose turn does not come show no task."""
 
 
-class Census:
+class NodeReport:
     """Counts a tree at each heartbeat, and remembers the last minute.
 
     Args:
-        run_directory: where the tallies of the tree are.
+        run_directory: where the counters of the tree are.
         app: what runs, as `module:attribute`.
         node_timeout: the silence after which others take the node for dead.
     """
@@ -70,10 +70,10 @@ class Census:
         )
 
     def _remember(self, now: float, started_at: float) -> None:
-        tallies = read_tallies(self._run_directory)
+        counters = read_tallies(self._run_directory)
         if not self._tallies:  # of a young tree all is recent; where a lease has died, nothing is known to be
-            self._tallies.append((started_at, {}) if now - started_at <= RECENT else (now, tallies))
-        self._tallies.append((now, tallies))
+            self._tallies.append((started_at, {}) if now - started_at <= RECENT else (now, counters))
+        self._tallies.append((now, counters))
         while len(self._tallies) > 2 and self._tallies[1][0] <= now - RECENT:
             self._tallies.popleft()
 

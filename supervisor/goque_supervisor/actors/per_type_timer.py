@@ -10,7 +10,7 @@ PERIOD: Final = 300.0
 TIMEOUT: Final = 30.0
 
 
-class Rounds:
+class PerTypeTimer:
     """When each type was looked after, and when it is to be again.
 
     A type that no processor of this app runs any more, or that others run, has the default period and timeout.

@@ -20,7 +20,7 @@ from goque.task import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.metrics.counters import Tally
+from goque_supervisor.metrics.counters import Counters
 
 log = logging.getLogger("goque.fetcher")
 
@@ -33,11 +33,13 @@ PROVE_PERIOD: Final = 3.0
 class TaskDatabase:
     """Reads and writes the rows of one type; after a failure it stays away from the database for a while."""
 
-    def __init__(self, storage: TaskStorage, task_type: str, options: ProcessorOptions, tally: Tally) -> None:
+    def __init__(
+        self, storage: TaskStorage, task_type: str, options: ProcessorOptions, counters: Counters
+    ) -> None:
         self._storage = storage
         self._type = task_type
         self._options = options
-        self._tally = tally
+        self._tally = counters
         self._answered_at = 0.0
         self._failures = 0
         self.retry_at = 0.0

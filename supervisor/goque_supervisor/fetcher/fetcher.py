@@ -59,7 +59,7 @@ from goque_supervisor.ipc.control import (
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import FetcherSocket
-from goque_supervisor.metrics.counters import Tally
+from goque_supervisor.metrics.counters import Counters
 
 log = logging.getLogger("goque.fetcher")
 
@@ -80,8 +80,8 @@ class Fetcher:
         spec = msgspec.convert(boot["processor"], ProcessorSpec)
         self.options = spec.options
         self.storage = open_storage(boot["database_url"])
-        self.tally = Tally(boot["tally"], self.task_type)
-        self.ledger = TaskDatabase(self.storage, self.task_type, self.options, self.tally)
+        self.counters = Counters(boot["counters"], self.task_type)
+        self.ledger = TaskDatabase(self.storage, self.task_type, self.options, self.counters)
         self.holdings = InFlight(self._may_run)
         self.crew = WorkerPool(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
         self.burial = DeadWorkers(self.holdings, self.options, channel.send)
@@ -162,14 +162,14 @@ class Fetcher:
             try:
                 message = messages.decode_from_worker(data)
             except (msgspec.MsgspecError, ValueError) as error:
-                self.tally.count("dropped_messages")
+                self.counters.count("dropped_messages")
                 log.warning("a message that does not decode was dropped: %s", error)
                 continue
             if isinstance(message, Hello):
                 self.crew.greet(identity)
                 continue
             if mate is None:
-                self.tally.count("dropped_messages")  # of a worker that is buried: its black box has told
+                self.counters.count("dropped_messages")  # of a worker that is buried: its black box has told
                 continue
             match message:
                 case Results(results):
@@ -186,7 +186,7 @@ class Fetcher:
         held = mate.jobs.pop(result.seq, None)
         if held is None:
             if not self.crew.may_have_sent(result.seq):
-                self.tally.count("dropped_messages")
+                self.counters.count("dropped_messages")
                 log.warning("a result of a job that was never sent was dropped: number %d", result.seq)
             elif not self.holdings.is_unwritten(result.seq):  # one read in the black box is not committed yet
                 mate.acknowledged.append(result.seq)
@@ -298,7 +298,7 @@ class Fetcher:
             if self.burial.is_pending:
                 self.burial.committed(held)
             assert held.outcome is not None
-            self.tally.settled(change, held.outcome, held.row, written=written)
+            self.counters.settled(change, held.outcome, held.row, written=written)
             if held.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
                 say_end(held.row, held.outcome, change, self.options, written=written)
                 if not change.status.is_terminal:
@@ -318,7 +318,7 @@ class Fetcher:
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
-        self.tally.count("fetched", len(rows))
+        self.counters.count("fetched", len(rows))
         if len(rows) < room:
             self._wakes.claimed(len(rows), now)
             self.watcher.rest(self._wakes.pause(now))

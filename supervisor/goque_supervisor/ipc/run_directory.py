@@ -43,9 +43,9 @@ class RunDirectory:
         """Return the path of a worker's black box."""
         return self.path / f"{type_key(task_type)}-{slot}-{incarnation}.box"
 
-    def tally(self, role: str, task_type: str) -> Path:
+    def counters(self, role: str, task_type: str) -> Path:
         """Return the path of what a role counts of a type."""
-        return self.path / f"{type_key(task_type)}.{role}.tally"
+        return self.path / f"{type_key(task_type)}.{role}.counters"
 
     @property
     def metrics(self) -> Path:

@@ -23,7 +23,7 @@ from goque.task import TaskRow, TaskStatus
 
 log = logging.getLogger("goque.supervisor")
 
-SUFFIX: Final = ".tally"
+SUFFIX: Final = ".counters"
 UNREGISTERED: Final = "unregistered"
 """The label of all task types that do not run here: whoever enqueues must not make labels."""
 
@@ -64,7 +64,7 @@ _TRIED, _TRIED_SUM = _FIRST["attempts"], _SUM["attempts"]
 _DECODE_ERRORS, _STALE = _PLACE["decode_errors"], _PLACE["stale_writes"]
 
 
-class Tally:
+class Counters:
     """Counts for one task type; one process at a time has the file open for it.
 
     Args:
@@ -111,16 +111,16 @@ class Tally:
 
 
 class Tallies:
-    """The tallies of an actor that meets tasks of any type; those of types that do not run here share one.
+    """The counters of an actor that meets tasks of any type; those of types that do not run here share one.
 
     Args:
         paths: a file for each type of the tree, and one for `unregistered`.
     """
 
     def __init__(self, paths: Mapping[str, str]) -> None:
-        self._by_type = {task_type: Tally(path, task_type) for task_type, path in paths.items()}
+        self._by_type = {task_type: Counters(path, task_type) for task_type, path in paths.items()}
 
-    def __getitem__(self, task_type: str | None) -> Tally:
+    def __getitem__(self, task_type: str | None) -> Counters:
         return self._by_type.get(task_type or UNREGISTERED) or self._by_type[UNREGISTERED]
 
 

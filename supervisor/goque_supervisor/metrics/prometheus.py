@@ -1,4 +1,4 @@
-"""Prometheus metrics made of what the tree knows: tallies, the state that the root tells, and a look at the queue."""
+"""Prometheus metrics made of what the tree knows: counters, the state that the root tells, and a look at the queue."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Snapshot:
 
     Attributes:
         state: what the root said last; {} before its first word.
-        tallies: what was counted, by task type.
+        counters: what was counted, by task type.
         queue: the last look at the database, None where there is none of late.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict)
-    tallies: Mapping[str, Counts] = field(default_factory=dict)
+    counters: Mapping[str, Counts] = field(default_factory=dict)
     queue: QueueSample | None = None
 
     @property
@@ -73,7 +73,7 @@ def families(snapshot: Snapshot, service: str | None = None) -> Iterator[Metric]
 
 
 def _counted(snapshot: Snapshot) -> Iterator[Metric]:
-    tallies = {**dict.fromkeys(snapshot.types, Counts()), **snapshot.tallies}
+    counters = {**dict.fromkeys(snapshot.types, Counts()), **snapshot.counters}
     processed = CounterMetricFamily(
         "goque_processed_tasks",
         "Runs of tasks by the status that they led to.",
@@ -84,7 +84,7 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
         "Tasks that were claimed, were run, were deleted when old, or were returned from who lost them.",
         labels=["task_type", "operation"],
     )
-    for task_type, counts in tallies.items():
+    for task_type, counts in counters.items():
         for status in TaskStatus:
             if (total := counts[f"processed:{status}"]) or (status in ENDS and task_type != UNREGISTERED):
                 processed.add_metric([task_type, status], total)
@@ -100,13 +100,13 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
     ):
         full_name = "goque_payload_decode_errors" if name == "decode_errors" else f"goque_{name}"
         counter = CounterMetricFamily(full_name, help_text, labels=["task_type"])
-        for task_type, counts in tallies.items():
+        for task_type, counts in counters.items():
             counter.add_metric([task_type], counts[name])
         yield counter
-    yield from _histograms(tallies)
+    yield from _histograms(counters)
 
 
-def _histograms(tallies: Mapping[str, Counts]) -> Iterator[Metric]:
+def _histograms(counters: Mapping[str, Counts]) -> Iterator[Metric]:
     durations = HistogramMetricFamily(
         "goque_task_processing_duration_seconds",
         "How long handlers, claims, rounds of the cleaner and of the healer took.",
@@ -118,7 +118,7 @@ def _histograms(tallies: Mapping[str, Counts]) -> Iterator[Metric]:
     sizes = HistogramMetricFamily(
         "goque_task_payload_size_bytes", "Sizes of payloads, one for each run.", labels=["task_type"]
     )
-    for task_type, counts in tallies.items():
+    for task_type, counts in counters.items():
         for operation in OPERATIONS:
             _add(durations, [task_type, operation], counts, operation, DURATIONS)
         _add(attempts, [task_type], counts, "attempts", ATTEMPTS)

@@ -35,7 +35,7 @@ _loaded: list[Registry] = []
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
     """Import the loops of goque's own processes, and the backend as far as it can be told without the app."""
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in tallies
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in counters
     for name in (*_ACTORS, *["reloader"] * options.reload):
         importlib.import_module(f"goque_supervisor.{name}")
     with suppress(

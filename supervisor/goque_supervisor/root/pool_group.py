@@ -88,7 +88,7 @@ class PoolGroup:
             "processor": self.spec.processor,
             "endpoint": self.root.run_directory.endpoint(self.spec.type),
             "secret_key": self.spec.keys[1],
-            "tally": str(self.root.run_directory.tally("fetcher", self.spec.type)),
+            "counters": str(self.root.run_directory.counters("fetcher", self.spec.type)),
             "drain": self.root.options.drain,
         }
         self.epoch += 1

@@ -309,8 +309,8 @@ class Root:
             boot["import_began"] = self.homes.app["import_began"]
         if spec.role in ("healer", "cleaner") and self.tree is not None:
             boot["types"] = self.homes.app["types"]
-            boot["tallies"] = {
-                name: str(self.run_directory.tally(spec.role, name))
+            boot["counters"] = {
+                name: str(self.run_directory.counters(spec.role, name))
                 for name in (*(described["type"] for described in self.homes.app["types"]), UNREGISTERED)
             }
             boot["run_base"] = str(self.run_directory.path.parent)
