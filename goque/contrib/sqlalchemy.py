@@ -18,7 +18,7 @@ from sqlalchemy.util import await_only
 from goque.errors import ConfigurationError
 from goque.queue.async_manager import AsyncTaskQueueManager
 from goque.queue.manager import TaskQueueManager
-from goque.queue.manager_base import ManagerSteps
+from goque.queue.manager_base import ManagerBase
 from goque.storage.sql.caller_connection import driver_connection, is_asyncio
 from goque.task import Task
 
@@ -30,7 +30,7 @@ WAITING: Final = "goque_waiting"
 
 
 def enqueue_after_flush(
-    session: Session | AsyncSession | scoped_session[Any], queue: ManagerSteps, make_task: MakeTask
+    session: Session | AsyncSession | scoped_session[Any], queue: ManagerBase, make_task: MakeTask
 ) -> None:
     """Make a task and enqueue it when the session flushes next, or is committed, in its transaction.
 
@@ -57,7 +57,7 @@ def enqueue_after_flush(
 
 
 def enqueue_after(
-    entity: type[EntityT], happened: Literal["insert", "update", "delete"], queue: ManagerSteps
+    entity: type[EntityT], happened: Literal["insert", "update", "delete"], queue: ManagerBase
 ) -> Callable[[Callable[[EntityT], Task | None]], Callable[[EntityT], Task | None]]:
     """Enqueue a task whenever a row of a mapped class is written, in the transaction that writes it.
 
@@ -129,7 +129,7 @@ def _is_within(transaction: SessionTransaction | None, other: SessionTransaction
     return transaction is not None
 
 
-def _add(tasks: list[Task], queue: ManagerSteps, connection: Connection) -> None:
+def _add(tasks: list[Task], queue: ManagerBase, connection: Connection) -> None:
     """Insert tasks on a connection that may be asyncio's below: then SQLAlchemy's greenlet awaits it."""
     below: Any = connection.connection.driver_connection
     if is_asyncio(below):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 ResultT = TypeVar("ResultT")
 
 
-def at_once(coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
+def run_sync(coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Run a coroutine whose every await answers at once, and return its result.
 
     Raises:

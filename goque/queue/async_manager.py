@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
+from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerBase, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
@@ -28,7 +28,7 @@ THREADS: Final = 5
 THREAD_NAME: Final = "goque-queue"
 
 
-class AsyncTaskQueueManager(ManagerSteps):
+class AsyncTaskQueueManager(ManagerBase):
     """Does what `TaskQueueManager` does, awaited; usable from any loop and thread, and after a fork.
 
     An asyncio connection that is given with `conn` or `with_tx` (psycopg's, aiosqlite's, SQLAlchemy's around one)

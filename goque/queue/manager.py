@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goque.execution.run_sync import at_once
-from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerSteps, OnConflict, check_timeout
+from goque.execution.run_sync import run_sync
+from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerBase, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from goque.registry import Registry
 
 
-class TaskQueueManager(ManagerSteps):
+class TaskQueueManager(ManagerBase):
     """Enqueues tasks and looks after them; thread-safe, and usable after a fork.
 
     It connects when it is first used. In a `with_tx` block, or with `conn`, it works in the caller's
@@ -83,7 +83,7 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             DuplicateTaskError: its type and external id are taken.
         """
-        return at_once(self._add([task], "raise", conn))[0]
+        return run_sync(self._add([task], "raise", conn))[0]
 
     def add_tasks(
         self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
@@ -98,7 +98,7 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             DuplicateTaskError: a type and external id are taken, by a row or twice in `tasks`.
         """
-        return at_once(self._add(tasks, on_conflict, conn))
+        return run_sync(self._add(tasks, on_conflict, conn))
 
     def add_task_in_background(self, task: Task) -> None:
         """Insert a task soon, in a thread; what goes wrong is logged, with the task's type and external id.
@@ -124,7 +124,7 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return at_once(self._get_task(task_id, conn))
+        return run_sync(self._get_task(task_id, conn))
 
     def get_row(self, task_id: str, *, conn: Any = None) -> TaskRow:
         """Read one task as its row, whose metadata and result may be anything.
@@ -132,13 +132,13 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return at_once(self._get_row(task_id, conn))
+        return run_sync(self._get_row(task_id, conn))
 
     def get_tasks(
         self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
     ) -> list[Task]:
         """Read up to `limit` tasks that the filter admits, newest first."""
-        return at_once(self._get_tasks(task_filter, limit, conn))
+        return run_sync(self._get_tasks(task_filter, limit, conn))
 
     def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; a terminal task stays as it is.
@@ -148,7 +148,7 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return at_once(self._cancel(task_id, conn))
+        return run_sync(self._cancel(task_id, conn))
 
     def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new and due at once; returns False for a task that is new already.
@@ -157,7 +157,7 @@ class TaskQueueManager(ManagerSteps):
             TaskNotFoundError: no task has this id.
             TaskStateError: the task is claimed, or its node has not let go of it yet.
         """
-        return at_once(self._reset(task_id, conn))
+        return run_sync(self._reset(task_id, conn))
 
     def pause_type(self, task_type: str) -> bool:
         """Let no node claim tasks of a type, until `resume_type`; returns False if it is paused already.
@@ -168,7 +168,7 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             ConfigurationError: no supervisor has run this type yet.
         """
-        return at_once(self._switch_type(task_type, pause=True))
+        return run_sync(self._switch_type(task_type, pause=True))
 
     def resume_type(self, task_type: str) -> bool:
         """Let every node claim tasks of a type again; returns False if it is not paused.
@@ -176,7 +176,7 @@ class TaskQueueManager(ManagerSteps):
         Raises:
             ConfigurationError: no supervisor has run this type yet.
         """
-        return at_once(self._switch_type(task_type, pause=False))
+        return run_sync(self._switch_type(task_type, pause=False))
 
     def wait(self, task_id: str, timeout: float | timedelta | None = None) -> Task:
         """Wait until a task is done, canceled or out of attempts, and return it, with its result.
@@ -193,7 +193,7 @@ class TaskQueueManager(ManagerSteps):
             TaskNotFoundError: no task has this id, or has it any more.
             WaitTimeoutError: the task has not ended in time; it is a TimeoutError too.
         """
-        return at_once(self._wait(task_id, timeout))
+        return run_sync(self._wait(task_id, timeout))
 
     def ping(self) -> None:
         """Make sure that the database answers and has goque's tables.

@@ -42,7 +42,7 @@ class Alarm(Protocol):
         """End the pause that is under way, or else the next; may be called from any thread."""
 
 
-class ManagerSteps(ABC):
+class ManagerBase(ABC):
     """A storage, and what is asked of it; how, a subclass says."""
 
     def __init__(

@@ -163,7 +163,7 @@ class Watcher(ABC):
         """Give up what the watcher holds."""
 
 
-class AwaitedTasks(ABC):
+class AsyncTasks(ABC):
     """What applications ask for, awaited; each call does what the one of the same name in `TaskStorage` does."""
 
     @abstractmethod
@@ -195,7 +195,7 @@ class TaskStorage(ABC):
     url: str
     """Where it is, with the password hidden."""
 
-    def awaited(self) -> AwaitedTasks:
+    def awaited(self) -> AsyncTasks:
         """Return what applications ask for, in transactions of asyncio connections.
 
         Raises:

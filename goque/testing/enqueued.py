@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goque.execution.run_sync import at_once
+from goque.execution.run_sync import run_sync
 from goque.payload import decode_json, encode_payload
 from goque.task import Task, TaskFilter, TaskStatus
 
 if TYPE_CHECKING:
-    from goque.queue.manager_base import ManagerSteps
+    from goque.queue.manager_base import ManagerBase
 
 MAX_LOOKED_AT: Final = 1000
 MAX_TOLD: Final = 5
@@ -39,7 +39,7 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 
 def assert_enqueued(
-    queue: ManagerSteps,
+    queue: ManagerBase,
     type: str,  # noqa: A002 - the column's name, fixed by the contract
     *,
     payload: Any = ANYTHING,
@@ -85,7 +85,7 @@ def assert_enqueued(
 
 
 def assert_not_enqueued(
-    queue: ManagerSteps,
+    queue: ManagerBase,
     type: str,  # noqa: A002 - the column's name, fixed by the contract
     *,
     payload: Any = ANYTHING,
@@ -112,11 +112,11 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
     return _Wanted(task_type, attributes)
 
 
-def _tasks(queue: ManagerSteps, task_type: str, conn: Any) -> list[Task]:
+def _tasks(queue: ManagerBase, task_type: str, conn: Any) -> list[Task]:
     from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
 
     looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
-    return at_once(looking._get_tasks(TaskFilter(task_type=task_type), MAX_LOOKED_AT, conn))  # noqa: SLF001 - ours
+    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_LOOKED_AT, conn))  # noqa: SLF001 - ours
 
 
 def _value_of(task: Task, name: str) -> Any:

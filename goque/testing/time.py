@@ -15,7 +15,7 @@ from goque.task import Task
 
 if TYPE_CHECKING:
     from goque.queue.manager import TaskQueueManager
-    from goque.queue.manager_base import ManagerSteps
+    from goque.queue.manager_base import ManagerBase
     from goque.registry import Registry
 
 
@@ -43,7 +43,7 @@ class FrozenClock:
 
 
 @contextmanager
-def frozen_time(*queues: ManagerSteps, at: datetime | None = None) -> Iterator[FrozenClock]:
+def frozen_time(*queues: ManagerBase, at: datetime | None = None) -> Iterator[FrozenClock]:
     """Stop the clock by which these queues reckon in this process, for the length of the block.
 
     When a task is created, due, claimed and tried again goes by the clock that the block gets; on a server too, whose

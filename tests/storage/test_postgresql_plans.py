@@ -12,7 +12,7 @@ from originals import ORIGINAL
 
 from goque.storage.postgresql.session import BEGIN, PIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
-from goque.storage.sql.claim_cursor import ClaimPlaces
+from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.placeholders import percent_named
 
 
@@ -195,7 +195,7 @@ def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(ba
     assert touched["head"] > 6_000, "each of them: if not, there is nothing to be spared"
 
 
-class Unforgetting(ClaimPlaces):
+class Unforgetting(ClaimCursor):
     """Begins at the head once only, however slowly the test runs."""
 
     def of(self, task_type, _now):

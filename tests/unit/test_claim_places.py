@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from goque.storage.sql.claim_cursor import AGE_PER_CLAIM, MAX_AGE, MIN_CLAIM, ClaimPlaces
+from goque.storage.sql.claim_cursor import AGE_PER_CLAIM, MAX_AGE, MIN_CLAIM, ClaimCursor
 
 NOW = 100.0
 START = datetime(2026, 11, 23, tzinfo=UTC)
@@ -22,7 +22,7 @@ def rows(count, *, priority=0, after=0):
 
 @pytest.fixture
 def places():
-    places = ClaimPlaces()
+    places = ClaimCursor()
     places.claimed("mail", rows(MIN_CLAIM), MIN_CLAIM, began=NOW, now=NOW)
     return places
 
@@ -46,7 +46,7 @@ def test_claims_in_between_move_the_place_and_not_the_time(places):
 
 
 def test_one_from_the_head_that_took_long_is_put_off_in_proportion():
-    places = ClaimPlaces()
+    places = ClaimCursor()
     places.claimed("mail", rows(MIN_CLAIM), MIN_CLAIM, began=NOW - 1, now=NOW)
     assert places.of("mail", NOW + AGE_PER_CLAIM * 0.99) is not None
     assert places.of("mail", NOW + AGE_PER_CLAIM) is None

@@ -23,7 +23,7 @@ from goque.storage.mysql.session import DEADLINE, AdoptedSession, Clock, MysqlSe
 from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
-from goque.storage.sql.asyncio_session import AwaitedSession, Steps
+from goque.storage.sql.asyncio_session import AsyncSession, Steps
 from goque.storage.sql.caller_connection import (
     asyncio_driver_connection,
     driver_connection,
@@ -173,7 +173,7 @@ class MysqlDialect(Dialect):
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
 
-    async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
+    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task; a duplicate ends the statement, and no transaction."""
         try:
             if self._returns_inserted and self.clock is None and not (task.delay or task.next_attempt_at):
@@ -188,7 +188,7 @@ class MysqlDialect(Dialect):
             raise
         return now, due_at(task, now)
 
-    async def insert_batch(self, session: AwaitedSession, tasks: Sequence[Task]) -> set[str]:
+    async def insert_batch(self, session: AsyncSession, tasks: Sequence[Task]) -> set[str]:
         """Insert all, and only if some were taken find out which."""
         now = await session.now()
         rows = [self.task_params(task, now) for task in tasks]

@@ -34,7 +34,7 @@ from goque.storage.postgresql.statements import (
 from goque.storage.postgresql.url import connection_options
 from goque.storage.postgresql.watcher import PostgresqlWatcher
 from goque.storage.sql import batches
-from goque.storage.sql.asyncio_session import AwaitedSession, Steps
+from goque.storage.sql.asyncio_session import AsyncSession, Steps
 from goque.storage.sql.caller_connection import asyncio_driver_connection, driver_connection, not_of_driver
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
@@ -163,7 +163,7 @@ class PostgresqlDialect(Dialect):
         del session, task_type
         return (0,)
 
-    async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
+    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task in one round trip, dated by the server."""
         rows = await session.rows(
             self.sql.insert_task,
@@ -190,7 +190,7 @@ class PostgresqlDialect(Dialect):
         except psycopg.errors.UniqueViolation as error:
             raise PlaceTakenError from error
 
-    async def announce(self, session: AwaitedSession, task_types: set[str]) -> None:
+    async def announce(self, session: AsyncSession, task_types: set[str]) -> None:
         """Notify each type's channel once."""
         if self.notifies and task_types:
             await session.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})

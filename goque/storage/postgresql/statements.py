@@ -119,7 +119,7 @@ CLAIM_DUE: Final = """
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
               next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
 """Level by level, the highest first or `top`, and no further than the limit: a nested loop stops where its reader
-does. `since` is where to begin in the level `top`: before it lie what earlier claims have taken, see `claim_places`."""
+does. `since` is where to begin in the level `top`: before it lie what earlier claims have taken, see `claim_cursor`."""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task

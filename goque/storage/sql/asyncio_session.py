@@ -11,7 +11,7 @@ from goque.storage.sql.dialect import Row, Session
 ResultT = TypeVar("ResultT")
 
 
-class AwaitedSession(Protocol):
+class AsyncSession(Protocol):
     """One connection in a transaction: a synchronous one that answers at once, or one of asyncio's."""
 
     async def now(self) -> datetime:
@@ -27,12 +27,12 @@ class AwaitedSession(Protocol):
         """Run a statement once for each set of parameters and return how many rows that changed."""
 
 
-Steps = Callable[[AwaitedSession], Coroutine[Any, Any, ResultT]]
+Steps = Callable[[AsyncSession], Coroutine[Any, Any, ResultT]]
 """Statements in their order, and what they come to; they never wait but for the session."""
 
 
-class Ready:
-    """A synchronous session, which answers at once: steps on it run by `at_once`."""
+class SyncSessionAdapter:
+    """A synchronous session, which answers at once: steps on it run by `run_sync`."""
 
     __slots__ = ("_session",)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from goque.storage.contract import AwaitedTasks
-from goque.storage.sql.asyncio_session import AwaitedSession
+from goque.storage.contract import AsyncTasks
+from goque.storage.sql.asyncio_session import AsyncSession
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
 
-class SqlAwaitedTasks(AwaitedTasks):
+class SqlAsyncTasks(AsyncTasks):
     """The steps of `SqlTasks` on the caller's asyncio connection, which `conn` always is here."""
 
     def __init__(self, dialect: Dialect, steps: TaskSteps) -> None:
@@ -28,7 +28,7 @@ class SqlAwaitedTasks(AwaitedTasks):
         skip = on_conflict == "skip"
         wanted = without_repeats(tasks, skip=skip)
 
-        async def insert(session: AwaitedSession) -> list[Task]:
+        async def insert(session: AsyncSession) -> list[Task]:
             if len(wanted) == 1:
                 return await self._steps.insert_one(session, wanted[0], skip=skip)
             return await self._steps.insert_many(session, wanted, skip=skip, undo=True)

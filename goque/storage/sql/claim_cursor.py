@@ -32,7 +32,7 @@ class _Place:
     until: float
 
 
-class ClaimPlaces:
+class ClaimCursor:
     """Remembers for each type the last row, in the order of claims, of a claim that got as many as it wanted."""
 
     def __init__(self) -> None:

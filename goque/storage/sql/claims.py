@@ -14,7 +14,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import later
-from goque.storage.sql.claim_cursor import ClaimPlaces
+from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.dialect import Dialect, Session
 from goque.storage.sql.runner import PATIENCE, SqlBase
 from goque.task import TaskRow, TaskStatus, Token
@@ -31,7 +31,7 @@ class SqlClaims(SqlBase):
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
         super().__init__(dialect, patience=patience)
         self._in_doubt: list[tuple[Token, str, float]] = []
-        self._places = ClaimPlaces()
+        self._places = ClaimCursor()
 
     def claim_due(
         self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
@@ -235,12 +235,12 @@ def _is_plain_done(change: Change) -> bool:
     )
 
 
-def _claims_by_owner(tokens: Iterable[Token], at_once: int) -> Iterator[tuple[str | None, dict[str, int]]]:
+def _claims_by_owner(tokens: Iterable[Token], run_sync: int) -> Iterator[tuple[str | None, dict[str, int]]]:
     """Group tokens into batches of one owner that name each task once; an empty owner is none."""
     for owner, group in groupby(tokens, key=lambda token: token.owner):
         claims: dict[str, int] = {}
         for token in group:
-            if token.task_id in claims or len(claims) == at_once:
+            if token.task_id in claims or len(claims) == run_sync:
                 yield owner or None, claims
                 claims = {}
             claims[token.task_id] = token.claims

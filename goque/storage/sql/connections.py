@@ -21,7 +21,7 @@ _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
 
 
-class Spares(Protocol):
+class ConnectionPool(Protocol):
     """Spare connections, bounded in number."""
 
     def take(self) -> Session | None:
@@ -43,7 +43,7 @@ class Connections:
     `with connections as session:` holds one for the length of the block.
     """
 
-    def __init__(self, connect: Callable[[], Session], spares: Spares | None = None) -> None:
+    def __init__(self, connect: Callable[[], Session], spares: ConnectionPool | None = None) -> None:
         self._connect = connect
         self._spares = spares
         self._lock = threading.RLock()

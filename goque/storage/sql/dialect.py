@@ -17,8 +17,8 @@ from goque.storage.sql.statements import Statements
 from goque.task import Task, TaskRow
 
 if TYPE_CHECKING:
-    from goque.storage.sql.asyncio_session import AwaitedSession, Steps
-    from goque.storage.sql.connections import Connections, Spares
+    from goque.storage.sql.asyncio_session import AsyncSession, Steps
+    from goque.storage.sql.connections import ConnectionPool, Connections
 
 Row = Sequence[Any]
 ResultT = TypeVar("ResultT")
@@ -155,7 +155,7 @@ class Dialect(ABC):
             DatabaseUnavailableError: there is no database to reach, or it cannot be used.
         """
 
-    def spares(self) -> Spares | None:
+    def spares(self) -> ConnectionPool | None:
         """Return where threads find a connection while another has the first, or None to let them wait."""
         return None
 
@@ -206,14 +206,14 @@ class Dialect(ABC):
         """Return when the next unclaimed task of each priority is due."""
         return [self.read_time(row[0]) for row in session.rows(self.sql.next_due, {"task_type": task_type})]
 
-    async def insert_one(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
+    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
         """Insert a task and return when it was created and is due; None if its place is taken."""
         now = await session.now()
         if not await session.run(self.sql.insert_task, self.task_params(task, now)):
             return None
         return now, due_at(task, now)
 
-    async def insert_batch(self, session: AwaitedSession, tasks: Sequence[Task]) -> set[str]:
+    async def insert_batch(self, session: AsyncSession, tasks: Sequence[Task]) -> set[str]:
         """Insert the tasks whose places are free and return their ids."""
         batch = self.encode_tasks(tasks, await session.now())
         return {self.read_text(row[0]) for row in await session.rows(self.sql.insert_tasks, {"batch": batch})}
@@ -226,7 +226,7 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
-    async def announce(self, session: AwaitedSession, task_types: set[str]) -> None:
+    async def announce(self, session: AsyncSession, task_types: set[str]) -> None:
         """Wake up who waits for tasks of these types, when the transaction commits."""
         del session, task_types
 

@@ -12,7 +12,7 @@ from typing import Any
 from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, length
 from goque.outcome import append_error
 from goque.storage.instants import due_at
-from goque.storage.sql.asyncio_session import AwaitedSession
+from goque.storage.sql.asyncio_session import AsyncSession
 from goque.storage.sql.dialect import Dialect
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus
 
@@ -25,7 +25,7 @@ class TaskSteps:
         self._sql = dialect.sql
 
     async def insert_one(
-        self, session: AwaitedSession, task: Task, *, skip: bool, again: bool = False
+        self, session: AsyncSession, task: Task, *, skip: bool, again: bool = False
     ) -> list[Task]:
         """Insert one task; `again` says that an earlier try was not answered, and may have taken effect."""
         times = await self._dialect.insert_one(session, task)
@@ -38,12 +38,12 @@ class TaskSteps:
             return []
         raise DuplicateTaskError(task.type, task.external_id)
 
-    async def _times_of(self, session: AwaitedSession, task: Task) -> tuple[datetime, datetime] | None:
+    async def _times_of(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
         rows = await session.rows(self._sql.get_task, {"id": task.id})
         return (self._dialect.read_time(rows[0][8]), self._dialect.read_time(rows[0][10])) if rows else None
 
     async def insert_many(
-        self, session: AwaitedSession, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool = False
+        self, session: AsyncSession, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool = False
     ) -> list[Task]:
         """Insert all or none; `undo` says that the transaction goes on after a duplicate."""
         if undo:
@@ -59,15 +59,13 @@ class TaskSteps:
             await session.run(self._sql.release_savepoint)
         return await self.announce_inserted(session, [task for task in tasks if task.id in ids])
 
-    async def announce_inserted(self, session: AwaitedSession, tasks: list[Task]) -> list[Task]:
+    async def announce_inserted(self, session: AsyncSession, tasks: list[Task]) -> list[Task]:
         """Tell who waits for tasks, and date them."""
         await self._dialect.announce(session, {task.type for task in tasks})
         now = await session.now()
         return [_stamped(task, now) for task in tasks]
 
-    async def _insert_batches(
-        self, session: AwaitedSession, tasks: Sequence[Task], *, again: bool
-    ) -> set[str]:
+    async def _insert_batches(self, session: AsyncSession, tasks: Sequence[Task], *, again: bool) -> set[str]:
         ids: set[str] = set()
         for start in range(0, len(tasks), self._dialect.inserts_at_once):
             part = tasks[start : start + self._dialect.inserts_at_once]
@@ -78,7 +76,7 @@ class TaskSteps:
                 ids |= {self._dialect.read_task(row).id for row in rows}
         return ids
 
-    async def get_task(self, session: AwaitedSession, task_id: str) -> TaskRow | None:
+    async def get_task(self, session: AsyncSession, task_id: str) -> TaskRow | None:
         """Read one task, or None."""
         if not self._dialect.is_task_id(task_id):
             return None
@@ -86,7 +84,7 @@ class TaskSteps:
         return self._dialect.read_task(rows[0]) if rows else None
 
     async def find_tasks(
-        self, session: AwaitedSession, task_filter: TaskFilter, *, limit: int
+        self, session: AsyncSession, task_filter: TaskFilter, *, limit: int
     ) -> list[TaskRow]:
         """Read up to `limit` tasks that the filter admits, newest first."""
         params = self._filter_params(task_filter)
@@ -113,7 +111,7 @@ class TaskSteps:
             params["age"] = length(task_filter.updated_at_time_ago, "updated_at_time_ago")
         return params
 
-    async def cancel_unless_finished(self, session: AwaitedSession, task_id: str) -> bool:
+    async def cancel_unless_finished(self, session: AsyncSession, task_id: str) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
         if self._dialect.is_task_id(task_id):
             if await session.run(self._sql.cancel, {"id": task_id}):
@@ -122,7 +120,7 @@ class TaskSteps:
                 return False
         raise TaskNotFoundError(task_id)
 
-    async def reset_unless_claimed(self, session: AwaitedSession, task_id: str) -> bool:
+    async def reset_unless_claimed(self, session: AsyncSession, task_id: str) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
         is_id = self._dialect.is_task_id(task_id)
         rows = await session.rows(self._sql.lock_task, {"id": task_id}) if is_id else []

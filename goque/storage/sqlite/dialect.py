@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.execution.run_sync import at_once
+from goque.execution.run_sync import run_sync
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.sql import batches
-from goque.storage.sql.asyncio_session import Ready, Steps
+from goque.storage.sql.asyncio_session import Steps, SyncSessionAdapter
 from goque.storage.sql.caller_connection import (
     asyncio_driver_connection,
     driver_connection,
@@ -140,7 +140,7 @@ class SqliteDialect(Dialect):
         def run() -> ResultT:
             session = AdoptedSession(raw, "the database of conn", self.clock or utc_now)
             with session.transaction() if writes else nullcontext():
-                return at_once(steps(Ready(session)))
+                return run_sync(steps(SyncSessionAdapter(session)))
 
         result: ResultT = await run_in_its_thread(run)
         return result
