@@ -1,7 +1,7 @@
 """The monitor: one place that knows how the whole tree does; /metrics, /healthz and /readyz over HTTP.
 
-What it tells lives elsewhere, so that its own death costs nothing: counters in counters (counters.py), the app's metrics in
-files of prometheus-client (user_metrics.py), the tree's state in the root, which tells it every second.
+Everything it reports lives elsewhere, so its own death loses nothing: counters in files (counters.py), the app's
+metrics in files of prometheus-client (user_metrics.py), the tree's state in the root, which sends it every second.
 """
 
 from __future__ import annotations

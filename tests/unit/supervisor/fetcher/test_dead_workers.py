@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_task import row
 
 from goque import retry
 from goque.options import ProcessorOptions
@@ -20,6 +19,7 @@ from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Running
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
+from unit.rows import row
 
 OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0)
 NOW = 1000.0

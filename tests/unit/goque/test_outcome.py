@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from test_task import row
 
 from goque.outcome import (
     MAX_ERRORS_BYTES,
@@ -19,6 +18,7 @@ from goque.outcome import (
 )
 from goque.retry import static, step
 from goque.task import TaskStatus
+from unit.rows import row
 
 POLICY = RetryPolicy(max_attempts=3, strategy=step([10, 20]))
 Kind = OutcomeKind

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_crew import NOW, Shift
 
 from goque.outcome import Outcome, OutcomeKind
 from goque_supervisor.fetcher.fetcher import Fetcher
 from goque_supervisor.ipc.messages import EPOCH_BITS, Result
 from goque_supervisor.metrics.counters import Counters, read_tallies
+from unit.supervisor.fetcher.shift import NOW, Shift
 
 DONE = Outcome(OutcomeKind.DONE)
 

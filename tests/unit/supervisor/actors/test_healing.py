@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from test_task import row
 
 from goque import retry
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow
 from goque_supervisor.actors.healing import heal, retry_policy
+from unit.rows import row
 
 CAUSE = "node lost: host a (supervisor pid 7) went silent while it ran this task"
 POLICY = TypePolicy(

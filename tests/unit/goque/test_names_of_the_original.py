@@ -16,7 +16,7 @@ import goque
 from goque.callbacks import CODE_OPTIONS
 from goque.options import ProcessorOptions, check_options
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 PAGE = (TESTS.parent / "docs" / "from_go.md").read_text("utf-8")
 QUEUE, REGISTRY = "TaskQueueManager", "Registry"
 
