@@ -144,10 +144,10 @@ def test_a_fetcher_waits_for_another_writer_no_longer_than_its_fetch_timeout(bac
     storage.require_schema()
     add(storage)
     options = ProcessorOptions(fetch_timeout=0.05)
-    ledger = TaskDatabase(storage, "mail", options, Counters(str(tmp_path / "counters"), "mail"))
+    database = TaskDatabase(storage, "mail", options, Counters(str(tmp_path / "counters"), "mail"))
     with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
         blocker.execute("BEGIN IMMEDIATE")
-        claiming = thread.submit(ledger.claim, "node-1", 1)
+        claiming = thread.submit(database.claim, "node-1", 1)
         try:
             assert claiming.result(15) is None
         finally:

@@ -46,9 +46,9 @@ def ack_after_commit() -> None:
 
     take = Fetcher._take_result
 
-    def take_and_acknowledge(self: Any, mate: Any, result: Any) -> None:
-        take(self, mate, result)
-        self.socket.send(mate.identity, messages.encode(messages.Jobs([], [result.seq])))
+    def take_and_acknowledge(self: Any, worker: Any, result: Any) -> None:
+        take(self, worker, result)
+        self.socket.send(worker.identity, messages.encode(messages.Jobs([], [result.seq])))
 
     Fetcher._take_result = take_and_acknowledge
 

@@ -39,7 +39,7 @@ class TaskDatabase:
         self._storage = storage
         self._type = task_type
         self._options = options
-        self._tally = counters
+        self._counters = counters
         self._answered_at = 0.0
         self._failures = 0
         self.retry_at = 0.0
@@ -47,15 +47,15 @@ class TaskDatabase:
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
         """Write how tasks ended; returns each with its move and whether it was written, None on a failure."""
         policy = self._options.retry_policy
-        moves = [(held, settle(held.outcome, held.row, policy)) for held in batch if held.outcome is not None]
+        moves = [(task, settle(task.outcome, task.row, policy)) for task in batch if task.outcome is not None]
         traced = tracing.started()
-        written = self._ask(lambda: self._write([change for _held, change in moves], owner))
+        written = self._ask(lambda: self._write([change for _task, change in moves], owner))
         if written is None:
             return None
         if traced:
-            tracing.tell("settle", self._type, [held.row for held, _change in moves], traced)
-            _tell_of_the_lost(held for held, _change in moves)
-        return [(held, change, change.token in written) for held, change in moves]
+            tracing.tell("settle", self._type, [task.row for task, _change in moves], traced)
+            _tell_of_the_lost(task for task, _change in moves)
+        return [(task, change, change.token in written) for task, change in moves]
 
     def claim(self, owner: str, room: int) -> list[TaskRow] | None:
         """Claim up to `room` tasks; None on a failure."""
@@ -70,7 +70,7 @@ class TaskDatabase:
         began, traced = time.perf_counter(), tracing.started()
         claimed = self._ask(claim)
         if claimed is not None:
-            self._tally.observe("fetch", time.perf_counter() - began)
+            self._counters.observe("fetch", time.perf_counter() - began)
             if claimed:
                 tracing.tell("claim", self._type, claimed, traced)
         return claimed
@@ -91,7 +91,7 @@ class TaskDatabase:
 
     def mark_processing(self, tasks: list[ClaimedTask]) -> None:
         """Write that tasks run, for those who look."""
-        tokens = [held.row.token for held in tasks]
+        tokens = [task.row.token for task in tasks]
 
         def mark() -> bool:
             reached("mark.before")
@@ -99,15 +99,15 @@ class TaskDatabase:
             return True
 
         if self._ask(mark):
-            for held in tasks:
-                held.marked = True
+            for task in tasks:
+                task.marked = True
 
     def moved_by_others(self, owner: str) -> list[Token] | None:
         """Return claims of ours whose task somebody else has moved, None on a failure."""
         return self._ask(lambda: self._storage.moved_by_others(owner, self._type))
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
-        """Publish the type's policy and return all tasks held under these names, None on a failure."""
+        """Publish the type's policy and return all tasks claimed under these names, None on a failure."""
 
         def take_over() -> list[TaskRow]:
             self._storage.publish_types([policy_of(self._type, self._options)])
@@ -141,7 +141,7 @@ class TaskDatabase:
             self.failed(error)
             return None
         self._answered_at = time.monotonic()
-        self._tally.database_answered()
+        self._counters.database_answered()
         if self._failures:
             log.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0
@@ -171,6 +171,6 @@ class TaskDatabase:
 
 def _tell_of_the_lost(batch: Iterable[ClaimedTask]) -> None:
     """Make the spans of handlers whose process died, and their own spans with it."""
-    for held in batch:
-        if held.outcome is not None and held.outcome.crash is not None:
-            tracing.tell_lost(held.row, held.outcome)
+    for task in batch:
+        if task.outcome is not None and task.outcome.crash is not None:
+            tracing.tell_lost(task.row, task.outcome)

@@ -33,21 +33,21 @@ class DeadWorkers:
     """Judges what dead workers had; their files go when all of it is committed."""
 
     def __init__(
-        self, holdings: InFlight, options: ProcessorOptions, tell_root: Callable[[Message], None]
+        self, in_flight: InFlight, options: ProcessorOptions, tell_root: Callable[[Message], None]
     ) -> None:
-        self._holdings = holdings
+        self._in_flight = in_flight
         self._options = options
         self._tell_root = tell_root
-        self._graves: dict[int, set[str]] = {}
+        self._unsettled: dict[int, set[str]] = {}
         self._calls: dict[int, tuple[ClaimedTask, Outcome]] = {}
         self._last_call = 0
 
     @property
     def is_pending(self) -> bool:
         """Whether something of a dead worker is not committed yet."""
-        return bool(self._graves)
+        return bool(self._unsettled)
 
-    def bury(
+    def settle_dead_worker(
         self,
         notice: WorkerExited,
         jobs: dict[int, ClaimedTask],
@@ -63,70 +63,70 @@ class DeadWorkers:
             unwritten: what it has answered and is not committed: until then only its box outlives us too.
         """
         evidence = _evidence(notice)
-        grave = self._graves[notice.incarnation] = {held.row.id for held in unwritten}
-        for seq, held in jobs.items():
+        task_ids = self._unsettled[notice.incarnation] = {task.row.id for task in unwritten}
+        for seq, task in jobs.items():
             if seq in contents.finished:
-                grave.add(held.row.id)
-                self._holdings.end(held, messages.decode_outcome(contents.finished[seq][1]))
+                task_ids.add(task.row.id)
+                self._in_flight.end(task, messages.decode_outcome(contents.finished[seq][1]))
             elif seq in contents.running:
-                grave.add(held.row.id)
+                task_ids.add(task.row.id)
                 running = contents.running[seq]
                 self._judge(
-                    held, outcome_of_death(running, notice, evidence, self._options, time.monotonic())
+                    task, outcome_of_death(running, notice, evidence, self._options, time.monotonic())
                 )
             else:
-                self._holdings.wait_again(held)
+                self._in_flight.requeue(task)
         if not contents.running and notice.killed_for is None and (notice.signal or notice.exit_code):
             self._tell_of_idle_crash(notice, evidence)
         self._close_if_empty(notice.incarnation)
 
-    def committed(self, held: ClaimedTask) -> None:
+    def committed(self, task: ClaimedTask) -> None:
         """Note that the end of a task is in the database."""
-        for incarnation, grave in list(self._graves.items()):
-            if held.row.id in grave:
-                grave.remove(held.row.id)
+        for incarnation, task_ids in list(self._unsettled.items()):
+            if task.row.id in task_ids:
+                task_ids.remove(task.row.id)
                 self._close_if_empty(incarnation)
 
     def callback_done(self, call: int, delay: float | None) -> None:
         """Go on with a task whose user's functions have answered, or have failed to."""
         waiting = self._calls.pop(call, None)
         if waiting is not None:
-            held, outcome = waiting
-            self._holdings.end(held, msgspec.structs.replace(outcome, delay=delay))
+            task, outcome = waiting
+            self._in_flight.end(task, msgspec.structs.replace(outcome, delay=delay))
 
-    def _judge(self, held: ClaimedTask, outcome: Outcome) -> None:
+    def _judge(self, task: ClaimedTask, outcome: Outcome) -> None:
         crashed = outcome.kind is OutcomeKind.CRASHED
         wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
         if wants_delay or (crashed and (self._options.has_crash_handler or self._options.strategy is None)):
-            self._calls[self._call_back(held, outcome)] = held, outcome
+            self._calls[self._call_back(task, outcome)] = task, outcome
         else:
-            self._holdings.end(held, outcome)
+            self._in_flight.end(task, outcome)
 
     def _tell_of_idle_crash(self, notice: WorkerExited, evidence: CrashEvidence) -> None:
         if self._options.has_crash_handler:
             text = crash_cause(evidence, _signal_of(evidence))
             self._call_back(None, Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence))
 
-    def _call_back(self, held: ClaimedTask | None, outcome: Outcome) -> int:
+    def _call_back(self, task: ClaimedTask | None, outcome: Outcome) -> int:
         """Have the user's functions called in a process of their own; returns the number of the call."""
         self._last_call += 1
         report = (
-            CrashReport(held.row, outcome, self._follows(held, outcome))
-            if held
+            CrashReport(task.row, outcome, self._follows(task, outcome))
+            if task
             else CrashReport(None, outcome)
         )
         self._tell_root(CallbackWanted(self._last_call, msgspec.json.encode(report).decode()))
         return self._last_call
 
-    def _follows(self, held: ClaimedTask, outcome: Outcome) -> str:
-        change = settle(outcome, held.row, self._options.retry_policy)
+    def _follows(self, task: ClaimedTask, outcome: Outcome) -> str:
+        change = settle(outcome, task.row, self._options.retry_policy)
         if self._options.strategy is None and not change.status.is_terminal:
             return "next when next_attempt_at says"
         return what_follows(outcome, change, self._options)
 
     def _close_if_empty(self, incarnation: int) -> None:
-        if not self._graves[incarnation]:
-            del self._graves[incarnation]
+        if not self._unsettled[incarnation]:
+            del self._unsettled[incarnation]
             self._tell_root(CrashSettled(incarnation))
 
 

@@ -9,7 +9,7 @@ One turn of its loop:
 5. dispatch it;
 6. look after what runs: write `processing`, notice cancels, take back what waits behind a long handler.
 
-When it dies, workers go on; the next one adopts them (adoption.py).
+When it dies, workers go on; the next fetcher takes them over (takeover.py).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from goque_supervisor.actors.wait_for_database import prepare_unlocked
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers, read_box
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
-from goque_supervisor.fetcher.takeover import adopt
+from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
-from goque_supervisor.fetcher.worker_pool import LOOK_PERIOD, REVOCATION_SETTLES, WorkerPool
+from goque_supervisor.fetcher.worker_pool import INSPECT_PERIOD, REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import (
     Beat,
@@ -81,15 +81,17 @@ class Fetcher:
         self.options = spec.options
         self.storage = open_storage(boot["database_url"])
         self.counters = Counters(boot["counters"], self.task_type)
-        self.ledger = TaskDatabase(self.storage, self.task_type, self.options, self.counters)
-        self.holdings = InFlight(self._may_run)
-        self.crew = WorkerPool(self.holdings, self.options.concurrency if spec.is_async else 1, channel.send)
-        self.burial = DeadWorkers(self.holdings, self.options, channel.send)
+        self.database = TaskDatabase(self.storage, self.task_type, self.options, self.counters)
+        self.in_flight = InFlight(self._may_run)
+        self.worker_pool = WorkerPool(
+            self.in_flight, self.options.concurrency if spec.is_async else 1, channel.send
+        )
+        self.dead_workers = DeadWorkers(self.in_flight, self.options, channel.send)
         self._says_all = self.options.verbose and log.isEnabledFor(logging.DEBUG)
         self.owner = ""
-        self.stopping = self.draining = self.drained = self.hold = False
-        self._claim_at = self._beat_at = self._look_at = self._relay_at = self._others_at = 0.0
-        self._wakes = WakeupBackoff()
+        self.stopping = self.draining = self.drained = self.paused = False
+        self._claim_at = self._beat_at = self._inspect_at = self._relay_at = self._others_at = 0.0
+        self._wakeup_backoff = WakeupBackoff()
         self._settled_at = 0.0
         self._others_moved = self._is_due_known = True
         self._idle: bool | None = None
@@ -102,7 +104,7 @@ class Fetcher:
         )
         self.socket = FetcherSocket(self.boot["endpoint"], self.boot["secret_key"])
         self.watcher = self.storage.watch(self.task_type)
-        self._take_over(self._await_adopt())
+        self._take_over(self._await_take_over())
         for descriptor in (self.channel.fileno(), self.watcher.fileno()):
             if descriptor is not None:
                 self.socket.watch(descriptor)
@@ -111,7 +113,7 @@ class Fetcher:
         self.channel.send(Ready())
         while not self.stopping:
             self.turn()
-        self.crew.relay_stderr()
+        self.worker_pool.relay_stderr()
         self.watcher.close()
         self.storage.close()
         self.socket.close()
@@ -125,40 +127,40 @@ class Fetcher:
         self._settle()
         self._claim()
         now = time.monotonic()
-        if self.crew.dispatch(self.socket, now):
-            self._look_at = min(self._look_at, now + LOOK_PERIOD)
+        if self.worker_pool.dispatch(self.socket, now):
+            self._inspect_at = min(self._inspect_at, now + INSPECT_PERIOD)
         self._learn_when_due()
-        if now >= self._look_at:
-            self._look_after(now)
+        if now >= self._inspect_at:
+            self._inspect(now)
         self._report(now)
 
     def _pause(self) -> float:
         """Return the seconds until something is due that no descriptor announces."""
         now = time.monotonic()
         times = [self._beat_at]
-        if self.holdings.ended:
-            times.append(max(self._settle_at, self.ledger.retry_at))
-        if self._may_claim and self.crew.is_hungry(now):
-            times.append(max(self._claim_at, self.ledger.retry_at))
-        if self.crew.is_busy or self.holdings.waiting:
-            times.append(self._look_at)
+        if self.in_flight.ended:
+            times.append(max(self._settle_at, self.database.retry_at))
+        if self._may_claim and self.worker_pool.wants_more(now):
+            times.append(max(self._claim_at, self.database.retry_at))
+        if self.worker_pool.is_busy or self.in_flight.waiting:
+            times.append(self._inspect_at)
         if (pause := self.watcher.ask_again_in()) is not None:
             times.append(now + pause)
         return max(0.0, min(times) - now)
 
     @property
     def _may_claim(self) -> bool:
-        return bool(self.owner) and not self.draining and not self.hold
+        return bool(self.owner) and not self.draining and not self.paused
 
-    def _may_run(self, held: ClaimedTask) -> bool:
-        return self._may_claim and held.row.claimed_by == self.owner
+    def _may_run(self, task: ClaimedTask) -> bool:
+        return self._may_claim and task.row.claimed_by == self.owner
 
     # -- what comes in -----------------------------------------------------------------------------------
 
     def _receive_results(self) -> None:
         durations: list[float] = []
         for identity, data in self.socket.receive():
-            mate = self.crew.by_identity(identity)
+            worker = self.worker_pool.by_identity(identity)
             try:
                 message = messages.decode_from_worker(data)
             except (msgspec.MsgspecError, ValueError) as error:
@@ -166,9 +168,9 @@ class Fetcher:
                 log.warning("a message that does not decode was dropped: %s", error)
                 continue
             if isinstance(message, Hello):
-                self.crew.greet(identity)
+                self.worker_pool.on_hello(identity)
                 continue
-            if mate is None:
+            if worker is None:
                 self.counters.count("dropped_messages")  # of a worker that is buried: its black box has told
                 continue
             match message:
@@ -176,24 +178,26 @@ class Fetcher:
                     reached("result.received")
                     durations += [result.outcome.duration for result in results]
                     for result in results:
-                        self._take_result(mate, result)
+                        self._take_result(worker, result)
                 case Retiring(reason):
-                    self.crew.retire(mate, reason, time.monotonic())
-                    self._look_at = 0.0
-        self.crew.pace.note(durations)
+                    self.worker_pool.retire(worker, reason, time.monotonic())
+                    self._inspect_at = 0.0
+        self.worker_pool.prefetch_window.note(durations)
 
-    def _take_result(self, mate: WorkerHandle, result: Result) -> None:
-        held = mate.jobs.pop(result.seq, None)
-        if held is None:
-            if not self.crew.may_have_sent(result.seq):
+    def _take_result(self, worker: WorkerHandle, result: Result) -> None:
+        task = worker.jobs.pop(result.seq, None)
+        if task is None:
+            if not self.worker_pool.may_have_sent(result.seq):
                 self.counters.count("dropped_messages")
                 log.warning("a result of a job that was never sent was dropped: number %d", result.seq)
-            elif not self.holdings.is_unwritten(result.seq):  # one read in the black box is not committed yet
-                mate.acknowledged.append(result.seq)
+            elif not self.in_flight.is_unwritten(
+                result.seq
+            ):  # one read in the black box is not committed yet
+                worker.acknowledged.append(result.seq)
         elif result.outcome.kind is OutcomeKind.UNSTARTED:
-            self.holdings.wait_again(held)
+            self.in_flight.requeue(task)
         else:
-            self.holdings.end(held, result.outcome)
+            self.in_flight.end(task, result.outcome)
 
     def _receive_orders(self) -> None:
         for message in self.channel.receive():
@@ -205,19 +209,19 @@ class Fetcher:
         self._claim_at = 0.0
         match message:
             case WorkerStarted():
-                self.crew.join(WorkerHandle.of(message, adopted=False))
+                self.worker_pool.add(WorkerHandle.of(message, taken_over=False))
             case WorkerExited():
-                self._bury(message)
+                self._on_worker_exited(message)
             case Retire(incarnation, reason):
                 self._retire(incarnation, reason)
             case NewOwner(owner):
                 self._take_name(owner)
             case PauseClaiming(hold):
-                self._hold(hold=hold)
+                self._pause_claiming(hold=hold)
             case CheckIdle(check):
                 self._idle_check = check
             case CallbackDone(call, delay):
-                self.burial.callback_done(call, delay)
+                self.dead_workers.callback_done(call, delay)
             case Drain():
                 self._drain()
             case Stop():
@@ -225,27 +229,27 @@ class Fetcher:
             case _:
                 log.error("unexpected %s from the root: dropped", type(message).__name__)
 
-    def _bury(self, notice: WorkerExited) -> None:
-        mate = self.crew.leave(notice.incarnation)
+    def _on_worker_exited(self, notice: WorkerExited) -> None:
+        worker = self.worker_pool.remove(notice.incarnation)
         contents = read_box(notice.box)
-        if mate is None:
-            self.burial.bury(notice, {}, contents)
+        if worker is None:
+            self.dead_workers.settle_dead_worker(notice, {}, contents)
             return
-        mate.relay.forward(rest=True)
-        mate.box.close()
-        unwritten = [held for held in self.holdings.ended if held.mate is mate]
-        self.burial.bury(notice, mate.jobs, contents, unwritten)
+        worker.stderr_relay.forward(rest=True)
+        worker.box.close()
+        unwritten = [task for task in self.in_flight.ended if task.worker is worker]
+        self.dead_workers.settle_dead_worker(notice, worker.jobs, contents, unwritten)
 
     def _retire(self, incarnation: int, reason: str) -> None:
-        mate = self.crew.by_incarnation(incarnation)
-        if mate is not None:
-            self.crew.retire(mate, reason, time.monotonic())
-            self._look_at = 0.0
+        worker = self.worker_pool.by_incarnation(incarnation)
+        if worker is not None:
+            self.worker_pool.retire(worker, reason, time.monotonic())
+            self._inspect_at = 0.0
 
-    def _hold(self, *, hold: bool) -> None:
-        self.hold = hold
+    def _pause_claiming(self, *, hold: bool) -> None:
+        self.paused = hold
         if hold:
-            self.holdings.give_back_waiting()
+            self.in_flight.give_back_waiting()
 
     def _take_name(self, owner: str) -> None:
         if owner != self.owner:
@@ -257,50 +261,50 @@ class Fetcher:
         self._give_back_unbegun()
 
     def _give_back_unbegun(self) -> None:
-        self.holdings.give_back_waiting()
-        for mate in self.crew:
-            self.crew.take_back(mate, time.monotonic())
-        self._look_at = 0.0
+        self.in_flight.give_back_waiting()
+        for worker in self.worker_pool:
+            self.worker_pool.revoke_unstarted(worker, time.monotonic())
+        self._inspect_at = 0.0
 
     def _notice_new_work(self) -> None:
         try:
             changed = self.watcher.changed()
         except DatabaseUnavailableError as error:
-            self.ledger.failed(error)
+            self.database.failed(error)
             return
         if changed:
             now = time.monotonic()
             self._others_moved = True
             self._others_at = min(self._others_at, now + OTHERS_PERIOD)
-            pause = 0.0 if self.watcher.rests else self._wakes.pause(now)
+            pause = 0.0 if self.watcher.rests else self._wakeup_backoff.pause(now)
             self._claim_at = min(self._claim_at, now + pause)
 
     @property
     def _settle_at(self) -> float:
         """When to write what has ended: at once, but in a stream of results not more often than needed."""
-        if len(self.holdings.ended) >= MIN_SETTLE_BATCH or self.draining or not self.crew.is_busy:
+        if len(self.in_flight.ended) >= MIN_SETTLE_BATCH or self.draining or not self.worker_pool.is_busy:
             return 0.0
         return self._settled_at + SETTLE_PERIOD
 
     # -- to and from the database --------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if not self.holdings.ended or time.monotonic() < self._settle_at:
+        if not self.in_flight.ended or time.monotonic() < self._settle_at:
             return
-        settled = self.ledger.settle(self.holdings.ended, self.owner)
+        settled = self.database.settle(self.in_flight.ended, self.owner)
         if settled is None:
             return
         self.watcher.wrote()
-        self.holdings.ended = []
+        self.in_flight.ended = []
         self._settled_at = time.monotonic()
-        for held, change, written in settled:
-            self.holdings.forget(held)
-            if self.burial.is_pending:
-                self.burial.committed(held)
-            assert held.outcome is not None
-            self.counters.settled(change, held.outcome, held.row, written=written)
-            if held.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
-                say_end(held.row, held.outcome, change, self.options, written=written)
+        for task, change, written in settled:
+            self.in_flight.forget(task)
+            if self.dead_workers.is_pending:
+                self.dead_workers.committed(task)
+            assert task.outcome is not None
+            self.counters.settled(change, task.outcome, task.row, written=written)
+            if task.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
+                say_end(task.row, task.outcome, change, self.options, written=written)
                 if not change.status.is_terminal:
                     self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))
 
@@ -308,20 +312,20 @@ class Fetcher:
         now = time.monotonic()
         if not self._may_claim or now < self._claim_at:
             return
-        room = min(self.crew.room(now) - len(self.holdings.waiting), self.options.fetch_max_tasks)
-        if room <= 0 or not self.crew.is_hungry(now):
+        room = min(self.worker_pool.capacity(now) - len(self.in_flight.waiting), self.options.fetch_max_tasks)
+        if room <= 0 or not self.worker_pool.wants_more(now):
             return
-        rows = self.ledger.claim(self.owner, room)
+        rows = self.database.claim(self.owner, room)
         if rows is None:
             return
-        self.holdings.take(rows)
+        self.in_flight.take(rows)
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
         self.counters.count("fetched", len(rows))
         if len(rows) < room:
-            self._wakes.claimed(len(rows), now)
-            self.watcher.rest(self._wakes.pause(now))
+            self._wakeup_backoff.claimed(len(rows), now)
+            self.watcher.rest(self._wakeup_backoff.pause(now))
             self._claim_at = now + self.options.fetch_tick * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes
             self._is_due_known = False
 
@@ -329,57 +333,57 @@ class Fetcher:
         """Ask when the next task is due; after the dispatch, for those just claimed must not wait for this."""
         if self._is_due_known or not self._may_claim:
             return
-        due = self.ledger.seconds_until_due()
+        due = self.database.seconds_until_due()
         if due is not None:
             self._is_due_known = True
             self._claim_at = min(self._claim_at, time.monotonic() + max(due, 0.001))
 
     # -- looking after what runs -----------------------------------------------------------------------------
 
-    def _look_after(self, now: float) -> None:
-        self._look_at = now + LOOK_PERIOD
+    def _inspect(self, now: float) -> None:
+        self._inspect_at = now + INSPECT_PERIOD
         self._notice_moves_of_others(now)
-        unmarked, unheard = self.crew.look(now)
-        for mate, seq, outcome in unheard:
-            self._take_result(mate, Result(seq, messages.decode_outcome(outcome)))
+        unmarked, unheard = self.worker_pool.inspect(now)
+        for worker, seq, outcome in unheard:
+            self._take_result(worker, Result(seq, messages.decode_outcome(outcome)))
         if unmarked:
-            self.ledger.mark_processing(unmarked)
+            self.database.mark_processing(unmarked)
             self.watcher.wrote()
-        self.crew.finish_taking_back(now)
-        self.crew.ask_replacements()
-        if any(mate.revoked_at for mate in self.crew):
-            self._look_at = now + REVOCATION_SETTLES
+        self.worker_pool.finish_revoking(now)
+        self.worker_pool.ask_replacements()
+        if any(worker.revoked_at for worker in self.worker_pool):
+            self._inspect_at = now + REVOCATION_SETTLES
 
     def _notice_moves_of_others(self, now: float) -> None:
-        if now < self._others_at or not (self._others_moved and self.holdings):
+        if now < self._others_at or not (self._others_moved and self.in_flight):
             return
         self._others_at = now + self.options.fetch_tick
-        moved = self.ledger.moved_by_others(self.owner)
+        moved = self.database.moved_by_others(self.owner)
         if moved is None:
             return
         self._others_moved = not self.watcher.hears_every_write
         for token in moved:
-            held = self.holdings.by_id.get(token.task_id)
-            if held is not None and held.outcome is None and held.row.token == token:
-                self.crew.stop_moved(held, now)
+            task = self.in_flight.by_id.get(token.task_id)
+            if task is not None and task.outcome is None and task.row.token == token:
+                self.worker_pool.stop_moved(task, now)
 
     def _report(self, now: float) -> None:
         if self.boot["drain"]:
             self._report_idle(now)
-        if self.draining and not self.holdings and not self.drained:
+        if self.draining and not self.in_flight and not self.drained:
             self.drained = True
             self.channel.send(Drained())
         if now >= self._relay_at:
             self._relay_at = now + RELAY_PERIOD
-            self.crew.relay_stderr()
+            self.worker_pool.relay_stderr()
         if now >= self._beat_at:
             self._beat_at = now + BEAT_PERIOD
             self.channel.send(Beat())
-            self.ledger.prove_reachable(now)
+            self.database.prove_reachable(now)
 
     def _report_idle(self, now: float) -> None:
-        looked = self.hold or (self._is_due_known and self._claim_at > now)
-        idle = looked and not self.holdings and not self.burial.is_pending
+        looked = self.paused or (self._is_due_known and self._claim_at > now)
+        idle = looked and not self.in_flight and not self.dead_workers.is_pending
         if idle != self._idle or (self._idle_check and (looked or not idle)):
             self.channel.send(Idle(idle, self._idle_check))
             self._idle, self._idle_check = idle, 0
@@ -389,9 +393,9 @@ class Fetcher:
     @property
     def epoch(self) -> int:
         """The number of this fetcher among those that the type has had."""
-        return self.crew.epoch
+        return self.worker_pool.epoch
 
-    def _await_adopt(self) -> TakeOver:
+    def _await_take_over(self) -> TakeOver:
         while True:
             select.select([self.channel], [], [])
             messages_so_far = self.channel.receive()
@@ -405,11 +409,11 @@ class Fetcher:
         return order
 
     def _take_over(self, order: TakeOver) -> None:
-        self.crew.epoch, self.owner = order.epoch, order.owner
-        while (rows := self.ledger.take_over([*order.former_owners, order.owner])) is None:
-            self._beat_and_wait(max(0.0, self.ledger.retry_at - time.monotonic()))
-        self.holdings.adopt(rows)
-        adopt(order, self.holdings, self.crew, self.burial)
+        self.worker_pool.epoch, self.owner = order.epoch, order.owner
+        while (rows := self.database.take_over([*order.former_owners, order.owner])) is None:
+            self._beat_and_wait(max(0.0, self.database.retry_at - time.monotonic()))
+        self.in_flight.take_over(rows)
+        take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
         for message in self._early_orders:
             self._obey(message)
 

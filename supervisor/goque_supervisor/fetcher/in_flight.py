@@ -27,7 +27,7 @@ class ClaimedTask:
         marked: whether `processing` is written.
         canceled: whether somebody else has moved it, so that it must not begin.
         outcome: how it ended, while that is not written yet.
-        mate: the worker that it was last sent to.
+        worker: the worker that it was last sent to.
     """
 
     row: TaskRow
@@ -36,11 +36,11 @@ class ClaimedTask:
     marked: bool = False
     canceled: bool = False
     outcome: Outcome | None = None
-    mate: WorkerHandle | None = None
+    worker: WorkerHandle | None = None
 
 
 class InFlight:
-    """All held tasks of a fetcher: some wait for a worker, some run, some have ended and are to be written.
+    """All tasks that a fetcher has claimed: some wait for a worker, some run, some have ended and are to be written.
 
     Args:
         may_wait: says of a task that has not begun whether it may wait here for a worker; if not it goes back to the
@@ -59,48 +59,48 @@ class InFlight:
     def take(self, rows: Iterable[TaskRow]) -> None:
         """Hold newly claimed tasks; they wait for a worker."""
         for row in rows:
-            held = ClaimedTask(row)
-            self.by_id[row.id] = held
-            self.waiting.append(held)
+            task = ClaimedTask(row)
+            self.by_id[row.id] = task
+            self.waiting.append(task)
 
-    def adopt(self, rows: Iterable[TaskRow]) -> None:
+    def take_over(self, rows: Iterable[TaskRow]) -> None:
         """Hold tasks that an earlier fetcher has claimed; where they are is not known yet."""
         for row in rows:
             self.by_id[row.id] = ClaimedTask(row)
 
-    def wait_again(self, held: ClaimedTask) -> None:
+    def requeue(self, task: ClaimedTask) -> None:
         """Put a task that has not begun back in line, or back into the table."""
-        held.sent_at = 0.0
-        if held.canceled or not self._may_wait(held):
-            self.end(held, UNSTARTED)
+        task.sent_at = 0.0
+        if task.canceled or not self._may_wait(task):
+            self.end(task, UNSTARTED)
         else:
-            self.waiting.append(held)
+            self.waiting.append(task)
 
     def give_back_waiting(self) -> None:
         """Send all waiting tasks back into the table."""
         while self.waiting:
             self.end(self.waiting.popleft(), UNSTARTED)
 
-    def end(self, held: ClaimedTask, outcome: Outcome) -> None:
+    def end(self, task: ClaimedTask, outcome: Outcome) -> None:
         """Note how a task ended, to be written."""
-        held.outcome = outcome
-        self.ended.append(held)
+        task.outcome = outcome
+        self.ended.append(task)
 
-    def stop_waiting(self, held: ClaimedTask) -> bool:
+    def stop_waiting(self, task: ClaimedTask) -> bool:
         """Take a task out of the line, if it is in it, to be given up."""
         try:
-            self.waiting.remove(held)
+            self.waiting.remove(task)
         except ValueError:
             return False
-        self.end(held, UNSTARTED)
+        self.end(task, UNSTARTED)
         return True
 
     def is_unwritten(self, seq: int) -> bool:
-        """Return whether the task of this dispatch is held still, so that only the black box outlives us."""
-        return any(held.seq == seq for held in self.by_id.values())
+        """Return whether the task of this dispatch is still in flight, so that only the black box outlives us."""
+        return any(task.seq == seq for task in self.by_id.values())
 
-    def forget(self, held: ClaimedTask) -> None:
+    def forget(self, task: ClaimedTask) -> None:
         """Hold a task no longer: its end is committed."""
-        del self.by_id[held.row.id]
-        if held.mate is not None:
-            held.mate.acknowledged.append(held.seq)
+        del self.by_id[task.row.id]
+        if task.worker is not None:
+            task.worker.acknowledged.append(task.seq)

@@ -19,46 +19,48 @@ from goque_supervisor.ipc.run_directory import stderr_path
 log = logging.getLogger("goque.fetcher")
 
 
-def adopt(order: TakeOver, holdings: InFlight, crew: WorkerPool, burial: DeadWorkers) -> None:
-    """Place every held task: the black boxes tell what runs and what has ended; the rest begins anew.
+def take_over(
+    order: TakeOver, in_flight: InFlight, worker_pool: WorkerPool, dead_workers: DeadWorkers
+) -> None:
+    """Place every claimed task: the black boxes tell what runs and what has ended; the rest begins anew.
 
     1. Revoke all that earlier fetchers have sent, so that what has not begun never will.
     2. Once every worker must have seen that, read the boxes of the living and of the dead.
     3. Whatever no box knows is not begun: it waits for a worker.
     """
     for started in order.live:
-        mate = WorkerHandle.of(started, adopted=True)
-        mate.box.revoke_through((order.epoch << EPOCH_BITS) - 1)
-        crew.join(mate)
+        worker = WorkerHandle.of(started, taken_over=True)
+        worker.box.revoke_through((order.epoch << EPOCH_BITS) - 1)
+        worker_pool.add(worker)
     if order.live:
         time.sleep(REVOCATION_SETTLES)
-    for mate in crew:
-        contents = mate.box.read()
-        jobs = _jobs_in(contents, holdings, mate)
-        mate.jobs = {seq: held for seq, held in jobs.items() if seq in contents.running}
+    for worker in worker_pool:
+        contents = worker.box.read()
+        jobs = _jobs_in(contents, in_flight, worker)
+        worker.jobs = {seq: task for seq, task in jobs.items() if seq in contents.running}
         for seq, (_running, outcome) in contents.finished.items():
             if seq in jobs:
-                holdings.end(jobs[seq], messages.decode_outcome(outcome))
+                in_flight.end(jobs[seq], messages.decode_outcome(outcome))
             else:
-                mate.acknowledged.append(seq)  # committed by the fetcher before, which could not say so
+                worker.acknowledged.append(seq)  # committed by the fetcher before, which could not say so
     for notice in order.dead:
         contents = read_box(notice.box)
         StderrRelay(stderr_path(notice.box), from_now=False).forward(rest=True)
-        burial.bury(notice, _jobs_in(contents, holdings, None), contents)
-    for held in list(holdings.by_id.values()):
-        if not held.seq:
-            holdings.wait_again(held)
-    if holdings:
-        log.info("adopted %d workers and %d claimed tasks", len(order.live), len(holdings))
+        dead_workers.settle_dead_worker(notice, _jobs_in(contents, in_flight, None), contents)
+    for task in list(in_flight.by_id.values()):
+        if not task.seq:
+            in_flight.requeue(task)
+    if in_flight:
+        log.info("took over %d workers and %d claimed tasks", len(order.live), len(in_flight))
 
 
-def _jobs_in(contents: Contents, holdings: InFlight, mate: WorkerHandle | None) -> dict[int, ClaimedTask]:
+def _jobs_in(contents: Contents, in_flight: InFlight, worker: WorkerHandle | None) -> dict[int, ClaimedTask]:
     """Match what a black box tells with the claims that we hold."""
     entries = [*contents.running.values(), *(running for running, _outcome in contents.finished.values())]
     jobs: dict[int, ClaimedTask] = {}
     for running in entries:
-        held = holdings.by_id.get(running.task_id)
-        if held is not None and held.row.claims == running.claims and not held.seq:
-            held.seq, held.sent_at, held.mate = running.seq, running.started, mate
-            jobs[running.seq] = held
+        task = in_flight.by_id.get(running.task_id)
+        if task is not None and task.row.claims == running.claims and not task.seq:
+            task.seq, task.sent_at, task.worker = running.seq, running.started, worker
+            jobs[running.seq] = task
     return jobs

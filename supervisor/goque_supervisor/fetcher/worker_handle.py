@@ -13,12 +13,12 @@ from goque_supervisor.ipc.run_directory import stderr_path
 
 @dataclass(slots=True, eq=False)
 class WorkerHandle:
-    """One worker of the crew.
+    """One worker of the pool.
 
     Attributes:
         started: what the root said of it.
         box: its black box, read-only for us but for the revocation word.
-        relay: its way to our standard error.
+        stderr_relay: its way to our standard error.
         identity: its name on the wire.
         jobs: what it was sent and has not answered, oldest first.
         acknowledged: committed results that it may forget, not sent yet.
@@ -31,7 +31,7 @@ class WorkerHandle:
 
     started: WorkerStarted
     box: BlackBox
-    relay: StderrRelay
+    stderr_relay: StderrRelay
     identity: bytes
     jobs: dict[int, ClaimedTask] = field(default_factory=dict)
     acknowledged: list[int] = field(default_factory=list)
@@ -42,17 +42,17 @@ class WorkerHandle:
     replace_asked: bool = False
 
     @classmethod
-    def of(cls, started: WorkerStarted, *, adopted: bool) -> WorkerHandle:
+    def of(cls, started: WorkerStarted, *, taken_over: bool) -> WorkerHandle:
         """Open the notes on a worker that has just started, or that outlived another fetcher."""
         return cls(
             started,
             BlackBox(started.box),
-            StderrRelay(stderr_path(started.box), from_now=adopted),
+            StderrRelay(stderr_path(started.box), from_now=taken_over),
             started.identity.encode("ascii"),
-            ready=adopted,
+            ready=taken_over,
         )
 
-    def room(self, window: int, now: float) -> int:
+    def capacity(self, window: int, now: float) -> int:
         """Return how many more jobs it takes now."""
         if not self.ready or self.retiring or self.revoked_at or now < self.not_before:
             return 0

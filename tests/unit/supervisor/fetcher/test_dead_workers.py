@@ -69,30 +69,30 @@ def test_the_cause_of_a_death_decides_who_is_charged(
     assert outcome.duration == NOW - job.started
 
 
-class Graveyard:
-    """A burial with notes of what it told the root."""
+class DeadWorkersSetup:
+    """`DeadWorkers`, with a record of what it sent to the root."""
 
     def __init__(
         self,
         options: ProcessorOptions,
         box: Path,
         *,
-        may_wait: Callable[[ClaimedTask], bool] = lambda _held: True,
+        may_wait: Callable[[ClaimedTask], bool] = lambda _task: True,
     ):
         self.told: list[Any] = []
-        self.holdings = InFlight(may_wait)
-        self.burial = DeadWorkers(self.holdings, options, self.told.append)
+        self.in_flight = InFlight(may_wait)
+        self.dead_workers = DeadWorkers(self.in_flight, options, self.told.append)
         self.box = box
 
     def hold(self, *seqs: int) -> dict[int, ClaimedTask]:
-        self.holdings.adopt(row(id=f"task-{seq}", status="pending", claims=1) for seq in seqs)
-        return dict(zip(seqs, self.holdings.by_id.values(), strict=True))
+        self.in_flight.take_over(row(id=f"task-{seq}", status="pending", claims=1) for seq in seqs)
+        return dict(zip(seqs, self.in_flight.by_id.values(), strict=True))
 
     def notice(self, **values: Any) -> WorkerExited:
         return dataclasses.replace(exited(**values), box=str(self.box))
 
     def outcomes(self) -> dict[str, OutcomeKind]:
-        return {held.row.id: held.outcome.kind for held in self.holdings.ended if held.outcome}
+        return {task.row.id: task.outcome.kind for task in self.in_flight.ended if task.outcome}
 
 
 def contents(ran: list[int], ended: list[int]) -> Contents:
@@ -101,43 +101,43 @@ def contents(ran: list[int], ended: list[int]) -> Contents:
 
 
 @pytest.fixture
-def graveyard(tmp_path: Path) -> Graveyard:
-    return Graveyard(OPTIONS, tmp_path / "w.box")
+def setup(tmp_path: Path) -> DeadWorkersSetup:
+    return DeadWorkersSetup(OPTIONS, tmp_path / "w.box")
 
 
-def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(graveyard: Graveyard) -> None:
-    jobs = graveyard.hold(1, 2, 3, 4)
-    graveyard.burial.bury(graveyard.notice(signal=11), jobs, contents([2], [1]))
-    assert graveyard.outcomes() == {"task-1": OutcomeKind.DONE, "task-2": OutcomeKind.CRASHED}
-    assert [held.row.id for held in graveyard.holdings.waiting] == ["task-3", "task-4"]
-    assert graveyard.told == []
-    for held in list(graveyard.holdings.ended):
-        graveyard.burial.committed(held)
-    assert graveyard.told == [CrashSettled(7)]
+def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(setup: DeadWorkersSetup) -> None:
+    jobs = setup.hold(1, 2, 3, 4)
+    setup.dead_workers.settle_dead_worker(setup.notice(signal=11), jobs, contents([2], [1]))
+    assert setup.outcomes() == {"task-1": OutcomeKind.DONE, "task-2": OutcomeKind.CRASHED}
+    assert [task.row.id for task in setup.in_flight.waiting] == ["task-3", "task-4"]
+    assert setup.told == []
+    for task in list(setup.in_flight.ended):
+        setup.dead_workers.committed(task)
+    assert setup.told == [CrashSettled(7)]
 
 
 def test_what_has_not_begun_goes_back_to_the_table_when_nothing_may_wait_here(tmp_path: Path) -> None:
-    graveyard = Graveyard(OPTIONS, tmp_path / "w.box", may_wait=lambda _held: False)
-    graveyard.burial.bury(graveyard.notice(signal=11), graveyard.hold(1), contents([], []))
-    assert graveyard.outcomes() == {"task-1": OutcomeKind.UNSTARTED}
+    setup = DeadWorkersSetup(OPTIONS, tmp_path / "w.box", may_wait=lambda _task: False)
+    setup.dead_workers.settle_dead_worker(setup.notice(signal=11), setup.hold(1), contents([], []))
+    assert setup.outcomes() == {"task-1": OutcomeKind.UNSTARTED}
 
 
-def test_a_worker_that_had_nothing_is_buried_at_once(graveyard: Graveyard) -> None:
-    graveyard.burial.bury(graveyard.notice(signal=9), {}, contents([], []))
-    assert graveyard.told == [CrashSettled(7)]
-    assert not graveyard.burial.is_pending
+def test_a_worker_that_had_nothing_is_buried_at_once(setup: DeadWorkersSetup) -> None:
+    setup.dead_workers.settle_dead_worker(setup.notice(signal=9), {}, contents([], []))
+    assert setup.told == [CrashSettled(7)]
+    assert not setup.dead_workers.is_pending
 
 
 def test_a_box_stays_until_results_that_were_heard_before_the_death_are_committed(
-    graveyard: Graveyard,
+    setup: DeadWorkersSetup,
 ) -> None:
-    (held,) = graveyard.hold(1).values()
-    graveyard.holdings.end(held, Outcome(OutcomeKind.DONE))
-    graveyard.burial.bury(graveyard.notice(signal=9), {}, contents([], [1]), [held])
-    assert graveyard.told == []
-    assert graveyard.burial.is_pending
-    graveyard.burial.committed(held)
-    assert graveyard.told == [CrashSettled(7)]
+    (task,) = setup.hold(1).values()
+    setup.in_flight.end(task, Outcome(OutcomeKind.DONE))
+    setup.dead_workers.settle_dead_worker(setup.notice(signal=9), {}, contents([], [1]), [task])
+    assert setup.told == []
+    assert setup.dead_workers.is_pending
+    setup.dead_workers.committed(task)
+    assert setup.told == [CrashSettled(7)]
 
 
 @pytest.mark.parametrize(
@@ -155,18 +155,18 @@ def test_a_box_stays_until_results_that_were_heard_before_the_death_are_committe
 def test_functions_of_the_users_are_asked_where_they_have_a_say(
     tmp_path: Path, options: ProcessorOptions, notice: dict[str, Any], asks: bool
 ) -> None:
-    graveyard = Graveyard(options, tmp_path / "w.box")
-    graveyard.burial.bury(
-        graveyard.notice(**notice), graveyard.hold(1), Contents({1: running(1, started=0)}, {})
+    setup = DeadWorkersSetup(options, tmp_path / "w.box")
+    setup.dead_workers.settle_dead_worker(
+        setup.notice(**notice), setup.hold(1), Contents({1: running(1, started=0)}, {})
     )
-    calls = [message for message in graveyard.told if isinstance(message, CallbackWanted)]
+    calls = [message for message in setup.told if isinstance(message, CallbackWanted)]
     assert bool(calls) == asks
-    assert bool(graveyard.holdings.ended) != asks
+    assert bool(setup.in_flight.ended) != asks
     for call in calls:
-        graveyard.burial.callback_done(call.call, 42.0)
-        graveyard.burial.callback_done(call.call, 43.0)
-        graveyard.burial.callback_done(99, 44.0)
-        assert [held.outcome.delay for held in graveyard.holdings.ended if held.outcome] == [42.0]
+        setup.dead_workers.callback_done(call.call, 42.0)
+        setup.dead_workers.callback_done(call.call, 43.0)
+        setup.dead_workers.callback_done(99, 44.0)
+        assert [task.outcome.delay for task in setup.in_flight.ended if task.outcome] == [42.0]
 
 
 def test_a_crash_handler_hears_of_a_worker_that_died_idle_by_itself_only(tmp_path: Path) -> None:
@@ -175,21 +175,21 @@ def test_a_crash_handler_hears_of_a_worker_that_died_idle_by_itself_only(tmp_pat
         ({"exit_code": 0}, False),
         ({"signal": 9, "killed_for": "reload"}, False),
     ):
-        graveyard = Graveyard(ProcessorOptions(has_crash_handler=True), tmp_path / "w.box")
-        graveyard.burial.bury(graveyard.notice(**values), {}, contents([], []))
-        assert [type(message) for message in graveyard.told] == ([CallbackWanted] if hears else []) + [
+        setup = DeadWorkersSetup(ProcessorOptions(has_crash_handler=True), tmp_path / "w.box")
+        setup.dead_workers.settle_dead_worker(setup.notice(**values), {}, contents([], []))
+        assert [type(message) for message in setup.told] == ([CallbackWanted] if hears else []) + [
             CrashSettled
         ]
 
 
-def test_the_last_stack_and_the_last_lines_of_stderr_become_evidence(graveyard: Graveyard) -> None:
-    stack_path(graveyard.box).write_text("Fatal Python error: Segmentation fault\n", "utf-8")
-    stderr_path(graveyard.box).write_bytes(b"x" * 100_000 + b"\xff last words\n")
-    graveyard.burial.bury(
-        graveyard.notice(signal=11, max_rss=5, oom="maybe"), graveyard.hold(1), contents([1], [])
+def test_the_last_stack_and_the_last_lines_of_stderr_become_evidence(setup: DeadWorkersSetup) -> None:
+    stack_path(setup.box).write_text("Fatal Python error: Segmentation fault\n", "utf-8")
+    stderr_path(setup.box).write_bytes(b"x" * 100_000 + b"\xff last words\n")
+    setup.dead_workers.settle_dead_worker(
+        setup.notice(signal=11, max_rss=5, oom="maybe"), setup.hold(1), contents([1], [])
     )
-    (held,) = graveyard.holdings.ended
-    crash = held.outcome and held.outcome.crash
+    (task,) = setup.in_flight.ended
+    crash = task.outcome and task.outcome.crash
     assert crash
     assert (crash.signal, crash.max_rss, crash.oom) == (11, 5, "maybe")
     assert crash.stack == "Fatal Python error: Segmentation fault"

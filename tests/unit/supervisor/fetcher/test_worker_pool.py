@@ -8,55 +8,55 @@ from pathlib import Path
 import pytest
 
 from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES
-from unit.supervisor.fetcher.shift import NOW, Shift
+from unit.supervisor.fetcher.one_worker import NOW, OneWorker
 
 
 @pytest.fixture
-def shift(tmp_path: Path) -> Iterator[Shift]:
-    made = Shift(tmp_path)
+def setup(tmp_path: Path) -> Iterator[OneWorker]:
+    made = OneWorker(tmp_path)
     yield made
     made.close()
 
 
-def test_what_waits_behind_a_long_handler_is_taken_back_for_ever(shift: Shift) -> None:
-    shift.send(1, 2, 3, 4)
-    shift.begin(1)
-    shift.worker.end(1, b"its message waits for the next one")
-    shift.begin(2)
+def test_what_waits_behind_a_long_handler_is_taken_back_for_ever(setup: OneWorker) -> None:
+    setup.send(1, 2, 3, 4)
+    setup.begin(1)
+    setup.writer.end(1, b"its message waits for the next one")
+    setup.begin(2)
     for turn in range(3):
         now = NOW + turn
-        shift.crew.look(now)
-        shift.crew.finish_taking_back(now + REVOCATION_SETTLES)
-    assert sorted(shift.mate.jobs) == [1, 2]
-    assert [held.seq for held in shift.holdings.waiting] == [3, 4]
-    assert shift.worker.revoked_through == 4
+        setup.worker_pool.inspect(now)
+        setup.worker_pool.finish_revoking(now + REVOCATION_SETTLES)
+    assert sorted(setup.worker.jobs) == [1, 2]
+    assert [task.seq for task in setup.in_flight.waiting] == [3, 4]
+    assert setup.writer.revoked_through == 4
 
 
-def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(shift: Shift) -> None:
-    shift.send(1, 2)
-    shift.begin(1)
-    shift.worker.end(1, b"its message waits for the next one")
-    shift.begin(2)
-    unmarked, unheard = shift.crew.look(NOW)
+def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(setup: OneWorker) -> None:
+    setup.send(1, 2)
+    setup.begin(1)
+    setup.writer.end(1, b"its message waits for the next one")
+    setup.begin(2)
+    unmarked, unheard = setup.worker_pool.inspect(NOW)
     assert unmarked == []
-    assert unheard == [(shift.mate, 1, b"its message waits for the next one")]
-    assert shift.worker.revoked_through == 0
-    assert shift.crew.room(NOW) > 0
+    assert unheard == [(setup.worker, 1, b"its message waits for the next one")]
+    assert setup.writer.revoked_through == 0
+    assert setup.worker_pool.capacity(NOW) > 0
 
 
-def test_a_handler_is_written_down_as_running_when_it_lasts(shift: Shift) -> None:
-    shift.send(1, 2)
-    shift.begin(1)
-    assert shift.crew.look(NOW + MARK_AFTER / 2)[0] == []
-    assert [held.seq for held in shift.crew.look(NOW + MARK_AFTER)[0]] == [1]
-    shift.mate.jobs[1].marked = True
-    assert shift.crew.look(NOW + 1)[0] == []
+def test_a_handler_is_written_down_as_running_when_it_lasts(setup: OneWorker) -> None:
+    setup.send(1, 2)
+    setup.begin(1)
+    assert setup.worker_pool.inspect(NOW + MARK_AFTER / 2)[0] == []
+    assert [task.seq for task in setup.worker_pool.inspect(NOW + MARK_AFTER)[0]] == [1]
+    setup.worker.jobs[1].marked = True
+    assert setup.worker_pool.inspect(NOW + 1)[0] == []
 
 
-def test_a_worker_that_retires_after_that_does_not_run_what_others_have_by_then(shift: Shift) -> None:
-    shift.send(1, 2)
-    shift.begin(1)
-    shift.crew.look(NOW)
-    shift.crew.finish_taking_back(NOW + REVOCATION_SETTLES)
-    shift.crew.retire(shift.mate, "reload", NOW + 1)
-    assert shift.worker.revoked_through == 2
+def test_a_worker_that_retires_after_that_does_not_run_what_others_have_by_then(setup: OneWorker) -> None:
+    setup.send(1, 2)
+    setup.begin(1)
+    setup.worker_pool.inspect(NOW)
+    setup.worker_pool.finish_revoking(NOW + REVOCATION_SETTLES)
+    setup.worker_pool.retire(setup.worker, "reload", NOW + 1)
+    assert setup.writer.revoked_through == 2

@@ -15,29 +15,29 @@ from unit.rows import row
 NOW = 1000.0
 
 
-class Shift:
-    """One worker of a crew, with its side of the black box."""
+class OneWorker:
+    """One worker in a pool, with its side of the black box."""
 
     def __init__(self, directory: Path) -> None:
         self.told: list[Any] = []
-        self.holdings = InFlight(lambda _held: True)
-        self.crew = WorkerPool(self.holdings, 1, self.told.append)
-        self.crew.pace.note([0.0001])  # quick handlers, so that many are sent ahead
+        self.in_flight = InFlight(lambda _task: True)
+        self.worker_pool = WorkerPool(self.in_flight, 1, self.told.append)
+        self.worker_pool.prefetch_window.note([0.0001])  # quick handlers, so that many are sent ahead
         path = directory / "w.box"
         BlackBox.create(path)
-        self.worker = BlackBoxWriter(path)
-        self.mate = WorkerHandle.of(WorkerStarted(0, 7, 4711, "0.7.abc", str(path)), adopted=True)
-        self.crew.join(self.mate)
+        self.writer = BlackBoxWriter(path)
+        self.worker = WorkerHandle.of(WorkerStarted(0, 7, 4711, "0.7.abc", str(path)), taken_over=True)
+        self.worker_pool.add(self.worker)
 
     def send(self, *seqs: int, at: float = NOW - 1) -> None:
         for seq in seqs:
-            self.mate.jobs[seq] = ClaimedTask(
-                row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, mate=self.mate
+            self.worker.jobs[seq] = ClaimedTask(
+                row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, worker=self.worker
             )
 
     def begin(self, seq: int) -> None:
-        self.worker.begin(seq, f"task-{seq}", 1, NOW, NOW + 30, kill_at=NOW + 32)
+        self.writer.begin(seq, f"task-{seq}", 1, NOW, NOW + 30, kill_at=NOW + 32)
 
     def close(self) -> None:
-        self.mate.box.close()
-        self.worker.close()
+        self.worker.box.close()
+        self.writer.close()
