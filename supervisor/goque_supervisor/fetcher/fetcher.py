@@ -182,7 +182,7 @@ class Fetcher:
                 case Retiring(reason):
                     self.worker_pool.retire(worker, reason, time.monotonic())
                     self._inspect_at = 0.0
-        self.worker_pool.prefetch_window.note(durations)
+        self.worker_pool.prefetch.note(durations)
 
     def _take_result(self, worker: WorkerHandle, result: Result) -> None:
         task = worker.jobs.pop(result.seq, None)
@@ -237,7 +237,7 @@ class Fetcher:
             return
         worker.stderr_relay.forward(rest=True)
         worker.box.close()
-        unwritten = [task for task in self.in_flight.ended if task.worker is worker]
+        unwritten = [task for task in self.in_flight.ended if task.incarnation == worker.incarnation]
         self.dead_workers.settle_dead_worker(notice, worker.jobs, contents, unwritten)
 
     def _retire(self, incarnation: int, reason: str) -> None:
@@ -249,7 +249,7 @@ class Fetcher:
     def _pause_claiming(self, *, hold: bool) -> None:
         self.paused = hold
         if hold:
-            self.in_flight.give_back_waiting()
+            self.in_flight.release_waiting()
 
     def _take_name(self, owner: str) -> None:
         if owner != self.owner:
@@ -261,7 +261,7 @@ class Fetcher:
         self._give_back_unbegun()
 
     def _give_back_unbegun(self) -> None:
-        self.in_flight.give_back_waiting()
+        self.in_flight.release_waiting()
         for worker in self.worker_pool:
             self.worker_pool.revoke_unstarted(worker, time.monotonic())
         self._inspect_at = 0.0
@@ -299,6 +299,7 @@ class Fetcher:
         self._settled_at = time.monotonic()
         for task, change, written in settled:
             self.in_flight.forget(task)
+            self.worker_pool.acknowledge(task)
             if self.dead_workers.is_pending:
                 self.dead_workers.committed(task)
             assert task.outcome is not None
@@ -318,7 +319,7 @@ class Fetcher:
         rows = self.database.claim(self.owner, room)
         if rows is None:
             return
-        self.in_flight.take(rows)
+        self.in_flight.add(rows)
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
@@ -365,7 +366,7 @@ class Fetcher:
         for token in moved:
             task = self.in_flight.by_id.get(token.task_id)
             if task is not None and task.outcome is None and task.row.token == token:
-                self.worker_pool.stop_moved(task, now)
+                self.worker_pool.stop_canceled(task, now)
 
     def _report(self, now: float) -> None:
         if self.boot["drain"]:

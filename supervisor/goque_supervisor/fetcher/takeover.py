@@ -1,4 +1,4 @@
-"""How a new fetcher takes over: nothing that runs is disturbed, nothing that ended is lost, nothing runs twice."""
+"""How a new fetcher takes over: no running task is disturbed, no outcome is lost, no task runs twice."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger("goque.fetcher")
 def take_over(
     order: TakeOver, in_flight: InFlight, worker_pool: WorkerPool, dead_workers: DeadWorkers
 ) -> None:
-    """Place every claimed task: the black boxes tell what runs and what has ended; the rest begins anew.
+    """Find out where every claimed task is: black boxes record which tasks run and which have ended.
 
-    1. Revoke all that earlier fetchers have sent, so that what has not begun never will.
+    1. Revoke all that earlier fetchers have sent, so that a job that has not started never will.
     2. Once every worker must have seen that, read the boxes of the living and of the dead.
-    3. Whatever no box knows is not begun: it waits for a worker.
+    3. A task that no box knows has not started: it waits for a worker.
     """
     for started in order.live:
         worker = WorkerHandle.of(started, taken_over=True)
@@ -35,18 +35,12 @@ def take_over(
     if order.live:
         time.sleep(REVOCATION_SETTLES)
     for worker in worker_pool:
-        contents = worker.box.read()
-        jobs = _jobs_in(contents, in_flight, worker)
-        worker.jobs = {seq: task for seq, task in jobs.items() if seq in contents.running}
-        for seq, (_running, outcome) in contents.finished.items():
-            if seq in jobs:
-                in_flight.end(jobs[seq], messages.decode_outcome(outcome))
-            else:
-                worker.acknowledged.append(seq)  # committed by the fetcher before, which could not say so
+        _take_over_worker(worker, in_flight)
     for notice in order.dead:
         contents = read_box(notice.box)
         StderrRelay(stderr_path(notice.box), from_now=False).forward(rest=True)
-        dead_workers.settle_dead_worker(notice, _jobs_in(contents, in_flight, None), contents)
+        jobs = _jobs_in(contents, in_flight, notice.incarnation)
+        dead_workers.settle_dead_worker(notice, jobs, contents)
     for task in list(in_flight.by_id.values()):
         if not task.seq:
             in_flight.requeue(task)
@@ -54,13 +48,25 @@ def take_over(
         log.info("took over %d workers and %d claimed tasks", len(order.live), len(in_flight))
 
 
-def _jobs_in(contents: Contents, in_flight: InFlight, worker: WorkerHandle | None) -> dict[int, ClaimedTask]:
-    """Match what a black box tells with the claims that we hold."""
+def _take_over_worker(worker: WorkerHandle, in_flight: InFlight) -> None:
+    """Match the black box of a living worker with the claims: what it runs, and what has ended."""
+    contents = worker.box.read()
+    jobs = _jobs_in(contents, in_flight, worker.incarnation)
+    worker.jobs = {seq: task for seq, task in jobs.items() if seq in contents.running}
+    for seq, (_running, outcome) in contents.finished.items():
+        if seq in jobs:
+            in_flight.end(jobs[seq], messages.decode_outcome(outcome))
+        else:
+            worker.acknowledged.append(seq)  # the last fetcher committed it, and died before it could say so
+
+
+def _jobs_in(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:
+    """Return the claimed tasks that a worker's black box knows, by the number of their dispatch."""
     entries = [*contents.running.values(), *(running for running, _outcome in contents.finished.values())]
     jobs: dict[int, ClaimedTask] = {}
     for running in entries:
         task = in_flight.by_id.get(running.task_id)
         if task is not None and task.row.claims == running.claims and not task.seq:
-            task.seq, task.sent_at, task.worker = running.seq, running.started, worker
+            task.seq, task.sent_at, task.incarnation = running.seq, running.started, incarnation
             jobs[running.seq] = task
     return jobs

@@ -1,4 +1,4 @@
-"""A fetcher's notes on one living worker."""
+"""What a fetcher knows of one living worker."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class WorkerHandle:
     """One worker of the pool.
 
     Attributes:
-        started: what the root said of it.
-        box: its black box, read-only for us but for the revocation word.
-        stderr_relay: its way to our standard error.
+        started: the root's message about its start.
+        box: its black box; the fetcher writes only the revocation word.
+        stderr_relay: forwards its standard error to ours.
         identity: its name on the wire.
-        jobs: what it was sent and has not answered, oldest first.
-        acknowledged: committed results that it may forget, not sent yet.
-        ready: whether it has said Hello, or outlived an earlier fetcher.
-        not_before: when it may be sent to again, after it could not be reached.
-        retiring: why it gets nothing more, None while it works.
-        revoked_at: when we began to take back what it has not begun, 0 for not.
+        jobs: the jobs that it was sent and has not answered, oldest first.
+        acknowledged: committed results that it may forget, not sent to it yet.
+        ready: whether it has said Hello, or has outlived an earlier fetcher.
+        not_before: when to send to it again, after it could not be reached.
+        retiring: why it gets no more jobs, None while it gets some.
+        revoked_at: when its unstarted jobs were revoked, 0 if no revocation is under way.
         replace_asked: whether the root was asked to replace it.
     """
 
@@ -43,7 +43,7 @@ class WorkerHandle:
 
     @classmethod
     def of(cls, started: WorkerStarted, *, taken_over: bool) -> WorkerHandle:
-        """Open the notes on a worker that has just started, or that outlived another fetcher."""
+        """Create the handle of a worker that has just started, or that has outlived another fetcher."""
         return cls(
             started,
             BlackBox(started.box),
@@ -52,8 +52,13 @@ class WorkerHandle:
             ready=taken_over,
         )
 
+    @property
+    def incarnation(self) -> int:
+        """The number of this worker among all that the tree has started."""
+        return self.started.incarnation
+
     def capacity(self, window: int, now: float) -> int:
-        """Return how many more jobs it takes now."""
+        """Return how many more jobs it may be sent now."""
         if not self.ready or self.retiring or self.revoked_at or now < self.not_before:
             return 0
         return max(0, window - len(self.jobs))

@@ -1,4 +1,4 @@
-"""The workers of one type as their fetcher sees them: who is sent what, taken back, acknowledged, retired."""
+"""The workers of one type as their fetcher sees them: which gets which jobs, and when jobs are revoked."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from goque_supervisor.ipc.sockets import FetcherSocket
 
 INSPECT_PERIOD: Final = 0.05
 MARK_AFTER: Final = 0.025
-"""Seconds that a handler has run before `processing` is written: most end sooner than that is worth a write."""
+"""Seconds that a handler has run before `processing` is written: most handlers end sooner, and save the write."""
 
 UNREACHABLE_PAUSE: Final = 0.02
 REVOCATION_SETTLES: Final = 0.003
+"""Seconds after which a worker that has not read a revocation has recorded that its job starts."""
+
 WAITS_BEHIND: Final = 0.1
 LOST_AFTER: Final = 0.1
 UNRESPONSIVE_AFTER: Final = 10.0
 
 
 class WorkerPool:
-    """Sends jobs ahead of need, and takes back in time what waits behind a long handler.
+    """Sends jobs before workers need them, and revokes in time the jobs that wait behind a long handler.
 
     Args:
         in_flight: the tasks to run.
         concurrency: how many handlers a worker runs at a time.
-        tell_root: sends a word to the root supervisor.
+        tell_root: sends a message to the root supervisor.
     """
 
     def __init__(self, in_flight: InFlight, concurrency: int, tell_root: Callable[[Message], None]) -> None:
-        self.prefetch_window = PrefetchWindow()
+        self.prefetch = PrefetchWindow()
         self.epoch = 0
         self._in_flight = in_flight
         self._concurrency = concurrency
@@ -55,7 +57,7 @@ class WorkerPool:
         return any(worker.jobs for worker in self._workers.values())
 
     def on_hello(self, identity: bytes) -> None:
-        """Note that a worker has said Hello, which may come before the root has told of it."""
+        """Record that a worker has said Hello; this may come before the root's message about its start."""
         worker = self._by_identity.get(identity)
         if worker is not None:
             worker.ready = True
@@ -63,15 +65,15 @@ class WorkerPool:
             self._early_hellos.add(identity)
 
     def add(self, worker: WorkerHandle) -> None:
-        """Take in a worker."""
+        """Add a worker that lives."""
         if worker.identity in self._early_hellos:
             self._early_hellos.remove(worker.identity)
             worker.ready = True
-        self._workers[worker.started.incarnation] = worker
+        self._workers[worker.incarnation] = worker
         self._by_identity[worker.identity] = worker
 
     def remove(self, incarnation: int) -> WorkerHandle | None:
-        """Take out a worker that is dead."""
+        """Remove a worker that is dead."""
         worker = self._workers.pop(incarnation, None)
         if worker is not None:
             del self._by_identity[worker.identity]
@@ -86,45 +88,43 @@ class WorkerPool:
         return self._by_identity.get(identity)
 
     def may_have_sent(self, seq: int) -> bool:
-        """Return whether a job of this number was ever sent, by this fetcher or one before it."""
+        """Return whether a job of this number was ever sent, by this fetcher or an earlier one."""
         return 0 < seq <= (self.epoch << EPOCH_BITS) + self._count
 
     def capacity(self, now: float) -> int:
-        """Return how many more jobs the workers take now."""
-        window = self.prefetch_window.window(self._concurrency)
+        """Return how many more jobs the workers may be sent now."""
+        window = self.prefetch.window(self._concurrency)
         return sum(worker.capacity(window, now) for worker in self._workers.values())
 
     def wants_more(self, now: float) -> bool:
-        """Return whether it is time to claim more: a worker has nothing left ahead, or half of the room is free."""
-        window = self.prefetch_window.window(self._concurrency)
-        rooms = [(worker, worker.capacity(window, now)) for worker in self._workers.values()]
-        if any(room and len(worker.jobs) <= self._concurrency for worker, room in rooms):
+        """Return whether to claim more: a worker has no job ahead, or half of the capacity is free."""
+        window = self.prefetch.window(self._concurrency)
+        capacities = [(worker, worker.capacity(window, now)) for worker in self._workers.values()]
+        if any(free and len(worker.jobs) <= self._concurrency for worker, free in capacities):
             return True
-        return 2 * sum(room for _worker, room in rooms) >= window * len(rooms) > 0
+        return 2 * sum(free for _worker, free in capacities) >= window * len(capacities) > 0
 
     # -- sending ---------------------------------------------------------------------------------------
 
     def dispatch(self, socket: FetcherSocket, now: float) -> bool:
-        """Send waiting tasks to workers with room, and what is committed to those who wait to forget it.
+        """Send waiting tasks to workers with capacity, and tell workers which outcomes are committed.
 
         Returns whether any job was sent.
         """
         sent = False
         if self._in_flight.waiting:
-            window = self.prefetch_window.window(self._concurrency)
+            window = self.prefetch.window(self._concurrency)
             workers = list(self._workers.values())
-            rooms = [worker.capacity(window, now) for worker in workers]
-            given = distribute([len(worker.jobs) for worker in workers], rooms, len(self._in_flight.waiting))
-            for worker, count in zip(workers, given, strict=True):
+            free = [worker.capacity(window, now) for worker in workers]
+            counts = distribute([len(worker.jobs) for worker in workers], free, len(self._in_flight.waiting))
+            for worker, count in zip(workers, counts, strict=True):
                 if count:
                     sent |= self._send_jobs(socket, worker, count, now)
         for worker in self._workers.values():
             if worker.acknowledged:
                 reached("result.before_ack")
-            if worker.acknowledged and socket.send(
-                worker.identity, messages.encode(Jobs([], worker.acknowledged))
-            ):
-                worker.acknowledged = []
+                if socket.send(worker.identity, messages.encode(Jobs([], worker.acknowledged))):
+                    worker.acknowledged = []
         return sent
 
     def _send_jobs(self, socket: FetcherSocket, worker: WorkerHandle, count: int, now: float) -> bool:
@@ -141,27 +141,32 @@ class WorkerPool:
             return False
         worker.acknowledged = []
         for seq, task in enumerate(batch, first):
-            task.seq, task.sent_at, task.worker = seq, now, worker
+            task.seq, task.sent_at, task.incarnation = seq, now, worker.incarnation
             worker.jobs[seq] = task
         reached("dispatch.after_send")
         if began:
             tracing.tell("dispatch", batch[0].row.type, [task.row for task in batch], began)
         return True
 
-    # -- taking back -------------------------------------------------------------------------------------
+    def acknowledge(self, task: ClaimedTask) -> None:
+        """Let the worker that had a task forget the outcome, which is committed; the next dispatch tells it."""
+        if task.incarnation is not None and (worker := self._workers.get(task.incarnation)):
+            worker.acknowledged.append(task.seq)
+
+    # -- revoking ----------------------------------------------------------------------------------------
 
     def revoke_unstarted(self, worker: WorkerHandle, now: float) -> None:
-        """Begin to take back what a worker has not begun.
+        """Begin to revoke the jobs that a worker has not started.
 
-        The worker records that a job begins, and then reads the revocation; we write the revocation, wait, and
-        then read what began. So each job is either seen as begun, or will be skipped: never both, never neither.
+        The worker records that a job starts, and then reads the revocation. The fetcher writes the revocation, waits,
+        and then reads which jobs have started. So a job is either seen as started, or the worker skips it.
         """
         if worker.jobs and not worker.revoked_at:
             worker.box.revoke_through(max(worker.jobs))
             worker.revoked_at = now
 
     def finish_revoking(self, now: float) -> None:
-        """Put what was taken back in line again, once every worker must have seen the revocation."""
+        """Requeue the revoked jobs, once every worker must have seen the revocation."""
         for worker in self._workers.values():
             if worker.revoked_at and now - worker.revoked_at >= REVOCATION_SETTLES:
                 contents = worker.box.read()
@@ -172,26 +177,26 @@ class WorkerPool:
                         self._in_flight.requeue(task)
 
     def retire(self, worker: WorkerHandle, reason: str, now: float) -> None:
-        """Send a worker nothing more; it is replaced when it has ended what it runs."""
+        """Send a worker no more jobs; it is replaced when its running jobs have ended."""
         worker.retiring = worker.retiring or reason
         self.revoke_unstarted(worker, now)
 
     def ask_replacements(self) -> None:
-        """Ask the root to replace retiring workers that have nothing left to do."""
+        """Ask the root to replace retiring workers that have no jobs left."""
         for worker in self._workers.values():
             if worker.retiring and not worker.jobs and not worker.revoked_at and not worker.replace_asked:
                 worker.replace_asked = True
-                self._tell_root(Replace(worker.started.incarnation, worker.retiring))
+                self._tell_root(Replace(worker.incarnation, worker.retiring))
 
-    # -- looking after what runs ---------------------------------------------------------------------------
+    # -- inspecting ----------------------------------------------------------------------------------------
 
     def inspect(self, now: float) -> tuple[list[ClaimedTask], list[tuple[WorkerHandle, int, bytes]]]:
-        """Look into the black boxes of workers that are at something for long.
+        """Read the black boxes of workers that have not answered for a while.
 
-        Returns: tasks that run and are not marked so, and outcomes whose message was lost on the way.
+        Returns: running tasks that are not marked as `processing`, and outcomes whose message was lost.
         """
         unmarked: list[ClaimedTask] = []
-        unheard: list[tuple[WorkerHandle, int, bytes]] = []
+        lost: list[tuple[WorkerHandle, int, bytes]] = []
         for worker in self._workers.values():
             oldest = next(iter(worker.jobs.values()), None)
             if oldest is None or now - oldest.sent_at < INSPECT_PERIOD:
@@ -199,43 +204,47 @@ class WorkerPool:
             contents = worker.box.read()
             for seq, (_running, outcome) in contents.finished.items():
                 if seq in worker.jobs and now - worker.jobs[seq].sent_at > LOST_AFTER:
-                    unheard.append((worker, seq, outcome))
+                    lost.append((worker, seq, outcome))
             running = [worker.jobs[seq] for seq in contents.running if seq in worker.jobs]
-            lasting = now - MARK_AFTER
+            started_by = now - MARK_AFTER
             unmarked += [
-                task for task in running if not task.marked and contents.running[task.seq].started <= lasting
+                task
+                for task in running
+                if not task.marked and contents.running[task.seq].started <= started_by
             ]
-            waits = any(seq not in contents.running and seq not in contents.finished for seq in worker.jobs)
-            self._inspect_queue(worker, running, oldest, now, waits=waits)
-        return unmarked, unheard
+            some_wait = any(
+                seq not in contents.running and seq not in contents.finished for seq in worker.jobs
+            )
+            if running:
+                self._inspect_running(worker, running, now, some_wait=some_wait)
+            else:
+                self._inspect_unresponsive(worker, oldest, now)
+        return unmarked, lost
 
-    def _inspect_queue(
-        self,
-        worker: WorkerHandle,
-        running: list[ClaimedTask],
-        oldest: ClaimedTask,
-        now: float,
-        *,
-        waits: bool,
+    def _inspect_running(
+        self, worker: WorkerHandle, running: list[ClaimedTask], now: float, *, some_wait: bool
     ) -> None:
         for task in running:
             if task.canceled:
-                self._tell_root(Interrupt(worker.started.incarnation, task.seq, "canceled"))
-        if running:
-            if waits and now - running[0].sent_at > WAITS_BEHIND and self.capacity(now) > 0:
-                self.revoke_unstarted(worker, now)
-        elif now - oldest.sent_at > UNRESPONSIVE_AFTER and not worker.replace_asked and not worker.revoked_at:
-            worker.replace_asked = True
-            self._tell_root(Replace(worker.started.incarnation, "unresponsive"))
+                self._tell_root(Interrupt(worker.incarnation, task.seq, "canceled"))
+        if some_wait and now - running[0].sent_at > WAITS_BEHIND and self.capacity(now) > 0:
+            self.revoke_unstarted(worker, now)
 
-    def stop_moved(self, task: ClaimedTask, now: float) -> None:
-        """Stop a task that somebody else has canceled, wherever it is."""
+    def _inspect_unresponsive(self, worker: WorkerHandle, oldest: ClaimedTask, now: float) -> None:
+        if now - oldest.sent_at > UNRESPONSIVE_AFTER and not worker.replace_asked and not worker.revoked_at:
+            worker.replace_asked = True
+            self._tell_root(Replace(worker.incarnation, "unresponsive"))
+
+    def stop_canceled(self, task: ClaimedTask, now: float) -> None:
+        """Stop a task that another process has canceled, wherever it is."""
         task.canceled = True
-        worker = task.worker
-        if self._in_flight.stop_waiting(task) or worker is None or task.seq not in worker.jobs:
+        if self._in_flight.stop_waiting(task) or task.incarnation is None:
+            return
+        worker = self._workers.get(task.incarnation)
+        if worker is None or task.seq not in worker.jobs:
             return
         if task.seq in worker.box.read().running:
-            self._tell_root(Interrupt(worker.started.incarnation, task.seq, "canceled"))
+            self._tell_root(Interrupt(worker.incarnation, task.seq, "canceled"))
         else:
             self.revoke_unstarted(worker, now)
 

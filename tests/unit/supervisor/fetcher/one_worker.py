@@ -22,7 +22,7 @@ class OneWorker:
         self.told: list[Any] = []
         self.in_flight = InFlight(lambda _task: True)
         self.worker_pool = WorkerPool(self.in_flight, 1, self.told.append)
-        self.worker_pool.prefetch_window.note([0.0001])  # quick handlers, so that many are sent ahead
+        self.worker_pool.prefetch.note([0.0001])  # quick handlers, so that many are sent ahead
         path = directory / "w.box"
         BlackBox.create(path)
         self.writer = BlackBoxWriter(path)
@@ -32,7 +32,7 @@ class OneWorker:
     def send(self, *seqs: int, at: float = NOW - 1) -> None:
         for seq in seqs:
             self.worker.jobs[seq] = ClaimedTask(
-                row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, worker=self.worker
+                row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, incarnation=7
             )
 
     def begin(self, seq: int) -> None:

@@ -42,7 +42,7 @@ def test_a_result_read_in_the_black_box_is_acknowledged_when_it_is_committed_not
     fetcher._take_result(setup.worker, Result(1, DONE))
     assert setup.in_flight.ended == [task]
     assert setup.worker.acknowledged == []
-    setup.in_flight.forget(task)
+    setup.worker_pool.acknowledge(task)
     assert setup.worker.acknowledged == [1]
 
 
