@@ -17,9 +17,9 @@ from goque_supervisor.fetcher.stderr_relay import tail
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shortage
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, Message, WorkerExited
+from goque_supervisor.ipc.crash_report import CrashReport, encode_crash
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 from goque_supervisor.root.restart_policy import signal_name
-from goque_supervisor.worker.crash_callback import CrashReport
 
 log = logging.getLogger("goque.fetcher")
 
@@ -115,7 +115,7 @@ class DeadWorkers:
             if task
             else CrashReport(None, outcome)
         )
-        self._tell_root(CallbackWanted(self._last_call, msgspec.json.encode(report).decode()))
+        self._tell_root(CallbackWanted(self._last_call, encode_crash(report)))
         return self._last_call
 
     def _follows(self, task: ClaimedTask, outcome: Outcome) -> str:

@@ -1,7 +1,7 @@
-"""What handlers print becomes lines of the log, each with its task; all else goes where it went.
+"""Turns what handlers print into lines of the log, each with its task.
 
-Only what Python code writes to `sys.stdout` or `sys.stderr` while a task runs: what C code or a subprocess writes to
-the descriptors comes out as it is, and so does what a stream handler of `logging` writes, which has its own format.
+This covers what Python code writes to `sys.stdout` or `sys.stderr` while a task runs. What C code or a subprocess writes
+to the descriptors is left as it is. So is what a stream handler of `logging` writes, which has its own format.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, Final
 from goque import context
 
 MAX_WAITING: Final = 64 * 1024
-"""Characters of a line without an end that are kept; past them it is logged in parts."""
+"""Characters of an unfinished line that are kept; a longer line is logged in parts."""
 
 log: Final = logging.getLogger("goque.handler")
 _waiting: Final[dict[tuple[str, str], tuple[str, dict[str, Any]]]] = {}
 
 
-class PrintedLines:
-    """Stands in for a standard stream of a worker.
+class CapturedStream:
+    """Replaces a standard stream of a worker.
 
     Args:
-        stream: the stream that it stands in for.
+        stream: the stream that it replaces.
         name: `stdout` or `stderr`.
     """
 
@@ -35,7 +35,7 @@ class PrintedLines:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Log the lines that are whole, if a task runs here; the rest waits for its end."""
+        """Log the complete lines, if a task runs here; an unfinished line is kept until it ends."""
         task = context.current_task()
         if task is None or sys._getframe(1).f_globals.get("__name__") == "logging":  # noqa: SLF001 - as logging itself does
             written: int = self._stream.write(text)
@@ -45,9 +45,9 @@ class PrintedLines:
         before, _ = _waiting.pop(key, ("", fields))
         *lines, rest = (before + text).split("\n")
         for line in lines:
-            _say(line, fields)
+            _log_line(line, fields)
         if len(rest) > MAX_WAITING:
-            _say(rest, fields)
+            _log_line(rest, fields)
         elif rest:
             _waiting[key] = rest, fields
         return len(text)
@@ -58,21 +58,21 @@ class PrintedLines:
             self.write(line)
 
 
-def stand_in() -> None:
-    """Let this process's printed lines become lines of the log."""
-    sys.stdout = PrintedLines(sys.stdout, "stdout")
-    sys.stderr = PrintedLines(sys.stderr, "stderr")
+def install() -> None:
+    """Capture the standard streams of this process."""
+    sys.stdout = CapturedStream(sys.stdout, "stdout")
+    sys.stderr = CapturedStream(sys.stderr, "stderr")
 
 
 def end_task(task_id: str) -> None:
-    """Log what a task has printed without ending the line."""
+    """Log the unfinished lines of a task."""
     if _waiting:
         for name in ("stdout", "stderr"):
             rest, fields = _waiting.pop((task_id, name), ("", {}))
             if rest:
-                _say(rest, fields)
+                _log_line(rest, fields)
 
 
-def _say(line: str, fields: dict[str, Any]) -> None:
-    """Log a line whatever the level is: it was printed to be seen."""
+def _log_line(line: str, fields: dict[str, Any]) -> None:
+    """Log a line at any log level, because the handler printed it to be seen."""
     log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "%s", (line,), None, extra=fields))

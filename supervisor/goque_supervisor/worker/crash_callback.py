@@ -1,6 +1,6 @@
 """A short-lived process for the user's functions about a crash: crash_handler and next_attempt_at.
 
-They may do to their process what they like: the root gives it a few seconds, and the default holds if it fails.
+They may do anything to their process: the root gives it a few seconds. If it fails, the default delay applies.
 """
 
 from __future__ import annotations
@@ -12,38 +12,20 @@ import msgspec
 
 from goque.crash import WorkerCrash
 from goque.errors import GoqueError
-from goque.outcome import CrashEvidence, Outcome
+from goque.outcome import CrashEvidence
 from goque.retry import delay_of
 from goque.task import Task, TaskRow, TaskStatus
 from goque_supervisor.ipc.control import CallbackDone, Channel
+from goque_supervisor.ipc.crash_report import CrashReport, decode_crash
 
 log = logging.getLogger("goque.callback")
-
-
-class CrashReport(msgspec.Struct, frozen=True):
-    """A WorkerCrash as it crosses processes.
-
-    Attributes:
-        row: the task as it was claimed, None if the worker was idle.
-        outcome: how its run ended; of an idle worker, how the process did.
-        follows: what happens to the task next, in words.
-    """
-
-    row: TaskRow | None
-    outcome: Outcome
-    follows: str = ""
-
-    @property
-    def attempt(self) -> int:
-        """The attempt that is charged, 0 for none."""
-        return self.row.attempts + 1 if self.row else 0
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Call the user's functions and answer with the delay until the next attempt, if they chose one."""
     from goque_supervisor.nursery.preload import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
-    report = msgspec.json.decode(boot["crash"], type=CrashReport)
+    report = decode_crash(boot["crash"])
     callbacks = (
         registry_of_this_process(boot["app"], boot["registry_fd"]).get_processor(boot["task_type"]).callbacks
     )
@@ -52,13 +34,13 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
         try:
             callbacks.crash_handler(_crash(boot["task_type"], report))
         except Exception:
-            log.exception("crash_handler failed; the task goes on", extra=extra)
+            log.exception("crash_handler failed; the task is not affected", extra=extra)
     delay = None
     if callbacks.next_attempt_at is not None and report.row is not None:
         try:
             delay = delay_of(callbacks.next_attempt_at(report.attempt))
         except Exception:
-            log.exception("next_attempt_at failed: the default holds", extra=extra)
+            log.exception("next_attempt_at failed; the default delay applies", extra=extra)
     channel.send(CallbackDone(boot["call"], delay))
 
 
@@ -70,7 +52,7 @@ def _crash(task_type: str, report: CrashReport) -> WorkerCrash:
     try:
         task = None if report.row is None else Task.from_row(_as_it_ran(report.row))
     except GoqueError as error:
-        log.warning("the crashed task cannot be shown to crash_handler: %s", error)
+        log.warning("crash_handler gets no task, because the crashed one cannot be decoded: %s", error)
         task = None
     outcome = report.outcome
     evidence = outcome.crash or CrashEvidence()

@@ -1,4 +1,4 @@
-"""The process of one worker slot: prepared for crashes, then one of the two kinds of worker."""
+"""The process of one worker slot: it prepares for crashes, then runs one of the two kinds of worker."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from goque.queue.async_manager import THREAD_NAME
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import Channel
 from goque_supervisor.ipc.run_directory import stack_path
@@ -22,19 +21,27 @@ from goque_supervisor.worker.sync_worker import SyncWorker
 
 log = logging.getLogger("goque.worker")
 
+ASYNC_QUEUE_THREADS: Final = "goque-queue"
+"""The names of the threads of `async_queue` start so; they are idle and end with the interpreter.
+
+The manager has the same constant; it is not imported from there, because a worker never imports the storage.
+"""
+
 
 def _prepare_process(boot: dict[str, Any]) -> None:
-    """Let the interpreter write its stack on a crash, and let the kernel prefer us when memory runs out."""
+    """Have the interpreter write its stack on a crash, and the kernel kill workers first when memory runs out."""
     stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     faulthandler.enable(stack, all_threads=False)
-    faulthandler.register(signal.SIGUSR2, stack, all_threads=False)  # the root asks so before it kills us
+    faulthandler.register(
+        signal.SIGUSR2, stack, all_threads=False
+    )  # the root asks for the stack before it kills us
     if os_process.IS_LINUX:
         try:
             Path("/proc/self/oom_score_adj").write_text("500", "ascii")
         except OSError as error:
-            log.debug("oom_score_adj stays as it is: %s", error)
+            log.debug("oom_score_adj cannot be written: %s", error)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper at this point
-    captured_output.stand_in()
+    captured_output.install()
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
@@ -44,19 +51,19 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     processor = registry.get_processor(boot["task_type"])
     kind = AsyncWorker if processor.spec.is_async else SyncWorker
     kind(boot, channel, processor).run()
-    _tell_of_threads()
+    _warn_of_threads()
 
 
-def _is_known(thread: threading.Thread) -> bool:
-    """Whether it is the main thread or one of `async_queue`, which idles now and ends with the interpreter."""
-    return thread is threading.main_thread() or thread.name.startswith(THREAD_NAME)
-
-
-def _tell_of_threads() -> None:
-    """Say why this process does not end at once: the interpreter waits for threads that are no daemons."""
+def _warn_of_threads() -> None:
+    """Log why this process does not end at once: the interpreter waits for threads that are no daemons."""
     names = [thread.name for thread in threading.enumerate() if not thread.daemon and not _is_known(thread)]
     if names:
         log.warning(
             "handlers left threads running (%s): waiting for them until the process is killed",
             ", ".join(names),
         )
+
+
+def _is_known(thread: threading.Thread) -> bool:
+    """Return whether it is the main thread or one of `async_queue`."""
+    return thread is threading.main_thread() or thread.name.startswith(ASYNC_QUEUE_THREADS)

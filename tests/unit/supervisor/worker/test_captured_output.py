@@ -14,7 +14,7 @@ from goque import Task
 from goque.context import task_context
 from goque.telemetry import logs
 from goque_supervisor.worker import captured_output
-from goque_supervisor.worker.captured_output import PrintedLines
+from goque_supervisor.worker.captured_output import CapturedStream
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,8 @@ def raw() -> io.StringIO:
 
 
 @pytest.fixture
-def stream(raw: io.StringIO) -> PrintedLines:
-    return PrintedLines(raw, "stdout")
+def stream(raw: io.StringIO) -> CapturedStream:
+    return CapturedStream(raw, "stdout")
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
@@ -46,7 +46,7 @@ def lines(capfd: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
 
 
 def test_whole_lines_of_a_running_task_are_logged_whatever_the_level(
-    capfd: pytest.CaptureFixture[str], stream: PrintedLines, raw: io.StringIO
+    capfd: pytest.CaptureFixture[str], stream: CapturedStream, raw: io.StringIO
 ) -> None:
     task = Task("mail")
     with task_context(task):
@@ -59,7 +59,7 @@ def test_whole_lines_of_a_running_task_are_logged_whatever_the_level(
 
 
 def test_a_line_without_an_end_is_logged_when_its_task_ends(
-    capfd: pytest.CaptureFixture[str], stream: PrintedLines
+    capfd: pytest.CaptureFixture[str], stream: CapturedStream
 ) -> None:
     task, other = Task("mail"), Task("mail")
     for each in (task, other):
@@ -73,7 +73,7 @@ def test_a_line_without_an_end_is_logged_when_its_task_ends(
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(
-    capfd: pytest.CaptureFixture[str], stream: PrintedLines
+    capfd: pytest.CaptureFixture[str], stream: CapturedStream
 ) -> None:
     with task_context(Task("mail")):
         for _ in range(100):
@@ -83,7 +83,7 @@ def test_a_line_without_an_end_does_not_fill_the_memory(
 
 def test_outside_of_a_task_and_from_logging_all_stays_as_it_was(
     capfd: pytest.CaptureFixture[str],
-    stream: PrintedLines,
+    stream: CapturedStream,
     raw: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -97,7 +97,7 @@ def test_outside_of_a_task_and_from_logging_all_stays_as_it_was(
     assert lines(capfd) == []
 
 
-def test_it_is_the_stream_in_all_else(stream: PrintedLines) -> None:
-    assert PrintedLines(sys.__stderr__, "stderr").fileno() == 2
+def test_it_is_the_stream_in_all_else(stream: CapturedStream) -> None:
+    assert CapturedStream(sys.__stderr__, "stderr").fileno() == 2
     stream.writelines(["a", "b\n"])
     assert stream.getvalue() == "ab\n"
