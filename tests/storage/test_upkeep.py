@@ -14,7 +14,8 @@ from goque.task import Task, TaskStatus
 from goque_supervisor.actors import cleaner, healer
 from goque_supervisor.actors.cleaner import Cleaner
 from goque_supervisor.actors.healer import Healer
-from goque_supervisor.ipc.control import Beat, Channel, Stop
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import Beat, Stop
 
 DAY = 86400.0
 SPECS = [

@@ -13,7 +13,8 @@ from typing import Any, Final
 from goque.errors import DatabaseUnavailableError
 from goque.storage import TaskStorage, open_storage
 from goque_supervisor.actors.wait_for_database import prepare_unlocked
-from goque_supervisor.ipc.control import Beat, Channel, Message, Ready, Stop
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import Beat, Message, Ready, Stop
 
 BEAT_PERIOD: Final = 2.0
 MAX_BACKOFF: Final = 5.0

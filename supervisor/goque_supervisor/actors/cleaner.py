@@ -10,7 +10,7 @@ from goque.task import TaskStatus
 from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.per_type_timer import PerTypeTimer
-from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.metrics.counters import UNREGISTERED, Tallies
 
 BATCH: Final = 1000

@@ -20,7 +20,8 @@ from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import Recovery
 from goque_supervisor.actors.healing import heal
 from goque_supervisor.actors.per_type_timer import PerTypeTimer
-from goque_supervisor.ipc.control import Channel, Ready
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import Ready
 from goque_supervisor.metrics.counters import Tallies
 
 BATCH: Final = 500

@@ -16,7 +16,8 @@ from goque.describe.node_info import encode_info
 from goque.errors import DatabaseUnavailableError
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.node_report import NodeReport
-from goque_supervisor.ipc.control import Channel, LeaseRenewed, Message, Ready, TreeState
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import LeaseRenewed, Message, Ready, TreeState
 
 
 class Lease(Actor):

@@ -20,7 +20,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.health import not_alive, not_ready
 from goque_supervisor.actors.http_server import Answer, json_answer, serve
-from goque_supervisor.ipc.control import Channel, Message, TreeState
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import Message, TreeState
 from goque_supervisor.metrics.counters import read_tallies
 from goque_supervisor.metrics.prometheus import ENDS, QueueSample, Snapshot, families
 from goque_supervisor.metrics.user_metrics import UserMetrics

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from goque_supervisor.actors.actor import Actor
-from goque_supervisor.ipc.control import Channel, SourceChanged
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import SourceChanged
 
 PERIOD: Final = 0.3
 BUSY_FRACTION: Final = 0.1

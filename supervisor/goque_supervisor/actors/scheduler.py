@@ -20,7 +20,7 @@ from goque.task import Task
 from goque.telemetry import tracing
 from goque.telemetry.logs import RateLimited
 from goque_supervisor.actors.actor import Actor
-from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.channel import Channel
 
 MAX_SLEEP: Final = 60.0
 MAX_CALL: Final = 5.0

@@ -38,10 +38,10 @@ from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import INSPECT_PERIOD, REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import (
     Beat,
     CallbackDone,
-    Channel,
     CheckIdle,
     Drain,
     Drained,

@@ -1,36 +1,29 @@
-"""What the root supervisor and its children say to each other, over one inherited socket pair a child.
+"""The messages between the root supervisor and its children: frozen data, sent as frames over a `Channel`.
 
-Standard library only, since the root speaks it. A frame is a length (4 bytes, network order) and JSON
-`[name, fields]`. End-of-file at a child's end means that the root is gone.
+Standard library only, because the root uses it. A frame is a length (4 bytes, network order) and JSON
+`[name, fields]`.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import struct
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias
-
-MAX_FRAME: Final = 64 * 1024 * 1024
-_FD_SPACE: Final = socket.CMSG_SPACE(16 * 4)
-
 
 # -- from any child to the root ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Ready:
-    """This child has booted and does its work now; `info` is what the root needs to know of it."""
+    """This child has booted and works now; `info` has what the root needs to know about it."""
 
     info: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BootFailed:
-    """This child cannot work: one sentence, and the exit code that `goque supervise` ends with because of it."""
+    """This child cannot work: one sentence, and the exit code with which `goque supervise` must end."""
 
     message: str
     exit_code: int
@@ -38,19 +31,19 @@ class BootFailed:
 
 @dataclass(frozen=True)
 class Beat:
-    """This child's loop turns."""
+    """The loop of this child runs."""
 
 
 @dataclass(frozen=True)
 class LeaseRenewed:
-    """The database has taken a heartbeat of this node, which was sent at this CLOCK_MONOTONIC second."""
+    """A heartbeat of this node, sent at this CLOCK_MONOTONIC second, is written to the database."""
 
     sent_at: float
 
 
 @dataclass(frozen=True)
 class SourceChanged:
-    """The reloader has seen files of the app change: some of their paths, and how many they are."""
+    """Files of the app have changed: some of their paths, and the number of all."""
 
     paths: list[str]
     count: int
@@ -61,7 +54,7 @@ class SourceChanged:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Ask for a running task to be stopped: politely first, by SIGKILL after its grace."""
+    """Ask the root to stop a running task: by a signal first, by SIGKILL after its grace."""
 
     incarnation: int
     seq: int
@@ -70,7 +63,7 @@ class Interrupt:
 
 @dataclass(frozen=True)
 class Replace:
-    """Ask for a worker that runs nothing more to be replaced."""
+    """Ask the root to replace a worker that has no jobs left."""
 
     incarnation: int
     reason: str
@@ -78,14 +71,14 @@ class Replace:
 
 @dataclass(frozen=True)
 class CrashSettled:
-    """All that a dead worker's black box told is in the database: its files may go."""
+    """All outcomes of a dead worker are in the database: its files may be deleted."""
 
     incarnation: int
 
 
 @dataclass(frozen=True)
 class Idle:
-    """Whether nothing is left that could run now or is running; `check` answers the root's CheckIdle."""
+    """Whether no task runs or could run now; `check` repeats the number of the root's CheckIdle."""
 
     idle: bool
     check: int = 0
@@ -93,14 +86,14 @@ class Idle:
 
 @dataclass(frozen=True)
 class Drained:
-    """This fetcher holds no task any more; `unwritten` counts those it could not write back."""
+    """This fetcher has no task in flight any more; `unwritten` counts those it could not write back."""
 
     unwritten: int = 0
 
 
 @dataclass(frozen=True)
 class CallbackWanted:
-    """Ask for the user's functions about a crash to be called, in a process of their own."""
+    """Ask the root to call the user's functions about a crash in a process of their own."""
 
     call: int
     crash: str
@@ -108,7 +101,7 @@ class CallbackWanted:
 
 @dataclass(frozen=True)
 class CallbackDone:
-    """What the user's functions answered: the delay until the next attempt, None if they did not say."""
+    """The answer of the user's functions: the delay until the next attempt, None if they gave none."""
 
     call: int
     delay: float | None = None
@@ -119,7 +112,7 @@ class CallbackDone:
 
 @dataclass(frozen=True)
 class WorkerStarted:
-    """A worker exists: where its black box is and how it calls itself on the wire."""
+    """A worker exists: the path of its black box and its name on the wire."""
 
     slot: int
     incarnation: int
@@ -130,7 +123,7 @@ class WorkerStarted:
 
 @dataclass(frozen=True)
 class WorkerExited:
-    """A worker is gone, and what is known of its end; `killed_for` is None unless the root ended it."""
+    """A worker is gone, and how it ended; `killed_for` is None unless the root ended it."""
 
     incarnation: int
     pid: int
@@ -145,9 +138,9 @@ class WorkerExited:
 
 @dataclass(frozen=True)
 class TakeOver:
-    """The first word to a fetcher: its epoch, its owner names, and the workers that outlived the last one.
+    """The first message to a fetcher: its epoch, its owner names, and the workers of the last fetcher.
 
-    The owner is empty while the node has no lease; former owners are names that this tree claimed under before.
+    The owner is empty while the node has no lease. This tree claimed tasks under the former owners before.
     """
 
     epoch: int
@@ -159,14 +152,14 @@ class TakeOver:
 
 @dataclass(frozen=True)
 class NewOwner:
-    """Claim under this name from now on; empty: claim nothing until told again."""
+    """Claim under this name from now on; if it is empty, claim nothing until the next NewOwner."""
 
     owner: str
 
 
 @dataclass(frozen=True)
 class Retire:
-    """Send this worker nothing more and ask for its replacement when it is idle."""
+    """Send this worker no more jobs, and ask for its replacement when it is idle."""
 
     incarnation: int
     reason: str
@@ -181,26 +174,26 @@ class PauseClaiming:
 
 @dataclass(frozen=True)
 class Drain:
-    """Claim nothing more, give back what has not begun, say Drained when nothing is held."""
+    """Claim nothing more, release tasks that have not started, send Drained when no task is in flight."""
 
 
 @dataclass(frozen=True)
 class CheckIdle:
-    """Look once more, now, and answer with Idle and the same `check`."""
+    """Check for tasks now, and answer with Idle and the same `check`."""
 
     check: int
 
 
 @dataclass(frozen=True)
 class TreeState:
-    """How the tree stands: for the monitor, and for the lease with the roster of its processes."""
+    """The state of the tree: for the monitor, and for the lease with the list of its processes."""
 
     state: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Stop:
-    """End as soon as the work in hand is done."""
+    """End as soon as the current work is done."""
 
 
 # -- between the root and a nursery -------------------------------------------------------------------
@@ -233,7 +226,7 @@ class StartFailed:
 
 @dataclass(frozen=True)
 class ProtocolError:
-    """Not sent by anybody: what came is no message, and nothing more is read from that peer."""
+    """What a channel returns in place of bytes that are no message; it reads nothing more from that peer."""
 
     why: str
 
@@ -296,108 +289,3 @@ def _plain(message: Any) -> dict[str, Any]:
     for key in _NESTED.get(type(message).__name__, {}):
         values[key] = [_plain(item) for item in values[key]]
     return values
-
-
-class Channel:
-    """One end of a control socket: never blocks the root, remembers what could not be sent yet."""
-
-    def __init__(self, end: socket.socket, *, blocking: bool = False) -> None:
-        end.setblocking(blocking)
-        self.socket = end
-        self.closed = False
-        self._incoming = bytearray()
-        self._outgoing = bytearray()
-        self.received_fds: deque[int] = deque()
-
-    @classmethod
-    def pair(cls) -> tuple[Channel, socket.socket]:
-        """Make a channel for this process and the raw socket to hand to a child."""
-        ours, theirs = socket.socketpair()
-        return cls(ours), theirs
-
-    def fileno(self) -> int:
-        """Return the descriptor to wait on."""
-        return self.socket.fileno()
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether something is still waiting to be sent."""
-        return bool(self._outgoing) and not self.closed
-
-    def send(self, message: Message, *, descriptor: int | None = None) -> None:
-        """Send a message; to a peer that is gone it is dropped, since its exit is what counts."""
-        if self.closed:
-            return
-        frame = encode(message)
-        if descriptor is not None:
-            self._send_with_descriptor(frame, descriptor)
-            return
-        self._outgoing += frame
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what is waiting, as far as the peer takes it."""
-        while self._outgoing and not self.closed:
-            try:
-                sent = self.socket.send(self._outgoing)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.closed = True  # the peer is gone: whoever waits for its exit is told by the system
-                return
-            del self._outgoing[:sent]
-
-    def receive(self) -> list[Message]:
-        """Return the messages that have come; `closed` is set when the peer is gone, or has sent garbage."""
-        self._read()
-        messages: list[Message] = []
-        try:
-            messages.extend(self._parse())
-        except ValueError as error:
-            self._incoming.clear()
-            self.closed = True
-            messages.append(ProtocolError(str(error)))
-        return messages
-
-    def _parse(self) -> Iterator[Message]:
-        while len(self._incoming) >= 4:
-            (length,) = struct.unpack_from("!I", self._incoming)
-            if length > MAX_FRAME:
-                raise ValueError(f"control frame of {length} bytes is over the limit")
-            if len(self._incoming) < 4 + length:
-                break
-            yield decode(bytes(self._incoming[4 : 4 + length]))
-            del self._incoming[: 4 + length]
-
-    def close(self) -> None:
-        """Close this end."""
-        self.closed = True
-        self.socket.close()
-
-    def _read(self) -> None:
-        while not self.closed:
-            try:
-                # not socket.recv_fds: it drops its flags in Python 3.11, and would block here
-                data, extra, _flags, _address = self.socket.recvmsg(65536, _FD_SPACE, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.closed = True
-                return
-            for level, kind, packed in extra:
-                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    self.received_fds.extend(struct.unpack(f"={len(packed) // 4}i", packed))
-            if not data:
-                self.closed = True
-            self._incoming += data
-
-    def _send_with_descriptor(self, frame: bytes, descriptor: int) -> None:
-        self.socket.settimeout(5.0)
-        try:
-            sent = socket.send_fds(self.socket, [frame], [descriptor])
-            self.socket.sendall(frame[sent:])
-        except OSError:
-            self.closed = True
-        finally:
-            if not self.closed:
-                self.socket.setblocking(False)

@@ -14,7 +14,8 @@ from typing import Any, Final
 from goque.errors import GoqueError
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc import os_process
-from goque_supervisor.ipc.control import BootFailed, Channel
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import BootFailed
 from goque_supervisor.ipc.run_directory import stderr_path
 
 ROLES: Final = {

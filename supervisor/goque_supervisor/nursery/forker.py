@@ -21,9 +21,9 @@ from multiprocess import get_context
 
 from goque.errors import GoqueError
 from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import (
     BootFailed,
-    Channel,
     ChildStarted,
     Ready,
     StartChild,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from goque_supervisor.ipc.blackbox import BlackBox
-from goque_supervisor.ipc.control import Channel, WorkerStarted
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import WorkerStarted
 from goque_supervisor.root.tree import ChildSpec
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.root.tree import NurseryKind
 from goque_supervisor.settings import SuperviseOptions
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.blackbox import BlackBox
-from goque_supervisor.ipc.control import Channel, StartChild, Stop
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import StartChild, Stop
 from goque_supervisor.ipc.run_directory import RunDirectory, remove_worker_files
 from goque_supervisor.root.child import Child, Children
 from goque_supervisor.root.guard import Guard

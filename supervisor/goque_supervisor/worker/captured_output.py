@@ -1,7 +1,7 @@
 """Turns what handlers print into lines of the log, each with its task.
 
-This covers what Python code writes to `sys.stdout` or `sys.stderr` while a task runs. What C code or a subprocess writes
-to the descriptors is left as it is. So is what a stream handler of `logging` writes, which has its own format.
+This covers what Python code writes to `sys.stdout` or `sys.stderr` while a task runs. What C code or a subprocess
+writes to the descriptors is left as it is. So is what a stream handler of `logging` writes, which has its own format.
 """
 
 from __future__ import annotations

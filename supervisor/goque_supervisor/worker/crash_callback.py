@@ -15,7 +15,8 @@ from goque.errors import GoqueError
 from goque.outcome import CrashEvidence
 from goque.retry import delay_of
 from goque.task import Task, TaskRow, TaskStatus
-from goque_supervisor.ipc.control import CallbackDone, Channel
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import CallbackDone
 from goque_supervisor.ipc.crash_report import CrashReport, decode_crash
 
 log = logging.getLogger("goque.callback")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from goque_supervisor.ipc import os_process
-from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.nursery.preload import registry_of_this_process
 from goque_supervisor.worker import captured_output

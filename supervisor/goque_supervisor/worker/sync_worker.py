@@ -23,7 +23,7 @@ from goque.execution.run_handler import (
 )
 from goque.outcome import Outcome
 from goque.processor import Processor
-from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker
 

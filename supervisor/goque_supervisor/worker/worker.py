@@ -24,7 +24,8 @@ from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBoxWriter
-from goque_supervisor.ipc.control import Channel, Ready, Stop
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import Ready, Stop
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Job, Jobs, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import WorkerSocket

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from goque_supervisor.actors.reloader import Reloader, marks_of
-from goque_supervisor.ipc.control import Channel, Message, SourceChanged
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import Message, SourceChanged
 
 
 def write(path: Path, text: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goque_supervisor.ipc.control import Channel
+from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.process_table import ProcessTable
 from goque_supervisor.root.tree import ChildSpec
