@@ -41,16 +41,24 @@ def black_box() -> None:
 
 def ack_after_commit() -> None:
     """Have workers forget a result when it has come, not when it is committed."""
-    from goque_supervisor.fetcher.fetcher import Fetcher
+    from goque_supervisor.fetcher.results import ResultReceiver
     from goque_supervisor.ipc import messages
 
-    take = Fetcher._take_result
+    receive = ResultReceiver.receive
+    sockets: list[Any] = []
+    take = ResultReceiver.take
+
+    def receive_from(self: Any, socket: Any) -> None:
+        sockets[:] = [socket]
+        receive(self, socket)
 
     def take_and_acknowledge(self: Any, worker: Any, result: Any) -> None:
         take(self, worker, result)
-        self.socket.send(worker.identity, messages.encode(messages.Jobs([], [result.seq])))
+        for socket in sockets:
+            socket.send(worker.identity, messages.encode(messages.Jobs([], [result.seq])))
 
-    Fetcher._take_result = take_and_acknowledge
+    ResultReceiver.receive = receive_from
+    ResultReceiver.take = take_and_acknowledge
 
 
 def group_kill() -> None:

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage import TaskStorage, open_storage
-from goque_supervisor.actors.wait_for_database import prepare_unlocked
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Message, Ready, Stop
+from goque_supervisor.wait_for_database import wait_for_database
 
 BEAT_PERIOD: Final = 2.0
 MAX_BACKOFF: Final = 5.0
@@ -43,7 +43,7 @@ class Actor(ABC):
 
     def run(self) -> None:
         """Work and wait until the root says Stop, or is gone."""
-        if prepare_unlocked(self.start, self._go_on_after, self.log, node_is_up=self.boot["node_is_up"]):
+        if wait_for_database(self.start, self._go_on_after, self.log, node_is_up=self.boot["node_is_up"]):
             self.channel.send(Ready(self.info()))
         while not self.stopping:
             self._wait(self._work())

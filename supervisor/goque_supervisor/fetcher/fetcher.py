@@ -1,270 +1,149 @@
-"""The fetcher of one task type: the only process that reads and writes this type's rows while it runs.
+"""The loop of a fetcher: the only process that reads and writes this type's rows while it runs.
 
 One turn of its loop:
 
-1. wait for a result, an order from the root, new work, or the next moment at which something is due;
-2. take in results and orders;
-3. settle what has ended, in one transaction, and only then acknowledge it to the workers;
+1. wait for a result, an order from the root, new work, or the next time at which something is due (schedule.py);
+2. take in results (results.py) and orders (orders.py);
+3. settle the tasks that have ended, in one transaction, and only then acknowledge them to the workers;
 4. claim what the workers can take now;
-5. dispatch it;
-6. look after what runs: write `processing`, notice cancels, take back what waits behind a long handler.
+5. dispatch it to them (worker_pool.py);
+6. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
 
 When it dies, workers go on; the next fetcher takes them over (takeover.py).
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
-import select
 import time
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from goque.describe.run_end import say_end
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
-from goque.outcome import OutcomeKind
-from goque.storage import open_storage
-from goque_supervisor.actors.wait_for_database import prepare_unlocked
+from goque.outcome import Change, OutcomeKind
+from goque.storage import TaskStorage
 from goque_supervisor.fetcher.database import TaskDatabase
-from goque_supervisor.fetcher.dead_workers import DeadWorkers, read_box
+from goque_supervisor.fetcher.dead_workers import DeadWorkers
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
+from goque_supervisor.fetcher.orders import OrderHandler, Orders
+from goque_supervisor.fetcher.results import ResultReceiver
+from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
-from goque_supervisor.fetcher.worker_handle import WorkerHandle
-from goque_supervisor.fetcher.worker_pool import INSPECT_PERIOD, REVOCATION_SETTLES, WorkerPool
+from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.channel import Channel
-from goque_supervisor.ipc.control import (
-    Beat,
-    CallbackDone,
-    CheckIdle,
-    Drain,
-    Drained,
-    Idle,
-    Message,
-    NewOwner,
-    PauseClaiming,
-    Ready,
-    Retire,
-    Stop,
-    TakeOver,
-    WorkerExited,
-    WorkerStarted,
-)
-from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.ipc.messages import Hello, Result, Results, Retiring
+from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
+from goque_supervisor.ipc.messages import Result
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Counters
 
 log = logging.getLogger("goque.fetcher")
 
-BEAT_PERIOD: Final = 1.0
-SETTLE_PERIOD: Final = 0.04
-MIN_SETTLE_BATCH: Final = 500
-RELAY_PERIOD: Final = 0.25
-OTHERS_PERIOD: Final = 0.2
-
 
 class Fetcher:
-    """Claims, dispatches and settles the tasks of one type."""
+    """Claims, dispatches and settles the tasks of one type.
 
-    def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
-        self.boot = boot
-        self.channel = channel
-        self.task_type: str = boot["task_type"]
+    Args:
+        boot: what the root says about this process.
+        channel: to the root.
+        storage: the database.
+        counters: what this fetcher counts.
+        socket: to the workers.
+    """
+
+    def __init__(
+        self,
+        boot: dict[str, Any],
+        channel: Channel,
+        storage: TaskStorage,
+        counters: Counters,
+        socket: FetcherSocket,
+    ) -> None:
         spec = msgspec.convert(boot["processor"], ProcessorSpec)
+        task_type: str = boot["task_type"]
         self.options = spec.options
-        self.storage = open_storage(boot["database_url"])
-        self.counters = Counters(boot["counters"], self.task_type)
-        self.database = TaskDatabase(self.storage, self.task_type, self.options, self.counters)
-        self.in_flight = InFlight(self._may_run)
+        self.channel = channel
+        self.counters = counters
+        self.socket = socket
+        self.watcher = storage.watch(task_type)
+        self.database = TaskDatabase(storage, task_type, self.options, counters)
+        self.orders = Orders()
+        self.schedule = Schedule()
+        self.in_flight = InFlight(self.orders.may_run)
         self.worker_pool = WorkerPool(
             self.in_flight, self.options.concurrency if spec.is_async else 1, channel.send
         )
         self.dead_workers = DeadWorkers(self.in_flight, self.options, channel.send)
-        self._says_all = self.options.verbose and log.isEnabledFor(logging.DEBUG)
-        self.owner = ""
-        self.stopping = self.draining = self.drained = self.paused = False
-        self._claim_at = self._beat_at = self._inspect_at = self._relay_at = self._others_at = 0.0
-        self._wakeup_backoff = WakeupBackoff()
-        self._settled_at = 0.0
-        self._others_moved = self._is_due_known = True
-        self._idle: bool | None = None
-        self._idle_check = 0
-
-    def run(self) -> None:
-        """TakeOver what the last fetcher left, then turn until told to stop."""
-        prepare_unlocked(
-            self.storage.require_schema, self._beat_and_wait, log, node_is_up=self.boot["node_is_up"]
+        self.results = ResultReceiver(self.in_flight, self.worker_pool, counters, self.schedule)
+        self.order_handler = OrderHandler(
+            self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         )
-        self.socket = FetcherSocket(self.boot["endpoint"], self.boot["secret_key"])
-        self.watcher = self.storage.watch(self.task_type)
-        self._take_over(self._await_take_over())
-        for descriptor in (self.channel.fileno(), self.watcher.fileno()):
-            if descriptor is not None:
-                self.socket.watch(descriptor)
-        gc.collect()
-        gc.freeze()
-        self.channel.send(Ready())
-        while not self.stopping:
-            self.turn()
-        self.worker_pool.relay_stderr()
-        self.watcher.close()
-        self.storage.close()
-        self.socket.close()
+        self._wakeup_backoff = WakeupBackoff()
+        self._logs_every_end = self.options.verbose and log.isEnabledFor(logging.DEBUG)
+        self._reports_idle: bool = boot["drain"]
+        self._may_have_changes = self._knows_next_due = True
+        self._drained = False
+        self._idle: bool | None = None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the root has ordered the loop to end."""
+        return self.orders.stopping
+
+    def take_over(self, order: TakeOver) -> bool:
+        """Take over what the last fetcher left; returns False when the database did not answer."""
+        rows = self.database.take_over([*order.former_owners, order.owner])
+        if rows is None:
+            return False
+        self.worker_pool.epoch, self.orders.owner = order.epoch, order.owner
+        self.in_flight.take_over(rows)
+        take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
+        return True
+
+    def obey(self, message: Message) -> None:
+        """Do what one message of the root says."""
+        self.order_handler.obey(message)
 
     def turn(self) -> None:
         """Wait, then do everything that is due."""
         self.socket.wait(self._pause())
-        self._receive_results()
+        self.results.receive(self.socket)
         self._receive_orders()
         self._notice_new_work()
         self._settle()
         self._claim()
         now = time.monotonic()
         if self.worker_pool.dispatch(self.socket, now):
-            self._inspect_at = min(self._inspect_at, now + INSPECT_PERIOD)
+            self.schedule.inspect_within(now, INSPECT_PERIOD)
         self._learn_when_due()
-        if now >= self._inspect_at:
+        if self.schedule.is_inspection_due(now):
             self._inspect(now)
         self._report(now)
 
     def _pause(self) -> float:
-        """Return the seconds until something is due that no descriptor announces."""
         now = time.monotonic()
-        times = [self._beat_at]
-        if self.in_flight.ended:
-            times.append(max(self._settle_at, self.database.retry_at))
-        if self._may_claim and self.worker_pool.wants_more(now):
-            times.append(max(self._claim_at, self.database.retry_at))
-        if self.worker_pool.is_busy or self.in_flight.waiting:
-            times.append(self._inspect_at)
-        if (pause := self.watcher.ask_again_in()) is not None:
-            times.append(now + pause)
-        return max(0.0, min(times) - now)
-
-    @property
-    def _may_claim(self) -> bool:
-        return bool(self.owner) and not self.draining and not self.paused
-
-    def _may_run(self, task: ClaimedTask) -> bool:
-        return self._may_claim and task.row.claimed_by == self.owner
-
-    # -- what comes in -----------------------------------------------------------------------------------
-
-    def _receive_results(self) -> None:
-        durations: list[float] = []
-        for identity, data in self.socket.receive():
-            worker = self.worker_pool.by_identity(identity)
-            try:
-                message = messages.decode_from_worker(data)
-            except (msgspec.MsgspecError, ValueError) as error:
-                self.counters.count("dropped_messages")
-                log.warning("a message that does not decode was dropped: %s", error)
-                continue
-            if isinstance(message, Hello):
-                self.worker_pool.on_hello(identity)
-                continue
-            if worker is None:
-                self.counters.count("dropped_messages")  # of a worker that is buried: its black box has told
-                continue
-            match message:
-                case Results(results):
-                    reached("result.received")
-                    durations += [result.outcome.duration for result in results]
-                    for result in results:
-                        self._take_result(worker, result)
-                case Retiring(reason):
-                    self.worker_pool.retire(worker, reason, time.monotonic())
-                    self._inspect_at = 0.0
-        self.worker_pool.prefetch.note(durations)
-
-    def _take_result(self, worker: WorkerHandle, result: Result) -> None:
-        task = worker.jobs.pop(result.seq, None)
-        if task is None:
-            if not self.worker_pool.may_have_sent(result.seq):
-                self.counters.count("dropped_messages")
-                log.warning("a result of a job that was never sent was dropped: number %d", result.seq)
-            elif not self.in_flight.is_unwritten(
-                result.seq
-            ):  # one read in the black box is not committed yet
-                worker.acknowledged.append(result.seq)
-        elif result.outcome.kind is OutcomeKind.UNSTARTED:
-            self.in_flight.requeue(task)
-        else:
-            self.in_flight.end(task, result.outcome)
+        load = Load(
+            ended=len(self.in_flight.ended),
+            wants_more=self.orders.may_claim and self.worker_pool.wants_more(now),
+            is_busy=self.worker_pool.is_busy,
+            waiting=len(self.in_flight.waiting),
+            draining=self.orders.draining,
+            database_at=self.database.retry_at,
+            poll_in=self.watcher.ask_again_in(),
+        )
+        return self.schedule.pause(now, load)
 
     def _receive_orders(self) -> None:
         for message in self.channel.receive():
-            self._obey(message)
+            self.order_handler.obey(message)
         if self.channel.closed:
-            os._exit(0)  # the root is gone: nothing of the tree may outlive it
-
-    def _obey(self, message: Message) -> None:
-        self._claim_at = 0.0
-        match message:
-            case WorkerStarted():
-                self.worker_pool.add(WorkerHandle.of(message, taken_over=False))
-            case WorkerExited():
-                self._on_worker_exited(message)
-            case Retire(incarnation, reason):
-                self._retire(incarnation, reason)
-            case NewOwner(owner):
-                self._take_name(owner)
-            case PauseClaiming(hold):
-                self._pause_claiming(hold=hold)
-            case CheckIdle(check):
-                self._idle_check = check
-            case CallbackDone(call, delay):
-                self.dead_workers.callback_done(call, delay)
-            case Drain():
-                self._drain()
-            case Stop():
-                self.stopping = True
-            case _:
-                log.error("unexpected %s from the root: dropped", type(message).__name__)
-
-    def _on_worker_exited(self, notice: WorkerExited) -> None:
-        worker = self.worker_pool.remove(notice.incarnation)
-        contents = read_box(notice.box)
-        if worker is None:
-            self.dead_workers.settle_dead_worker(notice, {}, contents)
-            return
-        worker.stderr_relay.forward(rest=True)
-        worker.box.close()
-        unwritten = [task for task in self.in_flight.ended if task.incarnation == worker.incarnation]
-        self.dead_workers.settle_dead_worker(notice, worker.jobs, contents, unwritten)
-
-    def _retire(self, incarnation: int, reason: str) -> None:
-        worker = self.worker_pool.by_incarnation(incarnation)
-        if worker is not None:
-            self.worker_pool.retire(worker, reason, time.monotonic())
-            self._inspect_at = 0.0
-
-    def _pause_claiming(self, *, hold: bool) -> None:
-        self.paused = hold
-        if hold:
-            self.in_flight.release_waiting()
-
-    def _take_name(self, owner: str) -> None:
-        if owner != self.owner:
-            self.owner = owner
-            self._give_back_unbegun()  # others may have it by now: it must not begin under the former name
-
-    def _drain(self) -> None:
-        self.draining = True
-        self._give_back_unbegun()
-
-    def _give_back_unbegun(self) -> None:
-        self.in_flight.release_waiting()
-        for worker in self.worker_pool:
-            self.worker_pool.revoke_unstarted(worker, time.monotonic())
-        self._inspect_at = 0.0
+            os._exit(0)  # the root is gone: no process of the tree may outlive it
 
     def _notice_new_work(self) -> None:
         try:
@@ -274,49 +153,51 @@ class Fetcher:
             return
         if changed:
             now = time.monotonic()
-            self._others_moved = True
-            self._others_at = min(self._others_at, now + OTHERS_PERIOD)
-            pause = 0.0 if self.watcher.rests else self._wakeup_backoff.pause(now)
-            self._claim_at = min(self._claim_at, now + pause)
-
-    @property
-    def _settle_at(self) -> float:
-        """When to write what has ended: at once, but in a stream of results not more often than needed."""
-        if len(self.in_flight.ended) >= MIN_SETTLE_BATCH or self.draining or not self.worker_pool.is_busy:
-            return 0.0
-        return self._settled_at + SETTLE_PERIOD
+            self._may_have_changes = True
+            self.schedule.table_changed(now)
+            self.schedule.claim_within(now, 0.0 if self.watcher.rests else self._wakeup_backoff.pause(now))
 
     # -- to and from the database --------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if not self.in_flight.ended or time.monotonic() < self._settle_at:
+        """Write how tasks ended, when it is time, and only then let the workers forget them."""
+        ended = self.in_flight.ended
+        if not ended or time.monotonic() < self.schedule.settle_at(
+            len(ended), is_busy=self.worker_pool.is_busy, draining=self.orders.draining
+        ):
             return
-        settled = self.database.settle(self.in_flight.ended, self.owner)
+        settled = self.database.settle(ended, self.orders.owner)
         if settled is None:
             return
         self.watcher.wrote()
         self.in_flight.ended = []
-        self._settled_at = time.monotonic()
+        self.schedule.settled_at = time.monotonic()
+        self.in_flight.forget(ended)
+        self.worker_pool.acknowledge(ended)
         for task, change, written in settled:
-            self.in_flight.forget(task)
-            self.worker_pool.acknowledge(task)
-            if self.dead_workers.is_pending:
-                self.dead_workers.committed(task)
-            assert task.outcome is not None
-            self.counters.settled(change, task.outcome, task.row, written=written)
-            if task.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
-                say_end(task.row, task.outcome, change, self.options, written=written)
-                if not change.status.is_terminal:
-                    self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))
+            self._on_settled(task, change, written=written)
+
+    def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
+        """Count and log a committed outcome; `written` is false if another process had changed the row."""
+        if self.dead_workers.is_pending:
+            self.dead_workers.committed(task)
+        assert task.outcome is not None
+        self.counters.settled(change, task.outcome, task.row, written=written)
+        if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_every_end:
+            say_end(task.row, task.outcome, change, self.options, written=written)
+            if not change.status.is_terminal:
+                self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 
     def _claim(self) -> None:
         now = time.monotonic()
-        if not self._may_claim or now < self._claim_at:
+        if not self.orders.may_claim or now < self.schedule.claim_at:
             return
-        room = min(self.worker_pool.capacity(now) - len(self.in_flight.waiting), self.options.fetch_max_tasks)
-        if room <= 0 or not self.worker_pool.wants_more(now):
+        limit = min(
+            self.worker_pool.capacity(now) - len(self.in_flight.waiting), self.options.fetch_max_tasks
+        )
+        if limit <= 0 or not self.worker_pool.wants_more(now):
             return
-        rows = self.database.claim(self.owner, room)
+        rows = self.database.claim(self.orders.owner, limit)
         if rows is None:
             return
         self.in_flight.add(rows)
@@ -324,106 +205,72 @@ class Fetcher:
         if rows:
             self.watcher.wrote()
         self.counters.count("fetched", len(rows))
-        if len(rows) < room:
+        if len(rows) < limit:
             self._wakeup_backoff.claimed(len(rows), now)
             self.watcher.rest(self._wakeup_backoff.pause(now))
-            self._claim_at = now + self.options.fetch_tick * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes
-            self._is_due_known = False
+            self.schedule.claim_after(now, self.options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes
+            self._knows_next_due = False
 
     def _learn_when_due(self) -> None:
-        """Ask when the next task is due; after the dispatch, for those just claimed must not wait for this."""
-        if self._is_due_known or not self._may_claim:
+        """Ask when the next task is due. This follows the dispatch, so that claimed tasks do not wait for it."""
+        if self._knows_next_due or not self.orders.may_claim:
             return
         due = self.database.seconds_until_due()
         if due is not None:
-            self._is_due_known = True
-            self._claim_at = min(self._claim_at, time.monotonic() + max(due, 0.001))
+            self._knows_next_due = True
+            self.schedule.claim_within(time.monotonic(), max(due, 0.001))
 
-    # -- looking after what runs -----------------------------------------------------------------------------
+    # -- inspecting and reporting ----------------------------------------------------------------------------
 
     def _inspect(self, now: float) -> None:
-        self._inspect_at = now + INSPECT_PERIOD
-        self._notice_moves_of_others(now)
-        unmarked, unheard = self.worker_pool.inspect(now)
-        for worker, seq, outcome in unheard:
-            self._take_result(worker, Result(seq, messages.decode_outcome(outcome)))
+        self._stop_changed_tasks(now)
+        unmarked, lost = self.worker_pool.inspect(now)
+        for worker, seq, outcome in lost:
+            self.results.take(worker, Result(seq, messages.decode_outcome(outcome)))
         if unmarked:
             self.database.mark_processing(unmarked)
             self.watcher.wrote()
         self.worker_pool.finish_revoking(now)
         self.worker_pool.ask_replacements()
         if any(worker.revoked_at for worker in self.worker_pool):
-            self._inspect_at = now + REVOCATION_SETTLES
+            self.schedule.inspect_within(now, REVOCATION_SETTLES)
 
-    def _notice_moves_of_others(self, now: float) -> None:
-        if now < self._others_at or not (self._others_moved and self.in_flight):
+    def _stop_changed_tasks(self, now: float) -> None:
+        """Stop the tasks that another process has canceled or changed otherwise."""
+        if now < self.schedule.changes_at or not (self._may_have_changes and self.in_flight):
             return
-        self._others_at = now + self.options.fetch_tick
-        moved = self.database.moved_by_others(self.owner)
-        if moved is None:
+        self.schedule.changes_asked(now, self.options.fetch_tick)
+        changed = self.database.moved_by_others(self.orders.owner)
+        if changed is None:
             return
-        self._others_moved = not self.watcher.hears_every_write
-        for token in moved:
+        self._may_have_changes = not self.watcher.hears_every_write
+        for token in changed:
             task = self.in_flight.by_id.get(token.task_id)
             if task is not None and task.outcome is None and task.row.token == token:
                 self.worker_pool.stop_canceled(task, now)
 
     def _report(self, now: float) -> None:
-        if self.boot["drain"]:
+        """Tell the root what it waits for: whether the type is idle or drained, and that the loop runs."""
+        if self._reports_idle:
             self._report_idle(now)
-        if self.draining and not self.in_flight and not self.drained:
-            self.drained = True
+        if self.orders.draining and not self.in_flight and not self._drained:
+            self._drained = True
             self.channel.send(Drained())
-        if now >= self._relay_at:
-            self._relay_at = now + RELAY_PERIOD
+        if self.schedule.is_relay_due(now):
             self.worker_pool.relay_stderr()
-        if now >= self._beat_at:
-            self._beat_at = now + BEAT_PERIOD
+        if self.schedule.is_beat_due(now):
             self.channel.send(Beat())
             self.database.prove_reachable(now)
 
     def _report_idle(self, now: float) -> None:
-        looked = self.paused or (self._is_due_known and self._claim_at > now)
-        idle = looked and not self.in_flight and not self.dead_workers.is_pending
-        if idle != self._idle or (self._idle_check and (looked or not idle)):
-            self.channel.send(Idle(idle, self._idle_check))
-            self._idle, self._idle_check = idle, 0
+        has_looked = self.orders.paused or (self._knows_next_due and self.schedule.claim_at > now)
+        idle = has_looked and not self.in_flight and not self.dead_workers.is_pending
+        check = self.orders.idle_check
+        if idle != self._idle or (check and (has_looked or not idle)):
+            self.channel.send(Idle(idle, check))
+            self._idle, self.orders.idle_check = idle, 0
 
-    # -- the start ---------------------------------------------------------------------------------------------
-
-    @property
-    def epoch(self) -> int:
-        """The number of this fetcher among those that the type has had."""
-        return self.worker_pool.epoch
-
-    def _await_take_over(self) -> TakeOver:
-        while True:
-            select.select([self.channel], [], [])
-            messages_so_far = self.channel.receive()
-            if self.channel.closed:
-                os._exit(0)  # the root is gone
-            if messages_so_far:
-                break
-        order, *rest = messages_so_far
-        assert isinstance(order, TakeOver), "the root's first word to a fetcher is TakeOver"
-        self._early_orders = rest
-        return order
-
-    def _take_over(self, order: TakeOver) -> None:
-        self.worker_pool.epoch, self.owner = order.epoch, order.owner
-        while (rows := self.database.take_over([*order.former_owners, order.owner])) is None:
-            self._beat_and_wait(max(0.0, self.database.retry_at - time.monotonic()))
-        self.in_flight.take_over(rows)
-        take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
-        for message in self._early_orders:
-            self._obey(message)
-
-    def _beat_and_wait(self, pause: float) -> bool:
-        self.channel.send(Beat())
-        time.sleep(pause)
-        return True
-
-
-def run(boot: dict[str, Any], channel: Channel) -> None:
-    """Run the fetcher of one type in this process."""
-    Fetcher(boot, channel).run()
+    def close(self) -> None:
+        """Forward the last of the workers' standard error and stop watching the table."""
+        self.worker_pool.relay_stderr()
+        self.watcher.close()

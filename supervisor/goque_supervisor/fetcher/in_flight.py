@@ -96,6 +96,7 @@ class InFlight:
         """Return whether the task of this dispatch is in flight, so that only the black box survives our death."""
         return any(task.seq == seq for task in self.by_id.values())
 
-    def forget(self, task: ClaimedTask) -> None:
-        """Remove a task whose outcome is committed."""
-        del self.by_id[task.row.id]
+    def forget(self, tasks: Iterable[ClaimedTask]) -> None:
+        """Remove tasks whose outcomes are committed."""
+        for task in tasks:
+            del self.by_id[task.row.id]

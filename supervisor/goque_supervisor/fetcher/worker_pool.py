@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.prefetch import PrefetchWindow, distribute
+from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import Interrupt, Message, Replace
@@ -15,7 +16,6 @@ from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import EPOCH_BITS, Job, Jobs
 from goque_supervisor.ipc.sockets import FetcherSocket
 
-INSPECT_PERIOD: Final = 0.05
 MARK_AFTER: Final = 0.025
 """Seconds that a handler has run before `processing` is written: most handlers end sooner, and save the write."""
 
@@ -148,10 +148,12 @@ class WorkerPool:
             tracing.tell("dispatch", batch[0].row.type, [task.row for task in batch], began)
         return True
 
-    def acknowledge(self, task: ClaimedTask) -> None:
-        """Let the worker that had a task forget the outcome, which is committed; the next dispatch tells it."""
-        if task.incarnation is not None and (worker := self._workers.get(task.incarnation)):
-            worker.acknowledged.append(task.seq)
+    def acknowledge(self, tasks: Iterable[ClaimedTask]) -> None:
+        """Note which outcomes are committed; the next dispatch tells the workers, which may then forget them."""
+        for task in tasks:
+            worker = None if task.incarnation is None else self._workers.get(task.incarnation)
+            if worker is not None:
+                worker.acknowledged.append(task.seq)
 
     # -- revoking ----------------------------------------------------------------------------------------
 

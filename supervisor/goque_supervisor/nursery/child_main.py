@@ -21,7 +21,7 @@ from goque_supervisor.ipc.run_directory import stderr_path
 ROLES: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
-    "fetcher": "goque_supervisor.fetcher.fetcher",
+    "fetcher": "goque_supervisor.fetcher.host",
     "lease": "goque_supervisor.actors.lease",
     "healer": "goque_supervisor.actors.healer",
     "cleaner": "goque_supervisor.actors.cleaner",

@@ -1,4 +1,4 @@
-"""What a fetcher makes of a result that it knows already: the worker must not forget it before it is committed."""
+"""How a fetcher handles a result that it knows already: the worker must not forget it before it is committed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from goque.outcome import Outcome, OutcomeKind
-from goque_supervisor.fetcher.fetcher import Fetcher
+from goque_supervisor.fetcher.results import ResultReceiver
+from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.ipc.messages import EPOCH_BITS, Result
 from goque_supervisor.metrics.counters import Counters, read_tallies
 from unit.supervisor.fetcher.one_worker import NOW, OneWorker
@@ -24,40 +25,38 @@ def setup(tmp_path: Path) -> Iterator[OneWorker]:
 
 
 @pytest.fixture
-def fetcher(setup: OneWorker, tmp_path: Path) -> Fetcher:
-    made = Fetcher.__new__(Fetcher)  # without a database, and not running
-    made.in_flight, made.worker_pool = setup.in_flight, setup.worker_pool
-    made.worker_pool.epoch = 1
-    made.counters = Counters(tmp_path / "mail.counters", "mail")
-    return made
+def results(setup: OneWorker, tmp_path: Path) -> ResultReceiver:
+    setup.worker_pool.epoch = 1
+    counters = Counters(tmp_path / "mail.counters", "mail")
+    return ResultReceiver(setup.in_flight, setup.worker_pool, counters, Schedule())
 
 
 def test_a_result_read_in_the_black_box_is_acknowledged_when_it_is_committed_not_when_its_message_comes(
-    setup: OneWorker, fetcher: Fetcher
+    setup: OneWorker, results: ResultReceiver
 ) -> None:
     setup.send(1, at=NOW)
     (task,) = setup.worker.jobs.values()
     setup.in_flight.by_id[task.row.id] = task
-    fetcher._take_result(setup.worker, Result(1, DONE))
-    fetcher._take_result(setup.worker, Result(1, DONE))
+    results.take(setup.worker, Result(1, DONE))
+    results.take(setup.worker, Result(1, DONE))
     assert setup.in_flight.ended == [task]
     assert setup.worker.acknowledged == []
-    setup.worker_pool.acknowledge(task)
+    setup.worker_pool.acknowledge([task])
     assert setup.worker.acknowledged == [1]
 
 
 def test_a_result_that_an_earlier_fetcher_has_committed_is_acknowledged_when_it_comes_again(
-    setup: OneWorker, fetcher: Fetcher
+    setup: OneWorker, results: ResultReceiver
 ) -> None:
-    fetcher._take_result(setup.worker, Result(1, DONE))
+    results.take(setup.worker, Result(1, DONE))
     assert setup.worker.acknowledged == [1]
     assert setup.in_flight.ended == []
 
 
 def test_a_result_of_a_job_that_was_never_sent_is_counted_and_dropped(
-    setup: OneWorker, fetcher: Fetcher, tmp_path: Path
+    setup: OneWorker, results: ResultReceiver, tmp_path: Path
 ) -> None:
     for forged in (0, -1, (1 << EPOCH_BITS) + 1):
-        fetcher._take_result(setup.worker, Result(forged, DONE))
+        results.take(setup.worker, Result(forged, DONE))
     assert setup.worker.acknowledged == []
     assert read_tallies(tmp_path)["mail"]["dropped_messages"] == 3

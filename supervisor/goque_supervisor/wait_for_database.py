@@ -1,8 +1,8 @@
-"""A database that another writer holds while a process of the tree starts: worth waiting for, within bounds.
+"""How a process of the tree waits for its database when it starts: fetchers and actors use it.
 
-A lock ends by itself, as a bulk load, a backup or a schema change does; a file or a server that is not there does
-not. So a tree that starts waits for the one, and ends with exit code 3 because of the other. A process that is
-started again in a tree that is up waits for both without end: the database was there, and others run on.
+A lock ends by itself, as a bulk load, a backup or a schema change does. A missing file or server does not appear by
+itself. So a tree that starts waits for a lock, and ends with exit code 3 if the database is missing. A process that is
+started again in a running tree waits for both without end: the database was there, and the other processes go on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.dialect import DatabaseLockedError
 
 LOCK_PATIENCE: Final = 10.0
-"""Seconds; a call on a locked SQLite file waits some of them by itself."""
+"""Seconds to wait for a lock; a call on a locked SQLite file waits for some of them by itself."""
 
 PAUSE: Final = 0.1
 PAUSE_WHILE_AWAY: Final = 0.5
 
 
-def prepare_unlocked(
+def wait_for_database(
     prepare: Callable[[], None],
     pause: Callable[[float], bool],
     log: logging.Logger,
@@ -30,20 +30,20 @@ def prepare_unlocked(
     patience: float = LOCK_PATIENCE,
     node_is_up: bool = False,
 ) -> bool:
-    """Do what a process does at its start, again and again while another writer is in the way.
+    """Call `prepare`, and call it again while another writer has the database locked.
 
     Args:
-        prepare: what to do; it may be done in part when it raises.
-        pause: waits so many seconds; returns whether to go on.
-        log: told once that we wait.
-        patience: seconds after which another try is the last.
-        node_is_up: whether to wait without end, for a database that is away too.
+        prepare: what the process does at its start; when it raises, a part of it may be done.
+        pause: waits so many seconds; returns whether to try again.
+        log: gets one line about the wait.
+        patience: seconds after which the next try is the last.
+        node_is_up: whether to wait without end, also for a database that is not available.
 
     Returns:
-        Whether it was done; else `pause` said no.
+        Whether `prepare` succeeded; if not, `pause` returned False.
 
     Raises:
-        DatabaseUnavailableError: another writer is in the way then, too, or the database is not there.
+        DatabaseUnavailableError: the database is still locked, or it is not available.
     """
     give_up_at = time.monotonic() + patience
     waiting = False
