@@ -1,4 +1,4 @@
-"""The loop of goque's own processes: do one unit of work, wait for the next time or a word from the root."""
+"""The loop of goque's own processes: do a unit of work, then wait until the next is due or the root sends a message."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from goque_supervisor.wait_for_database import wait_for_database
 
 BEAT_PERIOD: Final = 2.0
 MAX_BACKOFF: Final = 5.0
-TELL_PERIOD: Final = 60.0
+OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class Actor(ABC):
-    """One process with one loop; state that must outlive it is in the database, never in it.
+    """One process with one loop; state that must survive it is in the database.
 
     Attributes:
-        longest_backoff: seconds between tries, at most, while the database is away.
+        longest_backoff: the most seconds between tries while the database is not available.
     """
 
     longest_backoff: float = MAX_BACKOFF
@@ -39,11 +39,13 @@ class Actor(ABC):
         self._failures = 0
         self._retry_at = 0.0
         self._outage = ""
-        self._outage_told_at = 0.0
+        self._outage_logged_at = 0.0
 
     def run(self) -> None:
-        """Work and wait until the root says Stop, or is gone."""
-        if wait_for_database(self.start, self._go_on_after, self.log, node_is_up=self.boot["node_is_up"]):
+        """Work and wait until the root sends Stop, or is gone."""
+        if wait_for_database(
+            self.start, self._wait_and_continue, self.log, node_is_up=self.boot["node_is_up"]
+        ):
             self.channel.send(Ready(self.info()))
         while not self.stopping:
             self._wait(self._work())
@@ -52,12 +54,12 @@ class Actor(ABC):
     def start(self) -> None:
         """Prepare; a GoqueError raised here tells the root that this process cannot work.
 
-        It is called again when another writer held the database.
+        It is called again if another writer has the database locked.
         """
         self.storage.require_schema()
 
     def info(self) -> dict[str, Any]:
-        """Return what the root is told with Ready."""
+        """Return the `info` of the Ready that the root gets."""
         return {}
 
     @abstractmethod
@@ -65,16 +67,16 @@ class Actor(ABC):
         """Do one unit of work; returns the seconds until the next."""
 
     def on_message(self, message: Message) -> None:
-        """Handle a word from the root other than Stop."""
+        """Handle a message of the root other than Stop."""
         self.log.error("unexpected %s: dropped", type(message).__name__)
 
     def finish(self) -> None:
-        """Leave in order."""
+        """Clean up before the process ends."""
         self.storage.close()
 
     def _work(self) -> float:
         if (left := self._retry_at - time.monotonic()) > 0:
-            return left  # a word from the root woke us up
+            return left  # a message of the root ended the wait
         try:
             pause = self.run_once()
         except DatabaseUnavailableError as error:
@@ -82,7 +84,7 @@ class Actor(ABC):
             longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100))
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
             self._retry_at = time.monotonic() + pause
-            self._tell_outage(str(error), pause)
+            self._log_outage(str(error), pause)
         else:
             if self._failures:
                 self.log.info("the database answers again after %d failed tries", self._failures)
@@ -90,16 +92,16 @@ class Actor(ABC):
             self._outage = ""
         return pause
 
-    def _tell_outage(self, why: str, pause: float) -> None:
-        """Log that the database is away, and why: at once, when the reason changes, and once a minute."""
+    def _log_outage(self, why: str, pause: float) -> None:
+        """Log that the database is not available: at once, when the reason changes, and once a minute."""
         now = time.monotonic()
-        is_news = why != self._outage or now - self._outage_told_at >= TELL_PERIOD
+        is_news = why != self._outage or now - self._outage_logged_at >= OUTAGE_LOG_PERIOD
         if is_news:
-            self._outage, self._outage_told_at = why, now
+            self._outage, self._outage_logged_at = why, now
         level = logging.WARNING if is_news else logging.DEBUG
         self.log.log(level, "the database is not available (%s): trying again in %.1fs", why, pause)
 
-    def _go_on_after(self, pause: float) -> bool:
+    def _wait_and_continue(self, pause: float) -> bool:
         self._wait(pause)
         return not self.stopping
 
@@ -114,23 +116,23 @@ class Actor(ABC):
                 return
 
     def go_on(self) -> bool:
-        """Beat and listen amid a long piece of work; returns whether to go on with it."""
+        """Send a beat and read messages during a long piece of work; returns whether to continue it."""
         self.channel.send(Beat())
         self._listen(0.0)
         return not self.stopping
 
-    def _listen(self, patience: float) -> bool:
-        """Hear what the root has to say, waiting for at most so many seconds; returns whether it said anything."""
-        readable, _, _ = select.select([self.channel], [], [], patience)
+    def _listen(self, timeout: float) -> bool:
+        """Handle messages of the root, waiting at most so many seconds for one; returns whether any came."""
+        readable, _, _ = select.select([self.channel], [], [], timeout)
         if not readable:
             return False
         for message in self.channel.receive():
-            self._hear(message)
+            self._handle(message)
         if self.channel.closed:
-            os._exit(0)  # the root is gone: nothing of the tree may outlive it
+            os._exit(0)  # the root is gone: no process of the tree may outlive it
         return True
 
-    def _hear(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if isinstance(message, Stop):
             self.stopping = True
         else:

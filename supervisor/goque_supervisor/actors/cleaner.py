@@ -11,7 +11,7 @@ from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.per_type_timer import PerTypeTimer
 from goque_supervisor.ipc.channel import Channel
-from goque_supervisor.metrics.counters import UNREGISTERED, Tallies
+from goque_supervisor.metrics.counters import UNREGISTERED, CountersByType
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0
@@ -20,21 +20,21 @@ ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 
 
 class Cleaner(Actor):
-    """Cleans each type by what its owner has published, and types that nobody has published after a week."""
+    """Cleans each type by the policy that its owner has published, and types without a policy after a week."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
-        self.rounds = PerTypeTimer("cleaner", boot["types"])
-        self.counters = Tallies(boot["counters"])
+        self.per_type_timer = PerTypeTimer("cleaner", boot["types"])
+        self.counters = CountersByType(boot["counters"])
 
     def run_once(self) -> float:
-        """Delete what is old enough of the types whose turn it is; returns the seconds until the next turn."""
+        """Clean the types that are due; returns the seconds until the next one is due."""
         policies = self.storage.type_policies()
-        for task_type in self.rounds.due([*policies, None]):
-            limit = self.rounds.begin(task_type)
+        for task_type in self.per_type_timer.due([*policies, None]):
+            limit = self.per_type_timer.begin(task_type)
             for statuses, age in _ages(None if task_type is None else policies[task_type]):
                 self._clean(task_type, statuses, age, limit)
-        return self.rounds.pause()
+        return self.per_type_timer.pause()
 
     def _clean(
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float

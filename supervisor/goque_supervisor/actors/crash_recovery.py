@@ -1,6 +1,6 @@
-"""Recovery of a tree that died on this machine: its black boxes tell exactly what ran, ended and never began.
+"""Recovers a tree that died on this machine: its black boxes record which tasks ran, ended, or never started.
 
-Another node must wait for silence; whoever starts here again need not: the lock of the dead tree's run directory is
+Another node must wait for silence. A tree on the same machine need not: the lock of the dead tree's run directory is
 free, so its root is gone, and its files are still there.
 """
 
@@ -26,15 +26,15 @@ log = logging.getLogger("goque.healer")
 
 
 @dataclass
-class Recovery:
-    """Looks through the run directories beside ours for trees that died on the same database."""
+class CrashRecovery:
+    """Searches the run directories beside ours for dead trees that used the same database."""
 
     storage: TaskStorage
     base: Path
     database: str
 
     def run(self) -> None:
-        """Recover every dead tree found."""
+        """Recover every dead tree that is found."""
         for directory, tree in abandoned_runs(self.base):
             if not tree:
                 directory.remove()
@@ -46,7 +46,7 @@ class Recovery:
     def _recover(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
         if tree["boot"] != os_process.boot_id():
             log.info(
-                "an earlier tree ended with its machine or container: its tasks are healed as another node's"
+                "an earlier tree ended with its machine or container: its tasks are returned like those of another node"
             )
             directory.remove()
             return
@@ -103,7 +103,7 @@ def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change
 def _read_boxes(
     path: Path,
 ) -> tuple[dict[tuple[str, int], tuple[Running, int]], dict[tuple[str, int], bytes]]:
-    """Return what ran, with the pid of its worker, and what had ended, each by task id and claim."""
+    """Return the running tasks with their worker's pid, and the encoded outcomes, by task id and claim."""
     running: dict[tuple[str, int], tuple[Running, int]] = {}
     finished: dict[tuple[str, int], bytes] = {}
     for box_path in path.glob("*.box"):
@@ -111,9 +111,9 @@ def _read_boxes(
             box = BlackBox(box_path)
         except (OSError, ValueError) as error:
             if is_shortage(error):
-                raise  # the next healer has descriptors, or the one after it: what is in there must not be lost
-            log.error(  # noqa: TRY400 - the sentence tells all
-                "the black box %s cannot be read (%s): what it had counts as not begun", box_path.name, error
+                raise  # a later healer will have descriptors: the outcomes in the box must not be lost
+            log.error(  # noqa: TRY400 - the line has the error
+                "the black box %s cannot be read (%s): its jobs count as not started", box_path.name, error
             )
             continue
         contents, pid = box.read(), box.pid

@@ -1,8 +1,8 @@
-"""The healer: returns what dead nodes held, and what was claimed without an owner and abandoned.
+"""The healer: returns the tasks of dead nodes, and tasks that were claimed without an owner and abandoned.
 
-A node is called dead when this process has itself seen the same heartbeat for node_timeout on its own
-monotonic clock, while the database took this process's writes all the time: a database that is locked, silent or gone
-proves nothing about anybody, nor does a time in which this process itself stood still.
+A node is dead when this process has seen the same heartbeat of it for node_timeout on its own monotonic clock, while
+the database accepted this process's writes all the time. A database that is locked, silent or gone proves nothing about
+other nodes. Nor does a time in which this process itself was stopped.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from goque.storage.contract import NodeRow, TypePolicy
 from goque.task import TaskRow
 from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
-from goque_supervisor.actors.crash_recovery import Recovery
+from goque_supervisor.actors.crash_recovery import CrashRecovery
 from goque_supervisor.actors.healing import heal
 from goque_supervisor.actors.per_type_timer import PerTypeTimer
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready
-from goque_supervisor.metrics.counters import Tallies
+from goque_supervisor.metrics.counters import CountersByType
 
 BATCH: Final = 500
 SOME_IDS: Final = 5
@@ -32,21 +32,21 @@ UNOWNED: Final = "node lost: the claim of this task has no owner, and nothing wa
 
 
 class Healer(Actor):
-    """Looks at every node's heartbeat a sixth of node_timeout apart."""
+    """Reads the heartbeats of all nodes six times in each node_timeout."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.node_timeout = float(boot["node_timeout"])
-        self.counters = Tallies(boot["counters"])
+        self.counters = CountersByType(boot["counters"])
         self.seen: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._recovered = False
-        self.rounds = PerTypeTimer("healer", boot["types"])
+        self.per_type_timer = PerTypeTimer("healer", boot["types"])
 
     def run_once(self) -> float:
-        """Recover what an earlier tree of this machine left, then look once at nodes and at claims without one."""
+        """Recover the dead trees of this machine first, then check all nodes and the claims without an owner."""
         if not self._recovered:
-            Recovery(self.storage, Path(self.boot["run_base"]), self.boot["database_fingerprint"]).run()
+            CrashRecovery(self.storage, Path(self.boot["run_base"]), self.boot["database_fingerprint"]).run()
             self._recovered = True
             self.channel.send(Ready({"recovered": True}))
         try:
@@ -56,17 +56,17 @@ class Healer(Actor):
             for node in nodes:
                 self._look_at(node)
             self._heal_unowned()
-            return min(self.node_timeout / 6, self.rounds.pause())
+            return min(self.node_timeout / 6, self.per_type_timer.pause())
         except DatabaseUnavailableError:
-            self.seen.clear()  # silence of others proves nothing while the database is silent to us
+            self.seen.clear()  # their silence proves nothing while the database does not answer us
             raise
 
     def _prove_writable(self) -> None:
-        """Write something: only a database that takes our writes lets us judge who does not write."""
+        """Write something: a silent node is dead only if the database accepts writes."""
         self.storage.delete_dead_nodes(DEAD_NODE_KEPT)
 
     def _forget_after_a_gap(self, now: float) -> None:
-        """Begin anew when we looked away for long: what kept us may have kept the others from beating."""
+        """Forget the heartbeats after a long pause: what stopped us may have stopped the other nodes too."""
         if now - self._looked_at > self.node_timeout / 2:
             self.seen.clear()
         self._looked_at = now
@@ -83,7 +83,7 @@ class Healer(Actor):
             del self.seen[node.id]
             if self.storage.mark_node_dead(node.id, seq):
                 self.log.warning(
-                    "node %s (%s, pid %d) has been silent for %.1fs: what it holds is returned",
+                    "node %s (%s, pid %d) has been silent for %.1fs: its tasks are returned",
                     node.id,
                     node.host,
                     node.pid,
@@ -103,9 +103,9 @@ class Healer(Actor):
 
     def _heal_unowned(self) -> None:
         policies = self.storage.type_policies()
-        for task_type in self.rounds.due([*policies, None]):
+        for task_type in self.per_type_timer.due([*policies, None]):
             policy = None if task_type is None else policies[task_type]
-            self._heal_unowned_of(task_type, policy, limit=self.rounds.begin(task_type))
+            self._heal_unowned_of(task_type, policy, limit=self.per_type_timer.begin(task_type))
 
     def _heal_unowned_of(self, task_type: str | None, policy: TypePolicy | None, limit: float) -> None:
         age = HEALER_AGE if policy is None else policy.healer_age

@@ -1,4 +1,4 @@
-"""What becomes of a task whose owner is dead: pure decisions from the row and its type's published policy."""
+"""Decides what happens to a task whose owner is dead, from its row and the published policy of its type. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from goque.task import TaskRow, TaskStatus
 
 
 def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
-    """Decide what becomes of a task whose owner is dead: charged if it ran, free if it had not begun.
+    """Decide what happens to a task whose owner is dead: it loses an attempt only if it ran.
 
-    A task of a type without a published policy (the original's) is never charged.
+    A task whose type has no published policy, as with the original, never loses one.
     """
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
-        return Change(row.token, TaskStatus(row.status), row.attempts)  # moved by others: only disowned
+        return Change(
+            row.token, TaskStatus(row.status), row.attempts
+        )  # changed by another process: only the owner is removed
     if policy is None:
         return settle(Outcome(OutcomeKind.INTERRUPTED), row, RetryPolicy())
     if row.status == TaskStatus.PENDING:
@@ -26,6 +28,6 @@ def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
 
 
 def retry_policy(policy: TypePolicy) -> RetryPolicy:
-    """Read the retry policy that a type's owner has published."""
+    """Return the retry policy that a type's owner has published."""
     strategy = None if policy.strategy is None else msgspec.json.decode(policy.strategy, type=Strategy)
     return RetryPolicy(policy.max_attempts, strategy, policy.max_crashes)

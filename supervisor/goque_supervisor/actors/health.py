@@ -1,4 +1,4 @@
-"""Whether a tree lives, and whether it is ready: pure decisions, with the reasons in words."""
+"""Whether a tree is alive, and whether it is ready: pure decisions, with the reasons in words."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 from goque_supervisor.metrics.prometheus import Snapshot
 
 SILENT_AFTER: Final = 15.0
-"""Seconds without a word of the root after which its loop counts as stuck; it tells its state every second."""
+"""Seconds without a TreeState after which the root's loop counts as stuck; it sends one every second."""
 
 ROUND_TRIP: Final = 10.0
-"""Seconds that a fetcher's last answer from the database may be old."""
+"""The most seconds since a fetcher's last answer from the database."""
 
 Reasons = Mapping[str, str]
 
@@ -23,9 +23,9 @@ def not_alive(heard_at: float, now: float) -> Reasons:
 
 
 def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
-    """Return what keeps the tree from running tasks, by name: a task type, `lease` or `tree`; empty when nothing does.
+    """Return why the tree cannot run tasks, by name: a task type, `lease` or `tree`; empty if it can.
 
-    A paused type is ready: it waits because somebody wants it to.
+    A paused type is ready: somebody paused it on purpose.
     """
     state = snapshot.state
     if not state:

@@ -1,4 +1,4 @@
-"""The monitor's HTTP server: /metrics, /healthz and /readyz, answered from what the monitor knows at once."""
+"""The monitor's HTTP server: it answers /metrics, /healthz and /readyz from what the monitor has in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_REQUEST: Final = 10.0
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request in a thread, on an IPv4 or IPv6 address."""
+    """Answers each request in a thread of its own, on an IPv4 or IPv6 address."""
 
     daemon_threads = True
 
@@ -30,19 +30,19 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..., None]) -> str:
-    """Answer in threads of this process from now on; returns the URL, with the port that was free for port 0.
+    """Start to answer in threads of this process; returns the URL, with a free port in place of port 0.
 
     Args:
         address: HOST:PORT, an IPv6 address in brackets.
-        pages: what to answer, by path.
-        log: where requests are noted.
+        pages: makes the answer, by path.
+        log: logs each request.
 
     Raises:
         ConfigurationError: the address cannot be opened.
     """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = MAX_REQUEST  # a client that sends nothing must not hold a thread for ever
+        timeout = MAX_REQUEST  # a client that sends nothing must not keep a thread for ever
 
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])
@@ -54,7 +54,7 @@ def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_HEAD = do_GET  # noqa: N815 - the base class calls it so
+        do_HEAD = do_GET  # noqa: N815 - the base class calls it by this name
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             log("http: %s", format % args)

@@ -1,6 +1,6 @@
-"""The lease: announces this node and keeps its heartbeat rising, so that others know that it lives.
+"""The lease: registers this node and writes its heartbeats, so that other nodes know that it lives.
 
-Each heartbeat carries how the tree stands (goque/describe/node_info.py), for whoever looks at the database.
+Each heartbeat carries the state of the tree (goque/describe/node_info.py), for `goque top` and the dashboard.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from goque_supervisor.ipc.control import LeaseRenewed, Message, Ready, TreeState
 
 
 class Lease(Actor):
-    """Beats a sixth of node_timeout apart; a node that others declared dead goes on under a new name.
+    """Writes six heartbeats in each node_timeout; a node that others declared dead goes on under a new name.
 
-    The root is told of each beat that was written: when there is none for long, it acts upon that (tenure.py).
+    It tells the root of each heartbeat that was written. Without one, the lease expires there (root/lease_clock.py).
     """
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
@@ -33,15 +33,15 @@ class Lease(Actor):
         self._sent_at = 0.0
         self._due = 0.0
         self._state: dict[str, Any] = {}
-        self._census = NodeReport(Path(boot["run_directory"]), boot["app"], boot["node_timeout"])
+        self._node_report = NodeReport(Path(boot["run_directory"]), boot["app"], boot["node_timeout"])
 
     @property
     def _period(self) -> float:
-        """Seconds between beats, and between tries: when the database returns, others start to count at once."""
+        """Seconds between heartbeats, and between tries: when the database is back, others soon count our silence."""
         return float(self.boot["node_timeout"]) / 6
 
     def start(self) -> None:
-        """Register the node; the next lease of this tree goes on at once."""
+        """Register the node, unless an earlier lease of this tree has registered it."""
         if not self.owner:
             super().start()
             self._register()
@@ -51,7 +51,7 @@ class Lease(Actor):
         return {"owner": self.owner, "sent_at": self._sent_at}
 
     def run_once(self) -> float:
-        """Beat once, if it is time."""
+        """Write one heartbeat, if it is due."""
         sent_at = time.monotonic()
         if sent_at < self._due:
             return self._due - sent_at
@@ -65,41 +65,41 @@ class Lease(Actor):
         return self._due - time.monotonic()
 
     def on_message(self, message: Message) -> None:
-        """Note how the tree stands."""
+        """Keep the state of the tree for the next heartbeat."""
         if isinstance(message, TreeState):
             if not self._state:
-                self._due = 0.0  # whoever looks sees the tree as soon as it is up
+                self._due = 0.0  # write at once, so that the tree is seen as soon as it runs
             self._state = message.state
         else:
             super().on_message(message)
 
     def _news(self) -> str | None:
-        """Return what the next heartbeat tells; nothing is worth missing one for."""
+        """Return what the next heartbeat carries. An error here must not prevent the heartbeat."""
         if not self._state:
             return None
         try:
-            return encode_info(self._census.take(self._state))
+            return encode_info(self._node_report.collect(self._state))
         except Exception:
-            self.log.exception("how the tree stands is not told this time")
+            self.log.exception("this heartbeat carries no state of the tree")
             return None
 
     def finish(self) -> None:
-        """Say that this node ended on its own accord."""
+        """Record that this node ended in order."""
         try:
             if self.owner:
                 self.storage.retire_node(self.owner)
         except DatabaseUnavailableError as error:
             self.log.warning(
-                "the end of this node is not written (%s): others will notice by its silence", error
+                "the end of this node could not be written (%s): other nodes will notice its silence", error
             )
-        self._census.close()
+        self._node_report.close()
         super().finish()
 
     def _register(self) -> None:
         owner = str(uuid.uuid4())
         sent_at = time.monotonic()
         self.storage.register_node(owner, host=socket.gethostname(), pid=os.getppid())
-        self.owner = owner  # not before: a start that found the database locked is made again
+        self.owner = owner  # not before: a start that found the database locked is repeated
         self._sent_at = sent_at
 
 

@@ -1,7 +1,7 @@
-"""The monitor: one place that knows how the whole tree does; /metrics, /healthz and /readyz over HTTP.
+"""The monitor: collects the state of the whole tree, and serves /metrics, /healthz and /readyz over HTTP.
 
-Everything it reports lives elsewhere, so its own death loses nothing: counters in files (counters.py), the app's
-metrics in files of prometheus-client (user_metrics.py), the tree's state in the root, which sends it every second.
+Its own death loses nothing, because it only reads: counters from files (counters.py), the app's metrics from files of
+prometheus-client (user_metrics.py), and the state of the tree from the root, which sends it every second.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from goque_supervisor.actors.health import not_alive, not_ready
 from goque_supervisor.actors.http_server import Answer, json_answer, serve
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Message, TreeState
-from goque_supervisor.metrics.counters import read_tallies
+from goque_supervisor.metrics.counters import read_counters
 from goque_supervisor.metrics.prometheus import ENDS, QueueSample, Snapshot, families
 from goque_supervisor.metrics.user_metrics import UserMetrics
 
 SUMMARY_PERIOD: Final = 60.0
 TIDY_PERIOD: Final = 5.0
-LOOK_PERIOD: Final = 2.0
-LOOK_FRACTION: Final = 0.02
-"""Of the time at most this part is spent on looking at the queue, however long one look takes."""
+QUEUE_PERIOD: Final = 2.0
+QUEUE_FRACTION: Final = 0.02
+"""The most time that reading the queue may take, as a fraction, however long one reading takes."""
 
-LOOK_IS_GOOD_FOR: Final = 30.0
+MAX_SAMPLE_AGE: Final = 30.0
 
 
 class Monitor(Actor):
-    """Gathers what the tree knows of itself, and answers those who ask."""
+    """Collects what the tree knows about itself, and answers HTTP requests."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
@@ -46,13 +46,13 @@ class Monitor(Actor):
         self.service: str | None = boot["service_name"]
         self.user_metrics = UserMetrics(Path(boot["metrics"])) if boot["metrics"] else None
         self._queue = QueueSample()
-        self._looked_at = self._look_at = self._tidy_at = 0.0
+        self._sampled_at = self._sample_at = self._tidy_at = 0.0
         self._lock = threading.Lock()
         self._reported: Counter[str] = Counter()
         self._summary_at = time.monotonic() + SUMMARY_PERIOD
 
     def start(self) -> None:
-        """Open the endpoint, if one is asked for."""
+        """Start the HTTP server, if there is to be one."""
         if self.boot["http"]:
             registry = CollectorRegistry()
             registry.register(self)
@@ -65,7 +65,7 @@ class Monitor(Actor):
             self.log.info("serving /metrics, /healthz and /readyz on %s", url)
 
     def run_once(self) -> float:
-        """Look at the queue and tidy up where somebody may ask for it; once a minute say what was done."""
+        """Sample the queue and tidy metrics if there is an HTTP server; once a minute, log how many tasks ended."""
         now = time.monotonic()
         due = [self._summary_at]
         if now >= self._summary_at:
@@ -77,13 +77,13 @@ class Monitor(Actor):
                 self._tidy()
             due.append(self._tidy_at)
             if self.state.get("lease"):  # before, an embedded database may have no tables yet
-                if now >= self._look_at:
-                    self._look()
-                due.append(self._look_at)
+                if now >= self._sample_at:
+                    self._sample_queue()
+                due.append(self._sample_at)
         return max(0.0, min(due) - time.monotonic())
 
     def on_message(self, message: Message) -> None:
-        """Take in the state of the tree."""
+        """Keep the state of the tree."""
         if isinstance(message, TreeState):
             self.state = message.state
             self.heard_at = time.monotonic()
@@ -92,8 +92,8 @@ class Monitor(Actor):
 
     def snapshot(self) -> Snapshot:
         """Return what is known now."""
-        fresh = time.monotonic() - self._looked_at < LOOK_IS_GOOD_FOR
-        return Snapshot(self.state, read_tallies(self.run_directory), self._queue if fresh else None)
+        fresh = time.monotonic() - self._sampled_at < MAX_SAMPLE_AGE
+        return Snapshot(self.state, read_counters(self.run_directory), self._queue if fresh else None)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric of the tree, goque's own and the app's."""
@@ -106,16 +106,16 @@ class Monitor(Actor):
             yield from (metric for metric in theirs if metric.name not in names)
 
     def describe(self) -> list[Metric]:
-        """Promise nothing, so that registering does not collect."""
+        """Return nothing, so that registering does not collect."""
         return []
 
-    def _look(self) -> None:
+    def _sample_queue(self) -> None:
         began = time.monotonic()
         depths = self.storage.queue_depths()
         paused = frozenset(name for name, policy in self.storage.type_policies().items() if policy.paused)
         self._queue = QueueSample(depths, paused)
-        self._looked_at = time.monotonic()
-        self._look_at = self._looked_at + max(LOOK_PERIOD, (self._looked_at - began) / LOOK_FRACTION)
+        self._sampled_at = time.monotonic()
+        self._sample_at = self._sampled_at + max(QUEUE_PERIOD, (self._sampled_at - began) / QUEUE_FRACTION)
 
     def _tidy(self) -> None:
         if self.user_metrics is None:
@@ -124,7 +124,7 @@ class Monitor(Actor):
             with self._lock:
                 self.user_metrics.tidy()
         except OSError as error:
-            self.log.warning("the metrics of dead processes stay as they are: %s", error)
+            self.log.warning("the metrics of dead processes could not be summed: %s", error)
 
     def _health(self) -> Answer:
         reasons = not_alive(self.heard_at, time.monotonic())
@@ -136,7 +136,7 @@ class Monitor(Actor):
 
     def _log_summary(self) -> None:
         now: Counter[str] = Counter()
-        for counts in read_tallies(self.run_directory).values():
+        for counts in read_counters(self.run_directory).values():
             now.update({status: int(counts[f"processed:{status}"]) for status in ENDS})
         recent = now - self._reported
         self._reported = now

@@ -1,6 +1,6 @@
-"""What the lease tells the database of its tree: the root's roster, and what each process does and takes.
+"""The report about a tree that each heartbeat writes: its processes, what they run, and what they use.
 
-The lease asks the kernel and the black boxes itself, so that this costs neither the root nor a worker anything.
+The lease reads the kernel's files and the black boxes itself, so that the root and the workers have no work with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, W
 from goque.version import __version__
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.os_process import Usage, usage_of
-from goque_supervisor.metrics.counters import Counts, read_tallies
+from goque_supervisor.metrics.counters import Counts, read_counters
 from goque_supervisor.metrics.prometheus import ENDS
 
 log = logging.getLogger("goque.lease")
@@ -24,31 +24,31 @@ log = logging.getLogger("goque.lease")
 MAX_RUNS: Final = 10
 RECENT: Final = 60.0
 BOX_BUDGET: Final = 0.5
-"""Seconds that reading black boxes may take at a heartbeat; workers whose turn does not come show no task."""
+"""Seconds that one report may spend on black boxes; the remaining workers are shown without a task."""
 
 
 class NodeReport:
-    """Counts a tree at each heartbeat, and remembers the last minute.
+    """Makes a report at each heartbeat, and keeps the counters of the last minute.
 
     Args:
         run_directory: where the counters of the tree are.
         app: what runs, as `module:attribute`.
-        node_timeout: the silence after which others take the node for dead.
+        node_timeout: seconds of silence after which other nodes declare the node dead.
     """
 
     def __init__(self, run_directory: Path, app: str, node_timeout: float) -> None:
         self._run_directory = run_directory
         self._app = app
         self._node_timeout = node_timeout
-        self._tallies: deque[tuple[float, dict[str, Counts]]] = deque()
+        self._history: deque[tuple[float, dict[str, Counts]]] = deque()
         self._usage: dict[int, tuple[float, Usage]] = {}
         self._boxes: dict[str, BlackBox] = {}
 
-    def take(self, state: Mapping[str, Any]) -> NodeInfo:
+    def collect(self, state: Mapping[str, Any]) -> NodeInfo:
         """Describe the tree as it is now.
 
         Args:
-            state: what the root said last, with the roster under `processes`.
+            state: the root's last TreeState, with the list of processes under `processes`.
         """
         now = time.monotonic()
         self._remember(now, state["started_at"])
@@ -58,7 +58,7 @@ class NodeReport:
             app=self._app,
             seconds=_short(now - state["started_at"]),
             node_timeout=self._node_timeout,
-            recent_seconds=_short(now - self._tallies[0][0]),
+            recent_seconds=_short(now - self._history[0][0]),
             quiet=state["quiet"],
             stopping=state["stopping"],
             restarts=state["child_restarts"],
@@ -70,16 +70,16 @@ class NodeReport:
         )
 
     def _remember(self, now: float, started_at: float) -> None:
-        counters = read_tallies(self._run_directory)
-        if not self._tallies:  # of a young tree all is recent; where a lease has died, nothing is known to be
-            self._tallies.append((started_at, {}) if now - started_at <= RECENT else (now, counters))
-        self._tallies.append((now, counters))
-        while len(self._tallies) > 2 and self._tallies[1][0] <= now - RECENT:
-            self._tallies.popleft()
+        counters = read_counters(self._run_directory)
+        if not self._history:  # in a new tree all is recent; a new lease in an old tree cannot know
+            self._history.append((started_at, {}) if now - started_at <= RECENT else (now, counters))
+        self._history.append((now, counters))
+        while len(self._history) > 2 and self._history[1][0] <= now - RECENT:
+            self._history.popleft()
 
     def _type(self, task_type: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> TypeInfo:
-        newest = self._tallies[-1][1].get(task_type, Counts())
-        before = self._tallies[0][1].get(task_type, Counts())
+        newest = self._history[-1][1].get(task_type, Counts())
+        before = self._history[0][1].get(task_type, Counts())
         recent = {
             status: int(newest[f"processed:{status}"] - before[f"processed:{status}"]) for status in ENDS
         }
@@ -97,40 +97,40 @@ class NodeReport:
         )
 
     def _processes(
-        self, roster: list[dict[str, Any]], now: float
+        self, processes: list[dict[str, Any]], now: float
     ) -> tuple[list[ProcessInfo], dict[str, list[WorkerInfo]]]:
         others: list[ProcessInfo] = []
         workers: dict[str, list[WorkerInfo]] = {}
         used = {}
-        for told in roster:
-            usage = usage_of(told["pid"])
-            before = self._usage.get(told["pid"])
+        for entry in processes:
+            usage = usage_of(entry["pid"])
+            before = self._usage.get(entry["pid"])
             facts: dict[str, Any] = {
-                "name": told["name"],
-                "pid": told["pid"],
-                "seconds": _short(now - told["started_at"]),
+                "name": entry["name"],
+                "pid": entry["pid"],
+                "seconds": _short(now - entry["started_at"]),
             }
             if usage is not None:
-                used[told["pid"]] = (now, usage)
+                used[entry["pid"]] = (now, usage)
                 facts |= {"memory": usage.memory, "cpu": _share(before, now, usage)}
-            if "type" in told:
-                runs = self._runs(told["box"], now) if time.monotonic() - now < BOX_BUDGET else []
+            if "type" in entry:
+                runs = self._runs(entry["box"], now) if time.monotonic() - now < BOX_BUDGET else []
                 worker = WorkerInfo(
                     **facts,
-                    state=told["state"],
+                    state=entry["state"],
                     runs=tuple(runs[:MAX_RUNS]),
                     more=max(0, len(runs) - MAX_RUNS),
                 )
-                workers.setdefault(told["type"], []).append(worker)
+                workers.setdefault(entry["type"], []).append(worker)
             else:
                 others.append(ProcessInfo(**facts))
         self._usage = used
-        for path in self._boxes.keys() - {told.get("box") for told in roster}:
+        for path in self._boxes.keys() - {entry.get("box") for entry in processes}:
             self._boxes.pop(path).close()
         return others, workers
 
     def _runs(self, path: str, now: float) -> list[RunInfo]:
-        """Return what a worker runs, the longest running first; nothing where it has just ended."""
+        """Return what a worker runs, the longest running first; nothing if it has just ended."""
         try:
             box = self._boxes.get(path) or self._boxes.setdefault(path, BlackBox(path))
         except (OSError, ValueError):
@@ -139,14 +139,14 @@ class NodeReport:
         return [RunInfo(run.task_id, _short(max(0.0, now - run.started))) for run in running]
 
     def close(self) -> None:
-        """Give up the black boxes."""
+        """Close the black boxes."""
         for box in self._boxes.values():
             box.close()
         self._boxes.clear()
 
 
 def _share(before: tuple[float, Usage] | None, now: float, usage: Usage) -> float | None:
-    """Return the processors used since the look before; a pid may have been given to another process since."""
+    """Return the processors used since the last report, None if unknown: the pid may be another process's now."""
     if before is None or now <= before[0] or usage.cpu_seconds < before[1].cpu_seconds:
         return None
     return round((usage.cpu_seconds - before[1].cpu_seconds) / (now - before[0]), 3)

@@ -1,4 +1,4 @@
-"""Whose turn it is: cleaner and healer go round the types, each by the period that its processor asks for."""
+"""When cleaner and healer work on each task type: by the period that its processor asks for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ TIMEOUT: Final = 30.0
 
 
 class PerTypeTimer:
-    """When each type was looked after, and when it is to be again.
+    """The next time of each type.
 
-    A type that no processor of this app runs any more, or that others run, has the default period and timeout.
+    A type that no processor of this app runs has the default period and timeout.
 
     Args:
         role: whose options count.
@@ -34,18 +34,18 @@ class PerTypeTimer:
         self._next: dict[str | None, float] = {}
 
     def due(self, types: Iterable[str | None]) -> list[str | None]:
-        """Return which of these types have their turn now; None stands for all types that nobody published."""
+        """Return which of these types are due now; None stands for all types without a published policy."""
         now = self._clock()
         wanted = list(types)
         self._next = {each: self._next.get(each, now) for each in wanted}
         return [each for each in wanted if self._next[each] <= now]
 
     def begin(self, task_type: str | None) -> float:
-        """Begin a type's turn; returns when it must be over, by the clock."""
+        """Begin with a type; returns the time on the clock at which to stop."""
         now = self._clock()
         self._next[task_type] = now + self._periods.get(task_type or "", PERIOD)
         return now + self._timeouts.get(task_type or "", TIMEOUT)
 
     def pause(self) -> float:
-        """Return the seconds until the next turn."""
+        """Return the seconds until the next type is due."""
         return max(0.0, min(self._next.values(), default=self._clock() + PERIOD) - self._clock())

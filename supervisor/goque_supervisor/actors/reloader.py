@@ -1,7 +1,7 @@
 """The reloader: tells the root when source files have changed, for `goque supervise --reload`.
 
-It looks at the times and sizes of files: no library to install, and it works on every file system, mounted ones of
-containers included. A change is told when a later look finds nothing newer, so that one `git checkout` is one reload.
+It compares the times and sizes of files. This needs no library, and works on every file system, also on those mounted
+into containers. It reports a change when a later scan finds nothing newer, so that one `git checkout` is one reload.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from goque_supervisor.ipc.control import SourceChanged
 
 PERIOD: Final = 0.3
 BUSY_FRACTION: Final = 0.1
-"""Of the time at most this part is spent on looking, however many files there are."""
+"""The most time that scanning may take, as a fraction, however many files there are."""
 
 FILE_CLOCK: Final = 10_000_000
-"""Nanoseconds by which the time of a file may be behind the clock: it moves with the kernel's ticks."""
+"""Nanoseconds by which the time of a file may be behind the clock: it advances with the kernel's ticks."""
 
 SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
-MAX_TOLD: Final = 5
+MAX_REPORTED: Final = 5
 Marks = dict[str, tuple[int, int]]
 
 
 class Reloader(Actor):
-    """Looks at the sources again and again; it needs no database."""
+    """Scans the sources again and again; it needs no database."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
@@ -40,13 +40,13 @@ class Reloader(Actor):
         self._changed: set[str] = set()
 
     def start(self) -> None:
-        """See what is there now; what is newer than the import of the app counts as changed since."""
+        """Scan for the first time; a file that is newer than the import of the app counts as changed."""
         now = marks_of(self._places, self.go_on)
         oldest_news = self._import_began - FILE_CLOCK
         self._before = {path: mark for path, mark in now.items() if mark[0] < oldest_news}
 
     def run_once(self) -> float:
-        """Look once, and tell what has changed once that has come to rest."""
+        """Scan once; report the changed files when nothing has changed since the last scan."""
         began = time.monotonic()
         now = marks_of(self._places, self.go_on)
         if self.stopping:
@@ -56,9 +56,9 @@ class Reloader(Actor):
         if changed:
             self._changed |= changed
         elif self._changed:
-            told = sorted(self._changed)
+            changed_paths = sorted(self._changed)
             self._changed = set()
-            self.channel.send(SourceChanged(told[:MAX_TOLD], len(told)))
+            self.channel.send(SourceChanged(changed_paths[:MAX_REPORTED], len(changed_paths)))
         return max(PERIOD, (time.monotonic() - began) / BUSY_FRACTION)
 
 
@@ -67,7 +67,7 @@ def marks_of(places: Iterable[Path], go_on: Callable[[], bool]) -> Marks:
 
     Args:
         places: files and directories.
-        go_on: called now and then; says whether the rest is still wanted.
+        go_on: called now and then; returns whether to continue.
     """
     marks: Marks = {}
     for place in places:
@@ -77,7 +77,7 @@ def marks_of(places: Iterable[Path], go_on: Callable[[], bool]) -> Marks:
             try:
                 status = path.stat()
             except OSError:
-                continue  # it went between being listed and being looked at
+                continue  # it was deleted after it was listed
             marks[str(path)] = (status.st_mtime_ns, status.st_size)
     return marks
 
@@ -91,7 +91,7 @@ def _sources(place: Path) -> Iterator[Path]:
 
 
 def _is_foreign(directory: Path) -> bool:
-    """Return whether nobody edits the app there: what is hidden, generated, or a virtual environment."""
+    """Return whether a directory is hidden, generated, or a virtual environment: nobody edits the app there."""
     name = directory.name
     return name.startswith(".") or name in SKIPPED or (directory / "pyvenv.cfg").exists()
 

@@ -1,6 +1,6 @@
 """The scheduler: enqueues each slot of each periodic job once, however many schedulers run.
 
-Their tasks' external ids make it so: a slot that another scheduler has enqueued is a duplicate, and skipped.
+The external ids of the tasks ensure that: a slot that another scheduler has enqueued is a duplicate, and is skipped.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Scheduler(Actor):
         super().__init__(boot, channel)
         self.registry = registry_of_this_process(boot["app"], boot["registry_fd"])
         self.jobs = self.registry.jobs
-        self._greeted: set[str] = set()
+        self._started: set[str] = set()
         self._job_log = logging.Logger(self.log.name)  # noqa: LOG001 - its filter is this scheduler's alone
         self._job_log.parent = self.log
         self._job_log.addFilter(RateLimited(field="job"))
@@ -48,42 +48,42 @@ class Scheduler(Actor):
         paused = self.storage.paused_jobs()
         for job in self.jobs:
             if job.name in paused:
-                continue  # nothing is remembered of what passes now: see resume_job
-            self._greet(job, now)
+                continue  # slots that pass during a pause are not recorded: see resume_job
+            self._run_on_start(job, now)
             try:
                 pauses.append(self._enqueue_due(job, now))
             except DatabaseUnavailableError:
                 raise
             except GoqueError as error:
-                self._complain(job, "%s", error)
+                self._log_error(job, "%s", error)
         return max(0.01, min(pauses))
 
-    def _complain(self, job: PeriodicJob, text: str, error: GoqueError) -> None:
-        """Log what is wrong with a job: at once, then once a minute; the sentence names the job."""
+    def _log_error(self, job: PeriodicJob, text: str, error: GoqueError) -> None:
+        """Log what is wrong with a job: at once, then once a minute. The text has the job's name."""
         self._job_log.error(text, error, extra={"job": job.name})
 
-    def _greet(self, job: PeriodicJob, now: datetime) -> None:
-        if job.run_on_start and job.name not in self._greeted:
-            self._insert_made(job, lambda: task_for_start(job, self.boot["owner"], now), "the start")
-            self._greeted.add(job.name)
+    def _run_on_start(self, job: PeriodicJob, now: datetime) -> None:
+        if job.run_on_start and job.name not in self._started:
+            self._insert_from_factory(job, lambda: task_for_start(job, self.boot["owner"], now), "the start")
+            self._started.add(job.name)
 
     def _enqueue_due(self, job: PeriodicJob, now: datetime) -> float:
         last = self.storage.last_slot(job.name)
         if last is None:
             last = now
-            self.storage.record_slot(job.name, now)  # a new job counts from here, over restarts too
+            self.storage.record_slot(job.name, now)  # a new job counts from here, also after a restart
         with _time_limit():
             slots = slots_due(job, last, now)
         for slot in slots:
-            self._insert_made(job, partial(task_for_slot, job, slot), "this slot")
+            self._insert_from_factory(job, partial(task_for_slot, job, slot), "this slot")
             self.storage.record_slot(job.name, slot)
             last = slot
         with _time_limit():
             following = next_due(job, last, now)
         return MAX_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
 
-    def _insert_made(self, job: PeriodicJob, make: Callable[[], Task], occasion: str) -> None:
-        """Insert the task that a factory makes; where there is none to insert, this one occasion is left out."""
+    def _insert_from_factory(self, job: PeriodicJob, make: Callable[[], Task], occasion: str) -> None:
+        """Insert the task that a factory makes; if it makes none, this occasion is left out."""
         try:
             with _time_limit():
                 task = make()
@@ -91,9 +91,9 @@ class Scheduler(Actor):
         except DatabaseUnavailableError:
             raise
         except PeriodicJobError as error:
-            self._complain(job, f"%s: {occasion} is left out", error)
+            self._log_error(job, f"%s: {occasion} is left out", error)
         except GoqueError as error:
-            self._complain(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
+            self._log_error(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
 
     def _insert(self, job: PeriodicJob, task: Task) -> None:
         task.apply_default_priority(self.registry.default_priority(task.type))

@@ -1,1 +1,1 @@
-"""What the processes of a tree count, and how it becomes Prometheus metrics."""
+"""What the processes of a tree count, and how Prometheus metrics are made from it."""

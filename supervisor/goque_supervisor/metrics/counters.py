@@ -1,8 +1,7 @@
 """What a process counts for the monitor: numbers in a small mapped file, which outlives the process.
 
-Each counting process has a file of its own for each task type, and the next process in its place goes on in it: so no
-death makes a counter go back, of whoever counts or of the monitor, which reads the files where they are. A fetcher
-counts right after the commit that it counts.
+Each counting process has a file of its own for each task type, and the process that replaces it goes on with that file.
+So no counter goes back when a counting process or the monitor dies. A fetcher counts a task right after its commit.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ log = logging.getLogger("goque.supervisor")
 
 SUFFIX: Final = ".counters"
 UNREGISTERED: Final = "unregistered"
-"""The label of all task types that do not run here: whoever enqueues must not make labels."""
+"""The label of all task types that do not run here: an enqueued task must not add a label."""
 
 DURATIONS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0)
-"""Seconds, as the original has them: dense where handlers and claims are, coarse above."""
+"""Seconds, as in the original: dense where most handlers and claims are, coarse above."""
 
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 SIZES: Final = (100.0, 1e3, 1e4, 1e5, 1e6, 5e6)
@@ -68,7 +67,7 @@ class Counters:
     """Counts for one task type; one process at a time has the file open for it.
 
     Args:
-        path: the file, made if it is not there.
+        path: the file; it is created if it is missing.
         task_type: whose tasks are counted, or `unregistered`.
     """
 
@@ -81,12 +80,12 @@ class Counters:
         self._slots[_PLACE[name]] += amount
 
     def observe(self, name: str, value: float) -> None:
-        """Note one value of a histogram."""
+        """Count one value of a histogram."""
         self._slots[_FIRST[name] + bisect_left(HISTOGRAMS[name], value)] += 1
         self._slots[_SUM[name]] += value
 
     def database_answered(self) -> None:
-        """Note that the database has answered just now."""
+        """Record that the database has answered now."""
         self._slots[_PLACE[_ANSWERED]] = time.monotonic()
 
     def settled(self, change: Change, outcome: Outcome, row: TaskRow, *, written: bool) -> None:
@@ -110,8 +109,8 @@ class Counters:
             slots[_DECODE_ERRORS] += 1
 
 
-class Tallies:
-    """The counters of an actor that meets tasks of any type; those of types that do not run here share one.
+class CountersByType:
+    """The counters of an actor that handles tasks of any type; all types that do not run here share one.
 
     Args:
         paths: a file for each type of the tree, and one for `unregistered`.
@@ -125,18 +124,18 @@ class Tallies:
 
 
 class Counts(dict[str, float]):
-    """What was counted for one task type, by name; what was never counted is 0."""
+    """The values of one task type's counters, by name; a missing name is 0."""
 
     def __missing__(self, name: str) -> float:
         return 0.0
 
     def add(self, other: Counts) -> None:
-        """Take in what another process has counted."""
+        """Add the values of another process."""
         for name, value in other.items():
             self[name] = max(self[name], value) if name == _ANSWERED else self[name] + value
 
     def buckets(self, name: str) -> list[float]:
-        """Return how many values of a histogram lay at or under each bound, and at last how many there were."""
+        """Return how many values of a histogram are at or under each bound, and last the number of all."""
         total = 0.0
         found = []
         for number in range(len(HISTOGRAMS[name]) + 1):
@@ -146,12 +145,12 @@ class Counts(dict[str, float]):
 
     @property
     def database_answered_at(self) -> float:
-        """When the database has last answered its fetcher (CLOCK_MONOTONIC seconds), 0 for never."""
+        """When the database last answered the fetcher (CLOCK_MONOTONIC seconds), 0 for never."""
         return self[_ANSWERED]
 
 
-def read_tallies(directory: Path) -> dict[str, Counts]:
-    """Read and sum by task type what all processes of a tree have counted, the dead included."""
+def read_counters(directory: Path) -> dict[str, Counts]:
+    """Read the counters of all processes of a tree, dead ones included, and sum them by task type."""
     totals: dict[str, Counts] = {}
     for path in directory.glob(f"*{SUFFIX}"):
         try:
@@ -160,7 +159,7 @@ def read_tallies(directory: Path) -> dict[str, Counts]:
             header = json.loads(data[8 : 8 + length])
             values = struct.unpack_from(f"={len(header['names'])}d", data, 8 + length)
         except (OSError, ValueError, struct.error):
-            continue  # just being made: its process has counted nothing yet
+            continue  # it is just being created: its process has counted nothing yet
         totals.setdefault(header["task_type"], Counts()).add(
             Counts(zip(header["names"], values, strict=True))
         )

@@ -1,4 +1,4 @@
-"""Prometheus metrics made of what the tree knows: counters, the state that the root tells, and a look at the queue."""
+"""Makes Prometheus metrics from counters, the state that the root sends, and a sample of the queue."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ RESTART_REASONS: Final = ("crash", "timeout", "memory", "tasks", "reload")
 
 @dataclass(frozen=True)
 class QueueSample:
-    """What a look at the database found, for all types of the table.
+    """What the monitor has read from the database, for all types of the table.
 
     Attributes:
         depths: how many unfinished tasks there are.
-        paused: the types that nobody may claim.
+        paused: the types whose tasks no fetcher may claim.
     """
 
     depths: Sequence[QueueDepth] = ()
@@ -33,12 +33,12 @@ class QueueSample:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that metrics are made of, at one moment.
+    """Everything that metrics are made from, at one moment.
 
     Attributes:
-        state: what the root said last; {} before its first word.
-        counters: what was counted, by task type.
-        queue: the last look at the database, None where there is none of late.
+        state: the root's last TreeState; {} before the first.
+        counters: the counters by task type.
+        queue: the last sample of the queue, None if there is no recent one.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -61,8 +61,8 @@ def families(snapshot: Snapshot, service: str | None = None) -> Iterator[Metric]
     """Yield every metric family of goque's own.
 
     Args:
-        snapshot: what to tell.
-        service: the value of the label `service` that all of them get, None for no such label.
+        snapshot: what to report.
+        service: the value of the label `service` of every metric, None for no such label.
     """
     for metric in (*_counted(snapshot), *_living(snapshot), *_queued(snapshot)):
         if service is not None:
@@ -76,7 +76,7 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
     counters = {**dict.fromkeys(snapshot.types, Counts()), **snapshot.counters}
     processed = CounterMetricFamily(
         "goque_processed_tasks",
-        "Runs of tasks by the status that they led to.",
+        "Runs of tasks by the status that followed.",
         labels=["task_type", "status"],
     )
     operations = CounterMetricFamily(
@@ -96,7 +96,10 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
     for name, help_text in (
         ("decode_errors", "Runs whose payload did not decode."),
         ("stale_writes", "Ends of runs that changed nothing, since somebody else had moved the task."),
-        ("dropped_messages", "Messages of workers that did not decode, or came from one that is buried."),
+        (
+            "dropped_messages",
+            "Messages of workers that did not decode, or came from a worker that was dead already.",
+        ),
     ):
         full_name = "goque_payload_decode_errors" if name == "decode_errors" else f"goque_{name}"
         counter = CounterMetricFamily(full_name, help_text, labels=["task_type"])
@@ -109,7 +112,7 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
 def _histograms(counters: Mapping[str, Counts]) -> Iterator[Metric]:
     durations = HistogramMetricFamily(
         "goque_task_processing_duration_seconds",
-        "How long handlers, claims, rounds of the cleaner and of the healer took.",
+        "How long handlers, claims, cleanups and heals took.",
         labels=["task_type", "operation"],
     )
     attempts = HistogramMetricFamily(
@@ -158,7 +161,7 @@ def _living(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _queued(snapshot: Snapshot) -> Iterator[Metric]:
     if snapshot.queue is None:
-        return  # no number at all is better than one that was true once
+        return  # no number is better than an old one
     counts: Counter[tuple[str, str]] = Counter()
     waited = dict.fromkeys(snapshot.known_types, 0.0)
     for seen in snapshot.queue.depths:

@@ -1,9 +1,9 @@
-"""Metrics that handlers define with prometheus-client: its multiprocess mode, without a file for ever for each pid.
+"""Metrics that handlers define with prometheus-client: its multiprocess mode, without keeping files for every dead pid.
 
-In that mode each process maps files of its own, `counter_<pid>.db` and so on, so that nothing is lost with a process
-that is killed. Workers come and go by the thousand: what dead ones left is summed into one set of files, `dead.<n>/`,
-whose `merged` names the files that it contains. A directory appears whole or not at all, so that a monitor that dies
-here, or between two steps, counts nothing twice.
+In that mode each process maps files of its own, `counter_<pid>.db` and so on, so that a killed process loses nothing.
+A tree can start thousands of workers, so the files of dead ones are summed into one set of files, `dead.<n>/`. Its
+`merged` names the files that it contains. A directory appears whole or not at all, so that nothing is counted twice if
+the monitor dies between two steps.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Value = tuple[float, float]
 
 
 class UserMetrics:
-    """Reads and tidies the directory in which the processes of a tree keep the app's metrics.
+    """Reads and tidies the directory where the processes of a tree keep the app's metrics.
 
     Args:
         directory: the PROMETHEUS_MULTIPROC_DIR of the processes that imported the app.
@@ -43,7 +43,7 @@ class UserMetrics:
         self._is_alive = is_alive or _is_alive
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, summed over all processes that there have been; gauges as each says, of living ones."""
+        """Yield every metric, summed over all living and dead processes; a gauge by its multiprocess mode."""
         dead, merged = self._dead()
         files = [path for path in self._files() if path.name not in merged and not self._is_stale(path)]
         if dead is not None:
@@ -54,7 +54,7 @@ class UserMetrics:
             yield from _merged([path for path in files if _read(path)])
 
     def tidy(self) -> int:
-        """Sum what dead processes left into the files of the dead; returns how many files went."""
+        """Sum the files of dead processes into one set; returns how many files were deleted."""
         before, merged = self._dead()
         self._forget(before, merged)
         left = [path for path in self._files() if not self._is_alive(_pid_of(path))]
@@ -80,13 +80,13 @@ class UserMetrics:
         return sorted(path for path in self._directory.glob("*.db") if _pid_of(path))
 
     def _is_stale(self, path: Path) -> bool:
-        """Whether this is the gauge of a process that is gone, and of no meaning without it."""
+        """Whether this is a gauge of living processes, and its process is dead."""
         kind = _kind_of(path)
         lives_with_it = kind == "gauge_all" or kind.startswith("gauge_live")
         return lives_with_it and not self._is_alive(_pid_of(path))
 
     def _dead(self) -> tuple[Path | None, set[str]]:
-        """Return the newest directory of the dead, and the names of the files that are in it already."""
+        """Return the newest set of summed files, and the names of the files that it contains."""
         found = sorted(self._directory.glob("dead.*"), key=lambda path: int(path.suffix[1:]))
         if not found:
             return None, set()
@@ -95,7 +95,7 @@ class UserMetrics:
         return found[-1], set(json.loads((found[-1] / _MERGED).read_text("utf-8")))
 
     def _forget(self, dead: Path | None, merged: Iterable[str]) -> None:
-        """Delete the files that are merged, and then their names: a new process may have the pid again."""
+        """Delete the files that are merged, and then their names, since a new process may get the same pid."""
         if dead is None or not merged:
             return
         for name in merged:
@@ -148,8 +148,8 @@ def _read(path: Path) -> dict[str, Value]:
             values = MmapedDict.read_all_values_from_file(str(path))
             return {key: (value, at) for key, value, at, _place in values}
         except UNREADABLE:
-            continue  # its process died while it wrote, or a process of this pid writes again
-    log.warning("the metrics in %s cannot be read: left out", path)
+            continue  # its process died while it wrote, or a new process with this pid writes
+    log.warning("the metrics in %s cannot be read: they are left out", path)
     return {}
 
 

@@ -45,9 +45,9 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
     box = BlackBoxWriter(tmp_path / "a.box")
     task_id = new_task_id()
     box.begin(1, task_id, 1, time.monotonic() - 5, 0.0, kill_at=0.0)
-    census = NodeReport(tmp_path, "shop:registry", 30.0)
-    census.take(state(worker(tmp_path / "a.box")))
-    info = census.take(state(worker(tmp_path / "a.box")))
+    report = NodeReport(tmp_path, "shop:registry", 30.0)
+    report.collect(state(worker(tmp_path / "a.box")))
+    info = report.collect(state(worker(tmp_path / "a.box")))
     box.close()
     assert (info.app, info.quiet, info.restarts) == ("shop:registry", True, {"fetcher": 1})
     assert 600 <= info.seconds < 700
@@ -67,7 +67,8 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
     for number in range(MAX_RUNS + 5):
         box.begin(number + 1, new_task_id(), 1, time.monotonic() - number, 0.0, kill_at=0.0)
     ((told,),) = (
-        kind.workers for kind in NodeReport(tmp_path, "", 30.0).take(state(worker(tmp_path / "a.box"))).types
+        kind.workers
+        for kind in NodeReport(tmp_path, "", 30.0).collect(state(worker(tmp_path / "a.box"))).types
     )
     box.close()
     assert (len(told.runs), told.more) == (MAX_RUNS, 5)
@@ -75,7 +76,7 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
 
 
 def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -> None:
-    info = NodeReport(tmp_path, "", 30.0).take(
+    info = NodeReport(tmp_path, "", 30.0).collect(
         state(worker(tmp_path / "gone.box", pid=NO_PID), {"name": "root", "pid": NO_PID, "started_at": 0.0})
     )
     ((told,),) = (kind.workers for kind in info.types)
@@ -85,10 +86,10 @@ def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -
 
 def test_in_the_first_minute_of_a_tree_all_runs_are_recent(tmp_path: Path) -> None:
     counters = Counters(tmp_path / "mail.fetcher.counters", "mail")
-    census = NodeReport(tmp_path, "", 30.0)
+    report = NodeReport(tmp_path, "", 30.0)
     for total in (5, 10):
         counters.count("processed:done", 5)
-        info = census.take(state(age=20))
+        info = report.collect(state(age=20))
         assert (info.types[0].processed, info.types[0].recent) == ({"done": total}, {"done": total})
         assert 20 <= info.recent_seconds < 60
 
@@ -96,12 +97,12 @@ def test_in_the_first_minute_of_a_tree_all_runs_are_recent(tmp_path: Path) -> No
 def test_a_lease_that_is_new_in_an_old_tree_knows_of_no_recent_runs_yet(tmp_path: Path) -> None:
     counters = Counters(tmp_path / "mail.fetcher.counters", "mail")
     counters.count("processed:done", 5)
-    census = NodeReport(tmp_path, "", 30.0)
-    first = census.take(state()).types[0]
+    report = NodeReport(tmp_path, "", 30.0)
+    first = report.collect(state()).types[0]
     counters.count("processed:done", 2)
     counters.count("processed:error")
     counters.observe("processing", 0.25)
-    info = census.take(state())
+    info = report.collect(state())
     assert (first.processed, first.recent) == ({"done": 5}, {})
     assert (info.types[0].processed, info.types[0].recent) == (
         {"done": 7, "error": 1},

@@ -9,7 +9,7 @@ import pytest
 from goque.identifiers import new_task_id
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
 from goque.task import Task, TaskRow
-from goque_supervisor.metrics.counters import DURATIONS, Counters, Tallies, read_tallies
+from goque_supervisor.metrics.counters import DURATIONS, Counters, CountersByType, read_counters
 
 
 def row(attempts: int = 0, payload: bytes = b"{}") -> TaskRow:
@@ -44,7 +44,7 @@ def test_ends_of_runs_are_counted_by_the_status_they_led_to(tmp_path: Path) -> N
     end(counters, Outcome(OutcomeKind.INTERRUPTED))
     end(counters, Outcome(OutcomeKind.UNSTARTED))
     end(counters, Outcome(OutcomeKind.DONE), written=False)
-    counts = read_tallies(tmp_path)["mail"]
+    counts = read_counters(tmp_path)["mail"]
     assert (counts["processed:done"], counts["processed:error"], counts["processed:attempts_left"]) == (
         2,
         1,
@@ -62,16 +62,18 @@ def test_the_next_process_goes_on_where_the_last_one_died(tmp_path: Path) -> Non
     Counters(tmp_path / "a.counters", "mail").count("fetched", 3)
     second = Counters(tmp_path / "a.counters", "mail")
     second.count("fetched", 4)
-    assert read_tallies(tmp_path)["mail"]["fetched"] == 7
+    assert read_counters(tmp_path)["mail"]["fetched"] == 7
 
 
 def test_what_several_roles_count_of_a_type_is_summed(tmp_path: Path) -> None:
     Counters(tmp_path / "mail.fetcher.counters", "mail").count("fetched", 3)
-    counters = Tallies({"mail": str(tmp_path / "m.counters"), "unregistered": str(tmp_path / "u.counters")})
+    counters = CountersByType(
+        {"mail": str(tmp_path / "m.counters"), "unregistered": str(tmp_path / "u.counters")}
+    )
     counters["mail"].count("cleaned", 2)
     counters["stranger"].count("cleaned", 5)
     counters[None].count("cleaned", 6)
-    read = read_tallies(tmp_path)
+    read = read_counters(tmp_path)
     assert (read["mail"]["fetched"], read["mail"]["cleaned"]) == (3, 2)
     assert read["unregistered"]["cleaned"] == 11
     assert set(read) == {"mail", "unregistered"}
@@ -80,15 +82,15 @@ def test_what_several_roles_count_of_a_type_is_summed(tmp_path: Path) -> None:
 def test_an_answer_of_the_database_is_of_the_process_that_got_it(tmp_path: Path) -> None:
     first = Counters(tmp_path / "a.counters", "mail")
     first.database_answered()
-    assert read_tallies(tmp_path)["mail"].database_answered_at > 0
+    assert read_counters(tmp_path)["mail"].database_answered_at > 0
     Counters(tmp_path / "a.counters", "mail")
-    assert read_tallies(tmp_path)["mail"].database_answered_at == 0
+    assert read_counters(tmp_path)["mail"].database_answered_at == 0
 
 
 def test_a_file_that_is_being_made_is_read_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.counters").write_bytes(b"")
     (tmp_path / "b.counters").write_bytes(b"\xff" * 100)
-    assert read_tallies(tmp_path) == {}
+    assert read_counters(tmp_path) == {}
 
 
 def test_without_a_file_counting_goes_on_and_says_so(
