@@ -1,4 +1,4 @@
-"""A fetcher's way to the database: every call may fail, then everything waits and nothing is lost."""
+"""A fetcher's calls to the database: when one fails, the fetcher waits and loses nothing."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger("goque.fetcher")
 
 AnswerT = TypeVar("AnswerT")
 MAX_PAUSE: Final = 2.0
-MAX_HELD: Final = 100_000
+MAX_TAKEN_OVER: Final = 100_000
 PROVE_PERIOD: Final = 3.0
 
 
 class TaskDatabase:
-    """Reads and writes the rows of one type; after a failure it stays away from the database for a while."""
+    """Reads and writes the rows of one type; after a failure it makes no call for a while."""
 
     def __init__(
         self, storage: TaskStorage, task_type: str, options: ProcessorOptions, counters: Counters
@@ -45,24 +45,26 @@ class TaskDatabase:
         self.retry_at = 0.0
 
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
-        """Write how tasks ended; returns each with its move and whether it was written, None on a failure."""
+        """Write how tasks ended; returns each with its change and whether it was written, None on a failure."""
         policy = self._options.retry_policy
-        moves = [(task, settle(task.outcome, task.row, policy)) for task in batch if task.outcome is not None]
+        changes = [
+            (task, settle(task.outcome, task.row, policy)) for task in batch if task.outcome is not None
+        ]
         traced = tracing.started()
-        written = self._ask(lambda: self._write([change for _task, change in moves], owner))
+        written = self._ask(lambda: self._write([change for _task, change in changes], owner))
         if written is None:
             return None
         if traced:
-            tracing.tell("settle", self._type, [task.row for task, _change in moves], traced)
-            _tell_of_the_lost(task for task, _change in moves)
-        return [(task, change, change.token in written) for task, change in moves]
+            tracing.tell("settle", self._type, [task.row for task, _change in changes], traced)
+            _end_lost_spans(task for task, _change in changes)
+        return [(task, change, change.token in written) for task, change in changes]
 
-    def claim(self, owner: str, room: int) -> list[TaskRow] | None:
-        """Claim up to `room` tasks; None on a failure."""
+    def claim(self, owner: str, limit: int) -> list[TaskRow] | None:
+        """Claim up to `limit` tasks; returns None on a failure."""
 
         def claim() -> list[TaskRow]:
             reached("claim.before")
-            rows = self._storage.claim_due(self._type, owner, room, timeout=self._options.fetch_timeout)
+            rows = self._storage.claim_due(self._type, owner, limit, timeout=self._options.fetch_timeout)
             if rows:
                 reached("claim.after_commit")
             return rows
@@ -76,7 +78,7 @@ class TaskDatabase:
         return claimed
 
     def seconds_until_due(self) -> float | None:
-        """Return the seconds until the next task is due, infinity if none waits, None on a failure."""
+        """Return the seconds until the next task is due: infinity if none waits, None on a failure."""
 
         def ask() -> float:
             due = self._storage.seconds_until_due(self._type)
@@ -85,12 +87,12 @@ class TaskDatabase:
         return self._ask(ask)
 
     def prove_reachable(self, now: float) -> None:
-        """Make a round trip if none was made of late, so that readiness does not rest on the work that there is."""
+        """Make a round trip if the last is too old, so that readiness is known even when there is no work."""
         if now - self._answered_at > PROVE_PERIOD:
             self._ask(self._storage.ping)
 
     def mark_processing(self, tasks: list[ClaimedTask]) -> None:
-        """Write that tasks run, for those who look."""
+        """Write that tasks run, so that `goque tasks` and the dashboard show it."""
         tokens = [task.row.token for task in tasks]
 
         def mark() -> bool:
@@ -102,8 +104,8 @@ class TaskDatabase:
             for task in tasks:
                 task.marked = True
 
-    def moved_by_others(self, owner: str) -> list[Token] | None:
-        """Return claims of ours whose task somebody else has moved, None on a failure."""
+    def changed_by_others(self, owner: str) -> list[Token] | None:
+        """Return our claims whose rows another process has changed, None on a failure."""
         return self._ask(lambda: self._storage.moved_by_others(owner, self._type))
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
@@ -111,17 +113,19 @@ class TaskDatabase:
 
         def take_over() -> list[TaskRow]:
             self._storage.publish_types([policy_of(self._type, self._options)])
-            held = [self._storage.held_tasks(owner, self._type, limit=MAX_HELD) for owner in owners if owner]
+            held = [
+                self._storage.held_tasks(owner, self._type, limit=MAX_TAKEN_OVER) for owner in owners if owner
+            ]
             return [row for rows in held for row in rows]
 
         return self._ask(take_over)
 
     def is_away(self, now: float) -> bool:
-        """Return whether the database is left alone just now."""
+        """Return whether no call is made now, because the last one failed."""
         return now < self.retry_at
 
     def failed(self, error: DatabaseUnavailableError) -> None:
-        """Note that the database did not answer, and when to try again."""
+        """Record that the database did not answer, and decide when to try again."""
         self._failures += 1
         pause = min(MAX_PAUSE, 0.05 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         self.retry_at = time.monotonic() + pause
@@ -148,7 +152,7 @@ class TaskDatabase:
         return answer
 
     def _write(self, changes: list[Change], owner: str) -> set[Token]:
-        """Write a batch; one that the database refuses for its content is halved until the culprit is alone."""
+        """Write a batch; if the database rejects its content, halve it until the rejected change is alone."""
         try:
             reached("settle.before")
             written = self._storage.settle_if_held(changes, node=owner)
@@ -161,7 +165,7 @@ class TaskDatabase:
                 return self._write(changes[:middle], owner) | self._write(changes[middle:], owner)
             (change,) = changes
             log.exception(
-                "the end of a task cannot be written as it is: its texts are left out",
+                "the outcome of a task cannot be written: it is written without its texts and result",
                 extra={"task_id": change.token.task_id},
             )
             bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
@@ -169,8 +173,8 @@ class TaskDatabase:
         return written
 
 
-def _tell_of_the_lost(batch: Iterable[ClaimedTask]) -> None:
-    """Make the spans of handlers whose process died, and their own spans with it."""
+def _end_lost_spans(batch: Iterable[ClaimedTask]) -> None:
+    """Make the spans of handlers whose process died before it could export them."""
     for task in batch:
         if task.outcome is not None and task.outcome.crash is not None:
             tracing.tell_lost(task.row, task.outcome)

@@ -1,4 +1,4 @@
-"""What becomes of the tasks of a dead worker: its black box tells, and each is judged exactly."""
+"""What happens to the tasks of a dead worker: its black box records which ones ran and which had ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CALLERS = (
 
 
 class DeadWorkers:
-    """Judges what dead workers had; their files go when all of it is committed."""
+    """Decides how the tasks of dead workers ended; the root deletes a worker's files when all is committed."""
 
     def __init__(
         self, in_flight: InFlight, options: ProcessorOptions, tell_root: Callable[[Message], None]
@@ -44,7 +44,7 @@ class DeadWorkers:
 
     @property
     def is_pending(self) -> bool:
-        """Whether something of a dead worker is not committed yet."""
+        """Whether an outcome of a dead worker is not committed yet."""
         return bool(self._unsettled)
 
     def settle_dead_worker(
@@ -54,13 +54,13 @@ class DeadWorkers:
         contents: Contents,
         unwritten: Iterable[ClaimedTask] = (),
     ) -> None:
-        """Settle what a worker had: what had ended counts, what ran is judged, the rest runs elsewhere.
+        """Settle the jobs of a dead worker: keep the outcomes, decide about running jobs, requeue the others.
 
         Args:
-            notice: how it ended.
-            jobs: what it was sent and has not answered.
-            contents: what its black box says.
-            unwritten: what it has answered and is not committed: until then only its box outlives us too.
+            notice: how the worker ended.
+            jobs: the jobs that it was sent and has not answered.
+            contents: the contents of its black box.
+            unwritten: tasks whose outcome it has sent and that are not committed; its box must be kept for them.
         """
         evidence = _evidence(notice)
         task_ids = self._unsettled[notice.incarnation] = {task.row.id for task in unwritten}
@@ -71,30 +71,30 @@ class DeadWorkers:
             elif seq in contents.running:
                 task_ids.add(task.row.id)
                 running = contents.running[seq]
-                self._judge(
+                self._end_or_call_back(
                     task, outcome_of_death(running, notice, evidence, self._options, time.monotonic())
                 )
             else:
                 self._in_flight.requeue(task)
         if not contents.running and notice.killed_for is None and (notice.signal or notice.exit_code):
-            self._tell_of_idle_crash(notice, evidence)
+            self._report_idle_crash(notice, evidence)
         self._close_if_empty(notice.incarnation)
 
     def committed(self, task: ClaimedTask) -> None:
-        """Note that the end of a task is in the database."""
+        """Record that the outcome of a task is in the database."""
         for incarnation, task_ids in list(self._unsettled.items()):
             if task.row.id in task_ids:
                 task_ids.remove(task.row.id)
                 self._close_if_empty(incarnation)
 
     def callback_done(self, call: int, delay: float | None) -> None:
-        """Go on with a task whose user's functions have answered, or have failed to."""
+        """End a task whose user's functions have answered or failed."""
         waiting = self._calls.pop(call, None)
         if waiting is not None:
             task, outcome = waiting
             self._in_flight.end(task, msgspec.structs.replace(outcome, delay=delay))
 
-    def _judge(self, task: ClaimedTask, outcome: Outcome) -> None:
+    def _end_or_call_back(self, task: ClaimedTask, outcome: Outcome) -> None:
         crashed = outcome.kind is OutcomeKind.CRASHED
         wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
         if wants_delay or (crashed and (self._options.has_crash_handler or self._options.strategy is None)):
@@ -102,13 +102,13 @@ class DeadWorkers:
         else:
             self._in_flight.end(task, outcome)
 
-    def _tell_of_idle_crash(self, notice: WorkerExited, evidence: CrashEvidence) -> None:
+    def _report_idle_crash(self, notice: WorkerExited, evidence: CrashEvidence) -> None:
         if self._options.has_crash_handler:
             text = crash_cause(evidence, _signal_of(evidence))
             self._call_back(None, Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence))
 
     def _call_back(self, task: ClaimedTask | None, outcome: Outcome) -> int:
-        """Have the user's functions called in a process of their own; returns the number of the call."""
+        """Ask the root to call the user's functions in a process of their own; returns the number of the call."""
         self._last_call += 1
         report = (
             CrashReport(task.row, outcome, self._follows(task, outcome))
@@ -135,14 +135,14 @@ def outcome_of_death(
 ) -> Outcome:
     """Decide what the end of a worker means for one task whose handler was running.
 
-    A worker that died by itself charges what it ran. One that was ended because of one task charges that task
-    alone; the others, and what a shutdown interrupted, are given back.
+    If the worker died by itself, each task that it ran loses an attempt. If the root ended it because of one task, only
+    that task loses one. The others are released, and so are tasks that a shutdown interrupted.
 
     Args:
-        running: what the black box says of the task.
+        running: the task's record in the black box.
         notice: how the worker ended, and whether the root ended it.
-        evidence: what it left behind.
-        options: the processor's.
+        evidence: what is known about the crash.
+        options: of the processor.
         now: CLOCK_MONOTONIC seconds at its end.
     """
     duration = max(0.0, now - running.started)
@@ -159,17 +159,17 @@ def outcome_of_death(
 
 
 def read_box(path: str) -> Contents:
-    """Read a dead worker's black box; one that is gone or broken counts as empty, and says so.
+    """Read a dead worker's black box; a missing or broken one is logged, and counts as empty.
 
     Raises:
-        OSError: this process has no descriptor or memory for it; the next fetcher will.
+        OSError: this process has no descriptor or memory for it; the next fetcher will have.
     """
     try:
         box = BlackBox(path)
     except (OSError, ValueError) as error:
         if is_shortage(error):
             raise
-        log.error("a dead worker's black box cannot be read (%s): what it had counts as not begun", error)  # noqa: TRY400 - the sentence tells all
+        log.error("the black box of a dead worker cannot be read (%s): its jobs count as not started", error)  # noqa: TRY400 - the line has the error
         return Contents({}, {})
     contents = box.read()
     box.close()
@@ -177,7 +177,7 @@ def read_box(path: str) -> Contents:
 
 
 def handlers_part(stack: str | None) -> str | None:
-    """Leave out of an interpreter's last stack the frames below the handler, which are always ours."""
+    """Remove the frames below the handler from an interpreter's last stack: they are always goque's."""
     if stack is None:
         return None
     lines = stack.splitlines()

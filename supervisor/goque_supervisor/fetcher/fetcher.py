@@ -240,7 +240,7 @@ class Fetcher:
         if now < self.schedule.changes_at or not (self._may_have_changes and self.in_flight):
             return
         self.schedule.changes_asked(now, self.options.fetch_tick)
-        changed = self.database.moved_by_others(self.orders.owner)
+        changed = self.database.changed_by_others(self.orders.owner)
         if changed is None:
             return
         self._may_have_changes = not self.watcher.hears_every_write

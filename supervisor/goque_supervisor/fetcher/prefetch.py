@@ -1,4 +1,4 @@
-"""How much a worker is sent ahead of what it runs, and which worker is sent what. Pure decisions."""
+"""How many jobs a worker is sent ahead, and how waiting jobs are distributed. Pure decisions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _SMOOTHING: Final = 0.2
 
 
 class PrefetchWindow:
-    """A running mean of how long this type's handlers take, in seconds."""
+    """Sizes the window of jobs from a running mean of the seconds that this type's handlers take."""
 
     def __init__(self) -> None:
         self.mean: float | None = None
 
     def note(self, durations: Sequence[float]) -> None:
-        """Take in the durations of jobs that ended together."""
+        """Update the mean with the durations of jobs that ended together."""
         if durations:
             latest = sum(durations) / len(durations)
             self.mean = latest if self.mean is None else self.mean + _SMOOTHING * (latest - self.mean)
 
     def window(self, concurrency: int) -> int:
-        """Return how many jobs a worker may hold at once.
+        """Return how many jobs a worker may have at once.
 
-        Enough to keep it busy for the 50 ms that a round trip over fetcher and database may take: hundreds of
-        handlers that take microseconds, and none ahead of one that takes a second, since it would only wait there.
+        They keep it busy for the 50 ms that a round trip over fetcher and database may take. That is hundreds of jobs
+        if handlers take microseconds. It is none ahead if handlers take a second: a job would only wait there.
         """
         if self.mean is None:
             return concurrency
@@ -35,22 +35,22 @@ class PrefetchWindow:
         return concurrency + min(ahead, MAX_PREFETCH)
 
 
-def distribute(loads: Sequence[int], rooms: Sequence[int], jobs: int) -> list[int]:
-    """Say how many of the waiting jobs each worker gets: always the next to the least loaded with room.
+def distribute(loads: Sequence[int], capacities: Sequence[int], jobs: int) -> list[int]:
+    """Return how many of the waiting jobs each worker gets; the least loaded worker with capacity gets the next.
 
     Args:
-        loads: how many jobs each worker holds.
-        rooms: how many more each may hold.
+        loads: how many jobs each worker has.
+        capacities: how many more each may have.
         jobs: how many are waiting.
     """
     given = [0] * len(loads)
-    heap = [(load, index) for index, load in enumerate(loads) if rooms[index] > 0]
+    heap = [(load, index) for index, load in enumerate(loads) if capacities[index] > 0]
     heapq.heapify(heap)
     for _ in range(jobs):
         if not heap:
             break
         load, index = heapq.heappop(heap)
         given[index] += 1
-        if given[index] < rooms[index]:
+        if given[index] < capacities[index]:
             heapq.heappush(heap, (load + 1, index))
     return given

@@ -1,6 +1,6 @@
-"""Carries what workers write to their standard error to the tree's own, and keeps the end for crash reports.
+"""Copies the standard error of workers to that of the tree, and reads its end for crash reports.
 
-Each worker writes into a file of the run directory, which never blocks it and is still there after its death.
+Each worker writes to a file in the run directory. That never blocks the worker, and the file survives its death.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class StderrRelay:
         self._offset = _size(path) if from_now else 0
 
     def forward(self, *, rest: bool = False) -> None:
-        """Write the lines that have come since the last call to our own standard error.
+        """Write the lines that are new since the last call to our own standard error.
 
         Args:
-            rest: whether a line without an end goes too, since nobody is left to end it. Else it waits, so that no
-                other process's line lands in its middle.
+            rest: whether to write an unfinished line too, because its worker is dead. Otherwise the line waits, so
+                that no line of another process is written into its middle.
         """
         size = _size(self._path)
         while self._offset < size:
@@ -38,7 +38,7 @@ class StderrRelay:
                     data = data[: data.rfind(b"\n") + 1]
                 _write_all(data)
             except OSError:
-                return  # the file went with its worker, or nobody reads our stderr: no task depends on it
+                return  # the file is deleted, or nobody reads our stderr: no task depends on it
             if not data:
                 return
             self._offset += len(data)
@@ -54,7 +54,7 @@ def tail(path: Path) -> str | None:
             file.seek(max(0, _size(path) - TAIL))
             text = file.read(TAIL).decode("utf-8", "replace").strip()
     except OSError:
-        return None  # never written, or gone
+        return None  # never written, or deleted
     return text or None
 
 

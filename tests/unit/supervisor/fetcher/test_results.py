@@ -11,7 +11,7 @@ from goque.outcome import Outcome, OutcomeKind
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.ipc.messages import EPOCH_BITS, Result
-from goque_supervisor.metrics.counters import Counters, read_tallies
+from goque_supervisor.metrics.counters import Counters, read_counters
 from unit.supervisor.fetcher.one_worker import NOW, OneWorker
 
 DONE = Outcome(OutcomeKind.DONE)
@@ -59,4 +59,4 @@ def test_a_result_of_a_job_that_was_never_sent_is_counted_and_dropped(
     for forged in (0, -1, (1 << EPOCH_BITS) + 1):
         results.take(setup.worker, Result(forged, DONE))
     assert setup.worker.acknowledged == []
-    assert read_tallies(tmp_path)["mail"]["dropped_messages"] == 3
+    assert read_counters(tmp_path)["mail"]["dropped_messages"] == 3
