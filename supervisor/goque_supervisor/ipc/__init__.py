@@ -1,1 +1,1 @@
-"""How the processes of a tree reach each other: messages, sockets, files that outlive a process, signals."""
+"""How the processes of a tree communicate: messages, sockets, files that outlive a process, signals."""

@@ -1,12 +1,12 @@
-"""The black box of one worker: what it was running and what it had finished, readable after it died.
+"""The black box of one worker: which tasks it was running and which had ended, readable after its death.
 
-A message sent just before a segfault may never leave the process, so the worker writes into a small mapped
-file before it calls a handler and after it. The pages belong to the kernel: they outlive any death of the
-process. Standard library only, since the root reads deadlines here and leaves interrupts.
+A message sent just before a segfault may never leave the process. So the worker writes to a small mapped file before
+and after each handler. The pages belong to the kernel, so they survive the process. Standard library only, because the
+root reads deadlines here and writes interrupts.
 
 Layout: a header of 64-bit words, each with one writer, then two halves. The worker appends records to one
-half; when it is full, what is still needed is copied to the other and one store of the `position` word
-switches over. `position` is `flips << 40 | bytes used`; the lowest bit of `flips` names the half.
+half. When it is full, the records that are still needed are copied to the other half, and one store of the `position`
+word switches over. `position` is `flips << 40 | bytes used`; the lowest bit of `flips` names the half.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a black box says: tasks that were running, and encoded outcomes not yet acknowledged."""
+    """The contents of a black box: running tasks, and encoded outcomes that are not acknowledged."""
 
     running: dict[int, Running]
     finished: dict[int, tuple[Running, bytes]]
 
 
 class BlackBox:
-    """A mapped box file, opened by the worker that writes it and by those who read it."""
+    """A mapped box file, opened by the worker that writes it and by its readers."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -82,10 +82,10 @@ class BlackBox:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], *, jobs: int = 0) -> None:
-        """Make an empty box; its blocks are allocated now, so that a full disk is an error and not a SIGBUS.
+        """Create an empty box. Its blocks are allocated now, so that a full disk is an error and not a SIGBUS.
 
         Args:
-            path: where; nothing may be there.
+            path: of the new file; it must not exist.
             jobs: the most jobs that may be running or not acknowledged at a time.
         """
         half = max(MIN_HALF, jobs * BYTES_A_JOB)
@@ -121,33 +121,33 @@ class BlackBox:
 
     @property
     def pid(self) -> int:
-        """The process that writes here, 0 before it has opened the box."""
+        """The pid of the worker, 0 before it has opened the box."""
         return self._words[_PID]
 
     @property
     def revoked_through(self) -> int:
-        """The newest job that the fetcher has taken back unless it had begun."""
+        """The fetcher has revoked all jobs up to this one that had not started."""
         return self._words[_REVOKED]
 
     def revoke_through(self, seq: int) -> None:
-        """Take back all jobs up to this one that have not begun, for ever; only the fetcher calls this."""
+        """Revoke all jobs up to this one that have not started, for ever; only the fetcher calls this."""
         self._words[_REVOKED] = max(
             seq, self._words[_REVOKED]
-        )  # lowered, it would give back what others run by now
+        )  # a lower number would allow jobs that other workers run by now
 
     def leave_interrupt(self, seq: int, reason: str) -> None:
-        """Say which running job is to stop, before its worker is signaled; only the root calls this."""
+        """Write which running job must stop, before its worker is signaled; only the root calls this."""
         self._words[_INTERRUPT_REASON] = INTERRUPT_REASONS.index(reason)
         self._words[_INTERRUPT_SEQ] = seq
 
     def read_interrupt(self) -> tuple[int, str]:
-        """Return the job that is to stop, and why."""
+        """Return the job that must stop, and why."""
         return self._words[_INTERRUPT_SEQ], INTERRUPT_REASONS[self._words[_INTERRUPT_REASON]]
 
     # -- reading -----------------------------------------------------------------------------------
 
     def read(self) -> Contents:
-        """Return what the box says now; safe while the worker goes on writing."""
+        """Return the contents now; this is safe while the worker writes."""
         while True:
             position = self._words[_POSITION]
             start = HEADER + (position >> _USED_BITS & 1) * self._half
@@ -179,10 +179,10 @@ class BlackBox:
         try:
             return self.spill_path(seq).read_bytes()
         except FileNotFoundError:
-            return None  # acknowledged: its record goes when the box is next compacted
+            return None  # acknowledged: its record is dropped at the next switch
 
     def spill_path(self, seq: int) -> Path:
-        """Return where an outcome that is too large for the box is kept."""
+        """Return the path of an outcome that is too large for the box."""
         return self.path.with_name(f"{self.path.name}.{seq}")
 
 
@@ -202,7 +202,7 @@ class BlackBoxWriter(BlackBox):
     def begin(
         self, seq: int, task_id: str, claims: int, started: float, deadline: float, *, kill_at: float
     ) -> None:
-        """Record that a handler is about to be called, and when its process must die if it does not end."""
+        """Record that a handler is about to be called, and when the root must kill this process."""
         record = _RECORD.pack(_START.size, _START_KIND, seq) + _START.pack(
             task_id.encode("ascii"), claims, started, deadline
         )
@@ -223,7 +223,7 @@ class BlackBoxWriter(BlackBox):
         self._finish(seq)
 
     def void(self, seq: int) -> None:
-        """Record that a job that was about to begin was taken back instead."""
+        """Record that a job that was about to start is revoked."""
         self._needed[seq].append(_RECORD.pack(0, _VOID_KIND, seq))
         self._append(self._needed[seq][-1])
         del self._needed[seq]
@@ -251,7 +251,7 @@ class BlackBoxWriter(BlackBox):
 
     def _append(self, record: bytes) -> None:
         if self._used + len(record) > self._half:
-            self._switch()  # the record is in _needed already, so it is copied along
+            self._switch()  # the record is in _needed already, so the switch copies it
             return
         offset = self._start + self._used
         self._view[offset : offset + len(record)] = record
@@ -284,5 +284,5 @@ class BlackBoxWriter(BlackBox):
 
 
 def is_shortage(error: Exception) -> bool:
-    """Return whether a box could not be opened for want of descriptors or memory, and may tell all the same."""
+    """Return whether a box could not be opened for lack of descriptors or memory, so that it may be intact."""
     return isinstance(error, OSError) and error.errno in _SHORTAGES

@@ -1,7 +1,7 @@
-"""Named points on a task's way at which the test suite lets a process fail; without its variable they do nothing.
+"""Named points at which the test suite lets a process fail; without an environment variable they do nothing.
 
-The variable names a directory. A process that reaches a point for which a file is there takes the file away, and
-does once what it says: `kill` and `stop` itself, or `error`, as if the database had not answered.
+The variable names a directory. A process that reaches a point checks whether a file of that name is there. It removes
+the file, and does once what the file says: `kill` or `stop` itself, or `error`, as if the database had not answered.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ POINTS: Final = (
 
 
 def reached(name: str) -> None:
-    """Note that this process is at a point; only the test suite makes anything of it."""
+    """Mark a point that this process has reached; only the test suite uses it."""
 
 
 def _reach(name: str) -> None:

@@ -1,7 +1,7 @@
-"""What fetchers and workers say to each other over ZeroMQ: frozen msgspec structs, encoded as msgpack.
+"""The messages between fetchers and workers over ZeroMQ: frozen msgspec structs, encoded as msgpack.
 
-A fetcher numbers its jobs: `seq` is `epoch << 32 | count`, where each fetcher of a type has a higher epoch than
-the one before, so that a number names one dispatch of one task for ever.
+A fetcher numbers its jobs: `seq` is `epoch << 32 | count`. Each fetcher of a type has a higher epoch than the one
+before. So a number identifies one dispatch of one task, and is never used again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Jobs(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Fetcher to worker: run these, and forget the outcomes of those (they are committed)."""
+    """Fetcher to worker: run these jobs, and forget these outcomes, which are committed."""
 
     jobs: list[Job]
     acknowledged: list[int]
@@ -50,7 +50,7 @@ class Results(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Retiring(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Worker to fetcher: this process has reached a limit of its own and begins no further job."""
+    """Worker to fetcher: this process has reached a limit of its own and starts no more jobs."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""What Linux offers to keep a family of processes together, through ctypes; without it, as far as POSIX goes."""
+"""Calls to the system about processes: those of Linux through ctypes, elsewhere what POSIX offers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent does, and make sure the parent still lives.
 
     A process forked in two steps waits here until it has been handed over to `parent`, because the death signal
-    follows whoever is the parent at the time.
+    follows the parent at that time.
     """
     deadline = time.monotonic() + 10
     while os.getppid() != parent and time.monotonic() < deadline:
@@ -27,11 +27,11 @@ def die_with_parent(parent: int) -> None:
     if IS_LINUX:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os._exit(1)  # the root died before it could become our parent: nothing is left to work for
+        os._exit(1)  # the root died before it could become our parent
 
 
 def become_subreaper(*, wanted: bool = True) -> None:
-    """Become the parent of descendants whose own parent ends (prctl(2)), or no more; Linux only, else a no-op."""
+    """Become the parent of descendants whose own parent ends (prctl(2)), or stop being it; Linux only."""
     if IS_LINUX:
         _prctl(_PR_SET_CHILD_SUBREAPER, int(wanted))
 
@@ -43,7 +43,7 @@ def set_name(name: str) -> None:
 
 
 def children() -> list[int]:
-    """Return the pids of this process's children, dead ones included; empty where the system does not say.
+    """Return the pids of this process's children, dead ones included; empty if the system does not tell.
 
     `/proc/self/task/*/children` would be quicker, but many kernels are built without it.
     """
@@ -53,7 +53,7 @@ def children() -> list[int]:
     try:
         return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent_of(path) == me]
     except OSError:
-        return []  # no descriptor is free: whoever asks does so again
+        return []  # no descriptor is free: the caller asks again
 
 
 def _parent_of(process: Path) -> int:
@@ -61,18 +61,20 @@ def _parent_of(process: Path) -> int:
         stat = (process / "stat").read_text("utf-8", "replace")
     except OSError:
         return 0  # it ended while we looked
-    return int(stat.rpartition(")")[2].split()[1])  # the name before it may hold anything, parentheses too
+    return int(
+        stat.rpartition(")")[2].split()[1]
+    )  # the name before it may contain anything, also parentheses
 
 
 class Usage(NamedTuple):
-    """What a process takes: resident bytes, and the processor time that it has used so far, in seconds."""
+    """What a process uses: resident bytes, and the processor seconds so far."""
 
     memory: int
     cpu_seconds: float
 
 
 def usage_of(pid: int) -> Usage | None:
-    """Return what a process takes; None where it is gone, or the system does not tell."""
+    """Return the memory and processor time of a process; None if it is gone, or the system does not tell."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
@@ -83,13 +85,13 @@ def usage_of(pid: int) -> Usage | None:
 
 def kill_group(group: int) -> None:
     """Kill a process group, if there is one."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already: nothing is left to kill
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is gone already
         os.killpg(group, signal.SIGKILL)
 
 
 def kill(pid: int) -> None:
     """Kill one process, if it is still there."""
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself: its exit is about to be read
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself; its exit is read soon
         os.kill(pid, signal.SIGKILL)
 
 
@@ -108,7 +110,7 @@ def kill_users_of(directory: Path) -> None:
 
 
 def boot_id() -> str:
-    """Return what tells one boot of this machine (or container) from another."""
+    """Return a text that differs for each boot of this machine or container."""
     try:
         kernel = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{kernel}/{Path('/proc/self/ns/pid').readlink()}"

@@ -1,7 +1,7 @@
-"""The run directory: sockets, black boxes and stderr of one supervisor, private to its user.
+"""The run directory: sockets, black boxes and stderr files of one supervisor, private to its user.
 
-Each supervisor makes a directory of its own under a base: `<base>/<pid>-<random>/`, and holds a lock in it as long
-as it lives. A directory whose lock is free belongs to a tree that died; whoever finds it may read its black boxes.
+Each supervisor creates a directory of its own under a base, `<base>/<pid>-<random>/`, and keeps a lock in it while it
+lives. A directory whose lock is free belongs to a dead tree; the next tree reads its black boxes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RunDirectoryError(Exception):
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A locked directory of this run; the locks are held until the process that made it ends."""
+    """A locked directory of this run; it stays locked until the process that created it ends."""
 
     path: Path
     locks: tuple[int, ...]
@@ -44,22 +44,22 @@ class RunDirectory:
         return self.path / f"{type_key(task_type)}-{slot}-{incarnation}.box"
 
     def counters(self, role: str, task_type: str) -> Path:
-        """Return the path of what a role counts of a type."""
+        """Return the path of the counters of a role for a type."""
         return self.path / f"{type_key(task_type)}.{role}.counters"
 
     @property
     def metrics(self) -> Path:
-        """Where the processes that imported the app keep its metrics."""
+        """The directory where the processes that imported the app keep its metrics."""
         return self.path / "metrics"
 
     def describe_tree(self, tree: dict[str, Any]) -> None:
-        """Write down who this tree is, for whoever finds its directory after its death."""
+        """Write a description of this tree, for the tree that finds this directory after its death."""
         draft = self.path / f"{_TREE}.new"
         draft.write_text(json.dumps(tree), "utf-8")
         draft.rename(self.path / _TREE)
 
     def leave_black_boxes(self) -> None:
-        """Delete the sockets only: the black boxes tell the next tree here what this one could not write."""
+        """Delete the sockets only: the next tree reads in the black boxes which outcomes were not written."""
         self.describe_tree({**_description(self.path), "stopped": True})
         for path in self.path.glob("*.sock"):
             path.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ class RunDirectory:
     def remove(self) -> None:
         """Delete the directory with all that is left in it.
 
-        The lock goes last: whoever dies amid this leaves a directory that the next tree can tell is abandoned.
+        The lock is deleted last. A process that dies in between leaves a directory that the next tree finds abandoned.
         """
         with contextlib.suppress(OSError):
             for path in self.path.iterdir():
@@ -84,24 +84,24 @@ def type_key(task_type: str) -> str:
 
 
 def stderr_path(box: str | os.PathLike[str]) -> Path:
-    """Return where the worker with this black box writes its standard error."""
+    """Return the file to which the worker with this black box writes its standard error."""
     return Path(box).with_suffix(".stderr")
 
 
 def stack_path(box: str | os.PathLike[str]) -> Path:
-    """Return where the interpreter of the worker with this black box writes its last stack."""
+    """Return the file to which the interpreter of this worker writes its last stack."""
     return Path(box).with_suffix(".stack")
 
 
 def remove_worker_files(box: str | os.PathLike[str]) -> None:
-    """Delete all files of one worker; what cannot be deleted now goes with the directory."""
+    """Delete all files of one worker; a file that cannot be deleted now is deleted with the directory."""
     with contextlib.suppress(OSError):
         for path in Path(box).parent.glob(f"{Path(box).stem}.*"):
             path.unlink(missing_ok=True)
 
 
 def open_run_directory(given: str | None) -> RunDirectory:
-    """Make and lock the directory of this run, under the given base or a private default one.
+    """Create and lock the directory of this run, under the given base or a private default one.
 
     Raises:
         RunDirectoryError: the base is not ours alone, too long, or held by another supervisor.
@@ -120,20 +120,20 @@ def open_run_directory(given: str | None) -> RunDirectory:
             f"run directory {base} makes socket paths of {longest} bytes, over {MAX_SOCKET_PATH}; "
             "give a shorter --run-dir"
         )
-    unborn = base / f".{path.name}"  # others look for dead trees here: a directory appears with its lock held
+    hidden = base / f".{path.name}"  # other trees look for dead ones here: show it only when it is locked
     try:
-        unborn.mkdir(mode=0o700)
-        locks.append(_lock(unborn / _LOCK, f"run directory {path} is in use"))
-        unborn.rename(path)
+        hidden.mkdir(mode=0o700)
+        locks.append(_lock(hidden / _LOCK, f"run directory {path} is in use"))
+        hidden.rename(path)
     except OSError as error:
         raise RunDirectoryError(f"run directory {base} cannot be written: {error.strerror}") from error
     return RunDirectory(path, tuple(locks))
 
 
 def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
-    """Yield the directories of dead trees, each locked by us, with what the tree wrote down of itself.
+    """Yield the directories of dead trees, each locked by us, with the description that the tree wrote.
 
-    A tree that died before it could claim anything has written nothing: {}.
+    The description is {} if the tree died before it could claim a task.
     """
     for path in sorted(base.iterdir()):
         if path.name.startswith(".") or path.is_symlink() or not (path / _LOCK).is_file():
@@ -146,7 +146,7 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """Return what a tree wrote down of itself; {} if it died before it had a lease, so it never claimed anything."""
+    """Return the description that a tree wrote; {} if it died before it had a lease, so it claimed nothing."""
     try:
         tree: dict[str, Any] = json.loads((path / _TREE).read_text("utf-8"))
     except (OSError, ValueError):

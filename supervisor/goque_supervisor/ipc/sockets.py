@@ -1,7 +1,7 @@
 """The ZeroMQ sockets between a fetcher and its workers; no other module imports zmq.
 
-CURVE (RFC 26 of ZeroMQ) keys are made anew for each run and handed over inherited sockets, never in arguments
-or the environment: a client must know the server's public key to be heard, so stray local bytes never become messages.
+Each run creates new CURVE keys (RFC 26 of ZeroMQ). They are passed over inherited sockets, never in arguments or the
+environment. A client must know the server's public key, so bytes of another local process never become messages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HIGH_WATER: Final = 1000
 
 
 def make_keys() -> tuple[str, str]:
-    """Make a CURVE key pair: public and secret, as Z85 text."""
+    """Create a CURVE key pair: public and secret, as Z85 text."""
     public, secret = zmq.curve_keypair()
     return public.decode("ascii"), secret.decode("ascii")
 
@@ -42,7 +42,7 @@ class FetcherSocket:
         self._descriptors = [int(self._socket.getsockopt(zmq.FD))]
 
     def watch(self, descriptor: int) -> None:
-        """Let `wait` return when this descriptor turns readable."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._poller.register(descriptor, zmq.POLLIN)
         self._descriptors.append(descriptor)
 
@@ -55,7 +55,7 @@ class FetcherSocket:
         return {source for source, _event in ready if isinstance(source, int)}
 
     def receive(self, limit: int = 1000) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (identity, message) of what has come, at most `limit` of them."""
+        """Yield (identity, message) of the messages that have arrived, at most `limit` of them."""
         for _ in range(limit):
             try:
                 frames = self._socket.recv_multipart(zmq.DONTWAIT)
@@ -65,7 +65,7 @@ class FetcherSocket:
                 yield frames[0], frames[1]
 
     def send(self, identity: bytes, message: bytes) -> bool:
-        """Send to a worker; False when it is not connected or takes no more now."""
+        """Send to a worker; returns False if it is not connected or its queue is full."""
         try:
             self._socket.send_multipart((identity, message), zmq.DONTWAIT)
         except zmq.Again:
@@ -77,7 +77,7 @@ class FetcherSocket:
         return True
 
     def close(self) -> None:
-        """Close the socket; what was not sent is dropped, since a send is no delivery anyway."""
+        """Close the socket and drop unsent messages; a sent message is not a delivered one either."""
         self._socket.close(0)
         self._context.term()
 
@@ -104,15 +104,15 @@ class WorkerSocket:
         self._poller.register(self._socket, zmq.POLLIN)
 
     def watch(self, descriptor: int) -> None:
-        """Let `wait` return when this descriptor turns readable."""
+        """Let `wait` return when this descriptor becomes readable."""
         self._poller.register(descriptor, zmq.POLLIN)
 
     def wait(self, timeout: float | None) -> None:
-        """Wait for a message or a watched descriptor, at most so many seconds, None for as long as it takes."""
+        """Wait for a message or a watched descriptor, at most so many seconds, or without a limit for None."""
         self._poller.poll(None if timeout is None else max(0, round(timeout * 1000)))
 
     def receive(self) -> Iterator[bytes]:
-        """Yield the messages that have come."""
+        """Yield the messages that have arrived."""
         while True:
             try:
                 yield self._socket.recv(zmq.DONTWAIT)
@@ -120,7 +120,7 @@ class WorkerSocket:
                 return
 
     def send(self, message: bytes) -> bool:
-        """Send to the fetcher; False when there is none and the queue for it is full."""
+        """Send to the fetcher; returns False if there is none and the queue for it is full."""
         try:
             self._socket.send(message, zmq.DONTWAIT)
         except zmq.Again:
@@ -128,10 +128,10 @@ class WorkerSocket:
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor that turns readable when `receive` may have something (edge-triggered)."""
+        """Return the descriptor that becomes readable when a message may have arrived (edge-triggered)."""
         return int(self._socket.getsockopt(zmq.FD))
 
     def close(self, linger: float) -> None:
-        """Close the socket, giving what was sent so many seconds to leave."""
+        """Close the socket; messages that were sent have so many seconds to leave."""
         self._socket.close(round(linger * 1000))
         self._context.term()

@@ -58,7 +58,7 @@ class AsyncWorker(Worker):
         await self._ended.wait()
 
     def _take_in(self) -> None:
-        """Receive and begin jobs; the socket's descriptor is edge-triggered, so this follows each send too."""
+        """Receive and start jobs; the socket's descriptor is edge-triggered, so this follows each send too."""
         self.receive()
         while self.jobs and len(self._runs) < self.options.concurrency and not self.stopping:
             self._begin(self.jobs.popleft())
@@ -97,10 +97,10 @@ class AsyncWorker(Worker):
         asyncio.get_running_loop().call_soon(self._take_in)
 
     async def _outcome_of(self, run: Run) -> Outcome | None:
-        """Run a handler; None when its job was taken back before it began.
+        """Run a handler; returns None if its job was revoked before it started.
 
-        It is recorded as begun here and not when its asyncio task is made: until that is its turn, another handler
-        may take the process down, and this one must not be charged for it.
+        The start is recorded here, not when the asyncio task is created. Another handler may crash the process before
+        this one starts, and this one must not lose an attempt for it.
         """
         deadline = self.begin(run.job)
         if deadline is None:

@@ -1,7 +1,7 @@
-"""A worker of `def` handlers: one at a time in the main thread, so that a raise interrupts blocking calls.
+"""A worker of `def` handlers: one at a time in the main thread, so that a signal can interrupt blocking calls.
 
-SIGALRM raises TaskTimeout in a handler that runs too long, and SIGUSR1 stops one whose task was canceled; a
-handler that holds out is killed by the root.
+SIGALRM raises TaskTimeout in a handler that runs too long. SIGUSR1 raises TaskCanceled in one whose task was canceled.
+The root kills the worker of a handler that goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from goque_supervisor.worker.worker import Worker
 
 
 class SyncWorker(Worker):
-    """Runs `def` handlers one at a time, in the main thread, so that a raise interrupts blocking calls."""
+    """Runs `def` handlers one at a time in the main thread, so that a signal can interrupt blocking calls."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel, processor: Processor) -> None:
         super().__init__(boot, channel, processor)
@@ -86,9 +86,9 @@ class SyncWorker(Worker):
         return with_users_delay(outcome, job.row, self.processor.callbacks)
 
     def _arm(self, deadline: float) -> None:
-        """Make sure that the alarm rings by the deadline.
+        """Ensure that an alarm comes by the deadline.
 
-        One that rings early is set again, which saves two system calls for each of many quick tasks.
+        An alarm that comes early is set again. This saves two system calls for each of many quick tasks.
         """
         if not self._alarm_at or self._alarm_at > deadline:
             self._alarm_at = deadline

@@ -1,12 +1,12 @@
-"""What both kinds of worker are: a process that runs handlers and reports how they ended.
+"""What both kinds of worker share: a worker runs handlers and reports how they ended.
 
-1. take jobs from the fetcher;
-2. before each handler write into the black box that it runs, after it how it ended;
-3. send results in batches, at once when there is nothing else to do;
-4. forget a result when the fetcher says that it is committed;
-5. end when the root says so, or is gone, or when this process has reached its memory or task limit.
+1. It takes jobs from the fetcher.
+2. It writes to the black box before each handler that it starts, and after each handler how it ended.
+3. It sends results in batches, and at once when no job is left.
+4. It forgets a result when the fetcher says that it is committed.
+5. It ends when the root sends Stop or is gone, or when this process has reached its memory or task limit.
 
-It never touches the database, and it has one thread.
+It never uses the database, and it has one thread.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PAGE: Final = resource.getpagesize()
 
 
 class Worker:
-    """What both kinds of worker share: the way to the fetcher, the black box, the limits."""
+    """The base of both kinds of worker: the socket to the fetcher, the black box, the limits."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel, processor: Processor) -> None:
         self.boot = boot
@@ -58,12 +58,12 @@ class Worker:
         self._sent_at = 0.0
 
     def introduce(self) -> None:
-        """Tell fetcher and root that this process takes jobs."""
+        """Tell the fetcher and the root that this process takes jobs."""
         self.socket.send(messages.encode(Hello(self.boot["incarnation"])))
         self.channel.send(Ready())
 
     def receive(self) -> None:
-        """Take in what fetcher and root have sent."""
+        """Handle the messages of the fetcher and the root."""
         for data in self.socket.receive():
             jobs: Jobs = messages.decode_jobs(data)
             if jobs.acknowledged:
@@ -72,12 +72,12 @@ class Worker:
             if not self.retiring:
                 self.jobs.extend(jobs.jobs)
             elif jobs.jobs:
-                self._say_retiring()  # to a new fetcher, which cannot know
+                self._send_retiring()  # to a new fetcher, which cannot know
         for message in self.channel.receive():
             if isinstance(message, Stop):
                 self.stopping = True
         if self.channel.closed:
-            self.leave(0)  # the root is gone: nothing of the tree may outlive it
+            self.leave(0)  # the root is gone: no process of the tree may outlive it
 
     def finish(self, job: Job, outcome: Outcome) -> None:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""
@@ -88,7 +88,7 @@ class Worker:
         self.results.append(Result(job.seq, outcome))
 
     def send_results(self) -> None:
-        """Send what has ended; if no fetcher takes it, the next one reads the black box."""
+        """Send the results; if no fetcher receives them, the next one reads the black box."""
         if self.results:
             reached("result.before_send")
             self.socket.send(messages.encode(Results(self.results)))
@@ -97,21 +97,21 @@ class Worker:
         self._sent_at = time.monotonic()
 
     def send_results_if_due(self, now: float) -> None:
-        """Send results before they grow old or many."""
+        """Send the results if they are many, or the last message was some time ago."""
         if len(self.results) >= BATCH_RESULTS or now - self._sent_at > BATCH_SECONDS:
             self.send_results()
             self.receive()
 
     def consider_retiring(self) -> None:
-        """Begin no further job once this process has reached a limit of its own; the fetcher takes back the rest."""
+        """Start no more jobs if this process has reached a limit of its own; the fetcher requeues the rest."""
         reason = self._limit_reached()
         if reason is not None and not self.retiring:
             self.retiring = reason
             self.jobs.clear()
             self.send_results()
-            self._say_retiring()
+            self._send_retiring()
 
-    def _say_retiring(self) -> None:
+    def _send_retiring(self) -> None:
         self.socket.send(messages.encode(Retiring(self.retiring)))
 
     def _limit_reached(self) -> str | None:
@@ -122,7 +122,7 @@ class Worker:
         return None
 
     def begin(self, job: Job) -> float | None:
-        """Record that a job begins; returns its deadline, or None when the fetcher has taken the job back."""
+        """Record that a job starts; returns its deadline, or None if the fetcher has revoked the job."""
         row = job.row
         reached("run.before_begin")
         started = time.monotonic()
@@ -130,7 +130,9 @@ class Worker:
         self.box.begin(
             job.seq, row.id, row.claims, started, deadline, kill_at=deadline + self.options.timeout_grace
         )
-        if job.seq <= self.box.revoked_through:  # read after the record is written: see Fetcher.take_back
+        if (
+            job.seq <= self.box.revoked_through
+        ):  # read after the record is written: see WorkerPool.revoke_unstarted
             self.box.void(job.seq)
             self.results.append(Result(job.seq, Outcome(OutcomeKind.UNSTARTED)))
             return None
@@ -139,7 +141,7 @@ class Worker:
         return deadline
 
     def leave(self, code: int) -> None:
-        """End this process, as far as it is this process: a handler may have forked."""
+        """End this process at once."""
         flush_streams()
         os._exit(code)
 
@@ -151,5 +153,5 @@ def resident_memory() -> int:
     except OSError:
         return resource.getrusage(
             resource.RUSAGE_SELF
-        ).ru_maxrss  # its peak: the best that macOS says, in bytes
+        ).ru_maxrss  # the peak, in bytes: macOS offers nothing better
     return pages * _PAGE
