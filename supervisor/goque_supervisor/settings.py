@@ -10,6 +10,8 @@ from typing import Any, Final
 
 ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
 MIN_NODE_TIMEOUT: Final = 1.0
+MAX_PREFETCH: Final = 1024
+"""How many jobs a fetcher sends a worker at most ahead of what it runs; the root sizes black boxes by it."""
 ADDRESS: Final = "HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100"
 
 

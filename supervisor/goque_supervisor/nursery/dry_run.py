@@ -22,8 +22,8 @@ from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_t
 from goque.telemetry.logs import one_line
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, Channel, Message, Ready
-from goque_supervisor.root.nurseries import SLOW_IMPORT, import_ended, import_is_slow
-from goque_supervisor.root.restart_policy import ExitCause
+from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.nursery.import_report import SLOW_IMPORT, import_ended, import_is_slow
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")

@@ -30,8 +30,8 @@ from goque_supervisor.ipc.control import (
     StartFailed,
     Stop,
 )
+from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.nursery.child_main import run_child
-from goque_supervisor.root.restart_policy import ExitCause
 
 log = logging.getLogger("goque.nursery")
 Prepare = Callable[[], dict[str, Any]]

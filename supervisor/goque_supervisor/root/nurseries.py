@@ -10,15 +10,15 @@ from typing import Any
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, ChildStarted, ProtocolError, Ready, StartFailed, Stop
+from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.nursery.import_report import SLOW_IMPORT, import_ended, import_is_slow
 from goque_supervisor.root.nursery_process import NurseryProcess
-from goque_supervisor.root.restart_policy import Backoff, ExitCause
+from goque_supervisor.root.restart_policy import Backoff
 from goque_supervisor.root.timers import Timers
 from goque_supervisor.root.tree import NurseryKind
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
-
-SLOW_IMPORT = 10.0
 
 
 class Nurseries:
@@ -229,17 +229,3 @@ class Nurseries:
         if nursery.watched:
             self._selector.unregister(nursery.channel)
             nursery.watched = False
-
-
-def import_ended(app: str, cause: ExitCause) -> str:
-    """Say that a process ended while it imported an app, or the registry that was handed over."""
-    return f"{_what(app)} does not import: the process that tried ended by {cause}"
-
-
-def import_is_slow(app: str, pid: int) -> str:
-    """Say that an import takes long, and perhaps for ever, and which process is at it."""
-    return f"{_what(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: look what it waits for"
-
-
-def _what(app: str) -> str:
-    return f"app {app!r}" if app else "the registry"

@@ -23,9 +23,10 @@ from goque_supervisor.ipc.control import (
     Retire,
     WorkerExited,
 )
+from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import remove_worker_files
 from goque_supervisor.root.child import Child
-from goque_supervisor.root.restart_policy import Backoff, BootWatch, ExitCause, Intensity
+from goque_supervisor.root.restart_policy import Backoff, BootWatch, Intensity
 from goque_supervisor.root.tree import ChildSpec, NurseryKind, PoolGroupSpec
 
 if TYPE_CHECKING:

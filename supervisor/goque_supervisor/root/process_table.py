@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.control import Channel, StartChild, Stop
+from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory, remove_worker_files
 from goque_supervisor.root.child import Child, Children
 from goque_supervisor.root.guard import Guard
-from goque_supervisor.root.restart_policy import ExitCause
 from goque_supervisor.root.tree import ChildSpec
 
 if TYPE_CHECKING:

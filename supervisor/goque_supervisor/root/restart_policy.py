@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -80,29 +79,3 @@ class BootWatch:
         """Note that a worker died before it came up; returns the seconds to wait before the next one."""
         self.failures += 1
         return CANARY_PERIOD if self.held else 0.2 * 2.0**self.failures
-
-
-@dataclass(frozen=True)
-class ExitCause:
-    """How a process ended: an exit code or a signal, never both."""
-
-    exit_code: int | None
-    signal: int | None
-
-    @classmethod
-    def from_status(cls, code: int) -> ExitCause:
-        """Read what `os.waitstatus_to_exitcode` returned."""
-        return cls(code, None) if code >= 0 else cls(None, -code)
-
-    def __str__(self) -> str:
-        if self.signal is None:
-            return f"exit code {self.exit_code}"
-        return f"signal {self.signal} ({signal_name(self.signal)})"
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name, such as SIGSEGV."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "real-time signal" if number > 31 else "unknown"

@@ -42,6 +42,7 @@ from goque_supervisor.ipc.control import (
     TakeOver,
     TreeState,
 )
+from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.banner import is_watched, welcome
 from goque_supervisor.root.child import Child
@@ -50,7 +51,7 @@ from goque_supervisor.root.nurseries import Nurseries
 from goque_supervisor.root.nursery_process import NurseryProcess
 from goque_supervisor.root.pool_group import PoolGroup
 from goque_supervisor.root.process_table import HANG_AFTER, ProcessTable
-from goque_supervisor.root.restart_policy import Backoff, ExitCause
+from goque_supervisor.root.restart_policy import Backoff
 from goque_supervisor.root.roster import roster
 from goque_supervisor.root.shutdown import Shutdown
 from goque_supervisor.root.status import portrait

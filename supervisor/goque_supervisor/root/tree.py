@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from goque_supervisor.fetcher.prefetch import MAX_PREFETCH
-from goque_supervisor.settings import SuperviseOptions
+from goque_supervisor.settings import MAX_PREFETCH, SuperviseOptions
 
 
 class NurseryKind(StrEnum):
