@@ -17,7 +17,7 @@ from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, Channel
 from goque_supervisor.ipc.run_directory import stderr_path
 
-ROLES: Final = {
+LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
     "fetcher": "goque_supervisor.fetcher.fetcher",
@@ -28,6 +28,7 @@ ROLES: Final = {
     "monitor": "goque_supervisor.actors.monitor",
     "reloader": "goque_supervisor.actors.reloader",
 }
+"""The module that has the loop of each role; a nursery imports them before it forks."""
 
 TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})
 
@@ -44,7 +45,7 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
         role, log_format=boot["log_format"], level=boot["log_level"], task_type=boot.get("task_type") or None
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
-    run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(ROLES[role]).run
+    run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run
     tracing.begin_process(traced=role in TRACED)
     try:
         run(boot, channel)

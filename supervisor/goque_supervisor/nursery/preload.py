@@ -27,17 +27,17 @@ from goque.storage import import_backend
 from goque.storage.url import hide_password
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc.sockets import make_keys
+from goque_supervisor.nursery.child_main import LOOPS
 from goque_supervisor.settings import SuperviseOptions
 
-_ACTORS = ("lease", "fetcher", "healer", "cleaner", "monitor")
 _loaded: list[Registry] = []
 
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
     """Import the loops of goque's own processes, and the backend as far as it can be told without the app."""
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in counters
-    for name in (*_ACTORS, *["reloader"] * options.reload):
-        importlib.import_module(f"goque_supervisor.{name}")
+    for role in ("lease", "fetcher", "healer", "cleaner", "monitor", *["reloader"] * options.reload):
+        importlib.import_module(LOOPS[role])
     with suppress(
         ConfigurationError
     ):  # importing the app ends in the same error, and the root hears it from there
@@ -59,8 +59,8 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     traced = (
         ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
     )  # they start from here then: see tree.py
-    for name in ("worker_process", "callback", "scheduler", *traced):
-        importlib.import_module(f"goque_supervisor.{name}")
+    for role in ("worker", "callback", "scheduler", *traced):
+        importlib.import_module(LOOPS[role])
     return {
         "sources": _sources_of(options.app),
         "import_began": began,
