@@ -16,6 +16,10 @@ class Timers:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._count = itertools.count()
 
+    def now(self) -> float:
+        """Return the time that these timers go by."""
+        return self._clock()
+
     def after(self, delay: float, call: Callable[[], object]) -> None:
         """Call once, this many seconds from now."""
         heapq.heappush(self._heap, (self._clock() + delay, next(self._count), call))
