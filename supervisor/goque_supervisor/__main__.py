@@ -1,4 +1,4 @@
-"""The root supervisor as a program: `launch` starts it, with its settings on an inherited descriptor."""
+"""The root supervisor as a program. `launch` starts it and passes its settings on an inherited descriptor."""
 
 from __future__ import annotations
 

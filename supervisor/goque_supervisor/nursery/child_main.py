@@ -1,4 +1,4 @@
-"""The first code in every child: a session of its own, the death signal, logging; then the loop of its role."""
+"""The first code in every child: it starts a session, sets the death signal and logging, and runs its role's loop."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the root's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the root handles Ctrl-C
 
 
 def _redirect(boot: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def _redirect(boot: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run a spawned child: what it is comes through a pipe, so that no argument tells secrets."""
+    """Run a spawned child: its boot data comes through a pipe, so that no secret is among the arguments."""
     reader, descriptor, root = (int(text) for text in sys.argv[1:4])
     with os.fdopen(reader, "rb") as pipe:
         boot = json.loads(pipe.read())

@@ -33,7 +33,7 @@ def announce(
 
 
 def is_watched(options: SuperviseOptions) -> bool:
-    """Return whether a person reads our standard error: a terminal, with lines for people on it."""
+    """Return whether a person reads our standard error: it is a terminal and the log format is for people."""
     chatty = options.log_level in ("info", "debug")
     return bool(options.app) and options.log_format == "console" and chatty and os.isatty(2)
 
@@ -49,10 +49,10 @@ def banner(
 
     Args:
         options: what it was started with.
-        app: how its nursery describes the app.
-        types: those that run here, each a ProcessorSpec as plain data.
-        services: the roles that run besides.
-        pid: the root's.
+        app: the description that the app's nursery sent.
+        types: the types that run here, each a ProcessorSpec as plain data.
+        services: the other roles that run here.
+        pid: the root's process id.
     """
     parts = [
         ("database", [app["database"]]),

@@ -69,7 +69,7 @@ class NurseryProcess:
 
 
 def _close_all_but(kept: set[int | None]) -> None:
-    """Close what the root had open: a copy of its sockets here would hide its death from its children."""
+    """Close the root's descriptors: a copy of its sockets here would hide its death from its children."""
     for entry in list(Path("/dev/fd").iterdir()):
         descriptor = int(entry.name)
         if descriptor > 2 and descriptor not in kept:

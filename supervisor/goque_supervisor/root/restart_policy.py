@@ -1,4 +1,4 @@
-"""When to start a child again: restart policies as pure values, with the time as an argument."""
+"""When to start a child again: restart policies without I/O, with the time as an argument."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Backoff:
 
 @dataclass
 class Intensity:
-    """Tells when restarts come too often: more than `limit` within `window` seconds."""
+    """Decides whether restarts come too often: more than `limit` within `window` seconds."""
 
     limit: int = 5
     window: float = 60.0
     _times: deque[float] = field(default_factory=deque)
 
     def too_many(self, now: float) -> bool:
-        """Count one more restart and say whether it is one too many; then the count begins anew."""
+        """Count a restart and return whether it is one too many; if so, the count begins anew."""
         self._times.append(now)
         while self._times and self._times[0] < now - self.window:
             self._times.popleft()
@@ -71,11 +71,11 @@ class BootWatch:
         return self.failures >= BOOT_FAILURES_TO_HOLD
 
     def booted(self) -> None:
-        """Note that a worker came up."""
+        """Count a worker that came up."""
         self.failures = 0
         self.ever_booted = True
 
     def failed(self) -> float:
-        """Note that a worker died before it came up; returns the seconds to wait before the next one."""
+        """Count a worker that died before it came up; returns the seconds to wait before the next one."""
         self.failures += 1
         return CANARY_PERIOD if self.held else 0.2 * 2.0**self.failures

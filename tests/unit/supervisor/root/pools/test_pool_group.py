@@ -247,6 +247,20 @@ def test_a_canary_that_boots_ends_the_hold_and_fills_every_slot(tree: SimulatedT
     assert tree.did() == ["fetcher[mail] <- WorkerStarted", GO_ON, "start worker[mail:1]"]
 
 
+def test_a_worker_that_boots_ends_the_wait_of_the_slots_beside_it(tree: SimulatedTree) -> None:
+    for slot in (0, 1):
+        tree.runs(f"worker[mail:{slot}]", 1)
+        tree.ends(f"worker[mail:{slot}]")
+    for slot in (0, 1):
+        fails_to_boot(tree, f"worker[mail:{slot}]")
+    tree.pass_time(0.8)
+    fails_to_boot(tree, "worker[mail:1]")
+    assert tree.group().boot.held
+    tree.did()
+    tree.becomes_ready("worker[mail:0]")
+    assert tree.did("start") == ["start worker[mail:1]"]
+
+
 def test_a_fetcher_that_starts_meanwhile_is_told_to_hold(tree: SimulatedTree) -> None:
     hold(tree)
     tree.did()
