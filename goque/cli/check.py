@@ -34,9 +34,9 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
       goque check app:registry --types send_email
     """
     from goque.storage import open_storage
-    from goque_supervisor.nursery.dry_run import rehearse
+    from goque_supervisor.nursery.dry_run import dry_run
 
-    plan = rehearse(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "warning", **options))
+    plan = dry_run(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "warning", **options))
     click.echo(f"app       {app} imports")
     storage = open_storage(plan.database_url)
     try:

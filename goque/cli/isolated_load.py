@@ -11,8 +11,8 @@ from goque.app import load_registry
 from goque.errors import ConfigurationError, GoqueError
 from goque.registry import Registry
 from goque_supervisor.ipc import os_process
-from goque_supervisor.root.nurseries import import_ended
-from goque_supervisor.root.restart_policy import ExitCause
+from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.nursery.import_report import import_ended
 
 
 def load_apart(app: str) -> Registry:

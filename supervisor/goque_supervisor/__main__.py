@@ -1,4 +1,4 @@
-"""The root supervisor as a program: `launch` starts it, with its settings on an inherited descriptor."""
+"""The root supervisor as a program. `launch` starts it and passes its settings on an inherited descriptor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from goque.telemetry import logs
 from goque_supervisor.ipc.run_directory import RunDirectoryError, open_run_directory
-from goque_supervisor.root.supervisor import Root
+from goque_supervisor.root.event_loop import EventLoop
 from goque_supervisor.settings import SuperviseOptions
 
 
@@ -27,7 +27,7 @@ def main() -> int:
         return 2
     if registry:
         os.set_inheritable(registry[0], False)
-    return Root(options, run, registry_fd=registry[0] if registry else None).run()
+    return EventLoop(options, run, registry_fd=registry[0] if registry else None).run()
 
 
 if __name__ == "__main__":

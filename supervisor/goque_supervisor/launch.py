@@ -1,4 +1,4 @@
-"""How a tree is started: `goque supervise` becomes the root, `Supervisor(registry)` starts one beside itself."""
+"""Start a tree: `goque supervise` becomes its root, `Supervisor(registry)` starts the root as a child process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["SuperviseOptions", "Supervisor", "exec_supervisor"]
 
 
 def exec_supervisor(options: SuperviseOptions) -> NoReturn:
-    """Become the root supervisor: this process is replaced, so that it holds nothing but the standard library.
+    """Become the root supervisor: a new program replaces this one, with nothing but the standard library loaded.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -35,7 +35,7 @@ def exec_supervisor(options: SuperviseOptions) -> NoReturn:
     sys.stderr.flush()
     signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    )  # until the root hears them
+    )  # until the root handles them
     os.execve(command[0], command, _environment())  # noqa: S606 - our own interpreter
 
 
@@ -52,7 +52,7 @@ class Supervisor:
     """
 
     def __init__(self, registry: Any, **options: Any) -> None:
-        from goque.errors import ConfigurationError  # noqa: PLC0415 - exec_supervisor must stay light
+        from goque.errors import ConfigurationError  # noqa: PLC0415 - exec_supervisor must import little
         from goque.registry import Registry  # noqa: PLC0415 - the same
 
         if not isinstance(registry, Registry):
@@ -75,9 +75,7 @@ class Supervisor:
         if self._options.database_url is not None:
             from goque.storage import open_storage  # noqa: PLC0415 - the same
 
-            open_storage(
-                self._options.database_url
-            )  # refuses a wrong URL; nothing is opened before it is asked
+            open_storage(self._options.database_url)  # refuses a wrong URL; it opens no connection yet
         self._registry = registry
         self._process: subprocess.Popen[bytes] | None = None
         self._exit_code: int | None = None
@@ -91,8 +89,8 @@ class Supervisor:
         """Start the tree in the background, as a child of this process.
 
         Args:
-            apart: in a process group of its own, so that Ctrl-C in the terminal reaches this process alone, which then
-                stops the tree in order; a second signal would have it stop at once.
+            apart: start it in a process group of its own, so that Ctrl-C in the terminal reaches this process alone.
+                This process then stops the tree in order; a second signal would stop it at once.
 
         Raises:
             ConfigurationError: an option names a type that the registry lacks, or it has none to run.
@@ -117,7 +115,7 @@ class Supervisor:
         os.close(registry)
 
     def run(self) -> int:
-        """Run the tree until it ends; the signals that a root knows pass through. Returns the exit code."""
+        """Run the tree until it ends, and pass on the signals that a root handles. Returns the exit code."""
         if self._process is None:
             self.start()
         assert self._process is not None
@@ -143,7 +141,9 @@ class Supervisor:
         limit = self._options.shutdown_timeout + 15 if timeout is None else timeout
         self._process.send_signal(signal.SIGTERM)
         if self.wait(limit) == -signal.SIGTERM:
-            self._exit_code = 0  # it came before the root could hear it, so before anything else was started
+            self._exit_code = (
+                0  # the signal came before the root could handle it, so before anything else was started
+            )
         return self._exit_code or 0
 
     def wait(self, timeout: float | None = None) -> int:
@@ -173,7 +173,7 @@ class Supervisor:
         """Stop the tree.
 
         Raises:
-            GoqueError: it did not end well, which no call in the block has told yet.
+            GoqueError: it ended with an error that no call in the block has reported yet.
         """
         told = self._exit_code is not None
         exit_code = self.stop()
@@ -198,9 +198,9 @@ class Supervisor:
 
 
 def _dump(registry: Any, file: IO[bytes]) -> None:
-    """Write a registry, its closures and lambdas with it.
+    """Write a registry with its closures and lambdas.
 
-    A module that they mention goes by its name: dill would take along all that is in it, which seldom can be.
+    A module that they mention is written as its name: dill would write all that is in it, which often fails.
     """
     import dill  # noqa: PLC0415 - see _registry_descriptor
 
@@ -215,7 +215,7 @@ def _dump(registry: Any, file: IO[bytes]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return an option as JSON can carry it: seconds of a timedelta, the text of a path, a tuple of a set."""
+    """Return an option as JSON can hold it: a timedelta in seconds, a path as text, a set as a tuple."""
     match value:
         case timedelta():
             return value.total_seconds()
@@ -233,7 +233,7 @@ def _command(app: str, settings: int, registry: int | None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without what would have `opentelemetry-instrument` instrument the root, too."""
+    """Return our environment without the entry by which `opentelemetry-instrument` would instrument the root."""
     module = sys.modules.get("opentelemetry.instrumentation.auto_instrumentation")
     path = os.environ.get("PYTHONPATH")
     if module is None or not module.__file__ or path is None:
@@ -251,7 +251,7 @@ def _pipe(data: bytes) -> int:
 
 
 def _anonymous_file() -> int:
-    """Make a file without a name, that a program started from here inherits."""
+    """Make a file without a name that a program started from here inherits."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("goque", 0)
     else:

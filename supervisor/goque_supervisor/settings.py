@@ -1,4 +1,4 @@
-"""What a tree is told at its start: plain data that launch writes into a pipe and the root reads."""
+"""The settings of a tree: plain data that launch writes into a pipe and the root reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, Final
 
 ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
 MIN_NODE_TIMEOUT: Final = 1.0
+MAX_PREFETCH: Final = 1024
+"""How many jobs a fetcher sends a worker at most ahead of what it runs; the root sizes black boxes by it."""
 ADDRESS: Final = "HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100"
 
 
@@ -63,7 +65,7 @@ _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
     *((name, _is_text_or_none, "text or None") for name in ("database_url", "http", "run_dir")),
     ("http", lambda value: value is None or is_address(value), ADDRESS),
 )
-"""Each option, what must hold for its value, and how that is said; the first that does not hold is told."""
+"""For each option a check of its value and what it must be; the first failed check is reported."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class SuperviseOptions:
         types: run only these types; empty for all.
         exclude_types: run all types but these.
         roles: which parts of the tree run here.
-        drain: stop when nothing is left that could run now or is running.
+        drain: stop when no task runs and none could run now.
         shutdown_timeout: how long running handlers may go on after SIGTERM.
         http: HOST:PORT of the monitor's endpoint, None for no endpoint.
         log_format: `console` or `json`.
@@ -105,7 +107,7 @@ class SuperviseOptions:
     reload: bool = False
 
     def check(self) -> None:
-        """Raise ValueError, naming the option and the value, for what no tree could run by."""
+        """Raise ValueError, naming the option and the value, for a value that no tree can run with."""
         for name, holds, wanted in _RULES:
             value = getattr(self, name)
             if not holds(value):
@@ -114,7 +116,7 @@ class SuperviseOptions:
             raise ValueError("give types or exclude_types, not both")
 
     def check_types(self, known: Collection[str]) -> None:
-        """Raise ValueError when a type is named that the app lacks, or when there is none for the processors to run."""
+        """Raise ValueError when an option names a type that the app lacks, or the processors have no type to run."""
         for name in (*self.types, *self.exclude_types):
             if name not in known:
                 raise ValueError(
@@ -136,7 +138,7 @@ class SuperviseOptions:
         return cls(**values)
 
     def runs(self, task_type: str) -> bool:
-        """Return whether tasks of this type are to be run here."""
+        """Return whether tasks of this type run here."""
         if self.types:
             return task_type in self.types
         return task_type not in self.exclude_types

@@ -18,8 +18,8 @@ from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shortage
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, Message, WorkerExited
 from goque_supervisor.ipc.crash_report import CrashReport, encode_crash
+from goque_supervisor.ipc.exit_cause import signal_name
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
-from goque_supervisor.root.restart_policy import signal_name
 
 log = logging.getLogger("goque.fetcher")
 

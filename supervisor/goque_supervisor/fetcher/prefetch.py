@@ -6,8 +6,9 @@ import heapq
 from collections.abc import Sequence
 from typing import Final
 
+from goque_supervisor.settings import MAX_PREFETCH
+
 AHEAD: Final = 0.05
-MAX_PREFETCH: Final = 1024
 _SMOOTHING: Final = 0.2
 
 

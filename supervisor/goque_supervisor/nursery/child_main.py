@@ -1,4 +1,4 @@
-"""The first code in every child: a session of its own, the death signal, logging; then the loop of its role."""
+"""The first code in every child: it starts a session, sets the death signal and logging, and runs its role's loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import BootFailed
 from goque_supervisor.ipc.run_directory import stderr_path
 
-ROLES: Final = {
+LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
     "fetcher": "goque_supervisor.fetcher.host",
@@ -29,6 +29,7 @@ ROLES: Final = {
     "monitor": "goque_supervisor.actors.monitor",
     "reloader": "goque_supervisor.actors.reloader",
 }
+"""The module that has the loop of each role; a nursery imports them before it forks."""
 
 TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})
 
@@ -45,7 +46,7 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
         role, log_format=boot["log_format"], level=boot["log_level"], task_type=boot.get("task_type") or None
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
-    run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(ROLES[role]).run
+    run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run
     tracing.begin_process(traced=role in TRACED)
     try:
         run(boot, channel)
@@ -61,7 +62,7 @@ def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the root's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the root handles Ctrl-C
 
 
 def _redirect(boot: dict[str, Any]) -> None:
@@ -77,7 +78,7 @@ def _redirect(boot: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run a spawned child: what it is comes through a pipe, so that no argument tells secrets."""
+    """Run a spawned child: its boot data comes through a pipe, so that no secret is among the arguments."""
     reader, descriptor, root = (int(text) for text in sys.argv[1:4])
     with os.fdopen(reader, "rb") as pipe:
         boot = json.loads(pipe.read())

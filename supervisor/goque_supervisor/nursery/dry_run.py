@@ -1,7 +1,7 @@
-"""What `goque check` does with an app: load it as a tree would, in a process of its own, and ask what would run.
+"""A dry run of an app for `goque check`: load it as a tree would, in a child process, and return what would run.
 
-An app may end its process at import, by `os._exit` or a crash, and start threads or change signals: none of that
-may reach the process that asks.
+An app may end its process at import, by `os._exit` or a crash, start threads or change signal handlers. None of that
+reaches the process that runs the check.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from goque.telemetry.logs import one_line
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import BootFailed, Message, Ready
-from goque_supervisor.root.nurseries import SLOW_IMPORT, import_ended, import_is_slow
-from goque_supervisor.root.restart_policy import ExitCause
+from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.nursery.import_report import SLOW_IMPORT, import_ended, import_is_slow
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
 
 
 class JobPlan(msgspec.Struct, frozen=True):
-    """A periodic job, and in words when it runs next."""
+    """A periodic job, and when it runs next in words."""
 
     name: str
     next_run: str
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a tree of these options would run, and on which database."""
+    """What a tree would run, and on which database."""
 
     database_url: str
     types: list[ProcessorSpec]
     jobs: list[JobPlan]
 
 
-def rehearse(options: SuperviseOptions) -> Plan:
-    """Load the app in a child and return what it would run.
+def dry_run(options: SuperviseOptions) -> Plan:
+    """Load the app in a child and return what a tree with these options would run.
 
     Raises:
-        ConfigurationError: a tree of these options would refuse the app too, or loading it ended the process.
+        ConfigurationError: such a tree would refuse the app too, or loading it ended the process.
     """
     channel, theirs = Channel.pair()
     sys.stdout.flush()
@@ -106,7 +106,7 @@ def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:
 
 
 def _first_message(channel: Channel) -> Message | None:
-    """Wait for what the child has to say; None when it ended without a word."""
+    """Wait for the first message of the child; None when it ended without one."""
     while not channel.closed:
         select.select([channel], [], [])
         for message in channel.receive():

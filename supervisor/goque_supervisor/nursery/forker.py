@@ -1,7 +1,7 @@
-"""The nursery: a single-threaded process that has imported everything and forks the others from it.
+"""The nursery: a single-threaded process that has imported everything and forks the other processes.
 
-A child is forked in two steps: the process in between ends at once, so that the root, as subreaper, becomes
-the child's parent. The root alone waits for every process of the tree, and a nursery that dies takes nobody along.
+A child is forked in two steps. The process in between ends at once, so that the root, as subreaper, becomes the
+child's parent. The root alone waits for every process of the tree, and a nursery that dies takes no process along.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from goque_supervisor.ipc.control import (
     StartFailed,
     Stop,
 )
+from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.nursery.child_main import run_child
-from goque_supervisor.root.restart_policy import ExitCause
 
 log = logging.getLogger("goque.nursery")
 Prepare = Callable[[], dict[str, Any]]
@@ -49,7 +49,7 @@ class Nursery:
         """Prepare, tell the root, and serve it; returns the exit code."""
         try:
             info = prepare()
-        except BaseException as error:  # whatever importing an app raises ends in one line at the root
+        except BaseException as error:  # any error of the import becomes one line at the root
             log.debug("loading failed", exc_info=error)
             self.channel.send(_boot_failed(error))
             return 1
@@ -100,7 +100,7 @@ class Nursery:
                 os._exit(0)
         os.close(descriptor)
         _pid, status = os.waitpid(between, 0)
-        if status:  # what the app runs after a fork has ended it
+        if status:  # code that the app runs after a fork has ended it
             cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
             self.channel.send(StartFailed(request.key, f"its fork ended by {cause}", died=True))
 

@@ -1,4 +1,4 @@
-"""What the two nurseries do before they fork anything: import, so that children start in milliseconds.
+"""What the two nurseries import before they fork anything, so that children start in milliseconds.
 
 `goque check` loads the app by the same function, so that it refuses what a tree would refuse, in the same words.
 """
@@ -27,20 +27,20 @@ from goque.storage import import_backend
 from goque.storage.url import hide_password
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc.sockets import make_keys
+from goque_supervisor.nursery.child_main import LOOPS
 from goque_supervisor.settings import SuperviseOptions
 
-_ACTORS = ("lease", "fetcher", "healer", "cleaner", "monitor")
 _loaded: list[Registry] = []
 
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
-    """Import the loops of goque's own processes, and the backend as far as it can be told without the app."""
+    """Import the loops of goque's own processes, and the backend if it is known without the app."""
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in counters
-    for name in (*_ACTORS, *["reloader"] * options.reload):
-        importlib.import_module(f"goque_supervisor.{name}")
+    for role in ("lease", "fetcher", "healer", "cleaner", "monitor", *["reloader"] * options.reload):
+        importlib.import_module(LOOPS[role])
     with suppress(
         ConfigurationError
-    ):  # importing the app ends in the same error, and the root hears it from there
+    ):  # importing the app raises the same error, and the root gets it from there
         import_backend(resolve_database_url(options.database_url))
     return {}
 
@@ -53,14 +53,14 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     """
     began = time.time_ns()
     if options.reload:
-        sys.dont_write_bytecode = True  # which counts as fresh for files changed twice in a second
+        sys.dont_write_bytecode = True  # bytecode counts as fresh for files changed twice in a second
     registry, url = load_app(options, registry_fd)
     types = [msgspec.to_builtins(spec) for spec in registry.specs()]
     traced = (
         ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
-    )  # they start from here then: see tree.py
-    for name in ("worker_process", "callback", "scheduler", *traced):
-        importlib.import_module(f"goque_supervisor.{name}")
+    )  # then they are forked from here: see root/tree.py
+    for role in ("worker", "callback", "scheduler", *traced):
+        importlib.import_module(LOOPS[role])
     return {
         "sources": _sources_of(options.app),
         "import_began": began,
@@ -77,17 +77,17 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
 
 
 def _sources_of(app: str) -> list[str]:
-    """Return where the top-level package of an app is, or its module; nothing of one that was handed over."""
+    """Return where the top-level package or module of an app is; empty for a registry that was handed over."""
     module = sys.modules.get(app.partition(":")[0].partition(".")[0])
     places = getattr(module, "__path__", None) or [getattr(module, "__file__", None)]
     return [str(Path(place).absolute()) for place in places if place]
 
 
 def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Registry, str]:
-    """Import the app; returns its registry and the URL of the database that a tree of these options works on.
+    """Import the app; returns its registry and the database URL of a tree with these options.
 
     Raises:
-        ConfigurationError: it does not import, is no registry, has nothing for the processors to run, or an
+        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, or an
             option names a type that it lacks.
     """
     logs.configure("nursery", log_format=options.log_format, level=options.log_level)
@@ -111,14 +111,14 @@ def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
 
 
 def _use_database(url: str) -> str:
-    """Have handlers that enqueue follow-ups reach the tree's database too, whatever named it; returns the URL."""
+    """Make the tree's database the one that handlers enqueue follow-ups to; returns its URL."""
     url = absolute_database_url(url)
     settle_database_url(url)
     return url
 
 
 def absolute_database_url(url: str) -> str:
-    """Pin a relative SQLite path to the directory in which the tree starts, since handlers may change theirs."""
+    """Make a relative SQLite path absolute, since handlers may change their working directory."""
     scheme, found, path = url.partition(":///")
     if scheme != "sqlite" or not found or not path or path.startswith("/"):
         return url
@@ -126,7 +126,7 @@ def absolute_database_url(url: str) -> str:
 
 
 def _unpickle(registry_fd: int) -> Registry:
-    """Load the registry that `Supervisor(registry)` handed over: from our parent only, never from outside.
+    """Load the registry that `Supervisor(registry)` handed over. It comes from our parent, never from outside.
 
     The parent's import path comes first, since handlers may live in modules beside its script.
     """
@@ -141,5 +141,5 @@ def _unpickle(registry_fd: int) -> Registry:
 
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    """Spell out what the root itself reads."""
+    """Add the defaults of the options that the root reads."""
     return {"workers": 1, "timeout": 30.0, "max_attempts": 5, "timeout_grace": 2.0, **options}

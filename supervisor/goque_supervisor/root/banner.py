@@ -1,27 +1,44 @@
-"""What somebody sees who starts a tree in a terminal: what runs, where, how many, and how to stop it.
+"""The start banner: what a person sees who starts a tree in a terminal. It shows what runs, and how to stop it.
 
-Standard library only, since the root says it. A log file or a JSON log never gets it.
+Standard library only, since the root writes it. It never goes to a log file or a JSON log.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from goque_supervisor.settings import SuperviseOptions
 
+log = logging.getLogger("goque.supervisor")
+
 MAX_NAMES: Final = 12
 MAX_NAME: Final = 32
 
 
+def announce(
+    options: SuperviseOptions, app: dict[str, Any], types: Sequence[dict[str, Any]], services: Sequence[str]
+) -> None:
+    """Report a tree that has just come up: by a banner to a person, by a line to a log; see `banner`."""
+    pid = os.getpid()
+    if is_watched(options):
+        sys.stderr.write(banner(options, app, types, services, pid))
+        sys.stderr.flush()
+        return
+    names = ", ".join(f"{spec['type']} ({spec['options']['workers']})" for spec in types)
+    log.info("up as pid %d; task types (workers): %s", pid, names or "none in this process")
+
+
 def is_watched(options: SuperviseOptions) -> bool:
-    """Return whether a person reads our standard error: a terminal, with lines for people on it."""
+    """Return whether a person reads our standard error: it is a terminal and the log format is for people."""
     chatty = options.log_level in ("info", "debug")
     return bool(options.app) and options.log_format == "console" and chatty and os.isatty(2)
 
 
-def welcome(
+def banner(
     options: SuperviseOptions,
     app: dict[str, Any],
     types: Sequence[dict[str, Any]],
@@ -32,10 +49,10 @@ def welcome(
 
     Args:
         options: what it was started with.
-        app: how its nursery describes the app.
-        types: those that run here, each a ProcessorSpec as plain data.
-        services: the roles that run besides.
-        pid: the root's.
+        app: the description that the app's nursery sent.
+        types: the types that run here, each a ProcessorSpec as plain data.
+        services: the other roles that run here.
+        pid: the root's process id.
     """
     parts = [
         ("database", [app["database"]]),

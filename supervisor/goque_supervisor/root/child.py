@@ -1,4 +1,4 @@
-"""The root's own notes on each process: what it is, where it stands, and how to reach it."""
+"""What the root knows of each of its processes: what it is, its state, and how to reach it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ class Child:
         key: its number, never used twice in a run; for a worker this is its incarnation.
         channel: our end of its control socket.
         generation: which import of the app it came from.
-        started_at: when it was asked for (CLOCK_MONOTONIC seconds, like all times here).
-        task_type: the type that it works for, if it is a fetcher or a worker.
-        slot: the worker slot that it fills.
-        pid: its process id, 0 until the nursery has told.
-        ready_at: when it said Ready, 0 before.
+        started_at: when its start was requested (CLOCK_MONOTONIC seconds, like all times here).
+        pid: its process id, 0 until the nursery has sent it.
+        ready_at: when it sent Ready, 0 before.
         beat_at: when it last showed that its loop turns.
-        deaf_since: when its channel was first seen closed though it seemed to live, 0 for never.
-        stop_by: when it will be killed if it has not stopped by then, 0 while it may run.
+        closed_since: when its channel was first found closed though it seemed to live, 0 for never.
+        stop_by: when it is killed if it has not stopped by then, 0 while it may run.
         killed_for: why the root killed it, None while it has not.
         killed_seq: the job that it was killed for.
         retire_reason: why it is to be replaced once it is idle.
@@ -35,7 +33,7 @@ class Child:
         box: a worker's black box.
         oom_before: the kernel's count of OOM kills when it started.
         watched: whether the loop waits for its channel.
-        interrupts: the jobs that were asked to stop, with the time at which they are killed, and why.
+        interrupts: the jobs that were asked to stop, with the time at which their worker is killed, and why.
     """
 
     spec: ChildSpec
@@ -43,12 +41,10 @@ class Child:
     channel: Channel
     generation: int
     started_at: float
-    task_type: str = ""
-    slot: int = 0
     pid: int = 0
     ready_at: float = 0.0
     beat_at: float = 0.0
-    deaf_since: float = 0.0
+    closed_since: float = 0.0
     stop_by: float = 0.0
     killed_for: str | None = None
     killed_seq: int = 0
@@ -60,8 +56,18 @@ class Child:
     interrupts: dict[int, tuple[float, str]] = field(default_factory=dict)
 
     @property
+    def task_type(self) -> str:
+        """The type that it works for, empty for a service."""
+        return self.spec.task_type
+
+    @property
+    def slot(self) -> int:
+        """The worker slot that it fills."""
+        return self.spec.slot
+
+    @property
     def ready(self) -> bool:
-        """Whether it has booted and was not told to end."""
+        """Whether it has booted and no order to end was sent."""
         return self.ready_at > 0 and not self.stop_by and self.killed_for is None
 
     def as_worker(self) -> WorkerStarted:
@@ -84,11 +90,11 @@ class Children:
         return len(self._by_key)
 
     def add(self, child: Child) -> None:
-        """Note a child that was asked for."""
+        """Add a child whose start was requested."""
         self._by_key[child.key] = child
 
-    def has_pid(self, child: Child, pid: int) -> None:
-        """Note a child's pid."""
+    def set_pid(self, child: Child, pid: int) -> None:
+        """Set a child's pid."""
         child.pid = pid
         self._by_pid[pid] = child
 

@@ -1,7 +1,7 @@
-"""The guard: a process that only waits for the root to be gone, and then kills the groups that it left.
+"""The guard: a process that waits for the root to die, and then kills the process groups that it left.
 
-Death signals reach the children of the root, but not what their handlers started; the guard knows each worker's
-process group and outlives the root by a moment.
+When the root dies, the kernel signals its children, but not the processes that their handlers started. The guard knows
+each child's process group and outlives the root by a moment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from goque_supervisor.ipc import os_process
 
 
 class Guard:
-    """The root's side: forks the guard, and tells it which process groups there are."""
+    """The root's side: forks the guard, and tells it which process groups exist."""
 
     def __init__(self) -> None:
         self.pid = 0
@@ -23,7 +23,7 @@ class Guard:
         self._groups: set[int] = set()
 
     def start(self) -> None:
-        """Fork the guard, anew if it died, and tell it all groups."""
+        """Fork a guard, the first or the next after one that died, and tell it all groups."""
         reader, writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -41,26 +41,24 @@ class Guard:
             self._tell(f"+{group}\n")
 
     def add(self, group: int) -> None:
-        """Tell the guard of a new process group."""
+        """Tell the guard that a process group exists."""
         self._groups.add(group)
         self._tell(f"+{group}\n")
 
     def discard(self, group: int) -> None:
-        """Tell the guard that a process group is gone, before its number can be given out again."""
+        """Tell the guard that a process group is gone, before the kernel can use its number again."""
         self._groups.discard(group)
         self._tell(f"-{group}\n")
 
     def dismiss(self) -> None:
-        """End the guard: everything it watched over is gone."""
+        """End the guard: all groups that it knew are gone."""
         for group in list(self._groups):
             self.discard(group)
         os.close(self._pipe)
         self._pipe = -1
 
     def _tell(self, line: str) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # the guard died: its exit starts another, which is told of every group
+        with contextlib.suppress(OSError):  # the guard died: the root starts another and tells it every group
             os.write(self._pipe, line.encode())
 
 

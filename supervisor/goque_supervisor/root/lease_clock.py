@@ -2,7 +2,7 @@
 
 Others call this node dead when they have seen the same heartbeat for node_timeout. They cannot have seen it before it
 was sent; so a root that stops by its own clock a little before node_timeout after the last heartbeat was *sent* stops
-before any other node takes its tasks, whatever the lease's process, the network and the database do meanwhile.
+before any other node takes its tasks, even if the lease's process, the network or the database fail meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 HOLD_FRACTION: Final = 5 / 6
-"""Of node_timeout, after which a lease counts as lost: the rest is for seeing it, and for killing handlers."""
+"""The part of node_timeout after which a lease counts as lost. The rest is for noticing it and for killing handlers."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class LeaseClock:
     owner: str = ""
     former_owners: list[str] = field(default_factory=list)
     is_lost: bool = False
-    _beat_at: float = 0.0
+    _renewed_at: float = 0.0
 
     @property
     def may_claim_as(self) -> str:
@@ -47,19 +47,18 @@ class LeaseClock:
         if replaced:
             self.former_owners.append(self.owner)
         self.owner = owner
-        self.beaten(sent_at)
+        self.renewed(sent_at)
         return replaced
 
-    def beaten(self, sent_at: float) -> bool:
-        """Note a heartbeat that the database took, by when it was sent; returns whether that ends a loss."""
-        self._beat_at = max(self._beat_at, sent_at)
+    def renewed(self, sent_at: float) -> bool:
+        """Record a heartbeat that the database took, by when it was sent; returns whether that ends a loss."""
+        self._renewed_at = max(self._renewed_at, sent_at)
         regained, self.is_lost = self.is_lost, False
         return regained
 
-    def lose(self, now: float) -> bool:
-        """Return whether the lease is lost just now."""
-        over = (
-            bool(self.owner) and not self.is_lost and now - self._beat_at > self.node_timeout * HOLD_FRACTION
-        )
-        self.is_lost = self.is_lost or over
-        return over
+    def expire(self, now: float) -> bool:
+        """Return whether the lease is lost from this moment on; true once for each loss."""
+        silent_for = now - self._renewed_at
+        expired = bool(self.owner) and not self.is_lost and silent_for > self.node_timeout * HOLD_FRACTION
+        self.is_lost = self.is_lost or expired
+        return expired

@@ -16,12 +16,12 @@ from goque_supervisor.settings import SuperviseOptions
 
 
 class NurseryProcess:
-    """One nursery: its process, its channel, and what it said of the app."""
+    """One nursery: its process, its channel, and how it describes the app."""
 
     def __init__(
-        self, home: NurseryKind, generation: int, options: SuperviseOptions, registry_fd: int | None
+        self, kind: NurseryKind, generation: int, options: SuperviseOptions, registry_fd: int | None
     ) -> None:
-        self.home = home
+        self.kind = kind
         self.generation = generation
         self.options = options
         self.registry_fd = registry_fd
@@ -51,7 +51,7 @@ class NurseryProcess:
         from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - the same
 
         end = socket.socket(fileno=self._theirs.detach())
-        if self.home is NurseryKind.ACTORS:
+        if self.kind is NurseryKind.ACTORS:
             return run_nursery(
                 end,
                 root,
@@ -69,7 +69,7 @@ class NurseryProcess:
 
 
 def _close_all_but(kept: set[int | None]) -> None:
-    """Close what the root had open: a copy of its sockets here would hide its death from its children."""
+    """Close the root's descriptors: a copy of its sockets here would hide its death from its children."""
     for entry in list(Path("/dev/fd").iterdir()):
         descriptor = int(entry.name)
         if descriptor > 2 and descriptor not in kept:

@@ -1,4 +1,4 @@
-"""The processes of the tree as the root starts, watches, ends and reaps them; others decide what an exit means."""
+"""The processes of the tree: the root starts, watches, ends and reaps them here. Others decide what an exit means."""
 
 from __future__ import annotations
 
@@ -10,103 +10,117 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import StartChild, Stop
+from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory, remove_worker_files
 from goque_supervisor.root.child import Child, Children
 from goque_supervisor.root.guard import Guard
-from goque_supervisor.root.restart_policy import ExitCause
-from goque_supervisor.root.tree import ChildSpec
-
-if TYPE_CHECKING:
-    from goque_supervisor.root.nursery_process import NurseryProcess
-    from goque_supervisor.root.pool_group import PoolGroup
+from goque_supervisor.root.nursery_process import NurseryProcess
+from goque_supervisor.root.tree import ChildSpec, NurseryKind
 
 log = logging.getLogger("goque.supervisor")
 
-HANG_AFTER = 15.0
-BOOT_LIMIT = 120.0
-STACK_TIME = 0.01
-DEAF_FOR = 0.2
-SWEEP_LIMIT = 5.0
+HANG_AFTER: Final = 15.0
+BOOT_LIMIT: Final = 120.0
+STACK_TIME: Final = 0.01
+CLOSED_LIMIT: Final = 0.2
+SWEEP_LIMIT: Final = 5.0
 
 
 class ProcessTable:
     """Every child of the root but the nurseries: the root, as subreaper, is the parent of them all.
 
     Args:
-        run: where black boxes are made.
+        run_directory: where black boxes are made.
         selector: the root's; channels of children are registered in it with their Child.
+        nursery: returns the nursery of a kind if it can fork children.
+        common_boot: returns what every child is told at its start.
         on_exit: called with each child that has ended, how, and its peak memory in bytes.
-        on_stranger: called with the pid and the cause when a process ended that is no child known here.
-        last_words: called before an unknown pid is taken for a stranger's, and with a child before its channel closes.
+        on_unknown_exit: called with the pid and the cause when a process ended that is no child in this table.
+        drain_channel: called to read what was sent before an exit: by a child, or by the nurseries if it is None.
     """
 
     def __init__(
         self,
-        run: RunDirectory,
+        run_directory: RunDirectory,
         selector: selectors.BaseSelector,
         *,
+        nursery: Callable[[NurseryKind], NurseryProcess | None],
+        common_boot: Callable[[ChildSpec], dict[str, Any]],
         on_exit: Callable[[Child, ExitCause, int], None],
-        on_stranger: Callable[[int, ExitCause], None],
-        last_words: Callable[[Child | None], None],
+        on_unknown_exit: Callable[[int, ExitCause], None],
+        drain_channel: Callable[[Child | None], None],
     ) -> None:
-        self.children = Children()
         self.guard = Guard()
-        self._run = run
+        self._children = Children()
+        self._run_directory = run_directory
         self._selector = selector
+        self._nursery = nursery
+        self._common_boot = common_boot
         self._on_exit = on_exit
-        self._on_stranger = on_stranger
-        self._last_words = last_words
+        self._on_unknown_exit = on_unknown_exit
+        self._drain_channel = drain_channel
         self._keys = itertools.count(1)
+
+    # -- finding -------------------------------------------------------------------------------------
+
+    @property
+    def guard_pid(self) -> int:
+        """The pid of the guard."""
+        return self.guard.pid
+
+    def find(self, name: str) -> Child | None:
+        """Return the newest living child of this name."""
+        return self._children.named(name)
+
+    def workers(self, task_type: str) -> list[Child]:
+        """Return the living workers of a type."""
+        return self._children.workers(task_type)
+
+    def living(self) -> list[Child]:
+        """Return every child from the request to start it until it is reaped."""
+        return list(self._children)
 
     # -- starting ------------------------------------------------------------------------------------
 
-    def start(
-        self,
-        spec: ChildSpec,
-        boot: dict[str, Any],
-        nursery: NurseryProcess,
-        group: PoolGroup | None = None,
-        slot: int = 0,
-    ) -> Child:
-        """Ask a nursery for a child. Raises OSError when the system has no descriptor or disk block left."""
+    def start(self, spec: ChildSpec, boot: dict[str, Any]) -> Child | None:
+        """Ask a nursery for a child; None while the nursery is not up, which asks again when it is.
+
+        Raises:
+            OSError: the system has no descriptor or disk block left.
+        """
+        nursery = self._nursery(spec.nursery)
+        if nursery is None:
+            return None
         channel, theirs = Channel.pair()
-        child = Child(
-            spec,
-            next(self._keys),
-            channel,
-            nursery.generation,
-            time.monotonic(),
-            task_type=group.spec.type if group else "",
-            slot=slot,
-            oom_before=os_process.oom_kills() if spec.role == "worker" else 0,
-        )
-        if spec.role == "worker" and group is not None:
-            child.box = self._make_box(child, group)
-            child.identity = f"{slot}.{child.key}.{os.urandom(6).hex()}"
-            boot = {**boot, "box": str(child.box.path), "identity": child.identity}
-        self.children.add(child)
+        child = Child(spec, next(self._keys), channel, nursery.generation, time.monotonic())
+        boot = {**self._common_boot(spec), **boot, "incarnation": child.key}
+        if spec.role == "worker":
+            child.oom_before = os_process.oom_kills()
+            child.box = self._make_box(child)
+            child.identity = f"{child.slot}.{child.key}.{os.urandom(6).hex()}"
+            boot |= {"box": str(child.box.path), "identity": child.identity}
+        self._children.add(child)
         self._selector.register(channel, selectors.EVENT_READ, child)
-        request = StartChild(child.key, {**boot, "incarnation": child.key})
-        nursery.channel.send(request, descriptor=theirs.fileno())
+        nursery.channel.send(StartChild(child.key, boot), descriptor=theirs.fileno())
         theirs.close()
         return child
 
-    def _make_box(self, child: Child, group: PoolGroup) -> BlackBox:
-        path = self._run.box(child.task_type, child.slot, child.key)
-        BlackBox.create(path, jobs=group.spec.most_jobs)
+    def _make_box(self, worker: Child) -> BlackBox:
+        path = self._run_directory.box(worker.task_type, worker.slot, worker.key)
+        BlackBox.create(path, jobs=worker.spec.max_jobs)
         return BlackBox(path)
 
     def started(self, key: int, pid: int) -> Child | None:
-        """Note the pid of a child that a nursery has forked; returns the child."""
-        child = self.children.by_key(key)
+        """Set the pid of a child that a nursery has forked; returns the child."""
+        child = self._children.by_key(key)
         if child is not None:
-            self.children.has_pid(child, pid)
+            self._children.set_pid(child, pid)
             child.beat_at = time.monotonic()
             self.guard.add(pid)
             if child.killed_for is not None:
@@ -115,9 +129,9 @@ class ProcessTable:
 
     def not_started(self, key: int) -> Child | None:
         """Forget a child that could not be forked; returns it."""
-        child = self.children.by_key(key)
+        child = self._children.by_key(key)
         if child is not None and child.pid:
-            return None  # it was started before what started it ended: its own exit will tell
+            return None  # it was forked before its nursery ended: its own exit is handled
         if child is not None:
             self._drop(child)
             if child.box is not None:
@@ -128,7 +142,7 @@ class ProcessTable:
     # -- ending --------------------------------------------------------------------------------------
 
     def kill(self, child: Child, reason: str) -> None:
-        """Kill a child now; its exit will tell `reason` to whom it concerns."""
+        """Kill a child now; `reason` is read when its exit is handled."""
         child.killed_for = reason
         if child.pid:
             if reason in ("timeout", "canceled"):
@@ -143,7 +157,7 @@ class ProcessTable:
             child.channel.send(Stop())
 
     def unwatch(self, child: Child) -> None:
-        """Wait for a child's channel no longer."""
+        """Stop waiting for a child's channel."""
         if child.watched:
             self._selector.unregister(child.channel)
             child.watched = False
@@ -151,10 +165,10 @@ class ProcessTable:
     def _drop(self, child: Child) -> None:
         self.unwatch(child)
         child.channel.close()
-        self.children.remove(child)
+        self._children.remove(child)
 
     def reap(self) -> None:
-        """Take note of every process that has ended."""
+        """Handle every process that has ended."""
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -165,19 +179,19 @@ class ProcessTable:
             self._reap_one(found.si_pid)
 
     def _reap_one(self, pid: int) -> None:
-        child = self.children.by_pid(pid)
+        child = self._children.by_pid(pid)
         if child is None:
-            self._last_words(None)  # its pid may be on the way from the nursery
-            child = self.children.by_pid(pid)
+            self._drain_channel(None)  # its pid may be on the way from the nursery
+            child = self._children.by_pid(pid)
         if child is not None:
             os_process.kill_group(pid)  # before the pid is reaped, so that it cannot name another group
             self.guard.discard(pid)
         _pid, status, usage = os.wait4(pid, 0)
         cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
         if child is None:
-            self._on_stranger(pid, cause)
+            self._on_unknown_exit(pid, cause)
             return
-        self._last_words(child)
+        self._drain_channel(child)
         self._drop(child)
         self._on_exit(child, cause, usage.ru_maxrss * (1024 if os_process.IS_LINUX else 1))
         if child.box is not None:
@@ -186,8 +200,8 @@ class ProcessTable:
     # -- watching ------------------------------------------------------------------------------------
 
     def scan(self, now: float) -> None:
-        """Kill who is past its deadline, hangs, or hears no orders any more."""
-        for child in self.children:
+        """Kill each child that is past its deadline, hangs, or has closed its channel."""
+        for child in self._children:
             child.channel.flush()
             if not child.pid or child.killed_for is not None:
                 continue
@@ -199,7 +213,7 @@ class ProcessTable:
                 )
                 self.kill(child, "boot")
             elif child.channel.closed and not (child.box and child.box.read().running):
-                self._consider_deaf(child, now)
+                self._consider_closed(child, now)
             elif child.box is not None:
                 self._scan_worker(child, child.box, now)
             elif child.ready_at and now - child.beat_at > HANG_AFTER:
@@ -208,11 +222,11 @@ class ProcessTable:
                 )
                 self.kill(child, "hung")
 
-    def _consider_deaf(self, child: Child, now: float) -> None:
-        """Kill a child that closed its channel and lives on: one that has just died is no longer heard either."""
-        if not child.deaf_since:
-            child.deaf_since = now
-        elif now - child.deaf_since >= DEAF_FOR:
+    def _consider_closed(self, child: Child, now: float) -> None:
+        """Kill a child that closed its channel and lives on; the channel of one that has just died is closed too."""
+        if not child.closed_since:
+            child.closed_since = now
+        elif now - child.closed_since >= CLOSED_LIMIT:
             self.kill(child, "deaf")
 
     def _scan_worker(self, child: Child, box: BlackBox, now: float) -> None:
@@ -229,7 +243,7 @@ class ProcessTable:
                 return
 
     def interrupt(self, child: Child, seq: int, reason: str, grace: float) -> None:
-        """Stop a running job politely; its worker is killed if the job still runs after the grace in seconds."""
+        """Ask a worker to stop a job; the worker is killed if the job still runs after the grace in seconds."""
         if child.box is None or not child.pid or child.killed_for is not None:
             return
         child.box.leave_interrupt(seq, reason)
@@ -237,7 +251,7 @@ class ProcessTable:
         os.kill(child.pid, signal.SIGUSR1)
 
     def sweep(self) -> None:
-        """Leave nothing behind: kill and reap whatever is still a child of this process."""
+        """Kill and reap whatever is still a child of this process."""
         deadline = time.monotonic() + SWEEP_LIMIT
         self.guard.dismiss()
         while _reap_all() and time.monotonic() < deadline:
@@ -246,14 +260,14 @@ class ProcessTable:
                     os_process.kill_group(pid)
                     os_process.kill(pid)
             time.sleep(0.002)
-        for child in self.children:
+        for child in self._children:
             self._drop(child)
             if child.box is not None:
                 child.box.close()
 
 
 def _ask_for_stack(worker: Child) -> None:
-    """Have a worker write down where it hangs (worker_process.py), in the little time before it is killed."""
+    """Have a worker write its stack (worker/main.py) in the short time before it is killed."""
     try:
         os.kill(worker.pid, signal.SIGUSR2)
     except ProcessLookupError:

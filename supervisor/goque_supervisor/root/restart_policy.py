@@ -1,8 +1,7 @@
-"""When to start a child again: restart policies as pure values, with the time as an argument."""
+"""When to start a child again: restart policies without I/O, with the time as an argument."""
 
 from __future__ import annotations
 
-import signal
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -38,14 +37,14 @@ class Backoff:
 
 @dataclass
 class Intensity:
-    """Tells when restarts come too often: more than `limit` within `window` seconds."""
+    """Decides whether restarts come too often: more than `limit` within `window` seconds."""
 
     limit: int = 5
     window: float = 60.0
     _times: deque[float] = field(default_factory=deque)
 
     def too_many(self, now: float) -> bool:
-        """Count one more restart and say whether it is one too many; then the count begins anew."""
+        """Count a restart and return whether it is one too many; if so, the count begins anew."""
         self._times.append(now)
         while self._times and self._times[0] < now - self.window:
             self._times.popleft()
@@ -72,37 +71,11 @@ class BootWatch:
         return self.failures >= BOOT_FAILURES_TO_HOLD
 
     def booted(self) -> None:
-        """Note that a worker came up."""
+        """Count a worker that came up."""
         self.failures = 0
         self.ever_booted = True
 
     def failed(self) -> float:
-        """Note that a worker died before it came up; returns the seconds to wait before the next one."""
+        """Count a worker that died before it came up; returns the seconds to wait before the next one."""
         self.failures += 1
         return CANARY_PERIOD if self.held else 0.2 * 2.0**self.failures
-
-
-@dataclass(frozen=True)
-class ExitCause:
-    """How a process ended: an exit code or a signal, never both."""
-
-    exit_code: int | None
-    signal: int | None
-
-    @classmethod
-    def from_status(cls, code: int) -> ExitCause:
-        """Read what `os.waitstatus_to_exitcode` returned."""
-        return cls(code, None) if code >= 0 else cls(None, -code)
-
-    def __str__(self) -> str:
-        if self.signal is None:
-            return f"exit code {self.exit_code}"
-        return f"signal {self.signal} ({signal_name(self.signal)})"
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name, such as SIGSEGV."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "real-time signal" if number > 31 else "unknown"

@@ -1,52 +1,161 @@
-"""What SIGUSR1 has the root say: every process of the tree, where it stands, and what it runs. It changes nothing."""
+"""What the root reports of its tree: to the log at SIGUSR1, and to lease and monitor every second."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
 
 from goque_supervisor.root.child import Child
+from goque_supervisor.root.node import NodeView
+from goque_supervisor.root.nursery_process import NurseryProcess
+from goque_supervisor.root.pools.pool_group import PoolGroup
+from goque_supervisor.root.pools.pool_groups import PoolGroups
 
-if TYPE_CHECKING:
-    from goque_supervisor.root.pool_group import PoolGroup
-    from goque_supervisor.root.supervisor import Root
-
-MAX_JOBS = 10
-
-
-def portrait(root: Root, now: float) -> tuple[str, list[str]]:
-    """Describe a tree in a line, and in a block of further ones; `now` is a CLOCK_MONOTONIC second."""
-    lines = [f"guard pid {root.family.guard.pid}"]
-    lines += [
-        f"{nursery.home} nursery pid {nursery.pid}, generation {nursery.generation}"
-        f"{'' if nursery.ready else ', not ready'}"
-        for nursery in root.homes
-    ]
-    lines += [_describe(child, now) for child in root.family.children if not child.task_type]
-    for group in root.groups.values():
-        lines += _describe_group(group, now)
-    return f"the tree of pid {os.getpid()}: {', '.join(_state(root))}", lines
+MAX_JOBS: Final = 10
 
 
-def _state(root: Root) -> Iterator[str]:
-    if root.stopping is not None:
-        yield "stopping"
-    if root.is_quiet:
-        yield "quiet (SIGUSR2 wakes it)"
-    if not root.tenure.owner:
-        yield "no lease yet"
-    else:
-        yield f"lease {'LOST' if root.tenure.is_lost else 'held'} as {root.tenure.owner}"
-    restarts = ", ".join(f"{count} of {name}" for name, count in sorted(root.restarts.items()))
-    yield f"restarts: {restarts or 'none'}"
+class ReportedProcesses(Protocol):
+    """The processes to report."""
+
+    @property
+    def guard_pid(self) -> int:
+        """The pid of the guard."""
+
+    def living(self) -> list[Child]:
+        """Return every process from the request to start it until it is reaped."""
+
+
+class ReportedNurseries(Protocol):
+    """The nurseries to report."""
+
+    @property
+    def app(self) -> dict[str, Any]:
+        """How the newest import describes the app."""
+
+    def __iter__(self) -> Iterator[NurseryProcess]: ...
+
+
+class Status:
+    """Reports a tree.
+
+    Args:
+        processes: the processes of the tree.
+        nurseries: its nurseries.
+        groups: its pool groups.
+        node: returns the node as it is now.
+        child_restarts: how often processes were started again, by role.
+        started_at: when the root began (CLOCK_MONOTONIC seconds, like all times here).
+    """
+
+    def __init__(
+        self,
+        processes: ReportedProcesses,
+        nurseries: ReportedNurseries,
+        groups: PoolGroups,
+        *,
+        node: Callable[[], NodeView],
+        child_restarts: Counter[str],
+        started_at: float,
+    ) -> None:
+        self._processes = processes
+        self._nurseries = nurseries
+        self._groups = groups
+        self._node = node
+        self._child_restarts = child_restarts
+        self._started_at = started_at
+
+    def describe_tree(self, now: float) -> tuple[str, list[str]]:
+        """Describe the tree for people: in a line, and in a block of further ones."""
+        lines = [f"guard pid {self._processes.guard_pid}"]
+        lines += [
+            f"{nursery.kind} nursery pid {nursery.pid}, generation {nursery.generation}"
+            f"{'' if nursery.ready else ', not ready'}"
+            for nursery in self._nurseries
+        ]
+        lines += [_describe(child, now) for child in self._processes.living() if not child.task_type]
+        for group in self._groups:
+            lines += _describe_group(group, now)
+        return f"the tree of pid {os.getpid()}: {', '.join(self._describe_node())}", lines
+
+    def list_processes(self) -> list[dict[str, Any]]:
+        """List every process that has a pid, as plain data."""
+        started_at = self._started_at
+        return [
+            {"name": "root", "pid": os.getpid(), "started_at": started_at},
+            {"name": "guard", "pid": self._processes.guard_pid, "started_at": started_at},
+            *(
+                {
+                    "name": f"{nursery.kind} nursery",
+                    "pid": nursery.pid,
+                    "started_at": nursery.started_at,
+                }
+                for nursery in self._nurseries
+            ),
+            *(_as_data(child) for child in self._processes.living() if child.pid),
+        ]
+
+    def tree_state(self) -> dict[str, Any]:
+        """Describe the tree as plain data, for the monitor's metrics and the node report of the lease."""
+        node = self._node()
+        return {
+            "types": {group.spec.type: _group_state(group) for group in self._groups},
+            "child_restarts": dict(self._child_restarts),
+            "lease": bool(node.may_claim_as),
+            "stopping": node.is_stopping,
+            "quiet": node.is_quiet,
+            "known_types": [described["type"] for described in self._nurseries.app.get("types", ())],
+            "started_at": self._started_at,
+        }
+
+    def _describe_node(self) -> Iterator[str]:
+        node = self._node()
+        if node.is_stopping:
+            yield "stopping"
+        if node.is_quiet:
+            yield "quiet (SIGUSR2 wakes it)"
+        if not node.owner:
+            yield "no lease yet"
+        else:
+            yield f"lease {'held' if node.may_claim_as else 'LOST'} as {node.owner}"
+        restarts = ", ".join(f"{count} of {name}" for name, count in sorted(self._child_restarts.items()))
+        yield f"restarts: {restarts or 'none'}"
+
+
+def _as_data(child: Child) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": child.spec.name,
+        "pid": child.pid,
+        "started_at": child.started_at,
+    }
+    if child.spec.role == "worker":
+        leaves = child.stop_by or child.killed_for is not None or child.retire_reason
+        described |= {
+            "type": child.task_type,
+            "state": "ending" if leaves else "ready" if child.ready_at else "booting",
+            "box": str(child.box.path) if child.box is not None else "",
+        }
+    return described
+
+
+def _group_state(group: PoolGroup) -> dict[str, Any]:
+    workers, fetcher = group.workers, group.fetcher
+    return {
+        "slots": group.spec.workers,
+        "workers": len(workers),
+        "ready": sum(worker.ready for worker in workers),
+        "fetcher": bool(fetcher and fetcher.ready_at),
+        "held": group.boot.held,
+        "restarts": dict(group.restarts),
+    }
 
 
 def _describe_group(group: PoolGroup, now: float) -> Iterator[str]:
     notes = [f"{len(group.workers)} of {group.spec.workers} workers"]
     notes += ["held: its workers do not boot"] if group.boot.held else []
     notes += ["draining"] if group.draining else []
-    notes += [f"{len(group.unburied)} dead workers not settled yet"] if group.unburied else []
+    notes += [f"{len(group.unsettled_exits)} dead workers not settled yet"] if group.unsettled_exits else []
     notes += [f"replaced: {count} for {reason}" for reason, count in sorted(group.restarts.items())]
     yield f"type {group.spec.type}: {', '.join(notes)}"
     yield f"  {_describe(group.fetcher, now) if group.fetcher else 'no fetcher'}, epoch {group.epoch}"

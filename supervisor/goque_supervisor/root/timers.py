@@ -1,4 +1,4 @@
-"""Timers of a loop that waits for other things too."""
+"""Timers for a loop that also waits for other things."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from collections.abc import Callable
 
 
 class Timers:
-    """Functions to be called later by the loop that owns them; times are CLOCK_MONOTONIC seconds."""
+    """Functions that the loop calls later; times are CLOCK_MONOTONIC seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._count = itertools.count()
 
+    def now(self) -> float:
+        """Return the time that these timers go by."""
+        return self._clock()
+
     def after(self, delay: float, call: Callable[[], object]) -> None:
-        """Call once, this many seconds from now."""
+        """Call a function once, this many seconds from now."""
         heapq.heappush(self._heap, (self._clock() + delay, next(self._count), call))
 
     def every(self, period: float, call: Callable[[], object]) -> None:
-        """Call again and again, with this many seconds between."""
+        """Call a function again and again, with this many seconds between."""
 
         def again() -> None:
             call()
@@ -34,7 +38,7 @@ class Timers:
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
 
     def run_due(self) -> None:
-        """Call what is due."""
+        """Call every function that is due."""
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
             _when, _order, call = heapq.heappop(self._heap)

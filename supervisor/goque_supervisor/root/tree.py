@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from goque_supervisor.fetcher.prefetch import MAX_PREFETCH
-from goque_supervisor.settings import SuperviseOptions
+from goque_supervisor.settings import MAX_PREFETCH, SuperviseOptions
 
 
 class NurseryKind(StrEnum):
-    """Which nursery forks a child: the one with goque's own modules, or the one with the app."""
+    """Which nursery forks a child: the one that has imported goque's own modules, or the one that has the app."""
 
     ACTORS = "actors"
     APP = "app"
@@ -24,13 +23,19 @@ class ChildSpec:
     Attributes:
         name: unique in the tree, and what logs call it.
         role: which loop runs in it.
-        home: the nursery that forks it; only the app's nursery has user code.
-        shutdown: seconds from the polite word to SIGKILL.
+        nursery: the nursery that forks it; only the app's nursery has user code.
+        task_type: the type that it works for, if it belongs to a pool group.
+        slot: the worker slot that it fills.
+        max_jobs: how many jobs a worker may hold at once; its black box has room for so many.
+        shutdown: seconds from the order to stop to SIGKILL.
     """
 
     name: str
     role: str
-    home: NurseryKind = NurseryKind.ACTORS
+    nursery: NurseryKind = NurseryKind.ACTORS
+    task_type: str = ""
+    slot: int = 0
+    max_jobs: int = 0
     shutdown: float = 5.0
 
 
@@ -41,7 +46,7 @@ class PoolGroupSpec:
     type: str
     processor: dict[str, Any]
     keys: tuple[str, str] = field(repr=False)
-    fetcher_home: NurseryKind = NurseryKind.ACTORS
+    fetcher_nursery: NurseryKind = NurseryKind.ACTORS
 
     @property
     def workers(self) -> int:
@@ -54,18 +59,23 @@ class PoolGroupSpec:
         return float(self.processor["options"]["timeout_grace"])
 
     @property
-    def most_jobs(self) -> int:
+    def max_jobs(self) -> int:
         """How many jobs a worker may hold at once: what it was sent, and as many whose end is not acknowledged."""
         return int(self.processor["options"].get("concurrency", 100)) + 2 * MAX_PREFETCH
 
     @property
     def fetcher(self) -> ChildSpec:
         """The process that reads and writes this type's rows."""
-        return ChildSpec(f"fetcher[{self.type}]", "fetcher", self.fetcher_home)
+        return ChildSpec(f"fetcher[{self.type}]", "fetcher", self.fetcher_nursery, self.type)
 
     def worker(self, slot: int) -> ChildSpec:
         """Return the process in one worker slot."""
-        return ChildSpec(f"worker[{self.type}:{slot}]", "worker", NurseryKind.APP)
+        name = f"worker[{self.type}:{slot}]"
+        return ChildSpec(name, "worker", NurseryKind.APP, self.type, slot, self.max_jobs)
+
+    def callback(self, call: int) -> ChildSpec:
+        """Return the process that calls the user's functions about a crash."""
+        return ChildSpec(f"callback[{self.type}:{call}]", "callback", NurseryKind.APP, self.type)
 
 
 @dataclass(frozen=True)
@@ -81,19 +91,20 @@ class Tree:
 def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
     """Lay out the tree that these options and this app ask for.
 
-    Who makes spans starts where the app is imported, if the app makes the provider; else only who runs its code does.
+    Processes that make spans are forked where the app is imported if the app makes the tracer provider. Otherwise
+    only those that run the app's code are forked there.
     """
-    home = NurseryKind.APP if app["traces"] else NurseryKind.ACTORS
+    nursery = NurseryKind.APP if app["traces"] else NurseryKind.ACTORS
     return Tree(
         lease=ChildSpec("lease", "lease"),
         monitor=ChildSpec("monitor", "monitor") if "monitor" in options.roles else None,
         groups=[
-            PoolGroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]), home)
+            PoolGroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]), nursery)
             for spec in app["types"]
             if "processors" in options.roles and options.runs(spec["type"])
         ],
         services=[
-            ChildSpec(role, role, NurseryKind.APP if role == "scheduler" else home)
+            ChildSpec(role, role, NurseryKind.APP if role == "scheduler" else nursery)
             for role in ("healer", "cleaner", "scheduler")
             if role in options.roles and (role != "scheduler" or app["jobs"])
         ]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor.fetcher.prefetch import AHEAD, MAX_PREFETCH, PrefetchWindow, distribute
+from goque_supervisor.fetcher.prefetch import AHEAD, PrefetchWindow, distribute
+from goque_supervisor.settings import MAX_PREFETCH
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goque_supervisor.root.banner import MAX_NAMES, welcome
+from goque_supervisor.root.banner import MAX_NAMES, banner
 from goque_supervisor.settings import SuperviseOptions
 
 SERVICES = ["healer", "cleaner", "scheduler"]
@@ -16,7 +16,7 @@ def spec(name: str, workers: int = 2) -> dict[str, Any]:
 
 def lines(options: SuperviseOptions, *types: dict[str, Any], jobs: int = 1) -> list[str]:
     app = {"database": "sqlite:////srv/shop.db", "job_names": [f"job{number}" for number in range(jobs)]}
-    return welcome(options, app, types, SERVICES, 4711).splitlines()
+    return banner(options, app, types, SERVICES, 4711).splitlines()
 
 
 def test_it_tells_what_runs_where_how_many_and_how_to_stop() -> None:

@@ -29,13 +29,19 @@ def test_a_handler_that_ends_while_its_deadline_is_looked_at_is_no_reason_to_kil
     deadlines: tuple[float, ...], killed_for: str | None
 ) -> None:
     nobody: Any = None
-    family = ProcessTable(
-        nobody, selectors.DefaultSelector(), on_exit=nobody, on_stranger=nobody, last_words=nobody
+    table = ProcessTable(
+        nobody,
+        selectors.DefaultSelector(),
+        nursery=nobody,
+        common_boot=nobody,
+        on_exit=nobody,
+        on_unknown_exit=nobody,
+        drain_channel=nobody,
     )
     channel, theirs = Channel.pair()
     worker = Child(ChildSpec("worker[mail:0]", "worker"), 1, channel, 1, 0.0)
     box: Any = BoxOfAQuickWorker(*deadlines)
-    family._scan_worker(worker, box, 500.0)
+    table._scan_worker(worker, box, 500.0)
     channel.close()
     theirs.close()
     assert worker.killed_for == killed_for

@@ -1,0 +1,24 @@
+"""Report an app whose import ends its process or takes long; standard library only, since the root reports it too."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque_supervisor.ipc.exit_cause import ExitCause
+
+SLOW_IMPORT: Final = 10.0
+"""Seconds after which an import that still runs is reported."""
+
+
+def import_ended(app: str, cause: ExitCause) -> str:
+    """Describe how a process ended while it imported an app, or the registry that was handed over."""
+    return f"{_subject(app)} does not import: the process that tried ended by {cause}"
+
+
+def import_is_slow(app: str, pid: int) -> str:
+    """Describe an import that takes long, and perhaps never ends, and name the process that imports."""
+    return f"{_subject(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: look what it waits for"
+
+
+def _subject(app: str) -> str:
+    return f"app {app!r}" if app else "the registry"

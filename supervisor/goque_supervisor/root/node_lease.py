@@ -1,0 +1,73 @@
+"""What the root does about its node's lease: claim under its name, and stop claiming while it is lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from goque_supervisor.root.lease_clock import LeaseClock
+
+log = logging.getLogger("goque.supervisor")
+
+
+class Claimers(Protocol):
+    """Those that claim tasks and run them; the pool groups are."""
+
+    def new_owner(self, owner: str) -> None:
+        """Claim under this name from now on; empty to claim nothing."""
+
+    def kill_workers(self, reason: str) -> None:
+        """Kill all workers; their running tasks are requeued."""
+
+
+class NodeLease:
+    """The lease of this node, as its heartbeats show it.
+
+    Args:
+        clock: judges when the lease is lost.
+        claimers: whoever claims under the lease.
+        kills: whether running handlers are killed when the lease is lost, or may finish.
+        describe: called with all names of the node before anything is claimed under a new one.
+    """
+
+    def __init__(
+        self,
+        clock: LeaseClock,
+        claimers: Claimers,
+        *,
+        kills: bool,
+        describe: Callable[[list[str]], None],
+    ) -> None:
+        self.clock = clock
+        self._claimers = claimers
+        self._kills = kills
+        self._describe = describe
+
+    def on_ready(self, owner: str, sent_at: float) -> None:
+        """Take the name that the lease's process has written to the database."""
+        if owner == self.clock.owner:
+            return  # another process goes on under the same name: its first heartbeat tells whether the lease holds
+        replaced = self.clock.begin(owner, sent_at)
+        if replaced and self._kills:
+            self._claimers.kill_workers("lease")  # other nodes run the same tasks by now
+        self._describe(self.clock.all_owners)
+        self._claimers.new_owner(self.clock.may_claim_as)
+
+    def on_renewed(self, sent_at: float) -> None:
+        """Record a heartbeat that the database took, by when it was sent."""
+        if self.clock.renewed(sent_at):
+            log.info("the lease is held again: claiming goes on")
+            self._claimers.new_owner(self.clock.may_claim_as)
+
+    def check(self, now: float) -> None:
+        """Stop claiming once the lease is lost."""
+        if not self.clock.expire(now):
+            return
+        log.error(
+            "the lease is lost: nothing is claimed until the database takes heartbeats again; running handlers %s",
+            "are killed" if self._kills else "finish",
+        )
+        self._claimers.new_owner(self.clock.may_claim_as)
+        if self._kills:
+            self._claimers.kill_workers("lease")

@@ -1,0 +1,52 @@
+"""What the parts of the root may do with processes. ProcessTable does it; unit tests bring processes of their own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from goque_supervisor.root.child import Child
+from goque_supervisor.root.timers import Timers
+from goque_supervisor.root.tree import ChildSpec
+
+log = logging.getLogger("goque.supervisor")
+
+START_RETRY: Final = 1.0
+
+
+class Processes(Protocol):
+    """The processes of a tree: start them, end them, find them."""
+
+    def start(self, spec: ChildSpec, boot: dict[str, Any]) -> Child | None:
+        """Start a process; None while its nursery is not up.
+
+        Raises:
+            OSError: the system has no descriptor or disk block left.
+        """
+
+    def stop(self, child: Child) -> None:
+        """Ask a process to end; it is killed when it takes longer than its specification allows."""
+
+    def kill(self, child: Child, reason: str) -> None:
+        """Kill a process now."""
+
+    def interrupt(self, child: Child, seq: int, reason: str, grace: float) -> None:
+        """Ask a worker to stop a job; the worker is killed if the job still runs after the grace in seconds."""
+
+    def find(self, name: str) -> Child | None:
+        """Return the newest living process of this name."""
+
+    def workers(self, task_type: str) -> list[Child]:
+        """Return the living workers of a type."""
+
+    def living(self) -> list[Child]:
+        """Return every process from the request to start it until it is reaped."""
+
+
+def retry_start(timers: Timers, name: str, why: str, again: Callable[[], object]) -> None:
+    """Report that the system let no process start, and try again in a second."""
+    log.error(
+        "%s cannot be started (%s): trying again in %gs; running processes go on", name, why, START_RETRY
+    )
+    timers.after(START_RETRY, again)

@@ -1,0 +1,146 @@
+"""A reload of the app: types that stay, change, come and go; worker by worker."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goque_supervisor.ipc.control import Replace, SourceChanged
+from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> SimulatedTree:
+    tree = SimulatedTree(tmp_path, describe_app("mail", "report", jobs=1))
+    tree.comes_up()
+    tree.did()
+    return tree
+
+
+def reload(tree: SimulatedTree, app: dict[str, Any]) -> None:
+    tree.root.on_signal(signal.SIGHUP)
+    tree.processes.generation += 1
+    tree.nurseries.app = app
+    tree.root.on_reloaded(app, tree.processes.generation)
+
+
+def replace_one(tree: SimulatedTree, name: str) -> None:
+    """Let the fetcher find a worker idle, and the worker end."""
+    tree.sends(f"fetcher[{tree.child(name).task_type}]", Replace(tree.child(name).key, "reload"))
+    tree.ends(name, exit_code=0)
+
+
+def test_nothing_changes_until_the_new_import_is_there(
+    tree: SimulatedTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    tree.root.on_signal(signal.SIGHUP)
+    tree.sends("lease", SourceChanged(["app.py", "jobs.py"], 5))
+    assert (tree.nurseries.imports, tree.did()) == (2, [])
+    assert "SIGHUP: importing the app anew" in caplog.text
+    assert "app.py, jobs.py and 3 more changed: importing the app anew" in caplog.text
+
+
+def test_workers_are_replaced_one_by_one_each_when_the_one_before_has_a_ready_successor(
+    tree: SimulatedTree,
+) -> None:
+    first, second = (tree.child(f"worker[mail:{slot}]").key for slot in (0, 1))
+    reload(tree, describe_app("mail", "report", jobs=1))
+    assert tree.did("mail") == [f"fetcher[mail] <- Retire(incarnation={first}, reason='reload')"]
+    replace_one(tree, "worker[mail:0]")
+    assert tree.did("mail") == [
+        "stop worker[mail:0]",
+        "fetcher[mail] <- WorkerExited",
+        "start worker[mail:0]",
+    ]
+    tree.becomes_ready("worker[mail:0]")
+    assert tree.did("Retire") == [f"fetcher[mail] <- Retire(incarnation={second}, reason='reload')"]
+    replace_one(tree, "worker[mail:1]")
+    tree.becomes_ready("worker[mail:1]")
+    tree.becomes_ready("worker[mail:0]")
+    assert tree.did("Retire", "kill") == []
+    assert tree.group().restarts == {"reload": 2}
+
+
+def test_services_that_know_the_app_are_killed_and_started_anew_and_the_others_stay(
+    tree: SimulatedTree,
+) -> None:
+    reload(tree, describe_app("mail", "report", jobs=1))
+    assert tree.did("kill") == ["kill scheduler (reload)", "kill cleaner (reload)", "kill healer (reload)"]
+    for name in ("scheduler", "cleaner", "healer"):
+        tree.ends(name)
+    assert tree.did("start") == ["start scheduler", "start cleaner", "start healer"]
+    assert not tree.root.child_restarts
+
+
+def test_a_type_whose_options_changed_gets_another_fetcher_which_takes_over(tree: SimulatedTree) -> None:
+    app = describe_app("mail", "report", jobs=1)
+    app["types"][0]["options"]["timeout"] = 60.0
+    reload(tree, app)
+    assert tree.did("kill fetcher") == ["kill fetcher[mail] (reload)"]
+    tree.ends("fetcher[mail]")
+    assert tree.did("fetcher[mail]")[:2] == ["start fetcher[mail]", "fetcher[mail] <- TakeOver"]
+    assert tree.processes.boots["fetcher[mail]"]["processor"]["options"]["timeout"] == 60.0
+    assert not tree.root.child_restarts
+
+
+def test_a_type_that_got_more_workers_starts_them_and_one_that_got_fewer_retires_the_rest(
+    tree: SimulatedTree,
+) -> None:
+    app = describe_app("mail", "report", jobs=1)
+    app["types"][0]["options"]["workers"] = 3
+    app["types"][1]["options"]["workers"] = 1
+    surplus = tree.child("worker[report:1]").key
+    reload(tree, app)
+    assert tree.did("start") == ["start worker[mail:2]"]
+    tree.ends("fetcher[report]")
+    replace_one(tree, "worker[report:0]")
+    tree.becomes_ready("worker[report:0]")
+    assert tree.did("Retire")[-1] == f"fetcher[report] <- Retire(incarnation={surplus}, reason='reload')"
+    replace_one(tree, "worker[report:1]")
+    assert tree.did("start worker[report") == []
+
+
+def test_a_type_that_is_gone_drains_and_is_forgotten_and_the_others_go_on(tree: SimulatedTree) -> None:
+    reload(tree, describe_app("mail", jobs=1))
+    assert tree.did("report") == ["fetcher[report] <- Drain()"]
+    tree.drains("report")
+    for slot in (0, 1):
+        tree.ends(f"worker[report:{slot}]", exit_code=0)
+    tree.ends("fetcher[report]", exit_code=0)
+    assert tree.root._groups.find("report") is None
+    assert not [name for name in tree.names() if "report" in name]
+    assert "fetcher[mail]" in tree.names()
+    assert tree.root.end is None
+
+
+def test_a_type_that_is_new_starts_its_fetcher_and_its_workers(tree: SimulatedTree) -> None:
+    reload(tree, describe_app("mail", "report", "thumbnail", jobs=1))
+    assert tree.did("start") == [
+        "start fetcher[thumbnail]",
+        "start worker[thumbnail:0]",
+        "start worker[thumbnail:1]",
+    ]
+
+
+def test_new_code_gets_a_new_try_at_once_in_a_type_that_could_not_boot(tree: SimulatedTree) -> None:
+    for _boot in range(4):
+        for name in [name for name in tree.names() if name.startswith("worker[mail")]:
+            tree.ends(name, exit_code=1)
+        tree.pass_time(2.0)
+    assert tree.group().boot.held
+    tree.did()
+    reload(tree, describe_app("mail", "report", jobs=1))
+    assert tree.did("start worker[mail") == ["start worker[mail:0]"]
+
+
+def test_an_import_that_ends_during_a_shutdown_changes_nothing(tree: SimulatedTree) -> None:
+    tree.root.on_signal(signal.SIGHUP)
+    tree.root.stop("SIGTERM")
+    tree.did()
+    tree.root.on_reloaded(describe_app("mail", "report", "thumbnail"), 2)
+    tree.root.on_signal(signal.SIGHUP)
+    assert (tree.did(), tree.nurseries.imports) == ([], 1)
