@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
+from typing import Any, Final, Self, TypeGuard
 
 from goque.describe.run_end import say_end
 from goque.errors import ConfigurationError, GoqueError, TaskTimeout
@@ -37,12 +37,10 @@ from goque.execution.run_handler import (
 from goque.identifiers import new_task_id
 from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.payload import decode_json, encode_payload
+from goque.processor import Processor
+from goque.processor_table import HasProcessors, ProcessorTable, processors_of
 from goque.storage.contract import TaskStorage, policy_of
 from goque.task import Task, TaskRow, TaskStatus
-
-if TYPE_CHECKING:
-    from goque.processor import Processor
-    from goque.registry import Registry
 
 BEAT_PERIOD: Final = 1.0
 
@@ -160,13 +158,14 @@ def row_of(task: Task, attempts: int = 0) -> TaskRow:
 
 def drain(
     storage: TaskStorage,
-    registry: Registry,
+    registry: HasProcessors,
     *,
     types: Sequence[str] | None,
     limit: int,
 ) -> list[TaskRun]:
     """Run what is due until nothing is, and return each run in its order; see `TaskQueueManager.drain_inline`."""
-    processors = [registry.get_processor(name) for name in _checked(types, registry)]
+    table = processors_of(registry)
+    processors = [table.get(name) for name in _checked(types, table)]
     runs: list[TaskRun] = []
     with _Node(storage, processors) as node, InlineRunner() as runner:
         found = True
@@ -316,9 +315,9 @@ def _refuse_to_crash(processor: Processor) -> None:
         )
 
 
-def _checked(types: Sequence[str] | None, registry: Registry) -> Sequence[str]:
+def _checked(types: Sequence[str] | None, table: ProcessorTable) -> Sequence[str]:
     if types is None:
-        return registry.task_types
+        return table.task_types
     if isinstance(types, str):
         raise ConfigurationError(f"types must be a list of task types, not {types!r:.80}")
     return types

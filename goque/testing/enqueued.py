@@ -114,8 +114,9 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
 
 def _tasks(queue: ManagerBase, task_type: str, conn: Any) -> list[Task]:
     from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
+    from goque.queue.manager_storage import storage_of  # noqa: PLC0415 - the same
 
-    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
+    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
     return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_LOOKED_AT, conn))  # noqa: SLF001 - ours
 
 

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from goque.processor_table import processors_of
 from goque.queue.async_manager import THREAD_NAME
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import Channel
@@ -41,7 +42,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     """Run the worker of one slot in this process."""
     _prepare_process(boot)
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])
-    processor = registry.get_processor(boot["task_type"])
+    processor = processors_of(registry).get(boot["task_type"])
     kind = AsyncWorker if processor.spec.is_async else SyncWorker
     kind(boot, channel, processor).run()
     _tell_of_threads()
