@@ -16,7 +16,7 @@ from goque.telemetry.logs import one_line
 
 MAIN: Final = "supervise"
 SECRETS: Final = ("token", "password", "secret")
-UNSAID: Final = {
+UNSET_TEXTS: Final = {
     "database_url": f"the registry's own, or {DEFAULT_DATABASE_URL}",
     "log_level": "info for supervise, else warning",
 }
@@ -106,8 +106,8 @@ def _value(ctx: click.Context, one: click.Option) -> Value:
     if source is ParameterSource.DEFAULT_MAP and (setting := setting_of(ctx, one)):
         return Value(command_name, key, _text(key, value), setting.where)
     default = one.get_default(ctx)
-    unsaid = not isinstance(default, str | int | float | bool) or default == ""
-    return Value(command_name, key, UNSAID.get(key) if unsaid else _text(key, default), "default")
+    is_unset = not isinstance(default, str | int | float | bool) or default == ""
+    return Value(command_name, key, UNSET_TEXTS.get(key) if is_unset else _text(key, default), "default")
 
 
 def _text(key: str, value: Any) -> str:

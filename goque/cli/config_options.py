@@ -13,7 +13,7 @@ NUMBERS: Final = ("seconds", "whole number")
 LIST: Final = "a,b"
 """Names of the parameter types of goque.cli.command, which imports this module."""
 
-_META: Final = "goque.configured"
+_META: Final = "goque.config_options"
 
 
 def setting_of(ctx: click.Context, option: click.Option) -> Setting | None:
@@ -32,7 +32,7 @@ def setting_of(ctx: click.Context, option: click.Option) -> Setting | None:
         ctx.meta[_META] = settings
     setting = settings_of(ctx.command, ctx.meta[_META]).get(key_of(option))
     if setting is not None:
-        check_written(option, setting)
+        check_kind(option, setting)
     return setting
 
 
@@ -58,7 +58,7 @@ def key_of(option: click.Option) -> str:
     return name.removeprefix("--").replace("-", "_")
 
 
-def check_written(option: click.Option, setting: Setting) -> None:
+def check_kind(option: click.Option, setting: Setting) -> None:
     """Refuse a value that TOML writes as something else than the option is. Raises ConfigurationError."""
     value, wants = setting.value, _wanted(option)
     good = {

@@ -64,14 +64,14 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
       goque dashboard app:registry --port 8000
       GOQUE_TOKEN=… goque dashboard --host 0.0.0.0
     """
-    from goque.cli.isolated_load import load_apart
+    from goque.cli.isolated_load import load_isolated
     from goque.dashboard import create_app, missing_extra
 
     try:
         import uvicorn
     except ModuleNotFoundError as error:
         raise missing_extra() from error
-    registry = load_apart(app) if app else None
+    registry = load_isolated(app) if app else None
     is_loopback = host in LOOPBACK
     proven = token is not None or user_header is not None
     made = create_app(

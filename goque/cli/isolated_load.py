@@ -15,7 +15,7 @@ from goque_supervisor.root.nurseries import import_ended
 from goque_supervisor.root.restart_policy import ExitCause
 
 
-def load_apart(app: str) -> Registry:
+def load_isolated(app: str) -> Registry:
     """Load an app and return its registry, in a child that finishes the command in this process's place.
 
     Raises:
@@ -28,7 +28,7 @@ def load_apart(app: str) -> Registry:
     pid = os.fork()
     if pid:
         os.close(writer)
-        _stand_by(app, pid, reader)
+        _wait_for_child(app, pid, reader)
     os_process.die_with_parent(parent)
     os.close(reader)
     try:
@@ -38,7 +38,7 @@ def load_apart(app: str) -> Registry:
         os.close(writer)
 
 
-def _stand_by(app: str, pid: int, reader: int) -> NoReturn:
+def _wait_for_child(app: str, pid: int, reader: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and its exit code tells
     signal.signal(
         signal.SIGTERM, lambda number, _frame: os.kill(pid, number)

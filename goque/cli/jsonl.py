@@ -66,16 +66,16 @@ class LineReader:
             raise ValueError(f"longer than {MAX_LINE} bytes")
         if self.task_type is not None:
             return Task(self.task_type, msgspec.Raw(text), **self.defaults)
-        told = self._decode(text)
-        silent = told.delay is None and told.run_at is None
+        parsed = self._decode(text)
+        silent = parsed.delay is None and parsed.run_at is None
         return Task(
-            told.type,
-            told.payload,
-            external_id=told.external_id,
-            metadata=told.metadata,
-            delay=self.defaults["delay"] if silent else told.delay,
-            run_at=self.defaults["run_at"] if silent else told.run_at,
-            priority=self.defaults["priority"] if told.priority is None else told.priority,
+            parsed.type,
+            parsed.payload,
+            external_id=parsed.external_id,
+            metadata=parsed.metadata,
+            delay=self.defaults["delay"] if silent else parsed.delay,
+            run_at=self.defaults["run_at"] if silent else parsed.run_at,
+            priority=self.defaults["priority"] if parsed.priority is None else parsed.priority,
         )
 
 
@@ -93,8 +93,8 @@ def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> b
                 progress.advance_to(batch[-1].end, enqueued)
     except BaseException:
         if last:
-            told = f"enqueued {_count(enqueued, 'task')}, all good lines up to line {last}"
-            click.echo(f"goque: stopped; {told}", err=True)
+            summary = f"enqueued {_count(enqueued, 'task')}, all good lines up to line {last}"
+            click.echo(f"goque: stopped; {summary}", err=True)
         raise
     click.echo(f"enqueued {_count(enqueued, 'task')}")
     if bad:

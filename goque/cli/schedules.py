@@ -57,9 +57,9 @@ def schedules(
       goque schedules app:registry --count 5
       goque schedules app:registry --pause nightly
     """
-    from goque.cli.isolated_load import load_apart
+    from goque.cli.isolated_load import load_isolated
 
-    registry = load_apart(app)
+    registry = load_isolated(app)
     with opened_storage(database_url, registry.database_url) as storage:
         if pause or resume:
             _switch(registry, pause, storage.pause_job, ("paused", "paused already"))
@@ -90,10 +90,10 @@ def run_job(app: str, name: str, database_url: str | None) -> None:
     Example:
       goque run-job app:registry nightly
     """
-    from goque.cli.isolated_load import load_apart
+    from goque.cli.isolated_load import load_isolated
     from goque.periodic.slot_tasks import task_by_hand
 
-    registry = load_apart(app)
+    registry = load_isolated(app)
     job = registry.get_job(name)
     task = task_by_hand(job, datetime.now(UTC))
     task.apply_default_priority(registry.default_priority(task.type))

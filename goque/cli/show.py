@@ -11,7 +11,7 @@ import msgspec
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.cli.output import COLUMNS, columns_of, json_value, print_json, time_text
-from goque.describe.task_state import claims_of, what_follows
+from goque.describe.task_state import describe_claims, describe_next
 from goque.errors import TaskNotFoundError
 from goque.storage.contract import AttemptRow
 from goque.task import TaskRow
@@ -40,7 +40,7 @@ def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
         attempts = storage.failed_attempts(row.id)
         policy = storage.type_policies().get(row.type)
         node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
-    claims, follows = claims_of(row, node), what_follows(row, policy, node, datetime.now(UTC))
+    claims, follows = describe_claims(row, node), describe_next(row, policy, node, datetime.now(UTC))
     if as_json:
         failed = [_attempt_json(attempt) for attempt in attempts]
         print_json(

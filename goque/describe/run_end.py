@@ -15,7 +15,7 @@ from goque.telemetry.logs import shown_values
 log = logging.getLogger("goque.fetcher")
 
 
-def say_end(
+def log_outcome(
     row: TaskRow, outcome: Outcome | None, change: Change, options: ProcessorOptions, *, written: bool
 ) -> None:
     """Say how a run ended; what went as it should is for those who debug.
@@ -40,10 +40,10 @@ def _sentence(
 ) -> tuple[int, str]:
     said = first_line(outcome.error)
     if not written:
-        return logging.INFO, _overtaken(outcome)
+        return logging.INFO, _superseded(outcome)
     if change.attempts > row.attempts:
         failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
-        return logging.WARNING, f"{failed}; {what_follows(outcome, change, options)}"
+        return logging.WARNING, f"{failed}; {describe_retry(outcome, change, options)}"
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
@@ -54,13 +54,13 @@ def _sentence(
     return logging.INFO, f"stopped before its end and given back, uncharged: now {change.status}"
 
 
-def _overtaken(outcome: Outcome) -> str:
+def _superseded(outcome: Outcome) -> str:
     if outcome.kind is OutcomeKind.CANCELED:
         return "canceled from outside: its handler was stopped"
     return f"somebody else has moved this task: its end ({outcome.kind}) changes nothing"
 
 
-def what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
+def describe_retry(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
     """Say what happens after a failed attempt."""
     if change.status is not TaskStatus.ATTEMPTS_LEFT:
         return f"next in {change.delay or 0.0:g}s"

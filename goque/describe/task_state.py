@@ -11,7 +11,7 @@ from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 _UNITS: Final = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60))
 
 
-def claims_of(row: TaskRow, node: NodeRow | None) -> str:
+def describe_claims(row: TaskRow, node: NodeRow | None) -> str:
     """Say how often a task was claimed, and who holds it.
 
     Args:
@@ -29,7 +29,7 @@ def claims_of(row: TaskRow, node: NodeRow | None) -> str:
     return f"{text}, held by node {row.claimed_by} ({where})"
 
 
-def what_follows(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
+def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
     """Say what happens to a task next, if nobody does anything about it.
 
     Args:

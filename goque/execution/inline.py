@@ -20,17 +20,17 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeGuard
 
-from goque.describe.run_end import say_end
+from goque.describe.run_end import log_outcome
 from goque.errors import ConfigurationError, GoqueError, TaskTimeout
 from goque.execution.run_handler import (
     Handled,
-    charged_for_its_time,
+    charge_timeout,
     handle,
-    handle_awaited,
+    handle_async,
     outcome_of_run,
-    reason_of,
     timeout_text,
-    undecoded,
+    translate_cancellation,
+    undecoded_task,
     with_duration,
     with_users_delay,
 )
@@ -102,7 +102,7 @@ class InlineRunner:
         run.timed_out |= duration > processor.spec.options.timeout
         if run.timed_out and handled.error is None:
             handled = handled._replace(error=TaskTimeout(timeout_text(processor.spec.options.timeout)))
-        outcome = charged_for_its_time(handled.outcome, processor, run)
+        outcome = charge_timeout(handled.outcome, processor, run)
         outcome = with_users_delay(outcome, row, processor.callbacks)
         return with_duration(outcome, duration, os.getpid()), handled
 
@@ -131,7 +131,7 @@ def run_row(processor: Processor, row: TaskRow) -> TaskRun:
     with InlineRunner() as runner:
         outcome, handled = runner.run(processor, row)
     change = settle(outcome, row, processor.spec.options.retry_policy)
-    return _told(row, change, handled, written=True)
+    return _task_run(row, change, handled, written=True)
 
 
 def row_of(task: Task, attempts: int = 0) -> TaskRow:
@@ -221,8 +221,8 @@ class _Node:
         options = processor.spec.options
         change = settle(outcome, row, options.retry_policy)
         written = change.token in self._storage.settle_if_held([change], node=self._owner)
-        say_end(row, outcome, change, options, written=written)
-        return _told(row, change, handled, written=written)
+        log_outcome(row, outcome, change, options, written=written)
+        return _task_run(row, change, handled, written=written)
 
     def give_back(self, row: TaskRow) -> None:
         """Return a task that was not run to its end, uncharged."""
@@ -283,7 +283,7 @@ def _alarm(timeout: float, run: _Run) -> Iterator[None]:
 
 async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled:
     loop = asyncio.get_running_loop()
-    task = loop.create_task(handle_awaited(processor, row, run), context=contextvars.Context())
+    task = loop.create_task(handle_async(processor, row, run), context=contextvars.Context())
 
     def ring() -> None:
         run.timed_out = True
@@ -297,7 +297,7 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
     error = asyncio.CancelledError("the handler was canceled") if task.cancelled() else task.exception()
     if error is None:
         return task.result()
-    reason = reason_of(processor, run, error)
+    reason = translate_cancellation(processor, run, error)
     return Handled(outcome_of_run(processor, run, reason), reason, None)
 
 
@@ -323,9 +323,9 @@ def _checked(types: Sequence[str] | None, table: ProcessorTable) -> Sequence[str
     return types
 
 
-def _told(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
+def _task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
     return TaskRun(
-        task=undecoded(row),
+        task=undecoded_task(row),
         status=change.status if written else TaskStatus.CANCELED,
         attempts=change.attempts,
         errors=(row.errors if change.errors is None else change.errors) or "",

@@ -80,14 +80,14 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
         except BaseException as raised:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
             error = raised
             outcome = outcome_of_run(processor, run, raised)
-        error = _told_to_hooks(processor, run, error)
+        error = _error_for_hooks(processor, run, error)
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
     return Handled(outcome, error, returned)
 
 
-async def handle_awaited(processor: Processor, row: TaskRow, run: Run) -> Handled:
+async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
     """Do the same for an `async def` handler; a timeout or a cancel has cancelled its asyncio task."""
     callbacks = processor.callbacks
     task, call = prepare(processor, row)
@@ -100,9 +100,9 @@ async def handle_awaited(processor: Processor, row: TaskRow, run: Run) -> Handle
             returned = await call()
             outcome = outcome_of_return(returned, processor.spec.options)
         except BaseException as raised:  # noqa: BLE001 - see handle
-            error = reason_of(processor, run, raised)
+            error = translate_cancellation(processor, run, raised)
             outcome = outcome_of_run(processor, run, error)
-        error = _told_to_hooks(processor, run, error)
+        error = _error_for_hooks(processor, run, error)
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
@@ -115,7 +115,7 @@ def outcome_of_run(processor: Processor, run: Run, error: BaseException) -> Outc
     return outcome_of_error(error, timed_out=run.timed_out, timeout=timeout, callbacks=processor.callbacks)
 
 
-def reason_of(processor: Processor, run: Run, raised: BaseException) -> BaseException:
+def translate_cancellation(processor: Processor, run: Run, raised: BaseException) -> BaseException:
     """Say an asyncio.CancelledError that is ours as what it stands for, as a plain handler would raise it."""
     import asyncio  # noqa: PLC0415 - fetchers use this module too, and need none of its 3 MiB
 
@@ -130,14 +130,14 @@ def reason_of(processor: Processor, run: Run, raised: BaseException) -> BaseExce
     return reason.with_traceback(raised.__traceback__)
 
 
-def charged_for_its_time(outcome: Outcome, processor: Processor, run: Run) -> Outcome:
+def charge_timeout(outcome: Outcome, processor: Processor, run: Run) -> Outcome:
     """Return the outcome of a timeout where the time was up, whatever the handler made of that."""
     if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
         return timed_out_outcome(processor.spec.options.timeout, processor.callbacks)
     return outcome
 
 
-def _told_to_hooks(processor: Processor, run: Run, error: BaseException | None) -> BaseException | None:
+def _error_for_hooks(processor: Processor, run: Run, error: BaseException | None) -> BaseException | None:
     if run.timed_out and error is None:  # swallowed, and charged all the same
         return TaskTimeout(timeout_text(processor.spec.options.timeout))
     return error
@@ -152,7 +152,7 @@ def prepare(processor: Processor, row: TaskRow) -> tuple[Task, Callable[[], Any]
     try:
         task, argument = processor.make_argument(row)
     except (PayloadDecodeError, TaskCanceled) as error:
-        return undecoded(row), partial(_refuse, error)
+        return undecoded_task(row), partial(_refuse, error)
     return task, partial(processor.call, argument)
 
 
@@ -160,7 +160,7 @@ def _refuse(error: GoqueError) -> NoReturn:
     raise error
 
 
-def undecoded(row: TaskRow) -> Task:
+def undecoded_task(row: TaskRow) -> Task:
     """Make the task of a row whose payload, and maybe whose metadata, does not decode."""
     try:
         return Task.from_row(row)

@@ -21,8 +21,8 @@ from rich.syntax import Syntax
 
 from goque.cli.command import command, option
 from goque.cli.demo import app
+from goque.cli.demo.progress import Progress
 from goque.cli.demo.report import Report
-from goque.cli.demo.story import Story
 from goque.errors import GoqueError
 from goque.queue.manager import TaskQueueManager
 from goque.task import Task
@@ -81,9 +81,9 @@ class Tour:
             self._show_app()
             tasks = self._enqueue()
             with self._tree() as tree:
-                story = self._watch(tree, tasks)
-            self._show_crash(story)
-            return self._sum_up(story, tree.returncode)
+                progress = self._watch(tree, tasks)
+            self._show_crash(progress)
+            return self._sum_up(progress, tree.returncode)
 
     def _show_app(self) -> None:
         source = Path(app.__file__).read_text("utf-8")
@@ -118,26 +118,26 @@ class Tour:
             tree.terminate()
             tree.wait(MAX_SECONDS)
 
-    def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Story:
+    def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Progress:
         """Tell what the database says until every task has ended."""
-        story = Story(self.queue, tasks, tree.pid)
-        while not story.ended:
-            for line in story.next_lines():
+        progress = Progress(self.queue, tasks, tree.pid)
+        while not progress.ended:
+            for line in progress.next_lines():
                 self._say(f"  {line}")
             if (code := tree.poll()) is not None:
                 self._give_up(f"the tree ended with exit code {code} before its tasks had")
-            if story.seconds > MAX_SECONDS:
+            if progress.seconds > MAX_SECONDS:
                 self._give_up(f"not all tasks have ended within {MAX_SECONDS:g} seconds")
             time.sleep(0.02)
-        return story
+        return progress
 
     def _give_up(self, what: str) -> NoReturn:
         for line in self.log.read_text("utf-8", "replace").splitlines()[-20:]:
             self._say(f"  {line}")
         raise GoqueError(f"{what}; above are the last lines of its log")
 
-    def _show_crash(self, story: Story) -> None:
-        task = story.task_of("resize", "broken.png")
+    def _show_crash(self, progress: Progress) -> None:
+        task = progress.task_of("resize", "broken.png")
         self._chapter("4. Ask: what happened to that image?", f"$ goque show {task.id}")
         shown = subprocess.run(
             [sys.executable, "-m", "goque.cli", "show", task.id],
@@ -150,9 +150,9 @@ class Tour:
         for line in shown.stdout.splitlines():
             self._say(f"  {line}")
 
-    def _sum_up(self, story: Story, exit_code: int) -> dict[str, bool]:
+    def _sum_up(self, progress: Progress, exit_code: int) -> dict[str, bool]:
         self._chapter("5. In short")
-        promises = Report(story, exit_code).promises()
+        promises = Report(progress, exit_code).promises()
         for promise, kept in promises.items():
             self._say(f"  {'yes' if kept else 'NO '}  {promise}", style="green" if kept else "bold red")
         if not all(promises.values()):

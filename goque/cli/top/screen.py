@@ -53,7 +53,7 @@ class Screen:
     _offset: int = 0
     _type: str | None = None
     _tasks: Sequence[TaskRow] = ()
-    _told: dict[tuple[str, int], bool] = field(default_factory=dict)
+    _switched: dict[tuple[str, int], bool] = field(default_factory=dict)
 
     # -- what comes in -------------------------------------------------------------------------------
 
@@ -65,10 +65,10 @@ class Screen:
         if answer.tasks is not None and answer.task_type == self._type:
             self._tasks = answer.tasks
         if answer.done is not None and answer.done.verb in ("drain", "wake"):
-            self._told[answer.done.name, answer.done.pid] = answer.done.verb == "drain"
+            self._switched[answer.done.name, answer.done.pid] = answer.done.verb == "drain"
         for node in self._nodes:
-            if node.info is not None and self._told.get((node.row.host, node.row.pid)) == node.info.quiet:
-                del self._told[node.row.host, node.row.pid]
+            if node.info is not None and self._switched.get((node.row.host, node.row.pid)) == node.info.quiet:
+                del self._switched[node.row.host, node.row.pid]
 
     def press(self, key: str) -> Order | None:
         """Do what a key stands for; returns what is to be asked of the database."""
@@ -118,7 +118,7 @@ class Screen:
     def _drain(self, target: Target) -> None:
         (node,) = [node for node in self._nodes if node.row.id == target.name]
         row = node.row
-        quiet = self._told.get(
+        quiet = self._switched.get(
             (row.host, row.pid), bool(node.info and node.info.quiet)
         )  # it may not have shown yet
         verb = "wake" if quiet else "drain"

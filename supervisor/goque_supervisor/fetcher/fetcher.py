@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.describe.run_end import say_end
+from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import OutcomeKind
@@ -300,7 +300,7 @@ class Fetcher:
             assert held.outcome is not None
             self.counters.settled(change, held.outcome, held.row, written=written)
             if held.outcome.kind is not OutcomeKind.DONE or not written or self._says_all:
-                say_end(held.row, held.outcome, change, self.options, written=written)
+                log_outcome(held.row, held.outcome, change, self.options, written=written)
                 if not change.status.is_terminal:
                     self._claim_at = min(self._claim_at, time.monotonic() + (change.delay or 0.0))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from goque.describe.run_end import say_end
+from goque.describe.run_end import log_outcome
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
 from goque.task import TaskRow
@@ -83,7 +83,9 @@ def test_one_line_says_how_a_run_ended_and_what_follows(
 ) -> None:
     claimed = row(attempts)
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
-        say_end(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=written)
+        log_outcome(
+            claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=written
+        )
     (record,) = caplog.records
     assert f"{record.levelname} {record.getMessage()}" == line
     assert (record.__dict__["task_id"], record.__dict__["attempt"]) == ("an-id", attempts + 1)
@@ -93,7 +95,7 @@ def test_a_task_that_never_began_is_not_worth_a_line(caplog: pytest.LogCaptureFi
     outcome = Outcome(OutcomeKind.UNSTARTED)
     claimed = row(0)
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
-        say_end(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=True)
+        log_outcome(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=True)
     assert caplog.records == []
 
 
@@ -112,5 +114,5 @@ def test_without_verbose_only_what_needs_somebody_is_told(
 ) -> None:
     caplog.set_level(logging.DEBUG, "goque")
     claimed = row(attempts)
-    say_end(claimed, outcome, settle(outcome, claimed, QUIET.retry_policy), QUIET, written=True)
+    log_outcome(claimed, outcome, settle(outcome, claimed, QUIET.retry_policy), QUIET, written=True)
     assert bool(caplog.records) == told

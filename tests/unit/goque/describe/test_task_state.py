@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goque.describe.task_state import claims_of, lasting, what_follows
+from goque.describe.task_state import describe_claims, describe_next, lasting
 from goque.storage.contract import NodeRow, TypePolicy
 from goque.task import TaskRow
 
@@ -63,7 +63,7 @@ def seconds(count: float) -> datetime:
     ],
 )
 def test_claims(task: TaskRow, node: NodeRow | None, text: str) -> None:
-    assert claims_of(task, node) == text
+    assert describe_claims(task, node) == text
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,18 @@ def test_claims(task: TaskRow, node: NodeRow | None, text: str) -> None:
     ],
 )
 def test_what_follows(task: TaskRow, node: NodeRow | None, text: str) -> None:
-    assert what_follows(task, POLICY, node, NOW) == text
+    assert describe_next(task, POLICY, node, NOW) == text
 
 
 def test_what_follows_where_nobody_may_claim_or_has_claimed() -> None:
     paused = TypePolicy("mail", 5, None, None, 3600.0, 600.0, 60.0, paused=True)
-    assert what_follows(row("new"), paused, None, NOW) == (
+    assert describe_next(row("new"), paused, None, NOW) == (
         "attempt 1 of 5 has been due for 0s; the type is paused, until `goque resume mail`"
     )
-    assert what_follows(row("new"), None, None, NOW) == (
+    assert describe_next(row("new"), None, None, NOW) == (
         "attempt 1 has been due for 0s, and no supervisor has run tasks of type 'mail' yet"
     )
-    assert what_follows(row("done"), None, None, NOW) == "nothing"
+    assert describe_next(row("done"), None, None, NOW) == "nothing"
 
 
 def test_lengths_of_time() -> None:

@@ -1,4 +1,4 @@
-"""The story of a few tasks, told from what the database says."""
+"""The progress of a few tasks, told from what the database says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskStatus
 
 
-class Story:
+class Progress:
     """Watches tasks until they have ended.
 
     Args:
@@ -31,7 +31,7 @@ class Story:
 
     @property
     def seconds(self) -> float:
-        """Return how long the story lasts by now."""
+        """Return how long the progress lasts by now."""
         return time.monotonic() - self._began
 
     @property
