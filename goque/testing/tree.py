@@ -16,10 +16,10 @@ from goque.processor_table import processors_of
 from goque.storage import open_storage
 
 if TYPE_CHECKING:
+    from goque import Supervisor
     from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.task import Task
-    from goque_supervisor.launch import Supervisor
 
 
 class RunningTree:
