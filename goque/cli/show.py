@@ -1,4 +1,4 @@
-"""`goque show`: one task with the whole story of its failures."""
+"""`goque show`: one task with its failed attempts, its owner and its next step."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from goque.telemetry.logs import one_line
 @option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
 @database_option
 def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
-    """Show the story of a task.
+    """Show a task and its history.
 
-    It is every column, each failed attempt with its traceback or its crash report, who claimed it, and what happens
-    next.
+    It prints every column, each failed attempt with its traceback or crash report, the node that claimed the task,
+    and what happens next.
 
     \b
     Examples:
@@ -112,10 +112,10 @@ def _print_block(title: str, text: str | None) -> None:
 
 
 def _attempt_json(attempt: AttemptRow) -> dict[str, Any]:
-    story = msgspec.to_builtins(attempt.failed)
+    failed = msgspec.to_builtins(attempt.failed)
     return {
         "node": attempt.node,
         "started_at": json_value(attempt.started_at),
         "ended_at": json_value(attempt.ended_at),
-        **story,
+        **failed,
     }
