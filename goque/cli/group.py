@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "cancel": Entry("cancel_reset:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("cancel_reset:reset", "Make failed or finished tasks new again."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
-    "top": Entry("top.command:top", "Watch what waits and what runs, live."),
+    "top": Entry("top.command:top", "Show waiting and running tasks, live."),
     "pause": Entry("pause:pause", "Stop a task type on all nodes."),
     "resume": Entry("pause:resume", "Start a paused task type again on all nodes."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),

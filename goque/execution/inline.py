@@ -1,7 +1,7 @@
-"""Handlers run in this process as a worker would run them: for a task at hand, or for all that is due.
+"""Runs handlers in this process as a worker would run them: for one task, or for all due tasks.
 
-`drain` makes the moves that a tree makes, on the real rows: it claims a task, marks it as processing, runs its
-handler, decides the outcome and settles. What only processes can do is left out: a crash takes this process along.
+`drain` changes the real rows as a tree does: it claims a task, marks it as processing, runs its handler, decides the
+outcome and settles. There is no worker process, so a crash of a handler ends this process.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ BEAT_PERIOD: Final = 1.0
 
 @dataclass(frozen=True)
 class TaskRun:
-    """What became of one run of a handler.
+    """The result of one run of a handler.
 
     Attributes:
-        task: the task as its worker got it, before the run.
-        status: what it is now.
+        task: the task before the run.
+        status: its status now.
         attempts: its failed attempts now.
         errors: its errors now, one line each.
-        delay: seconds until the next attempt; None where there is none, or it was never put off.
-        result: what is kept of the handler's return, if its processor keeps results.
+        delay: seconds until the next attempt; None if there is none, or if it is due at once.
+        result: the stored result, if its processor has `store_result`.
         returned: what the handler returned.
         error: what the handler raised, or a TaskTimeout; None if it returned in time.
-        written: whether the end was written; False where somebody canceled the task meanwhile.
+        written: whether the end was written; False if the task was canceled meanwhile.
     """
 
     task: Task
@@ -72,24 +72,24 @@ class TaskRun:
     written: bool = field(default=True, repr=False)
 
     def raise_for_error(self) -> Self:
-        """Raise what the handler raised; returns this run where it raised nothing."""
+        """Raise what the handler raised; return this run if it raised nothing."""
         if self.error is not None:
             raise self.error
         return self
 
 
 class InlineRunner:
-    """Runs handlers one after the other; all `async def` handlers of one runner share one event loop."""
+    """Runs handlers one after the other; its `async def` handlers share one event loop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.Runner | None = None
 
     def run(self, processor: Processor, row: TaskRow) -> tuple[Outcome, Handled]:
-        """Run the handler of a row, and return what becomes of the task, and what the handler came to.
+        """Run the handler of a row; return the outcome, and what the handler returned or raised.
 
         Raises:
-            BaseException: what a handler raised to end the test.
-            GoqueError: it cannot be run here.
+            BaseException: an exception of the handler that ends a test, such as KeyboardInterrupt.
+            GoqueError: the handler cannot run here.
         """
         _refuse_to_crash(processor)
         run = _Run()
@@ -127,7 +127,7 @@ class InlineRunner:
 
 
 def run_row(processor: Processor, row: TaskRow) -> TaskRun:
-    """Run the handler for a row that is in no database."""
+    """Run the handler for a row that is not in a database."""
     with InlineRunner() as runner:
         outcome, handled = runner.run(processor, row)
     change = settle(outcome, row, processor.spec.options.retry_policy)
@@ -135,7 +135,7 @@ def run_row(processor: Processor, row: TaskRow) -> TaskRun:
 
 
 def row_of(task: Task, attempts: int = 0) -> TaskRow:
-    """Return the row that a worker would get for a task that was never enqueued."""
+    """Return the row that a worker would get for a task that was not enqueued."""
     now = datetime.now(UTC)
     metadata = encode_payload(task.metadata, what="metadata") if task.metadata else b"{}"
     return TaskRow(
@@ -163,7 +163,7 @@ def drain(
     types: Sequence[str] | None,
     limit: int,
 ) -> list[TaskRun]:
-    """Run what is due until nothing is, and return each run in its order; see `TaskQueueManager.drain_inline`."""
+    """Run due tasks until none is left, and return the runs in order; see `TaskQueueManager.drain_inline`."""
     table = processors_of(registry)
     processors = [table.get(name) for name in _checked(types, table)]
     runs: list[TaskRun] = []
@@ -174,7 +174,7 @@ def drain(
             for processor in processors:
                 while rows := node.claim(processor.spec.type):
                     if len(runs) >= limit:
-                        node.give_back(rows[0])
+                        node.requeue(rows[0])
                         raise GoqueError(
                             f"{limit} runs, and {rows[0].type!r} is due again: a handler that snoozes for 0 seconds "
                             "or enqueues itself? Give drain_inline a higher limit= if not"
@@ -185,7 +185,7 @@ def drain(
 
 
 class _Node:
-    """Holds what is being run, under a name by which others would see and heal it."""
+    """A node that owns the claimed tasks, so that other nodes can heal them if this process dies."""
 
     def __init__(self, storage: TaskStorage, processors: Sequence[Processor]) -> None:
         self._storage = storage
@@ -204,19 +204,19 @@ class _Node:
         self._storage.retire_node(self._owner)
 
     def claim(self, task_type: str) -> list[TaskRow]:
-        """Claim the first task that is due, if there is one."""
+        """Claim the first due task, if there is one."""
         if time.monotonic() >= self._beat_at:
             self._beat_at = time.monotonic() + BEAT_PERIOD
             self._storage.beat(self._owner)
         return self._storage.claim_due(task_type, self._owner, 1)
 
     def run(self, runner: InlineRunner, processor: Processor, row: TaskRow) -> TaskRun:
-        """Run a claimed task and write its end, or give it back where the test itself is being ended."""
+        """Run a claimed task and write its end, or requeue it if the exception ends the test."""
         self._storage.mark_processing([row.token])
         try:
             outcome, handled = runner.run(processor, row)
         except BaseException:
-            self.give_back(row)
+            self.requeue(row)
             raise
         options = processor.spec.options
         change = settle(outcome, row, options.retry_policy)
@@ -224,14 +224,14 @@ class _Node:
         log_outcome(row, outcome, change, options, written=written)
         return _task_run(row, change, handled, written=written)
 
-    def give_back(self, row: TaskRow) -> None:
-        """Return a task that was not run to its end, uncharged."""
+    def requeue(self, row: TaskRow) -> None:
+        """Requeue a task whose run was interrupted, without charging an attempt."""
         change = settle(Outcome(OutcomeKind.INTERRUPTED), row, self._processors[0].spec.options.retry_policy)
         self._storage.settle_if_held([change], node=self._owner)
 
 
 class _Run:
-    """One run, and whether its time is up."""
+    """The state of one run: timed out, canceled, interruptible."""
 
     def __init__(self) -> None:
         self.timed_out = False
@@ -253,10 +253,10 @@ def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
 
 @contextmanager
 def _alarm(timeout: float, run: _Run) -> Iterator[None]:
-    """Raise TaskTimeout in this thread when the time is up, if it is the main thread, as in a worker.
+    """Raise TaskTimeout in this thread at the timeout, if it is the main thread, as in a worker.
 
-    An alarm of somebody else's, such as the time limit of a whole test, stays in force: one that would ring sooner
-    is left alone, and a later one is set again for what is left of it.
+    Another alarm, such as the time limit of a test, stays in force. If it would ring first, it is left alone. If it
+    would ring later, it is set again for the rest of its time.
     """
 
     def ring(number: int, frame: object) -> None:
@@ -291,7 +291,7 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
 
     alarm = loop.call_later(processor.spec.options.timeout, ring)
     try:
-        await asyncio.wait([task])  # whoever cancels this one wants the test to end, and is heard
+        await asyncio.wait([task])  # a cancellation of this coroutine must reach the test
     finally:
         alarm.cancel()
     error = asyncio.CancelledError("the handler was canceled") if task.cancelled() else task.exception()
@@ -302,7 +302,7 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
 
 
 def _ends_the_test(error: BaseException | None) -> TypeGuard[BaseException]:
-    """Whether an error is meant for whoever runs the test: Ctrl-C, `pytest.fail`, the time limit of a test."""
+    """Return whether an error is meant for the test runner: Ctrl-C, `pytest.fail`, the time limit of a test."""
     return not isinstance(error, Exception | SystemExit | GeneratorExit | asyncio.CancelledError | None)
 
 
@@ -310,7 +310,7 @@ def _refuse_to_crash(processor: Processor) -> None:
     callbacks = processor.callbacks
     if any(getattr(hook, "crashes", False) for hook in (*callbacks.hooks_before, *callbacks.hooks_after)):
         raise GoqueError(
-            f"the worker of {processor.spec.type!r} is to crash, and inline there is none but this process; "
+            f"the worker of {processor.spec.type!r} would crash, and inline that is this process; "
             "run it in a tree"
         )
 

@@ -28,7 +28,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.task import Task
 
 MAX_SECONDS: Final = 60.0
-"""Seconds after which the tour gives up; it takes three or four."""
+"""The tour's time limit in seconds; it takes three or four."""
 
 TASKS: Final[tuple[tuple[str, list[Any]], ...]] = (
     ("greet", ["world"]),
@@ -50,8 +50,8 @@ every option           goque supervise --help
 def demo(ctx: click.Context, /, *, keep: bool) -> None:
     """Take a tour: a task that succeeds, one that is retried, and one whose handler segfaults.
 
-    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there, tells
-    what happens, and ends with exit code 0 if all that it promised did happen. It takes a few seconds.
+    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there and prints
+    what happens. The exit code is 0 if everything went as expected. It takes a few seconds.
     """
     signal.signal(signal.SIGTERM, _leave)
     directory = Path(tempfile.mkdtemp(prefix="goque-demo-"))
@@ -66,7 +66,7 @@ def demo(ctx: click.Context, /, *, keep: bool) -> None:
 
 
 class Tour:
-    """One tour from the app to the summary, a chapter a method."""
+    """The tour, from the app to the summary; each method is a chapter."""
 
     def __init__(self, directory: Path, console: Console) -> None:
         self.directory = directory
@@ -76,7 +76,7 @@ class Tour:
         self.log = directory / "supervise.log"
 
     def run(self) -> dict[str, bool]:
-        """Go through all chapters; returns what was promised, and whether it happened."""
+        """Run all chapters; return each promise and whether it was kept."""
         with self.queue:
             self._show_app()
             tasks = self._enqueue()
@@ -101,7 +101,7 @@ class Tour:
 
     @contextmanager
     def _tree(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run `goque supervise app:registry` for the time of the block, and stop it as Ctrl-C would."""
+        """Run `goque supervise app:registry` during the block, and stop it at its end."""
         self._chapter("3. Run: a supervision tree of processes", "$ goque supervise app:registry")
         with self.log.open("wb") as log:
             tree = subprocess.Popen(
@@ -119,7 +119,7 @@ class Tour:
             tree.wait(MAX_SECONDS)
 
     def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Progress:
-        """Tell what the database says until every task has ended."""
+        """Print the changes in the database until every task has ended."""
         progress = Progress(self.queue, tasks, tree.pid)
         while not progress.ended:
             for line in progress.next_lines():
@@ -138,7 +138,7 @@ class Tour:
 
     def _show_crash(self, progress: Progress) -> None:
         task = progress.task_of("resize", "broken.png")
-        self._chapter("4. Ask: what happened to that image?", f"$ goque show {task.id}")
+        self._chapter("4. Look: what happened to that image?", f"$ goque show {task.id}")
         shown = subprocess.run(
             [sys.executable, "-m", "goque.cli", "show", task.id],
             cwd=self.directory,
@@ -156,7 +156,7 @@ class Tour:
         for promise, kept in promises.items():
             self._say(f"  {'yes' if kept else 'NO '}  {promise}", style="green" if kept else "bold red")
         if not all(promises.values()):
-            self._give_up("not all that this tour promised did happen")
+            self._give_up("the tour did not go as expected")
         self._chapter("What to try next")
         self._say(NEXT.rstrip())
         return promises
@@ -171,6 +171,6 @@ class Tour:
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that the tree and the directory go as well."""
+    """Turn SIGTERM into an exception, so that the tree is stopped and the directory removed."""
     del frame
     sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""What `goque demo` promises, held against what happened."""
+"""Compares what happened in `goque demo` with what it promises."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Report:
     """Compares the progress with the promises.
 
     Args:
-        progress: told to its end.
+        progress: of tasks that have all ended.
         exit_code: the exit code of the tree.
     """
 

@@ -152,7 +152,7 @@ def outcome_of_death(
         case "timeout" if running.deadline + options.timeout_grace <= now:
             kind, text = OutcomeKind.TIMED_OUT, timeout_text(options.timeout)
         case "canceled" if running.seq == notice.killed_seq:
-            kind, text = OutcomeKind.CANCELED, "stopped from outside: canceled"
+            kind, text = OutcomeKind.CANCELED, "the task was canceled while it ran"
         case _:
             kind, text = OutcomeKind.INTERRUPTED, ""
     return Outcome(kind, text, duration=duration, pid=notice.pid, crash=evidence)

@@ -81,7 +81,11 @@ ENDLESS.append(ENDLESS)
 @pytest.mark.parametrize(
     ("value", "error", "said"),
     [
-        ("x" * 19, InvalidPayloadFormatError, "result has 21 bytes, more than max_result 20; store it elsewhere"),
+        (
+            "x" * 19,
+            InvalidPayloadFormatError,
+            "result has 21 bytes, more than max_result 20; store it elsewhere",
+        ),
         (object(), PayloadEncodeError, "result of type object cannot be JSON"),
         ({1: object()}, PayloadEncodeError, "result of type dict cannot be JSON"),
         (ENDLESS, InvalidPayloadFormatError, "result is nested deeper"),
