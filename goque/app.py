@@ -1,4 +1,4 @@
-"""Loading an application: from `module:attribute` to its registry, or to one line that says why not."""
+"""Loads an application: from `module:attribute` to its registry, or to a one-line error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_registry(app: str) -> Registry:
     The current directory comes first on the import path, as with uvicorn and celery.
 
     Raises:
-        ConfigurationError: in one line, why there is no registry; an error of the app's is its `__cause__`.
+        ConfigurationError: there is no such registry; an error of the app is its `__cause__`.
     """
     module_name, attribute = _split(app)
     _put_current_directory_first()
@@ -70,7 +70,7 @@ def _import(app: str, module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except KeyboardInterrupt:
-        raise  # somebody at the terminal lost patience: no fault of the app
+        raise  # somebody pressed Ctrl-C: not an error of the app
     except BaseException as error:
         if isinstance(error, ModuleNotFoundError) and place(error, module_name) is None:
             raise ConfigurationError(_module_missing(app, module_name, error)) from error
@@ -110,12 +110,12 @@ def _attribute(app: str, module: ModuleType, attribute: str) -> Any:
 
 
 def _hides_the_one_here(module: ModuleType) -> str:
-    """Tell of a file here that is called like a module which was imported before, so that it never will be."""
+    """Return a hint if a file here has the name of a module that was imported from elsewhere."""
     mine = Path(f"{module.__name__}.py")
     found = getattr(module, "__file__", None)
     if not mine.is_file() or (found and mine.samefile(found)):
         return ""
-    return f"; module {module.__name__} is {found or 'built into Python'}, not ./{mine}: rename yours"
+    return f"; module {module.__name__} is {found or 'built into Python'}, not ./{mine}; rename your file"
 
 
 def _registries_of(module: ModuleType) -> str:

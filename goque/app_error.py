@@ -1,7 +1,7 @@
-"""Why an app does not import, in a few words: the exception, what it says, and where in the app's own code it was.
+"""Says in one line why an app does not import: the exception, its message, and the line of the app.
 
-An error often comes up deep in a library that the app called wrongly. Who mends it wants the line of the app: the
-last frame below the current directory or the app's package, leaving out libraries that are installed there.
+Libraries often raise an error deep inside, but the reader needs the line of the app that called them. That line is
+the last frame below the current directory or the app's package. Libraries installed there do not count.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def explain(error: BaseException, module_name: str) -> str:
     """Return `ZeroDivisionError: division by zero (shop/tasks.py, line 12)`, in one line.
 
     Args:
-        error: what came out of the app's code.
-        module_name: the app's module, whose package is the app's own code wherever it is.
+        error: the exception of the app's code.
+        module_name: the app's module; its package counts as the app's code, wherever it is.
     """
     found = place(error, module_name)
     where = f" ({_short(found[0])}, line {found[1]})" if found else ""
@@ -36,7 +36,7 @@ def explain(error: BaseException, module_name: str) -> str:
 
 
 def place(error: BaseException, module_name: str) -> tuple[str, int] | None:
-    """Return file and line of the app's own code, of any code if it has none there, None if no code ran."""
+    """Return file and line of the app's code, else of any code; None if no code ran."""
     places = list(_places(error))
     own = [found for found in places if _is_own(found[0], module_name)]
     found = own or places
@@ -44,7 +44,7 @@ def place(error: BaseException, module_name: str) -> tuple[str, int] | None:
 
 
 def _places(error: BaseException) -> Iterator[tuple[str, int]]:
-    """Yield what was running in files, outermost first, but for the machinery of imports and goque itself."""
+    """Yield the frames of files, outermost first, without those of the import system and of goque."""
     frame: TracebackType | None = error.__traceback__
     while frame is not None:
         filename = frame.tb_frame.f_code.co_filename
@@ -77,11 +77,11 @@ def _is_library(path: str) -> bool:
 
 
 def _package_folders(module_name: str) -> list[str]:
-    """Return the folders of the app's package, or the file of a module that is in none."""
+    """Return the folders of the app's package, or the file of a single module."""
     try:
         spec = importlib.util.find_spec(module_name.partition(".")[0])
     except (ImportError, AttributeError, ValueError):
-        return []  # it cannot be found, or took its own specification away
+        return []  # the module cannot be found, or removed its own spec
     if spec is None:
         return []
     return list(spec.submodule_search_locations or []) or [spec.origin or ""]
@@ -110,5 +110,5 @@ def _message(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an exception of the app's may fail at anything, even at being text
+    except Exception:  # noqa: BLE001 - str() of the app's exception may raise anything
         return ""

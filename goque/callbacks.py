@@ -1,4 +1,4 @@
-"""The options of a processor that are code: functions of the user's, and choices between exceptions."""
+"""The options of a processor that are code: functions of the user, and exception classes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _MAKERS: Final = (retry.static, retry.step, retry.round_step, retry.exponential)
 
 
 class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of a processor that are code: they stay in processes that imported the app.
+    """The options of a processor that are code. Only processes that imported the app have them.
 
     Attributes:
-        next_attempt_at: from the number of failures to the next attempt, None where a strategy decides.
+        next_attempt_at: a function of the number of failures that says when to try again; None if a strategy decides.
         crash_handler: called with a WorkerCrash after a worker has died.
         hooks_before: called with the task before the handler.
         hooks_after: called with the task and the error, or None, after the handler.
         retry_on: the only exceptions that lead to another attempt, None for all.
-        no_retry_on: exceptions that do not, whatever `retry_on` says.
+        no_retry_on: exceptions without another attempt, also if `retry_on` has them.
     """
 
     next_attempt_at: Callable[..., Any] | None = None
@@ -39,17 +39,17 @@ class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
     no_retry_on: tuple[type[BaseException], ...] = ()
 
     def retries(self, kind: type[BaseException]) -> bool:
-        """Whether an attempt that ended with this kind of exception may be followed by another."""
+        """Return whether another attempt may follow an exception of this class."""
         if issubclass(kind, self.no_retry_on):
             return False
         return self.retry_on is None or issubclass(kind, self.retry_on)
 
 
 def check_callbacks(options: Mapping[str, Any]) -> Callbacks:
-    """Check the options that are code, of all options of one processor.
+    """Check those options of a processor that are code.
 
     Raises:
-        ConfigurationError: one cannot be called as it would be, or is no exception class; the message names it.
+        ConfigurationError: an option cannot be called with its arguments, or is no exception class.
     """
     name, next_attempt_at = _chosen_retry(options)
     if isinstance(next_attempt_at, Strategy):
@@ -70,13 +70,13 @@ def check_callbacks(options: Mapping[str, Any]) -> Callbacks:
 
 
 def strategy_of(options: Mapping[str, Any]) -> Strategy | None:
-    """Return the strategy that is data, None where a function of the user's decides."""
+    """Return the strategy if it is data, None if a function of the user decides."""
     _, chosen = _chosen_retry(options)
     return chosen if isinstance(chosen, Strategy) else None
 
 
 def _chosen_retry(options: Mapping[str, Any]) -> tuple[str, Any]:
-    """Read `next_attempt_at`, or `retry`, which is the same under a shorter name."""
+    """Read `next_attempt_at`, or its shorter name `retry`."""
     if "retry" in options and "next_attempt_at" in options:
         raise ConfigurationError(
             f"retry is another name of next_attempt_at; give one of them, not both {options['retry']!r:.80} "
@@ -97,15 +97,15 @@ def _chosen_retry(options: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def check_function(name: str, value: Any, *takes: str) -> Callable[..., Any]:
-    """Check that a function of the user's can be called as it will be.
+    """Check that a function of the user takes the arguments that goque gives.
 
     Args:
-        name: the option that it is.
-        value: what was given.
-        takes: the names of the arguments that it will be called with.
+        name: the name of the option.
+        value: its value.
+        takes: the names of the arguments that goque gives.
 
     Raises:
-        ConfigurationError: it cannot be called so, or only awaited.
+        ConfigurationError: it does not take these arguments, or is async.
     """
     if not callable(value):
         raise ConfigurationError(f"{name} must be callable, not {value!r:.80}")
@@ -118,7 +118,7 @@ def check_function(name: str, value: Any, *takes: str) -> Callable[..., Any]:
             f"{name} is called with ({', '.join(takes)}), which {value!r:.80} does not take: {error}"
         ) from None
     except ValueError:
-        pass  # written in C, without a signature: calling it will tell
+        pass  # written in C, without a signature: the first call shows whether it fits
     function: Callable[..., Any] = value
     return function
 
@@ -131,7 +131,7 @@ def _functions(name: str, value: Any, *takes: str) -> tuple[Callable[..., Any], 
 
 
 def _exceptions(name: str, value: Any) -> tuple[type[BaseException], ...] | None:
-    """Check that these are exception classes, one or several, by which a retry can be decided."""
+    """Check that these are exception classes, one or several, that a handler can raise."""
     if value is None:
         return None
     several: tuple[Any, ...] = (value,)
@@ -142,7 +142,7 @@ def _exceptions(name: str, value: Any) -> tuple[type[BaseException], ...] | None
             raise ConfigurationError(f"{name} must be an exception class, or several, not {one!r:.80}")
         if issubclass(one, _OWN_WAYS):
             raise ConfigurationError(
-                f"{name} cannot be {one.__name__}, which says by itself what becomes of the task"
+                f"{name} cannot be {one.__name__}, which already decides what happens to the task"
             )
         if issubclass(one, WorkerCrashed):
             raise ConfigurationError(

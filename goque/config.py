@@ -29,13 +29,13 @@ OPTIONS: Final = (
     "start_method",
     "types",
 )
-"""The options of `goque supervise`, which a file gives outside of any table; commands that share one go by it too."""
+"""The options that a file may give outside of any table: those of `goque supervise`. They hold for all commands."""
 
 
 def resolve_database_url(explicit: str | None = None, *, registry_url: str | None = None) -> str:
     """Return the first URL of: the explicit one, `GOQUE_DATABASE_URL`, a file's, the registry's, the default.
 
-    Inside a supervision tree it is the tree's, whatever named that.
+    Inside a supervision tree it is always the tree's URL.
 
     Raises:
         ConfigurationError: a configuration file in the current directory is malformed.
@@ -54,9 +54,9 @@ _url_of_tree: str | None = None
 
 
 def settle_database_url(url: str) -> None:
-    """Have everything in this process, and in what is forked from it, resolve to the URL that its tree works on.
+    """Make this process, and processes forked from it, resolve to the database URL of its tree.
 
-    Not through the environment, which programs started by handlers would inherit with the password in it.
+    The environment would not do: programs that handlers start would inherit it, with the password in it.
     """
     global _url_of_tree  # noqa: PLW0603 - one process works on one tree's database
     _url_of_tree = url
@@ -80,7 +80,7 @@ def database_url_in_files() -> str | None:
 
 @dataclass(frozen=True)
 class Setting:
-    """A value of a configuration file, as TOML has it, and where it stands."""
+    """A value of a configuration file, and the place of its definition."""
 
     value: Any
     where: str
@@ -88,12 +88,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the configuration files of the current directory say.
+    """The settings in the configuration files of the current directory.
 
     Attributes:
         options: by the names of `OPTIONS`.
-        tables: by the name of a command, what it alone is to go by.
-        files: where it was found, the first winning over the second.
+        tables: the options of single commands, by the command's name.
+        files: the files that were read; the first wins.
     """
 
     options: Mapping[str, Setting] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def read_files() -> Settings:
 
 
 def check_name(name: str, known: Sequence[str], complaint: str) -> None:
-    """Refuse a name that is not known, with the nearest that is. Raises ConfigurationError."""
+    """Refuse an unknown name and suggest the nearest known one. Raises ConfigurationError."""
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
@@ -136,7 +136,7 @@ def check_name(name: str, known: Sequence[str], complaint: str) -> None:
 
 
 def _settings(values: dict[str, Any], where: str) -> dict[str, Setting]:
-    """Name each value as an option is named in Python; TOML may write its dashes."""
+    """Name each value like the option in Python: TOML may write `node-timeout` or `node_timeout`."""
     found: dict[str, Setting] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
@@ -160,4 +160,4 @@ def _read_toml(path: Path) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text.decode("utf-8"))
     except ValueError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}; mend or remove it") from error
+        raise ConfigurationError(f"{path} is not TOML: {error}; correct it or remove it") from error

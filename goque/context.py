@@ -1,6 +1,6 @@
-"""What travels with the code that runs: values, the caller's transaction, and the task being handled.
+"""Context variables: values, the caller's transaction, and the running task.
 
-All three are context variables: each thread and each asyncio task sees its own.
+Each thread and each asyncio task has its own.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _entered: ContextVar[tuple[tuple[_Scope, Token[Any]], ...]] = ContextVar("goque_
 
 
 def with_value(key: str, value: Any) -> _Scope:
-    """Carry one value in the block: tasks enqueued in it save it in their metadata.
+    """Set a context value in the block. Tasks enqueued in the block save it in their metadata.
 
     Args:
-        key: its name; metadata given at enqueue under the same name wins.
+        key: its name; metadata with the same name, given at enqueue, wins.
         value: anything that msgspec encodes to JSON.
     """
     return with_values({key: value})
 
 
 def with_values(new: Mapping[str, Any]) -> _Scope:
-    """Carry several values in the block, as `with_value` does one."""
+    """Set several context values in the block; see `with_value`."""
     if not isinstance(new, Mapping):
         raise ConfigurationError(f"with_values takes a mapping, not {new!r:.80}")
     for key in new:
@@ -42,17 +42,17 @@ def with_values(new: Mapping[str, Any]) -> _Scope:
 
 
 def value_by_key(key: str, default: Any = None) -> Any:
-    """Return the value that the surrounding blocks, or the metadata of the running task, carry."""
+    """Return a context value of the surrounding blocks, or of the running task's metadata."""
     return _values.get().get(key, default)
 
 
 def values() -> dict[str, Any]:
-    """Return all values of the surrounding blocks as a dict of your own."""
+    """Return a copy of all context values as a dict."""
     return dict(_values.get())
 
 
 def with_tx(conn: Any) -> _Scope:
-    """Enqueue, read, cancel and reset inside the caller's transaction for the length of the block.
+    """Use the caller's transaction for all enqueues, reads, cancels and resets in the block.
 
     Args:
         conn: a connection of the database's driver, or SQLAlchemy's or Django's around one; for an
@@ -72,7 +72,7 @@ def tx_from_context() -> Any:
 
 
 def without_tx() -> _Scope:
-    """Leave the surrounding `with_tx` for the length of the block."""
+    """Leave the surrounding `with_tx` in the block."""
     return _Scope(_tx, None)
 
 
@@ -83,7 +83,7 @@ def current_task() -> Task | None:
 
 @contextmanager
 def task_context(task: Task) -> Iterator[None]:
-    """Run a handler's block with its task as the current one, its metadata as values, and no transaction."""
+    """Set the current task, its metadata as context values, and no transaction, for the handler's run."""
     outer_task = _task.set(task)
     try:
         with _Scope(_values, MappingProxyType(dict(task.metadata))), without_tx():
@@ -93,9 +93,9 @@ def task_context(task: Task) -> Iterator[None]:
 
 
 class _Scope:
-    """Set a context variable for the length of a block; one scope may be entered again, and nested.
+    """Sets a context variable in a block; one scope may be entered again, and nested.
 
-    What was entered is a context variable too: threads and asyncio tasks may be in one scope at the same time.
+    The entered scopes are a context variable too, so several threads and asyncio tasks can share one scope.
     """
 
     __slots__ = ("_value", "_variable")

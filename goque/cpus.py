@@ -12,7 +12,7 @@ OWN_CGROUP: Final = Path("/proc/self/cgroup")
 
 
 def available_cpus(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
-    """Return the CPUs that this process may use: its affinity, bounded by its cgroups' quotas; at least 1."""
+    """Return how many CPUs this process may use, by its affinity and the quotas of its cgroups; at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     quotas = [_quota_v1(cgroups / "cpu"), *map(_quota_v2, _cgroups_v2(cgroups, own_cgroup))]
@@ -20,7 +20,7 @@ def available_cpus(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> in
 
 
 def _cgroups_v2(cgroups: Path, own_cgroup: Path) -> list[Path]:
-    """Return the cgroup of this process and those above it: the tightest of their quotas holds."""
+    """Return the cgroup of this process and all above it; the smallest quota counts."""
     try:
         lines = own_cgroup.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -35,7 +35,7 @@ def _quota_v2(cgroup: Path) -> float | None:
         quota, period = (cgroup / "cpu.max").read_text("ascii").split()
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
-        return None  # no quota here: the affinity alone decides
+        return None  # there is no quota, so the affinity alone decides
 
 
 def _quota_v1(cgroup: Path) -> float | None:

@@ -1,4 +1,4 @@
-"""What a `crash_handler` is told about a worker that died."""
+"""What a `crash_handler` gets: the report of a worker that died."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from goque.task import Task
 
 
 class WorkerCrash(msgspec.Struct, frozen=True):
-    """The death of one worker process.
+    """The report of a worker process that died.
 
     Attributes:
-        type: the task type that it worked for.
+        type: its task type.
         task: the task that it was running, None if it was idle.
         pid: its process id.
         exit_code: its exit code, None if a signal ended it.
@@ -23,7 +23,7 @@ class WorkerCrash(msgspec.Struct, frozen=True):
         duration: seconds that the handler had run.
         oom: what suggests that the kernel killed it for its memory, None if nothing does.
         stderr: the last lines that it wrote to its standard error.
-        follows: what happens to the task next, in words; empty if it was idle.
+        follows: a text that says what happens to the task next; empty if the worker was idle.
     """
 
     type: str

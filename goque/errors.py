@@ -1,4 +1,4 @@
-"""Every error that goque raises, typed by what the caller can do about it."""
+"""The exceptions of goque. Each class is something that a caller can handle in its own way."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import Final
 
 MAX_DELAY: Final = 100 * 366 * 86400.0
-"""Seconds that goque waits for anything at most."""
+"""The longest time in seconds that goque waits for anything."""
 
 
 class GoqueError(Exception):
-    """The root of all errors of this package."""
+    """The base class of all errors of goque."""
 
     exit_code = 1
-    """What `goque` exits with when this error ends a command (contract: 1 failed, 2 usage, 3 database)."""
+    """The exit code of a command that ends with this error: 1 failed, 2 usage, 3 database."""
 
 
 class ConfigurationError(GoqueError):
@@ -30,7 +30,7 @@ class DatabaseUnavailableError(GoqueError):
 
 
 class SchemaError(DatabaseUnavailableError):
-    """The database answers, but goque's tables are missing, out of date, newer, or not goque's."""
+    """The database answers, but goque's tables are missing, too old, too new, or made by another program."""
 
 
 class DuplicateTaskError(GoqueError):
@@ -63,11 +63,11 @@ class TaskStateError(GoqueError):
 
 
 class WaitTimeoutError(GoqueError, TimeoutError):
-    """The task that was waited for has not ended in time; it goes on."""
+    """`queue.wait` reached its timeout. The task goes on."""
 
 
 class InvalidPayloadFormatError(GoqueError):
-    """The payload is not JSON that every backend can store: malformed, too deep, too large, or with NUL."""
+    """The payload is not JSON that every backend can store: it is malformed, too deep, too large, or has a NUL."""
 
 
 class PayloadEncodeError(GoqueError):
@@ -75,7 +75,7 @@ class PayloadEncodeError(GoqueError):
 
 
 class PayloadDecodeError(GoqueError):
-    """The stored payload does not decode to the type that the handler asks for."""
+    """The stored payload does not decode to the handler's payload type."""
 
 
 class WorkerCrashed(GoqueError):
@@ -86,14 +86,14 @@ class TaskTimeout(GoqueError):
     """Raised inside a handler that runs past its `timeout`.
 
     A handler that catches it has `timeout_grace` seconds to clean up before its process is killed;
-    the attempt is charged as a timeout whatever it does then.
+    the attempt is charged as a timeout in any case.
     """
 
 
 class TaskCanceled(GoqueError):
     """Raise it in a handler to end the task as canceled, without a retry.
 
-    It is also raised inside a handler whose task is canceled from outside while it runs.
+    goque also raises it in a running handler whose task was canceled with `cancel_task`.
     """
 
 
@@ -101,7 +101,7 @@ class RetryTask(GoqueError):
     """Raise it in a handler to fail this attempt and choose the delay until the next one.
 
     Args:
-        reason: what to write into the task's errors.
+        reason: the text for the task's errors.
         delay: seconds (or a timedelta) until the next attempt; None leaves it to the retry strategy.
     """
 
@@ -139,10 +139,10 @@ def seconds(duration: object, name: str) -> float:
 
 
 def length(duration: object, name: str, *, positive: bool = False) -> float:
-    """Turn a duration that is to be waited for into seconds.
+    """Turn a waiting time into seconds.
 
     Raises:
-        ConfigurationError: it is no duration, negative, a hundred years or more, or nothing where it must be positive.
+        ConfigurationError: it is no duration, is negative or 100 years or more, or is 0 where that is not allowed.
     """
     given = seconds(duration, name)
     if not 0 <= given <= MAX_DELAY or (positive and given == 0):

@@ -1,4 +1,4 @@
-"""Ids that rise with time, so that what is new, waits or is about to end lies together in each index."""
+"""Ids that grow with time. Tasks of about the same age are then close together in each index."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 
 
 class _Ids:
-    """Makes ids; each process has one of its own, so that a fork repeats nothing.
+    """Makes ids. Each process has its own generator, so that a forked child does not repeat ids.
 
-    Randomness is drawn for many ids at once: after a durable insert the processor's caches are cold, and an
-    id made from scratch then takes a tenth of the next insert's time.
+    It draws random bytes for many ids at once. After an insert with a sync to disk the CPU's caches are cold, and
+    drawing them for one id would take a tenth of the next insert's time.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ os.register_at_fork(after_in_child=lambda: globals().update(_ids=_Ids()))
 
 
 def new_task_id() -> str:
-    """Make a UUIDv7 (RFC 9562) in lower case, rising within a process so that inserts stay local.
+    """Make a UUIDv7 (RFC 9562) in lower case; ids grow within a process.
 
     The 12 bits after the version hold the fraction of the millisecond (RFC 9562, 6.2, method 3).
     """
@@ -51,9 +51,9 @@ def new_task_id() -> str:
 
 
 def internal_id(task_id: str) -> str:
-    """Make the external id of a task that was given none: `internal-` and a UUIDv4, as in the original.
+    """Make the external id of a task without one: `internal-` and a UUIDv4, as in the original.
 
-    It is the task's own id with another version, for the index of external ids is as large as that of the ids,
-    and where it was random each move of a task touched another of its pages (docs/decisions/0020).
+    It is the task's id with another version number. With random external ids, each change of a task touched a
+    different page of their index (docs/decisions/0020).
     """
     return f"internal-{task_id[:14]}4{task_id[15:]}"

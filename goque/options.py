@@ -1,4 +1,4 @@
-"""The options of a processor: checked at registration, carried as plain data to every process."""
+"""The options of a processor: checked at registration, and sent to every process as plain data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goque.task import Task, check_priority
 
 
 class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How tasks of one type are run; all times are seconds. Plain data: it crosses processes as JSON.
+    """How to run tasks of one type; times are in seconds. Processes send it to each other as JSON.
 
     Attributes:
         workers: worker processes.
@@ -28,27 +28,27 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         timeout_grace: seconds more until its process is killed.
         max_attempts: charged attempts until the task ends in attempts_left.
         max_crashes: crashes until the task ends in attempts_left, None for no limit of its own.
-        max_memory: MiB of resident memory past which a worker is replaced after its task, None for no limit.
+        max_memory: MiB of resident memory; a worker above it is replaced after its task. None for no limit.
         max_tasks: tasks after which a worker is replaced, None for no limit.
-        strategy: the wait between attempts; None when a function of the user's decides.
+        strategy: the wait between attempts; None if a function of the user decides.
         retry_timeouts: whether a timeout leads to another attempt, by `retry_on` and `no_retry_on`.
-        fetch_tick: the longest wait between two looks for work.
-        fetch_timeout: the longest that the database may keep a claim waiting, before it is tried again later.
+        fetch_tick: the longest time between two checks for due tasks.
+        fetch_timeout: the longest time for one claim; a claim that takes longer is canceled and tried again later.
         fetch_max_tasks: the most tasks that one claim takes.
         cleaner_period: seconds between two rounds of the cleaner.
-        cleaner_timeout: the longest that one round may take.
+        cleaner_timeout: the longest time for one round.
         cleaner_updated_at_time_ago: the age at which done and canceled tasks are deleted.
         cleaner_keep_failed: the age at which tasks in attempts_left are deleted.
-        healer_period: seconds between two looks for claims without an owner.
-        healer_timeout: the longest that one look may take.
+        healer_period: seconds between two searches for claims without an owner.
+        healer_timeout: the longest time for one search.
         healer_updated_at_time_ago: the age at which a claim without an owner counts as abandoned.
-        store_result: whether what the handler returns is kept with the task.
+        store_result: whether the return value of the handler is kept with the task.
         max_result: the largest result in bytes.
-        priority: the priority of tasks that `registry.queue` and the scheduler enqueue without one of their own.
+        priority: the default priority of tasks that `registry.queue` and the scheduler enqueue.
         cancel_on_decode_error: whether a task whose payload does not decode is canceled, instead of retried.
-        verbose: whether the log has lines about runs that need nobody: done (at the level debug), given back, or
-            failed and tried again. Without, it has those of crashes and of tasks that have failed for good.
-        has_crash_handler: whether a function of the user's wants to hear of crashes.
+        verbose: whether the log also has a line for a task that is done (at level debug), requeued, or failed with
+            attempts left. Crashes and tasks without attempts left are always logged.
+        has_crash_handler: whether the processor has a `crash_handler`.
     """
 
     workers: int = 1
@@ -80,7 +80,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """The part of the options that decides what a failure leads to."""
+        """The options that decide what follows a failure."""
         return RetryPolicy(
             max_attempts=self.max_attempts,
             strategy=self.strategy,
@@ -90,7 +90,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 class ProcessorKeywords(TypedDict, total=False):
-    """The options as `Registry.processor` takes them, so that editors and type checkers know them."""
+    """The keywords of `Registry.processor`, for editors and type checkers."""
 
     workers: int
     concurrency: int
@@ -129,7 +129,7 @@ class ProcessorKeywords(TypedDict, total=False):
 
 
 class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tree must know of a processor to run it: no functions, so it crosses every boundary."""
+    """What a tree needs to know of a processor, as plain data without functions."""
 
     type: str
     is_async: bool = False

@@ -1,4 +1,4 @@
-"""What became of a claimed task, and which one guarded move follows from it. No I/O happens here."""
+"""The outcome of a claimed task, and the guarded change of its row that follows. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CRASH_PREFIX: Final = "worker crashed: "
 
 
 class OutcomeKind(StrEnum):
-    """How the run of a task ended, or why it never began."""
+    """How the run of a task ended, or why it did not start."""
 
     DONE = "done"
     FAILED = "failed"
@@ -36,7 +36,7 @@ CHARGED: Final = frozenset(
 
 
 class CrashEvidence(msgspec.Struct, frozen=True, array_like=True):
-    """What was left behind by a process that died.
+    """What is known of a process that died.
 
     Attributes:
         exit_code: its exit code, None if a signal ended it.
@@ -59,16 +59,16 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """How one run of one task ended.
 
     Attributes:
-        kind: the sort of ending.
-        error: what to write down, of any length; empty when nothing went wrong.
+        kind: how it ended.
+        error: the text of the error, of any length; empty for a success.
         traceback: the Python traceback of a failed attempt.
-        delay: seconds until the next attempt where the handler or its strategy chose, else None.
+        delay: seconds until the next attempt, if the handler or its strategy chose; else None.
         result: JSON text of what the handler returned, if it is to be kept.
         duration: seconds that the handler ran.
         pid: the worker that ran it.
-        crash: what a dead process left behind.
-        final: whether there is to be no other attempt, however many are left.
-        undecodable: whether the payload did not decode, so that the handler was not called.
+        crash: what is known of the process, if it died.
+        final: True for no other attempt, even if attempts are left.
+        undecodable: True if the payload did not decode, so that the handler was not called.
     """
 
     kind: OutcomeKind
@@ -84,11 +84,11 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """What a type's owner says about failures.
+    """The retry options of a task type.
 
     Attributes:
         max_attempts: charged attempts until the task ends in attempts_left.
-        strategy: the wait before the next attempt; None when a function of the user's decides it.
+        strategy: the wait before the next attempt; None if a function of the user decides.
         max_crashes: crashes until the task ends in attempts_left; None sets no limit of its own.
         retry_timeouts: whether a timeout may be followed by another attempt.
     """
@@ -100,7 +100,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
-    """One row of `goque_attempt`: the whole story of a charged attempt."""
+    """One row of `goque_attempt`: one failed attempt, with its error and its crash report."""
 
     attempt: int
     cause: str
@@ -117,7 +117,7 @@ class FailedAttempt(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One guarded move of one claimed task, ready to be written.
+    """One guarded change of a claimed task's row, ready to be written.
 
     Attributes:
         token: the claim that must still hold.
@@ -141,7 +141,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
-    """Decide the move of a claimed task from what became of it (the table of moves in the contract)."""
+    """Decide the new status of a claimed task from its outcome."""
     kind = outcome.kind
     if kind is OutcomeKind.DONE:
         return Change(row.token, TaskStatus.DONE, row.attempts, result=outcome.result)
@@ -162,12 +162,12 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
 
 
 def before_claim(row: TaskRow) -> TaskStatus:
-    """Return what a claimed task was before its claim: error if it has failed before, else new."""
+    """Return the status of a claimed task before its claim: error if it has failed before, else new."""
     return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
 
 
 def append_error(errors: str | None, line: str) -> str:
-    """Append one line to a task's errors: its first line only, printable, the newest 16 KiB of all kept."""
+    """Append the first line of a text to a task's errors; of all errors, keep the newest 16 KiB."""
     text = f"{errors or ''}{first_line(line)}\n"
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= MAX_ERRORS_BYTES:
@@ -187,8 +187,8 @@ def printable(text: str, limit: int = MAX_ERRORS_BYTES) -> str:
     """Return a text that every database stores: no control characters but newline and tab, no surrogates.
 
     Args:
-        text: what an exception or a process said.
-        limit: at most so many bytes of UTF-8; of a longer text the head and the tail are kept.
+        text: from an exception or a process.
+        limit: the maximum in bytes of UTF-8; a longer text keeps its head and its tail.
     """
     if len(text) > limit:
         text = f"{text[: limit // 2]}\n…\n{text[-limit // 2 + 8 :]}"
@@ -212,7 +212,7 @@ def crash_cause(evidence: CrashEvidence, signal_name: str | None) -> str:
 
 
 def crashes_since_reset(errors: str | None) -> int:
-    """Count the crashes that the errors column tells of since the task was last reset."""
+    """Count the crashes in the errors column since the last reset."""
     lines = (errors or "").splitlines()
     resets = [index for index, line in enumerate(lines) if line.startswith("reset attempts:")]
     return sum(f": {CRASH_PREFIX}" in line for line in lines[resets[-1] if resets else 0 :])
@@ -239,7 +239,7 @@ def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
 
 
 def _is_last(outcome: Outcome, errors: str, policy: RetryPolicy) -> bool:
-    """Whether this charged attempt ends the task though attempts are left."""
+    """Return whether this attempt ends the task although attempts are left."""
     if outcome.kind is OutcomeKind.CRASHED:
         return policy.max_crashes is not None and crashes_since_reset(errors) >= policy.max_crashes
     return outcome.final or (outcome.kind is OutcomeKind.TIMED_OUT and not policy.retry_timeouts)

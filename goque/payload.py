@@ -1,4 +1,4 @@
-"""Payloads between Python objects and JSON that every backend keeps unchanged."""
+"""Encodes Python objects to JSON that every backend stores unchanged, and decodes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _encode_other(value: Any) -> msgspec.Raw:
-    """Encode what msgspec does not know: pydantic's models, as they would be read again."""
+    """Encode pydantic's models, which msgspec does not know, so that they can be decoded again."""
     if hasattr(type(value), "model_dump_json"):
         return msgspec.Raw(value.model_dump_json(by_alias=True, round_trip=True).encode())
     raise TypeError(f"Encoding objects of type {type(value).__qualname__} is unsupported")
@@ -41,7 +41,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
     Args:
         payload: anything that msgspec encodes to JSON, or a pydantic model.
         what: the payload's name in errors; metadata and results are checked in the same way.
-        limit: the most bytes, called `max_<what>` in errors; None for `max_payload`.
+        limit: the maximum in bytes, called `max_<what>` in errors; None for `max_payload`.
 
     Raises:
         PayloadEncodeError: msgspec cannot encode the object.
@@ -51,7 +51,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         raw = _encode(payload)
     except RecursionError as error:
         raise InvalidPayloadFormatError(
-            f"{what} is nested deeper than {MAX_DEPTH} levels, or holds itself; flatten it"
+            f"{what} is nested deeper than {MAX_DEPTH} levels, or contains itself; flatten it"
         ) from error
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise PayloadEncodeError(
@@ -61,7 +61,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
     if len(raw) > most:
         name, instead = ("max_payload", "enqueue") if limit is None else (f"max_{what}", "return")
         raise InvalidPayloadFormatError(
-            f"{what} has {len(raw)} bytes, more than {name} {most}; store it apart and {instead} its key"
+            f"{what} has {len(raw)} bytes, more than {name} {most}; store it elsewhere and {instead} its key"
         )
     if isinstance(payload, msgspec.Raw):
         _check_json(raw)
@@ -77,7 +77,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
 
 
 def decode_json(raw: bytes) -> Any:
-    """Decode JSON text that a database holds.
+    """Decode JSON text from a database.
 
     Raises:
         PayloadDecodeError: it is not JSON, or not JSON that Python can hold.
@@ -89,7 +89,7 @@ def decode_json(raw: bytes) -> Any:
 
 
 def max_payload() -> int:
-    """Return the largest payload in bytes that enqueueing accepts: `GOQUE_MAX_PAYLOAD`, or 1 MiB."""
+    """Return the largest payload, in bytes, that can be enqueued: `GOQUE_MAX_PAYLOAD`, or 1 MiB."""
     text = os.environ.get("GOQUE_MAX_PAYLOAD")
     if not text:
         return DEFAULT_MAX_PAYLOAD
@@ -110,16 +110,16 @@ def _check_json(raw: bytes) -> None:
 
 
 def _check_numbers(payload: Any, what: str) -> None:
-    """Refuse NaN and infinities, which msgspec makes null: only a text with a null can hide one."""
+    """Refuse NaN and infinities. msgspec encodes them as null, so only a text with a null can have one."""
     value = msgspec.to_builtins(payload, enc_hook=_plain_other)
     if all(map(math.isfinite, _floats(value))):
         return
     path, number = next(_infinite(value, what))
-    raise InvalidPayloadFormatError(f"{path} is {number}, which JSON has no number for; give None or a text")
+    raise InvalidPayloadFormatError(f"{path} is {number}, which JSON cannot represent; give None or a text")
 
 
 def _plain_other(value: Any) -> Any:
-    """Take pydantic's models apart; what else is unknown is Raw, whose text is JSON and has no such number."""
+    """Return the fields of pydantic's models. Any other unknown object is a Raw, which is JSON and has no NaN."""
     return value.model_dump(by_alias=True) if hasattr(type(value), "model_dump") else None
 
 
@@ -147,7 +147,7 @@ def _infinite(value: Any, path: str) -> Iterator[tuple[str, float]]:
 
 
 def _is_too_deep(value: Any) -> bool:
-    """Go down level by level, as far as the limit: how deep the interpreter may recurse must not matter."""
+    """Go down level by level to the limit, without recursion, so that Python's recursion limit does not matter."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []

@@ -1,6 +1,6 @@
-"""Payload types: from a handler's annotation to a decoder, by msgspec or, for its own models, by pydantic.
+"""Makes a decoder from a handler's annotation: msgspec's, or pydantic's for its own models.
 
-pydantic is never imported for its own sake: an annotation with one of its models shows that it is installed.
+This module imports pydantic only for an annotation with one of its models.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from goque.errors import GoqueError, PayloadDecodeError
 
 JSON_TYPES: Final = (dict, list, str, int, float, bool, type(None))
 MAX_MISTAKES: Final = 5
-"""How many mistakes of one payload an error names; msgspec stops at the first, pydantic finds all."""
+"""How many errors of one payload a message lists; msgspec stops at the first, pydantic finds all."""
 
 
 def make_decoder(payload_type: Any) -> Callable[[bytes], Any]:
-    """Make the function that decodes JSON text as a type; it raises PayloadDecodeError.
+    """Make a function that decodes JSON text as a type, or raises PayloadDecodeError.
 
     Raises:
-        TypeError: no JSON text decodes to this type, or to a field that it cannot do without.
+        TypeError: no JSON text decodes to this type, or to one of its required fields.
     """
     if _mentions_pydantic(payload_type):
         decode = _pydantic_decoder(payload_type)
@@ -38,7 +38,7 @@ def make_decoder(payload_type: Any) -> Callable[[bytes], Any]:
         try:
             return decode(raw)
         except GoqueError:
-            raise  # the task's time is up, or it is canceled: that is no fault of the payload
+            raise  # the task timed out or was canceled: the payload is not wrong
         except Exception as error:
             raise PayloadDecodeError(f"payload does not decode: {_said(error)}") from error
 
@@ -46,7 +46,7 @@ def make_decoder(payload_type: Any) -> Callable[[bytes], Any]:
 
 
 def _said(error: Exception) -> str:
-    """Return msgspec's and pydantic's own sentences, which have the path of the field; name other errors."""
+    """Return the message of msgspec and pydantic, which has the field's path; for others, also the class."""
     if isinstance(error, msgspec.MsgspecError | ValueError):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -61,13 +61,13 @@ def _is_pydantic(kind: Any) -> bool:
 
 
 def _is_json(custom: Any) -> bool:
-    """Whether some JSON value is an instance already, as every one is of `object`."""
+    """Return whether a plain JSON value is already an instance of the type, as of `object`."""
     kind = typing.get_origin(custom) or custom
     return isinstance(kind, type) and any(issubclass(one, kind) for one in JSON_TYPES)
 
 
 def _custom_types(node: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield the types that msgspec does not know, but not of fields that may be left out."""
+    """Yield the types of required fields that msgspec does not know."""
     if isinstance(node, tuple):
         for one in node:
             yield from _custom_types(one, seen)
@@ -88,7 +88,7 @@ def _pydantic_decoder(payload_type: Any) -> Callable[[bytes], Any]:
 
     try:
         adapter = pydantic.TypeAdapter(payload_type)
-        _ = adapter.validator.title  # asked for anything, a model that cannot be built says so
+        _ = adapter.validator.title  # a model that cannot be built raises at its first use
     except Exception as error:
         raise TypeError(f"pydantic refuses it: {error}") from error
 
@@ -105,13 +105,13 @@ def _pydantic_decoder(payload_type: Any) -> Callable[[bytes], Any]:
 
 
 def _path(location: tuple[str | int, ...]) -> str:
-    """Write where a value stands as msgspec does: `$.items[0].price`."""
+    """Return the path of a value in msgspec's form: `$.items[0].price`."""
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return f" - at `${steps}`" if steps else ""
 
 
 def _decode_field(kind: Any, value: Any) -> Any:
-    """Decode a field of a type that msgspec does not know; it checks afterwards what comes of it."""
+    """Decode a field of a type that msgspec does not know; msgspec checks the result afterwards."""
     if _is_pydantic(kind):
         return _pydantic_decoder(kind)(msgspec.json.encode(value))
     return value

@@ -1,4 +1,4 @@
-"""Directories that belong to one user alone: what lies in them comes from that user."""
+"""Directories that only one user can write to, so that their files come from that user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_TEMPORARY: Final = 50
 
 
 class PrivateDirectoryError(Exception):
-    """A directory is not ours alone; the message says what it must be."""
+    """Other users can access a directory; the message says what it must be."""
 
 
 def default_base() -> Path:
@@ -27,11 +27,11 @@ def default_base() -> Path:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory if it is not there, and see that nobody else can have put anything into it.
+    """Make a directory if it does not exist, and check that nobody else can have written to it.
 
     Raises:
         OSError: it cannot be made.
-        PrivateDirectoryError: it is a link, no directory, or open to others.
+        PrivateDirectoryError: it is a link, no directory, or accessible to others.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.lstat()

@@ -1,4 +1,4 @@
-"""Handlers as users write them, made into one shape that a worker can call."""
+"""Turns handlers, as users write them, into one form that a worker can call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goque.task import Task, TaskRow, TypedTask
 
 PayloadT = TypeVar("PayloadT")
 MakeArgument = Callable[[TaskRow], tuple[Task, Any]]
-"""From a row to the task and to what the handler is called with: the task itself, or its payload."""
+"""A function of a row that returns the task and the handler's argument: the task itself, or its payload."""
 
 
 @runtime_checkable
@@ -47,7 +47,7 @@ class Processor(msgspec.Struct, frozen=True):
 
 
 class TypedTaskProcessor:
-    """A handler with the payload type said in so many words; see `typed_task_processor`."""
+    """A handler with an explicit payload type; see `typed_task_processor`."""
 
     def __init__(
         self, function: Callable[[Any], Any], payload_type: Any, *, cancel_on_decode_error: bool
@@ -74,14 +74,14 @@ def typed_task_processor(
 
 
 def noop_task_processor(task: Task) -> None:
-    """Do nothing, successfully: for measurements and for retiring a type."""
+    """Do nothing and succeed: for measurements, and to finish old tasks of a type."""
     del task
 
 
 def make_processor(
     task_type: str, handler: Any, options: ProcessorOptions, callbacks: Callbacks
 ) -> Processor:
-    """Bind a handler to its type; the shape of its one parameter decides what it is called with.
+    """Bind a handler to its type; the annotation of its one parameter decides its argument.
 
     Raises:
         ConfigurationError: it cannot be called with one task, or its payload type cannot come from JSON.
@@ -119,7 +119,7 @@ def _callable(task_type: str, handler: Any) -> Callable[[Any], Any]:
 
 
 def _is(kind: Callable[[Any], bool], call: Any) -> bool:
-    """Ask of a function, or of the method that makes an object callable."""
+    """Return whether a function, or the `__call__` of an object, is of this kind."""
     return kind(call) or (
         not inspect.isroutine(call) and kind(inspect.getattr_static(type(call), "__call__", None))
     )
@@ -129,7 +129,7 @@ def _only_parameter(task_type: str, call: Callable[..., Any]) -> inspect.Paramet
     try:
         signature = inspect.signature(call)
     except (TypeError, ValueError):
-        return None  # written in C, without a signature: calling it will tell
+        return None  # written in C, without a signature: the first call shows whether it fits
     try:
         signature.bind(None)
     except TypeError as error:
@@ -154,7 +154,7 @@ def _annotation(task_type: str, call: Callable[..., Any], parameter: inspect.Par
 
 
 def _namespace(call: Any) -> dict[str, Any]:
-    """Return the globals of the function below partial objects, methods, decorators and callable objects."""
+    """Return the globals of the function inside partial objects, methods, decorators and callable objects."""
     while isinstance(call, functools.partial):
         call = call.func
     if not inspect.isroutine(call):
@@ -175,15 +175,15 @@ def _argument_for(task_type: str, annotation: Any, *, cancel: bool) -> MakeArgum
 
 
 def whole_task(row: TaskRow) -> tuple[Task, Any]:
-    """Make the argument of a handler that takes the task as it is, its payload undecoded until asked for."""
+    """Make the argument of a handler that takes a Task; its payload is decoded when the handler asks for it."""
     task = Task.from_row(row)
     return task, task
 
 
 class DecodedArgument:
-    """Makes the argument of a handler that takes its payload decoded, in a TypedTask or alone.
+    """Makes the argument of a handler that takes a TypedTask or the decoded payload.
 
-    A decoder cannot be pickled, and a registry may be: so each process builds its own.
+    A registry can be pickled but a decoder cannot, so each process builds its own decoder.
     """
 
     def __init__(self, payload_type: Any, *, whole_task: bool, cancel: bool) -> None:
@@ -193,11 +193,11 @@ class DecodedArgument:
         self._decode_or_explain = make_decoder(payload_type)
 
     def __call__(self, row: TaskRow) -> tuple[Task, Any]:
-        """Return the task, and what the handler is called with.
+        """Return the task, and the argument of the handler.
 
         Raises:
             PayloadDecodeError: the payload is not of the type.
-            TaskCanceled: the same, where the processor wants such tasks canceled.
+            TaskCanceled: the same, if the processor has `cancel_on_decode_error`.
         """
         if not self.whole_task:
             return Task.from_row(row), self._decode(row.payload)

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures for tests of handlers. Nothing of goque is imported before a test asks for one."""
+"""The pytest plugin: fixtures for tests of handlers. It imports goque only when a test uses a fixture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def goque_database_url(tmp_path: Path) -> str:
-    """Name the database of the test: a SQLite file of its own; define this fixture yourself for another."""
+    """Return the URL of the test's database: a SQLite file. Override this fixture to use another database."""
     return f"sqlite:///{tmp_path / 'goque.db'}"
 
 
@@ -25,10 +25,10 @@ def goque_database_url(tmp_path: Path) -> str:
 def goque_queue(
     goque_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Registry], TaskQueueManager]]:
-    """Give a registry the test's database, until the test ends: call this with it, and get its queue.
+    """Give a registry the test's database until the test ends: call it with the registry, and get its queue.
 
-    Its tables are made. `registry.queue` and `registry.async_queue` enqueue there, and so does a manager that is made
-    without a URL, by `GOQUE_DATABASE_URL`.
+    The fixture makes the tables. `registry.queue` and `registry.async_queue` enqueue there, and so do managers without
+    a URL, because it sets `GOQUE_DATABASE_URL`.
     """
     from goque.testing import own_database  # noqa: PLC0415 - see the top
 
@@ -48,10 +48,10 @@ def goque_queue(
 def goque_tree(
     goque_database_url: str, goque_queue: Callable[[Registry], TaskQueueManager]
 ) -> Iterator[Callable[..., RunningTree]]:
-    """Run real trees, each until the test ends: call this with a registry, and get a `RunningTree`.
+    """Run real trees until the test ends: call it with a registry, and get a `RunningTree`.
 
-    Keywords are the options of `goque.Supervisor`. When the test ends, the tree is stopped, and it is an error if it
-    did not end well; what it logs is in what pytest captures of stderr.
+    Keywords are the options of `goque.Supervisor`. At the end of the test the tree is stopped. The test fails if the
+    tree does not stop in order. pytest captures the tree's log with stderr.
     """
     from goque.testing import RunningTree  # noqa: PLC0415 - see the top
 
@@ -68,7 +68,7 @@ def goque_tree(
 def goque_crash() -> Iterator[Callable[..., None]]:
     """Let the workers of a type crash: `goque_crash(registry, "send_email", when="after")`, then start a tree.
 
-    The arguments are those of `goque.testing.crash_on_purpose`. It holds until the test ends.
+    The arguments are those of `goque.testing.crash_on_purpose`. It lasts until the test ends.
     """
     from goque.testing import crash_on_purpose  # noqa: PLC0415 - see the top
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from goque.errors import ConfigurationError
-from goque.options import ProcessorKeywords, ProcessorSpec, check_options
-from goque.processor import Processor, make_processor
+from goque.options import ProcessorKeywords, check_options
+from goque.processor import make_processor
+from goque.processor_table import ProcessorTable
 from goque.task import check_name
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Registry:
                 raise ConfigurationError(f"{name} must be text or None, not {value!r:.80}")
         self.database_url = database_url
         self.service_name = service_name
-        self._processors: dict[str, Processor] = {}
+        self._processors = ProcessorTable()
         self._jobs: dict[str, PeriodicJob] = {}
         self._own_url: str | None = None
         self._queue: TaskQueueManager | None = None
@@ -63,7 +64,7 @@ class Registry:
             checked, callbacks = check_options(options)
         except ConfigurationError as error:
             raise ConfigurationError(f"the processor of {task_type!r}: {error}") from None
-        self._processors[task_type] = make_processor(task_type, processor, checked, callbacks)
+        self._processors.put(make_processor(task_type, processor, checked, callbacks))
 
     def processor(
         self, task_type: str, /, **options: Unpack[ProcessorKeywords]
@@ -214,45 +215,28 @@ class Registry:
     @property
     def task_types(self) -> list[str]:
         """The types that have a processor, in the order in which they were added."""
-        return list(self._processors)
+        return self._processors.task_types
 
-    def specs(self) -> Iterable[ProcessorSpec]:
-        """Return what a tree must know of each processor."""
-        return [processor.spec for processor in self._processors.values()]
+    def _use_database(self, url: str | None) -> str | None:
+        """Enqueue from now on into the database at this URL; None leaves the choice to the settings. For tests.
 
-    def get_processor(self, task_type: str) -> Processor:
-        """Return the processor of a type.
+        The queues that are open are closed, after their background adds.
 
-        Raises:
-            ConfigurationError: the type has none.
+        Returns: the URL that this method was given before.
         """
-        try:
-            return self._processors[task_type]
-        except KeyError:
-            raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
+        if self._queue is not None:
+            self._queue.close()
+        if self._async_queue is not None:
+            from goque.queue.manager_storage import close_blocking  # noqa: PLC0415 - only tests need it
 
-    def replace_processor(self, processor: Processor) -> None:
-        """Put another processor in the place of its type's. For tests, and for registries that add to processors."""
-        self._processors[processor.spec.type] = processor
-
-    def use_database(self, url: str | None) -> str | None:
-        """Enqueue from now on into the database at this URL; None leaves that to the settings. For tests.
-
-        The queues that were opened before are closed, after their background adds.
-
-        Returns: the URL that was given here before.
-        """
-        for queue in (self._queue, self._async_queue):
-            if queue is not None:
-                queue.close_at_once()
+            close_blocking(self._async_queue)
         before, self._own_url = self._own_url, url
         self._queue = self._async_queue = None
         return before
 
     def default_priority(self, task_type: str) -> int:
         """Return the priority of tasks of a type that were given none: its processor's, or 0."""
-        processor = self._processors.get(task_type)
-        return processor.spec.options.priority if processor else 0
+        return self._processors.default_priority(task_type)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_own_url": None, "_queue": None, "_async_queue": None}

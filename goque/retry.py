@@ -1,4 +1,4 @@
-"""How long a task waits after its n-th failure: strategies that are data, so any process can apply them."""
+"""How long a task waits after its n-th failure. Strategies are data, so that any process can apply them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ Strategy = Static | Step | RoundStep | Exponential
 """The strategies that are data."""
 
 NextAttemptAt = Callable[[int], "float | timedelta | datetime"]
-"""A strategy of the user's own: failures (from 1) to seconds, a timedelta, or an aware datetime."""
+"""A strategy of the user: from the failures (1 or more) to seconds, a timedelta or an aware datetime."""
 
 DEFAULT: Final = Static(600.0)
 
@@ -102,7 +102,7 @@ def exponential(
 
 
 def delay_of(answer: float | timedelta | datetime) -> float:
-    """Turn what a strategy answered into seconds from now, never negative.
+    """Turn the answer of a strategy into seconds from now, never negative.
 
     Raises:
         ConfigurationError: the answer is a naive datetime, not a number, or not finite.
@@ -118,7 +118,7 @@ def delay_of(answer: float | timedelta | datetime) -> float:
             f"next_attempt_at must return seconds, a timedelta or a datetime, not {answer!r:.80}"
         )
     delay = seconds(answer, "next_attempt_at")
-    if delay != delay:  # noqa: PLR0124 - the test for NaN
+    if delay != delay:  # noqa: PLR0124 - NaN alone differs from itself
         raise ConfigurationError("next_attempt_at returned NaN; return seconds, a timedelta or a datetime")
     return min(max(delay, 0.0), MAX_DELAY)
 

@@ -1,4 +1,4 @@
-"""What this application's metrics call it."""
+"""The service name in the application's metrics."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ _given: list[str] = []
 
 
 def set_metrics_service_name(name: str) -> None:
-    """Give every metric of goque's a label `service` with this value; call it where the registry is defined.
+    """Add the label `service` with this value to all metrics of goque. Call it where you define the registry.
 
-    It wins over the registry's `service_name`. Without either there is no such label: one that Prometheus adds by
-    its own configuration does as well.
+    It wins over the registry's `service_name`. Without either there is no such label; you can also let Prometheus
+    add one.
 
     Raises:
         ConfigurationError: the name is no text, or empty.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ConfigurationError(f"a service name is text that says something, not {name!r:.80}")
+        raise ConfigurationError(f"a service name must be a text that is not blank, not {name!r:.80}")
     _given[:] = [name]
 
 

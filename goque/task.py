@@ -1,4 +1,4 @@
-"""A task: what an application enqueues, what a handler gets, and the row that both stand for."""
+"""A task: what an application enqueues, what a handler gets, and its row in the table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_PRIORITY: Final = 100
 
 
 class TaskStatus(StrEnum):
-    """Where a task is in its life; `pending` means claimed by a fetcher, as in the original."""
+    """The status of a task; `pending` means claimed by a fetcher, as in the original."""
 
     NEW = "new"
     PENDING = "pending"
@@ -46,7 +46,7 @@ CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 
 
 class Token(NamedTuple):
-    """The fence around one claim of one task: a write that names an older one changes nothing."""
+    """One claim of one task. A write with the token of an older claim changes nothing."""
 
     task_id: str
     claims: int
@@ -54,7 +54,7 @@ class Token(NamedTuple):
 
 
 class TaskRow(msgspec.Struct, array_like=True, gc=False):
-    """One row of `goque_task` as storage reads it and the wire carries it: payloads stay raw bytes."""
+    """One row of `goque_task`, as storage reads it and as processes send it; payloads stay raw bytes."""
 
     id: str
     type: str
@@ -75,7 +75,7 @@ class TaskRow(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def token(self) -> Token:
-        """The fence of the claim that this row shows."""
+        """The token of the claim that this row shows."""
         return Token(self.id, self.claims, self.claimed_by or "")
 
 
@@ -85,7 +85,7 @@ class Task:
     Args:
         type: the name under which a processor is registered.
         payload: anything that msgspec encodes to JSON; `msgspec.Raw` for JSON text encoded before.
-        external_id: a key of the application's, unique within the type; a random one if left out.
+        external_id: a key of the application, unique within the type; goque makes one if you give none.
         metadata: JSON-encodable values that travel with the task.
         delay: seconds (or a timedelta) from the database's now until the task is due.
         run_at: the aware datetime at which the task is due; not together with `delay`.
@@ -93,9 +93,9 @@ class Task:
             task is enqueued by `registry.queue` or by a periodic job, else 0.
 
     Raises:
-        ConfigurationError: the type, external id, metadata, delay, run_at or priority is not usable.
+        ConfigurationError: the type, external id, metadata, delay, run_at or priority is not valid.
         PayloadEncodeError: the payload cannot be encoded.
-        InvalidPayloadFormatError: the payload is too large, too deep or holds what no database keeps.
+        InvalidPayloadFormatError: the payload is too large, too deep, or has characters that a database cannot store.
     """
 
     __slots__ = (
@@ -185,7 +185,7 @@ class Task:
         return task
 
     def apply_default_priority(self, priority: int) -> None:
-        """Take a type's default priority, unless this task was given one of its own."""
+        """Set the priority to the type's default, unless the task has one of its own."""
         if self._wants_default and not self.priority:
             self.priority = priority
 
@@ -194,7 +194,7 @@ class Task:
         """The plain JSON value of the payload, decoded when first asked for.
 
         Raises:
-            PayloadDecodeError: what the database holds is not JSON.
+            PayloadDecodeError: the text in the database is not JSON.
         """
         if self._decoded is msgspec.UNSET:
             self._decoded = decode_json(self._raw)
@@ -207,7 +207,7 @@ class Task:
 
     @property
     def payload_bytes(self) -> bytes:
-        """The payload's JSON text, undecoded."""
+        """The payload's JSON text as bytes."""
         return self._raw
 
     def __repr__(self) -> str:
@@ -266,7 +266,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_name(what: str, value: object) -> None:
-    """Refuse a type or external id that some backend could not keep or a person could not read."""
+    """Refuse a type or external id that a backend cannot store or a person cannot read."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{what} must be text, not {value!r:.80}")
     if not value or len(value) > MAX_NAME_LENGTH:

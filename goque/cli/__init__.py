@@ -1,4 +1,4 @@
-"""The command line `goque`: one file a group of commands, imported when one of them is used."""
+"""The command line `goque`: a command's module is imported when the command runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goque.cli.group import root
 
 
 def main() -> None:
-    """Run the command that the arguments of this process name, and exit with its code."""
+    """Run the command named by the arguments of this process, and exit with its code."""
     stdio.prepare()
     try:
         root(prog_name="goque")

@@ -1,4 +1,4 @@
-"""`goque cancel` and `goque reset`: the two moves that people make."""
+"""`goque cancel` and `goque reset`: the status changes that people make."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BATCH = 1000
 def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | None) -> None:
     """Cancel tasks, so that they are never run again.
 
-    A running one is canceled at once, and its handler is stopped as by a timeout. A task that has ended already
-    stays as it is. An unknown ID makes the exit code 1.
+    A running task is canceled at once, and its handler is stopped as by a timeout. A task that has already ended
+    does not change. An unknown ID makes the exit code 1.
 
     \b
     Example:
@@ -61,9 +61,9 @@ def reset(
     status: str | None,
     task_type: str | None,
 ) -> None:
-    """Make tasks that have failed or ended new again: no attempts charged, due at once.
+    """Make failed or ended tasks new again: without attempts, and due at once.
 
-    A task that is claimed just now is refused, and so is an unknown ID; both make the exit code 1.
+    A claimed task is refused, and so is an unknown ID. Both make the exit code 1.
 
     \b
     Examples:
@@ -105,20 +105,20 @@ def _reset_each(storage: TaskStorage, task_ids: tuple[str, ...]) -> bool:
 
 
 def reset_all(storage: TaskStorage, wanted: TaskFilter, on_refused: Callable[[TaskStateError], None]) -> int:
-    """Reset every matching task once, and return how many were; those that are claimed are refused."""
+    """Reset every matching task once, and return the number; claimed tasks are refused."""
     done = 0
     for row in _each_once(storage, wanted):
         try:
             done += storage.reset_unless_claimed(row.id)
         except TaskNotFoundError:
-            pass  # cleaned since it was read
+            pass  # the cleaner has deleted it meanwhile
         except TaskStateError as error:
             on_refused(error)
     return done
 
 
 def _each_once(storage: TaskStorage, wanted: TaskFilter) -> Iterator[TaskRow]:
-    """Yield every matching task once, even if it matches again because it has failed again meanwhile."""
+    """Yield every matching task once, also if it fails again meanwhile and so matches again."""
     seen: set[str] = set()
     limit = BATCH
     while True:

@@ -1,4 +1,4 @@
-"""`goque check`: would this app run?"""
+"""`goque check`: whether an app would run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from goque.telemetry.logs import one_line
 def check(ctx: click.Context, /, app: str, **options: Any) -> None:
     """Say whether `goque supervise APP` would start, and what it would run.
 
-    It imports APP, which is module:attribute, in a process of its own, reaches the database, compares the
-    schema, and prints each type with its options and each periodic job with its next run. Tasks that wait for a
-    type that nobody has ever run, as one misspelt, are told as `unknown`.
+    It imports APP, which is module:attribute, in a separate process, connects to the database and checks the
+    schema. It prints each type with its options and each periodic job with its next run. `unknown` marks tasks
+    that wait for a type which no supervisor has ever run, such as a misspelt one.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
 
 
 def _left_alone(depths: Iterable[QueueDepth], known: set[str]) -> Counter[str]:
-    """Count the unfinished tasks of types that neither this app nor any supervisor before it has run."""
+    """Count the unfinished tasks of types that neither this app nor any supervisor has run."""
     counts: Counter[str] = Counter()
     for depth in depths:
         if depth.type not in known:
@@ -69,7 +69,7 @@ def _left_alone(depths: Iterable[QueueDepth], known: set[str]) -> Counter[str]:
 
 
 def _options(spec: ProcessorSpec) -> str:
-    """Say the options that were chosen; those left at their defaults only where everybody asks for them."""
+    """Format the options that differ from their defaults, and the most important ones in any case."""
     chosen = msgspec.to_builtins(spec.options)
     shown = {
         "handler": "async" if spec.is_async else "def",

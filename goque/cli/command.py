@@ -1,4 +1,4 @@
-"""What the commands have in common: options with environment variables, the log level, the database."""
+"""Shared by the commands: options with environment variables, the log level, the database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 LOG_LEVEL: Final = "goque.log_level"
-"""Where in click's `meta` the level stands that was asked for."""
+"""The key of the chosen log level in click's `meta`."""
 
 
 COMMON: Final = ("database_url", "log_level")
@@ -29,7 +29,7 @@ CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 10
 
 
 class EnvironmentOption(click.Option):
-    """An option that `GOQUE_` and its name in capitals gives as well."""
+    """An option that an environment variable can set too: `GOQUE_` and its name in capitals."""
 
     def __init__(self, param_decls: list[str], **attrs: Any) -> None:
         names = [name for name in param_decls if name.startswith("--")]
@@ -37,7 +37,7 @@ class EnvironmentOption(click.Option):
         super().__init__(param_decls, **attrs)
 
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
-        """Take the value of a configuration file, where neither the command line nor the environment has one."""
+        """Use the value of a configuration file if neither the command line nor the environment has one."""
         value, source = super().consume_value(ctx, opts)
         if source is ParameterSource.DEFAULT and not ctx.resilient_parsing:
             setting = setting_of(ctx, self)
@@ -46,13 +46,13 @@ class EnvironmentOption(click.Option):
         return value, source
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """Refuse an empty value on the command line: it is a shell variable that nobody has set."""
+        """Refuse an empty value on the command line, which usually comes from an unset shell variable."""
         if value == "" and ctx.get_parameter_source(self.name or "") is ParameterSource.COMMANDLINE:
-            raise click.BadParameter("it is empty; give a value, or leave the option out", ctx, self)
+            raise click.BadParameter("the value is empty; give a value, or leave the option out", ctx, self)
         return super().process_value(ctx, value)
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Name the variable in errors, where the value came from that, or the key of a file."""
+        """Name the environment variable or the key of the file that the wrong value came from."""
         source = ctx.get_parameter_source(self.name or "") if ctx is not None else None
         if source is ParameterSource.ENVIRONMENT:
             return f"'{self.envvar}' (the variable of {self.opts[0]})"
@@ -62,10 +62,10 @@ class EnvironmentOption(click.Option):
 
 
 class Command(click.Command):
-    """A command that takes --log-level and logs by it; what all commands have comes last in its help.
+    """A command with --log-level. The options that all commands have come last in its help.
 
     Args:
-        log_level: the level when nobody gives one.
+        log_level: the default level.
         settings: see click.Command.
     """
 
@@ -75,8 +75,8 @@ class Command(click.Command):
         self.params.sort(key=lambda param: param.name in COMMON)
         example = next(param for param in self.params if isinstance(param, EnvironmentOption))
         self.epilog = (
-            f"The environment can give each option too, {example.opts[0]} as {example.envvar}, and so can goque.toml: "
-            "see `goque config --help`. For exit codes see `goque --help`."
+            f"You can also set each option in the environment, {example.opts[0]} as {example.envvar}, "
+            "or in goque.toml: see `goque config --help`. For exit codes see `goque --help`."
         )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -89,7 +89,7 @@ option = partial(click.option, cls=EnvironmentOption)
 
 
 def command(name: str, *, log_level: str = "warning") -> Callable[[Callable[..., Any]], Command]:
-    """Make a function a command of this name."""
+    """Return a decorator that makes a function a command of this name."""
     return click.command(name, cls=Command, log_level=log_level, context_settings=CONTEXT)
 
 
@@ -101,7 +101,7 @@ def log_level_option(usual: str) -> EnvironmentOption:
         metavar="LEVEL",
         callback=_remember_level,
         expose_value=False,
-        help="How much to say on stderr: debug, info, warning, error or critical. "
+        help="What to log on stderr: debug, info, warning, error or critical. "
         f"debug adds tracebacks to errors.  [default: {usual}]",
     )
 
@@ -111,14 +111,14 @@ def database_option(function: FunctionT) -> FunctionT:
     return option(
         "--database-url",
         metavar="URL",
-        help="Where the tasks are: sqlite:///FILE, postgresql://… or mysql://…; else as configured, "
-        "or sqlite:///goque.db.",
+        help="The database: sqlite:///FILE, postgresql://… or mysql://…  [default: as configured, "
+        "or sqlite:///goque.db]",
     )(function)
 
 
 @contextmanager
 def opened_storage(database_url: str | None, registry_url: str | None = None) -> Iterator[TaskStorage]:
-    """Open the database that flag, environment, configuration or registry name; check its schema, close it after."""
+    """Open the database of the flag, environment, configuration or registry, and check its schema; close it after."""
     from goque.config import resolve_database_url
     from goque.storage import open_storage
 
@@ -131,7 +131,7 @@ def opened_storage(database_url: str | None, registry_url: str | None = None) ->
 
 
 class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
-    """A list of names with commas between them."""
+    """A comma-separated list of names."""
 
     name = "a,b"
 
@@ -141,14 +141,14 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Split the list and refuse names that are not known."""
+        """Split the list and refuse unknown names."""
         if isinstance(value, tuple):
             return value  # the default
-        if isinstance(value, list):  # of a configuration file
+        if isinstance(value, list):  # from a configuration file
             value = ",".join(value)
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
         if not names:
-            self.fail("names at least one, with commas between several", param, ctx)
+            self.fail("give at least one name, with commas between several", param, ctx)
         for name in names:
             if self.known and name not in self.known:
                 self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
@@ -157,7 +157,7 @@ class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Complete the last name of the list with those that are known and not in it yet."""
+        """Complete the last name of the list with known names that are not in the list yet."""
         del ctx, param
         before, comma, last = incomplete.rpartition(",")
         left = [name for name in self.known if name not in before.split(",")]
@@ -170,7 +170,7 @@ class WholeNumber(click.IntRange):
     name = "whole number"
 
     def _describe_range(self) -> str:
-        """Say the bounds in words, where click's --help has them as inequalities."""
+        """Format the bounds as words; click's own --help prints inequalities."""
         return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
 
 
@@ -183,7 +183,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
         self.zero = zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuse what is no number, negative, or not finite."""
+        """Refuse a value that is no number, is negative, or is not finite."""
         try:
             seconds = float(value)
         except ValueError:

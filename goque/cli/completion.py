@@ -1,4 +1,4 @@
-"""`goque completion`: the script that makes a shell complete commands, options and their values."""
+"""`goque completion`: a script with which a shell completes commands, options and values."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from goque.cli.command import command
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_GOQUE_COMPLETE"
-"""Where click looks for what a completion script asks; it makes the name from the program's."""
+"""The variable in which click expects the request of a completion script; click derives it from the program's name."""
 
 
 @command("completion")
 @click.argument("shell", type=click.Choice(SHELLS), metavar="bash|zsh|fish")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that makes a shell complete goque's commands, options and their values.
+    """Print a script with which a shell completes goque's commands, options and their values.
 
-    Task types, ids and apps are not completed: that would ask a database, or import code, at each key.
+    It does not complete task types, ids and apps: that would query a database or import code at each key.
 
     \b
     bash, in ~/.bashrc (4.4 or newer):

@@ -1,4 +1,4 @@
-"""`goque config`: what each option comes out as, and where it was said."""
+"""`goque config`: shows each option's value and where it was set."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from goque.telemetry.logs import one_line
 
 MAIN: Final = "supervise"
 SECRETS: Final = ("token", "password", "secret")
-UNSAID: Final = {
+UNSET_TEXTS: Final = {
     "database_url": f"the registry's own, or {DEFAULT_DATABASE_URL}",
     "log_level": "info for supervise, else warning",
 }
 
 
 class Value(NamedTuple):
-    """An option of a command as it comes out: `value` is text that hides secrets, None where nobody said one."""
+    """An option of a command, its value and source. `value` hides secrets; None means not set."""
 
     command: str
     option: str
@@ -43,11 +43,11 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line: command, option, value, source.")
 @click.pass_context
 def config(ctx: click.Context, command_name: str | None, *, as_json: bool) -> None:
-    """Print what each option comes out as, and where that was said.
+    """Show each option's value and where it was set.
 
-    First wins: the command line, the environment, goque.toml, [tool.goque] of pyproject.toml (both in the current
-    directory), the default. Without COMMAND these are the options of supervise, and what is said for any other
-    command. Passwords are hidden. Whatever a file has wrong is refused, with exit code 2.
+    The first of these wins: the command line, the environment, goque.toml, [tool.goque] of pyproject.toml, the default.
+    Both files are read in the current directory. Without COMMAND it shows the options of supervise, and all that is
+    set for other commands. Passwords are hidden. An error in a file makes the exit code 2.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def _cells(one: Value, shown_first: str) -> list[str]:
 
 
 def _values(group: click.Context, names: list[str]) -> Iterator[Value]:
-    """Go through the options of commands as if each were called without arguments. Raises click.BadParameter."""
+    """Yield the options of commands as if each were called without arguments. Raises click.BadParameter."""
     assert isinstance(group.command, click.Group)
     for name in names:
         _name, asked, _rest = group.command.resolve_command(group, [name])
@@ -106,8 +106,8 @@ def _value(ctx: click.Context, one: click.Option) -> Value:
     if source is ParameterSource.DEFAULT_MAP and (setting := setting_of(ctx, one)):
         return Value(command_name, key, _text(key, value), setting.where)
     default = one.get_default(ctx)
-    unsaid = not isinstance(default, str | int | float | bool) or default == ""
-    return Value(command_name, key, UNSAID.get(key) if unsaid else _text(key, default), "default")
+    is_unset = not isinstance(default, str | int | float | bool) or default == ""
+    return Value(command_name, key, UNSET_TEXTS.get(key) if is_unset else _text(key, default), "default")
 
 
 def _text(key: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the configuration files give a command's options, after its flags and the environment."""
+"""Values for a command's options from the configuration files; flags and the environment win over them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from goque.errors import ConfigurationError
 
 NUMBERS: Final = ("seconds", "whole number")
 LIST: Final = "a,b"
-"""Names of the parameter types of goque.cli.command, which imports this module."""
+"""The name of a parameter type in goque.cli.command, which imports this module."""
 
-_META: Final = "goque.configured"
+_META: Final = "goque.config_options"
 
 
 def setting_of(ctx: click.Context, option: click.Option) -> Setting | None:
-    """Return what the files say of an option of the command that this context is for.
+    """Return the value that the files have for an option of the context's command.
 
-    They are read when the first option asks, so that --help needs none of them.
+    The files are read for the first option, and not at all for --help.
 
     Raises:
-        ConfigurationError: a file cannot be right, or has the option as something else than it is.
+        ConfigurationError: a file is malformed, or has a value of the wrong kind.
     """
     if ctx.parent is None or not isinstance(ctx.parent.command, click.Group):
-        return None  # an option of `goque` itself, which each command has too
+        return None  # an option of `goque` itself; each command has it too
     if _META not in ctx.meta:
         settings = read_files()
         check_tables(settings, ctx.parent.command.list_commands(ctx.parent))
         ctx.meta[_META] = settings
     setting = settings_of(ctx.command, ctx.meta[_META]).get(key_of(option))
     if setting is not None:
-        check_written(option, setting)
+        check_kind(option, setting)
     return setting
 
 
 def settings_of(command: click.Command, settings: Settings) -> dict[str, Setting]:
-    """Return what concerns a command; its own table wins. Raises ConfigurationError for an unknown key in that."""
+    """Return the settings of a command; its own table wins. Raises ConfigurationError for an unknown key in it."""
     names = [key_of(option) for option in command.params if isinstance(option, click.Option)]
     own = settings.tables.get(command.name or "", {})
     for key, setting in own.items():
@@ -46,7 +46,7 @@ def settings_of(command: click.Command, settings: Settings) -> dict[str, Setting
 
 
 def check_tables(settings: Settings, commands: list[str]) -> None:
-    """Refuse tables that are named like no command. Raises ConfigurationError."""
+    """Refuse tables that have no command's name. Raises ConfigurationError."""
     for name, table in settings.tables.items():
         where = next((setting.where.partition("] in ")[2] for setting in table.values()), "the configuration")
         check_name(name, commands, f"{where} has the unknown table")
@@ -58,8 +58,8 @@ def key_of(option: click.Option) -> str:
     return name.removeprefix("--").replace("-", "_")
 
 
-def check_written(option: click.Option, setting: Setting) -> None:
-    """Refuse a value that TOML writes as something else than the option is. Raises ConfigurationError."""
+def check_kind(option: click.Option, setting: Setting) -> None:
+    """Refuse a value whose TOML type does not fit the option. Raises ConfigurationError."""
     value, wants = setting.value, _wanted(option)
     good = {
         "true or false": isinstance(value, bool),

@@ -31,15 +31,26 @@ PORT: Final = 9180
     help="The port; 0 for any.",
 )
 @option(
-    "--token", metavar="TEXT", help="Let in only who gives this. Better GOQUE_TOKEN: others can see flags."
+    "--token",
+    metavar="TEXT",
+    help="Let in only who gives this token. Prefer GOQUE_TOKEN: other users can see flags.",
 )
 @option(
     "--user-header",
     metavar="NAME",
-    help="Let in only whom a reverse proxy names in this header, such as X-Forwarded-User.",
+    help="Let in only users whose name a reverse proxy puts into this header, such as X-Forwarded-User.",
 )
-@option("--read-only", is_flag=True, help="Let nobody cancel, reset, pause or run anything.")
-@option("--root-path", default="", metavar="PATH", help="Where a proxy shows this, such as /goque.")
+@option(
+    "--read-only",
+    is_flag=True,
+    help="Make the page read-only: nobody can cancel, reset, pause or run anything.",
+)
+@option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="The path under which a proxy serves the page, such as /goque.",
+)
 @database_option
 def dashboard(  # noqa: PLR0917 - click gives them by name
     app: str | None,
@@ -52,11 +63,11 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
     *,
     read_only: bool,
 ) -> None:
-    """Serve a web page that shows what the queue does, on loopback unless told otherwise.
+    """Serve a web page that shows the queue, by default on loopback only.
 
     With APP, which is module:attribute, it also shows the next runs of periodic jobs, and can run them. On loopback
-    everybody on this machine may act. Elsewhere it is read-only, unless people prove who they are by --token or
-    --user-header. What anybody does is a line of the log.
+    everybody on this machine may act. On other addresses the page is read-only without --token or --user-header.
+    Each action is logged with the name of the user.
 
     \b
     Examples:
@@ -64,14 +75,14 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
       goque dashboard app:registry --port 8000
       GOQUE_TOKEN=… goque dashboard --host 0.0.0.0
     """
-    from goque.cli.isolated_load import load_apart
+    from goque.cli.isolated_load import load_isolated
     from goque.dashboard import create_app, missing_extra
 
     try:
         import uvicorn
     except ModuleNotFoundError as error:
         raise missing_extra() from error
-    registry = load_apart(app) if app else None
+    registry = load_isolated(app) if app else None
     is_loopback = host in LOOPBACK
     proven = token is not None or user_header is not None
     made = create_app(
@@ -91,7 +102,8 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
         )
         if not is_loopback and not proven:
             click.echo(
-                "whoever can reach this can read all payloads: think of --token or --user-header", err=True
+                "everybody who can reach this page can read all payloads; consider --token or --user-header",
+                err=True,
             )
         config = uvicorn.Config(
             made,
@@ -103,13 +115,13 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
         )
         signal.signal(
             signal.SIGTERM, lambda *_: None
-        )  # uvicorn sends itself what it was sent when it has ended
-        with suppress(KeyboardInterrupt):  # it was asked to stop, and has stopped in order
+        )  # at its end uvicorn sends itself again the signal that it got
+        with suppress(KeyboardInterrupt):  # it stopped in order, as asked
             uvicorn.Server(config).run([listening])
 
 
 def _require_schema(made: Starlette) -> None:
-    """Say at once what would fail on every page."""
+    """Raise now an error that every page would raise."""
     made.state.dashboard.ready_storage().ping()
 
 
@@ -119,7 +131,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen()  # whoever comes before uvicorn is ready waits a moment
+        listening.listen()  # connections wait here until uvicorn is ready
     except OSError as error:
         listening.close()
         raise ConfigurationError(

@@ -22,13 +22,13 @@ class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Refuse what is no RFC 3339 time."""
+        """Refuse a value that is no RFC 3339 time."""
         try:
             instant = datetime.fromisoformat(str(value))
         except ValueError:
             instant = None
         if instant is None or instant.tzinfo is None:
-            self.fail(f"{value!r} is not a time with a zone, such as 2026-11-23T21:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not a time with a time zone, such as 2026-11-23T21:00:00Z", param, ctx)
         return instant
 
 
@@ -41,7 +41,9 @@ class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
     metavar="FILE",
     help="Add a task for each line of FILE; - is standard input.",
 )
-@option("--external-id", metavar="ID", help="A key of yours: a second task of this TYPE and ID is refused.")
+@option(
+    "--external-id", metavar="ID", help="A key of your own; a second task with this TYPE and ID is refused."
+)
 @option("--delay", type=Seconds(zero=True), help="How long until the task is due.")
 @option("--at", type=Rfc3339(), help="When the task is due, such as 2026-11-23T21:00:00Z.")
 @option(
@@ -78,7 +80,7 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
       zcat tasks.jsonl.gz | goque enqueue --jsonl -
     """
     if when["delay"] is not None and when["at"] is not None:
-        raise click.UsageError("--delay and --at are two answers to one question; give one of them")
+        raise click.UsageError("--delay and --at contradict each other; give one of them")
     defaults = {"delay": when["delay"], "run_at": when["at"], "priority": when["priority"]}
     if jsonl is None:
         if task_type is None:

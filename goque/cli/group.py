@@ -1,4 +1,4 @@
-"""The root of the command line: which commands there are, and what becomes of their errors."""
+"""The command group `goque`: the list of commands, and how their errors are printed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from goque.errors import GoqueError
 from goque.telemetry.logs import one_line, text_of
 from goque.version import __version__
 
-INTERRUPTED: Final = 130  # what a shell reports of a program that Ctrl-C ended
+INTERRUPTED: Final = 130  # the exit code that a shell reports after Ctrl-C
 
 
 class Entry(NamedTuple):
-    """Where a command lives, as `module:attribute`, and the line that `goque --help` says about it."""
+    """The place of a command as `module:attribute`, and its line in `goque --help`."""
 
     place: str
     summary: str
@@ -33,22 +33,22 @@ COMMANDS: Final = {
     "cancel": Entry("cancel_reset:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("cancel_reset:reset", "Make failed or finished tasks new again."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
-    "top": Entry("top.command:top", "Watch what waits and what runs, live."),
-    "pause": Entry("pause:pause", "Let no node run tasks of a type."),
-    "resume": Entry("pause:resume", "Let every node run tasks of a type again."),
+    "top": Entry("top.command:top", "Show waiting and running tasks, live."),
+    "pause": Entry("pause:pause", "Stop a task type on all nodes."),
+    "resume": Entry("pause:resume", "Start a paused task type again on all nodes."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
-    "dashboard": Entry("dashboard:dashboard", "Serve a web page that shows it all, and lets people act."),
+    "dashboard": Entry("dashboard:dashboard", "Serve a web page that shows the queue and lets people act."),
     "check": Entry("check:check", "Check an app, its database and its schema."),
-    "config": Entry("config:config", "Print what each option comes out as, and where that was said."),
-    "completion": Entry("completion:completion", "Print what makes a shell complete goque's words."),
+    "config": Entry("config:config", "Show each option's value and where it was set."),
+    "completion": Entry("completion:completion", "Print the completion script of a shell."),
     "demo": Entry("demo.command:demo", "Take a tour: a success, a retry and a crash."),
 }
 
 EPILOG: Final = """\b
 Start here:
-  goque demo                                  see it at work in seconds
-  goque check app:registry                    would registry in app.py run?
+  goque demo                                  see a task succeed, retry and crash
+  goque check app:registry                    check that the app would run
   goque enqueue send_email '{"to": "a@b.c"}'  add a task
   goque supervise app:registry                run tasks until Ctrl-C
 
@@ -61,35 +61,35 @@ Exit codes:
   4  the supervision tree gave up
 
 \b
-Each option is the first that is given of:
+The value of an option is the first of these that is set:
   the command line: --node-timeout 60
   the environment: GOQUE_NODE_TIMEOUT=60
   goque.toml, or [tool.goque] of pyproject.toml: node_timeout = 60
   the default; for --database-url the registry's own, or sqlite:///goque.db
 
-`goque config` prints what comes out.
+`goque config` shows the values in use.
 
 `goque COMMAND --help` says more about each command.
 """
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is used, and turns errors into one line and an exit code."""
+    """Imports a command when it is used, and prints an error as one line with an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Keep the order in which somebody meets the commands."""
+        """Keep the commands in the order in which a new user needs them."""
         del ctx
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Replace the entry that only carries a summary by the command itself."""
+        """Replace the entry, which has only a summary, by the command itself."""
         name, entry, rest = super().resolve_command(ctx, args)
         return name, entry and load(entry.name or ""), rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; nothing but click's own exceptions leaves it."""
+        """Run the command; only click's own exceptions leave this method."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -100,7 +100,7 @@ class LazyGroup(click.Group):
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly
             _fail(ctx, error)
-        except Exception as error:  # noqa: BLE001 - the last place that can say it in one line
+        except Exception as error:  # noqa: BLE001 - the last place that can print it as one line
             _fail(ctx, error)
 
 
@@ -120,7 +120,7 @@ def load(name: str) -> click.Command:
 
 
 def _fail(ctx: click.Context, error: Exception) -> NoReturn:
-    """Say what happened in one line, with the traceback for those who asked for it, and exit."""
+    """Print the error as one line, with a traceback at --log-level debug, and exit."""
     expected = isinstance(error, GoqueError)
     text = one_line(text_of(error)) or type(error).__name__
     debugging = ctx.meta.get(LOG_LEVEL) == "debug"
@@ -129,7 +129,7 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
             click.echo(one_line(line), err=True)
     if not expected:
         text = f"{type(error).__name__}: {text}"
-        text += "" if debugging else " (this should not happen; --log-level debug shows where it did)"
+        text += "" if debugging else " (this is a bug of goque; --log-level debug shows the traceback)"
     click.echo(f"goque: {text}", err=True)
     ctx.exit(error.exit_code if isinstance(error, GoqueError) else 1)
 
@@ -143,8 +143,8 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
 )
 @click.version_option(__version__, message="goque %(version)s")
 def root() -> None:
-    """Run durable background tasks out of the SQL database that you already have.
+    """Run durable background tasks, backed by the SQL database that you already have.
 
-    A task is a row of a table: a type and a JSON payload. `goque supervise` runs the handlers of an app for such
-    tasks in worker processes, which may crash, hang or leak without losing one.
+    A task is a row of a table: a type and a JSON payload. `goque supervise` runs the handlers of an app in worker
+    processes. A worker can crash, hang or leak without losing a task.
     """

@@ -1,4 +1,4 @@
-"""A command that runs code of an app: it goes on in a child, and this process stays behind to say how that ended."""
+"""Loads an app in a child process, which then runs the command; this process reports how the child ended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.nursery.import_report import import_ended
 
 
-def load_apart(app: str) -> Registry:
-    """Load an app and return its registry, in a child that finishes the command in this process's place.
+def load_isolated(app: str) -> Registry:
+    """Load an app in a child process and return its registry there; the child finishes the command.
 
     Raises:
         ConfigurationError: there is no such registry, or loading it ended the child.
@@ -28,21 +28,23 @@ def load_apart(app: str) -> Registry:
     pid = os.fork()
     if pid:
         os.close(writer)
-        _stand_by(app, pid, reader)
+        _wait_for_child(app, pid, reader)
     os_process.die_with_parent(parent)
     os.close(reader)
     try:
         return load_registry(app)
     finally:
-        os.write(writer, b".")  # os._exit and a crash never come here
+        os.write(writer, b".")  # after os._exit or a crash nothing is written
         os.close(writer)
 
 
-def _stand_by(app: str, pid: int, reader: int) -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child as well, and its exit code tells
+def _wait_for_child(app: str, pid: int, reader: int) -> NoReturn:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C also reaches the child, whose exit code is passed on
     signal.signal(
         signal.SIGTERM, lambda number, _frame: os.kill(pid, number)
-    )  # that is sent to this process alone
+    )  # only this process gets that signal
     came_back = os.read(reader, 1)
     os.close(reader)
     _pid, status = os.waitpid(pid, 0)

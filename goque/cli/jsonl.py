@@ -1,4 +1,4 @@
-"""JSON lines into tasks, in batches; a bad line is reported and costs only itself."""
+"""Enqueues the lines of a JSONL file in batches. A bad line is reported and stops no other."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from goque.telemetry.logs import one_line, text_of
 BATCH: Final = 500
 BATCH_BYTES: Final = 8 * 1024 * 1024
 MAX_LINE: Final = MAX_PAYLOAD_LIMIT + 1024 * 1024
-"""No line that can be enqueued is longer: the largest payload, and room for the rest of its object."""
+"""The longest possible line in bytes: the largest payload, and room for the rest of its object."""
 
 
 class Line(NamedTuple):
-    """One line of the file with its number from 1, its text, and where in the file it ends."""
+    """One line of the file: its number from 1, its text, and the offset of its end."""
 
     number: int
     text: bytes
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 class TaskObject(msgspec.Struct, forbid_unknown_fields=True):
-    """A line that says everything about its task."""
+    """A line that is an object with the type, the payload and the options of a task."""
 
     type: str
     payload: msgspec.Raw = NO_TASK_PAYLOAD
@@ -51,8 +51,8 @@ class LineReader:
     """Makes the task of a line.
 
     Args:
-        task_type: the type of every task, whose lines are payloads; None when lines are objects.
-        defaults: delay, run_at and priority of tasks that do not say their own.
+        task_type: the type of all tasks, if the lines are payloads; None if the lines are objects.
+        defaults: delay, run_at and priority for tasks without their own.
     """
 
     def __init__(self, task_type: str | None, defaults: dict[str, Any]) -> None:
@@ -66,16 +66,16 @@ class LineReader:
             raise ValueError(f"longer than {MAX_LINE} bytes")
         if self.task_type is not None:
             return Task(self.task_type, msgspec.Raw(text), **self.defaults)
-        told = self._decode(text)
-        silent = told.delay is None and told.run_at is None
+        parsed = self._decode(text)
+        silent = parsed.delay is None and parsed.run_at is None
         return Task(
-            told.type,
-            told.payload,
-            external_id=told.external_id,
-            metadata=told.metadata,
-            delay=self.defaults["delay"] if silent else told.delay,
-            run_at=self.defaults["run_at"] if silent else told.run_at,
-            priority=self.defaults["priority"] if told.priority is None else told.priority,
+            parsed.type,
+            parsed.payload,
+            external_id=parsed.external_id,
+            metadata=parsed.metadata,
+            delay=self.defaults["delay"] if silent else parsed.delay,
+            run_at=self.defaults["run_at"] if silent else parsed.run_at,
+            priority=self.defaults["priority"] if parsed.priority is None else parsed.priority,
         )
 
 
@@ -93,8 +93,8 @@ def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> b
                 progress.advance_to(batch[-1].end, enqueued)
     except BaseException:
         if last:
-            told = f"enqueued {_count(enqueued, 'task')}, all good lines up to line {last}"
-            click.echo(f"goque: stopped; {told}", err=True)
+            summary = f"enqueued {_count(enqueued, 'task')}, all good lines up to line {last}"
+            click.echo(f"goque: stopped; {summary}", err=True)
         raise
     click.echo(f"enqueued {_count(enqueued, 'task')}")
     if bad:
@@ -142,14 +142,14 @@ def batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """Yield the lines that are not empty; one that is too long comes cut, so that none fills the memory."""
+    """Yield the lines that are not empty. Lines that are too long are cut, to save memory."""
     number = end = 0
     while text := _read_line(file):
         number += 1
         end += len(text)
         whole = text
         while len(whole) == MAX_LINE and not whole.endswith(b"\n"):
-            whole = _read_line(file)  # the rest of the line is not wanted
+            whole = _read_line(file)  # skip the rest of the line
             end += len(whole)
         text = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
         if text.strip():
@@ -175,10 +175,10 @@ def size_of(file: BinaryIO) -> int | None:
 
 
 class Progress:
-    """A progress bar on standard error, where that is a terminal.
+    """A progress bar on standard error, if that is a terminal.
 
     Args:
-        total: the bytes of the whole file, None when nobody knows.
+        total: the size of the file in bytes, None if it is not known.
     """
 
     def __init__(self, total: int | None) -> None:
@@ -204,17 +204,17 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar and leave it on the screen."""
         if self._bar:
             self._bar.stop()
 
     def advance_to(self, position: int, enqueued: int) -> None:
-        """Show how far in the file we are, and how many tasks have been enqueued."""
+        """Show the position in the file and the number of enqueued tasks."""
         if self._bar:
             self._bar.update(self._row, completed=position, enqueued=enqueued)
 
     def report(self, line: str) -> None:
-        """Write a line, above the bar where there is one."""
+        """Write a line, above the bar if there is one."""
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -1,4 +1,4 @@
-"""`goque list`: tasks, newest first; two lines for people at a terminal, one for whoever reads a pipe."""
+"""`goque list`: tasks, newest first; two lines each on a terminal, one line each in a pipe."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def list_tasks(
 ) -> None:
     """List tasks, newest first.
 
-    Tasks that wait are `new`, or `error` when they have failed before; `pending` ones have been claimed and are
-    about to run. `done`, `canceled` and `attempts_left` (none was left) are the ends.
+    Waiting tasks are `new`, or `error` if they have failed before. `pending` tasks are claimed and about to run.
+    Ended tasks are `done`, `canceled` or `attempts_left` (failed: no attempt was left).
 
     \b
     Examples:
@@ -74,14 +74,14 @@ def list_tasks(
 
 
 def _cells(row: TaskRow) -> list[str]:
-    """Return a cell for each column, none of them empty, so that columns can be counted."""
+    """Return a cell for each column. No cell is empty, so that programs can count columns."""
     due = "" if row.status in TERMINAL_STATUSES else time_text(row.next_attempt_at)
     cells = [row.id, row.type, row.status, str(row.attempts), str(row.priority), due, _external_id(row)]
     return [cell or "-" for cell in (*cells, _last_error(row))]
 
 
 def _lines_for_people(rows: list[TaskRow], now: datetime, width: int) -> Iterator[str]:
-    """Yield a line for each task that fits 80 columns with its whole id, and one for what else there is to say."""
+    """Yield a line of up to 80 columns for each task, with its whole id, and a second line with details."""
     cells = [[row.id, row.type, row.status, _due(row, now)] for row in rows]
     header, *lines = table_lines(SHORT_HEADER, cells, width=width, elastic=SHORT_HEADER.index("type"))
     yield header

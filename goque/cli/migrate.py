@@ -1,4 +1,4 @@
-"""`goque migrate`: bring the schema up to date, or say what that would do."""
+"""`goque migrate`: brings the schema up to date, or prints what it would do."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from goque.cli.command import command, database_option, option
 from goque.config import resolve_database_url
 
 REFUSED: Final[dict[str, str]] = {
-    "newer": ", made by a later goque; upgrade goque",
+    "newer": ", made by a newer goque; upgrade goque",
     "foreign": ", a table goque_task that is not goque's; name another database",
 }
-"""States in which `goque migrate` changes nothing, and why."""
+"""The states in which `goque migrate` changes nothing, and what to tell the user."""
 
 
 @command("migrate")
-@option("--status", is_flag=True, help="Only say which migrations are still to be applied.")
-@option("--sql", is_flag=True, help="Only print SQL that does the same, for psql, mysql or sqlite3.")
+@option("--status", is_flag=True, help="Only list the migrations that would be applied.")
+@option("--sql", is_flag=True, help="Only print the SQL, for psql, mysql or sqlite3.")
 @database_option
 def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
     """Create or upgrade goque's tables.
 
-    PostgreSQL and MySQL need it before the first use and after an upgrade of goque; SQLite does it by itself.
-    Several may do so at once, and doing it again changes nothing.
+    PostgreSQL and MySQL need it before the first use and after an upgrade of goque. SQLite does not need it.
+    Several machines may run it at once, and running it again changes nothing.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
       goque migrate --sql > review.sql
     """
     if status and sql:
-        raise click.UsageError("--status and --sql are two questions; ask one of them")
+        raise click.UsageError("--status and --sql contradict each other; give one of them")
     from goque.storage import open_storage
 
     storage = open_storage(resolve_database_url(database_url))

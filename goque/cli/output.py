@@ -1,4 +1,4 @@
-"""Text for people and pipes: whatever a database holds comes out inert."""
+"""Formats output for terminals and pipes, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table_lines(
         header: the names of the columns.
         rows: as many cells each.
         width: the characters that a line should fit.
-        elastic: the column that is made narrower for that; longer cells in it move the rest of their line.
+        elastic: the column to make narrower; a longer cell in it moves the rest of its line.
     """
     table = [[name.upper() for name in header], *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -45,14 +45,14 @@ def table_lines(
 
 
 def shortened(line: str, width: int) -> str:
-    """Cut a line to the columns of a terminal, where wide letters take two."""
+    """Cut a line to the columns of a terminal; a wide letter takes two."""
     from rich.cells import cell_len, set_cell_size
 
     return line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
 
 
 def fitted(text: str, width: int) -> str:
-    """Cut a text to so many columns, or fill it up with spaces."""
+    """Cut a text to this many columns, or pad it with spaces."""
     from rich.cells import cell_len
 
     short = shortened(text, max(1, width))
@@ -60,17 +60,17 @@ def fitted(text: str, width: int) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on one line, with everything escaped that could drive a terminal."""
+    """Print a JSON object on one line, with control characters escaped."""
     click.echo(inert_json(msgspec.json.encode(value).decode()))
 
 
 def columns_of(row: TaskRow) -> dict[str, Any]:
-    """Return a row as JSON-encodable values under the names of its columns, whatever they hold."""
+    """Return a row as a dict of JSON-encodable values by column name; malformed values become text."""
     return {name: json_value(getattr(row, name)) for name in COLUMNS}
 
 
 def json_value(value: Any) -> Any:
-    """Return JSON text as the JSON that it is, times as text, and text that claims to be JSON as text."""
+    """Return raw JSON as JSON, times as text, and malformed JSON as text."""
     if isinstance(value, datetime):
         return time_text(value)
     if not isinstance(value, bytes):
@@ -87,12 +87,12 @@ def time_text(instant: datetime | None) -> str:
 
 
 def exists_already(task_type: str, external_id: str) -> str:
-    """Say that a type and external id are taken; the error's own words are for those who call goque from Python."""
+    """Return the command line's text for a taken external id; the error's own text is for Python code."""
     return f"a task of type {task_type!r} with external id {external_id!r} exists already"
 
 
 def print_id(task: Task) -> None:
-    """Print the id of a task that is in the table now, or say that it is although its id cannot be printed."""
+    """Print the id of an enqueued task, or raise an error that names it if stdout cannot be written."""
     try:
         click.echo(task.id)
     except OutputError as error:

@@ -1,4 +1,4 @@
-"""`goque pause` and `goque resume`: stop and go for a task type, on every node."""
+"""`goque pause` and `goque resume`: stop and start task types on all nodes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from goque.telemetry.logs import one_line
 @click.argument("task_types", metavar="TYPE...", nargs=-1, required=True)
 @database_option
 def pause(task_types: tuple[str, ...], database_url: str | None) -> None:
-    """Let no node claim tasks of these types. Each obeys within its fetch_tick; what runs, runs to its end.
+    """Stop claiming tasks of these types, on all nodes. Nodes obey within their fetch_tick; running tasks go on.
 
-    Tasks may still be added: they wait. Periodic jobs go on adding theirs.
+    You can still add tasks, which wait. Periodic jobs also go on adding tasks.
 
     \b
     Example:
@@ -30,7 +30,7 @@ def pause(task_types: tuple[str, ...], database_url: str | None) -> None:
 @click.argument("task_types", metavar="TYPE...", nargs=-1, required=True)
 @database_option
 def resume(task_types: tuple[str, ...], database_url: str | None) -> None:
-    """Let every node claim tasks of these types again.
+    """Claim tasks of these types again, on all nodes.
 
     \b
     Example:

@@ -29,12 +29,14 @@ HEADER = ("name", "schedule", "next runs", "last run", "misfire")
     show_default=True,
     help="List N runs of each job.",
 )
-@option("--pause", multiple=True, metavar="NAME", help="Pause this job on every node; may be given again.")
+@option(
+    "--pause", multiple=True, metavar="NAME", help="Pause this job on every node; may be given several times."
+)
 @option(
     "--resume",
     multiple=True,
     metavar="NAME",
-    help="Let this job go on with its next slot; may be given again.",
+    help="Resume this job with its next slot; may be given several times.",
 )
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 @database_option
@@ -49,17 +51,17 @@ def schedules(
 ) -> None:
     """List the periodic jobs of APP with their next runs, or pause and resume them.
 
-    What passes while a job is paused does not run later, whatever its misfire policy. `goque run-job` runs a
-    paused job all the same.
+    Slots that pass while a job is paused do not run later, whatever its misfire policy. `goque run-job` also runs
+    a paused job.
 
     \b
     Examples:
       goque schedules app:registry --count 5
       goque schedules app:registry --pause nightly
     """
-    from goque.cli.isolated_load import load_apart
+    from goque.cli.isolated_load import load_isolated
 
-    registry = load_apart(app)
+    registry = load_isolated(app)
     with opened_storage(database_url, registry.database_url) as storage:
         if pause or resume:
             _switch(registry, pause, storage.pause_job, ("paused", "paused already"))
@@ -82,18 +84,18 @@ def schedules(
 @click.argument("name")
 @database_option
 def run_job(app: str, name: str, database_url: str | None) -> None:
-    """Enqueue one task of the periodic job NAME of APP now, besides those of its schedule, and print its id.
+    """Enqueue one task of APP's periodic job NAME now, in addition to its schedule, and print its id.
 
-    A factory that wants the slot gets the present. A paused job runs all the same.
+    A factory with a slot argument gets the current time. A paused job runs too.
 
     \b
     Example:
       goque run-job app:registry nightly
     """
-    from goque.cli.isolated_load import load_apart
+    from goque.cli.isolated_load import load_isolated
     from goque.periodic.slot_tasks import task_by_hand
 
-    registry = load_apart(app)
+    registry = load_isolated(app)
     job = registry.get_job(name)
     task = task_by_hand(job, datetime.now(UTC))
     task.apply_default_priority(registry.default_priority(task.type))
@@ -117,7 +119,7 @@ def _switch(
 
 
 def _describe(job: PeriodicJob, storage: TaskStorage, count: int) -> dict[str, Any]:
-    """Say all of a job as JSON-encodable values; a schedule that fails is told instead of its next runs."""
+    """Return a job as JSON-encodable values; the error of a failing schedule takes the place of its next runs."""
     last = storage.last_slot(job.name)
     try:
         slots, failure = next_slots(job, last, datetime.now(UTC), count), None

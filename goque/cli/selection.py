@@ -21,9 +21,11 @@ def selection_options(function: FunctionT) -> FunctionT:
             type=Names(ROLES),
             default=",".join(ROLES),
             show_default=True,
-            help="Which parts of the tree run here, so that each can be a service of its own.",
+            help="The roles to run here, so that each can be a separate service.",
         ),
-        option("--exclude-types", type=Names(), default=(), help="Run all task types of the app but these."),
+        option(
+            "--exclude-types", type=Names(), default=(), help="Run all task types of the app except these."
+        ),
         option("--types", type=Names(), default=(), help="Run only these task types.  [default: all]"),
     ):
         function = add(function)
@@ -31,7 +33,7 @@ def selection_options(function: FunctionT) -> FunctionT:
 
 
 def supervise_options(app: str, log_level: str, **options: Any) -> SuperviseOptions:
-    """Put the options of a tree together. Raises click.UsageError where they contradict each other."""
+    """Make the options of a tree. Raises click.UsageError if they contradict each other."""
     if options["types"] and options["exclude_types"]:
         raise click.UsageError("--types and --exclude-types contradict each other; give one of them")
     return SuperviseOptions(app=app, log_level=log_level, **options)

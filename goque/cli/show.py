@@ -1,4 +1,4 @@
-"""`goque show`: one task with the whole story of its failures."""
+"""`goque show`: one task with its failed attempts, its owner and its next step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.cli.output import COLUMNS, columns_of, json_value, print_json, time_text
-from goque.describe.task_state import claims_of, what_follows
+from goque.describe.task_state import describe_claims, describe_next
 from goque.errors import TaskNotFoundError
 from goque.storage.contract import AttemptRow
 from goque.task import TaskRow
@@ -23,10 +23,10 @@ from goque.telemetry.logs import one_line
 @option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
 @database_option
 def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
-    """Show the story of a task.
+    """Show a task and its history.
 
-    It is every column, each failed attempt with its traceback or its crash report, who claimed it, and what happens
-    next.
+    It prints every column, each failed attempt with its traceback or crash report, the node that claimed the task,
+    and what happens next.
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
         attempts = storage.failed_attempts(row.id)
         policy = storage.type_policies().get(row.type)
         node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
-    claims, follows = claims_of(row, node), what_follows(row, policy, node, datetime.now(UTC))
+    claims, follows = describe_claims(row, node), describe_next(row, policy, node, datetime.now(UTC))
     if as_json:
         failed = [_attempt_json(attempt) for attempt in attempts]
         print_json(
@@ -112,10 +112,10 @@ def _print_block(title: str, text: str | None) -> None:
 
 
 def _attempt_json(attempt: AttemptRow) -> dict[str, Any]:
-    story = msgspec.to_builtins(attempt.failed)
+    failed = msgspec.to_builtins(attempt.failed)
     return {
         "node": attempt.node,
         "started_at": json_value(attempt.started_at),
         "ended_at": json_value(attempt.ended_at),
-        **story,
+        **failed,
     }

@@ -1,4 +1,4 @@
-"""`goque stats`: how many tasks of each type are where."""
+"""`goque stats`: how many tasks of each type are in each status."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from goque.task import TaskStatus
 def stats(database_url: str | None, *, as_json: bool) -> None:
     """Count tasks by type and status.
 
-    All tasks that the table still has are counted, ended ones too; a column tells which types are paused. `goque top`
-    shows live what waits and what runs.
+    It counts all tasks in the table, including ended ones. A column shows which types are paused. `goque top` shows
+    live what waits and what runs.
 
     \b
     Examples:

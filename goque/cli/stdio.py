@@ -1,7 +1,7 @@
-"""The standard streams of a command: all three exist, and one that fails is a line on stderr, never a traceback.
+"""The standard streams of a command: all three are open, and a failing one is a line on stderr, not a traceback.
 
-A descriptor that was closed by whoever started us is taken by /dev/null, the wrong way round, so that using it fails
-as before, while no file or socket that is opened later can come to be what we print to.
+The parent may have closed a descriptor from 0 to 2. Then it is opened on /dev/null in the wrong mode: using it still
+fails, but no file or socket that is opened later can get its number and be printed to.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class OutputError(GoqueError):
 
 
 def prepare() -> None:
-    """Make the three streams usable; whatever text they are given, the terminal or file need not know each letter."""
+    """Make the three streams usable, and escape letters that the terminal or file cannot encode."""
     for descriptor, flags in _WRONG_WAY.items():
         if not _is_open(descriptor):
             _missing.append(descriptor)
@@ -39,7 +39,7 @@ def prepare() -> None:
 
 
 def hand_over() -> None:
-    """Let a program that is to run in this process read nothing from, and write anything to, what was closed."""
+    """Open closed descriptors on /dev/null in the right mode, for a program that replaces this process."""
     for descriptor in _missing:
         _point(descriptor, os.O_RDWR)
 
@@ -49,16 +49,16 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            _point(self.fileno(), os.O_WRONLY)  # what is left in buffers must not fail again at exit
+            _point(self.fileno(), os.O_WRONLY)  # so that text left in buffers does not fail again at exit
             if error.errno == errno.EPIPE:
-                raise  # click ends quietly: the reader has seen enough
+                raise  # click ends quietly: the reader has closed the pipe
             why = "it is closed" if error.errno == errno.EBADF else error.strerror
             raise OutputError(f"standard output cannot be written: {why}") from error
 
 
 class _Complaints(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        with contextlib.suppress(OSError):  # there is nowhere left to say that saying failed
+        with contextlib.suppress(OSError):  # stderr fails too, so nothing can be printed
             return super().write(data)
         return len(memoryview(data))
 

@@ -1,4 +1,4 @@
-"""`goque supervise`: check the options, then become the supervision tree."""
+"""`goque supervise`: checks the options, then replaces this process by the supervision tree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     name = "host:port"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse what is no host with a port from 0 to 65535."""
+        """Refuse a value that is no host with a port from 0 to 65535."""
         if not is_address(str(value)):
             self.fail(f"{value!r} is not {ADDRESS}", param, ctx)
         return str(value)
@@ -30,14 +30,14 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @option(
     "--drain",
     is_flag=True,
-    help="Stop, with exit code 0, when nothing is left that could run now or is running.",
+    help="Stop with exit code 0 when no task is due and none is running.",
 )
 @option(
     "--shutdown-timeout",
     type=Seconds(zero=True),
     default=30,
     show_default=True,
-    help="How long running handlers may go on after SIGTERM; then their tasks are given back.",
+    help="How long running handlers may continue after SIGTERM. Then their tasks are requeued.",
 )
 @option("--http", type=HostPort(), help="Serve /metrics, /healthz and /readyz here.  [default: nowhere]")
 @option(
@@ -45,7 +45,7 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     type=click.Choice(logs.FORMATS),
     default="console",
     show_default=True,
-    help="Lines for people, or JSON.",
+    help="Log lines as text or as JSON.",
 )
 @option(
     "--start-method",
@@ -53,42 +53,42 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     metavar="METHOD",
     default="forkserver",
     show_default=True,
-    help="How workers come to be: forkserver, or spawn, which is slower, and suits apps that start threads at import.",
+    help="How to start workers: forkserver, or spawn, which is slower but safe for apps that start threads at import.",
 )
 @option(
     "--node-timeout",
     type=Seconds(zero=False),
     default=30,
     show_default=True,
-    help="How long a supervisor may be silent before others take its tasks.",
+    help="How long a supervisor may send no heartbeat before others take its tasks.",
 )
 @option(
     "--on-lost-lease",
     type=click.Choice(("finish", "kill")),
     default="finish",
     show_default=True,
-    help="What becomes of running handlers when the database takes no heartbeat for that long.",
+    help="What to do with running handlers when no heartbeat was written for that long.",
 )
 @option(
     "--reload",
     is_flag=True,
-    help="For development: when a Python file of the app or below the current directory changes, import the app anew "
-    "and replace the workers one by one.",
+    help="For development: reload the app and replace the workers when a Python file of the app or below the "
+    "current directory changes.",
 )
 @option(
     "--run-dir",
     metavar="DIR",
-    help="Where to keep sockets and what a killed supervisor leaves for the next one on DIR to recover; one "
-    "supervisor at a time.  [default: a private one of this user's]",
+    help="The directory for sockets and for the files with which the next supervisor on DIR recovers a killed one. One "
+    "supervisor at a time.  [default: a private directory of this user]",
 )
 @database_option
 @click.pass_context
 def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
     """Run the tasks of APP, which is module:attribute, such as app:registry.
 
-    For each task type a fetcher claims tasks and hands them to worker processes. A worker may segfault, be
-    killed, hang or leak: its task is charged an attempt with the cause, a replacement starts, and nothing else
-    notices. `goque check APP` tells beforehand what would run, `goque top` what runs.
+    For each task type a fetcher claims tasks and sends them to worker processes. If a worker crashes, hangs or is
+    killed, its task loses one attempt, a new worker starts, and no other task is affected. `goque check APP` shows
+    what would run, `goque top` shows what runs.
 
     \b
     Examples:
@@ -100,11 +100,11 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
     \b
     Signals:
       TERM, INT  stop claiming, let running handlers end within
-                 --shutdown-timeout, give the rest back, exit 0
-      again      stop now, still giving tasks back
+                 --shutdown-timeout, requeue the rest, exit 0
+      again      stop now, and still requeue tasks
       HUP        replace the workers one by one with freshly imported code
-      USR1       log how every process stands, and what it runs
-      USR2       claim nothing more, let what runs go on; again: claim on
+      USR1       log the state of every process and what it runs
+      USR2       stop claiming; running tasks go on; again: resume
     """
     from goque.cli import stdio
     from goque_supervisor.launch import exec_supervisor

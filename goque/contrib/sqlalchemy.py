@@ -19,6 +19,7 @@ from goque.errors import ConfigurationError
 from goque.queue.async_manager import AsyncTaskQueueManager
 from goque.queue.manager import TaskQueueManager
 from goque.queue.manager_base import ManagerBase
+from goque.queue.manager_storage import storage_of
 from goque.storage.sql.caller_connection import driver_connection, is_asyncio
 from goque.task import Task
 
@@ -133,10 +134,12 @@ def _add(tasks: list[Task], queue: ManagerBase, connection: Connection) -> None:
     """Insert tasks on a connection that may be asyncio's below: then SQLAlchemy's greenlet awaits it."""
     below: Any = connection.connection.driver_connection
     if is_asyncio(below):
-        awaited = queue if isinstance(queue, AsyncTaskQueueManager) else AsyncTaskQueueManager(queue.opened)
+        awaited = (
+            queue if isinstance(queue, AsyncTaskQueueManager) else AsyncTaskQueueManager(storage_of(queue))
+        )
         await_only(awaited.add_tasks(tasks, conn=below))
         return
-    plain = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
+    plain = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
     plain.add_tasks(tasks, conn=driver_connection(connection))
 
 

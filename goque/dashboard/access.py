@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goque.dashboard.render import page, prefix_of
+from goque.dashboard.state import Viewer
 from goque.errors import ConfigurationError
 
 CSRF_COOKIE: Final = "goque_csrf"
@@ -35,14 +36,6 @@ HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """Who is there: a name for the audit, and whether they may act."""
-
-    name: str
-    may_act: bool
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,9 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _goque_error(request: Request, error: Exception) -> Response:
     """Say what is wrong; a database that is away is a page that goes on trying."""
-    told: dict[str, Any] = {"text": str(error)}
+    values: dict[str, Any] = {"text": str(error)}
     if isinstance(error, DatabaseUnavailableError):
-        return page(request, "unavailable.html", 503, title="The database does not answer", **told)
+        return page(request, "unavailable.html", 503, title="The database does not answer", **values)
     if isinstance(error, TaskNotFoundError):
-        return page(request, "message.html", 404, title="No such task", **told)
-    return page(request, "message.html", 400, title="That does not work", **told)
+        return page(request, "message.html", 404, title="No such task", **values)
+    return page(request, "message.html", 400, title="That does not work", **values)

@@ -158,8 +158,8 @@ def _slots(
 ) -> list[Slot]:
     titles = []
     for index, start in enumerate(starts):
-        told = [f"{one.name} {show(value)}" for one in series if (value := one.values[index]) is not None]
-        titles.append(f"{_clock(start, seconds=True)} UTC: {', '.join(told) or 'nothing known'}")
+        values = [f"{one.name} {show(value)}" for one in series if (value := one.values[index]) is not None]
+        titles.append(f"{_clock(start, seconds=True)} UTC: {', '.join(values) or 'nothing known'}")
     return [Slot(_unit(index * step), _unit(step), title) for index, title in enumerate(titles)]
 
 

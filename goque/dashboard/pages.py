@@ -16,7 +16,7 @@ from goque.dashboard.queries import is_task_id, read_query
 from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
 from goque.describe.node_info import NodeInfo, decode_info
-from goque.describe.task_state import claims_of, what_follows
+from goque.describe.task_state import describe_claims, describe_next
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
@@ -100,8 +100,8 @@ def task_page(request: Request) -> Response:
         row=row,
         has_metadata=row.metadata not in (None, b"{}"),
         policy=policy,
-        claims=claims_of(row, node),
-        follows=what_follows(row, policy, node, datetime.now(UTC)),
+        claims=describe_claims(row, node),
+        follows=describe_next(row, policy, node, datetime.now(UTC)),
         attempts=attempts[:MAX_ATTEMPTS],
         more_attempts=len(attempts) - MAX_ATTEMPTS,
         can_cancel=row.status in actions.CANCELABLE,

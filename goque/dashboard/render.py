@@ -32,7 +32,7 @@ def prefix_of(request: Request) -> str:
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Answer with a page."""
     dashboard = dashboard_of(request)
-    told = {
+    fields = {
         "prefix": prefix_of(request),
         "path": request.scope["path"].removeprefix(prefix_of(request)) or "/",
         "query_text": request.url.query,
@@ -46,7 +46,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         "said": _said(request),
         "title": "",
     }
-    text = environment().get_template(template).render(**told | values)
+    text = environment().get_template(template).render(**fields | values)
     answer = HTMLResponse(text, status)
     if SAID_COOKIE in request.cookies:
         answer.delete_cookie(SAID_COOKIE, path=prefix_of(request) or "/")
@@ -54,7 +54,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
 
 
 def _said(request: Request) -> str:
-    """Return what the last action of this browser has done, told once."""
+    """Return what the last action of this browser has done; it is shown once."""
     try:
         return base64.urlsafe_b64decode(request.cookies.get(SAID_COOKIE, "")).decode("utf-8", "replace")
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -12,8 +11,13 @@ from goque.dashboard.history import History
 from goque.registry import Registry
 from goque.storage import TaskStorage
 
-if TYPE_CHECKING:
-    from goque.dashboard.access import Viewer
+
+@dataclass(frozen=True)
+class Viewer:
+    """The person who sent a request: a name for the audit, and whether they may act."""
+
+    name: str
+    may_act: bool
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""Tasks, runs and nodes in words and numbers, for everybody who looks at them."""
+"""Describes tasks, runs and nodes in words and numbers, for the log, the command line and the dashboard."""

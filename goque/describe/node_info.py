@@ -1,7 +1,7 @@
-"""The report of each tree in `goque_node.info`: what it runs, renewed with every heartbeat.
+"""The report of a tree in `goque_node.info`, written with every heartbeat.
 
-The lease of the tree writes it (goque_supervisor/actors/node_report.py); `goque top` and the dashboard read it. Times
-are lengths in seconds at the heartbeat, never instants, so that no clock of another machine matters.
+The lease of the tree writes it (goque_supervisor/actors/node_report.py); `goque top` and the dashboard read it. All
+times are durations in seconds at the heartbeat, so that differences between the machines' clocks do not matter.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final
 import msgspec
 
 MAX_BYTES: Final = 60_000
-"""No longer text is written: a column TEXT of MySQL holds 65,535."""
+"""The longest text that is written; a TEXT column of MySQL takes 65,535 bytes."""
 
 
 class RunInfo(msgspec.Struct, frozen=True):
-    """A task whose handler runs, and for how many seconds by then."""
+    """A running task, and for how many seconds it has been running."""
 
     task_id: str
     seconds: float
@@ -26,11 +26,11 @@ class ProcessInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """One process of a tree.
 
     Attributes:
-        name: what logs call it.
+        name: its name in the log.
         pid: its process id.
-        seconds: for how long it has been up.
-        memory: resident bytes, None where the system does not tell.
-        cpu: processors that it kept busy since the heartbeat before, 1.0 for a whole one; None for not known.
+        seconds: how long it has been up.
+        memory: resident bytes, None if the system does not report it.
+        cpu: CPUs used since the last heartbeat, 1.0 for one whole CPU; None if not known.
     """
 
     name: str
@@ -45,8 +45,8 @@ class WorkerInfo(ProcessInfo, frozen=True, omit_defaults=True):
 
     Attributes:
         state: `booting`, `ready`, or `ending` when it takes no more tasks.
-        runs: what it runs, the longest running first, and not more than ten.
-        more: how many others it runs.
+        runs: its running tasks, the longest running first, at most ten.
+        more: how many other tasks it runs.
     """
 
     state: str = "ready"
@@ -59,14 +59,14 @@ class TypeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         type: the task type.
-        slots: how many workers there should be.
-        living: how many there are; those that did not fit into `workers` too.
-        ready: how many of them take tasks.
-        held: whether nothing is claimed because workers cannot boot.
-        restarts: how many workers were replaced since the tree started, by reason.
-        processed: runs since the tree started, by the status that they led to.
+        slots: the wanted number of workers.
+        living: the number of workers, including those that did not fit into `workers`.
+        ready: how many of them accept tasks.
+        held: whether claiming is stopped because workers cannot boot.
+        restarts: replaced workers since the tree started, by reason.
+        processed: runs since the tree started, by the new status of the task.
         recent: the same for the last `NodeInfo.recent_seconds`.
-        recent_run_seconds: how long those runs took together.
+        recent_run_seconds: the total duration of those runs.
         workers: the workers, by slot.
     """
 
@@ -87,16 +87,16 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         version: of goque.
-        app: `module:attribute`, empty where the registry was handed over.
+        app: `module:attribute`, empty for a registry passed to `goque.Supervisor`.
         seconds: since the tree started.
-        node_timeout: the silence after which others take it for dead; a heartbeat comes each sixth of it.
-        recent_seconds: the time that recent figures are about: a minute, or less after the start.
-        quiet: whether SIGUSR2 made it claim nothing.
+        node_timeout: seconds without a heartbeat after which other nodes consider it dead; it sends six in that time.
+        recent_seconds: the period of the recent figures: a minute, or less just after the start.
+        quiet: whether SIGUSR2 stopped its claiming.
         stopping: whether it is ending.
         restarts: restarts of processes other than workers, by role.
-        types: the task types that run there.
-        processes: all processes but workers.
-        left_out: how many workers did not fit.
+        types: its task types.
+        processes: all processes except workers.
+        left_out: how many workers did not fit into the report.
     """
 
     version: str = ""
@@ -113,7 +113,7 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def encode_info(info: NodeInfo) -> str:
-    """Return what goes into the column; workers that do not fit are left out, then types."""
+    """Encode a report for the column. Workers that do not fit are left out, then types."""
     for most in (1000, 200, 50, 10, 0):
         text = msgspec.json.encode(_cut(info, most))
         if len(text) <= MAX_BYTES:
@@ -122,7 +122,7 @@ def encode_info(info: NodeInfo) -> str:
 
 
 def decode_info(text: str | None) -> NodeInfo | None:
-    """Return what a tree told of itself; None where it told nothing, or another version says it another way."""
+    """Decode a report; None if there is none, or if another version of goque wrote it in another form."""
     if not text:
         return None
     try:
@@ -132,7 +132,7 @@ def decode_info(text: str | None) -> NodeInfo | None:
 
 
 def _cut(info: NodeInfo, most: int) -> NodeInfo:
-    """Keep so many workers, busy ones first."""
+    """Keep at most this many workers, busy ones first."""
     workers = [worker for kind in info.types for worker in kind.workers]
     if len(workers) <= most:
         return info

@@ -1,6 +1,6 @@
-"""One look at everything that runs on a database: what waits, who works on what, how fast; for people who look at it.
+"""An overview of a database: waiting and running tasks, nodes and throughput, for `goque top`.
 
-`look` asks three cheap questions, none of which reads a finished task; the rest is arithmetic.
+`look` runs three cheap queries, none of which reads a finished task.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class TypeLine:
 
     Attributes:
         type: the task type.
-        new, error: tasks that wait for their first attempt, and for another.
-        claimed: tasks that a node holds: pending or processing.
-        waited: seconds for which the longest due unclaimed task has been due.
+        new, error: tasks that wait for their first attempt, or for another.
+        claimed: tasks that a node has claimed: pending or processing.
+        waited: how many seconds ago the oldest due, unclaimed task became due.
         paused: whether no node may claim the type.
-        held: on how many nodes nothing is claimed because workers cannot boot.
-        workers, slots: how many workers there are, and should be.
-        runs_a_second: runs that ended in the last minute, by the second.
+        held: on how many nodes claiming is stopped because workers cannot boot.
+        workers, slots: the number of workers, and the wanted number.
+        runs_a_second: runs that ended per second, in the last minute.
         failed: how many of them failed, timeouts and crashes included.
-        took: the mean seconds of those runs, None where there was none.
+        took: the mean duration of those runs in seconds, None if there was none.
     """
 
     type: str
@@ -55,9 +55,9 @@ class NodeLine:
     """One node.
 
     Attributes:
-        row: what every node writes.
-        info: what it tells of itself, None where it tells nothing yet, or another version says it another way.
-        silent: seconds since its last heartbeat, by the clock of whoever looks.
+        row: its row in `goque_node`.
+        info: its report, None if it has none yet or another version of goque wrote it.
+        silent: seconds since its last heartbeat, by the caller's clock.
     """
 
     row: NodeRow
@@ -67,7 +67,7 @@ class NodeLine:
 
 @dataclass(frozen=True)
 class Overview:
-    """All types and nodes at one moment."""
+    """All types and nodes at one time."""
 
     at: datetime
     types: Sequence[TypeLine] = ()
@@ -75,7 +75,7 @@ class Overview:
 
 
 def look(storage: TaskStorage, now: datetime) -> Overview:
-    """Ask the database how everything stands. Raises DatabaseUnavailableError."""
+    """Read the overview from the database. Raises DatabaseUnavailableError."""
     depths = storage.queue_depths()
     policies = storage.type_policies()
     paused = frozenset(policy.type for policy in policies.values() if policy.paused)
@@ -89,14 +89,14 @@ def overview(
     rows: Iterable[NodeRow],
     now: datetime,
 ) -> Overview:
-    """Put an overview together.
+    """Make an overview.
 
     Args:
         depths: how many unfinished tasks there are.
-        known: the types that supervisors have published, which may have no task now.
+        known: the types that supervisors have published, with or without tasks.
         paused: the types that no node may claim.
         rows: the nodes.
-        now: the present.
+        now: the current time.
     """
     nodes = [
         NodeLine(row, decode_info(row.info), max(0.0, (now - row.heartbeat_at).total_seconds()))

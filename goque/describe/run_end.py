@@ -1,4 +1,4 @@
-"""What the log says of the end of a run: one line, with the task, its attempt and how long it took."""
+"""Logs the end of a run as one line, with the task, the attempt and the duration."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from goque.telemetry.logs import shown_values
 log = logging.getLogger("goque.fetcher")
 
 
-def say_end(
+def log_outcome(
     row: TaskRow, outcome: Outcome | None, change: Change, options: ProcessorOptions, *, written: bool
 ) -> None:
-    """Say how a run ended; what went as it should is for those who debug.
+    """Log how a run ended. A task that is done is logged at level debug.
 
     Args:
-        row: the task as it was claimed.
+        row: the claimed task.
         outcome: how the run ended.
-        change: the move that follows from it.
-        options: the processor's.
-        written: whether the claim still held, so that the move was written.
+        change: the change of its row.
+        options: the options of its processor.
+        written: whether the claim was still valid, so that the change was written.
     """
     if outcome is None or outcome.kind is OutcomeKind.UNSTARTED:
         return
@@ -40,10 +40,10 @@ def _sentence(
 ) -> tuple[int, str]:
     said = first_line(outcome.error)
     if not written:
-        return logging.INFO, _overtaken(outcome)
+        return logging.INFO, _superseded(outcome)
     if change.attempts > row.attempts:
         failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
-        return logging.WARNING, f"{failed}; {what_follows(outcome, change, options)}"
+        return logging.WARNING, f"{failed}; {describe_retry(outcome, change, options)}"
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
@@ -51,24 +51,24 @@ def _sentence(
             return logging.DEBUG, f"snoozed for {outcome.delay or 0.0:g}s"
         case OutcomeKind.CANCELED:
             return logging.INFO, f"canceled by its handler: {said}" if said else "canceled by its handler"
-    return logging.INFO, f"stopped before its end and given back, uncharged: now {change.status}"
+    return logging.INFO, f"interrupted and requeued without charging an attempt: now {change.status}"
 
 
-def _overtaken(outcome: Outcome) -> str:
+def _superseded(outcome: Outcome) -> str:
     if outcome.kind is OutcomeKind.CANCELED:
-        return "canceled from outside: its handler was stopped"
-    return f"somebody else has moved this task: its end ({outcome.kind}) changes nothing"
+        return "canceled while it ran: its handler was stopped"
+    return f"its status was changed elsewhere during the run: this end ({outcome.kind}) is ignored"
 
 
-def what_follows(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
-    """Say what happens after a failed attempt."""
+def describe_retry(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
+    """Say what follows a failed attempt."""
     if change.status is not TaskStatus.ATTEMPTS_LEFT:
         return f"next in {change.delay or 0.0:g}s"
     if change.attempts >= options.max_attempts:
         return "no attempt is left"
     if outcome.kind is OutcomeKind.CRASHED:
-        return f"max_crashes={options.max_crashes} is reached: given up"
-    return "not to be tried again, by retry_on or no_retry_on"
+        return f"max_crashes={options.max_crashes} is reached: not retried"
+    return "not retried, because of retry_on or no_retry_on"
 
 
 def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:
 
 
 def _values_of(row: TaskRow) -> dict[str, Any]:
-    """Return the context values that the task was enqueued with; none where its metadata is no JSON object."""
+    """Return the context values in the task's metadata; none if it is no JSON object."""
     try:
         return msgspec.json.decode(row.metadata or b"{}", type=dict[str, Any])
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Where a task stands and what happens to it next, in words; pure, for whoever shows a task."""
+"""Says in words what state a task is in and what happens next. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 _UNITS: Final = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60))
 
 
-def claims_of(row: TaskRow, node: NodeRow | None) -> str:
-    """Say how often a task was claimed, and who holds it.
+def describe_claims(row: TaskRow, node: NodeRow | None) -> str:
+    """Say how often a task was claimed, and by which node it is claimed now.
 
     Args:
         row: the task.
-        node: the supervisor named in `claimed_by`, None if the table knows it no more.
+        node: the supervisor named in `claimed_by`, None if the table has no such node.
     """
     if not row.claims:
         return "never claimed"
     text = f"claimed {_times(row.claims)}"
     if row.lost_claims:
-        text += f", the last {_times(row.lost_claims)} lost with a node before it began"
+        text += f", the last {_times(row.lost_claims)} by a node that died before the handler started"
     if not row.claimed_by:
-        return f"{text}, held by nobody"
-    where = f"{node.host}, supervisor pid {node.pid}, {node.state}" if node else "not known any more"
-    return f"{text}, held by node {row.claimed_by} ({where})"
+        return f"{text}, not claimed now"
+    where = f"{node.host}, supervisor pid {node.pid}, {node.state}" if node else "no longer known"
+    return f"{text}, claimed now by node {row.claimed_by} ({where})"
 
 
-def what_follows(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
-    """Say what happens to a task next, if nobody does anything about it.
+def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
+    """Say what happens to a task next if nobody intervenes.
 
     Args:
         row: the task.
-        policy: what the owner of its type has published, None if no supervisor has run the type.
-        node: the supervisor named in `claimed_by`, None if the table knows it no more.
-        now: the present.
+        policy: the published policy of its type, None if no supervisor has run the type.
+        node: the supervisor named in `claimed_by`, None if the table has no such node.
+        now: the current time.
     """
     if row.status in TERMINAL_STATUSES:
         return _after_the_end(row, policy, now)
@@ -46,12 +46,14 @@ def what_follows(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, 
     wait = (row.next_attempt_at - now).total_seconds()
     due = f"is due in {lasting(wait)}" if wait > 0 else f"has been due for {lasting(abs(wait))}"
     if policy is None:
-        return f"{attempt} {due}, and no supervisor has run tasks of type {row.type!r} yet"
-    return f"{attempt} {due}" + (f"; the type is paused, until `goque resume {row.type}`" * policy.paused)
+        return f"{attempt} {due}; no supervisor has run tasks of type {row.type!r} yet"
+    return f"{attempt} {due}" + (
+        f"; the type is paused; `goque resume {row.type}` starts it again" * policy.paused
+    )
 
 
 def lasting(seconds: float) -> str:
-    """Return a time in its largest unit of which there are two: 90s, 45m, 30h, 12d, 3y."""
+    """Return a time in the largest unit with a value of 2 or more: 90s, 45m, 30h, 12d, 3y."""
     for unit, length in _UNITS:
         if seconds >= 2 * length:
             return f"{seconds // length:.0f}{unit}"
@@ -59,28 +61,29 @@ def lasting(seconds: float) -> str:
 
 
 def _while_claimed(row: TaskRow, node: NodeRow | None, now: datetime) -> str:
-    since = lasting(max(0.0, (now - (row.updated_at or row.created_at)).total_seconds()))
-    doing = "runs" if row.status == TaskStatus.PROCESSING else "waits for a free worker"
+    length = lasting(max(0.0, (now - (row.updated_at or row.created_at)).total_seconds()))
+    doing = "running" if row.status == TaskStatus.PROCESSING else "waiting for a free worker"
     if not row.claimed_by:
-        return f"it {doing} since {since}, claimed by the Go library; healed when it is too old"
+        return f"{doing} for {length}, claimed by the Go library; a healer returns it when it is too old"
     if node is None or node.state != "alive":
-        return f"its node is gone: a healer returns it, {'charged' if row.status == 'processing' else 'uncharged'}"
-    return f"it {doing} on {node.host}, since {since}"
+        charge = "and charges" if row.status == TaskStatus.PROCESSING else "without charging"
+        return f"its node is gone; a healer returns it {charge} an attempt"
+    return f"{doing} on {node.host} for {length}"
 
 
 def _after_the_end(row: TaskRow, policy: TypePolicy | None, now: datetime) -> str:
     if row.claimed_by:
         return "its handler is being stopped"
-    text = "nothing"
+    text = "finished"
     if row.status == TaskStatus.ATTEMPTS_LEFT:
-        text = f"nothing, until `goque reset {row.id}`"
+        text = f"failed; `goque reset {row.id}` tries it again"
     if policy is None or row.updated_at is None:
         return text
     failed = row.status == TaskStatus.ATTEMPTS_LEFT
     left = policy.cleaner_keep_failed if failed else policy.cleaner_age
     left -= (now - row.updated_at).total_seconds()
     return (
-        f"{text}; it is deleted {f'in {lasting(left)}' if left > 0 else 'by the next round of the cleaner'}"
+        f"{text}; will be deleted {f'in {lasting(left)}' if left > 0 else 'in the next round of the cleaner'}"
     )
 
 

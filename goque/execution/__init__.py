@@ -1,1 +1,1 @@
-"""How a handler is called, in a worker or in the calling process."""
+"""Runs handlers, in a worker or in the calling process."""

@@ -1,7 +1,7 @@
-"""Handlers run in this process as a worker would run them: for a task at hand, or for all that is due.
+"""Runs handlers in this process as a worker would run them: for one task, or for all due tasks.
 
-`drain` makes the moves that a tree makes, on the real rows: it claims a task, marks it as processing, runs its
-handler, decides the outcome and settles. What only processes can do is left out: a crash takes this process along.
+`drain` changes the real rows as a tree does: it claims a task, marks it as processing, runs its handler, decides the
+outcome and settles. There is no worker process, so a crash of a handler ends this process.
 """
 
 from __future__ import annotations
@@ -18,49 +18,47 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard
+from typing import Any, Final, Self, TypeGuard
 
-from goque.describe.run_end import say_end
+from goque.describe.run_end import log_outcome
 from goque.errors import ConfigurationError, GoqueError, TaskTimeout
 from goque.execution.run_handler import (
     Handled,
-    charged_for_its_time,
+    charge_timeout,
     handle,
-    handle_awaited,
+    handle_async,
     outcome_of_run,
-    reason_of,
     timeout_text,
-    undecoded,
+    translate_cancellation,
+    undecoded_task,
     with_duration,
     with_users_delay,
 )
 from goque.identifiers import new_task_id
 from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.payload import decode_json, encode_payload
+from goque.processor import Processor
+from goque.processor_table import HasProcessors, ProcessorTable, processors_of
 from goque.storage.contract import TaskStorage, policy_of
 from goque.task import Task, TaskRow, TaskStatus
-
-if TYPE_CHECKING:
-    from goque.processor import Processor
-    from goque.registry import Registry
 
 BEAT_PERIOD: Final = 1.0
 
 
 @dataclass(frozen=True)
 class TaskRun:
-    """What became of one run of a handler.
+    """The result of one run of a handler.
 
     Attributes:
-        task: the task as its worker got it, before the run.
-        status: what it is now.
+        task: the task before the run.
+        status: its status now.
         attempts: its failed attempts now.
         errors: its errors now, one line each.
-        delay: seconds until the next attempt; None where there is none, or it was never put off.
-        result: what is kept of the handler's return, if its processor keeps results.
+        delay: seconds until the next attempt; None if there is none, or if it is due at once.
+        result: the stored result, if its processor has `store_result`.
         returned: what the handler returned.
         error: what the handler raised, or a TaskTimeout; None if it returned in time.
-        written: whether the end was written; False where somebody canceled the task meanwhile.
+        written: whether the end was written; False if the task was canceled meanwhile.
     """
 
     task: Task
@@ -74,24 +72,24 @@ class TaskRun:
     written: bool = field(default=True, repr=False)
 
     def raise_for_error(self) -> Self:
-        """Raise what the handler raised; returns this run where it raised nothing."""
+        """Raise what the handler raised; return this run if it raised nothing."""
         if self.error is not None:
             raise self.error
         return self
 
 
 class InlineRunner:
-    """Runs handlers one after the other; all `async def` handlers of one runner share one event loop."""
+    """Runs handlers one after the other; its `async def` handlers share one event loop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.Runner | None = None
 
     def run(self, processor: Processor, row: TaskRow) -> tuple[Outcome, Handled]:
-        """Run the handler of a row, and return what becomes of the task, and what the handler came to.
+        """Run the handler of a row; return the outcome, and what the handler returned or raised.
 
         Raises:
-            BaseException: what a handler raised to end the test.
-            GoqueError: it cannot be run here.
+            BaseException: an exception of the handler that ends a test, such as KeyboardInterrupt.
+            GoqueError: the handler cannot run here.
         """
         _refuse_to_crash(processor)
         run = _Run()
@@ -104,7 +102,7 @@ class InlineRunner:
         run.timed_out |= duration > processor.spec.options.timeout
         if run.timed_out and handled.error is None:
             handled = handled._replace(error=TaskTimeout(timeout_text(processor.spec.options.timeout)))
-        outcome = charged_for_its_time(handled.outcome, processor, run)
+        outcome = charge_timeout(handled.outcome, processor, run)
         outcome = with_users_delay(outcome, row, processor.callbacks)
         return with_duration(outcome, duration, os.getpid()), handled
 
@@ -129,15 +127,15 @@ class InlineRunner:
 
 
 def run_row(processor: Processor, row: TaskRow) -> TaskRun:
-    """Run the handler for a row that is in no database."""
+    """Run the handler for a row that is not in a database."""
     with InlineRunner() as runner:
         outcome, handled = runner.run(processor, row)
     change = settle(outcome, row, processor.spec.options.retry_policy)
-    return _told(row, change, handled, written=True)
+    return _task_run(row, change, handled, written=True)
 
 
 def row_of(task: Task, attempts: int = 0) -> TaskRow:
-    """Return the row that a worker would get for a task that was never enqueued."""
+    """Return the row that a worker would get for a task that was not enqueued."""
     now = datetime.now(UTC)
     metadata = encode_payload(task.metadata, what="metadata") if task.metadata else b"{}"
     return TaskRow(
@@ -160,13 +158,14 @@ def row_of(task: Task, attempts: int = 0) -> TaskRow:
 
 def drain(
     storage: TaskStorage,
-    registry: Registry,
+    registry: HasProcessors,
     *,
     types: Sequence[str] | None,
     limit: int,
 ) -> list[TaskRun]:
-    """Run what is due until nothing is, and return each run in its order; see `TaskQueueManager.drain_inline`."""
-    processors = [registry.get_processor(name) for name in _checked(types, registry)]
+    """Run due tasks until none is left, and return the runs in order; see `TaskQueueManager.drain_inline`."""
+    table = processors_of(registry)
+    processors = [table.get(name) for name in _checked(types, table)]
     runs: list[TaskRun] = []
     with _Node(storage, processors) as node, InlineRunner() as runner:
         found = True
@@ -175,7 +174,7 @@ def drain(
             for processor in processors:
                 while rows := node.claim(processor.spec.type):
                     if len(runs) >= limit:
-                        node.give_back(rows[0])
+                        node.requeue(rows[0])
                         raise GoqueError(
                             f"{limit} runs, and {rows[0].type!r} is due again: a handler that snoozes for 0 seconds "
                             "or enqueues itself? Give drain_inline a higher limit= if not"
@@ -186,7 +185,7 @@ def drain(
 
 
 class _Node:
-    """Holds what is being run, under a name by which others would see and heal it."""
+    """A node that owns the claimed tasks, so that other nodes can heal them if this process dies."""
 
     def __init__(self, storage: TaskStorage, processors: Sequence[Processor]) -> None:
         self._storage = storage
@@ -205,34 +204,34 @@ class _Node:
         self._storage.retire_node(self._owner)
 
     def claim(self, task_type: str) -> list[TaskRow]:
-        """Claim the first task that is due, if there is one."""
+        """Claim the first due task, if there is one."""
         if time.monotonic() >= self._beat_at:
             self._beat_at = time.monotonic() + BEAT_PERIOD
             self._storage.beat(self._owner)
         return self._storage.claim_due(task_type, self._owner, 1)
 
     def run(self, runner: InlineRunner, processor: Processor, row: TaskRow) -> TaskRun:
-        """Run a claimed task and write its end, or give it back where the test itself is being ended."""
+        """Run a claimed task and write its end, or requeue it if the exception ends the test."""
         self._storage.mark_processing([row.token])
         try:
             outcome, handled = runner.run(processor, row)
         except BaseException:
-            self.give_back(row)
+            self.requeue(row)
             raise
         options = processor.spec.options
         change = settle(outcome, row, options.retry_policy)
         written = change.token in self._storage.settle_if_held([change], node=self._owner)
-        say_end(row, outcome, change, options, written=written)
-        return _told(row, change, handled, written=written)
+        log_outcome(row, outcome, change, options, written=written)
+        return _task_run(row, change, handled, written=written)
 
-    def give_back(self, row: TaskRow) -> None:
-        """Return a task that was not run to its end, uncharged."""
+    def requeue(self, row: TaskRow) -> None:
+        """Requeue a task whose run was interrupted, without charging an attempt."""
         change = settle(Outcome(OutcomeKind.INTERRUPTED), row, self._processors[0].spec.options.retry_policy)
         self._storage.settle_if_held([change], node=self._owner)
 
 
 class _Run:
-    """One run, and whether its time is up."""
+    """The state of one run: timed out, canceled, interruptible."""
 
     def __init__(self) -> None:
         self.timed_out = False
@@ -254,10 +253,10 @@ def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
 
 @contextmanager
 def _alarm(timeout: float, run: _Run) -> Iterator[None]:
-    """Raise TaskTimeout in this thread when the time is up, if it is the main thread, as in a worker.
+    """Raise TaskTimeout in this thread at the timeout, if it is the main thread, as in a worker.
 
-    An alarm of somebody else's, such as the time limit of a whole test, stays in force: one that would ring sooner
-    is left alone, and a later one is set again for what is left of it.
+    Another alarm, such as the time limit of a test, stays in force. If it would ring first, it is left alone. If it
+    would ring later, it is set again for the rest of its time.
     """
 
     def ring(number: int, frame: object) -> None:
@@ -284,7 +283,7 @@ def _alarm(timeout: float, run: _Run) -> Iterator[None]:
 
 async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled:
     loop = asyncio.get_running_loop()
-    task = loop.create_task(handle_awaited(processor, row, run), context=contextvars.Context())
+    task = loop.create_task(handle_async(processor, row, run), context=contextvars.Context())
 
     def ring() -> None:
         run.timed_out = True
@@ -292,18 +291,18 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
 
     alarm = loop.call_later(processor.spec.options.timeout, ring)
     try:
-        await asyncio.wait([task])  # whoever cancels this one wants the test to end, and is heard
+        await asyncio.wait([task])  # a cancellation of this coroutine must reach the test
     finally:
         alarm.cancel()
     error = asyncio.CancelledError("the handler was canceled") if task.cancelled() else task.exception()
     if error is None:
         return task.result()
-    reason = reason_of(processor, run, error)
+    reason = translate_cancellation(processor, run, error)
     return Handled(outcome_of_run(processor, run, reason), reason, None)
 
 
 def _ends_the_test(error: BaseException | None) -> TypeGuard[BaseException]:
-    """Whether an error is meant for whoever runs the test: Ctrl-C, `pytest.fail`, the time limit of a test."""
+    """Return whether an error is meant for the test runner: Ctrl-C, `pytest.fail`, the time limit of a test."""
     return not isinstance(error, Exception | SystemExit | GeneratorExit | asyncio.CancelledError | None)
 
 
@@ -311,22 +310,22 @@ def _refuse_to_crash(processor: Processor) -> None:
     callbacks = processor.callbacks
     if any(getattr(hook, "crashes", False) for hook in (*callbacks.hooks_before, *callbacks.hooks_after)):
         raise GoqueError(
-            f"the worker of {processor.spec.type!r} is to crash, and inline there is none but this process; "
+            f"the worker of {processor.spec.type!r} would crash, and inline that is this process; "
             "run it in a tree"
         )
 
 
-def _checked(types: Sequence[str] | None, registry: Registry) -> Sequence[str]:
+def _checked(types: Sequence[str] | None, table: ProcessorTable) -> Sequence[str]:
     if types is None:
-        return registry.task_types
+        return table.task_types
     if isinstance(types, str):
         raise ConfigurationError(f"types must be a list of task types, not {types!r:.80}")
     return types
 
 
-def _told(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
+def _task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
     return TaskRun(
-        task=undecoded(row),
+        task=undecoded_task(row),
         status=change.status if written else TaskStatus.CANCELED,
         attempts=change.attempts,
         errors=(row.errors if change.errors is None else change.errors) or "",

@@ -1,6 +1,6 @@
-"""How a handler is called, and how its end, whatever it raised, becomes an Outcome.
+"""Calls a handler, and turns its return value or exception into an Outcome.
 
-Shared by both kinds of worker, and by what runs handlers inline in a test. No I/O happens here.
+Both kinds of worker use it, and so do inline runs in tests. No I/O happens here.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ NO_CALLBACKS = Callbacks()
 
 
 class Run(Protocol):
-    """One run of a handler, as whoever watches its time sees it.
+    """The state of one run, which the caller sets at a timeout or a cancel.
 
     Attributes:
-        timed_out: whether its time is up.
-        canceled: whether its task was canceled, so that it is being stopped.
+        timed_out: whether the timeout has passed.
+        canceled: whether the task was canceled and the handler is being stopped.
     """
 
     timed_out: bool
@@ -52,11 +52,11 @@ class Run(Protocol):
 
 
 class Handled(NamedTuple):
-    """What a handler came to.
+    """The end of a handler.
 
     Attributes:
-        outcome: what becomes of its task.
-        error: what the after hooks were told: what it raised, or that its time was up, or None.
+        outcome: the outcome of its task.
+        error: the error for the after hooks: what the handler raised, a TaskTimeout, or None.
         returned: what it returned.
     """
 
@@ -66,7 +66,7 @@ class Handled(NamedTuple):
 
 
 def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
-    """Call a `def` handler with its hooks around it, in its context; what it raises is in the outcome."""
+    """Call a `def` handler and its hooks in the task's context; an exception becomes the outcome."""
     callbacks = processor.callbacks
     task, call = prepare(processor, row)
     returned: Any = None
@@ -77,18 +77,18 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
         try:
             returned = call()
             outcome = outcome_of_return(returned, processor.spec.options)
-        except BaseException as raised:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
+        except BaseException as raised:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             error = raised
             outcome = outcome_of_run(processor, run, raised)
-        error = _told_to_hooks(processor, run, error)
+        error = _error_for_hooks(processor, run, error)
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
     return Handled(outcome, error, returned)
 
 
-async def handle_awaited(processor: Processor, row: TaskRow, run: Run) -> Handled:
-    """Do the same for an `async def` handler; a timeout or a cancel has cancelled its asyncio task."""
+async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
+    """Do the same for an `async def` handler. A timeout or a cancel cancels its asyncio task."""
     callbacks = processor.callbacks
     task, call = prepare(processor, row)
     returned: Any = None
@@ -100,9 +100,9 @@ async def handle_awaited(processor: Processor, row: TaskRow, run: Run) -> Handle
             returned = await call()
             outcome = outcome_of_return(returned, processor.spec.options)
         except BaseException as raised:  # noqa: BLE001 - see handle
-            error = reason_of(processor, run, raised)
+            error = translate_cancellation(processor, run, raised)
             outcome = outcome_of_run(processor, run, error)
-        error = _told_to_hooks(processor, run, error)
+        error = _error_for_hooks(processor, run, error)
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
@@ -115,8 +115,8 @@ def outcome_of_run(processor: Processor, run: Run, error: BaseException) -> Outc
     return outcome_of_error(error, timed_out=run.timed_out, timeout=timeout, callbacks=processor.callbacks)
 
 
-def reason_of(processor: Processor, run: Run, raised: BaseException) -> BaseException:
-    """Say an asyncio.CancelledError that is ours as what it stands for, as a plain handler would raise it."""
+def translate_cancellation(processor: Processor, run: Run, raised: BaseException) -> BaseException:
+    """Replace an asyncio.CancelledError that goque caused by the TaskTimeout or TaskCanceled that it means."""
     import asyncio  # noqa: PLC0415 - fetchers use this module too, and need none of its 3 MiB
 
     if not isinstance(raised, asyncio.CancelledError) or not (run.timed_out or run.canceled):
@@ -124,21 +124,21 @@ def reason_of(processor: Processor, run: Run, raised: BaseException) -> BaseExce
     reason = (
         TaskTimeout(timeout_text(processor.spec.options.timeout))
         if run.timed_out
-        else TaskCanceled("stopped from outside: canceled")
+        else TaskCanceled("the task was canceled while it ran")
     )
     reason.__cause__ = raised
     return reason.with_traceback(raised.__traceback__)
 
 
-def charged_for_its_time(outcome: Outcome, processor: Processor, run: Run) -> Outcome:
-    """Return the outcome of a timeout where the time was up, whatever the handler made of that."""
+def charge_timeout(outcome: Outcome, processor: Processor, run: Run) -> Outcome:
+    """Return the outcome of a timeout if the timeout has passed, whatever the handler did then."""
     if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
         return timed_out_outcome(processor.spec.options.timeout, processor.callbacks)
     return outcome
 
 
-def _told_to_hooks(processor: Processor, run: Run, error: BaseException | None) -> BaseException | None:
-    if run.timed_out and error is None:  # swallowed, and charged all the same
+def _error_for_hooks(processor: Processor, run: Run, error: BaseException | None) -> BaseException | None:
+    if run.timed_out and error is None:  # the handler swallowed it, and the attempt is still charged
         return TaskTimeout(timeout_text(processor.spec.options.timeout))
     return error
 
@@ -146,13 +146,13 @@ def _told_to_hooks(processor: Processor, run: Run, error: BaseException | None) 
 def prepare(processor: Processor, row: TaskRow) -> tuple[Task, Callable[[], Any]]:
     """Make the task, and the call of its handler.
 
-    A payload that does not decode is no reason to leave the hooks out: they get the task, its payload undecoded,
-    and it is the call that raises.
+    The hooks also run for a payload that does not decode. They get the task with its raw payload, and the call of
+    the handler raises the error.
     """
     try:
         task, argument = processor.make_argument(row)
     except (PayloadDecodeError, TaskCanceled) as error:
-        return undecoded(row), partial(_refuse, error)
+        return undecoded_task(row), partial(_refuse, error)
     return task, partial(processor.call, argument)
 
 
@@ -160,11 +160,11 @@ def _refuse(error: GoqueError) -> NoReturn:
     raise error
 
 
-def undecoded(row: TaskRow) -> Task:
-    """Make the task of a row whose payload, and maybe whose metadata, does not decode."""
+def undecoded_task(row: TaskRow) -> Task:
+    """Make the task of a row whose payload, and perhaps metadata, does not decode."""
     try:
         return Task.from_row(row)
-    except PayloadDecodeError:  # the metadata is what does not decode
+    except PayloadDecodeError:  # the metadata does not decode either
         return Task.from_row(msgspec.structs.replace(row, metadata=None, result=None))
 
 
@@ -172,7 +172,7 @@ def outcome_of_return(value: Any, options: ProcessorOptions) -> Outcome:
     """Make the outcome of a handler that returned.
 
     Raises:
-        PayloadEncodeError, InvalidPayloadFormatError: the result is to be kept, and cannot be.
+        PayloadEncodeError, InvalidPayloadFormatError: the result should be stored but cannot be.
         TypeError: it is a coroutine.
     """
     if isinstance(value, CoroutineType):
@@ -190,9 +190,9 @@ def outcome_of_error(
 
     Args:
         error: what it raised, any BaseException.
-        timed_out: whether its time was up, whatever it raised then.
+        timed_out: whether the timeout had passed, whatever it raised.
         timeout: the processor's timeout in seconds, for the text.
-        callbacks: says after which exceptions there is to be no other attempt.
+        callbacks: decide after which exceptions there is no other attempt.
     """
     if timed_out:
         return timed_out_outcome(timeout, callbacks, traceback_of(error))
@@ -216,7 +216,7 @@ def outcome_of_error(
 
 
 def timed_out_outcome(timeout: float, callbacks: Callbacks, traceback: str | None = None) -> Outcome:
-    """Make the outcome of a handler whose time was up; whether it is the last says itself, for any node to read."""
+    """Make the outcome of a timeout. It says itself whether it is final, so that any node can settle it."""
     return Outcome(
         OutcomeKind.TIMED_OUT,
         timeout_text(timeout),
@@ -226,17 +226,17 @@ def timed_out_outcome(timeout: float, callbacks: Callbacks, traceback: str | Non
 
 
 def _bounded(delay: float) -> float:
-    """Return a delay that every database can add to its clock; what is no number counts as 0."""
+    """Return a delay that every database can add to its clock; NaN counts as 0."""
     return min(max(0.0, delay), MAX_DELAY)  # in this order: max(0.0, nan) is 0.0
 
 
 def timeout_text(timeout: float) -> str:
-    """Say that a handler's time was up, as the original does."""
+    """Return the error text of a timeout, the same as in the original."""
     return f"task processing timeout: {timeout:g}s"
 
 
 def message_of(error: BaseException) -> str:
-    """Return what an exception says, or its type when it says nothing or cannot speak."""
+    """Return the message of an exception, or its class if the message is empty or cannot be read."""
     try:
         text = str(error)
     except BaseException as worse:  # noqa: BLE001 - the user's __str__ may raise anything
@@ -247,7 +247,7 @@ def message_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Format a traceback, without our own frames above the handler's."""
+    """Format a traceback without goque's own frames above the handler."""
     trace = error.__traceback__
     while trace is not None and _is_ours(trace.tb_frame.f_globals.get("__name__", "")):
         trace = trace.tb_next
@@ -263,7 +263,7 @@ def _is_ours(module: str) -> bool:
 
 
 def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:
-    """Ask the user's next_attempt_at, if there is one, when a failed attempt has no delay of its own."""
+    """Call the user's next_attempt_at for a failed attempt without a delay of its own."""
     if callbacks.next_attempt_at is None or outcome.delay is not None or outcome.final:
         return outcome
     if outcome.kind not in (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT):
@@ -272,7 +272,7 @@ def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Ou
         delay = delay_of(callbacks.next_attempt_at(row.attempts + 1))
     except Exception:
         log.exception(
-            "next_attempt_at failed: the default of %gs holds",
+            "next_attempt_at failed; using the default delay of %gs",
             DEFAULT(1).total_seconds(),
             extra={"task_id": row.id, "task_type": row.type, "attempt": row.attempts + 1},
         )
@@ -281,18 +281,18 @@ def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Ou
 
 
 def with_duration(outcome: Outcome, duration: float, pid: int) -> Outcome:
-    """Complete an outcome with how long the handler ran, in seconds, and where."""
+    """Complete an outcome with the duration in seconds and the process id."""
     return msgspec.structs.replace(outcome, duration=duration, pid=pid)
 
 
 def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:
-    """Call hooks; one that raises is logged and changes no result."""
+    """Call hooks. An exception of a hook is logged and does not change the result."""
     for hook in hooks:
         try:
             hook(*arguments)
         except TaskTimeout:
-            raise  # the task's own time is up: this is not the hook's failure
-        except BaseException:  # a hook changes no result, whatever it raises
+            raise  # the task timed out: this is not an error of the hook
+        except BaseException:  # no exception of a hook changes the result
             task: Task = arguments[0]
             log.exception(
                 "hook %s failed; the task goes on",
@@ -302,9 +302,9 @@ def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:
 
 
 def flush_streams() -> None:
-    """Let what a handler printed out of Python's buffers, so that a crash later does not lose it."""
+    """Flush stdout and stderr, so that a later crash does not lose what the handler printed."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
-            continue  # the handler closed or replaced it: there is nothing to lose
+            continue  # the handler closed or replaced the stream: nothing can be lost

@@ -1,7 +1,7 @@
-"""Coroutines that never wait, run without a loop.
+"""Runs coroutines that never wait, without an event loop.
 
-What both a synchronous and an asyncio caller need is written once, as a coroutine over something that is awaited.
-Given something that answers at once, such a coroutine runs to its end at the first push.
+Code for both synchronous and asyncio callers is written once, as a coroutine that awaits a session. If the session
+answers at once, the coroutine runs to its end with one `send`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ ResultT = TypeVar("ResultT")
 
 
 def run_sync(coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Run a coroutine whose every await answers at once, and return its result.
+    """Run a coroutine whose awaits all answer at once, and return its result.
 
     Raises:
-        RuntimeError: it waits for a loop, which is a bug of the caller's.
+        RuntimeError: the coroutine waits for a loop, which is a bug of the caller.
     """
     try:
         coroutine.send(None)
@@ -24,4 +24,4 @@ def run_sync(coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
         result: ResultT = stop.value
         return result
     coroutine.close()
-    raise RuntimeError(f"{coroutine!r} waits for an event loop, and was to run without one")
+    raise RuntimeError(f"{coroutine!r} waits for an event loop, but must run without one")

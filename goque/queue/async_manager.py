@@ -16,11 +16,11 @@ from goque.errors import ConfigurationError
 from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerBase, OnConflict, check_timeout
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
-from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
+from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter
 
 if TYPE_CHECKING:
     from goque.execution.inline import TaskRun
-    from goque.registry import Registry
+    from goque.processor_table import HasProcessors
 
 THREADS: Final = 5
 """As many as a storage has connections for one process's threads."""
@@ -103,10 +103,6 @@ class AsyncTaskQueueManager(ManagerBase):
         """Read one task; see `TaskQueueManager.get_task`."""
         return await self._get_task(task_id, conn)
 
-    async def get_row(self, task_id: str, *, conn: Any = None) -> TaskRow:
-        """Read one task as its row; see `TaskQueueManager.get_row`."""
-        return await self._get_row(task_id, conn)
-
     async def get_tasks(
         self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
     ) -> list[Task]:
@@ -142,7 +138,7 @@ class AsyncTaskQueueManager(ManagerBase):
         await self._in_thread(lambda: self._ready_storage().ping())
 
     async def drain_inline(
-        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MAX_INLINE_RUNS
+        self, registry: HasProcessors, *, types: Sequence[str] | None = None, limit: int = MAX_INLINE_RUNS
     ) -> list[TaskRun]:
         """Run in a thread of this process all that is due; see `TaskQueueManager.drain_inline`.
 

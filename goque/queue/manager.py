@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 from goque.execution.run_sync import run_sync
 from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerBase, OnConflict, check_timeout
 from goque.storage import TaskStorage
-from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskRow
+from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter
 
 if TYPE_CHECKING:
     from goque.execution.inline import TaskRun
-    from goque.registry import Registry
+    from goque.processor_table import HasProcessors
 
 
 class TaskQueueManager(ManagerBase):
@@ -126,14 +126,6 @@ class TaskQueueManager(ManagerBase):
         """
         return run_sync(self._get_task(task_id, conn))
 
-    def get_row(self, task_id: str, *, conn: Any = None) -> TaskRow:
-        """Read one task as its row, whose metadata and result may be anything.
-
-        Raises:
-            TaskNotFoundError: no task has this id.
-        """
-        return run_sync(self._get_row(task_id, conn))
-
     def get_tasks(
         self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
     ) -> list[Task]:
@@ -205,7 +197,7 @@ class TaskQueueManager(ManagerBase):
         self.storage.ping()
 
     def drain_inline(
-        self, registry: Registry, *, types: Sequence[str] | None = None, limit: int = MAX_INLINE_RUNS
+        self, registry: HasProcessors, *, types: Sequence[str] | None = None, limit: int = MAX_INLINE_RUNS
     ) -> list[TaskRun]:
         """Run in this process all that is due, and what that enqueues, and return each run in its order; for tests.
 
@@ -228,7 +220,8 @@ class TaskQueueManager(ManagerBase):
 
     def close(self) -> None:
         """Wait for background adds, then close this process's connections; a later call opens new ones."""
-        self.close_at_once()
+        self._background.wait(None)
+        self._storage.close()
 
     def __enter__(self) -> Self:
         return self

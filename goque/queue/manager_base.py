@@ -76,16 +76,6 @@ class ManagerBase(ABC):
     async def _pause(self, seconds: float, alarm: Any) -> None:
         """Do nothing for so long, or until the alarm rings."""
 
-    @property
-    def opened(self) -> TaskStorage:
-        """The storage as it is, whether or not its tables are there."""
-        return self._storage
-
-    def close_at_once(self) -> None:
-        """Wait for background adds, then close this process's connections, blocking whoever calls."""
-        self._background.wait(None)
-        self._storage.close()
-
     def _ready_storage(self) -> TaskStorage:
         """Return the storage, with its schema made sure of once."""
         if not self._has_schema:

@@ -89,11 +89,11 @@ class ConsoleLines(logging.Formatter):
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         head = f"{clock}.{int(record.msecs):03d} {level:<{_LEVEL_WIDTH}} {self.role}"
         name = "" if _is_ours(record) else f" {record.name}:"
-        told = fields_of(record)
-        block = told.pop("block") if _is_ours(record) and isinstance(told.get("block"), list) else []
-        if isinstance(told.get("values"), dict):
-            told = {**told.pop("values"), **told}
-        fields = "".join(f" {one_line(key)}={_plain_value(value)}" for key, value in told.items())
+        shown = fields_of(record)
+        block = shown.pop("block") if _is_ours(record) and isinstance(shown.get("block"), list) else []
+        if isinstance(shown.get("values"), dict):
+            shown = {**shown.pop("values"), **shown}
+        fields = "".join(f" {one_line(key)}={_plain_value(value)}" for key, value in shown.items())
         lines = [f"{head}{name} {one_line(message_of(record))}{fields}"]
         lines += [f"    {one_line(line)}" for line in (*block, *traceback_of(record).splitlines())]
         return "\n".join(lines)

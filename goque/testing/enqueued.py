@@ -14,8 +14,8 @@ from goque.task import Task, TaskFilter, TaskStatus
 if TYPE_CHECKING:
     from goque.queue.manager_base import ManagerBase
 
-MAX_LOOKED_AT: Final = 1000
-MAX_TOLD: Final = 5
+MAX_READ: Final = 1000
+MAX_SHOWN: Final = 5
 ANYTHING: Final = msgspec.UNSET
 """What stands for an attribute that a test does not care about."""
 
@@ -114,9 +114,10 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
 
 def _tasks(queue: ManagerBase, task_type: str, conn: Any) -> list[Task]:
     from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
+    from goque.queue.manager_storage import storage_of  # noqa: PLC0415 - the same
 
-    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
-    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_LOOKED_AT, conn))  # noqa: SLF001 - ours
+    looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
+    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_READ, conn))  # noqa: SLF001 - ours
 
 
 def _value_of(task: Task, name: str) -> Any:
@@ -144,7 +145,7 @@ def _differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
 def _missing(wanted: _Wanted, tasks: list[Task]) -> str:
     if not tasks:
         return f"no {wanted} is enqueued, nor any other of this type"
-    nearest = sorted(tasks, key=lambda task: len(wanted.differences(task)))[:MAX_TOLD]
+    nearest = sorted(tasks, key=lambda task: len(wanted.differences(task)))[:MAX_SHOWN]
     parts = [f"no {wanted} is enqueued; the nearest of {len(tasks)} of this type:"]
     for task in nearest:
         parts.append(f"  {_named(task)}")
@@ -153,8 +154,8 @@ def _missing(wanted: _Wanted, tasks: list[Task]) -> str:
 
 
 def _listed(tasks: list[Task]) -> str:
-    lines = [f"  {_named(task)} payload {_shown(task.payload)}" for task in tasks[:MAX_TOLD]]
-    more = [f"  and {len(tasks) - MAX_TOLD} more"] if len(tasks) > MAX_TOLD else []
+    lines = [f"  {_named(task)} payload {_shown(task.payload)}" for task in tasks[:MAX_SHOWN]]
+    more = [f"  and {len(tasks) - MAX_SHOWN} more"] if len(tasks) > MAX_SHOWN else []
     return ":\n" + "\n".join((*lines, *more))
 
 

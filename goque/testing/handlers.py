@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from goque.errors import ConfigurationError
 from goque.execution.inline import TaskRun, row_of, run_row
+from goque.processor_table import processors_of
 from goque.queue.manager_base import with_values_of_context
 
 if TYPE_CHECKING:
@@ -33,4 +34,4 @@ def run_task(registry: Registry, task: Task, *, attempts: int = 0) -> TaskRun:
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
         raise ConfigurationError(f"attempts must be a whole number from 0 up, not {attempts!r:.80}")
     (task,) = with_values_of_context([task])
-    return run_row(registry.get_processor(task.type), row_of(task, attempts))
+    return run_row(processors_of(registry).get(task.type), row_of(task, attempts))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from goque.errors import ConfigurationError, length
 from goque.periodic.jobs import PeriodicJob, next_slot, slots_due
 from goque.periodic.slot_tasks import task_for_slot
+from goque.queue.manager_storage import storage_of
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 
@@ -61,7 +62,7 @@ def frozen_time(*queues: ManagerBase, at: datetime | None = None) -> Iterator[Fr
     clock = FrozenClock(at or datetime.now(UTC))
     with ExitStack() as undo:
         for queue in queues:
-            storage = queue.opened
+            storage = storage_of(queue)
             if not isinstance(storage, SqlStorage):
                 raise ConfigurationError(f"{type(storage).__name__} has no clock that could be stopped")
             undo.callback(storage.use_clock, None)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import msgspec
 
 from goque.errors import ConfigurationError, WaitTimeoutError
+from goque.processor_table import processors_of
 from goque.storage import open_storage
 
 if TYPE_CHECKING:
+    from goque import Supervisor
     from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.task import Task
-    from goque_supervisor.launch import Supervisor
 
 
 class RunningTree:
@@ -64,11 +65,11 @@ def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
     storage = open_storage(url)
     storage.migrate()
     storage.close()
-    before = registry.use_database(url)
+    before = registry._use_database(url)  # noqa: SLF001 - for tests alone, so off the public face
     try:
         yield registry.queue
     finally:
-        registry.use_database(before)
+        registry._use_database(before)  # noqa: SLF001 - the same
 
 
 class CrashOnPurpose:
@@ -115,13 +116,14 @@ def crash_on_purpose(
     """
     if when not in ("before", "after"):
         raise ConfigurationError(f"when must be 'before' or 'after', not {when!r:.80}")
-    processor = registry.get_processor(task_type)
+    processors = processors_of(registry)
+    processor = processors.get(task_type)
     hooks = getattr(processor.callbacks, f"hooks_{when}")
     crash = CrashOnPurpose(number, attempts)
     more = (crash, *hooks) if when == "before" else (*hooks, crash)
     callbacks = msgspec.structs.replace(processor.callbacks, **{f"hooks_{when}": more})
-    registry.replace_processor(msgspec.structs.replace(processor, callbacks=callbacks))
+    processors.put(msgspec.structs.replace(processor, callbacks=callbacks))
     try:
         yield
     finally:
-        registry.replace_processor(processor)
+        processors.put(processor)

@@ -99,7 +99,7 @@ def test_json_has_a_line_for_each_option(goque: Any) -> None:
         ("node_timeout = 0", "config", "'node_timeout' of goque.toml: must be more than 0 seconds"),
         ("drain = 'yes'", "config", "drain of goque.toml must be true or false, not 'yes'"),
         ("types = 'a,b'", "config", "types of goque.toml must be a list of names, not 'a,b'"),
-        ("types = []", "config", "'types' of goque.toml: names at least one"),
+        ("types = []", "config", "'types' of goque.toml: give at least one name"),
         ("roles = ['boss']", "config", "'roles' of goque.toml: 'boss' is not one of processors"),
         ("http = ''", "config", "http of goque.toml must be text, not ''"),
         ("http = 9100", "config", "http of goque.toml must be text, not 9100"),

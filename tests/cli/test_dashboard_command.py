@@ -56,7 +56,7 @@ def test_a_database_that_is_away_ends_it_without_its_password(goque):
     ("options", "says"),
     [
         ((), "Ctrl-C stops it"),
-        (("--host", "0.0.0.0"), "whoever can reach this can read all payloads"),
+        (("--host", "0.0.0.0"), "everybody who can reach this page can read all payloads"),
         (("--read-only",), "Ctrl-C stops it"),
     ],
 )

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from goque.cli.demo.progress import Progress
 from goque.cli.demo.report import Report
-from goque.cli.demo.story import Story
 
 
 @pytest.fixture
@@ -79,11 +79,11 @@ def test_a_promise_that_was_not_kept_is_seen(goque: Any) -> None:
     with goque.queue as queue:
         payloads = {"greet": "world", "call_api": {}, "resize": "broken.png"}
         tasks = [queue.enqueue(task_type, payload) for task_type, payload in payloads.items()]
-        story = Story(queue, tasks, root=-1)
+        progress = Progress(queue, tasks, root=-1)
         for task in tasks:
             queue.cancel_task(task.id)
-        assert len(list(story.next_lines())) == 3
-    promises = Report(story, exit_code=4).promises()
+        assert len(list(progress.next_lines())) == 3
+    promises = Report(progress, exit_code=4).promises()
     kept = [promise for promise, was_kept in promises.items() if was_kept]
     assert kept == [
         "the other images went through the same worker and were charged nothing",

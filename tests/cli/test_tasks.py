@@ -125,7 +125,7 @@ def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
         assert part in text, part
     (row,) = goque.json_lines("show", task.id, "--json")
     assert list(row) == [*COLUMNS, "failed_attempts", "story"]
-    assert row["story"]["claims"] == "claimed once, held by nobody"
+    assert row["story"]["claims"] == "claimed once, not claimed now"
     assert text.endswith(f"next:   {row['story']['next']}\n")
     (failed,) = row["failed_attempts"]
     assert (failed["attempt"], failed["signal"], failed["cause"], failed["node"]) == (

@@ -73,7 +73,7 @@ def test_one_task_tells_its_whole_story(dashboard, storage):
     told = text_of(dashboard.get(f"/tasks/{row.id}"))
     for part in (
         "order-7", "1 of 5", "ada@example.com", "acme", crash, "11 (SIGSEGV)", "300 MiB", "812", "1.2 s",
-        "line 88 in resample", "libpng warning", "Attempt 2 of 5 is due in", "Claimed once, held by nobody",
+        "line 88 in resample", "libpng warning", "Attempt 2 of 5 is due in", "Claimed once, not claimed now",
     ):  # fmt: skip
         assert part in told, part
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 import goque
 from goque import ConfigurationError, DuplicateTaskError, Task
 from goque.contrib.sqlalchemy import enqueue_after, enqueue_after_flush
+from goque.queue.manager_storage import storage_of
 
 
 class Base(DeclarativeBase):
@@ -136,7 +137,7 @@ def test_an_asyncio_session_does_the_same_with_either_manager(asyncio_url, queue
                 await session.commit()
         await engine.dispose()
 
-    awaited = goque.AsyncTaskQueueManager(queue.opened)
+    awaited = goque.AsyncTaskQueueManager(storage_of(queue))
     asyncio.run(place(queue, fails=False))
     asyncio.run(place(awaited, fails=True))
     asyncio.run(place(awaited, fails=False))

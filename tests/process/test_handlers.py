@@ -462,7 +462,7 @@ def test_a_segfault_leaves_its_whole_story_behind(start_tree: StartTree) -> None
     stories = [" ".join(line[1:]) for line in tree.journal() if line[0] == "story"]
     assert stories == [
         "1 worker crashed: signal 11 (SIGSEGV) next in 0s True True",
-        "2 worker crashed: signal 11 (SIGSEGV) max_crashes=2 is reached: given up True True",
+        "2 worker crashed: signal 11 (SIGSEGV) max_crashes=2 is reached: not retried True True",
     ]
 
 

@@ -28,7 +28,7 @@ def test_each_call_does_what_its_synchronous_twin_does(queue, storage):
         )
         found = await queue.get_task(task.id)
         assert (found.payload, found.external_id, found.priority) == ({"to": "a@b.c"}, "order-7", 5)
-        assert (await queue.get_row(task.id)).status == "new"
+        assert (await queue.get_task(task.id)).status == "new"
         with pytest.raises(DuplicateTaskError):
             await queue.add_task(Task("mail", external_id="order-7"))
         assert len(await queue.add_tasks([Task("mail"), Task("mail")])) == 2

@@ -21,14 +21,14 @@ from rich.syntax import Syntax
 
 from goque.cli.command import command, option
 from goque.cli.demo import app
+from goque.cli.demo.progress import Progress
 from goque.cli.demo.report import Report
-from goque.cli.demo.story import Story
 from goque.errors import GoqueError
 from goque.queue.manager import TaskQueueManager
 from goque.task import Task
 
 MAX_SECONDS: Final = 60.0
-"""Seconds after which the tour gives up; it takes three or four."""
+"""The tour's time limit in seconds; it takes three or four."""
 
 TASKS: Final[tuple[tuple[str, list[Any]], ...]] = (
     ("greet", ["world"]),
@@ -50,8 +50,8 @@ every option           goque supervise --help
 def demo(ctx: click.Context, /, *, keep: bool) -> None:
     """Take a tour: a task that succeeds, one that is retried, and one whose handler segfaults.
 
-    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there, tells
-    what happens, and ends with exit code 0 if all that it promised did happen. It takes a few seconds.
+    It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there and prints
+    what happens. The exit code is 0 if everything went as expected. It takes a few seconds.
     """
     signal.signal(signal.SIGTERM, _leave)
     directory = Path(tempfile.mkdtemp(prefix="goque-demo-"))
@@ -66,7 +66,7 @@ def demo(ctx: click.Context, /, *, keep: bool) -> None:
 
 
 class Tour:
-    """One tour from the app to the summary, a chapter a method."""
+    """The tour, from the app to the summary; each method is a chapter."""
 
     def __init__(self, directory: Path, console: Console) -> None:
         self.directory = directory
@@ -76,14 +76,14 @@ class Tour:
         self.log = directory / "supervise.log"
 
     def run(self) -> dict[str, bool]:
-        """Go through all chapters; returns what was promised, and whether it happened."""
+        """Run all chapters; return each promise and whether it was kept."""
         with self.queue:
             self._show_app()
             tasks = self._enqueue()
             with self._tree() as tree:
-                story = self._watch(tree, tasks)
-            self._show_crash(story)
-            return self._sum_up(story, tree.returncode)
+                progress = self._watch(tree, tasks)
+            self._show_crash(progress)
+            return self._sum_up(progress, tree.returncode)
 
     def _show_app(self) -> None:
         source = Path(app.__file__).read_text("utf-8")
@@ -101,7 +101,7 @@ class Tour:
 
     @contextmanager
     def _tree(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run `goque supervise app:registry` for the time of the block, and stop it as Ctrl-C would."""
+        """Run `goque supervise app:registry` during the block, and stop it at its end."""
         self._chapter("3. Run: a supervision tree of processes", "$ goque supervise app:registry")
         with self.log.open("wb") as log:
             tree = subprocess.Popen(
@@ -118,27 +118,27 @@ class Tour:
             tree.terminate()
             tree.wait(MAX_SECONDS)
 
-    def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Story:
-        """Tell what the database says until every task has ended."""
-        story = Story(self.queue, tasks, tree.pid)
-        while not story.ended:
-            for line in story.next_lines():
+    def _watch(self, tree: subprocess.Popen[bytes], tasks: list[Task]) -> Progress:
+        """Print the changes in the database until every task has ended."""
+        progress = Progress(self.queue, tasks, tree.pid)
+        while not progress.ended:
+            for line in progress.next_lines():
                 self._say(f"  {line}")
             if (code := tree.poll()) is not None:
                 self._give_up(f"the tree ended with exit code {code} before its tasks had")
-            if story.seconds > MAX_SECONDS:
+            if progress.seconds > MAX_SECONDS:
                 self._give_up(f"not all tasks have ended within {MAX_SECONDS:g} seconds")
             time.sleep(0.02)
-        return story
+        return progress
 
     def _give_up(self, what: str) -> NoReturn:
         for line in self.log.read_text("utf-8", "replace").splitlines()[-20:]:
             self._say(f"  {line}")
         raise GoqueError(f"{what}; above are the last lines of its log")
 
-    def _show_crash(self, story: Story) -> None:
-        task = story.task_of("resize", "broken.png")
-        self._chapter("4. Ask: what happened to that image?", f"$ goque show {task.id}")
+    def _show_crash(self, progress: Progress) -> None:
+        task = progress.task_of("resize", "broken.png")
+        self._chapter("4. Look: what happened to that image?", f"$ goque show {task.id}")
         shown = subprocess.run(
             [sys.executable, "-m", "goque.cli", "show", task.id],
             cwd=self.directory,
@@ -150,13 +150,13 @@ class Tour:
         for line in shown.stdout.splitlines():
             self._say(f"  {line}")
 
-    def _sum_up(self, story: Story, exit_code: int) -> dict[str, bool]:
+    def _sum_up(self, progress: Progress, exit_code: int) -> dict[str, bool]:
         self._chapter("5. In short")
-        promises = Report(story, exit_code).promises()
+        promises = Report(progress, exit_code).promises()
         for promise, kept in promises.items():
             self._say(f"  {'yes' if kept else 'NO '}  {promise}", style="green" if kept else "bold red")
         if not all(promises.values()):
-            self._give_up("not all that this tour promised did happen")
+            self._give_up("the tour did not go as expected")
         self._chapter("What to try next")
         self._say(NEXT.rstrip())
         return promises
@@ -171,6 +171,6 @@ class Tour:
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that the tree and the directory go as well."""
+    """Turn SIGTERM into an exception, so that the tree is stopped and the directory removed."""
     del frame
     sys.exit(128 + number)

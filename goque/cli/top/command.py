@@ -1,4 +1,4 @@
-"""`goque top`: what waits, who works on what, how fast, live in the terminal; plain lines elsewhere."""
+"""`goque top`: waiting and running tasks, live in the terminal; as plain lines without one."""
 
 from __future__ import annotations
 
@@ -34,26 +34,25 @@ REDRAW: Final = 1.0
     type=Seconds(zero=False),
     default=2,
     show_default=True,
-    help="How often to look at the database.",
+    help="How often to read the database.",
 )
-@option("--once", is_flag=True, help="Print one look as plain lines, and end.")
+@option("--once", is_flag=True, help="Print the overview once as plain lines, and exit.")
 @database_option
 def top(database_url: str | None, interval: float, *, once: bool) -> None:
-    """Watch what waits and what runs, on every node of a database.
+    """Show waiting and running tasks, live, on every node of a database.
 
-    Below the task types stands each node with its workers, what each runs, and for how long. Nodes tell of themselves
-    with every heartbeat, a sixth of their --node-timeout apart. Where there is no terminal, plain lines come at each
-    interval.
+    Below the task types it lists each node with its workers, and what each worker runs and for how long. Nodes report
+    with every heartbeat, six times in their --node-timeout. Without a terminal it prints plain lines at each interval.
 
     \b
     Columns:
-      NEW, ERROR    tasks that wait for a first attempt, and for another
+      NEW, ERROR    tasks that wait for a first attempt, or for another
       BUSY          tasks that a node has claimed
-      LATENCY       how long the longest due one has waited
+      LATENCY       how long the oldest due task has waited
       RUNS/S, FAILED, TOOK
-                    runs a second, failed ones, and their mean time, all
-                    of the last minute
-      WORKERS       how many there are, of how many
+                    runs per second, failed runs, and the mean duration,
+                    all in the last minute
+      WORKERS       how many workers there are, of how many wanted
 
     \b
     Keys, which act on the line of the cursor:
@@ -61,9 +60,9 @@ def top(database_url: str | None, interval: float, *, once: bool) -> None:
       p                pause a type on every node, or resume it
       enter            list a type's failed tasks; escape goes back
       r                reset a type's failed tasks, or one task
-      c                cancel what a worker runs, or one task
-      d                drain a node of this machine, or let it go on
-      a                show processes that run no tasks, too
+      c                cancel a worker's running task, or one task
+      d                drain a node of this machine, or resume it
+      a                also show processes that run no tasks
       q                quit
 
     \b
@@ -127,7 +126,7 @@ def _show(storage: TaskStorage, interval: float) -> None:
     live = Live(
         console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
     )
-    signal.signal(signal.SIGTERM, _end)  # so that the terminal is put right again
+    signal.signal(signal.SIGTERM, _end)  # so that the terminal is restored
     signal.signal(signal.SIGWINCH, lambda *_: os.write(writer, b"."))
     desk.start()
     with unbuffered(0), live:

@@ -1,4 +1,4 @@
-"""Keys of a terminal: read one by one, unechoed, with the terminal as it was when all is over."""
+"""Reads single keys from a terminal without echo, and restores the terminal at the end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_SEQUENCE: Final = max(map(len, SEQUENCES))
 
 @contextmanager
 def unbuffered(descriptor: int) -> Iterator[None]:
-    """Have a terminal give each key at once and as a key: no lines, no echo, no signals, for the block."""
+    """Set the terminal to raw mode in the block: each key at once, no echo, no signals."""
     before = termios.tcgetattr(descriptor)
     changed = termios.tcgetattr(descriptor)
     changed[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
@@ -44,23 +44,23 @@ def unbuffered(descriptor: int) -> Iterator[None]:
 
 
 def read_keys(descriptor: int) -> list[str] | None:
-    """Return the keys that have been pressed, None when the terminal is gone."""
+    """Return the pressed keys, None if the terminal is gone."""
     try:
         data = os.read(descriptor, 1024)
         if data.endswith(b"\x1b") and select.select([descriptor], [], [], 0.02)[0]:
-            data += os.read(descriptor, 1024)  # the rest of an arrow that came in two pieces
+            data += os.read(descriptor, 1024)  # the rest of an arrow key that came in two parts
     except OSError:
         return None
     return list(names_of(data)) if data else None
 
 
 def names_of(data: bytes) -> Iterator[str]:
-    """Split what a terminal sent into keys: printed letters as they are, others by name; unknown ones go."""
+    """Split terminal input into keys: printable letters as they are, others by name; unknown ones are dropped."""
     while data:
         for length in range(min(MAX_SEQUENCE, len(data)), 0, -1):
             if name := SEQUENCES.get(data[:length]):
                 if name == "escape" and data[1:2] in (b"[", b"O"):
-                    length = _end_of_sequence(data)  # noqa: PLW2901 - a key that is not known here
+                    length = _end_of_sequence(data)  # noqa: PLW2901 - skip an unknown key
                 else:
                     yield name
                 data = data[length:]
@@ -72,5 +72,5 @@ def names_of(data: bytes) -> Iterator[str]:
 
 
 def _end_of_sequence(data: bytes) -> int:
-    """Return the length of a control sequence: it ends with its first byte from @ on."""
+    """Return the length of a control sequence, which ends with its first byte of @ or above."""
     return next((at + 1 for at in range(2, len(data)) if 0x40 <= data[at] <= 0x7E), len(data))

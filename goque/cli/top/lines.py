@@ -1,4 +1,4 @@
-"""What `goque top` shows, as lines of text: an overview, and the tasks of a type that have failed; pure."""
+"""Formats what `goque top` shows: an overview, and the failed tasks of a type. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from goque.telemetry.logs import one_line
 MIN_WIDTH: Final = 40
 LONG_RUN: Final = 1.0
 UNKNOWN_LATE: Final = 15.0
-"""Seconds without a heartbeat that are bad news of a node that does not tell its node_timeout."""
+"""Seconds without a heartbeat after which a node is shown in red, if its node_timeout is not known."""
 
 _TYPE_HEADER: Final = (
     f"{'NEW':>6} {'ERROR':>6} {'BUSY':>5} {'LATENCY':>7} {'RUNS/S':>6} {'FAILED':>6} {'TOOK':>6} WORKERS"
@@ -26,13 +26,13 @@ _WORKER_HEADER: Final = f"{'PID':>7} {'MEM':>5} {'CPU':>4}  {'RUNS':<36} {'FOR':
 
 @dataclass(frozen=True)
 class Target:
-    """What a line is about, and so what a key pressed on it acts on.
+    """The object of a line, on which a pressed key acts.
 
     Attributes:
         kind: `type`, `node`, `worker`, `process` or `task`.
         name: the type, the node's id, the process's name or the task's id.
         node: the node, of a process.
-        task_id: what the worker runs, None for nothing.
+        task_id: the worker's running task, None if it is idle.
     """
 
     kind: str
@@ -43,14 +43,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the screen; `style` is one of rich's."""
+    """One line of the screen; `style` is a style of rich."""
 
     text: str
     style: str = ""
     target: Target | None = None
 
     def is_about(self, target: Target | None) -> bool:
-        """Return whether this is the line that another one, of an earlier look, has become."""
+        """Return whether this line is about the same object as a line of an earlier overview."""
         ours = self.target
         return (
             ours is not None
@@ -68,14 +68,14 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
     """Yield the types, and then each node with its workers.
 
     Args:
-        seen: what there is.
+        seen: the overview.
         width: the columns of the terminal.
-        all_processes: whether to show those that run no tasks, too.
+        all_processes: whether to also show processes that run no tasks.
     """
     elastic = max(MIN_WIDTH, width) - len(_TYPE_HEADER) - 3
     yield Line(f"  {fitted('TYPE', elastic)} {_TYPE_HEADER}", "bold")
     if not seen.types:
-        yield Line("  no task types: nothing was enqueued here, and no supervisor has run", "dim")
+        yield Line("  no task types: no task was enqueued here, and no supervisor has run", "dim")
     for kind in seen.types:
         yield Line(f"  {_name(kind, elastic)} {_figures(kind)}", _type_style(kind), Target("type", kind.type))
     yield Line("")
@@ -128,7 +128,7 @@ def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[
     yield Line(fitted(f"  {', '.join(_facts(node))}", width), _node_style(node), target)
     info = node.info
     if info is None:
-        yield Line("    tells nothing of its processes (it has just started, or is another version)", "dim")
+        yield Line("    has not reported its processes (it has just started, or is another version)", "dim")
         return
     if notes := "; ".join(_notes(node)):
         yield Line(fitted(f"    {notes}", width), "yellow")
@@ -210,7 +210,7 @@ def _worker_text(worker: WorkerInfo, node: NodeLine, elastic: int) -> str:
         run = worker.runs[0]
         count = len(worker.runs) + worker.more
         what = one_line(run.task_id)[:36] if count == 1 else f"{count} tasks, the longest"
-        # one that has just begun has probably ended since; one that runs long goes on
+        # a task that had just started has probably ended by now; a long one probably runs on
         seconds = run.seconds + node.silent if run.seconds >= LONG_RUN else run.seconds
         doing = f"{what:<36} {span(seconds):>5}"
     else:

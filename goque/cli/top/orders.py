@@ -1,6 +1,6 @@
-"""What people ask of `goque top`: orders, carried out one after the other in a thread that has the database to itself.
+"""Runs the orders of `goque top`'s user, one after the other, in a thread with its own database connection.
 
-So a database that hangs never keeps a key from being heard. Whatever goes wrong becomes a sentence on the screen.
+So a database that hangs does not block the keys. Errors become a message on the screen.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ROOT_NAME: Final = "goque:root"
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted.
+    """An order of the user.
 
     Attributes:
         verb: pause, resume, reset-type, tasks, cancel, reset, drain, wake or look.
         name: the type, the task's id, or the node's host.
-        task_type: whose failed tasks are to be read again afterwards, None for nobody's.
+        task_type: the type whose failed tasks to read again afterwards, None for no type.
         pid: the supervisor, for drain and wake.
     """
 
@@ -45,14 +45,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the database said to an order, or at the next look.
+    """The answer to an order, or the next overview.
 
     Attributes:
-        seen: how everything stands, None where that could not be told.
-        done: the order, where it was carried out.
-        message: what became of the order.
-        trouble: why the database does not answer, without its URL; empty if it does.
-        tasks, task_type: the newest failed tasks of a type, where they were asked for.
+        seen: the overview, None if it could not be read.
+        done: the order, if it was carried out.
+        message: the result of the order.
+        trouble: why the database does not answer, without its URL; empty if it answers.
+        tasks, task_type: the newest failed tasks of a type, if they were ordered.
     """
 
     seen: Overview | None = None
@@ -64,11 +64,11 @@ class Answer:
 
 
 class Desk(threading.Thread):
-    """Looks at the database every so often, and carries out orders in between.
+    """Reads the overview at each interval, and carries out orders in between.
 
     Args:
-        storage: nobody else uses it meanwhile.
-        interval: seconds between looks.
+        storage: used by this thread only.
+        interval: seconds between two overviews.
         tell: called in this thread with each answer.
     """
 
@@ -80,11 +80,11 @@ class Desk(threading.Thread):
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
 
     def give(self, order: Order) -> None:
-        """Have an order carried out."""
+        """Give an order to the thread."""
         self._orders.put(order)
 
     def close(self, patience: float) -> bool:
-        """Carry out nothing more; returns whether the thread has ended within so many seconds."""
+        """Stop the thread; return whether it has ended within this many seconds."""
         self._orders.put(None)
         self.join(patience)
         return not self.is_alive()
@@ -101,7 +101,7 @@ class Desk(threading.Thread):
 
 
 def answer_to(order: Order, storage: TaskStorage) -> Answer:
-    """Carry out an order and look at how everything stands then."""
+    """Carry out an order, then read the overview."""
     message, done, tasks = "", None, None
     task_type = order.name if order.verb == "tasks" else order.task_type
     try:
@@ -123,7 +123,7 @@ def answer_to(order: Order, storage: TaskStorage) -> Answer:
 
 
 def carry_out(order: Order, storage: TaskStorage) -> str:
-    """Do what is wanted, and say what became of it. Raises GoqueError."""
+    """Carry out an order, and return the message. Raises GoqueError."""
     match order.verb:
         case "pause":
             return (
@@ -149,7 +149,7 @@ def carry_out(order: Order, storage: TaskStorage) -> str:
 
 
 def signal_root(host: str, pid: int) -> None:
-    """Send SIGUSR2 to a supervisor of this machine. Raises GoqueError, which says where else it can be sent."""
+    """Send SIGUSR2 to a supervisor of this machine. Raises GoqueError for one of another machine."""
     if host != socket.gethostname():
         raise GoqueError(f"that supervisor runs on {host}: there, `kill -USR2 {pid}` does it")
     if not _is_root(pid):
@@ -166,4 +166,4 @@ def _is_root(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip() == ROOT_NAME
     except OSError:
-        return not Path("/proc/self/comm").exists()  # macOS has no such names
+        return not Path("/proc/self/comm").exists()  # macOS has no /proc

@@ -1,6 +1,6 @@
-"""The screen of `goque top`: where the cursor is, what a key does, what is asked first; no terminal, no database.
+"""The state of `goque top`'s screen: the cursor, the keys and the open question. No I/O happens here.
 
-A key either changes the screen at once, or makes an `Order` for whoever has the database (top_orders.py).
+A key either changes the screen at once, or makes an `Order` for the database thread (orders.py).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ ALWAYS: Final = "a processes  q quit"
 
 @dataclass
 class Screen:
-    """What is shown.
+    """What the screen shows.
 
     Attributes:
         where: the database, with its password hidden.
-        seen: the newest look at it.
-        trouble: why there is none newer, empty while all is well.
-        message: what became of the last order.
+        seen: the newest overview.
+        trouble: why there is no newer one, empty if there is.
+        message: the result of the last order.
         question: the order that waits for a yes.
-        is_over: whether somebody wants to leave.
+        is_over: whether the user has quit.
     """
 
     where: str
@@ -53,25 +53,25 @@ class Screen:
     _offset: int = 0
     _type: str | None = None
     _tasks: Sequence[TaskRow] = ()
-    _told: dict[tuple[str, int], bool] = field(default_factory=dict)
+    _switched: dict[tuple[str, int], bool] = field(default_factory=dict)
 
     # -- what comes in -------------------------------------------------------------------------------
 
     def take(self, answer: Answer) -> None:
-        """Take in what the database said."""
+        """Apply an answer of the database thread."""
         self.trouble = answer.trouble
         self.seen = answer.seen or self.seen
         self.message = answer.message or ("" if self.message == LOOKING else self.message)
         if answer.tasks is not None and answer.task_type == self._type:
             self._tasks = answer.tasks
         if answer.done is not None and answer.done.verb in ("drain", "wake"):
-            self._told[answer.done.name, answer.done.pid] = answer.done.verb == "drain"
+            self._switched[answer.done.name, answer.done.pid] = answer.done.verb == "drain"
         for node in self._nodes:
-            if node.info is not None and self._told.get((node.row.host, node.row.pid)) == node.info.quiet:
-                del self._told[node.row.host, node.row.pid]
+            if node.info is not None and self._switched.get((node.row.host, node.row.pid)) == node.info.quiet:
+                del self._switched[node.row.host, node.row.pid]
 
     def press(self, key: str) -> Order | None:
-        """Do what a key stands for; returns what is to be asked of the database."""
+        """Apply a key; return the order for the database, if there is one."""
         if self.question is not None:
             order, self.question = self.question, None
             self.message = "" if key == "y" else "nothing was changed"
@@ -118,9 +118,9 @@ class Screen:
     def _drain(self, target: Target) -> None:
         (node,) = [node for node in self._nodes if node.row.id == target.name]
         row = node.row
-        quiet = self._told.get(
+        quiet = self._switched.get(
             (row.host, row.pid), bool(node.info and node.info.quiet)
-        )  # it may not have shown yet
+        )  # the report may not have it yet
         verb = "wake" if quiet else "drain"
         what = "claims again" if quiet else "claims nothing more, what runs goes on"
         self._ask(

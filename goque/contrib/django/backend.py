@@ -183,8 +183,8 @@ def _result_of(task: Task, attempts: list[AttemptRow], *, runs: bool = False) ->
 
 def _error_of(attempt: AttemptRow) -> Any:
     failed = attempt.failed
-    told = (failed.traceback or "").strip().rpartition("\n")[2].partition(":")[0].strip()
-    raised = told if "." in told else f"builtins.{told or 'Exception'}"
+    named = (failed.traceback or "").strip().rpartition("\n")[2].partition(":")[0].strip()
+    raised = named if "." in named else f"builtins.{named or 'Exception'}"
     return _base.TaskError(
         exception_class_path=_CAUSES.get(failed.cause, raised),
         traceback=failed.traceback or failed.stack or failed.error,

@@ -24,7 +24,7 @@ class DjangoRegistry(Registry):
     def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
         """Register a processor, as `Registry.add_processor` does."""
         super().add_processor(task_type, processor, **options)
-        made = self.get_processor(task_type)
+        made = self._processors.get(task_type)
         if made.spec.is_async:
             return  # Django's connections are in the threads of sync_to_async, not in the loop's
         callbacks = msgspec.structs.replace(
@@ -32,7 +32,7 @@ class DjangoRegistry(Registry):
             hooks_before=(look_after_connections, *made.callbacks.hooks_before),
             hooks_after=(*made.callbacks.hooks_after, look_after_connections),
         )
-        self.replace_processor(msgspec.structs.replace(made, callbacks=callbacks))
+        self._processors.put(msgspec.structs.replace(made, callbacks=callbacks))
 
     @property
     def queue(self) -> TaskQueueManager:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from goque.describe.run_end import what_follows
+from goque.describe.run_end import describe_retry
 from goque.execution.run_handler import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
@@ -122,7 +122,7 @@ class DeadWorkers:
         change = settle(outcome, task.row, self._options.retry_policy)
         if self._options.strategy is None and not change.status.is_terminal:
             return "next when next_attempt_at says"
-        return what_follows(outcome, change, self._options)
+        return describe_retry(outcome, change, self._options)
 
     def _close_if_empty(self, incarnation: int) -> None:
         if not self._unsettled[incarnation]:
@@ -152,7 +152,7 @@ def outcome_of_death(
         case "timeout" if running.deadline + options.timeout_grace <= now:
             kind, text = OutcomeKind.TIMED_OUT, timeout_text(options.timeout)
         case "canceled" if running.seq == notice.killed_seq:
-            kind, text = OutcomeKind.CANCELED, "stopped from outside: canceled"
+            kind, text = OutcomeKind.CANCELED, "the task was canceled while it ran"
         case _:
             kind, text = OutcomeKind.INTERRUPTED, ""
     return Outcome(kind, text, duration=duration, pid=notice.pid, crash=evidence)

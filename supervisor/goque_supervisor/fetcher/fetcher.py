@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from goque.describe.run_end import say_end
+from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorSpec
 from goque.outcome import Change, OutcomeKind
@@ -184,7 +184,7 @@ class Fetcher:
         assert task.outcome is not None
         self.counters.settled(change, task.outcome, task.row, written=written)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_every_end:
-            say_end(task.row, task.outcome, change, self.options, written=written)
+            log_outcome(task.row, task.outcome, change, self.options, written=written)
             if not change.status.is_terminal:
                 self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 

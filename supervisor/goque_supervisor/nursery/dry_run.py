@@ -19,6 +19,7 @@ import msgspec
 from goque.errors import ConfigurationError
 from goque.options import ProcessorSpec
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_text
+from goque.processor_table import processors_of
 from goque.telemetry.logs import one_line
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
@@ -120,7 +121,7 @@ def _plan(options: SuperviseOptions) -> Plan:
     registry, url = load_app(options, None)
     return Plan(
         url,
-        types=[spec for spec in registry.specs() if options.runs(spec.type)]
+        types=[spec for spec in processors_of(registry).specs() if options.runs(spec.type)]
         if "processors" in options.roles
         else [],
         jobs=[JobPlan(job.name, _next_run(job)) for job in registry.jobs]

@@ -21,6 +21,7 @@ import msgspec
 from goque.app import load_registry
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
+from goque.processor_table import processors_of
 from goque.registry import Registry
 from goque.service_name import metrics_service_name
 from goque.storage import import_backend
@@ -55,7 +56,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     if options.reload:
         sys.dont_write_bytecode = True  # bytecode counts as fresh for files changed twice in a second
     registry, url = load_app(options, registry_fd)
-    types = [msgspec.to_builtins(spec) for spec in registry.specs()]
+    types = [msgspec.to_builtins(spec) for spec in processors_of(registry).specs()]
     traced = (
         ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
     )  # then they are forked from here: see root/tree.py

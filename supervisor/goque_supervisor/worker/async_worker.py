@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass
 
 from goque.execution.run_handler import (
-    charged_for_its_time,
-    handle_awaited,
+    charge_timeout,
+    handle_async,
     outcome_of_error,
     outcome_of_run,
-    reason_of,
+    translate_cancellation,
     with_duration,
     with_users_delay,
 )
@@ -108,10 +108,10 @@ class AsyncWorker(Worker):
         run.started = deadline - self.options.timeout
         run.alarm = asyncio.get_running_loop().call_later(self.options.timeout, self._time_out, run)
         try:
-            outcome = (await handle_awaited(self.processor, run.job.row, run)).outcome
+            outcome = (await handle_async(self.processor, run.job.row, run)).outcome
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
-            outcome = outcome_of_run(self.processor, run, reason_of(self.processor, run, error))
-        return charged_for_its_time(outcome, self.processor, run)
+            outcome = outcome_of_run(self.processor, run, translate_cancellation(self.processor, run, error))
+        return charge_timeout(outcome, self.processor, run)
 
     def _time_out(self, run: Run) -> None:
         run.timed_out = True

@@ -13,6 +13,7 @@ import msgspec
 from goque.crash import WorkerCrash
 from goque.errors import GoqueError
 from goque.outcome import CrashEvidence
+from goque.processor_table import processors_of
 from goque.retry import delay_of
 from goque.task import Task, TaskRow, TaskStatus
 from goque_supervisor.ipc.channel import Channel
@@ -27,9 +28,8 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     from goque_supervisor.nursery.preload import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
     report = decode_crash(boot["crash"])
-    callbacks = (
-        registry_of_this_process(boot["app"], boot["registry_fd"]).get_processor(boot["task_type"]).callbacks
-    )
+    registry = registry_of_this_process(boot["app"], boot["registry_fd"])
+    callbacks = processors_of(registry).get(boot["task_type"]).callbacks
     extra = {"task_id": report.row.id if report.row else None, "task_type": boot["task_type"]}
     if callbacks.crash_handler is not None:
         try:

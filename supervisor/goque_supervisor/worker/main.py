@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from goque.processor_table import processors_of
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.run_directory import stack_path
@@ -48,7 +49,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     """Run the worker of one slot in this process."""
     _prepare_process(boot)
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])
-    processor = registry.get_processor(boot["task_type"])
+    processor = processors_of(registry).get(boot["task_type"])
     kind = AsyncWorker if processor.spec.is_async else SyncWorker
     kind(boot, channel, processor).run()
     _warn_of_threads()

@@ -14,7 +14,7 @@ from typing import Any
 
 from goque.errors import TaskCanceled, TaskTimeout
 from goque.execution.run_handler import (
-    charged_for_its_time,
+    charge_timeout,
     handle,
     outcome_of_run,
     timeout_text,
@@ -82,7 +82,7 @@ class SyncWorker(Worker):
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
             outcome = outcome_of_run(self.processor, self, error)
         self.running_seq = 0
-        outcome = charged_for_its_time(outcome, self.processor, self)
+        outcome = charge_timeout(outcome, self.processor, self)
         return with_users_delay(outcome, job.row, self.processor.callbacks)
 
     def _arm(self, deadline: float) -> None:

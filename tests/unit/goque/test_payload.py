@@ -141,7 +141,7 @@ class Point(msgspec.Struct):
 @pytest.mark.parametrize(
     ("payload", "told"),
     [
-        (math.nan, "payload is nan, which JSON has no number for"),
+        (math.nan, "payload is nan, which JSON cannot represent"),
         ({"rows": [1.5, None, {"price": math.inf}]}, "payload.rows[2].price is inf"),
         (Point(1.0, [None, -math.inf]), "payload.labels[1] is -inf"),
         ((0.5, (math.nan,)), "payload[1][0] is nan"),

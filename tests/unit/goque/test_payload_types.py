@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from goque import ConfigurationError, PayloadDecodeError, PayloadEncodeError, Registry, TypedTask
 from goque.payload import encode_payload
+from goque.processor_table import processors_of
 from goque.task import TaskRow
 
 
@@ -102,7 +103,7 @@ def handler_of(payload_type: Any) -> Any:
     handler.__annotations__["payload"] = payload_type
     registry = Registry()
     registry.add_processor("t", handler, workers=1)
-    return dill.loads(dill.dumps(registry)).get_processor("t")
+    return processors_of(dill.loads(dill.dumps(registry))).get("t")
 
 
 def decode(payload_type: Any, payload: bytes) -> Any:

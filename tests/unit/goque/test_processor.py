@@ -25,6 +25,7 @@ from goque import (
     typed_task_processor,
 )
 from goque.processor import Processor
+from goque.processor_table import processors_of
 from goque.task import TaskRow
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def row(payload: bytes = b'{"to": "a@b.c"}') -> TaskRow:
 def processor_of(handler: Any) -> Processor:
     registry = Registry()
     registry.add_processor("t", handler, workers=1)
-    return registry.get_processor("t")
+    return processors_of(registry).get("t")
 
 
 def argument_of(handler: Any, payload: bytes = b'{"to": "a@b.c"}') -> Any:
@@ -244,11 +245,11 @@ def test_a_registry_with_typed_handlers_travels_to_other_processes() -> None:
     registry.add_processor("cancels", typed_task_processor(bare, Email, cancel_on_decode_error=True))
     copy = dill.loads(dill.dumps(registry))
     assert copy.task_types == registry.task_types
-    assert copy.get_processor("payload").make_argument(row())[1].to == "a@b.c"
-    assert copy.get_processor("typed").make_argument(row())[1].payload.to == "a@b.c"
-    assert copy.get_processor("lambda").call(None) == "closure"
+    assert processors_of(copy).get("payload").make_argument(row())[1].to == "a@b.c"
+    assert processors_of(copy).get("typed").make_argument(row())[1].payload.to == "a@b.c"
+    assert processors_of(copy).get("lambda").call(None) == "closure"
     with pytest.raises(TaskCanceled):
-        copy.get_processor("cancels").make_argument(row(b"{}"))
+        processors_of(copy).get("cancels").make_argument(row(b"{}"))
 
 
 def test_a_function_written_in_c_is_taken_at_its_word() -> None:

@@ -9,6 +9,7 @@ import dill
 import pytest
 
 from goque import ConfigurationError, Registry, Task, cron_job, noop_task_processor
+from goque.processor_table import processors_of
 
 
 def job(name: str = "nightly") -> Any:
@@ -21,9 +22,9 @@ def test_processors_and_jobs_keep_their_order() -> None:
         registry.add_processor(name, noop_task_processor, workers=2)
         registry.add_periodic_job(job(name))
     assert registry.task_types == ["b", "a", "c"]
-    assert [spec.type for spec in registry.specs()] == ["b", "a", "c"]
+    assert [spec.type for spec in processors_of(registry).specs()] == ["b", "a", "c"]
     assert [one.name for one in registry.jobs] == ["b", "a", "c"]
-    assert registry.get_processor("a").spec.options.workers == 2
+    assert processors_of(registry).get("a").spec.options.workers == 2
 
 
 def test_the_decorator_leaves_the_function_as_it_is() -> None:
@@ -34,7 +35,7 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
         return 2 * number
 
     assert double(21) == 42
-    assert registry.get_processor("double").call is double
+    assert processors_of(registry).get("double").call is double
 
 
 def test_a_second_processor_or_job_of_the_same_name_is_refused() -> None:
@@ -80,7 +81,7 @@ def test_only_periodic_jobs_are_periodic_jobs(wrong: Any) -> None:
 
 def test_a_type_without_a_processor_is_named() -> None:
     with pytest.raises(ConfigurationError, match="no processor is registered for type 'nosuch'"):
-        Registry().get_processor("nosuch")
+        processors_of(Registry()).get("nosuch")
 
 
 @pytest.mark.parametrize("arguments", [{"database_url": 5}, {"service_name": b"x"}])

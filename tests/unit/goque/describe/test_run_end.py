@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from goque.describe.run_end import say_end
+from goque.describe.run_end import log_outcome
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
 from goque.task import TaskRow
@@ -43,13 +43,13 @@ def row(attempts: int) -> TaskRow:
             Outcome(OutcomeKind.CRASHED, "worker crashed: exit code 3"),
             0,
             True,
-            "WARNING attempt 1 of 3 failed: worker crashed: exit code 3; max_crashes=1 is reached: given up",
+            "WARNING attempt 1 of 3 failed: worker crashed: exit code 3; max_crashes=1 is reached: not retried",
         ),
         (
             Outcome(OutcomeKind.FAILED, "boom", final=True),
             0,
             True,
-            "WARNING attempt 1 of 3 failed: boom; not to be tried again, by retry_on or no_retry_on",
+            "WARNING attempt 1 of 3 failed: boom; not retried, because of retry_on or no_retry_on",
         ),
         (Outcome(OutcomeKind.SNOOZED, delay=5.0), 0, True, "DEBUG snoozed for 5s"),
         (Outcome(OutcomeKind.CANCELED, "sold out"), 0, True, "INFO canceled by its handler: sold out"),
@@ -58,19 +58,19 @@ def row(attempts: int) -> TaskRow:
             Outcome(OutcomeKind.INTERRUPTED),
             1,
             True,
-            "INFO stopped before its end and given back, uncharged: now error",
+            "INFO interrupted and requeued without charging an attempt: now error",
         ),
         (
-            Outcome(OutcomeKind.CANCELED, "stopped from outside: canceled"),
+            Outcome(OutcomeKind.CANCELED, "the task was canceled while it ran"),
             0,
             False,
-            "INFO canceled from outside: its handler was stopped",
+            "INFO canceled while it ran: its handler was stopped",
         ),
         (
             Outcome(OutcomeKind.DONE),
             0,
             False,
-            "INFO somebody else has moved this task: its end (done) changes nothing",
+            "INFO its status was changed elsewhere during the run: this end (done) is ignored",
         ),
     ],
 )
@@ -83,7 +83,9 @@ def test_one_line_says_how_a_run_ended_and_what_follows(
 ) -> None:
     claimed = row(attempts)
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
-        say_end(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=written)
+        log_outcome(
+            claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=written
+        )
     (record,) = caplog.records
     assert f"{record.levelname} {record.getMessage()}" == line
     assert (record.__dict__["task_id"], record.__dict__["attempt"]) == ("an-id", attempts + 1)
@@ -93,7 +95,7 @@ def test_a_task_that_never_began_is_not_worth_a_line(caplog: pytest.LogCaptureFi
     outcome = Outcome(OutcomeKind.UNSTARTED)
     claimed = row(0)
     with caplog.at_level(logging.DEBUG, "goque.fetcher"):
-        say_end(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=True)
+        log_outcome(claimed, outcome, settle(outcome, claimed, OPTIONS.retry_policy), OPTIONS, written=True)
     assert caplog.records == []
 
 
@@ -112,5 +114,5 @@ def test_without_verbose_only_what_needs_somebody_is_told(
 ) -> None:
     caplog.set_level(logging.DEBUG, "goque")
     claimed = row(attempts)
-    say_end(claimed, outcome, settle(outcome, claimed, QUIET.retry_policy), QUIET, written=True)
+    log_outcome(claimed, outcome, settle(outcome, claimed, QUIET.retry_policy), QUIET, written=True)
     assert bool(caplog.records) == told

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goque.describe.task_state import claims_of, lasting, what_follows
+from goque.describe.task_state import describe_claims, describe_next, lasting
 from goque.storage.contract import NodeRow, TypePolicy
 from goque.task import TaskRow
 
@@ -44,26 +44,26 @@ def seconds(count: float) -> datetime:
     ("task", "node", "text"),
     [
         (row("new"), None, "never claimed"),
-        (row("error", claims=1), None, "claimed once, held by nobody"),
+        (row("error", claims=1), None, "claimed once, not claimed now"),
         (
             row("new", claims=3, lost_claims=2),
             None,
-            "claimed 3 times, the last 2 times lost with a node before it began, held by nobody",
+            "claimed 3 times, the last 2 times by a node that died before the handler started, not claimed now",
         ),
         (
             row("processing", claims=2, claimed_by="n1"),
             NODE,
-            "claimed 2 times, held by node n1 (web-1, supervisor pid 42, alive)",
+            "claimed 2 times, claimed now by node n1 (web-1, supervisor pid 42, alive)",
         ),
         (
             row("processing", claims=2, claimed_by="n0"),
             None,
-            "claimed 2 times, held by node n0 (not known any more)",
+            "claimed 2 times, claimed now by node n0 (no longer known)",
         ),
     ],
 )
 def test_claims(task: TaskRow, node: NodeRow | None, text: str) -> None:
-    assert claims_of(task, node) == text
+    assert describe_claims(task, node) == text
 
 
 @pytest.mark.parametrize(
@@ -71,34 +71,46 @@ def test_claims(task: TaskRow, node: NodeRow | None, text: str) -> None:
     [
         (row("new", next_attempt_at=seconds(35)), None, "attempt 1 of 5 is due in 35s"),
         (row("error", attempts=2, next_attempt_at=seconds(-300)), None, "attempt 3 of 5 has been due for 5m"),
-        (row("pending", claimed_by="n1"), NODE, "it waits for a free worker on web-1, since 10m"),
-        (row("processing", claimed_by="n1"), NODE, "it runs on web-1, since 10m"),
-        (row("processing", claimed_by="n1"), DEAD, "its node is gone: a healer returns it, charged"),
-        (row("pending", claimed_by="n1"), None, "its node is gone: a healer returns it, uncharged"),
-        (row("processing"), None, "it runs since 10m, claimed by the Go library; healed when it is too old"),
+        (row("pending", claimed_by="n1"), NODE, "waiting for a free worker on web-1 for 10m"),
+        (row("processing", claimed_by="n1"), NODE, "running on web-1 for 10m"),
+        (
+            row("processing", claimed_by="n1"),
+            DEAD,
+            "its node is gone; a healer returns it and charges an attempt",
+        ),
+        (
+            row("pending", claimed_by="n1"),
+            None,
+            "its node is gone; a healer returns it without charging an attempt",
+        ),
+        (
+            row("processing"),
+            None,
+            "running for 10m, claimed by the Go library; a healer returns it when it is too old",
+        ),
         (row("canceled", claimed_by="n1"), NODE, "its handler is being stopped"),
-        (row("done"), None, "nothing; it is deleted in 50m"),
+        (row("done"), None, "finished; will be deleted in 50m"),
         (
             row("canceled", updated_at=seconds(-9999)),
             None,
-            "nothing; it is deleted by the next round of the cleaner",
+            "finished; will be deleted in the next round of the cleaner",
         ),
-        (row("attempts_left"), None, "nothing, until `goque reset an-id`; it is deleted in 6d"),
+        (row("attempts_left"), None, "failed; `goque reset an-id` tries it again; will be deleted in 6d"),
     ],
 )
 def test_what_follows(task: TaskRow, node: NodeRow | None, text: str) -> None:
-    assert what_follows(task, POLICY, node, NOW) == text
+    assert describe_next(task, POLICY, node, NOW) == text
 
 
 def test_what_follows_where_nobody_may_claim_or_has_claimed() -> None:
     paused = TypePolicy("mail", 5, None, None, 3600.0, 600.0, 60.0, paused=True)
-    assert what_follows(row("new"), paused, None, NOW) == (
-        "attempt 1 of 5 has been due for 0s; the type is paused, until `goque resume mail`"
+    assert describe_next(row("new"), paused, None, NOW) == (
+        "attempt 1 of 5 has been due for 0s; the type is paused; `goque resume mail` starts it again"
     )
-    assert what_follows(row("new"), None, None, NOW) == (
-        "attempt 1 has been due for 0s, and no supervisor has run tasks of type 'mail' yet"
+    assert describe_next(row("new"), None, None, NOW) == (
+        "attempt 1 has been due for 0s; no supervisor has run tasks of type 'mail' yet"
     )
-    assert what_follows(row("done"), None, None, NOW) == "nothing"
+    assert describe_next(row("done"), None, None, NOW) == "finished"
 
 
 def test_lengths_of_time() -> None:

@@ -35,6 +35,7 @@ from goque.execution.run_handler import (
 )
 from goque.options import ProcessorOptions, check_options
 from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
+from goque.processor_table import processors_of
 from goque.task import TaskRow
 
 KEEPS = ProcessorOptions(store_result=True, max_result=20)
@@ -80,7 +81,11 @@ ENDLESS.append(ENDLESS)
 @pytest.mark.parametrize(
     ("value", "error", "said"),
     [
-        ("x" * 19, InvalidPayloadFormatError, "result has 21 bytes, more than max_result 20; store it apart"),
+        (
+            "x" * 19,
+            InvalidPayloadFormatError,
+            "result has 21 bytes, more than max_result 20; store it elsewhere",
+        ),
         (object(), PayloadEncodeError, "result of type object cannot be JSON"),
         ({1: object()}, PayloadEncodeError, "result of type dict cannot be JSON"),
         (ENDLESS, InvalidPayloadFormatError, "result is nested deeper"),
@@ -145,7 +150,7 @@ def test_a_payload_that_does_not_decode_is_the_calls_failure_and_hooks_get_the_t
 ) -> None:
     registry = Registry()
     registry.processor("t", cancel_on_decode_error=cancel)(needs_text)
-    task, call = prepare(registry.get_processor("t"), undecodable(metadata))
+    task, call = prepare(processors_of(registry).get("t"), undecodable(metadata))
     assert (task.id, task.metadata, task.raw_payload) == ("id", known, '{"to": 3}')
     with pytest.raises(raised if known else PayloadDecodeError) as refusal:
         call()

@@ -52,7 +52,7 @@ def exited(**values: Any) -> WorkerExited:
             exited(signal=9, killed_for="canceled", killed_seq=1),
             running(1),
             OutcomeKind.CANCELED,
-            "stopped from outside: canceled",
+            "the task was canceled while it ran",
         ),
         (exited(signal=9, killed_for="canceled", killed_seq=2), running(1), OutcomeKind.INTERRUPTED, ""),
         (exited(signal=9, killed_for="shutdown"), running(), OutcomeKind.INTERRUPTED, ""),

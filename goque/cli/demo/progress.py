@@ -1,4 +1,4 @@
-"""The story of a few tasks, told from what the database says."""
+"""Follows the progress of a few tasks in the database."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from goque.queue.manager import TaskQueueManager
 from goque.task import Task, TaskStatus
 
 
-class Story:
+class Progress:
     """Watches tasks until they have ended.
 
     Args:
-        queue: where they are.
-        tasks: as they were enqueued.
+        queue: the queue of the tasks.
+        tasks: the enqueued tasks.
         root: the process id of the supervisor that runs them.
     """
 
@@ -31,12 +31,12 @@ class Story:
 
     @property
     def seconds(self) -> float:
-        """Return how long the story lasts by now."""
+        """Return how many seconds have passed."""
         return time.monotonic() - self._began
 
     @property
     def ended(self) -> bool:
-        """Return whether every task has been told to its end."""
+        """Return whether every task has ended."""
         return all(task.status.is_terminal for task in self.tasks.values())
 
     def task_of(self, task_type: str, payload: Any) -> Task:
@@ -46,7 +46,7 @@ class Story:
         )
 
     def next_lines(self) -> Iterator[str]:
-        """Look once, and yield a line for everything that is new."""
+        """Read the tasks once, and yield a line for each change."""
         for before in list(self.tasks.values()):
             if before.status.is_terminal:
                 continue
@@ -65,7 +65,7 @@ class Story:
         self.failures[task.id] = attempts
 
     def _name_processes(self) -> Iterator[str]:
-        """Remember the processes of the tree, and name them once; only Linux says which they are."""
+        """Remember the processes of the tree, and list them once; only on Linux."""
         first = not self.processes
         self.processes |= children_of(self._root)
         if first and self.processes:
@@ -85,13 +85,13 @@ def _ending(task: Task) -> str:
 
 
 def children_of(pid: int) -> dict[int, str]:
-    """Return the names of a process's children, by process id; empty where the system does not say."""
+    """Return the names of a process's children, by process id; empty on systems without /proc."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             name, _, rest = (entry / "stat").read_text("utf-8", "replace").rpartition(")")
         except OSError:
-            continue  # it ended while we looked
+            continue  # the process has just ended
         if int(rest.split()[1]) == pid:
             found[int(entry.name)] = name.partition("(")[2]
     return found

@@ -1,0 +1,64 @@
+"""The processors of a registry, for goque's own modules: applications see `goque.Registry` only."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from goque.errors import ConfigurationError
+from goque.options import ProcessorSpec
+from goque.processor import Processor
+
+
+class ProcessorTable:
+    """The processors of one registry by task type, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, Processor] = {}
+
+    def __contains__(self, task_type: str) -> bool:
+        return task_type in self._by_type
+
+    @property
+    def task_types(self) -> list[str]:
+        """The types that have a processor."""
+        return list(self._by_type)
+
+    def put(self, processor: Processor) -> None:
+        """Add a processor, or replace the one that its type has."""
+        self._by_type[processor.spec.type] = processor
+
+    def get(self, task_type: str) -> Processor:
+        """Return the processor of a type.
+
+        Raises:
+            ConfigurationError: the type has none.
+        """
+        try:
+            return self._by_type[task_type]
+        except KeyError:
+            raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
+
+    def specs(self) -> list[ProcessorSpec]:
+        """Return what a tree needs to know of each processor, as plain data."""
+        return [processor.spec for processor in self._by_type.values()]
+
+    def default_priority(self, task_type: str) -> int:
+        """Return the priority option of the type's processor; 0 for a type without one."""
+        processor = self._by_type.get(task_type)
+        return processor.spec.options.priority if processor else 0
+
+
+class HasProcessors(Protocol):
+    """A registry, as far as goque's own modules need to know it.
+
+    The queue and the inline runner are imported by the registry, so they cannot import it.
+    """
+
+    @property
+    def _processors(self) -> ProcessorTable:
+        """The processors that were registered."""
+
+
+def processors_of(registry: HasProcessors) -> ProcessorTable:
+    """Return the processors of a registry."""
+    return registry._processors  # noqa: SLF001 - private to goque, not to the class: see the top of the file
