@@ -18,6 +18,7 @@ from databases import BACKENDS, make_database
 from tree import Tree, eventually, python_command, supervise_command, write_app
 
 import goque
+from goque_supervisor.ipc import os_process
 
 APP = """
 import msgspec
@@ -97,8 +98,6 @@ at_slot = lambda slot: Task("noop", slot.isoformat())
 registry.add_periodic_job(goque.cron_job("cron", "* * * * * *", at_slot, tz="Europe/Prague"))
 """
 
-pytestmark = pytest.mark.usefixtures("_adopt_orphans")
-
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
@@ -110,11 +109,13 @@ def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made = Tree(folder, run_dir / "run", database, supervise_command(run_dir / "run"), {})
     try:
         yield made
+        os_process.become_subreaper()  # as in each test: it is the parent of what the tree leaves
         assert made.stop() == 0
         made.assert_nothing_left()
         database.assert_nobody_holds_anything()
     finally:
         made.clean_up()
+        os_process.become_subreaper(wanted=False)
         print(made.log)  # noqa: T201 - pytest shows it when the test failed
         database.drop()
         shutil.rmtree(run_dir, ignore_errors=True)
