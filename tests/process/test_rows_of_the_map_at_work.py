@@ -99,7 +99,10 @@ registry.add_periodic_job(goque.cron_job("cron", "* * * * * *", at_slot, tz="Eur
 """
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, marks=pytest.mark.xdist_group(f"map-{each}")) for each in BACKENDS],
+)
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """One tree on each backend, for all the tests of this module."""
     folder = tmp_path_factory.mktemp(request.param)
