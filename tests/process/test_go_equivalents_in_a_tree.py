@@ -1,7 +1,6 @@
-"""The map from the Go library at work on each backend: a test for each row that is about running, named by the row.
+"""What docs/from_go.md promises about running tasks, on each backend: a test for each row of its table.
 
-One tree for each backend runs all of them. The rows that are about the queue are in
-tests/storage/test_rows_of_the_map.py.
+One tree for each backend runs all of them. The rows about the queue are in tests/storage/test_go_equivalents.py.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ registry.add_periodic_job(goque.cron_job("cron", "* * * * * *", at_slot, tz="Eur
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(each, marks=pytest.mark.xdist_group(f"map-{each}")) for each in BACKENDS],
+    params=[pytest.param(each, marks=pytest.mark.xdist_group(f"go-equivalents-{each}")) for each in BACKENDS],
 )
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """One tree on each backend, for all the tests of this module."""
