@@ -37,6 +37,8 @@ registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: Task("r
 """
 HOSTILE = "</td><script>window.hostile = 1</script><img src=x onerror='window.hostile = 2'>"
 
+pytestmark = pytest.mark.xdist_group("browser")  # one browser, one tree and one dashboard for all of them
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:

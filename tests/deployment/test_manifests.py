@@ -140,7 +140,8 @@ def test_the_systemd_unit_is_one(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    others = re.compile(r"/\S+/(?!goque\.service:)[^/\s]+:\d+: ")  # units of this machine that it reads along
+    assert (done.returncode, [line for line in done.stderr.splitlines() if not others.match(line)]) == (0, [])
 
 
 def test_the_systemd_unit_lets_the_root_stop_its_tree() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
-from shops import Shop, shop_of
+from page_database import Shop, shop_of
 
 from goque.task import TaskFilter
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from page_app import DOCS, App
-from shops import MysqlShop, PostgresqlShop, Shop, SqliteShop
-from walk import Walk
+from page_database import MysqlShop, PostgresqlShop, Shop, SqliteShop
+from tutorial import Walk
 
 from goque.storage import open_storage
 from goque.task import TaskStatus

@@ -29,6 +29,8 @@ PARTS = [
     "supervisor",
 ]
 
+on_one_site = pytest.mark.xdist_group("site")  # which is built once
+
 
 def build(project: Path, site: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -74,6 +76,7 @@ class Fetches(HTMLParser):
             self.found.append(values.get(name) or "")
 
 
+@on_one_site
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         fetches = Fetches()
@@ -84,6 +87,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 
 
+@on_one_site
 def test_every_public_name_has_its_docstring_on_the_page_of_the_api(site: Path) -> None:
     page = (site / "api.html").read_text("utf-8")
     public = {"goque": goque.__all__, "goque.testing": goque.testing.__all__}
@@ -92,6 +96,7 @@ def test_every_public_name_has_its_docstring_on_the_page_of_the_api(site: Path) 
     assert missing == ["goque.__version__"]
 
 
+@on_one_site
 def test_every_command_has_its_help_on_a_page(site: Path) -> None:
     page = (site / "commands.html").read_text("utf-8")
     for name in COMMANDS:
@@ -99,6 +104,7 @@ def test_every_command_has_its_help_on_a_page(site: Path) -> None:
         assert f"Usage: goque {name} " in page
 
 
+@on_one_site
 def test_pages_from_outside_docs_are_there_and_linked(site: Path) -> None:
     assert "Keep a Changelog" in (site / "changelog.html").read_text("utf-8")
     index = (site / "index.html").read_text("utf-8")

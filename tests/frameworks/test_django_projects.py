@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
-from projects import Project
+from django_project import Project
 
 from goque.storage import open_storage
 from goque.storage.mysql.url import connection_options

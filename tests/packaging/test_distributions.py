@@ -8,9 +8,12 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import pytest
 from distributions import ROOT, SUPPORTED
 
 from goque.version import __version__
+
+pytestmark = pytest.mark.xdist_group("packaging")  # one build
 
 
 def names_in_wheel(wheel: Path) -> set[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from distributions import install, run
 
 from goque.version import __version__
+
+pytestmark = pytest.mark.xdist_group("packaging")  # one wheel, and one environment of each Python
 
 TYPED_PROJECT = """
 from collections.abc import Sequence

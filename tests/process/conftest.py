@@ -17,9 +17,12 @@ from tree import StartTree, Tree, python_command, supervise_command, write_app  
 from goque_supervisor.ipc import os_process  # noqa: E402 - sorted after it
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _adopt_orphans() -> Iterator[None]:
-    """Become the parent of what a killed tree leaves behind, so that zombies are seen and can be reaped."""
+    """Be the parent of what a killed tree leaves behind, so that its zombies are seen and reaped.
+
+    Only for the length of a test: zombies of other suites are not ours, and a chaos run ends with this switched off.
+    """
     os_process.become_subreaper()
     yield
     os_process.become_subreaper(wanted=False)

@@ -14,6 +14,8 @@ import goque
 
 BENCH = Path(__file__).resolve().parents[2] / "scripts" / "bench.d"
 
+on_one_run = pytest.mark.xdist_group("bench")  # the quick run is made once
+
 
 def bench(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCH), *options]
@@ -31,6 +33,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     return done
 
 
+@on_one_run
 def test_it_reports_machine_figures_and_ratios_as_json(measured: subprocess.CompletedProcess[str]) -> None:
     report: dict[str, Any] = json.loads(measured.stdout)
     assert report["machine"]["cpus"] >= 1
@@ -40,6 +43,7 @@ def test_it_reports_machine_figures_and_ratios_as_json(measured: subprocess.Comp
     assert "THE FLOOR IS" in measured.stderr
 
 
+@on_one_run
 def test_it_says_how_ratios_changed_since_an_earlier_run(
     tmp_path: Path, measured: subprocess.CompletedProcess[str]
 ) -> None:

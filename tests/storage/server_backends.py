@@ -79,7 +79,7 @@ class ServerBackend(Backend):
 
     @abstractmethod
     def read_only(self) -> AbstractContextManager[str]:
-        """Return the URL of a server that takes no writes."""
+        """Return the URL of a server that takes no writes; on MySQL nobody's writes, so it must not be a shared one."""
 
     @abstractmethod
     def refused_urls(self) -> dict[str, str]:
@@ -204,7 +204,7 @@ class PostgresqlBackend(ServerBackend):
 
 
 class MysqlBackend(ServerBackend):
-    """A database of its own on the server that the tests are given."""
+    """A database of its own on the server that the tests are given, or on one that a test has started."""
 
     name = "mysql"
     driver = "PyMySQL"
@@ -213,10 +213,10 @@ class MysqlBackend(ServerBackend):
     commit = b"\x03COMMIT"
     commits_ends = commit
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, server: str | None = None) -> None:
         del folder
         super().__init__()
-        self.server = os.environ.get("GOQUE_TEST_MYSQL_URL") or MYSQL_URL
+        self.server = server or os.environ.get("GOQUE_TEST_MYSQL_URL") or MYSQL_URL
         self.database = f"goque_test_{uuid.uuid4().hex}"
         self._serve(f"CREATE DATABASE {self.database}")
         self.url = _with_path(self.server, f"/{self.database}")
@@ -312,15 +312,20 @@ class MysqlBackend(ServerBackend):
     @contextlib.contextmanager
     def read_only(self) -> Iterator[str]:
         user = f"reader_{uuid.uuid4().hex[:8]}"
-        self._serve(f"CREATE USER '{user}'@'%' IDENTIFIED BY ''")
-        self._serve(f"GRANT ALL ON {self.database}.* TO '{user}'@'%'")
+        accounts = (
+            f"'{user}'@'%'",
+            f"'{user}'@'localhost'",
+        )  # or else nobody's account at localhost is taken
+        for account in accounts:
+            self._serve(f"CREATE USER {account} IDENTIFIED BY ''")
+            self._serve(f"GRANT ALL ON {self.database}.* TO {account}")
         self._serve("SET GLOBAL read_only = 1")
         try:
             host, port = self.address()
             yield f"mysql://{user}@{host}:{port}/{self.database}"
         finally:
             self._serve("SET GLOBAL read_only = 0")
-            self._serve(f"DROP USER '{user}'@'%'")
+            self._serve(f"DROP USER {', '.join(accounts)}")
 
     def refused_urls(self) -> dict[str, str]:
         host, port = self.address()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pymysql
 import pytest
 from backends import MysqlBackend, add, claim, done, move, row_of
-from originals import ID, ORIGINAL
+from go_schema import ID, ORIGINAL
 
 from goque.errors import (
     ConfigurationError,

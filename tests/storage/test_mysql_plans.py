@@ -5,7 +5,7 @@ from __future__ import annotations
 import pymysql
 import pytest
 from backends import MysqlBackend, claim
-from originals import ORIGINAL
+from go_schema import ORIGINAL
 
 from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS, PRESENT
 from goque.storage.sql.placeholders import percent_named

@@ -8,7 +8,7 @@ import re
 import psycopg
 import pytest
 from backends import PostgresqlBackend
-from originals import ORIGINAL
+from go_schema import ORIGINAL
 
 from goque.storage.postgresql.session import BEGIN, PIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS

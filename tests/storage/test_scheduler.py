@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from backends import done
-from test_upkeep import Ends
+from test_cleaning_and_healing import Ends
 
 import goque
 from goque.errors import DatabaseUnavailableError

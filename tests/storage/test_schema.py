@@ -5,7 +5,7 @@ import re
 
 import pytest
 from backends import add, claim, done
-from originals import ORIGINAL
+from go_schema import ORIGINAL
 
 from goque.errors import SchemaError
 from goque.storage import open_storage

@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import pytest
 from backends import SqliteBackend, claim
-from originals import ORIGINAL
+from go_schema import ORIGINAL
 
 from goque.storage.sql.statements import Statements
 from goque.storage.sql.storage import SqlStorage

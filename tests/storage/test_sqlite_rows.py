@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from backends import START, add, claim, done, row_of
-from originals import ID
+from go_schema import ID
 
 from goque.task import Task
 

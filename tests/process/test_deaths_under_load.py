@@ -1,4 +1,4 @@
-"""The main promise: whatever process dies, only the task that it was running is charged, and nothing is lost."""
+"""Any process may die under load: only the task that it was running is charged, and no task is lost."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The map from the Go library at work on each backend: a test for each row that is about the queue, named by the row.
+"""What docs/from_go.md promises about the queue, on each backend: a test for each row of its table.
 
-The rows that are about running tasks are in tests/process/test_rows_of_the_map_at_work.py.
+The rows about running tasks are in tests/process/test_go_equivalents_in_a_tree.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What /metrics, /healthz and /readyz say of a tree whose processes die."""
+"""What /metrics, /healthz and /readyz report about a tree whose processes die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers that die: who is charged, what the error says, and that nobody else notices."""
+"""Workers die: which task is charged, what its error says, and that no other task is affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetchers that are killed or stopped: the next one adopts what runs, nothing is charged, nothing runs twice."""
+"""Fetchers are killed or stopped: the next one takes over what runs, nothing is charged, nothing runs twice."""
 
 from __future__ import annotations
 

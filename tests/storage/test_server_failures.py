@@ -264,23 +264,6 @@ def test_an_application_waits_for_a_transaction_that_inserts_the_same_task(stora
 # -- servers that refuse ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault(26)
-def test_a_server_that_takes_no_writes_is_one_line_and_can_be_read(storage, backend):
-    task = add(storage)
-    with backend.read_only() as url:
-        standby = open_storage(url)
-        for call in (
-            standby.rehearse_writing,
-            lambda: add(standby),
-            lambda: standby.insert_tasks([Task("mail"), Task("mail")]),
-        ):
-            with pytest.raises(DatabaseUnavailableError) as error:
-                call()
-            assert_one_line(error, "takes no writes", "primary")
-        assert row_of(standby, task).status == "new"
-        standby.close()
-
-
 def test_an_unreachable_server_is_one_line(backend):
     with closed_port() as port, pytest.raises(DatabaseUnavailableError) as error:
         backend.new_storage(port=port).ping()

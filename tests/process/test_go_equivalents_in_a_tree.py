@@ -1,7 +1,6 @@
-"""The map from the Go library at work on each backend: a test for each row that is about running, named by the row.
+"""What docs/from_go.md promises about running tasks, on each backend: a test for each row of its table.
 
-One tree for each backend runs all of them. The rows that are about the queue are in
-tests/storage/test_rows_of_the_map.py.
+One tree for each backend runs all of them. The rows about the queue are in tests/storage/test_go_equivalents.py.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from databases import BACKENDS, make_database
 from tree import Tree, eventually, python_command, supervise_command, write_app
 
 import goque
+from goque_supervisor.ipc import os_process
 
 APP = """
 import msgspec
@@ -97,10 +97,11 @@ at_slot = lambda slot: Task("noop", slot.isoformat())
 registry.add_periodic_job(goque.cron_job("cron", "* * * * * *", at_slot, tz="Europe/Prague"))
 """
 
-pytestmark = pytest.mark.usefixtures("_adopt_orphans")
 
-
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, marks=pytest.mark.xdist_group(f"go-equivalents-{each}")) for each in BACKENDS],
+)
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """One tree on each backend, for all the tests of this module."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -110,11 +111,13 @@ def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made = Tree(folder, run_dir / "run", database, supervise_command(run_dir / "run"), {})
     try:
         yield made
+        os_process.become_subreaper()  # as in each test: it is the parent of what the tree leaves
         assert made.stop() == 0
         made.assert_nothing_left()
         database.assert_nobody_holds_anything()
     finally:
         made.clean_up()
+        os_process.become_subreaper(wanted=False)
         print(made.log)  # noqa: T201 - pytest shows it when the test failed
         database.drop()
         shutil.rmtree(run_dir, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Servers that are full, read-only, locked or silent: trees wait, say so in a line, and go on."""
+"""Servers are full, read-only, locked or silent: trees wait, log one line, and go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who follows the pages for beginners to the letter gets what they say."""
+"""The pages for beginners, followed to the letter: each command prints what its page shows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shops import PostgresqlShop
-from walk import Walk
+from page_database import PostgresqlShop
+from tutorial import Walk
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

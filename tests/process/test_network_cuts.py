@@ -1,4 +1,4 @@
-"""Networks between a tree and its server: cut, cut at the worst moment, silent, and back again."""
+"""Networks between a tree and its server are cut, also in the middle of a commit, fall silent, and come back."""
 
 from __future__ import annotations
 

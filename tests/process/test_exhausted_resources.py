@@ -1,4 +1,4 @@
-"""No process, descriptor, memory or disk block left: what runs goes on, and what is missing comes when it can."""
+"""No process, descriptor, memory or disk block is left: running tasks go on, and what is missing is tried again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import psutil
 import psycopg
 import pytest
 from databases import Database, MysqlDatabase, PostgresqlDatabase, SqliteDatabase, on_every_backend
-from machine import control_group, full, small_disk
 from private_servers import PrivateServer
+from resource_limits import control_group, full, small_disk
 from tree import StartTree, Tree, eventually
 
 from goque import Task

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from backends import add, claim, move, row_of
 from test_claiming import policy
-from test_rows_of_the_original import insert_as_original, update_as_original
+from test_go_rows import insert_as_original, update_as_original
 
 from goque.task import Task, TaskStatus
 from goque_supervisor.actors import cleaner, healer

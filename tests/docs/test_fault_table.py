@@ -12,7 +12,7 @@ ROWS = 43
 def marked() -> dict[int, set[str]]:
     """Return the files whose tests are marked with a row."""
     found: dict[int, set[str]] = {}
-    for path in PROJECT.glob("tests/*/test_*.py"):
+    for path in PROJECT.glob("tests/**/test_*.py"):
         for row in re.findall(r"\bfault\((\d+)\)", path.read_text("utf-8")):
             found.setdefault(int(row), set()).add(path.stem)
     return found

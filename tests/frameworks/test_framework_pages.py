@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from projects import Project
+from django_project import Project
 
 import goque
 

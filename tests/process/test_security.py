@@ -1,4 +1,4 @@
-"""Strangers on the ipc socket, and secrets that must not be told."""
+"""Strangers on the ipc socket change nothing, and no password appears in a log, command line or page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 from databases import Database, PostgresqlDatabase
-from machine import unable
+from resource_limits import unable
 from tree import StartTree, Tree, eventually, free_port, get
 
 APP = """

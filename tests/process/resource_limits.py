@@ -1,4 +1,4 @@
-"""What a test takes away from a tree: processes and memory by control groups, disk by a small file system."""
+"""Limits for a tree: processes and memory by control groups, disk by a small file system."""
 
 from __future__ import annotations
 

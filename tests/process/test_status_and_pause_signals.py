@@ -1,4 +1,4 @@
-"""How a tree stands: SIGUSR1 asks the root, goque_node tells everybody; SIGUSR2 makes it quiet and wakes it."""
+"""SIGUSR1 logs the state of the tree, goque_node shows it to everybody, SIGUSR2 pauses claiming and resumes it."""
 
 from __future__ import annotations
 

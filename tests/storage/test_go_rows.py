@@ -1,4 +1,4 @@
-"""Rows as the Go library writes them, and rows as nobody should write them."""
+"""Rows as the Go library writes them, and rows that no library should write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from backends import add, claim, done, move, row_of
-from originals import ID, ORIGINAL
+from go_schema import ID, ORIGINAL
 
 from goque.task import Task, TaskStatus
 

@@ -1,4 +1,4 @@
-"""Ten thousand results while nothing can be written: they are kept, nothing more begins, and memory is bounded."""
+"""Ten thousand results wait for a database that takes no writes: all are kept, no task begins, memory is bounded."""
 
 from __future__ import annotations
 
