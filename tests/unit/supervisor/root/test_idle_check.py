@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goque_supervisor.ipc.control import Idle
+from goque_supervisor.ipc.control import CheckIdle, Idle
 from goque_supervisor.root.idle_check import IdleCheck
 from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
 
@@ -97,9 +97,12 @@ def test_a_fetcher_that_dies_is_not_idle_until_the_next_one_says_so(tmp_path: Pa
     tree = SimulatedTree(tmp_path, describe_app("mail", "report", workers=1), drain=True)
     tree.comes_up()
     tree.becomes_ready("healer", recovered=True)
-    tree.sends("fetcher[mail]", Idle(idle=True, check=1))
+    for name in ("fetcher[mail]", "fetcher[report]"):
+        tree.sends(name, Idle(idle=True))
+    asked = tree.sent("fetcher[mail]", CheckIdle)[-1].check
+    tree.sends("fetcher[mail]", Idle(idle=True, check=asked))
     tree.ends("fetcher[mail]")
-    tree.sends("fetcher[report]", Idle(idle=True, check=1))
+    tree.sends("fetcher[report]", Idle(idle=True, check=asked))
     assert not tree.root.node.is_stopping
 
 

@@ -65,6 +65,18 @@ def test_workers_are_replaced_one_by_one_each_when_the_one_before_has_a_ready_su
     assert tree.group().restarts == {"reload": 2}
 
 
+def test_no_worker_is_retired_while_another_slot_is_empty(tree: SimulatedTree) -> None:
+    app = describe_app("mail", "report", jobs=1)
+    reload(tree, app)
+    replace_one(tree, "worker[mail:0]")
+    tree.ends("worker[mail:0]", exit_code=1)  # its successor does not boot
+    tree.did()
+    reload(tree, app)
+    assert tree.did("mail") == ["start worker[mail:0]"]
+    tree.becomes_ready("worker[mail:0]")
+    assert len(tree.did("Retire")) == 1
+
+
 def test_services_that_know_the_app_are_killed_and_started_anew_and_the_others_stay(
     tree: SimulatedTree,
 ) -> None:

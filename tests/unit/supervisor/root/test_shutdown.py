@@ -40,6 +40,17 @@ def test_everything_ends_in_order_and_lease_and_monitor_last(tree: SimulatedTree
     tree.ends("monitor", exit_code=0)
     assert tree.root.end == TreeEnd(0)
     assert tree.did("start") == []
+    assert not tree.root.child_restarts
+
+
+def test_a_service_whose_next_start_was_planned_is_not_started_any_more(tree: SimulatedTree) -> None:
+    for _death in range(2):
+        tree.ends("cleaner")
+        tree.pass_time(0.0)
+    assert "cleaner" not in tree.names()
+    tree.root.stop("SIGTERM")
+    tree.pass_time(20.0)
+    assert tree.did("start cleaner") == ["start cleaner"]
 
 
 def test_lease_and_monitor_wait_for_the_services_too(tree: SimulatedTree) -> None:
@@ -102,6 +113,7 @@ def test_a_second_signal_kills_what_runs_at_once_and_a_third_does_nothing(
     assert "1 task(s) still running at the second signal" in caplog.text
     tree.root.on_signal(signal.SIGINT)
     assert tree.did() == []
+    assert caplog.text.count("still running") == 1
     tree.ends("worker[mail:0]")
     tree.drains("mail")
     end_services(tree)

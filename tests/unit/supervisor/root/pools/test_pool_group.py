@@ -363,7 +363,7 @@ def test_a_group_that_drains_ends_its_workers_when_the_fetcher_holds_nothing_and
     tree.ends("worker[mail:1]", exit_code=0)
     assert tree.did() == ["fetcher[mail] <- WorkerExited", "stop fetcher[mail]"]
     tree.ends("fetcher[mail]", exit_code=0)
-    assert (tree.did(), group.is_gone) == ([], True)
+    assert (tree.did(), group.is_gone, group.restarts) == ([], True, {})
 
 
 def test_workers_that_boot_when_a_group_drains_are_killed(tmp_path: Path) -> None:
