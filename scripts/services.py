@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pymysql
+from stop_server import stop_server
 from system_packages import has_browser, has_pooler, install
 
 from goque.storage.mysql.url import connection_options
@@ -97,7 +97,7 @@ def urls() -> int:
 def down() -> int:
     """Stop the servers that `up` started, and remove their data."""
     for entry in _read_state().values():
-        _end(int(entry["pid"]))
+        stop_server(int(entry["pid"]))
         shutil.rmtree(entry["data"], ignore_errors=True)
     STATE.unlink(missing_ok=True)
     return 0
@@ -268,31 +268,6 @@ def _read_state() -> dict[str, dict[str, str]]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _end(pid: int) -> None:
-    """End a server that `up` started, and wait until it is gone."""
-    try:
-        os.kill(pid, signal.SIGINT if _is_postgres(pid) else signal.SIGTERM)
-        end = time.monotonic() + START_PATIENCE
-        while time.monotonic() < end and _is_running(pid):
-            time.sleep(0.05)
-    except ProcessLookupError:
-        pass
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-
-
-def _is_postgres(pid: int) -> bool:
-    try:
-        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def _binaries(*names: str, under: str) -> list[str] | None:
