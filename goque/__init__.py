@@ -1,9 +1,9 @@
-"""goque: durable background tasks out of the SQL database that an application already has.
+"""goque: durable background tasks, backed by the SQL database that an application already has.
 
 Enqueue with a `TaskQueueManager`, register handlers on a `Registry`, run them with `goque supervise`.
 
-Names are imported when they are first used (PEP 562): the root supervisor must stay free of everything that
-could take it down, and a program that only enqueues should not wait for what it never calls.
+Names are imported when they are first used (PEP 562). So the root supervisor does not load code that could crash it,
+and a program that only enqueues does not import the rest.
 """
 
 from __future__ import annotations

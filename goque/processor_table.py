@@ -56,7 +56,7 @@ class HasProcessors(Protocol):
 
     @property
     def _processors(self) -> ProcessorTable:
-        """The processors that were registered."""
+        """The registered processors."""
 
 
 def processors_of(registry: HasProcessors) -> ProcessorTable:

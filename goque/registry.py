@@ -1,4 +1,4 @@
-"""The registry: what an application can run, and by which options."""
+"""The registry: an application's processors and periodic jobs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Registry:
     """Processors and periodic jobs of one application; `goque supervise module:registry` runs them.
 
     Args:
-        database_url: where its tasks live, unless a flag, the environment or the configuration file says so.
-        service_name: what its metrics and traces call it.
+        database_url: the database of its tasks. A flag, the environment and the configuration file win over it.
+        service_name: its name in metrics and traces.
     """
 
     def __init__(self, database_url: str | None = None, service_name: str | None = None) -> None:
@@ -47,12 +47,12 @@ class Registry:
         """Register a callable, or an object with `process_task(task)`, for a type.
 
         Args:
-            task_type: the type of the tasks that it runs.
+            task_type: the type of its tasks.
             processor: the handler; its parameter's annotation decides whether it gets a Task, a TypedTask or
                 the payload.
-            options: see `ProcessorOptions` for those that are data; times are seconds or timedeltas. Those that
-                are code: `next_attempt_at`, or `retry`, which is the same; `retry_on`, `no_retry_on`,
-                `crash_handler`, `hooks_before`, `hooks_after`.
+            options: those of `ProcessorOptions`; times are seconds or timedeltas. And these functions and classes:
+                `next_attempt_at`, also called `retry`; `retry_on`, `no_retry_on`, `crash_handler`,
+                `hooks_before`, `hooks_after`.
 
         Raises:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
@@ -111,10 +111,10 @@ class Registry:
 
         Args:
             schedule: a callable from an aware datetime to the next one, such as a `CronSchedule`.
-            name: the job's; the function's own if left out.
-            run_on_start: as for `PeriodicJob`.
-            misfire: the same.
-            jitter: the same.
+            name: the name of the job; by default that of the function.
+            run_on_start: see `PeriodicJob`.
+            misfire: see `PeriodicJob`.
+            jitter: see `PeriodicJob`.
 
         Raises:
             ConfigurationError: the job is wrong, or one of this name is registered already.
@@ -142,11 +142,11 @@ class Registry:
 
         Args:
             spec: five fields, six with leading seconds, or an alias such as `@hourly`.
-            name: the job's; the function's own if left out.
-            tz: the IANA time zone whose clock the fields mean.
-            run_on_start: as for `PeriodicJob`.
-            misfire: the same.
-            jitter: the same.
+            name: the name of the job; by default that of the function.
+            tz: the IANA time zone of the fields.
+            run_on_start: see `PeriodicJob`.
+            misfire: see `PeriodicJob`.
+            jitter: see `PeriodicJob`.
 
         Raises:
             ConfigurationError: the job is wrong, or one of this name is registered already.
@@ -164,7 +164,7 @@ class Registry:
         """Return the periodic job of this name.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is no such job.
         """
         try:
             return self._jobs[name]
@@ -176,7 +176,7 @@ class Registry:
 
     @property
     def queue(self) -> TaskQueueManager:
-        """A manager on this registry's database, opened when it is first used in a process."""
+        """A manager for this registry's database; each process opens it at its first use."""
         if self._queue is None:
             from goque.config import resolve_database_url  # noqa: PLC0415 - registering needs no database
             from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - the same
@@ -187,7 +187,7 @@ class Registry:
 
     @property
     def async_queue(self) -> AsyncTaskQueueManager:
-        """The same for asyncio, with connections of its own."""
+        """The same for asyncio, with its own connections."""
         if self._async_queue is None:
             from goque.config import resolve_database_url  # noqa: PLC0415 - the same
             from goque.queue.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - registering needs no database
@@ -197,7 +197,7 @@ class Registry:
         return self._async_queue
 
     async def aclose(self) -> None:
-        """Close the queues that this process has opened, after their background adds; a later use opens others."""
+        """Close the queues of this process, after their background adds; a later use opens new ones."""
         import asyncio  # noqa: PLC0415 - most processes of a tree have no loop
 
         queues = self._queue, self._async_queue
@@ -218,9 +218,9 @@ class Registry:
         return self._processors.task_types
 
     def _use_database(self, url: str | None) -> str | None:
-        """Enqueue from now on into the database at this URL; None leaves the choice to the settings. For tests.
+        """Use the database at this URL from now on; None for the one of the settings. For tests.
 
-        The queues that are open are closed, after their background adds.
+        Open queues are closed, after their background adds.
 
         Returns: the URL that this method was given before.
         """
@@ -235,7 +235,7 @@ class Registry:
         return before
 
     def default_priority(self, task_type: str) -> int:
-        """Return the priority of tasks of a type that were given none: its processor's, or 0."""
+        """Return the default priority of a type: that of its processor, or 0."""
         return self._processors.default_priority(task_type)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -243,7 +243,7 @@ class Registry:
 
 
 def _job_name(name: str | None, factory: Callable[..., Any]) -> str:
-    """Return the name that was given, or that of the factory, if it has one."""
+    """Return the given name, or the name of the factory."""
     own = getattr(factory, "__name__", "<lambda>") if name is None else name
     if own == "<lambda>":
         raise ConfigurationError("a periodic job of a function without a name needs one: name='nightly'")

@@ -1,6 +1,6 @@
 """Draws docs/retries.svg: the delay after each failure, by strategy, on a logarithmic scale.
 
-Run it with the interpreter of .venv after a strategy has changed; a test compares the file with what it draws.
+Run it with the interpreter of .venv after you change a strategy; a test compares the file with its output.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ LINES = (
 
 
 def x_of(failure: int) -> float:
-    """Return where a failure stands."""
+    """Return the x coordinate of a failure."""
     return LEFT + (failure - 1) * (WIDTH - LEFT - RIGHT) / (FAILURES - 1)
 
 
 def y_of(seconds: float) -> float:
-    """Return where a delay stands."""
+    """Return the y coordinate of a delay."""
     part = math.log(max(seconds, MIN_DELAY) / MIN_DELAY) / math.log(MAX_DELAY / MIN_DELAY)
     return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
 

@@ -1,4 +1,4 @@
-"""The servers of the tests: reachable ones, or private ones from installed binaries; see scripts/services."""
+"""The database servers of the tests: reachable ones, or private ones from installed binaries; see scripts/services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 import pymysql
+from stop_server import stop_server
+from system_packages import has_browser, has_pooler, install
 
 from goque.storage.mysql.url import connection_options
 
@@ -41,11 +42,11 @@ class Server:
 
 
 class CannotStart(Exception):
-    """The binaries are there, and yet there is no server; the message says why."""
+    """An installed server does not start; the message says why."""
 
 
 def main(arguments: list[str]) -> int:
-    """Do what was asked and return the exit code."""
+    """Run the command and return the exit code."""
     commands = {"up": up, "down": down, "urls": urls}
     if len(arguments) != 1 or arguments[0] not in commands:
         print("usage: scripts/services up | down | urls", file=sys.stderr)
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def up() -> int:
-    """Make sure that every server runs, and say where."""
+    """Start the servers that do not run, and print their URLs."""
     state = _read_state()
     for server in SERVERS:
         problem = _ensure(server, state)
@@ -63,9 +64,9 @@ def up() -> int:
             print(f"services: {problem}", file=sys.stderr)
             return 1
         print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
-    if not _has_pooler() and not _install("pgbouncer"):
+    if not has_pooler() and not install("pgbouncer"):
         print("services: no pgbouncer; the tests of a pooler need it, so install it", file=sys.stderr)
-    if not _has_browser() and not _install("chromium", "fonts-liberation"):
+    if not has_browser() and not install("chromium", "fonts-liberation"):
         print("services: no chromium; the tests of the dashboard need it, so install it", file=sys.stderr)
     return 0
 
@@ -80,7 +81,7 @@ def reachable() -> dict[str, str]:
 
 
 def urls() -> int:
-    """Print lines for `eval`: where the servers are."""
+    """Print the URLs of the servers as lines for `eval`."""
     state = _read_state()
     for server in SERVERS:
         if not _is_reachable(server, _url(server, state)):
@@ -94,16 +95,16 @@ def urls() -> int:
 
 
 def down() -> int:
-    """End what `up` started, and remove its data."""
+    """Stop the servers that `up` started, and remove their data."""
     for entry in _read_state().values():
-        _end(int(entry["pid"]))
+        stop_server(int(entry["pid"]))
         shutil.rmtree(entry["data"], ignore_errors=True)
     STATE.unlink(missing_ok=True)
     return 0
 
 
 def _ensure(server: Server, state: dict[str, dict[str, str]]) -> str | None:
-    """Return None when the server runs, or in one line why it does not."""
+    """Start a server if it does not run; return None, or in one line why it does not start."""
     url = _url(server, state)
     if _is_reachable(server, url):
         return None
@@ -112,7 +113,7 @@ def _ensure(server: Server, state: dict[str, dict[str, str]]) -> str | None:
     state.pop(server.name, None)
     data = Path(tempfile.mkdtemp(prefix=f"goque-{server.name}-"))
     try:
-        started = _start(server, data) or (_install(*server.packages) and _start(server, data))
+        started = _start(server, data) or (install(*server.packages) and _start(server, data))
     except CannotStart as error:
         shutil.rmtree(data, ignore_errors=True)
         return f"{server.name} does not start: {error}"
@@ -140,35 +141,11 @@ def _start(server: Server, data: Path) -> dict[str, str] | None:
     return {"url": url, "pid": str(process.pid), "data": str(data)}
 
 
-def _has_pooler() -> bool:
-    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
-
-
-def _has_browser() -> bool:
-    """Whether the tests of the dashboard find a browser, as tests/dashboard/test_browser.py looks for it."""
-    return bool(
-        os.environ.get("GOQUE_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    )
-
-
-def _install(*packages: str) -> bool:
-    """Install with the system's package manager; only as root, for that is who may."""
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return False
-    print(f"services: installing {' '.join(packages)}", file=sys.stderr)
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
-        done = subprocess.run(["apt-get", *command], env=environment, stdout=sys.stderr, check=False)
-        if done.returncode:
-            return False
-    return True
-
-
 # -- PostgreSQL -----------------------------------------------------------------------------------------------
 
 
 def start_postgresql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | None:
-    """Start a private PostgreSQL; `initdb` refuses root, so that another account owns the data then."""
+    """Start a private PostgreSQL. `initdb` refuses root; then another account owns the data."""
     found = _binaries("initdb", "postgres", under=POSTGRESQL_BINARIES)
     if found is None:
         return None
@@ -293,31 +270,6 @@ def _read_state() -> dict[str, dict[str, str]]:
     return found
 
 
-def _end(pid: int) -> None:
-    """End a server that `up` started, and wait until it is gone."""
-    try:
-        os.kill(pid, signal.SIGINT if _is_postgres(pid) else signal.SIGTERM)
-        end = time.monotonic() + START_PATIENCE
-        while time.monotonic() < end and _is_running(pid):
-            time.sleep(0.05)
-    except ProcessLookupError:
-        pass
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-
-
-def _is_postgres(pid: int) -> bool:
-    try:
-        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
 def _binaries(*names: str, under: str) -> list[str] | None:
     folders = sorted(Path("/").glob(under.lstrip("/")), reverse=True)
     places = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
@@ -326,7 +278,7 @@ def _binaries(*names: str, under: str) -> list[str] | None:
 
 
 def _account(*names: str) -> pwd.struct_passwd | None:
-    """Return the first account that exists, for a root that must not run a server itself; None for others."""
+    """Return the first existing account, for root, who may not run a server; None for other users."""
     if os.geteuid() != 0:
         return None
     for name in names:
@@ -352,7 +304,7 @@ def _free_port() -> int:
 
 def _last_words(data: Path) -> str:
     lines = (data / "log").read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
 SERVERS = (

@@ -1,1 +1,1 @@
-"""What joins goque to frameworks, each in a module of its own; none of them is needed, or imported, elsewhere."""
+"""Integrations with frameworks, one module each. No other module of goque imports them."""

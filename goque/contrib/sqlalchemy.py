@@ -1,7 +1,7 @@
-"""Tasks that follow rows of SQLAlchemy's ORM, in the session's own transaction.
+"""Enqueues tasks for objects of SQLAlchemy's ORM, in the session's transaction.
 
-`queue.enqueue(…, conn=session)` needs nothing of this module. Here is what goes beyond one call: tasks that are made
-when the session flushes, so that they know the ids which the database has given, and tasks that follow a mapped class.
+`queue.enqueue(…, conn=session)` works without this module. Use the module for tasks that need ids from the database,
+which exist after the flush, and for tasks at each write of a mapped class.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ EntityT = TypeVar("EntityT")
 MakeTask = Callable[[], Task | None]
 
 WAITING: Final = "goque_waiting"
-"""Where in `Session.info` the tasks stand that are still to be made."""
+"""The key in `Session.info` of the tasks to make at the next flush."""
 
 
 def enqueue_after_flush(
     session: Session | AsyncSession | scoped_session[Any], queue: ManagerBase, make_task: MakeTask
 ) -> None:
-    """Make a task and enqueue it when the session flushes next, or is committed, in its transaction.
+    """Make and enqueue a task at the session's next flush or commit, in its transaction.
 
-    The task belongs to the transaction, or the savepoint (`begin_nested`), in which this was called: a flush there
-    makes it, and a rollback there takes it along.
+    The task belongs to the transaction or savepoint (`begin_nested`) of this call. A flush there enqueues it, and a
+    rollback there discards it.
 
     Args:
-        session: a Session, what scoped_session makes of one, or an AsyncSession.
+        session: a Session, a scoped_session, or an AsyncSession.
         queue: the manager, of either kind, for the session's database.
-        make_task: called when objects have their ids; returns the task, or None for no task.
+        make_task: called after the flush, when objects have ids; returns the task, or None for no task.
 
     Raises:
         ConfigurationError: `make_task` cannot be called. The flush raises what `add_task` would.
@@ -60,15 +60,15 @@ def enqueue_after_flush(
 def enqueue_after(
     entity: type[EntityT], happened: Literal["insert", "update", "delete"], queue: ManagerBase
 ) -> Callable[[Callable[[EntityT], Task | None]], Callable[[EntityT], Task | None]]:
-    """Enqueue a task whenever a row of a mapped class is written, in the transaction that writes it.
+    """Enqueue a task at each insert, update or delete of a mapped class, in the same transaction.
 
-    The decorated function gets the object, after its statement, and returns the task, or None for no task:
+    The decorated function gets the object after the statement, and returns the task, or None for no task:
 
         @enqueue_after(Order, "insert", registry.queue)
         def confirm(order: Order) -> goque.Task:
             return goque.Task("send_receipt", {"order": order.id}, external_id=f"order-{order.id}")
 
-    Statements that go past the ORM's unit of work, such as `update(Order)`, are not heard of.
+    Statements outside the ORM's unit of work, such as `update(Order)`, enqueue nothing.
 
     Args:
         entity: the mapped class; its subclasses count too.
@@ -101,7 +101,7 @@ def _after_flush(session: Session, flush_context: object) -> None:
 def _before_commit(session: Session) -> None:
     if session.info[WAITING]:
         session.flush()
-        _enqueue_waiting(session)  # where there was nothing to flush
+        _enqueue_waiting(session)  # if there was nothing to flush
 
 
 def _after_rollback(session: Session, rolled_back: SessionTransaction) -> None:
@@ -112,7 +112,7 @@ def _enqueue_waiting(session: Session) -> None:
     current, waiting = _transaction(session), session.info[WAITING]
     now = [
         one for one in waiting if one[0] is current
-    ]  # a savepoint that is rolled back takes only its own along
+    ]  # a rollback of a savepoint discards only its own tasks
     session.info[WAITING] = [one for one in waiting if one[0] is not current]
     for _within, queue, make_task in now:
         if (task := make_task()) is not None:
@@ -120,7 +120,7 @@ def _enqueue_waiting(session: Session) -> None:
 
 
 def _transaction(session: Session) -> SessionTransaction:
-    """Return the innermost savepoint, or else the transaction, which is begun if there is none."""
+    """Return the innermost savepoint, or else the transaction, which is started if necessary."""
     return session.get_nested_transaction() or session.get_transaction() or session.begin()
 
 
@@ -131,7 +131,7 @@ def _is_within(transaction: SessionTransaction | None, other: SessionTransaction
 
 
 def _add(tasks: list[Task], queue: ManagerBase, connection: Connection) -> None:
-    """Insert tasks on a connection that may be asyncio's below: then SQLAlchemy's greenlet awaits it."""
+    """Insert tasks on a connection. If its driver is asyncio's, SQLAlchemy's greenlet awaits the insert."""
     below: Any = connection.connection.driver_connection
     if is_asyncio(below):
         awaited = (

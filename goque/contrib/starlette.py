@@ -14,7 +14,7 @@ from goque.queue.async_manager import AsyncTaskQueueManager
 from goque.registry import Registry
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
-"""What Starlette and FastAPI take as `lifespan=`; what it yields is `request.state`."""
+"""The type of `lifespan=` in Starlette and FastAPI; the yielded dict becomes `request.state`."""
 
 
 def lifespan(
@@ -25,17 +25,17 @@ def lifespan(
 ) -> Lifespan:
     """Make a lifespan: `FastAPI(lifespan=lifespan(registry))`.
 
-    When the application starts, the database is asked whether it is there, with goque's tables. When it ends,
-    background adds are waited for, and connections closed. `request.state.queue` is `registry.async_queue`.
+    At the start of the application it checks that the database answers and has goque's tables. At the end it waits for
+    background adds and closes the connections. `request.state.queue` is `registry.async_queue`.
 
     Args:
-        registry: its queues are what the application enqueues with.
+        registry: the registry whose queues the application uses.
         tree: run a tree beside the application, for development: True, or options of `goque.Supervisor`. In production
-            run `goque supervise` as a service of its own: each process of a web server would start a tree.
-        inner: a lifespan of your own, which begins after this one and ends before it.
+            run `goque supervise` as a separate service: each process of a web server would start a tree.
+        inner: your own lifespan, which starts after this one and ends before it.
 
     Raises:
-        ConfigurationError: it is no registry. An application that starts raises what `TaskQueueManager.ping` does.
+        ConfigurationError: it is no registry. The application's start raises the errors of `TaskQueueManager.ping`.
     """
     if not isinstance(registry, Registry):
         raise ConfigurationError(f"lifespan needs a goque.Registry, not {registry!r:.80}")
@@ -57,7 +57,7 @@ def queue_of(request: HTTPConnection) -> AsyncTaskQueueManager:
     """Return the queue of a request's application; as a FastAPI dependency, `Depends(queue_of)`.
 
     Raises:
-        ConfigurationError: the application has no lifespan of goque's.
+        ConfigurationError: the application does not use this lifespan.
     """
     try:
         queue: AsyncTaskQueueManager = request.state.queue
@@ -69,7 +69,7 @@ def queue_of(request: HTTPConnection) -> AsyncTaskQueueManager:
 
 
 async def _start_tree(registry: Registry, options: Mapping[str, Any], ends: AsyncExitStack) -> None:
-    from goque import Supervisor  # noqa: PLC0415 - in production there is none
+    from goque import Supervisor  # noqa: PLC0415 - only for development
 
     supervisor = Supervisor(registry, **options)
     await asyncio.to_thread(supervisor.start, apart=True)

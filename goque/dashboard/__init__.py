@@ -1,4 +1,4 @@
-"""The dashboard: web pages that show what a queue does, and let people act on it; needs the extra `dashboard`."""
+"""The dashboard: web pages that show a queue and let people act on it; needs the extra `dashboard`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def create_app(
     user_header: str | None = None,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
-    """Make the dashboard's ASGI app, to be served by itself or mounted under a prefix in another app.
+    """Make the dashboard's ASGI app, which you can serve alone or mount under a prefix in another app.
 
     Args:
-        source: the registry, whose periodic jobs are shown and can be run; or the URL of the database.
-        database_url: goes before the registry's own URL.
-        actions: whether people may cancel, reset, pause and run; None for only where they prove who they are, by
-            `token` or `user_header`. A mounted app says True where the app around it lets only the right people in.
-        token: what everybody must give, at least 16 characters.
-        user_header: the header in which a reverse proxy tells who is there, such as `X-Forwarded-User`; the app must
-            be reachable through that proxy only.
-        hosts: the names under which it may be asked; None for any.
+        source: the registry, whose periodic jobs are then shown and can be run; or the URL of the database.
+        database_url: wins over the registry's own URL.
+        actions: whether people may cancel, reset, pause and run. None means yes if there is a `token` or `user_header`.
+            Give True for a mounted app if the app around it checks who may enter.
+        token: the token that everybody must give, at least 16 characters.
+        user_header: the header in which a reverse proxy sends the user's name, such as `X-Forwarded-User`; the app must
+            be reachable only through that proxy.
+        hosts: the allowed host names in requests; None for any.
 
     Raises:
         ConfigurationError: an argument is wrong, or the extra `dashboard` is not installed.
@@ -52,5 +52,5 @@ def create_app(
 
 
 def missing_extra() -> ConfigurationError:
-    """Say which extra is missing."""
+    """Return the error for a missing extra."""
     return ConfigurationError("the dashboard needs more packages; pip install 'goque[dashboard]'")

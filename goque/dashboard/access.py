@@ -1,4 +1,4 @@
-"""Who may look, and who may act: hosts, tokens, a proxy's header, and what keeps other sites out."""
+"""Access control: host names, tokens, a proxy's user header, and protection against other sites."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HEADERS: Final = {
 
 @dataclass(frozen=True)
 class Access:
-    """The rules of one dashboard; see `goque.dashboard.create_app`."""
+    """The access rules of a dashboard; see `goque.dashboard.create_app`."""
 
     actions: bool
     token: str | None = None
@@ -51,7 +51,7 @@ class Access:
     def checked(
         cls, *, actions: bool | None, token: str | None, user_header: str | None, hosts: frozenset[str] | None
     ) -> Access:
-        """Make rules of what was given. Raises ConfigurationError."""
+        """Check the arguments and make the rules. Raises ConfigurationError."""
         if token is not None and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable()):
             raise ConfigurationError(
                 f"the token must be at least {MIN_TOKEN} printable ASCII characters, so that nobody guesses it; "
@@ -63,7 +63,7 @@ class Access:
         return cls(proven if actions is None else actions, token, user_header, hosts)
 
     def viewer(self, connection: HTTPConnection) -> Viewer | None:
-        """Return who asks; None for somebody who has not proven it."""
+        """Return the viewer of a request; None without the token or the user header."""
         client = connection.client.host if connection.client else "somebody"
         if self.user_header is not None:
             name = connection.headers.get(self.user_header, "").strip()
@@ -81,7 +81,7 @@ class Access:
         return in_time and is_same(seal, _seal(token, expires))
 
     def admits_host(self, headers: Headers) -> bool:
-        """Whether the name under which it is asked is its own: others are pages that rebind their name."""
+        """Return whether the Host header is allowed. Other names may come from DNS rebinding."""
         if self.hosts is None:
             return True
         host = headers.get("host", "")
@@ -90,7 +90,7 @@ class Access:
 
 
 def new_session(token: str) -> str:
-    """Return the value of a cookie that proves the token for some hours, in every process of the app."""
+    """Return the value of a session cookie, which is valid for some hours in every process of the app."""
     expires = str(int(time.time()) + SESSION_LENGTH)
     return f"{expires}.{_seal(token, expires)}"
 
@@ -106,34 +106,34 @@ def _seal(token: str, expires: str) -> str:
 
 
 def csrf_of(request: Request) -> str:
-    """Return what each form of this browser must carry; `Gate` sets the cookie where it is new."""
+    """Return the CSRF token that each form of this browser must have; `Gate` sets its cookie."""
     token: str = request.state.csrf
     return token
 
 
 def forges(request: Request, form: dict[str, str]) -> str | None:
-    """Return why a POST may come from another site's page, None if it comes from ours."""
+    """Return why a POST may come from another site, None if it comes from a page of the dashboard."""
     site = request.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
-        return "it came from another site"
+        return "it comes from another site"
     origin = request.headers.get("origin")
     if site is None and origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        return "it came from another site"
+        return "it comes from another site"
     cookie = request.cookies.get(CSRF_COOKIE, "")
     if len(cookie) < MIN_TOKEN or not is_same(form.get("csrf", ""), cookie):
-        return "its page is too old, or this browser keeps no cookies"
+        return "its page is too old, or this browser stores no cookies"
     return None
 
 
 class Gate:
-    """Middleware that lets in whom the rules let in, and says in each answer what a browser may do with it."""
+    """Middleware that applies the access rules, and adds security headers to each answer."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self.app = app
         self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on with its viewer in `request.state`."""
+        """Refuse a request, or pass it on with its viewer in `request.state`."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -157,12 +157,12 @@ class Gate:
             if has_begun:
                 raise
             log.exception("the dashboard failed at %s", _path(request))
-            text = "The dashboard failed at this page; its log says how."
+            text = "This page failed. The dashboard's log has the error."
             answer = page(request, "message.html", 500, title="Something went wrong", text=text)
             await answer(scope, receive, send_guarded)
 
     def _prepare(self, request: Request) -> list[str]:
-        """Know who is there; returns the cookies to be set."""
+        """Set the viewer of a request; return the cookies to set."""
         request.state.viewer = self.access.viewer(request)
         request.state.access = self.access
         csrf = request.cookies.get(CSRF_COOKIE, "")
@@ -197,7 +197,7 @@ class Gate:
 
 
 def cookie(request: Request, name: str, value: str, *, age: int | None = None) -> str:
-    """Return a Set-Cookie that only this dashboard's own pages send back."""
+    """Return a Set-Cookie header for this dashboard's pages only."""
     secure = "; Secure" if request.url.scheme == "https" else ""
     lasting = "" if age is None else f"; Max-Age={age}"
     return f"{name}={value}; Path={prefix_of(request) or '/'}; HttpOnly; SameSite=Strict{secure}{lasting}"

@@ -1,4 +1,4 @@
-"""What people may do: each action says what it would do, is asked for once more, done, and written into the log."""
+"""The actions of the dashboard: each has a confirmation page, is carried out, and is logged."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Plan:
     """An action with its object.
 
     Attributes:
-        title: what would be done, a question.
-        note: what follows from it.
-        button: the same in a word or two.
-        back: the page from which it came, under the dashboard's prefix.
-        act: does it, and returns what was done, for people.
-        is_grave: whether it cannot be taken back.
+        title: the question of the confirmation.
+        note: its consequences.
+        button: the label of the button.
+        back: the page to return to, under the dashboard's prefix.
+        act: carries it out, and returns a message.
+        is_grave: whether it cannot be undone.
     """
 
     title: str
@@ -63,7 +63,9 @@ def plan_cancel(dashboard: Dashboard, params: Params) -> Plan:
         canceled = dashboard.storage.cancel_unless_finished(row.id)
         return f"canceled task {row.id}" if canceled else f"task {row.id} had ended before"
 
-    note = "It is never run again, until somebody resets it. If it runs now, its handler is stopped as by a timeout."
+    note = (
+        "It does not run again unless you reset it. If it is running, its handler is stopped as by a timeout."
+    )
     return Plan("Cancel this task?", note, "Cancel the task", f"/tasks/{row.id}", act, is_grave=True)
 
 
@@ -75,15 +77,15 @@ def plan_reset(dashboard: Dashboard, params: Params) -> Plan:
         reset = dashboard.storage.reset_unless_claimed(row.id)
         return f"reset task {row.id}" if reset else f"task {row.id} was new already"
 
-    note = "It becomes new, with no attempts charged, and is due at once. Its failed attempts stay on record."
+    note = "It becomes new, without attempts, and is due at once. The record of its failed attempts is kept."
     return Plan("Reset this task?", note, "Reset the task", f"/tasks/{row.id}", act)
 
 
 def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
-    """Cancel all that a search finds."""
+    """Cancel all tasks of a search."""
     query = _query(params, CANCELABLE, "canceled")
     what = f"cancel all tasks {in_words(query.search)}"
-    note = f"{_how_many(dashboard, query)} They are not run again until somebody resets them; what runs is stopped."
+    note = f"{_how_many(dashboard, query)} They do not run again unless you reset them. Running handlers are stopped."
 
     def act(who: str) -> str:
         dashboard.bulk.start(
@@ -95,10 +97,10 @@ def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
 
 
 def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
-    """Reset all that a search finds."""
+    """Reset all tasks of a search."""
     query = _query(params, RESETTABLE, "reset")
     what = f"reset all tasks {in_words(query.search)}"
-    note = f"{_how_many(dashboard, query)} They become new, with no attempts charged, and are due at once."
+    note = f"{_how_many(dashboard, query)} They become new, without attempts, and are due at once."
 
     def act(who: str) -> str:
         dashboard.bulk.start(
@@ -111,17 +113,18 @@ def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
 
 
 def plan_stop_all(dashboard: Dashboard, params: Params) -> Plan:
-    """Stop the move of many tasks that runs."""
+    """Stop the running bulk action."""
     del params
     progress = dashboard.bulk.progress()
     if progress is None or progress.is_over:
-        raise BadQueryError("nothing is under way")
+        raise BadQueryError("no bulk action is running")
 
     def act(_who: str) -> str:
         dashboard.bulk.stop()
         return f"stopped: {progress.what}"
 
-    return Plan("Stop here?", f"Under way: {progress.what}. What is done stays done.", "Stop", "/tasks", act)
+    note = f"Running: {progress.what}. Tasks that are already changed stay changed."
+    return Plan("Stop here?", note, "Stop", "/tasks", act)
 
 
 def plan_pause(dashboard: Dashboard, params: Params) -> Plan:
@@ -133,7 +136,7 @@ def plan_pause(dashboard: Dashboard, params: Params) -> Plan:
             f"paused type {name}" if dashboard.storage.pause_type(name) else f"type {name} was paused already"
         )
 
-    note = "No node claims tasks of this type any more. What runs goes on to its end, and new tasks wait."
+    note = "No node claims tasks of this type any more. Running tasks go on, and new tasks wait."
     return Plan(f"Pause {name}?", note, "Pause", "/types", act)
 
 
@@ -161,7 +164,7 @@ def plan_run_job(dashboard: Dashboard, params: Params) -> Plan:
         dashboard.storage.insert_tasks([task])
         return f"enqueued task {task.id} of job {job.name}"
 
-    note = "One task is enqueued now, besides those of its schedule; also where the job is paused."
+    note = "One task is enqueued now, in addition to its schedule, also if the job is paused."
     return Plan(f"Run {job.name} now?", note, "Run it", "/jobs", act)
 
 
@@ -173,7 +176,7 @@ def plan_pause_job(dashboard: Dashboard, params: Params) -> Plan:
         paused = dashboard.storage.pause_job(job.name, datetime.now(UTC))
         return f"paused job {job.name}" if paused else f"job {job.name} was paused already"
 
-    note = "No scheduler enqueues it any more. What passes meanwhile does not run later."
+    note = "No scheduler enqueues it any more. Slots that pass while it is paused do not run later."
     return Plan(f"Pause job {job.name}?", note, "Pause", "/jobs", act)
 
 
@@ -185,7 +188,7 @@ def plan_resume_job(dashboard: Dashboard, params: Params) -> Plan:
         resumed = dashboard.storage.resume_job(job.name, datetime.now(UTC))
         return f"resumed job {job.name}" if resumed else f"job {job.name} was not paused"
 
-    return Plan(f"Resume job {job.name}?", "It goes on with its next slot.", "Resume", "/jobs", act)
+    return Plan(f"Resume job {job.name}?", "It resumes with its next slot.", "Resume", "/jobs", act)
 
 
 PLANS: Final[Mapping[str, Callable[[Dashboard, Params], Plan]]] = {
@@ -203,7 +206,7 @@ PLANS: Final[Mapping[str, Callable[[Dashboard, Params], Plan]]] = {
 
 
 async def act(request: Request) -> Response:
-    """Ask whether to do it (GET), or do it (POST)."""
+    """Show the confirmation (GET), or carry out the action (POST)."""
     make = PLANS.get(request.path_params["action"])
     if make is None:
         raise HTTPException(404)
@@ -214,7 +217,7 @@ async def act(request: Request) -> Response:
             "message.html",
             403,
             title="Read-only",
-            text="Nobody may act on this page. docs/dashboard.md says how to let people.",
+            text="This page is read-only. docs/dashboard.md says how to allow actions.",
         )
     if request.method != "POST":
         params = dict(request.query_params) | {"query": request.query_params.get("query", "")}
@@ -225,7 +228,7 @@ async def act(request: Request) -> Response:
     form = await read_form(request)
     why = forges(request, form)
     if why is not None:
-        raise BadFormError(f"this form is not taken: {why}; load the page again")
+        raise BadFormError(f"this form is refused: {why}; load the page again")
     return await run_in_threadpool(_do, request, make, form)
 
 
@@ -279,11 +282,11 @@ def _name(params: Params, field: str) -> str:
 def _job(dashboard: Dashboard, params: Params) -> PeriodicJob:
     if dashboard.registry is None:
         raise BadQueryError(
-            "this dashboard knows no app: start it with one, as `goque dashboard app:registry`"
+            "this dashboard has no app; start it with one, such as `goque dashboard app:registry`"
         )
     return dashboard.registry.get_job(_name(params, "name"))
 
 
 def link(action: str, **params: str) -> str:
-    """Return where an action is asked for, under the dashboard's prefix."""
+    """Return the path of an action's confirmation, under the dashboard's prefix."""
     return f"/do/{action}?{urlencode(params)}"

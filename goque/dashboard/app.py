@@ -1,4 +1,4 @@
-"""The app: which page answers where, and what becomes of errors."""
+"""The ASGI app: its routes, and its error pages."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def make_app(
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Close all in the end; an app around this one need not call it."""
+    """Close the dashboard at the end; an app that mounts this one need not run its lifespan."""
     yield
     await run_in_threadpool(app.state.dashboard.close)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    texts = {404: "There is no such page.", 405: "This page is not asked in that way."}
+    texts = {404: "There is no such page.", 405: "This page does not accept that method."}
     text = texts.get(error.status_code, error.detail)
     return page(
         request, "message.html", error.status_code, title=HTTPStatus(error.status_code).phrase, text=text
@@ -87,10 +87,10 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _goque_error(request: Request, error: Exception) -> Response:
-    """Say what is wrong; a database that is away is a page that goes on trying."""
+    """Show the error; while the database is unavailable, the page retries."""
     values: dict[str, Any] = {"text": str(error)}
     if isinstance(error, DatabaseUnavailableError):
         return page(request, "unavailable.html", 503, title="The database does not answer", **values)
     if isinstance(error, TaskNotFoundError):
         return page(request, "message.html", 404, title="No such task", **values)
-    return page(request, "message.html", 400, title="That does not work", **values)
+    return page(request, "message.html", 400, title="The request failed", **values)

@@ -1,4 +1,4 @@
-"""Moves of all the tasks that a search finds, one by one in a thread, newest first, each at most once."""
+"""Bulk actions: resets or cancels all tasks of a search in a thread, newest first, each at most once."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ log = logging.getLogger("goque.dashboard")
 
 
 class BusyError(GoqueError):
-    """Another move of many tasks is under way."""
+    """Another bulk action is running."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a move of many tasks is.
+    """The progress of a bulk action.
 
     Attributes:
-        what: the move in words, `reset tasks in status error`.
-        moved: how many tasks were moved.
-        passed: how many were found and could not be moved any more.
+        what: the action in words, `reset tasks in status error`.
+        moved: how many tasks were changed.
+        passed: how many were found but could no longer be changed.
         is_over: whether it has ended.
-        trouble: why it ended before its time.
+        trouble: why it ended early.
     """
 
     what: str
@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass
 class Bulk:
-    """At most one move of many tasks at a time."""
+    """Runs at most one bulk action at a time."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _progress: Progress | None = None
@@ -58,13 +58,13 @@ class Bulk:
     _thread: threading.Thread | None = None
 
     def close(self) -> None:
-        """Stop, and wait until that is so."""
+        """Stop, and wait for the end."""
         self.stop()
         if self._thread is not None:
             self._thread.join()
 
     def progress(self) -> Progress | None:
-        """Return how far the move is that runs, or that has ended within the last minute."""
+        """Return the progress of the running action, or of one that ended within the last minute."""
         progress = self._progress
         recent = progress is not None and (
             not progress.is_over or time.monotonic() - self._ended_at < SHOWN_FOR
@@ -74,14 +74,14 @@ class Bulk:
     def start(
         self, what: str, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], who: str
     ) -> None:
-        """Begin to move what is found.
+        """Start a bulk action.
 
         Raises:
-            BusyError: one is under way.
+            BusyError: another one is running.
         """
         with self._lock:
             if self._progress is not None and not self._progress.is_over:
-                raise BusyError(f"wait until this has ended, or stop it: {self._progress.what}")
+                raise BusyError(f"wait until this bulk action has ended, or stop it: {self._progress.what}")
             self._progress, self._is_stopped = Progress(what), False
         self._thread = threading.Thread(
             target=self._run, args=(storage, search, move, who), name="goque bulk", daemon=True
@@ -89,23 +89,23 @@ class Bulk:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the move that runs after the task that it is at."""
+        """Stop the running action after its current task."""
         self._is_stopped = True
 
     def _run(self, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], who: str) -> None:
-        trouble: str | None = "it ended by an error; see the log"
+        trouble: str | None = "it ended with an error; see the log"
         try:
             self._move_all(storage, search, move)
             trouble = "somebody stopped it" if self._is_stopped else None
         except GoqueError as error:
             trouble = str(error)
         except Exception:
-            log.exception("a move of many tasks failed")
+            log.exception("a bulk action failed")
         finally:
             self._ended_at = time.monotonic()
             self._progress = progress = replace(self._now(), is_over=True, trouble=trouble)
             log.info(
-                "%s: %s: %d moved, %d left as they were%s",
+                "%s: %s: %d changed, %d unchanged%s",
                 who,
                 progress.what,
                 progress.moved,
@@ -134,7 +134,7 @@ class Bulk:
 
 
 def _found(storage: TaskStorage, search: TaskSearch) -> Iterator[str]:
-    """Yield what a search finds, from page to page; what matches again later lies behind."""
+    """Yield the tasks of a search page by page; a task that matches again later is on an earlier page."""
     before: str | None = None
     while True:
         page = _insist(partial(storage.search_tasks, search, before=before, limit=AT_ONCE))
@@ -145,7 +145,7 @@ def _found(storage: TaskStorage, search: TaskSearch) -> Iterator[str]:
 
 
 def _insist(attempt: Callable[[], ResultT]) -> ResultT:
-    """Try again while the database is away, for some seconds."""
+    """Retry for some seconds while the database is unavailable."""
     for _ in range(TRIES):
         try:
             return attempt()

@@ -1,6 +1,6 @@
-"""Charts as data for inline SVG: no script, no style attribute, no asset; pure.
+"""Charts as data for inline SVG, without scripts, style attributes or assets. No I/O happens here.
 
-A plot is 1000 by 100 units and stretched to its place; its labels are HTML around it, so that no letter is.
+A plot is 1000 by 100 units and is stretched to its size. Its labels are HTML, so that letters are not stretched.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Final
 WIDTH: Final = 1000.0
 HEIGHT: Final = 100.0
 GAP: Final = 0.22
-"""Of a bar's place, what stays free between it and the next."""
+"""The fraction of a bar's width that is the gap to the next bar."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values over time, None where nothing is known; `kind` is the class that gives the colour."""
+    """Values over time, None for unknown; `kind` is the CSS class of the colour."""
 
     name: str
     kind: str
@@ -39,7 +39,7 @@ class Rect:
 
 @dataclass(frozen=True)
 class Slot:
-    """What the pointer finds at one place in time."""
+    """The tooltip of one slot of time."""
 
     x: str
     width: str
@@ -50,7 +50,7 @@ class Slot:
 class Chart:
     """A plot with its labels; `ticks` go from the top of the scale to its bottom.
 
-    What is not counted yet, at the left, is `unknown` units wide.
+    The time that is not counted yet, at the left, is `unknown` units wide.
     """
 
     title: str
@@ -105,7 +105,7 @@ def bars(
 def lines(
     title: str, series: Sequence[Series], starts: Sequence[int], show: Callable[[float], str], *, empty: str
 ) -> Chart:
-    """Draw series as lines, with a gap where nothing is known."""
+    """Draw series as lines, with a gap for unknown values."""
     known = [value for one in series for value in one.values if value is not None]
     top = nice_top(max(known, default=0))
     step = WIDTH / max(1, len(starts))
@@ -127,7 +127,7 @@ def spark(values: Sequence[float]) -> str:
 
 
 def nice_top(most: float) -> float:
-    """Return the round number at which a scale for these values ends, of two figures at most."""
+    """Return the top of the scale for these values: a round number of at most two digits."""
     if most <= 0 or not math.isfinite(most):
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))

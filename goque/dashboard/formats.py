@@ -1,4 +1,4 @@
-"""Numbers, times and texts as a page shows them; pure."""
+"""Formats numbers, times and texts for the pages. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from goque.task import TERMINAL_STATUSES, TaskStatus
 MAX_DOCUMENT: Final = 64 * 1024
 STATUS_WORDS: Final = {
     "new": "waiting for a worker",
-    "error": "failed, to be tried again",
+    "error": "failed, waiting for a retry",
     "pending": "claimed, about to run",
     "processing": "running",
     "done": "done",
     "canceled": "canceled",
-    "attempts_left": "failed for good: no attempt was left",
+    "attempts_left": "failed: no attempt was left",
 }
 
 
 def visible(text: str) -> str:
-    """Escape what cannot be seen or would reorder a page; lines and tabs stay."""
+    """Escape characters that are invisible or change the text direction; newlines and tabs stay."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
@@ -49,7 +49,7 @@ def short_count(number: float) -> str:
 
 
 def seconds(length: float | None) -> str:
-    """Return a length of time in a unit that leaves it short: 12 ms, 3.4 s, 5m 10s, 2h 5m."""
+    """Return a duration in a fitting unit: 12 ms, 3.4 s, 5m 10s, 2h 5m."""
     if length is None:
         return ""
     if length < 0.9995:
@@ -64,7 +64,7 @@ def seconds(length: float | None) -> str:
 
 
 def ago(instant: datetime, now: datetime) -> str:
-    """Return how long ago, or in how long: `3m ago`, `in 20s`."""
+    """Return a time relative to now: `3m ago`, `in 20s`."""
     past = (now - instant).total_seconds()
     if abs(past) < 1:
         return "now"
@@ -72,19 +72,19 @@ def ago(instant: datetime, now: datetime) -> str:
 
 
 def clock(instant: datetime) -> str:
-    """Return the whole instant in UTC."""
+    """Return an instant in full, in UTC."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
 
 
 def minute(instant: datetime) -> str:
-    """Return an instant in UTC, its seconds only where it has some."""
+    """Return an instant in UTC, with seconds only if they are not 0."""
     return (
         f"{instant.astimezone(UTC):{'%a %Y-%m-%d %H:%M:%S' if instant.second else '%a %Y-%m-%d %H:%M'}} UTC"
     )
 
 
 def coded(text: str) -> Markup:
-    """Return a sentence in which what stands between backticks is code."""
+    """Return a sentence with the text between backticks as code."""
     return Markup("").join(
         Markup("<code>{}</code>").format(visible(part)) if at % 2 else escape(visible(part))
         for at, part in enumerate(text.split("`"))
@@ -92,7 +92,7 @@ def coded(text: str) -> Markup:
 
 
 def iso(instant: datetime) -> str:
-    """Return an instant for a machine."""
+    """Return an instant in ISO format."""
     return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
@@ -109,7 +109,7 @@ def percent(share: float | None) -> str:
 
 
 def document(raw: bytes | None) -> str:
-    """Return JSON text laid out for people; what is no JSON as it is, and what is long cut."""
+    """Return JSON text indented; text that is no JSON is unchanged, and long text is cut."""
     if raw is None:
         return ""
     try:
@@ -134,26 +134,26 @@ def signal_name(number: int | None) -> str:
 
 
 def own_id(external_id: str) -> str:
-    """Return an external id that somebody gave, empty for one that goque made up."""
+    """Return an external id of the application, empty for one that goque made."""
     return "" if external_id.startswith("internal-") else external_id
 
 
 def badge(status: str) -> Markup:
-    """Return a status as a coloured word; one that is none of goque's stays grey."""
+    """Return a status as a coloured badge; an unknown status is grey."""
     known = status in tuple(TaskStatus)
     kind, words = (status, STATUS_WORDS[status]) if known else ("other", "not a status of goque")
     return Markup('<span class="badge {}" title="{}">{}</span>').format(kind, words, visible(status))
 
 
 def moment(instant: datetime, now: datetime) -> Markup:
-    """Return an instant as the time since then, with the whole of it to be had."""
+    """Return an instant as relative time, with the full instant as its title."""
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         iso(instant), clock(instant), ago(instant, now)
     )
 
 
 def is_terminal(status: str) -> bool:
-    """Return whether a status is an end."""
+    """Return whether a status is terminal."""
     return status in TERMINAL_STATUSES
 
 

@@ -1,8 +1,8 @@
-"""The last hour of a queue, kept in memory while somebody looks, so that a page asks the database for little.
+"""Keeps the last hour of a queue in memory while somebody looks at the dashboard, so that pages need few queries.
 
-A thread counts what has ended since it last counted, by an index on that time; so does a restart, and nothing has to
-be sampled while nobody looks. An hour that is not known yet is counted backwards, a minute at a time. Failures come
-from goque_attempt by id. Latency is of a sample: the newest done tasks of each type and look.
+A thread counts the tasks that have ended since its last count, by an index on that time. After a restart it counts the
+last hour backwards, a minute at a time, so nothing has to run while nobody looks. Failures come from goque_attempt by
+id. Latency comes from a sample: the newest done tasks of each type.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ SLOT: Final = 10
 
 SPAN: Final = 3600
 OVERLAP: Final = 5
-"""Seconds before the last look that are counted anew: a commit may come a little after its time."""
+"""Seconds before the last count that are counted again, because a commit may come later than its timestamp."""
 
 MAX_GAP: Final = 300
-"""Seconds since the last look that are counted in one go; after more, the hour is counted anew, piece by piece."""
+"""If the last count is longer ago than these seconds, the hour is counted again minute by minute."""
 
 PERIOD: Final = 2.0
 BUSY_FRACTION: Final = 0.2
-"""Of the time at most this part is spent on looking, however long one look takes."""
+"""The maximum fraction of time spent on counting."""
 
 INTEREST: Final = 30.0
-"""Seconds after the last page until the thread rests."""
+"""Seconds after the last page until the thread pauses."""
 
 BACKFILL: Final = 60
 PAUSE: Final = 0.1
-"""Seconds between looks until the hour is known."""
+"""Seconds between two counts until the hour is known."""
 
 BUDGET: Final = 0.5
 SAMPLE: Final = 40
@@ -57,19 +57,19 @@ Slots = dict[int, int]
 
 @dataclass(frozen=True)
 class Picture:
-    """What is known of a queue.
+    """The known state of a queue.
 
     Attributes:
-        at: when it was looked at last with success, in seconds since 1970; 0 for never.
-        depths: what is not finished.
+        at: the time of the last successful count, in seconds since 1970; 0 for never.
+        depths: the numbers of unfinished tasks.
         policies: the published types.
         types: all types.
         ended: how many tasks ended, by type, status and slot.
         latencies: seconds from due to done of a sample, by type and slot.
         failures: failed attempts, newest first.
-        known_since: from when on `ended` is known, in seconds since 1970.
+        known_since: the start of the known time of `ended`, in seconds since 1970.
         is_whole: whether the whole hour is known.
-        trouble: why the last look failed, None if it did not.
+        trouble: why the last count failed, None if it did not.
     """
 
     at: float = 0.0
@@ -85,10 +85,10 @@ class Picture:
 
 
 class History:
-    """Looks at a queue again and again while somebody wants to know.
+    """Reads a queue repeatedly while somebody looks at the dashboard.
 
     Args:
-        storage: the queue; the thread has it for itself.
+        storage: used by its thread only.
         clock: seconds since 1970.
     """
 
@@ -108,7 +108,7 @@ class History:
         self._pid = 0
 
     def picture(self) -> Picture:
-        """Return what is known now, and keep looking; the first call waits a moment for the first look."""
+        """Return the known state, and keep counting; the first call waits a moment for the first count."""
         with self._wake:
             self._wanted_at = time.monotonic()
             if self._thread is None or self._pid != os.getpid():
@@ -121,13 +121,13 @@ class History:
         return self._picture
 
     def look_again(self) -> None:
-        """Look as soon as possible: somebody has acted."""
+        """Count again as soon as possible, after an action."""
         with self._wake:
             self._wanted_at = time.monotonic()
             self._wake.notify()
 
     def close(self) -> None:
-        """End the thread, and close its connections; the next picture begins anew."""
+        """End the thread and close its connections; the next request starts it again."""
         with self._wake:
             thread, self._thread = self._thread, None
             self._wake.notify()
@@ -149,14 +149,14 @@ class History:
                     self._wake.wait()
 
     def run_once(self) -> float:
-        """Look once; returns the seconds that it took."""
+        """Count once; return how many seconds it took."""
         began = time.monotonic()
         try:
             self._picture = self._look(began + BUDGET)
         except GoqueError as error:
             self._picture = replace(self._picture, trouble=str(error))
         except Exception as error:
-            log.exception("the dashboard could not look at the queue")
+            log.exception("the dashboard could not read the queue")
             self._picture = replace(self._picture, trouble=f"{type(error).__name__}: see the log")
         self._looked.set()
         return time.monotonic() - began
@@ -171,7 +171,7 @@ class History:
         types = sorted({*policies, *self._storage.task_types()})
         self._count_recent(types, now)
         while self._picture.at and not self._knows_the_hour() and time.monotonic() < until:
-            self._count_before(types)  # not at the first look, for which somebody waits
+            self._count_before(types)  # not at the first count, because a page waits for it
         self._read_failures(now)
         self._forget(now - SPAN)
         return Picture(
@@ -193,7 +193,7 @@ class History:
         )
 
     def _count_recent(self, types: Sequence[str], now: int) -> None:
-        if self._counted_to < now - MAX_GAP:  # nobody looked for long
+        if self._counted_to < now - MAX_GAP:  # nobody has looked at the dashboard for long
             self._ended.clear()
             self._latencies.clear()
             self._counted_to = self._known_since = now - now % BACKFILL

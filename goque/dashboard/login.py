@@ -1,4 +1,4 @@
-"""The page that asks for the token, and the cookie that it gives."""
+"""The login page, which checks the token and sets the session cookie."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = logging.getLogger("goque.dashboard")
 
 
 class BadFormError(GoqueError):
-    """A form that none of our pages sends."""
+    """A form that no page of the dashboard sends."""
 
 
 async def login(request: Request) -> Response:
-    """Ask for the token, or take it."""
+    """Show the login form, or check the token."""
     access: Access = request.state.access
     if access.token is None or request.method != "POST":
         if request.state.viewer is not None:
@@ -41,24 +41,24 @@ async def login(request: Request) -> Response:
     why = forges(request, form)
     client = request.client.host if request.client else "somebody"
     if why is None and not is_same(form.get("token", ""), access.token):
-        log.warning("a wrong token came from %s", client)
+        log.warning("wrong token from %s", client)
         why = "that is not the token"
     if why is not None:
         return page(request, "login.html", 403, title="Who is there?", wrong=why)
-    log.info("%s has given the token", client)
+    log.info("%s signed in with the token", client)
     return _with_session(request, new_session(access.token), SESSION_LENGTH)
 
 
 async def logout(request: Request) -> Response:
-    """Forget that this browser gave the token."""
+    """Log out: delete the session cookie."""
     why = forges(request, await read_form(request))
     if why is not None:
-        raise BadFormError(f"this form is not taken: {why}; load the page again")
+        raise BadFormError(f"this form is refused: {why}; load the page again")
     return _with_session(request, "", 0)
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Read a form of ours; a name that comes several times keeps its last value.
+    """Read a form; of several values with the same name the last counts.
 
     Raises:
         BadFormError: it is too long, or no form.
@@ -76,7 +76,7 @@ async def read_form(request: Request) -> dict[str, str]:
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
     except ValueError as error:
-        raise BadFormError("this form cannot be read") from error
+        raise BadFormError("this form cannot be parsed") from error
 
 
 def _with_session(request: Request, value: str, age: int) -> Response:

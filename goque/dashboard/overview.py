@@ -1,4 +1,4 @@
-"""From what is known of a queue to what the overview and the types' page show; pure."""
+"""Computes what the overview and the types' page show. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goque.storage.contract import NodeRow
 from goque.storage.search_types import FailureLine
 
 WINDOWS: Final = {"10m": (600, 10, "10 minutes"), "1h": (3600, 60, "hour")}
-"""How much a chart shows, and of how many seconds each bar is."""
+"""The period of a chart, and the seconds of each bar."""
 
 USUAL_WINDOW: Final = "10m"
 RATE_SECONDS: Final = 60
@@ -46,13 +46,13 @@ class TypeView:
 
     @property
     def waiting(self) -> int:
-        """How many are claimed by nobody."""
+        """The number of tasks that are not claimed."""
         return self.new + self.error
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Failures that look alike."""
+    """A group of similar failures."""
 
     type: str
     cause: str
@@ -64,7 +64,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Overview:
-    """All that the overview shows."""
+    """The data of the overview."""
 
     types: list[TypeView]
     throughput: Chart
@@ -82,7 +82,7 @@ class Overview:
 
 
 def overview(picture: Picture, nodes: Sequence[NodeRow], window: str, now: datetime) -> Overview:
-    """Make the overview of a picture."""
+    """Make the overview from the known state of a queue."""
     types = types_of(picture, now)
     longest = max(types, key=lambda one: one.waited, default=None)
     recent = [line for line in picture.failures if _age(line, now) < WINDOWS[window][0]]
@@ -150,7 +150,7 @@ def _type_view(
 
 
 def throughput(picture: Picture, window: str, now: datetime, task_type: str | None = None) -> Chart:
-    """Draw what ended, and how it ended, and what failed and is tried again."""
+    """Draw the ended tasks by status, and the failed attempts with a retry."""
     span, step, _ = WINDOWS[window]
     starts = _starts(span, step, now)
     kinds = [kinds for name, kinds in picture.ended.items() if task_type in (None, name)]
@@ -170,7 +170,7 @@ def throughput(picture: Picture, window: str, now: datetime, task_type: str | No
 
 
 def latency(picture: Picture, window: str, now: datetime, task_type: str | None = None) -> Chart:
-    """Draw how long tasks took from when they were due until they were done."""
+    """Draw the time from due to done, as p95 and p50."""
     span, step, _ = WINDOWS[window]
     starts = _starts(span, step, now)
     times: dict[int, list[float]] = defaultdict(list)
@@ -180,14 +180,16 @@ def latency(picture: Picture, window: str, now: datetime, task_type: str | None 
                 times[slot // step * step] += some
     ordered = [sorted(times.get(start, ())) for start in starts]
     series = [
-        Series("95 of 100 within", "high", [quantile(some, 0.95) for some in ordered]),
-        Series("half within", "median", [quantile(some, 0.5) for some in ordered]),
+        Series("p95", "high", [quantile(some, 0.95) for some in ordered]),
+        Series("p50", "median", [quantile(some, 0.5) for some in ordered]),
     ]
-    return lines("From due to done", series, starts, formats.seconds, empty="nothing was done in this time")
+    return lines(
+        "Latency: from due to done", series, starts, formats.seconds, empty="nothing was done in this time"
+    )
 
 
 def troubles(failures: Iterable[FailureLine], most: int = 8) -> list[Trouble]:
-    """Put failures that differ in numbers only together, the most frequent first."""
+    """Group failures that differ only in numbers, the most frequent first."""
     groups: dict[tuple[str, str, str], list[FailureLine]] = defaultdict(list)
     for line in failures:
         groups[line.type, line.cause, _NUMBERS.sub("#", formats.last_line(line.error)[:200])].append(line)
@@ -199,14 +201,14 @@ def troubles(failures: Iterable[FailureLine], most: int = 8) -> list[Trouble]:
 
 
 def rate(slots: Mapping[int, int], now: datetime) -> float:
-    """Return how many ended a second, over about the last minute."""
+    """Return how many tasks ended per second, over about the last minute."""
     start = (int(now.timestamp()) - RATE_SECONDS) // SLOT * SLOT
     seconds = max(1.0, now.timestamp() - start)
     return sum(count for slot, count in slots.items() if slot >= start) / seconds
 
 
 def quantile(ordered: Sequence[float], part: float) -> float | None:
-    """Return the value that this part of all is at most; None of none."""
+    """Return a quantile of sorted values; None if there are none."""
     return ordered[max(0, math.ceil(len(ordered) * part) - 1)] if ordered else None
 
 

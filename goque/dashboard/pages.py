@@ -1,4 +1,4 @@
-"""The pages that people look at; each asks the database for little, and is the same however many tasks there are."""
+"""The pages of the dashboard. Each needs few queries, whose cost does not grow with the number of tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_TYPES_SHOWN: Final = 12
 
 
 def overview_page(request: Request) -> Response:
-    """Show how the whole queue does."""
+    """Show the overview."""
     dashboard = dashboard_of(request)
     window = _window(request)
     nodes = dashboard.ready_storage().recent_nodes()
@@ -55,13 +55,15 @@ def types_page(request: Request) -> Response:
     dashboard = dashboard_of(request)
     dashboard.ready_storage()
     picture = _picture(dashboard)
-    policies = dashboard.storage.type_policies()  # fresh, for whoever has just paused one
+    policies = (
+        dashboard.storage.type_policies()
+    )  # read again, so that a type that was just paused is shown so
     types = overview.types_of(picture, datetime.now(UTC))
     return page(request, "types.html", types=types, policies=policies, picture=picture)
 
 
 def tasks_page(request: Request) -> Response:
-    """Show the tasks that the filters admit, a page at a time."""
+    """Show the tasks that match the filters, in pages."""
     dashboard = dashboard_of(request)
     asked = request.query_params.get("external_id", "").strip().lower()
     if is_task_id(asked):
@@ -84,7 +86,7 @@ def tasks_page(request: Request) -> Response:
 
 
 def task_page(request: Request) -> Response:
-    """Show one task with its story."""
+    """Show one task and its history."""
     dashboard = dashboard_of(request)
     task_id = request.path_params["task_id"].lower()
     storage = dashboard.ready_storage()
@@ -164,7 +166,7 @@ def _schedule(job: PeriodicJob) -> str:
 
 @dataclass(frozen=True)
 class NodeView:
-    """One supervisor, and what it last told of itself."""
+    """One supervisor and its last report."""
 
     row: NodeRow
     info: NodeInfo | None

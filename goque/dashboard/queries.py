@@ -1,4 +1,4 @@
-"""What stands behind the question mark of the tasks' page: read strictly, and written again for links."""
+"""The query string of the tasks' page: parsed strictly, and written for links."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class BadQueryError(GoqueError):
-    """A filter or a page that is none; the message says what it should be."""
+    """A wrong filter or page; the message says what is valid."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """The filters of the tasks' page as their form shows them, and the search that they mean."""
+    """The filters of the tasks' page, and the search that they describe."""
 
     search: TaskSearch
     fields: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Query:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether any filter is set."""
+        """Return whether any filter is set."""
         return any(self.fields.values())
 
     def link(self, **changes: Any) -> str:
@@ -43,13 +43,13 @@ class Query:
         return urlencode(fields, doseq=True)
 
     def toggled(self, status: str) -> str:
-        """Return the query with one status more, or one less."""
+        """Return the query with one status added or removed."""
         now = list(self.fields["status"])
         return self.link(status=[one for one in now if one != status] if status in now else [*now, status])
 
 
 def is_task_id(text: str) -> bool:
-    """Whether a text can be the id of a task."""
+    """Return whether a text can be a task's id."""
     return _TASK_ID.fullmatch(text) is not None
 
 
@@ -70,7 +70,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     created_from = now - timedelta(seconds=PERIODS[period]) if period else _instant("from", since)
     created_before = None if period else _instant("until", until)
     if created_from and created_before and created_from >= created_before:
-        raise BadQueryError("the time begins after it ends; exchange 'from' and 'until'")
+        raise BadQueryError("'from' is later than 'until'; exchange them")
     before = params.get("before", "").lower() or None
     if before is not None and not is_task_id(before):
         raise BadQueryError(f"{before!r:.80} is no page; start again from the newest tasks")
@@ -95,7 +95,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
 
 
 def in_words(search: TaskSearch) -> str:
-    """Say what a search looks for."""
+    """Describe a search in words."""
     parts = [f"in status {' or '.join(search.statuses)}"] if search.statuses else []
     parts += [f"of type {search.task_type}"] if search.task_type else []
     parts += [f"with external id {search.external_id}"] if search.external_id else []

@@ -1,4 +1,4 @@
-"""Templates into answers: everything is escaped, and what no page can hold is shown as an escape."""
+"""Renders templates. HTML is escaped, and so are characters that could hide or reorder text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
 
 
 def _said(request: Request) -> str:
-    """Return what the last action of this browser has done; it is shown once."""
+    """Return the message of this browser's last action, which is shown once."""
     try:
         return base64.urlsafe_b64decode(request.cookies.get(SAID_COOKIE, "")).decode("utf-8", "replace")
     except ValueError:
@@ -63,7 +63,7 @@ def _said(request: Request) -> str:
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Return the templates, made once for a process."""
+    """Return the template environment, made once in a process."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -78,7 +78,7 @@ def environment() -> Environment:
 
 
 def _inert(value: Any) -> Any:
-    """Escape in texts what would hide, reorder or break a page: HTML itself is escaped by the template."""
+    """Escape characters that could hide or reorder text; the template escapes HTML itself."""
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Markup):
@@ -87,6 +87,6 @@ def _inert(value: Any) -> Any:
 
 
 def _stamp() -> str:
-    """Return a text that changes with the files that browsers keep."""
+    """Return a text that changes whenever a static file changes, for its URL."""
     names = sorted(path for path in STATIC.rglob("*") if path.is_file())
     return hashlib.sha256(b"".join(path.read_bytes() for path in names)).hexdigest()[:12]

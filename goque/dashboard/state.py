@@ -22,13 +22,13 @@ class Viewer:
 
 @dataclass
 class Dashboard:
-    """A queue to look at.
+    """The state of a dashboard.
 
     Attributes:
         storage: for pages and actions.
-        history: what is known of the last hour.
-        registry: the app's, None where only its database was named.
-        bulk: the moves of many tasks that are under way.
+        history: the last hour of the queue.
+        registry: the app's registry, None if only the database is known.
+        bulk: the running bulk action.
     """
 
     storage: TaskStorage
@@ -38,13 +38,13 @@ class Dashboard:
     _has_schema: bool = field(default=False)
 
     def close(self) -> None:
-        """End what goes on in the background, and close every connection."""
+        """Stop the background threads, and close every connection."""
         self.bulk.close()
         self.history.close()
         self.storage.close()
 
     def ready_storage(self) -> TaskStorage:
-        """Return the storage, its schema checked once."""
+        """Return the storage; the first call checks its schema."""
         if not self._has_schema:
             self.storage.require_schema()
             self._has_schema = True
@@ -52,12 +52,12 @@ class Dashboard:
 
 
 def dashboard_of(request: Request) -> Dashboard:
-    """Return the dashboard that a request is for."""
+    """Return the dashboard of a request."""
     dashboard: Dashboard = request.app.state.dashboard
     return dashboard
 
 
 def viewer_of(request: Request) -> Viewer:
-    """Return who asks; the gate has let them in."""
+    """Return the viewer of a request, whom the gate has let in."""
     viewer: Viewer = request.state.viewer
     return viewer

@@ -1,12 +1,12 @@
-"""Cron in a time zone: which instants an expression means on days that have 23 or 25 hours, too.
+"""Cron expressions in a time zone, also on days with 23 or 25 hours.
 
-croniter reads the expression and walks it in plain local time, where every day has 24 hours. Which instants
-those local times are is decided here, because the rules for daylight saving are ours (contract, section 7):
+croniter parses the expression and computes local times as if every day had 24 hours. This module turns local times
+into instants, by goque's rules for daylight saving time:
 
-- A fixed-time job (`30 2 * * *`) runs once for each local time: inside a gap at the end of the gap, and of a
-  local time that comes twice at the first.
-- A job whose minute or hour field starts with `*` follows real time: it runs at every instant at which the
-  clock on the wall matches.
+- A fixed-time job (`30 2 * * *`) runs once for each local time. A time inside the gap runs at the end of the gap. A
+  time that comes twice runs the first time.
+- A job whose minute or hour field starts with `*` follows real time: it runs whenever the local
+  clock matches.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ ALIASES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-ANY_DAY: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - local times have no zone here; the zone is applied after
+ANY_DAY: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - local times have no zone here; the zone is applied later
 SECOND: Final = timedelta(seconds=1)
 STRIDE: Final = timedelta(hours=12)
-"""Shorter than any time between two changes of one zone's offset."""
+"""Shorter than the time between any two changes of a zone's offset."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class CronSchedule:
 
     Args:
         spec: five fields, six with leading seconds, or an alias such as `@hourly`.
-        tz: the IANA name of the zone whose clock the fields mean.
+        tz: the IANA name of the time zone of the fields.
 
     Raises:
-        ConfigurationError: the expression or the zone is wrong, or the expression never comes true.
+        ConfigurationError: the expression or the zone is wrong, or the expression never matches.
     """
 
     spec: str
@@ -57,19 +57,21 @@ class CronSchedule:
     def __post_init__(self) -> None:
         _zone(self.tz)
         if _next_local(self.spec, ANY_DAY) is None:
-            raise ConfigurationError(f"cron expression {self.spec!r} never comes true; there is no such day")
+            raise ConfigurationError(f"cron expression {self.spec!r} never matches; there is no such day")
 
     def __call__(self, after: datetime) -> datetime | None:
         """Return the first instant after `after` (aware), in UTC, or None if none comes within 50 years."""
         if after.tzinfo is None:
-            raise ConfigurationError(f"a schedule must be asked with a time zone, not with the naive {after}")
+            raise ConfigurationError(
+                f"call a schedule with a datetime that has a time zone, not the naive {after}"
+            )
         zone = _zone(self.tz)
         following = _next_by_wall_clock if _follows_real_time(self.spec) else _next_fixed_time
         return following(self.spec, zone, after.astimezone(UTC))
 
 
 def _next_fixed_time(spec: str, zone: zoneinfo.ZoneInfo, after: datetime) -> datetime | None:
-    """Walk local times until one lies after; their instants never go back, though several may be one."""
+    """Step through local times until one is later. Their instants never go back, but several can be the same."""
     local = _local(after, zone)
     while (candidate := _next_local(spec, local)) is not None:
         instant = instant_of(candidate, zone)
@@ -80,7 +82,7 @@ def _next_fixed_time(spec: str, zone: zoneinfo.ZoneInfo, after: datetime) -> dat
 
 
 def _next_by_wall_clock(spec: str, zone: zoneinfo.ZoneInfo, after: datetime) -> datetime | None:
-    """Look for a match while the offset lasts, then in the next offset, beginning with its first instant."""
+    """Look for a match while the offset is the same, then from the first instant of the next offset."""
     local = _local(after, zone)
     while (candidate := _next_local(spec, local)) is not None:
         instant = after + (candidate - _local(after, zone))
@@ -93,17 +95,19 @@ def _next_by_wall_clock(spec: str, zone: zoneinfo.ZoneInfo, after: datetime) -> 
 
 
 def instant_of(local: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
-    """Return the instant of a local time: the first of two, or the end of the gap that it falls into."""
+    """Return the instant of a local time: the first of two, or the end of its gap."""
     instant = local.replace(tzinfo=zone).astimezone(UTC)
     if _local(instant, zone) == local:
         return instant
-    before_gap = local.replace(tzinfo=zone, fold=1).astimezone(UTC)  # PEP 495: the two lie around the change
+    before_gap = local.replace(tzinfo=zone, fold=1).astimezone(
+        UTC
+    )  # PEP 495: one is before the change, one after it
     change = _first_change(before_gap, instant, zone)
     return instant if change is None else change
 
 
 def _first_change(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo) -> datetime | None:
-    """Return the first whole second in (start, end] at which the zone's offset is not that of start."""
+    """Return the first second in (start, end] at which the zone's offset differs from that of start."""
     offset = _offset(start, zone)
     while start < end:
         stop = min(start + STRIDE, end)
@@ -186,6 +190,6 @@ def _fields(spec: Any) -> list[str]:
         )
     if any(part.lower().startswith(("h", "r")) for word in words for part in word.split(",")):
         raise ConfigurationError(
-            f"cron expression {spec!r:.80} asks for a random time; every node would get its own"
+            f"cron expression {spec!r:.80} has a random time, which would differ on every node"
         )
     return words

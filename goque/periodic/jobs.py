@@ -1,6 +1,6 @@
-"""Periodic jobs: what one is, and which slots of its schedule are due.
+"""Periodic jobs, and which slots of their schedules are due.
 
-Every scheduler computes the same slots; `goque.periodic.slot_tasks` makes their tasks.
+Every scheduler computes the same slots. `goque.periodic.slot_tasks` makes their tasks.
 """
 
 from __future__ import annotations
@@ -41,32 +41,32 @@ Factory = Callable[[], Task] | Callable[[datetime], Task]
 MISFIRES: Final = ("skip", "once", "all")
 MAX_JOB_NAME: Final = 200
 GRACE: Final = timedelta(seconds=60)
-"""How late the newest slot may be enqueued under `skip`: time enough for another scheduler to take over."""
+"""The maximum delay of the newest slot under `skip`; enough time for another scheduler to take over."""
 
 MAX_CATCH_UP: Final = 100
-"""The most missed slots that `all` makes up for: the newest ones."""
+"""The maximum number of missed slots that `all` enqueues: the newest ones."""
 
 MAX_STEPS: Final = 100_000
-"""How far a schedule other than cron is followed from its last slot before it starts anew from now."""
+"""How many steps a schedule other than cron is followed from its last slot, before it is restarted from now."""
 
 
 class PeriodicJobError(GoqueError):
-    """A job's schedule or factory failed or broke its promise; log the message, which names the job."""
+    """A job's schedule or factory raised or returned a wrong value; the message names the job."""
 
 
 @dataclass(frozen=True)
 class PeriodicJob:
-    """A task that is enqueued again and again.
+    """A task that is enqueued by a schedule.
 
     Args:
         name: unique among the jobs of all applications on one database; at most 200 characters.
         schedule: a callable from an aware datetime to the next one after it, or None when there is none.
         factory: makes the task; called without an argument, or with the slot if it requires one.
-        run_on_start: whether each start of a supervisor enqueues one more.
-        misfire: what becomes of slots that passed while no scheduler ran: `skip` runs the newest, up to 60
+        run_on_start: whether each start of a supervisor also enqueues a task.
+        misfire: what to do with slots that passed while no scheduler ran: `skip` runs the newest, up to 60
             seconds late, and no other; `once` runs one for all; `all` runs each, at most the newest 100.
-        jitter: each slot's task becomes due up to so many seconds (or a timedelta) late, by chance, so that jobs
-            of one time do not all begin at once. The slot, and so the external id, stays the same.
+        jitter: the maximum random delay of each task in seconds (or a timedelta), so that jobs of the same time do
+            not all start at once. The slot, and so the external id, stays the same.
 
     Raises:
         ConfigurationError: one of these is wrong; the message names the job.
@@ -121,9 +121,9 @@ def slots_due(job: PeriodicJob, last: datetime | None, now: datetime) -> list[da
 
     Args:
         job: the job.
-        last: the last slot that was enqueued. Before the first, None: nothing is due then, and the scheduler
-            counts from the moment at which it first looked.
-        now: the present, aware.
+        last: the last enqueued slot; None before the first one. Then no slot is due, and slots count from the time
+            at which the scheduler first saw the job.
+        now: the current time, aware.
 
     Raises:
         PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
@@ -140,7 +140,7 @@ def slots_due(job: PeriodicJob, last: datetime | None, now: datetime) -> list[da
 
 
 def next_due(job: PeriodicJob, last: datetime | None, now: datetime) -> datetime | None:
-    """Return the slot to wait for: the first after now, counted from the last slot where a schedule does so.
+    """Return the next slot to wait for: the first after now.
 
     Raises:
         PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
@@ -153,7 +153,7 @@ def next_due(job: PeriodicJob, last: datetime | None, now: datetime) -> datetime
         if slot is None or slot > now:
             return slot
         slot = next_slot(job, slot)
-    return now  # too far behind: `slots_due` starts anew
+    return now  # too far behind: `slots_due` restarts from now
 
 
 def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:
@@ -174,14 +174,14 @@ def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:
         )
     if slot <= after:
         raise PeriodicJobError(
-            f"periodic job {job.name!r}: its schedule does not advance: asked for what follows "
+            f"periodic job {job.name!r}: its schedule does not advance: after "
             f"{slot_text(after)} it returned {slot_text(slot)}"
         )
     return slot.astimezone(UTC)
 
 
 def next_slots(job: PeriodicJob, last: datetime | None, now: datetime, count: int) -> list[datetime]:
-    """Return the next `count` slots after now, fewer where the schedule ends, for people to look at.
+    """Return the next `count` slots after now, or fewer if the schedule ends.
 
     Raises:
         PeriodicJobError: the schedule raises, does not advance, or returns no aware datetime.
@@ -195,7 +195,7 @@ def next_slots(job: PeriodicJob, last: datetime | None, now: datetime, count: in
 
 
 def is_slot(job: PeriodicJob, instant: datetime) -> bool:
-    """Tell a slot from the instant at which a scheduler first saw the job, or at which it was resumed."""
+    """Return whether an instant is a slot, and not the time when the job was first seen or resumed."""
     schedule = job.schedule
     return not isinstance(schedule, CronSchedule) or schedule(instant - timedelta.resolution) == instant
 
@@ -206,10 +206,10 @@ def slot_text(slot: datetime) -> str:
 
 
 def _newest_slots(job: PeriodicJob, last: datetime, now: datetime, count: int) -> list[datetime]:
-    """Return the newest `count` slots in (last, now], without a walk through years of seconds."""
+    """Return the newest `count` slots in (last, now], without stepping through years."""
     if not isinstance(job.schedule, CronSchedule):
         return _followed_from(job, last, now, count)
-    window = GRACE  # cron has no memory: it may be asked from anywhere, so look back only as far as needed
+    window = GRACE  # cron can start at any time, so go back only as far as needed
     while True:
         start = max(last, now - window)
         slots = deque(_slots(job, start, now), maxlen=count)
@@ -219,7 +219,7 @@ def _newest_slots(job: PeriodicJob, last: datetime, now: datetime, count: int) -
 
 
 def _followed_from(job: PeriodicJob, last: datetime, now: datetime, count: int) -> list[datetime]:
-    """Follow a schedule that may count from its last slot; after too long a pause it starts anew from now."""
+    """Follow a schedule from its last slot; after too many steps, restart it from now."""
     slots = deque(islice(_slots(job, last, now), MAX_STEPS), maxlen=count)
     following = next_slot(job, slots[-1]) if slots else None
     if following is not None and following <= now:
@@ -235,10 +235,10 @@ def _slots(job: PeriodicJob, after: datetime, now: datetime) -> Iterator[datetim
 
 
 def wants_slot(job: str, factory: Any) -> bool:
-    """Whether a factory is called with the slot, or with nothing.
+    """Return whether a factory takes the slot as its argument.
 
     Raises:
-        ConfigurationError: it cannot be called in either way.
+        ConfigurationError: it takes other arguments.
     """
     if not callable(factory):
         raise ConfigurationError(
@@ -249,7 +249,7 @@ def wants_slot(job: str, factory: Any) -> bool:
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):
-        return False  # written in C, without a signature: calling it will tell
+        return False  # written in C, without a signature: the first call shows whether it fits
     for arguments in ((), (None,)):
         try:
             signature.bind(*arguments)
@@ -260,10 +260,10 @@ def wants_slot(job: str, factory: Any) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """Return an exception's type and the first line of what it says."""
+    """Return an exception's class and the first line of its message."""
     try:
         text = first_line(str(error))
-    except Exception:  # noqa: BLE001 - an exception of the app's may fail at being text
+    except Exception:  # noqa: BLE001 - str() of the app's exception may raise anything
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -1,7 +1,6 @@
-"""The task that stands for a slot of a periodic job.
+"""Makes the task of a slot of a periodic job.
 
-Every scheduler gives it the same external id, so that the table's unique key decides who enqueues it: once,
-however many schedulers run.
+All schedulers give it the same external id, so the table's unique key lets only one of them enqueue it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from goque.task import Task
 
 
 def task_for_slot(job: PeriodicJob, slot: datetime) -> Task:
-    """Make the task of a slot; its external id is `<job name>:<slot>` unless the factory gave one of its own.
+    """Make the task of a slot; its external id is `<job name>:<slot>`, unless the factory set another.
 
     Raises:
         PeriodicJobError: the factory raises, or returns something else than a Task.
@@ -30,7 +29,7 @@ def task_for_slot(job: PeriodicJob, slot: datetime) -> Task:
 
 
 def task_for_start(job: PeriodicJob, node_id: str, now: datetime) -> Task:
-    """Make the task that `run_on_start` asks for, once a start: `<job name>:start:<node id>`.
+    """Make the task of `run_on_start`, one for each start: `<job name>:start:<node id>`.
 
     Raises:
         PeriodicJobError: the factory raises, or returns something else than a Task.
@@ -39,7 +38,7 @@ def task_for_start(job: PeriodicJob, node_id: str, now: datetime) -> Task:
 
 
 def task_by_hand(job: PeriodicJob, now: datetime) -> Task:
-    """Make the task of a run that somebody asks for: `<job name>:run:<random>`.
+    """Make the task of a run by hand: `<job name>:run:<random>`.
 
     Raises:
         PeriodicJobError: the factory raises, or returns something else than a Task.
@@ -57,7 +56,7 @@ def _make_task(job: PeriodicJob, slot: datetime, external_id: str) -> Task:
         raise PeriodicJobError(
             f"periodic job {job.name!r}: its factory must return a goque.Task, not {made!r:.80}"
         )
-    task = copy.copy(made)  # a factory may return one and the same Task each time
+    task = copy.copy(made)  # a factory may return the same Task object each time
     task.id = new_task_id()
     if task.external_id.startswith("internal-"):
         task.external_id = external_id
@@ -65,9 +64,9 @@ def _make_task(job: PeriodicJob, slot: datetime, external_id: str) -> Task:
 
 
 def _late(job: PeriodicJob, slot: datetime) -> float:
-    """Choose how late a slot is, in seconds; by the slot, so that every scheduler chooses the same."""
-    longest = float(job.jitter)  # type: ignore[arg-type]  # made seconds when the job was made
-    return random.Random(f"{job.name}:{slot_text(slot)}").uniform(0.0, longest)  # noqa: S311 - no secret
+    """Choose the delay of a slot in seconds. It depends on the slot, so that every scheduler chooses the same."""
+    longest = float(job.jitter)  # type: ignore[arg-type]  # PeriodicJob has turned it into seconds
+    return random.Random(f"{job.name}:{slot_text(slot)}").uniform(0.0, longest)  # noqa: S311 - not a secret
 
 
 def _put_off(task: Task, delay: float) -> None:

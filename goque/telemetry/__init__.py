@@ -1,1 +1,1 @@
-"""What goque tells about its work: log lines and traces."""
+"""Log lines and traces."""

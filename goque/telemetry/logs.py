@@ -1,8 +1,8 @@
-"""Log lines: one event a line, for people or for machines, from every process of the tree.
+"""Log lines: one event per line, as text or JSON, from every process of the tree.
 
-Standard library only, since the root supervisor logs by it. Everything goque says goes through loggers
-under `goque`. Loggers of the application are left to it; until it configures logging itself, their warnings
-and errors come out in the same format.
+It uses the standard library only, because the root supervisor logs with it. goque's own loggers are under `goque`.
+Other loggers belong to the application. Until it configures logging, their warnings and errors are printed in the
+same format.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MAX_VALUES: Final = 20
 
 
 def configure(role: str, *, log_format: str, level: str, task_type: str | None = None) -> None:
-    """Send what this process logs to standard error; call it again after a fork to change the role.
+    """Send the log of this process to standard error; call it again after a fork to change the role.
 
     Args:
-        role: what this process is in the tree, such as `fetcher`.
+        role: the role of this process in the tree, such as `fetcher`.
         log_format: `console` or `json`.
-        level: the least level of goque's own events: `debug` to `critical`.
-        task_type: the type that this process works for, if it works for one.
+        level: the lowest level of goque's own events: `debug` to `critical`.
+        task_type: the task type of this process, if it has one.
 
     Raises:
         ConfigurationError: the format or the level is not one of these.
@@ -51,15 +51,15 @@ def configure(role: str, *, log_format: str, level: str, task_type: str | None =
     logger.handlers = [StderrHandler(formatter)]
     logger.setLevel(level.upper())
     logger.propagate = False
-    # The last resort speaks only where the app configured nothing, be it before or after this call: a handler
-    # on the root logger would turn a later logging.basicConfig() of the app into a call without effect.
+    # The last resort prints only if the app configured no logging, before or after this call. A handler
+    # on the root logger would make a later logging.basicConfig() of the app do nothing.
     logging.lastResort = StderrHandler(formatter, logging.WARNING)
 
 
 class StderrHandler(logging.Handler):
     """Writes each event to descriptor 2 in one piece, so that lines of many processes do not mix.
 
-    A full disk, a closed pipe or hostile text costs the line, never the process.
+    With a full disk or a closed pipe a line is lost, but the process goes on.
     """
 
     def __init__(self, formatter: logging.Formatter, level: int = logging.NOTSET) -> None:
@@ -67,12 +67,12 @@ class StderrHandler(logging.Handler):
         self.formatter = formatter
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one event, or drop it where that cannot be done."""
+        """Write one event, or drop it if it cannot be written."""
         try:
             line = memoryview(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
             while line:
                 line = line[os.write(2, line) :]
-        except Exception:  # noqa: BLE001, S110 - there is nowhere left to say that saying failed
+        except Exception:  # noqa: BLE001, S110 - there is no place left to report that logging failed
             pass
 
 
@@ -125,18 +125,18 @@ class JsonLines(logging.Formatter):
             line["exception"] = trace
         try:
             text = _to_json(line)
-        except Exception:  # noqa: BLE001 - NaN, a cycle, a depth: as text any value goes through
+        except Exception:  # noqa: BLE001 - NaN, a cycle, too deep: any value can be written as text
             text = _to_json({key: text_of(value) for key, value in line.items()})
         return inert_json(text)
 
 
 class RateLimited(logging.Filter):
-    """Let the same message through once a period; the next one that passes carries `repeats=N`.
+    """Passes the same message once per period; the next one that passes has `repeats=N`.
 
     Args:
         period: seconds.
         clock: the seconds of a monotonic clock.
-        field: a name of `extra=` by which messages with the same text are told apart.
+        field: a name in `extra=` whose value distinguishes messages with the same text.
     """
 
     MAX_MESSAGES: Final = 1000
@@ -151,7 +151,7 @@ class RateLimited(logging.Filter):
         self._seen: dict[tuple[str, int, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether the event passes; messages are told apart by their text before the arguments."""
+        """Return whether the event passes; messages are the same if their text without arguments is."""
         key = (record.name, record.levelno, text_of(record.msg), text_of(getattr(record, self._field, "")))
         now = self._clock()
         since, repeats = self._seen.get(key, (None, 0))
@@ -159,7 +159,7 @@ class RateLimited(logging.Filter):
             self._seen[key] = (since, repeats + 1)
             return False
         if len(self._seen) >= self.MAX_MESSAGES:
-            self._seen.clear()  # memory counts for more than a repeat
+            self._seen.clear()  # a repeated line is better than unbounded memory
         self._seen[key] = (now, 0)
         if repeats:
             record.repeats = repeats
@@ -175,7 +175,7 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what was given as `extra=`, and the running task where a handler logs."""
+    """Return the fields of `extra=`, and those of the running task if a handler logs."""
     fields = running_task()
     fields.update(
         (key, value)
@@ -186,8 +186,8 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def running_task() -> dict[str, Any]:
-    """Return type, id and attempt of the task whose handler is running here, and the context values around it."""
-    context = sys.modules.get("goque.context")  # a process that never imported it runs no handlers
+    """Return type, id and attempt of the task that runs here, and its context values."""
+    context = sys.modules.get("goque.context")  # a process that has not imported it runs no handlers
     task = context.current_task() if context else None
     if context is None or task is None:
         return {}
@@ -197,12 +197,12 @@ def running_task() -> dict[str, Any]:
 
 
 def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return context values as a line can show them: the first twenty, each cut to 200 characters."""
+    """Return the context values for a log line: the first twenty, each cut to 200 characters."""
     return {key: _shortened(value) for key, value in islice(values.items(), MAX_VALUES)}
 
 
 def _shortened(value: Any) -> Any:
-    """Keep what is short as it is, and cut everything else to a length for one line."""
+    """Keep short values, and cut others to the length of a line."""
     text = text_of(value)
     return value if len(text) <= _VALUE_LENGTH else f"{text[:_VALUE_LENGTH]}…"
 
@@ -214,27 +214,27 @@ def traceback_of(record: logging.LogRecord) -> str:
         if record.exc_info and record.exc_info[1]:
             parts += ["".join(traceback.format_exception(record.exc_info[1])).rstrip()]
         return "\n".join(parts)
-    except Exception:  # noqa: BLE001 - an exception of the app's may fail at anything
+    except Exception:  # noqa: BLE001 - methods of the app's exception may raise anything
         return "(its traceback cannot be formatted)"
 
 
 def one_line(text: str) -> str:
-    """Escape what would break a line or drive a terminal."""
+    """Escape characters that would break the line or control a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def inert_json(text: str) -> str:
-    """Escape what JSON leaves as it is in its strings, but what could drive a terminal."""
+    """Escape characters that JSON allows in strings but that could control a terminal."""
     return text if text.isprintable() else "".join(map(_json_escape, text))
 
 
 def text_of(value: Any) -> str:
-    """Return a value as text, whatever it is."""
+    """Return any value as text."""
     try:
         return value if type(value) is str else str(value)
-    except Exception:  # noqa: BLE001 - a value of the app's may fail at anything
+    except Exception:  # noqa: BLE001 - methods of the app's value may raise anything
         return f"<unprintable {type(value).__name__}>"
 
 

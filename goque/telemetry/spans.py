@@ -1,4 +1,4 @@
-"""The spans of goque, by the semantic conventions for messaging; only `tracing` imports this, where somebody traces."""
+"""Makes goque's spans, by the semantic conventions for messaging. `tracing` imports it only while tracing is on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TRACEPARENT: Final = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-
 class Spans:
     """Makes spans with one provider, in one process.
 
-    What costs much, attributes and links, waits until the sampler has chosen the span.
+    It adds attributes and links, which are expensive, only after the sampler has chosen the span.
     """
 
     def __init__(self, provider: Any) -> None:
@@ -123,7 +123,7 @@ class Spans:
             force_flush(FLUSH_MILLISECONDS)
 
     def parent_of(self, carrier: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return the context to begin in, and the span that enqueued; None for both where metadata tells of none."""
+        """Return the parent context and the span of the enqueue; None for both if the metadata has no trace."""
         text = carrier.get("traceparent")
         found = _TRACEPARENT.fullmatch(text) if isinstance(text, str) else None
         if found is None:
@@ -149,7 +149,7 @@ class Spans:
 
 
 class HandlerSpan:
-    """The block in which a handler runs; what leaves it as an exception is its failure."""
+    """The span of a handler's run; an exception that leaves the block marks it as failed."""
 
     __slots__ = ("_span", "_token")
 
@@ -189,7 +189,7 @@ def _of_message(task: Task | TaskRow) -> dict[str, Any]:
 
 
 def _carrier_of(row: TaskRow) -> Mapping[str, Any]:
-    """Return the metadata of a task that may tell of its trace; what is no JSON object tells nothing."""
+    """Return the metadata of a task, which may have a trace; empty if it is no JSON object."""
     if not row.metadata or b"traceparent" not in row.metadata:
         return {}
     try:

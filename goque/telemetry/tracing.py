@@ -1,9 +1,8 @@
-"""OpenTelemetry spans, if somebody asks for them; until then each call here ends at one comparison.
+"""OpenTelemetry spans. While tracing is off, each call here costs one comparison.
 
-A task carries the context of whoever enqueued it in `metadata.traceparent`, so that the span of its handler belongs
-to the same trace, in whatever process and however much later it runs. Names and attributes follow the semantic
-conventions for messaging. Nothing here may fail a task: a provider that cannot be made is logged, and there are no
-spans then.
+A task has the trace context of its enqueuer in `metadata.traceparent`, so the span of its handler belongs to the same
+trace, also in another process and much later. Names and attributes follow the semantic conventions for messaging.
+Tracing never fails a task: if the provider cannot be made, this is logged and there are no spans.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("goque.tracing")
 
 INSTRUMENTED: Final = "_GOQUE_INSTRUMENTED"
-"""Set in a tree that `opentelemetry-instrument` started: each of its processes instruments itself."""
+"""Set in a tree started by `opentelemetry-instrument`: each of its processes instruments itself."""
 
 NOTHING: Final = nullcontext(None)
 
@@ -35,12 +34,11 @@ _spans: Spans | None = None
 
 
 def set_tracer_provider(factory: Callable[[], Any] | None) -> None:
-    """Trace from now on, with the provider that `factory` makes; call it where the registry is defined.
+    """Start tracing with the provider that `factory` makes. Call it where you define the registry.
 
     Args:
-        factory: makes an OpenTelemetry TracerProvider; called in each process when its first span begins, once. Threads
-            and connections of exporters belong in there: they would not survive the fork of a worker. None ends
-            tracing.
+        factory: makes an OpenTelemetry TracerProvider. Each process calls it once, at its first span. Make the threads
+            and connections of exporters in it: they would not survive the fork of a worker. None ends tracing.
 
     Raises:
         ConfigurationError: it cannot be called, or OpenTelemetry is not installed.
@@ -62,26 +60,26 @@ def is_on() -> bool:
 
 
 def started() -> int:
-    """Return when an operation begins, for `tell`; 0 while nothing is traced."""
+    """Return the start time of an operation, for `tell`; 0 while tracing is off."""
     return 0 if _factory is None else time.time_ns()
 
 
 def enqueueing(
     tasks: Sequence[Task], operation: str = "enqueue", **attributes: str
 ) -> AbstractContextManager[None]:
-    """Trace the block that inserts tasks, and leave its context in their metadata."""
+    """Trace the block that inserts tasks, and write its context into their metadata."""
     spans = _spans_of_this_process()
     return NOTHING if spans is None or not tasks else spans.enqueueing(tasks, operation, attributes)
 
 
 def handling(task: Task) -> AbstractContextManager[Any]:
-    """Trace the block that runs a task's handler; what it gives is for `ended`."""
+    """Trace the block that runs a task's handler; pass the yielded span to `ended`."""
     spans = _spans_of_this_process()
     return NOTHING if spans is None else spans.handling(task)
 
 
 def ended(span: Any, outcome: Outcome, error: BaseException | None) -> None:
-    """Note on the span of a handler how it ended."""
+    """Record on the span of a handler how it ended."""
     if span is not None and _spans is not None:
         _spans.note_end(span, outcome, error)
 
@@ -89,14 +87,14 @@ def ended(span: Any, outcome: Outcome, error: BaseException | None) -> None:
 def tell(
     operation: str, task_type: str, rows: Sequence[TaskRow], began: int, count: int | None = None
 ) -> None:
-    """Add the span of an operation on many tasks that has just ended, linked to those who enqueued them.
+    """Add the span of an operation on many tasks that has just ended, linked to the spans of their enqueues.
 
     Args:
         operation: claim, dispatch, settle, heal or clean.
         task_type: the type of the tasks.
-        rows: the tasks, as far as they are known.
-        began: what `started` returned before it; 0 adds nothing.
-        count: how many tasks, if not as many as `rows`.
+        rows: the tasks that are known.
+        began: the value of `started` from before the operation; 0 adds no span.
+        count: the number of tasks, if it is not that of `rows`.
     """
     spans = _spans_of_this_process() if began else None
     if spans is not None:
@@ -104,14 +102,14 @@ def tell(
 
 
 def tell_lost(row: TaskRow, outcome: Outcome) -> None:
-    """Add the span of a handler whose process took its own span along."""
+    """Add the span of a handler whose process died before it could send the span."""
     spans = _spans_of_this_process()
     if spans is not None:
         spans.tell_lost(row, outcome)
 
 
 def begin_process(*, traced: bool) -> None:
-    """Instrument a process of a tree that `opentelemetry-instrument` started."""
+    """Instrument a process of a tree started by `opentelemetry-instrument`."""
     if traced and os.environ.get(INSTRUMENTED):
         from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415 - only where asked for
 
@@ -119,16 +117,16 @@ def begin_process(*, traced: bool) -> None:
 
 
 def flush() -> None:
-    """Export what waits for it, for at most two seconds: a process of a tree ends without exit handlers."""
+    """Export the waiting spans, for at most two seconds: processes of a tree end without exit handlers."""
     if _spans is not None:
         _spans.flush()
 
 
 class Instrumentor:
-    """What `opentelemetry-instrument` finds by the entry point of this package: traces go to its global provider."""
+    """The entry point for `opentelemetry-instrument`: spans go to its global provider."""
 
     def instrument(self, **_: Any) -> None:
-        """Trace, unless the app has chosen a provider."""
+        """Start tracing, unless the app has set a provider."""
         os.environ[INSTRUMENTED] = "1"
         if _factory is None:
             from opentelemetry import trace  # noqa: PLC0415 - whoever calls this has it
@@ -150,13 +148,13 @@ def _spans_of_this_process() -> Spans | None:
         try:
             _spans = Spans(_factory())
         except Exception:
-            log.exception("the tracer provider cannot be made: nothing is traced in this process")
+            log.exception("the tracer provider cannot be made; this process does not trace")
             _factory = None
     return _spans
 
 
 def _forget() -> None:
-    """After a fork: threads and connections of the exporter stayed behind."""
+    """Forget the provider after a fork: its exporter's threads and connections do not exist in the child."""
     global _spans  # noqa: PLW0603 - see set_tracer_provider
     _spans = None
 

@@ -1,4 +1,4 @@
-"""What applications need to test their handlers: run one, drain the queue, look at what was enqueued, stop time.
+"""Helpers for applications' tests: run a handler, drain the queue, assert what was enqueued, freeze time.
 
 The fixtures of the pytest plugin are in `goque.pytest_plugin`.
 """

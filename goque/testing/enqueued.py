@@ -1,4 +1,4 @@
-"""Assertions about what was enqueued, which say how the nearest task differs."""
+"""Assertions about enqueued tasks. A failure shows how the nearest task differs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 MAX_READ: Final = 1000
 MAX_SHOWN: Final = 5
 ANYTHING: Final = msgspec.UNSET
-"""What stands for an attribute that a test does not care about."""
+"""The default: any value of the attribute is accepted."""
 
 
 class _Wanted(msgspec.Struct, frozen=True):
-    """What a test wants of a task's attributes; those it does not care about are left out."""
+    """The attributes that a test wants."""
 
     type: str
     attributes: dict[str, Any]
@@ -53,18 +53,18 @@ def assert_enqueued(
     """Assert that a task of a type is in the table, and return it, the newest of several.
 
     Args:
-        queue: the manager whose database is looked at; an asyncio one too, which is not awaited.
+        queue: the manager of the database; also an asyncio one, without await.
         type: the task's type.
-        payload: anything that encodes to the JSON that the task must have; an object, or the plain value.
-        external_id: the key that it must have.
-        metadata: what its metadata must hold, among other things.
-        priority: the priority that it must have.
-        status: the status that it must be in; any, if left out, so run tasks count too.
-        count: how many such tasks there must be; at least one, if left out.
-        conn: the synchronous connection with the transaction in which to look.
+        payload: the wanted payload, as an object or as the plain JSON value.
+        external_id: the wanted external id.
+        metadata: keys and values that its metadata must have; it may have more.
+        priority: the wanted priority.
+        status: the wanted status. By default any, so tasks that have run count too.
+        count: the wanted number of such tasks; by default at least one.
+        conn: a synchronous connection, to read in its transaction.
 
     Raises:
-        AssertionError: there is none, or another number; the message has the difference to the nearest tasks.
+        AssertionError: there is no such task, or another number; the message shows the nearest tasks.
     """
     __tracebackhide__ = True
     given = {
@@ -113,11 +113,11 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
 
 
 def _tasks(queue: ManagerBase, task_type: str, conn: Any) -> list[Task]:
-    from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
+    from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - a test with a queue has imported it
     from goque.queue.manager_storage import storage_of  # noqa: PLC0415 - the same
 
     looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
-    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_READ, conn))  # noqa: SLF001 - ours
+    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_READ, conn))  # noqa: SLF001 - private to goque, not to the class
 
 
 def _value_of(task: Task, name: str) -> Any:
@@ -125,12 +125,12 @@ def _value_of(task: Task, name: str) -> Any:
 
 
 def _differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
-    """Tell where two plain JSON values differ; of metadata, what nobody asked for is left alone."""
+    """Yield the differences of two JSON values; additional keys of metadata are no difference."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key in wanted | found if path != "metadata" else wanted:
             inner = f"{path}.{key}"
             if key not in found:
-                yield f"{inner}: wanted {_shown(wanted[key])}, and there is none"
+                yield f"{inner}: wanted {_shown(wanted[key])}, but it is missing"
             elif key not in wanted:
                 yield f"{inner}: {_shown(found[key])} was not wanted"
             else:

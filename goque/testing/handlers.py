@@ -1,4 +1,4 @@
-"""One handler, run in a test without a database."""
+"""Runs a handler in a test, without a database."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def run_task(registry: Registry, task: Task, *, attempts: int = 0) -> TaskRun:
-    """Run the handler of a task here and now, as a worker would; no database is asked.
+    """Run the handler of a task in this process, as a worker would; no database is used.
 
-    The payload is decoded as in a worker, hooks are called, `goque.current_task()` is the task, and the values of
-    its metadata and of surrounding `with_value` blocks are its context. What the handler raises is in the run that
-    is returned, with what would become of the task; `run_task(…).raise_for_error()` raises it.
+    The payload is decoded and hooks are called as in a worker. `goque.current_task()` is the task, and its context has
+    the values of its metadata and of surrounding `with_value` blocks. The returned run has the exception of the
+    handler, and what would happen to the task; `run_task(…).raise_for_error()` raises the exception.
 
     Args:
         registry: has the processor.
-        task: made as for `add_task`; it need not be enqueued, and is not.
-        attempts: the failed attempts that it has behind it.
+        task: made as for `add_task`; it is not enqueued.
+        attempts: how many attempts have failed before.
 
     Raises:
         ConfigurationError: its type has no processor, or `attempts` is negative.
         GoqueError: the handler is async, and this thread runs an event loop already.
-        BaseException: the handler raised what ends a test: KeyboardInterrupt, `pytest.fail`.
+        BaseException: the handler raised an exception that ends a test, such as KeyboardInterrupt or `pytest.fail`.
     """
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
         raise ConfigurationError(f"attempts must be a whole number from 0 up, not {attempts!r:.80}")

@@ -1,4 +1,4 @@
-"""Time that stands still: for delays and retries in the database, and for schedules."""
+"""Frozen time: for delays and retries in the database, and for schedules."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ if TYPE_CHECKING:
 
 
 class FrozenClock:
-    """A clock that moves when it is told to.
+    """A clock that only tests move.
 
     Attributes:
-        now: what it shows, aware.
+        now: the time of the clock, aware.
     """
 
     def __init__(self, now: datetime) -> None:
         self.now = _aware("now", now)
 
     def __call__(self) -> datetime:
-        """Return what it shows."""
+        """Return the time of the clock."""
         return self.now
 
     def advance(self, by: float | timedelta) -> None:
-        """Let so many seconds, or a timedelta, pass."""
+        """Move the clock forward by seconds or a timedelta."""
         self.now += timedelta(seconds=length(by, "by"))
 
     def move_to(self, now: datetime) -> None:
-        """Show another moment, be it earlier."""
+        """Set the clock to another time, which may be earlier."""
         self.now = _aware("now", now)
 
 
 @contextmanager
 def frozen_time(*queues: ManagerBase, at: datetime | None = None) -> Iterator[FrozenClock]:
-    """Stop the clock by which these queues reckon in this process, for the length of the block.
+    """Freeze the clock of these queues in this process, during the block.
 
-    When a task is created, due, claimed and tried again goes by the clock that the block gets; on a server too, whose
-    own clock goes on for everybody else. The clock of Python, as handlers may ask it, is not touched.
+    goque uses the yielded clock for the times at which tasks are created, due, claimed and retried, also on a database
+    server. Other processes still use the server's clock. Python's own clock is not changed.
 
     Args:
         queues: managers, as `registry.queue`.
-        at: the aware moment to begin with; this one, if left out.
+        at: the time to start with, aware; by default the current time.
 
     Raises:
         ConfigurationError: there is no queue, `at` has no time zone, or a storage is none of goque's own.
     """
     if not queues:
-        raise ConfigurationError("frozen_time needs a queue whose clock is to stand still")
+        raise ConfigurationError("frozen_time needs at least one queue")
     clock = FrozenClock(at or datetime.now(UTC))
     with ExitStack() as undo:
         for queue in queues:
             storage = storage_of(queue)
             if not isinstance(storage, SqlStorage):
-                raise ConfigurationError(f"{type(storage).__name__} has no clock that could be stopped")
+                raise ConfigurationError(f"{type(storage).__name__} has no clock that can be frozen")
             undo.callback(storage.use_clock, None)
             storage.use_clock(clock)
         yield clock
@@ -87,13 +87,13 @@ def slots_between(job: PeriodicJob, start: datetime, end: datetime) -> list[date
 
 
 def enqueue_due_jobs(registry: Registry, queue: TaskQueueManager, now: datetime) -> list[Task]:
-    """Do one round of the scheduler at a moment: enqueue each due slot of each job, and return the tasks.
+    """Run one round of the scheduler at a given time: enqueue each due slot of each job, and return the tasks.
 
-    As in a tree, the first round for a job only takes note of the moment from which its slots count; paused jobs are
-    left out, and a slot that is enqueued already is not enqueued again.
+    As in a tree, the first round for a job only records the time from which its slots count. Paused jobs are skipped,
+    and a slot is not enqueued twice.
 
     Raises:
-        PeriodicJobError: a job's schedule or factory fails; in a tree this would be logged.
+        PeriodicJobError: a job's schedule or factory fails. A tree would log this.
         ConfigurationError: `now` has no time zone.
     """
     storage, enqueued = queue.storage, list[Task]()

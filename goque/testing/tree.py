@@ -1,4 +1,4 @@
-"""A real tree for one test, and workers that crash when they are wanted to."""
+"""A real tree for one test, and workers that crash on purpose."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class RunningTree:
-    """A supervision tree beside a test, on the test's database.
+    """A supervision tree for a test, on the test's database.
 
     Attributes:
-        queue: the registry's own, which enqueues there.
+        queue: the registry's queue.
         supervisor: the `goque.Supervisor`, with its `pid`, `stop` and `wait`.
     """
 
@@ -37,10 +37,10 @@ class RunningTree:
         self.supervisor: Supervisor = Supervisor(registry, database_url=database_url, **options)
 
     def wait(self, task: Task, timeout: float = 30.0) -> Task:
-        """Wait until a task is done, canceled or out of attempts, and return it as it is then.
+        """Wait until a task is done, canceled or failed for good, and return it.
 
         Raises:
-            WaitTimeoutError: it has not ended after so many seconds; the message has its errors.
+            WaitTimeoutError: it has not ended within `timeout` seconds; the message has its errors.
         """
         __tracebackhide__ = True
         try:
@@ -61,11 +61,11 @@ class RunningTree:
 
 @contextmanager
 def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
-    """Let a registry enqueue into another database for the length of the block; its tables are made there."""
+    """Make a registry use another database during the block; the tables are created."""
     storage = open_storage(url)
     storage.migrate()
     storage.close()
-    before = registry._use_database(url)  # noqa: SLF001 - for tests alone, so off the public face
+    before = registry._use_database(url)  # noqa: SLF001 - only for tests, so not public
     try:
         yield registry.queue
     finally:
@@ -73,10 +73,10 @@ def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
 
 
 class CrashOnPurpose:
-    """A hook that ends its process by a signal, for the first attempts of each task.
+    """A hook that kills its process with a signal, in the first attempts of each task.
 
     Attributes:
-        crashes: says so to what runs handlers without a process of their own.
+        crashes: tells inline runs, which have no worker process, to refuse.
     """
 
     crashes = True
@@ -86,7 +86,7 @@ class CrashOnPurpose:
         self.attempts = attempts
 
     def __call__(self, task: Task, error: BaseException | None = None) -> None:
-        """End this process, unless the task has failed so often already."""
+        """Kill this process, unless the task has already failed `attempts` times."""
         del error
         if task.attempts < self.attempts:
             os.kill(os.getpid(), self.number)
@@ -101,14 +101,14 @@ def crash_on_purpose(
     number: signal.Signals = signal.SIGKILL,
     attempts: int = 1,
 ) -> Iterator[None]:
-    """Let the workers of a type crash in trees that are started in the block, for the first attempts of each task.
+    """Make the workers of a type crash, in trees started in the block, for the first attempts of each task.
 
     Args:
         registry: has the processor.
         task_type: its type.
-        when: "before" the handler begins, or "after" it has done its work and before anybody knows: a handler that may
-            be run again must bear that.
-        number: the signal that ends the worker.
+        when: "before" the handler starts, or "after" it has returned but before its result is recorded. The second
+            shows whether a handler can safely run twice.
+        number: the signal that kills the worker.
         attempts: how many attempts of a task crash.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Makes pages of the site out of what is not in docs/: CHANGELOG.md, the READMEs of examples, the help of commands.
+"""Makes pages of the site from files outside of docs/: CHANGELOG.md, the READMEs of examples, the help of commands.
 
-MkDocs calls the functions named on_…. Links are written as they lead in the repository; here they become what they
-are in the site. What has no page there, as source text has not, stays as its bare words.
+MkDocs calls the functions named on_…. Links in the files are links of the repository; here they become links of the
+site. A link to a file without a page, such as source code, becomes plain text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]+`(?!\])", re.DOTALL | re.MULTILINE)
 
 
 def pages_from_outside() -> dict[str, str]:
-    """Name each page of the site that is no file of docs/, and where it lives in the repository."""
+    """Return each page of the site that is no file of docs/, with its path in the repository."""
     readmes = sorted(ROOT.glob("examples/*/README.md"))
     examples = {
         f"examples/{path.parent.name}.md": f"examples/{path.parent.name}/README.md" for path in readmes
@@ -35,7 +35,7 @@ def pages_from_outside() -> dict[str, str]:
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Fill the two parts of the navigation that are what their folders hold."""
+    """Fill the two parts of the navigation that list the files of a folder."""
     examples = [name for name in pages_from_outside() if name.startswith("examples/")]
     decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
     for section in config.nav or []:
@@ -46,13 +46,13 @@ def on_config(config: MkDocsConfig) -> None:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
-    """Add the pages from outside."""
+    """Add the pages from outside of docs/."""
     for name, place in pages_from_outside().items():
         files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
 
 
 def every_command() -> str:
-    """Return what each command prints for --help, below a title of its own."""
+    """Return the --help of each command, with a title."""
     group = click.Context(root, info_name="goque", terminal_width=80, **root.context_settings)
     helps = {"goque": root.get_help(group)}
     for name in COMMANDS:
@@ -65,7 +65,7 @@ def every_command() -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links of the repository into links of the site, but not in code."""
+    """Turn links of the repository into links of the site, except in code."""
     del config, files
     name = page.file.src_uri
     parts, end = [], 0
@@ -78,7 +78,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def link_in_site(name: str, match: re.Match[str]) -> str:
-    """Return a link of the page `name` as it leads in the site."""
+    """Return a link on the page `name` as a link of the site."""
     words, target = match.groups()
     if re.match(r"[a-z]+:|#", target):
         return match[0]

@@ -207,7 +207,7 @@ def test_a_running_task_is_canceled(page, shop):
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert shop[1].task("mail-1").status == "processing"
     confirm(page, "Cancel…", "Cancel the task")
-    expect(page.locator(".story .badge")).to_have_text("canceled")
+    expect(page.locator(".summary .badge")).to_have_text("canceled")
     eventually(lambda: shop[1].task("mail-1").claimed_by is None)
 
 

@@ -105,7 +105,7 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
         assert part in told, part
     assert f"/tasks/{task.id}" in dashboard.get("/nodes").text
     assert "worker-2 9 stopped" in told
-    assert "It has told nothing of its tree yet." in told
+    assert "It has not reported its tree yet." in told
     assert re.search(r"mail 1 0 0 0 ", text_of(dashboard.get("/types")))
 
 
@@ -132,7 +132,7 @@ def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
         ("/tasks?status=runing", "there is new, pending, processing, done, canceled, error, attempts_left"),
         ("/tasks?period=1y", "there is 15m, 1h, 6h, 24h, 7d"),
         ("/tasks?from=yesterday", "from must be a time such as 2026-11-23T21:00, in UTC"),
-        ("/tasks?from=2026-01-02T00:00&until=2026-01-01T00:00", "begins after it ends"),
+        ("/tasks?from=2026-01-02T00:00&until=2026-01-01T00:00", "'from' is later than 'until'"),
         ("/tasks?before=2", "is no page; start again from the newest tasks"),
         ("/tasks?type=" + "x" * 256, "type must be text of at most 255 characters"),
         ("/tasks?error=%00", "error must be text"),
@@ -140,8 +140,8 @@ def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
         ("/do/pause?type=nobody", None),
         ("/do/reset-all?query=type%3Dmail", "choose statuses whose tasks can be reset"),
         ("/do/cancel-all?query=status%3Ddone", "choose statuses whose tasks can be canceled"),
-        ("/do/run-job?name=nightly", "this dashboard knows no app"),
-        ("/do/stop-all", "nothing is under way"),
+        ("/do/run-job?name=nightly", "this dashboard has no app"),
+        ("/do/stop-all", "no bulk action is running"),
     ],
 )
 def test_a_filter_or_a_page_that_is_none_is_told_in_one_line(dashboard, path, says):

@@ -1,7 +1,7 @@
 """goque in a Django project: put "goque.contrib.django" into INSTALLED_APPS, and run `manage.py migrate`.
 
-`registry` is the project's registry; handlers are registered on it in the `tasks` modules of its apps. `queue` enqueues
-on Django's own connection, and so in the transaction that `atomic` has open there.
+`registry` is the project's registry; register handlers on it in the `tasks` modules of the project's apps. `queue`
+enqueues on Django's own connection, and so in the transaction of `atomic`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ registry: Final = DjangoRegistry()
 
 
 def __getattr__(name: str) -> Any:
-    """Open the queue when it is first asked for: it needs the project's settings."""
+    """Open the queue at its first use, because it needs the project's settings."""
     if name == "queue":
         return registry.queue
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

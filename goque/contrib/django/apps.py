@@ -10,16 +10,16 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class GoqueConfig(AppConfig):
-    """Imports the `tasks` modules of the project's apps, whose handlers are thereby registered."""
+    """Imports the `tasks` modules of the project's apps, which register their handlers."""
 
     name = "goque.contrib.django"
     label = "goque"
     verbose_name = "goque"
 
     def ready(self) -> None:
-        """Register what there is, now that all models are loaded."""
+        """Register handlers and checks, after all models are loaded."""
         from goque.contrib.django import checks, registry  # noqa: F401, PLC0415 - checks register themselves
-        from goque.contrib.django.databases import setting  # noqa: PLC0415 - settings are there now
+        from goque.contrib.django.databases import setting  # noqa: PLC0415 - the settings are loaded now
 
         setting("DATABASE")
         autodiscover_modules("tasks")

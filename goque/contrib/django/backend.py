@@ -1,7 +1,7 @@
-"""A backend for Django's tasks framework: `@task` functions that goque keeps and runs.
+"""A backend for Django's tasks framework: goque stores and runs its `@task` functions.
 
-It serves `django.tasks` of Django 6, and the package django-tasks on earlier versions. The tasks of one of its queues
-are goque tasks of one type, `django.default`; what a task is called and called with is their payload.
+It works with `django.tasks` of Django 6, and with the package django-tasks on earlier versions. The tasks of a Django
+queue are goque tasks of one type, such as `django.default`; their payload is the function's path and its arguments.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _CAUSES: Final = {"crash": "goque.errors.WorkerCrashed", "timeout": "goque.error
 
 
 class GoqueBackend(_BaseTaskBackend):
-    """Keeps Django's tasks in goque's table, in the transaction that Django has open.
+    """Stores Django's tasks in goque's table, in Django's transaction.
 
     OPTIONS are those of a goque processor, for the tasks of every queue: workers, timeout, max_attempts and so on;
-    OPTIONS["QUEUES"] has other values for single ones.
+    OPTIONS["QUEUES"] has other values for single queues.
     """
 
     supports_defer = True
@@ -54,15 +54,13 @@ class GoqueBackend(_BaseTaskBackend):
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         super().__init__(alias, params)
         if not self.queues:
-            raise ImproperlyConfigured(
-                f"TASKS[{alias!r}]: goque needs QUEUES, a list of names, to know what to run"
-            )
+            raise ImproperlyConfigured(f"TASKS[{alias!r}]: goque needs QUEUES, a list of queue names")
 
     def register(self, on: DjangoRegistry) -> None:
         """Register a processor for each queue.
 
         Raises:
-            ImproperlyConfigured: an option is wrong, or two backends have one queue.
+            ImproperlyConfigured: an option is wrong, or two backends have the same queue.
         """
         common = {name: value for name, value in self.options.items() if name != "QUEUES"}
         single: Mapping[str, Any] = self.options.get("QUEUES", {})
@@ -74,7 +72,7 @@ class GoqueBackend(_BaseTaskBackend):
                 raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from error
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
-        """Insert a task on Django's connection; it is there when the transaction is committed."""
+        """Insert a task on Django's connection; workers see it after the commit."""
         self.validate_task(task)
         result = _base.TaskResult(
             task=task,
@@ -105,10 +103,10 @@ class GoqueBackend(_BaseTaskBackend):
         return result
 
     def get_result(self, result_id: str) -> Any:
-        """Read what became of a task.
+        """Read the status and result of a task.
 
         Raises:
-            TaskResultDoesNotExist: no task of Django's has this id.
+            TaskResultDoesNotExist: no Django task has this id.
         """
         try:
             task = registry.queue.get_task(str(result_id))
@@ -123,7 +121,7 @@ def type_of(queue: str) -> str:
 
 
 def register_backends() -> None:
-    """Register the processors of each backend of goque's that TASKS names."""
+    """Register the processors of each goque backend in TASKS."""
     for backend in import_module(FRAMEWORK).task_backends.all():
         if isinstance(backend, GoqueBackend):
             backend.register(registry)
@@ -140,7 +138,7 @@ def run_task(task: Task) -> Any:
 
 
 def _django_task(path: str) -> Any:
-    """Import a task; nothing else that a row may name is called.
+    """Import a task by its path. Any other object that a row may name is refused.
 
     Raises:
         GoqueError: there is no such task.

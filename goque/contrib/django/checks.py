@@ -1,4 +1,4 @@
-"""What `manage.py check` says about goque."""
+"""The checks of goque for `manage.py check`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PSYCOPG2 = "pip install 'goque[postgres]', which is psycopg 3; Django prefers it
 
 @register
 def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """See that goque can work on Django's connections."""
+    """Check that goque can use Django's connections."""
     del app_configs, kwargs
     try:
         storage()

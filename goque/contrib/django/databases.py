@@ -23,14 +23,14 @@ DJANGOS_OWN: Final = frozenset(
         *("charset", "init_command", "sql_mode", "use_unicode", "autocommit", "cursorclass", "conv"),
     }
 )
-"""Options that say how Django uses a connection, and not where the database is."""
+"""Options of Django itself, which are no parameters of the database's URL."""
 
 
 def setting(name: str) -> Any:
-    """Return a value of GOQUE in the settings, None if it is not there.
+    """Return a value of GOQUE in the settings, None if it is not set.
 
     Raises:
-        ImproperlyConfigured: GOQUE is no dict, or has a key that is unknown.
+        ImproperlyConfigured: GOQUE is no dict, or has an unknown key.
     """
     given = getattr(settings, "GOQUE", {})
     unknown = set(given) - set(SETTINGS) if isinstance(given, Mapping) else {type(given).__name__}
@@ -42,16 +42,16 @@ def setting(name: str) -> Any:
 
 
 def database_alias() -> str:
-    """Return which of DATABASES holds the tasks."""
+    """Return the alias in DATABASES of the database with the tasks."""
     alias: str = setting("DATABASE") or DEFAULT_DB_ALIAS
     return alias
 
 
 def database_url() -> str:
-    """Return the storage URL of that database, for the processes of a tree, which have connections of their own.
+    """Return the storage URL of that database, for the processes of a tree, which have their own connections.
 
     Raises:
-        ImproperlyConfigured: it is in memory, or of a kind that goque does not know.
+        ImproperlyConfigured: the database is in memory, or goque does not support it.
     """
     if url := setting("DATABASE_URL"):
         return str(url)
@@ -73,18 +73,18 @@ def storage() -> DjangoStorage:
 
 
 class DjangoStorage(BorrowedStorage):
-    """Works on Django's connection of the calling thread; its tables are made by Django's migrations."""
+    """A storage on Django's connection of the calling thread; Django's migrations make its tables."""
 
     def schema_state(self) -> SchemaState:
-        """Say whether the schema is the one that this version of goque expects."""
+        """Return the state of the schema: whether it is the one of this version of goque."""
         return super().schema_state() if has_ledger() else "missing"
 
     def pending_migrations(self) -> dict[str, str]:
-        """Return the migrations that are still to be applied: name to SQL text."""
+        """Return the migrations to apply: name to SQL text."""
         return super().pending_migrations() if has_ledger() else known_migrations(self.dialect.name)
 
     def require_schema(self) -> None:
-        """Raise SchemaError with what to do unless the schema is current."""
+        """Raise SchemaError unless the schema is current."""
         state = self.schema_state()
         if state in ("missing", "outdated"):
             raise SchemaError(
@@ -96,7 +96,7 @@ class DjangoStorage(BorrowedStorage):
 
 
 def has_ledger() -> bool:
-    """Return whether anything of goque's was ever made; a SELECT that fails would end a transaction of PostgreSQL."""
+    """Return whether goque has any table. A failing SELECT would abort a transaction on PostgreSQL."""
     return "goque_migration" in connections[database_alias()].introspection.table_names()
 
 
@@ -104,7 +104,7 @@ def _file(connection: Any) -> str:
     name = str(connection.settings_dict["NAME"])
     if connection.is_in_memory_db():
         raise ImproperlyConfigured(
-            "the database is in memory, and would be seen by this process only; name a file"
+            "the database is in memory, so that other processes cannot see it; name a file"
         )
     return name
 

@@ -1,4 +1,4 @@
-"""The operation of Django's migrations that applies one of goque's own."""
+"""A migration operation for Django that applies one of goque's migrations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from goque.storage.sql.migrate import CREATE_LEDGER, known_migrations, record_of
 
 
 class ApplyMigration(Operation):
-    """Apply a migration of goque's on the database that holds its tables, unless `goque migrate` has done so.
+    """Apply a migration of goque on its database, unless `goque migrate` has already applied it.
 
-    It cannot be undone: there may be tasks.
+    It cannot be reversed, because the tables may have tasks.
     """
 
     reduces_to_sql = True
@@ -24,7 +24,7 @@ class ApplyMigration(Operation):
         self.name = name
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """Leave Django's models as they are: none is goque's."""
+        """Change no model of Django: goque has none."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Run the statements on Django's connection, or collect them for `sqlmigrate`."""
@@ -43,8 +43,8 @@ class ApplyMigration(Operation):
                 session.migrate(statement)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Do nothing: Django asks whether it is reversible before."""
+        """Do nothing; Django checks `reversible` before."""
 
     def describe(self) -> str:
-        """Say what it does, for `migrate --plan`."""
-        return f"Apply goque's migration {self.name}"
+        """Return the description for `migrate --plan`."""
+        return f"Apply goque migration {self.name}"

@@ -1,4 +1,4 @@
-"""The registry of a Django project: its queue is on Django's connections, and its handlers find them fresh."""
+"""The registry of a Django project. Its queue uses Django's connections, and it renews them around each handler."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class DjangoRegistry(Registry):
-    """A registry whose `queue` works on Django's connection, in the transaction that `atomic` has open there.
+    """A registry whose `queue` uses Django's connection, in the transaction of `atomic`.
 
-    Around each `def` handler Django's connections are looked after as around a request: those that are too old or
-    broken are closed, and the log of queries that DEBUG keeps is emptied.
+    Before and after each `def` handler it does what Django does around a request: it closes connections that are too
+    old or broken, and clears the query log of DEBUG.
     """
 
     def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
@@ -26,7 +26,7 @@ class DjangoRegistry(Registry):
         super().add_processor(task_type, processor, **options)
         made = self._processors.get(task_type)
         if made.spec.is_async:
-            return  # Django's connections are in the threads of sync_to_async, not in the loop's
+            return  # Django's connections belong to the threads of sync_to_async, not to the loop's thread
         callbacks = msgspec.structs.replace(
             made.callbacks,
             hooks_before=(look_after_connections, *made.callbacks.hooks_before),
@@ -36,7 +36,7 @@ class DjangoRegistry(Registry):
 
     @property
     def queue(self) -> TaskQueueManager:
-        """A manager on Django's connection of the calling thread, in the transaction that it has open."""
+        """A manager on Django's connection of the calling thread, in its transaction."""
         if self._own_url is not None:
             return super().queue
         if self._queue is None:
@@ -48,7 +48,7 @@ class DjangoRegistry(Registry):
 
     @property
     def async_queue(self) -> AsyncTaskQueueManager:
-        """The same database for asyncio, on connections of its own, outside of Django's transactions."""
+        """The same database for asyncio, on separate connections, outside of Django's transactions."""
         if self.database_url is None:
             from goque.contrib.django.databases import database_url  # noqa: PLC0415 - it needs the settings
 
@@ -57,7 +57,7 @@ class DjangoRegistry(Registry):
 
 
 def look_after_connections(task: object, error: object = None) -> None:
-    """Close what Django would close at either end of a request, but nothing amid a transaction, such as a test's."""
+    """Close the connections that Django would close around a request, but none in a transaction, such as a test's."""
     del task, error
     from django.db import connections, reset_queries  # noqa: PLC0415 - it needs the settings
 

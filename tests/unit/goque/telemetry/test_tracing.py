@@ -195,7 +195,7 @@ def test_a_provider_that_cannot_be_made_costs_the_spans_only(caplog: pytest.LogC
     for _ in range(2):
         with tracing.handling(Task("mail")) as span:
             tracing.ended(span, Outcome(OutcomeKind.DONE), None)
-    assert caplog.text.count("nothing is traced in this process") == 1
+    assert caplog.text.count("this process does not trace") == 1
 
 
 def test_what_is_no_factory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

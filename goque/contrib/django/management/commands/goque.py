@@ -16,24 +16,24 @@ APP: Final = "goque.contrib.django.app:registry"
 
 
 class Command(BaseCommand):
-    """Runs a command of goque's; `manage.py goque --help` lists them."""
+    """Runs a command of goque; `manage.py goque --help` lists them."""
 
     help = "Run a command of goque: supervise, list, show, cancel, stats and so on."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take everything as it is: click knows what it means."""
+        """Accept all arguments; click parses them."""
         parser.add_argument("arguments", nargs="*")
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run what the command line says; options such as --help are goque's, too."""
+        """Run the command; --help and other options go to goque too."""
         os.environ.setdefault(
             "PYTHONPATH", sys.path[0]
-        )  # the tree's processes import the project as manage.py does
+        )  # the tree's processes import the project like manage.py
         stdio.prepare()
         group.root.main(completed(without_djangos_own(argv[2:])), prog_name="manage.py goque")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run what `call_command("goque", "list", …)` says."""
+        """Run the command of `call_command("goque", "list", …)`."""
         del args
         code = group.root.main(completed(list(options["arguments"])), "goque", standalone_mode=False)
         if code:
@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
 
 def without_djangos_own(arguments: list[str]) -> list[str]:
-    """Leave out --settings and --pythonpath, which Django has obeyed by now."""
+    """Remove --settings and --pythonpath, which Django has already applied."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--settings")
     parser.add_argument("--pythonpath")
@@ -49,7 +49,7 @@ def without_djangos_own(arguments: list[str]) -> list[str]:
 
 
 def completed(arguments: list[str]) -> list[str]:
-    """Put in what the project knows: its registry where a command takes an app, and where its database is."""
+    """Add the project's registry as the app, and its database URL."""
     place = next((index for index, word in enumerate(arguments) if word in group.COMMANDS), None)
     if place is None:
         return arguments
