@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeVar
 
 from goque.storage import dialect_of
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.migrate import Migrations
+from goque.storage.sql.session import Session
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 

@@ -15,7 +15,7 @@ from goque.execution.run_sync import run_sync
 from goque.storage import open_storage
 from goque.storage.postgresql.errors import refused, translate
 from goque.storage.sql.asyncio_session import Ready
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task, TaskFilter
 

@@ -15,7 +15,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.postgresql.session import PREPARE_AFTER
 from goque.storage.sql import claims as sql_claims
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 from goque.task import Task, TaskFilter
 
 pytestmark = pytest.mark.fault(23)

@@ -14,8 +14,8 @@ from pymysql.constants import SERVER_STATUS
 from goque.storage.instants import EPOCH, later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.session import NOW, UTC_NAMES, Clock, Translated
-from goque.storage.sql.dialect import Row
 from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.session import Row
 
 
 class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types

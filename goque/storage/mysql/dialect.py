@@ -31,7 +31,8 @@ from goque.storage.sql.caller_connection import (
     not_of_driver,
 )
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import Session
 from goque.storage.sql.statements import Statements
 from goque.storage.url import hide_password
 from goque.task import Task

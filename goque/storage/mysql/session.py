@@ -14,8 +14,8 @@ from pymysql.cursors import Cursor
 from goque.storage.instants import later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import EXISTS_ALREADY, translate
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError, Row, Session
 from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Row, Session
 
 DEADLINE: Final = 8.0
 """Seconds that the server may be silent."""

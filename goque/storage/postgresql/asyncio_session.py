@@ -14,8 +14,8 @@ from psycopg.rows import tuple_row
 from goque.storage.instants import later, time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.session import NOW, Clock, Translated
-from goque.storage.sql.dialect import Row
 from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.session import Row
 
 
 class AsyncAdoptedSession:

@@ -37,7 +37,8 @@ from goque.storage.sql import batches
 from goque.storage.sql.asyncio_session import AsyncSession, Steps
 from goque.storage.sql.caller_connection import asyncio_driver_connection, driver_connection, not_of_driver
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.statements import Statements
 from goque.storage.url import hide_password
 from goque.task import Task

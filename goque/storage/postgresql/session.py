@@ -20,8 +20,8 @@ from psycopg.rows import tuple_row
 from goque.storage.instants import later, time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.errors import translate
-from goque.storage.sql.dialect import Row, Session
 from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.session import Row, Session
 
 ResultT = TypeVar("ResultT")
 

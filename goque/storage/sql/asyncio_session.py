@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from goque.storage.sql.dialect import Row, Session
+from goque.storage.sql.session import Row, Session
 
 ResultT = TypeVar("ResultT")
 

@@ -15,8 +15,9 @@ from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import later
 from goque.storage.sql.claim_cursor import ClaimCursor
-from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlBase
+from goque.storage.sql.session import Session
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0

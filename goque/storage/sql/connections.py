@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.dialect import DatabaseLockedError, Session
+from goque.storage.sql.session import DatabaseLockedError, Session
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()

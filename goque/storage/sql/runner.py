@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 
 from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError, Dialect, Row, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Row, Session
 from goque.storage.sql.statements import LockThenChange
 
 ResultT = TypeVar("ResultT")

@@ -27,8 +27,8 @@ from goque.storage.search_types import (
     first_id_at,
     time_of_id,
 )
-from goque.storage.sql.dialect import Row, Session
 from goque.storage.sql.runner import SqlBase
+from goque.storage.sql.session import Row, Session
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -13,8 +13,9 @@ from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.asyncio_session import SyncSessionAdapter
 from goque.storage.sql.asyncio_tasks import SqlAsyncTasks
-from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
+from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlBase
+from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 

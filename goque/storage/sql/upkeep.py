@@ -15,7 +15,7 @@ from goque.errors import ConfigurationError
 from goque.outcome import Change
 from goque.storage.contract import NodeRow, TypePolicy
 from goque.storage.sql.claims import SqlClaims
-from goque.storage.sql.dialect import Row, Session
+from goque.storage.sql.session import Row, Session
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 

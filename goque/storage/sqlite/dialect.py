@@ -25,7 +25,8 @@ from goque.storage.sql.caller_connection import (
     not_of_driver,
 )
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import DatabaseLockedError, Dialect, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import DatabaseLockedError, Session
 from goque.storage.sql.statements import Statements
 from goque.storage.sqlite import rows as sqlite_rows
 from goque.storage.sqlite.errors import translate

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from goque.storage.instants import later, time_text
-from goque.storage.sql.dialect import DatabaseLockedError, Row, Session
+from goque.storage.sql.session import DatabaseLockedError, Row, Session
 from goque.storage.sqlite.errors import translate
 
 LOCK_SLICE: Final = 2.0
