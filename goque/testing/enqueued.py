@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goque.execution.run_sync import run_sync
 from goque.payload import decode_json, encode_payload
 from goque.task import Task, TaskFilter, TaskStatus
 
@@ -116,7 +115,7 @@ def _tasks(queue: ManagerBase, task_type: str, conn: Any) -> list[Task]:
     from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - whoever has a queue has it
 
     looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(queue.opened)
-    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_LOOKED_AT, conn))  # noqa: SLF001 - ours
+    return looking.get_tasks(TaskFilter(task_type=task_type), MAX_LOOKED_AT, conn=conn)
 
 
 def _value_of(task: Task, name: str) -> Any:

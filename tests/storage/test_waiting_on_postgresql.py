@@ -23,7 +23,7 @@ def wait_until_heard(queue, storage):
     task = add(storage)
     ended = []
 
-    async def pause(seconds, alarm):
+    def pause(seconds, alarm):
         del seconds
         assert alarm._rung.wait(30), "only an alarm ends a pause"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Self
@@ -43,8 +43,12 @@ class AsyncAdoptedSession:
         session._zone = mysql_rows.read_text(zone)
         return session
 
-    async def now(self) -> datetime:
-        """Return the server's clock."""
+    @property
+    def now(self) -> Awaitable[datetime]:
+        """The server's clock, read at the beginning."""
+        return self._read_now()
+
+    async def _read_now(self) -> datetime:
         return self._now
 
     async def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:

@@ -23,7 +23,7 @@ from goque.storage.mysql.session import DEADLINE, AdoptedSession, Clock, MysqlSe
 from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
-from goque.storage.sql.asyncio_session import AsyncSession, Steps
+from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import (
     asyncio_driver_connection,
     driver_connection,
@@ -34,6 +34,7 @@ from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps, await_steps
 from goque.storage.url import hide_password
 from goque.task import Task
 
@@ -143,7 +144,7 @@ class MysqlDialect(Dialect):
 
         session = await AsyncAdoptedSession.begin(connection, "the database of conn", self.clock)
         async with session.transaction() if writes else nullcontext():
-            return await steps(session)
+            return await await_steps(session, steps)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Look from time to time, and whenever an enqueuer of this machine nudges: the server tells nobody."""
@@ -174,33 +175,35 @@ class MysqlDialect(Dialect):
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
 
-    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
+    def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task; a duplicate ends the statement, and no transaction."""
         try:
             if self._returns_inserted and self.clock is None and not (task.delay or task.next_attempt_at):
-                [(told,)] = await session.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
+                [(told,)] = yield ask.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
                 now = self.read_time(told)
             else:
-                now = await session.now()
-                await session.run(self.sql.insert_task, self.task_params(task, now))
+                now = yield ask.NOW
+                yield ask.run(self.sql.insert_task, self.task_params(task, now))
         except pymysql.IntegrityError as error:
             if error.args[0] == DUPLICATE:
                 return None
             raise
         return now, due_at(task, now)
 
-    async def insert_batch(self, session: AsyncSession, tasks: Sequence[Task]) -> set[str]:
+    def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert all, and only if some were taken find out which."""
-        now = await session.now()
+        now = yield ask.NOW
         rows = [self.task_params(task, now) for task in tasks]
         ids = [task.id for task in tasks]
-        await session.run("SAVEPOINT goque_batch")
-        if await session.run_many(self.sql.insert_tasks, rows) == len(tasks):
+        yield ask.run("SAVEPOINT goque_batch")
+        inserted = yield ask.run_many(self.sql.insert_tasks, rows)
+        if inserted == len(tasks):
             return set(ids)
-        await session.run("ROLLBACK TO SAVEPOINT goque_batch")
-        before = {row[0] for row in await session.rows(PRESENT, {"ids": ids})}
-        await session.run_many(self.sql.insert_tasks, rows)
-        return {row[0] for row in await session.rows(PRESENT, {"ids": ids})} - before
+        yield ask.run("ROLLBACK TO SAVEPOINT goque_batch")
+        before = yield ask.rows(PRESENT, {"ids": ids})
+        yield ask.run_many(self.sql.insert_tasks, rows)
+        after = yield ask.rows(PRESENT, {"ids": ids})
+        return {row[0] for row in after} - {row[0] for row in before}
 
     def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
         """Return the rows of a bulk insert."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -30,8 +30,12 @@ class AsyncAdoptedSession:
         self._cursor.format = Format.BINARY
         postgresql_rows.register(self._cursor)
 
-    async def now(self) -> datetime:
-        """Return the server's clock, read when it is first asked for."""
+    @property
+    def now(self) -> Awaitable[datetime]:
+        """The server's clock, read when it is first asked for."""
+        return self._read_now()
+
+    async def _read_now(self) -> datetime:
         if self._now is None:
             self._now = (
                 self._clock() if self._clock else postgresql_rows.instant((await self.rows(NOW))[0][0])
@@ -74,7 +78,7 @@ class AsyncAdoptedSession:
     async def _bind(self, sql: str, params: Mapping[str, Any] | None) -> Mapping[str, Any]:
         bound = dict(params) if params else {}
         if ":now" in sql:
-            bound["now"] = time_text(await self.now())
+            bound["now"] = time_text(await self._read_now())
         if "age" in bound:
-            bound["before"] = time_text(later(await self.now(), -bound["age"]))
+            bound["before"] = time_text(later(await self._read_now(), -bound["age"]))
         return bound

@@ -34,12 +34,13 @@ from goque.storage.postgresql.statements import (
 from goque.storage.postgresql.url import connection_options
 from goque.storage.postgresql.watcher import PostgresqlWatcher
 from goque.storage.sql import batches
-from goque.storage.sql.asyncio_session import AsyncSession, Steps
+from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import asyncio_driver_connection, driver_connection, not_of_driver
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps, await_steps
 from goque.storage.url import hide_password
 from goque.task import Task
 
@@ -127,7 +128,7 @@ class PostgresqlDialect(Dialect):
             raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
         session = AsyncAdoptedSession(connection, "the database of conn", self.clock)
         async with session.transaction() if writes else nullcontext():
-            return await steps(session)
+            return await await_steps(session, steps)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Listen on a connection of its own, or be polled where nobody tells."""
@@ -164,9 +165,9 @@ class PostgresqlDialect(Dialect):
         del session, task_type
         return (0,)
 
-    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
+    def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task in one round trip, dated by the server."""
-        rows = await session.rows(
+        rows = yield ask.rows(
             self.sql.insert_task,
             {
                 "id": task.id,
@@ -191,7 +192,7 @@ class PostgresqlDialect(Dialect):
         except psycopg.errors.UniqueViolation as error:
             raise PlaceTakenError from error
 
-    async def announce(self, session: AsyncSession, task_types: set[str]) -> None:
+    def announce(self, task_types: set[str]) -> Steps[None]:
         """Notify each type's channel once."""
         if self.notifies and task_types:
-            await session.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})
+            yield ask.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})

@@ -236,12 +236,12 @@ def _is_plain_done(change: Change) -> bool:
     )
 
 
-def _claims_by_owner(tokens: Iterable[Token], run_sync: int) -> Iterator[tuple[str | None, dict[str, int]]]:
+def _claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
     """Group tokens into batches of one owner that name each task once; an empty owner is none."""
     for owner, group in groupby(tokens, key=lambda token: token.owner):
         claims: dict[str, int] = {}
         for token in group:
-            if token.task_id in claims or len(claims) == run_sync:
+            if token.task_id in claims or len(claims) == most:
                 yield owner or None, claims
                 claims = {}
             claims[token.task_id] = token.claims

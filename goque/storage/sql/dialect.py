@@ -12,11 +12,12 @@ from goque.errors import ConfigurationError
 from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import due_at
-from goque.storage.sql.asyncio_session import AsyncSession, Steps
+from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
 from goque.storage.sql.connections import ConnectionPool, Connections
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps
 from goque.task import Task, TaskRow
 
 ResultT = TypeVar("ResultT")
@@ -122,17 +123,18 @@ class Dialect(ABC):
         """Return when the next unclaimed task of each priority is due."""
         return [self.read_time(row[0]) for row in session.rows(self.sql.next_due, {"task_type": task_type})]
 
-    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
+    def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task and return when it was created and is due; None if its place is taken."""
-        now = await session.now()
-        if not await session.run(self.sql.insert_task, self.task_params(task, now)):
+        now = yield ask.NOW
+        if not (yield ask.run(self.sql.insert_task, self.task_params(task, now))):
             return None
         return now, due_at(task, now)
 
-    async def insert_batch(self, session: AsyncSession, tasks: Sequence[Task]) -> set[str]:
+    def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert the tasks whose places are free and return their ids."""
-        batch = self.encode_tasks(tasks, await session.now())
-        return {self.read_text(row[0]) for row in await session.rows(self.sql.insert_tasks, {"batch": batch})}
+        batch = self.encode_tasks(tasks, (yield ask.NOW))
+        rows = yield ask.rows(self.sql.insert_tasks, {"batch": batch})
+        return {self.read_text(row[0]) for row in rows}
 
     def copy_tasks(self, session: Session, tasks: Sequence[Task]) -> None:
         """Insert tasks the faster way, where the dialect `copies`.
@@ -142,9 +144,10 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
-    async def announce(self, session: AsyncSession, task_types: set[str]) -> None:
+    def announce(self, task_types: set[str]) -> Steps[None]:
         """Wake up who waits for tasks of these types, when the transaction commits."""
-        del session, task_types
+        del task_types
+        yield from ()
 
     def announce_ends(self, session: Session, task_ids: Iterable[str]) -> None:
         """Wake up who waits for the end of these tasks, when the transaction commits."""

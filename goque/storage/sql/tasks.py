@@ -8,14 +8,13 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Literal
 
-from goque.execution.run_sync import run_sync
 from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
-from goque.storage.sql.asyncio_session import SyncSessionAdapter
 from goque.storage.sql.asyncio_tasks import SqlAsyncTasks
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlBase
 from goque.storage.sql.session import PlaceTakenError, Session
+from goque.storage.sql.steps import run_steps
 from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
@@ -46,7 +45,7 @@ class SqlTasks(SqlBase):
 
         def insert(session: Session) -> list[Task]:
             again = next(tries) > 0
-            return run_sync(self._steps.insert_one(SyncSessionAdapter(session), task, skip=skip, again=again))
+            return run_steps(session, self._steps.insert_one(task, skip=skip, again=again))
 
         return self._write_alone(insert, conn)
 
@@ -63,30 +62,22 @@ class SqlTasks(SqlBase):
 
         def insert(session: Session) -> list[Task]:
             again = next(tries) > 0
-            return run_sync(
-                self._steps.insert_many(
-                    SyncSessionAdapter(session), wanted, skip=skip, undo=undo, again=again
-                )
-            )
+            return run_steps(session, self._steps.insert_many(wanted, skip=skip, undo=undo, again=again))
 
         return self._write(insert, conn, patient=True)
 
     def _copy(self, session: Session, tasks: list[Task]) -> list[Task]:
         self._dialect.copy_tasks(session, tasks)
-        return run_sync(self._steps.announce_inserted(SyncSessionAdapter(session), tasks))
+        return run_steps(session, self._steps.announce_inserted(tasks))
 
     def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
-        return self._read(
-            lambda session: run_sync(self._steps.get_task(SyncSessionAdapter(session), task_id)), conn
-        )
+        return self._read(lambda session: run_steps(session, self._steps.get_task(task_id)), conn)
 
     def find_tasks(self, task_filter: TaskFilter, *, limit: int, conn: Any = None) -> list[TaskRow]:
         """Read up to `limit` tasks that the filter admits, newest first."""
         return self._read(
-            lambda session: run_sync(
-                self._steps.find_tasks(SyncSessionAdapter(session), task_filter, limit=limit)
-            ),
+            lambda session: run_steps(session, self._steps.find_tasks(task_filter, limit=limit)),
             conn,
             slow=True,
         )
@@ -94,9 +85,7 @@ class SqlTasks(SqlBase):
     def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
         return self._write(
-            lambda session: run_sync(
-                self._steps.cancel_unless_finished(SyncSessionAdapter(session), task_id)
-            ),
+            lambda session: run_steps(session, self._steps.cancel_unless_finished(task_id)),
             conn,
             patient=True,
         )
@@ -104,7 +93,7 @@ class SqlTasks(SqlBase):
     def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
         return self._write(
-            lambda session: run_sync(self._steps.reset_unless_claimed(SyncSessionAdapter(session), task_id)),
+            lambda session: run_steps(session, self._steps.reset_unless_claimed(task_id)),
             conn,
             patient=True,
         )

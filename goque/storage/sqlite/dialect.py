@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.execution.run_sync import run_sync
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.sql import batches
-from goque.storage.sql.asyncio_session import Steps, SyncSessionAdapter
 from goque.storage.sql.caller_connection import (
     asyncio_driver_connection,
     driver_connection,
@@ -28,6 +26,7 @@ from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import DatabaseLockedError, Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sqlite import rows as sqlite_rows
 from goque.storage.sqlite.errors import translate
 from goque.storage.sqlite.session import LOCK_SLICE, AdoptedSession, Clock, SqliteSession
@@ -141,7 +140,7 @@ class SqliteDialect(Dialect):
         def run() -> ResultT:
             session = AdoptedSession(raw, "the database of conn", self.clock or utc_now)
             with session.transaction() if writes else nullcontext():
-                return run_sync(steps(SyncSessionAdapter(session)))
+                return run_steps(session, steps)
 
         result: ResultT = await run_in_its_thread(run)
         return result
