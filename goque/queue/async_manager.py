@@ -166,7 +166,7 @@ class AsyncTaskQueueManager(ManagerBase):
         if row.status in TERMINAL_STATUSES:
             return Task.from_row(row)
         alarm = LoopAlarm()
-        with self._storage.told_of_end(row.id, row.type, alarm.ring) as is_told:
+        with self._storage.on_finished(row.id, row.type, alarm.ring) as is_told:
             while row.status not in TERMINAL_STATUSES:
                 await self._pause(pauses.next_pause(row.status, is_notified=is_told()), alarm)
                 row = await self._read_row(task_id, None)
@@ -226,7 +226,7 @@ class AsyncTaskQueueManager(ManagerBase):
         if conn is None:
             return await self._in_thread(lambda: call(self._ready_storage()))
         if is_asyncio(conn):
-            return await call(self._storage.awaited())
+            return await call(self._storage.asyncio_tasks())
         if belongs_to_its_thread(conn):
             raise ConfigurationError(
                 "Django's connection belongs to the thread of its transaction: "

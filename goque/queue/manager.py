@@ -217,7 +217,7 @@ class TaskQueueManager(ManagerBase):
         if row.status in TERMINAL_STATUSES:
             return Task.from_row(row)
         alarm = ThreadAlarm()
-        with self._storage.told_of_end(row.id, row.type, alarm.ring) as is_told:
+        with self._storage.on_finished(row.id, row.type, alarm.ring) as is_told:
             while row.status not in TERMINAL_STATUSES:
                 self._pause(pauses.next_pause(row.status, is_notified=is_told()), alarm)
                 row = self._read_row(task_id, None)

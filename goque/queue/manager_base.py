@@ -114,7 +114,7 @@ class ManagerBase:
 
 def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
     """Return the tasks with the values of the surrounding blocks in their metadata; their own win."""
-    if not isinstance(tasks, Iterable):
+    if not isinstance(tasks, (list, Iterable)):  # most are lists, and an abstract class is slow to ask
         raise ConfigurationError(f"tasks must be an iterable of goque.Task, not {tasks!r:.80}")
     wanted = list(tasks)
     carried = context.values()

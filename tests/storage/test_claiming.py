@@ -6,7 +6,7 @@ import pytest
 from backends import START, add, claim, row_of
 
 from goque.storage.contract import TypePolicy
-from goque.storage.sql.claim_cursor import LEAST
+from goque.storage.sql.claim_cursor import MIN_CLAIM
 from goque.task import Task
 
 
@@ -103,10 +103,10 @@ def test_an_owner_finds_what_it_holds(storage):
     tasks = [add(storage), add(storage, "sms")]
     claim(storage)
     claim(storage, task_type="sms")
-    assert [row.id for row in storage.held_tasks("node-1")] == [task.id for task in tasks]
-    assert [row.id for row in storage.held_tasks("node-1", "sms")] == [tasks[1].id]
-    assert len(storage.held_tasks("node-1", limit=1)) == 1
-    assert storage.held_tasks("node-2") == []
+    assert [row.id for row in storage.claimed_by_owner("node-1")] == [task.id for task in tasks]
+    assert [row.id for row in storage.claimed_by_owner("node-1", "sms")] == [tasks[1].id]
+    assert len(storage.claimed_by_owner("node-1", limit=1)) == 1
+    assert storage.claimed_by_owner("node-2") == []
 
 
 def stream(storage, count, **options):
@@ -117,12 +117,14 @@ def stream(storage, count, **options):
     return [task.id for task in tasks]
 
 
-def claim_ids(storage, limit=LEAST):
+def claim_ids(storage, limit=MIN_CLAIM):
     return [row.id for row in claim(storage, limit=limit)]
 
 
 def test_a_stream_of_full_claims_takes_everything_once_and_in_order(storage):
-    ids = [task_id for priority in (1, 0) for task_id in stream(storage, 3 * LEAST - 7, priority=priority)]
+    ids = [
+        task_id for priority in (1, 0) for task_id in stream(storage, 3 * MIN_CLAIM - 7, priority=priority)
+    ]
     claimed = []
     while found := claim_ids(storage):
         claimed += found
@@ -130,33 +132,33 @@ def test_a_stream_of_full_claims_takes_everything_once_and_in_order(storage):
 
 
 def test_a_claim_in_a_stream_that_is_not_full_leaves_nothing_behind(storage):
-    waiting = stream(storage, 2 * LEAST)
-    assert claim_ids(storage) == waiting[:LEAST]
+    waiting = stream(storage, 2 * MIN_CLAIM)
+    assert claim_ids(storage) == waiting[:MIN_CLAIM]
     earlier = add(storage, run_at=START - timedelta(hours=2)).id
     urgent = add(storage, priority=1).id
-    assert claim_ids(storage, 2 * LEAST) == [urgent, earlier, *waiting[LEAST:]]
+    assert claim_ids(storage, 2 * MIN_CLAIM) == [urgent, earlier, *waiting[MIN_CLAIM:]]
 
 
 def test_what_comes_before_the_place_of_a_stream_waits_no_longer_than_a_moment(storage):
-    waiting = stream(storage, 5 * LEAST)
-    assert claim_ids(storage) == waiting[:LEAST]
+    waiting = stream(storage, 5 * MIN_CLAIM)
+    assert claim_ids(storage) == waiting[:MIN_CLAIM]
     urgent = add(storage, priority=1).id
-    if "mail" in storage._places._places:
-        storage._places._places["mail"].until = float("inf")
-        assert claim_ids(storage) == waiting[LEAST : 2 * LEAST]
-        storage._places._places["mail"].until = 0.0
+    if "mail" in storage._cursor._positions:
+        storage._cursor._positions["mail"].until = float("inf")
+        assert claim_ids(storage) == waiting[MIN_CLAIM : 2 * MIN_CLAIM]
+        storage._cursor._positions["mail"].until = 0.0
     assert claim_ids(storage)[0] == urgent
 
 
 def test_a_trickle_begins_at_the_head_each_time(storage):
-    waiting = stream(storage, 2 * LEAST)
-    assert claim_ids(storage, LEAST - 1) == waiting[: LEAST - 1]
+    waiting = stream(storage, 2 * MIN_CLAIM)
+    assert claim_ids(storage, MIN_CLAIM - 1) == waiting[: MIN_CLAIM - 1]
     urgent = add(storage, priority=1).id
     assert claim_ids(storage)[0] == urgent
 
 
 def test_a_paused_type_is_not_claimed_in_the_middle_of_a_stream(storage):
-    stream(storage, 2 * LEAST)
+    stream(storage, 2 * MIN_CLAIM)
     claim_ids(storage)
     storage.publish_types([policy("mail")])
     assert storage.pause_type("mail")

@@ -14,7 +14,7 @@ from pymysql.constants import SERVER_STATUS
 from goque.storage.instants import EPOCH, later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.session import NOW, UTC_NAMES, Clock, Translated
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sql.session import Row
 
 
@@ -24,8 +24,8 @@ class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types
     async def _show_warnings(self, conn: Any) -> None: ...
 
 
-class AsyncAdoptedSession:
-    """What `AdoptedSession` is, awaited; `begin` makes one."""
+class AsyncCallerSession:
+    """What `CallerSession` is, awaited; `begin` makes one."""
 
     def __init__(self, connection: Any, cursor: Any, where: str) -> None:
         self._connection = connection
@@ -66,7 +66,7 @@ class AsyncAdoptedSession:
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""
         async with self._in_utc():
-            return await self._cursor.executemany(percent_named(sql), list(params)) or 0
+            return await self._cursor.executemany(percent_placeholders(sql), list(params)) or 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ class AsyncAdoptedSession:
 
     def _bound(self, sql: str, params: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
         """Return the statement and its parameters as the driver takes them, which knows no lists."""
-        text, bound = percent_named(sql), dict(params or {})
+        text, bound = percent_placeholders(sql), dict(params or {})
         if ":now" in sql:
             bound["now"] = mysql_rows.time_text(self._now)
         if "age" in bound:

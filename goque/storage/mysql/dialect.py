@@ -18,17 +18,17 @@ from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.nudge import NudgeListener, nudge
-from goque.storage.mysql.pool import MysqlSpares
-from goque.storage.mysql.session import DEADLINE, AdoptedSession, Clock, MysqlSession
+from goque.storage.mysql.pool import MysqlPool
+from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
 from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import (
-    asyncio_driver_connection,
-    driver_connection,
     is_of,
     not_of_driver,
+    unwrap_asyncio_connection,
+    unwrap_connection,
 )
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
@@ -124,25 +124,25 @@ class MysqlDialect(Dialect):
             )
         return is_mariadb
 
-    def spares(self) -> MysqlSpares:
+    def pool(self) -> MysqlPool:
         """Return a few connections for an application's threads."""
-        return MysqlSpares(self.connect)
+        return MysqlPool(self.connect)
 
-    def adopt(self, conn: Any) -> AdoptedSession:
+    def wrap(self, conn: Any) -> CallerSession:
         """Wrap the caller's PyMySQL connection, or what SQLAlchemy or Django wrap around one."""
-        connection = driver_connection(conn)
+        connection = unwrap_connection(conn)
         if not isinstance(connection, pymysql.connections.Connection):
             raise not_of_driver(connection, "PyMySQL", f"{self.url} is a MySQL database")
-        return AdoptedSession(connection, "the database of conn", self.clock)
+        return CallerSession(connection, "the database of conn", self.clock)
 
     async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
         """Run steps on the caller's aiomysql connection, or on what SQLAlchemy wraps around one."""
-        connection = await asyncio_driver_connection(conn)
+        connection = await unwrap_asyncio_connection(conn)
         if not is_of(connection, "aiomysql"):
             raise not_of_driver(connection, "aiomysql", f"{self.url} is a MySQL database")
-        from goque.storage.mysql.asyncio_session import AsyncAdoptedSession  # noqa: PLC0415 - the caller has aiomysql, then
+        from goque.storage.mysql.asyncio_session import AsyncCallerSession  # noqa: PLC0415 - the caller has aiomysql, then
 
-        session = await AsyncAdoptedSession.begin(connection, "the database of conn", self.clock)
+        session = await AsyncCallerSession.begin(connection, "the database of conn", self.clock)
         async with session.transaction() if writes else nullcontext():
             return await await_steps(session, steps)
 
@@ -151,9 +151,9 @@ class MysqlDialect(Dialect):
         del connections
         return MysqlWatcher(NudgeListener.open(self._address, task_type))
 
-    def nudge(self, task_types: set[str]) -> None:
+    def nudge(self, tasks: Sequence[Task]) -> None:
         """Wake up the fetchers of this machine."""
-        nudge(self._address, task_types)
+        nudge(self._address, {task.type for task in tasks})
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""

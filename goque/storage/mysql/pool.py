@@ -14,7 +14,7 @@ MAX_CONNECTIONS: Final = 4
 PATIENCE: Final = 2.0
 
 
-class MysqlSpares:
+class MysqlPool:
     """Up to four connections, made when they are needed and kept.
 
     Args:

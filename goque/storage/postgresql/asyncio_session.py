@@ -14,12 +14,12 @@ from psycopg.rows import tuple_row
 from goque.storage.instants import later, time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.session import NOW, Clock, Translated
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sql.session import Row
 
 
-class AsyncAdoptedSession:
-    """What `AdoptedSession` is, awaited."""
+class AsyncCallerSession:
+    """What `CallerSession` is, awaited."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], where: str, clock: Clock | None) -> None:
         self._connection = connection
@@ -46,14 +46,14 @@ class AsyncAdoptedSession:
         """Run a statement and return all its rows."""
         bound = await self._bind(sql, params)
         with Translated(self._where):
-            cursor = await self._cursor.execute(percent_named(sql), bound)
+            cursor = await self._cursor.execute(percent_placeholders(sql), bound)
             return list(await cursor.fetchall()) if cursor.description else []
 
     async def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed."""
         bound = await self._bind(sql, params)
         with Translated(self._where):
-            return (await self._cursor.execute(percent_named(sql), bound)).rowcount
+            return (await self._cursor.execute(percent_placeholders(sql), bound)).rowcount
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters, in one round trip for all."""
@@ -61,7 +61,7 @@ class AsyncAdoptedSession:
         if not bound:
             return 0
         with Translated(self._where):
-            await self._cursor.executemany(percent_named(sql), bound)
+            await self._cursor.executemany(percent_placeholders(sql), bound)
             return self._cursor.rowcount
 
     @asynccontextmanager

@@ -20,7 +20,7 @@ PATIENCE: Final = 2.0
 IDLE: Final = 60.0
 
 
-class PostgresqlSpares:
+class PostgresqlPool:
     """A pool that begins and ends with no connection.
 
     Args:

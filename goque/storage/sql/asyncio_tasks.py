@@ -31,7 +31,7 @@ class SqlAsyncTasks(AsyncTasks):
         else:
             steps = self._steps.insert_many(wanted, skip=skip, undo=True)
         inserted = await self._dialect.join(conn, steps, writes=True)
-        self._dialect.nudge({task.type for task in inserted})
+        self._dialect.nudge(inserted)
         return inserted
 
     async def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:

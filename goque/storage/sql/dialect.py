@@ -32,7 +32,7 @@ class Dialect(ABC):
         sql: its statements.
         creates_schema: whether its schema is created at first use, instead of by `goque migrate`.
         one_writer: whether a transaction that writes keeps out all others.
-        leaves_dead_entries: whether what was claimed stays in the index of claims until a vacuum.
+        needs_claim_cursor: whether what was claimed stays in the index of claims until a vacuum.
         copies: whether it has a faster way in for many tasks at once, which stops at one whose place is taken.
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
@@ -41,7 +41,7 @@ class Dialect(ABC):
         script_begin: what a script of migrations begins with, so that it is applied as a whole where that can be.
         script_end: what it ends with.
         clock: what time it is, in place of the database's clock; None but in tests.
-        awaited: the tasks whose end is to be announced, because somebody is known to wait for it.
+        watched: the tasks whose end is to be announced, because somebody is known to wait for it.
     """
 
     name: ClassVar[str]
@@ -51,12 +51,12 @@ class Dialect(ABC):
     script_end: ClassVar[str] = "COMMIT;"
     one_writer: ClassVar[bool] = False
     copies: ClassVar[bool] = False
-    leaves_dead_entries: ClassVar[bool] = False
+    needs_claim_cursor: ClassVar[bool] = False
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
     largest_batch: int = 64 * 1024 * 1024
     clock: Callable[[], datetime] | None = None
-    awaited: Any = ()
+    watched: Any = ()
     sql: Statements
     url: str
 
@@ -72,12 +72,12 @@ class Dialect(ABC):
             DatabaseUnavailableError: there is no database to reach, or it cannot be used.
         """
 
-    def spares(self) -> ConnectionPool | None:
+    def pool(self) -> ConnectionPool | None:
         """Return where threads find a connection while another has the first, or None to let them wait."""
         return None
 
     @abstractmethod
-    def adopt(self, conn: Any) -> Session:
+    def wrap(self, conn: Any) -> Session:
         """Wrap a connection of the caller's, who goes on owning its transaction.
 
         Raises:
@@ -149,20 +149,20 @@ class Dialect(ABC):
         del task_types
         yield from ()
 
-    def announce_ends(self, session: Session, task_ids: Iterable[str]) -> None:
+    def notify_finished(self, session: Session, task_ids: Iterable[str]) -> None:
         """Wake up who waits for the end of these tasks, when the transaction commits."""
         del session, task_ids
 
-    def told_of_end(
+    def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Have `call` called when a task has ended, for the length of a block: nobody tells, unless overridden."""
         del task_id, task_type, call
         return nullcontext(lambda: False)
 
-    def nudge(self, task_types: set[str]) -> None:
+    def nudge(self, tasks: Sequence[Task]) -> None:
         """Wake up who waits on this machine, now that the transaction is committed or left to the caller."""
-        del task_types
+        del tasks
 
     # -- values ------------------------------------------------------------------------------------
 

@@ -53,24 +53,24 @@ class Session(ABC):
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction that may write, and commit it at the end of the block or roll it back."""
 
-    def reading(self) -> AbstractContextManager[None]:
+    def pinned_read(self) -> AbstractContextManager[None]:
         """Frame statements that only read, and whose plans must hold whatever the statistics say."""
         return nullcontext()
 
-    def hot(self) -> AbstractContextManager[None]:
+    def pinned_transaction(self) -> AbstractContextManager[None]:
         """Open a transaction for what the tree does all the time, with its plans pinned."""
         return self.transaction()
 
-    def alone(self) -> AbstractContextManager[None]:
+    def autocommit(self) -> AbstractContextManager[None]:
         """Frame one hot change that may commit by itself."""
-        return self.hot()
+        return self.pinned_transaction()
 
-    def within(self, seconds: float) -> AbstractContextManager[None]:
+    def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
         """Frame statements that may wait so long for the database each, where they would wait longer else."""
         del seconds
         return nullcontext()
 
-    def slowly(self) -> AbstractContextManager[None]:
+    def long_read(self) -> AbstractContextManager[None]:
         """Frame a statement that may read a whole table."""
         return nullcontext()
 

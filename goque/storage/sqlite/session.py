@@ -91,7 +91,7 @@ class SqliteSession(Session):
             raise
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    def statement_timeout(self, seconds: float) -> Iterator[None]:
         """Wait so long for another writer."""
         if seconds >= self._lock_slice:
             yield
@@ -151,7 +151,7 @@ class SqliteSession(Session):
         return bound
 
 
-class AdoptedSession(SqliteSession):
+class CallerSession(SqliteSession):
     """The caller's connection: its transaction, its settings, put back as they were after each statement."""
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:

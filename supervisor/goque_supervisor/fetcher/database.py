@@ -102,16 +102,18 @@ class TaskDatabase:
             for held in tasks:
                 held.marked = True
 
-    def moved_by_others(self, owner: str) -> list[Token] | None:
+    def changed_by_others(self, owner: str) -> list[Token] | None:
         """Return claims of ours whose task somebody else has moved, None on a failure."""
-        return self._ask(lambda: self._storage.moved_by_others(owner, self._type))
+        return self._ask(lambda: self._storage.changed_by_others(owner, self._type))
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
         """Publish the type's policy and return all tasks held under these names, None on a failure."""
 
         def take_over() -> list[TaskRow]:
             self._storage.publish_types([policy_of(self._type, self._options)])
-            held = [self._storage.held_tasks(owner, self._type, limit=MAX_HELD) for owner in owners if owner]
+            held = [
+                self._storage.claimed_by_owner(owner, self._type, limit=MAX_HELD) for owner in owners if owner
+            ]
             return [row for rows in held for row in rows]
 
         return self._ask(take_over)

@@ -354,7 +354,7 @@ class Fetcher:
         if now < self._others_at or not (self._others_moved and self.holdings):
             return
         self._others_at = now + self.options.fetch_tick
-        moved = self.ledger.moved_by_others(self.owner)
+        moved = self.ledger.changed_by_others(self.owner)
         if moved is None:
             return
         self._others_moved = not self.watcher.hears_every_write
