@@ -20,7 +20,7 @@ from goque.queue.async_manager import AsyncTaskQueueManager
 from goque.queue.manager import TaskQueueManager
 from goque.queue.manager_base import ManagerBase
 from goque.queue.manager_storage import storage_of
-from goque.storage.sql.caller_connection import driver_connection, is_asyncio
+from goque.storage.sql.caller_connection import is_asyncio, unwrap_connection
 from goque.task import Task
 
 EntityT = TypeVar("EntityT")
@@ -140,7 +140,7 @@ def _add(tasks: list[Task], queue: ManagerBase, connection: Connection) -> None:
         await_only(awaited.add_tasks(tasks, conn=below))
         return
     plain = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
-    plain.add_tasks(tasks, conn=driver_connection(connection))
+    plain.add_tasks(tasks, conn=unwrap_connection(connection))
 
 
 def _plain(session: Any) -> Session:

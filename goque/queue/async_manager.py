@@ -13,10 +13,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from goque.errors import ConfigurationError
-from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerBase, OnConflict, check_timeout
+from goque.queue.manager_base import (
+    MAX_INLINE_RUNS,
+    ManagerBase,
+    OnConflict,
+    WaitPauses,
+    check_id,
+    check_on_conflict,
+    check_search,
+    check_timeout,
+    found,
+    transaction_of,
+)
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
-from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter
+from goque.task import NO_TASK_PAYLOAD, TERMINAL_STATUSES, Task, TaskFilter, TaskRow
+from goque.telemetry import tracing
 
 if TYPE_CHECKING:
     from goque.execution.inline import TaskRun
@@ -76,13 +88,14 @@ class AsyncTaskQueueManager(ManagerBase):
 
     async def add_task(self, task: Task, *, conn: Any = None) -> Task:
         """Insert a task that was built before; see `TaskQueueManager.add_task`."""
-        return (await self._add([task], "raise", conn))[0]
+        return (await self._insert([task], "raise", conn))[0]
 
     async def add_tasks(
         self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
     ) -> list[Task]:
         """Insert all tasks or none; see `TaskQueueManager.add_tasks`."""
-        return await self._add(tasks, on_conflict, conn)
+        check_on_conflict(on_conflict)
+        return await self._insert(tasks, on_conflict, conn)
 
     async def add_task_in_background(self, task: Task) -> None:
         """Insert a task soon, in a thread; see `TaskQueueManager.add_task_in_background`."""
@@ -101,29 +114,42 @@ class AsyncTaskQueueManager(ManagerBase):
 
     async def get_task(self, task_id: str, *, conn: Any = None) -> Task:
         """Read one task; see `TaskQueueManager.get_task`."""
-        return await self._get_task(task_id, conn)
+        return Task.from_row(await self._read_row(task_id, transaction_of(conn)))
 
     async def get_tasks(
         self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
     ) -> list[Task]:
         """Read up to `limit` tasks that the filter admits; see `TaskQueueManager.get_tasks`."""
-        return await self._get_tasks(task_filter, limit, conn)
+        wanted = check_search(task_filter, limit)
+        tx = transaction_of(conn)
+        rows: list[TaskRow] = await self._ask(
+            lambda storage: storage.find_tasks(wanted, limit=limit, conn=tx), tx
+        )
+        return [Task.from_row(row) for row in rows]
 
     async def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; see `TaskQueueManager.cancel_task`."""
-        return await self._cancel(task_id, conn)
+        check_id(task_id)
+        tx = transaction_of(conn)
+        canceled: bool = await self._ask(lambda storage: storage.cancel_unless_finished(task_id, conn=tx), tx)
+        return canceled
 
     async def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new and due at once; see `TaskQueueManager.reset_attempts`."""
-        return await self._reset(task_id, conn)
+        check_id(task_id)
+        tx = transaction_of(conn)
+        reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
+        return reset
 
     async def pause_type(self, task_type: str) -> bool:
         """Let no node claim tasks of a type; see `TaskQueueManager.pause_type`."""
-        return await self._switch_type(task_type, pause=True)
+        paused: bool = await self._ask(lambda storage: storage.pause_type(task_type), None)
+        return paused
 
     async def resume_type(self, task_type: str) -> bool:
         """Let every node claim tasks of a type again; see `TaskQueueManager.resume_type`."""
-        return await self._switch_type(task_type, pause=False)
+        resumed: bool = await self._ask(lambda storage: storage.resume_type(task_type), None)
+        return resumed
 
     async def wait(
         self,
@@ -131,7 +157,16 @@ class AsyncTaskQueueManager(ManagerBase):
         timeout: float | timedelta | None = None,  # noqa: ASYNC109 - the same
     ) -> Task:
         """Wait until a task has ended, and return it; see `TaskQueueManager.wait`."""
-        return await self._wait(task_id, timeout)
+        pauses = WaitPauses(task_id, timeout)
+        row = await self._read_row(task_id, None)
+        if row.status in TERMINAL_STATUSES:
+            return Task.from_row(row)
+        alarm = LoopAlarm()
+        with self._storage.on_finished(row.id, row.type, alarm.ring) as is_told:
+            while row.status not in TERMINAL_STATUSES:
+                await self._pause(pauses.next_pause(row.status, is_notified=is_told()), alarm)
+                row = await self._read_row(task_id, None)
+        return Task.from_row(row)
 
     async def ping(self) -> None:
         """Make sure that the database answers and has goque's tables; see `TaskQueueManager.ping`."""
@@ -169,20 +204,31 @@ class AsyncTaskQueueManager(ManagerBase):
     ) -> None:
         await self.close()
 
+    async def _insert(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
+        wanted = self._prepare(tasks)
+        tx = transaction_of(conn)
+        with tracing.enqueueing(wanted):
+            inserted: list[Task] = await self._ask(
+                lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx
+            )
+        return inserted
+
+    async def _read_row(self, task_id: str, tx: Any) -> TaskRow:
+        check_id(task_id)
+        return found(await self._ask(lambda storage: storage.get_task(task_id, conn=tx), tx), task_id)
+
     async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
+        """Return what `call` returns of the storage, or of its asyncio calls where `conn` is awaited."""
         if conn is None:
             return await self._in_thread(lambda: call(self._ready_storage()))
         if is_asyncio(conn):
-            return await call(self._storage.awaited())
+            return await call(self._storage.asyncio_tasks())
         if belongs_to_its_thread(conn):
             raise ConfigurationError(
                 "Django's connection belongs to the thread of its transaction: "
                 "enqueue there, in sync code, with goque.TaskQueueManager"
             )
         return await _until_it_ends(self._in_thread(lambda: call(self._storage)))
-
-    def _new_alarm(self) -> LoopAlarm:
-        return LoopAlarm()
 
     async def _pause(self, seconds: float, alarm: LoopAlarm) -> None:
         await alarm.wait(seconds)

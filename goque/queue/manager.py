@@ -8,10 +8,21 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goque.execution.run_sync import run_sync
-from goque.queue.manager_base import MAX_INLINE_RUNS, ManagerBase, OnConflict, check_timeout
+from goque.queue.manager_base import (
+    MAX_INLINE_RUNS,
+    ManagerBase,
+    OnConflict,
+    WaitPauses,
+    check_id,
+    check_on_conflict,
+    check_search,
+    check_timeout,
+    found,
+    transaction_of,
+)
 from goque.storage import TaskStorage
-from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter
+from goque.task import NO_TASK_PAYLOAD, TERMINAL_STATUSES, Task, TaskFilter, TaskRow
+from goque.telemetry import tracing
 
 if TYPE_CHECKING:
     from goque.execution.inline import TaskRun
@@ -75,7 +86,7 @@ class TaskQueueManager(ManagerBase):
             run_at=run_at,
             priority=priority,
         )
-        return self.add_task(task, conn=conn)
+        return self._insert([task], "raise", conn)[0]
 
     def add_task(self, task: Task, *, conn: Any = None) -> Task:
         """Insert a task that was built before, and return it with its times set.
@@ -83,7 +94,7 @@ class TaskQueueManager(ManagerBase):
         Raises:
             DuplicateTaskError: its type and external id are taken.
         """
-        return run_sync(self._add([task], "raise", conn))[0]
+        return self._insert([task], "raise", conn)[0]
 
     def add_tasks(
         self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
@@ -98,7 +109,8 @@ class TaskQueueManager(ManagerBase):
         Raises:
             DuplicateTaskError: a type and external id are taken, by a row or twice in `tasks`.
         """
-        return run_sync(self._add(tasks, on_conflict, conn))
+        check_on_conflict(on_conflict)
+        return self._insert(tasks, on_conflict, conn)
 
     def add_task_in_background(self, task: Task) -> None:
         """Insert a task soon, in a thread; what goes wrong is logged, with the task's type and external id.
@@ -124,13 +136,16 @@ class TaskQueueManager(ManagerBase):
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return run_sync(self._get_task(task_id, conn))
+        return Task.from_row(self._read_row(task_id, transaction_of(conn)))
 
     def get_tasks(
         self, task_filter: TaskFilter | None = None, limit: int = 100, *, conn: Any = None
     ) -> list[Task]:
         """Read up to `limit` tasks that the filter admits, newest first."""
-        return run_sync(self._get_tasks(task_filter, limit, conn))
+        wanted = check_search(task_filter, limit)
+        tx = transaction_of(conn)
+        rows = self._storage_for(tx).find_tasks(wanted, limit=limit, conn=tx)
+        return [Task.from_row(row) for row in rows]
 
     def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; a terminal task stays as it is.
@@ -140,7 +155,9 @@ class TaskQueueManager(ManagerBase):
         Raises:
             TaskNotFoundError: no task has this id.
         """
-        return run_sync(self._cancel(task_id, conn))
+        check_id(task_id)
+        tx = transaction_of(conn)
+        return self._storage_for(tx).cancel_unless_finished(task_id, conn=tx)
 
     def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new and due at once; returns False for a task that is new already.
@@ -149,7 +166,9 @@ class TaskQueueManager(ManagerBase):
             TaskNotFoundError: no task has this id.
             TaskStateError: the task is claimed, or its node has not let go of it yet.
         """
-        return run_sync(self._reset(task_id, conn))
+        check_id(task_id)
+        tx = transaction_of(conn)
+        return self._storage_for(tx).reset_unless_claimed(task_id, conn=tx)
 
     def pause_type(self, task_type: str) -> bool:
         """Let no node claim tasks of a type, until `resume_type`; returns False if it is paused already.
@@ -160,7 +179,7 @@ class TaskQueueManager(ManagerBase):
         Raises:
             ConfigurationError: no supervisor has run this type yet.
         """
-        return run_sync(self._switch_type(task_type, pause=True))
+        return self._ready_storage().pause_type(task_type)
 
     def resume_type(self, task_type: str) -> bool:
         """Let every node claim tasks of a type again; returns False if it is not paused.
@@ -168,7 +187,7 @@ class TaskQueueManager(ManagerBase):
         Raises:
             ConfigurationError: no supervisor has run this type yet.
         """
-        return run_sync(self._switch_type(task_type, pause=False))
+        return self._ready_storage().resume_type(task_type)
 
     def wait(self, task_id: str, timeout: float | timedelta | None = None) -> Task:
         """Wait until a task is done, canceled or out of attempts, and return it, with its result.
@@ -185,7 +204,16 @@ class TaskQueueManager(ManagerBase):
             TaskNotFoundError: no task has this id, or has it any more.
             WaitTimeoutError: the task has not ended in time; it is a TimeoutError too.
         """
-        return run_sync(self._wait(task_id, timeout))
+        pauses = WaitPauses(task_id, timeout)
+        row = self._read_row(task_id, None)
+        if row.status in TERMINAL_STATUSES:
+            return Task.from_row(row)
+        alarm = ThreadAlarm()
+        with self._storage.on_finished(row.id, row.type, alarm.ring) as is_told:
+            while row.status not in TERMINAL_STATUSES:
+                self._pause(pauses.next_pause(row.status, is_notified=is_told()), alarm)
+                row = self._read_row(task_id, None)
+        return Task.from_row(row)
 
     def ping(self) -> None:
         """Make sure that the database answers and has goque's tables.
@@ -231,14 +259,22 @@ class TaskQueueManager(ManagerBase):
     ) -> None:
         self.close()
 
-    def _new_alarm(self) -> ThreadAlarm:
-        return ThreadAlarm()
+    def _insert(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
+        wanted = self._prepare(tasks)
+        tx = transaction_of(conn)
+        with tracing.enqueueing(wanted):
+            return self._storage_for(tx).insert_tasks(wanted, on_conflict=on_conflict, conn=tx)
 
-    async def _pause(self, seconds: float, alarm: ThreadAlarm) -> None:
+    def _read_row(self, task_id: str, tx: Any) -> TaskRow:
+        check_id(task_id)
+        return found(self._storage_for(tx).get_task(task_id, conn=tx), task_id)
+
+    def _pause(self, seconds: float, alarm: ThreadAlarm) -> None:
         alarm.wait(seconds)
 
-    async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
-        return call(self._storage_for(conn))
+    def _storage_for(self, tx: Any) -> TaskStorage:
+        """Return the storage. In a caller's transaction, its statement finds out whether the tables are there."""
+        return self._ready_storage() if tx is None else self._storage
 
 
 class ThreadAlarm:

@@ -1,4 +1,4 @@
-"""What both managers do, written once: `TaskQueueManager` runs it at once, `AsyncTaskQueueManager` awaits it."""
+"""What `TaskQueueManager` and `AsyncTaskQueueManager` share: their parts, their checks, and how `wait` pauses."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import logging
 import math
 import re
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from goque import context
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError, length
 from goque.queue.background import BackgroundAdds
 from goque.storage import TaskStorage, open_storage
-from goque.task import TERMINAL_STATUSES, Task, TaskFilter, TaskRow
+from goque.task import Task, TaskFilter, TaskRow
 from goque.telemetry import tracing
 
 log: Final = logging.getLogger("goque.background")
@@ -25,25 +24,18 @@ MAX_INLINE_RUNS: Final = 10_000
 FIRST_PAUSE: Final = 0.01
 PAUSE_GROWTH: Final = 1.5
 MAX_PAUSE: Final = 0.5
-"""Seconds between two looks at a task that is waited for; ten looks come before the pause is half a second."""
+"""Seconds between two reads of a task that a caller waits for. The pause reaches half a second after ten reads."""
 
-MAX_TOLD_PAUSE: Final = 1.0
-"""The same where the database tells of the end; what others end, such as the healer, it does not tell of."""
+MAX_NOTIFIED_PAUSE: Final = 1.0
+"""The longest pause where the database notifies of finished tasks. It does not for tasks that the healer finishes."""
 
 OnConflict = Literal["raise", "skip"]
 
 _TASK_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-class Alarm(Protocol):
-    """Ends a pause early."""
-
-    def ring(self) -> None:
-        """End the pause that is under way, or else the next; may be called from any thread."""
-
-
-class ManagerBase(ABC):
-    """A storage, and what is asked of it; how, a subclass says."""
+class ManagerBase:
+    """What a manager has: a storage, the default priorities, and the background adds."""
 
     def __init__(
         self, url_or_storage: str | TaskStorage | None, default_priorities: Callable[[str], int] | None
@@ -64,18 +56,6 @@ class ManagerBase(ABC):
         self._has_schema = False
         self._background = BackgroundAdds(self._insert_free)
 
-    @abstractmethod
-    async def _ask(self, call: Callable[[Any], Any], conn: Any) -> Any:
-        """Return what `call` returns, given the storage or, where `conn` is awaited, `storage.awaited()`."""
-
-    @abstractmethod
-    def _new_alarm(self) -> Alarm:
-        """Make an alarm that `_pause` hears."""
-
-    @abstractmethod
-    async def _pause(self, seconds: float, alarm: Any) -> None:
-        """Do nothing for so long, or until the alarm rings."""
-
     def _ready_storage(self) -> TaskStorage:
         """Return the storage, with its schema made sure of once."""
         if not self._has_schema:
@@ -83,91 +63,19 @@ class ManagerBase(ABC):
             self._has_schema = True
         return self._storage
 
-    def _storage_for(self, conn: Any) -> TaskStorage:
-        """Return the storage; in a caller's transaction the statement itself tells whether the tables are there."""
-        return self._ready_storage() if conn is None else self._storage
-
     def _with_default_priorities(self, tasks: list[Task]) -> list[Task]:
         if self._default_priorities:
             for task in tasks:
                 task.apply_default_priority(self._default_priorities(task.type))
         return tasks
 
-    async def _add(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
-        if on_conflict not in ("raise", "skip"):
-            raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
-        wanted = self._with_default_priorities(with_values_of_context(tasks))
-        tx = _tx(conn)
-        with tracing.enqueueing(wanted):
-            added: list[Task] = await self._ask(
-                lambda storage: storage.insert_tasks(wanted, on_conflict=on_conflict, conn=tx), tx
-            )
-        return added
-
-    async def _get_row(self, task_id: str, conn: Any) -> TaskRow:
-        return await self._read_row(task_id, _tx(conn))
-
-    async def _read_row(self, task_id: str, tx: Any) -> TaskRow:
-        check_id(task_id)
-        row: TaskRow | None = await self._ask(lambda storage: storage.get_task(task_id, conn=tx), tx)
-        if row is None:
-            raise TaskNotFoundError(task_id)
-        return row
-
-    async def _get_task(self, task_id: str, conn: Any) -> Task:
-        return Task.from_row(await self._get_row(task_id, conn))
-
-    async def _get_tasks(self, task_filter: TaskFilter | None, limit: int, conn: Any) -> list[Task]:
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_TASKS:
-            raise ConfigurationError(f"limit must be a whole number from 1 to {MAX_TASKS}, not {limit!r:.80}")
-        if task_filter is not None and not isinstance(task_filter, TaskFilter):
-            raise ConfigurationError(f"give get_tasks a goque.TaskFilter(…), not {task_filter!r:.80}")
-        tx = _tx(conn)
-        wanted = task_filter or TaskFilter()
-        rows: list[TaskRow] = await self._ask(
-            lambda storage: storage.find_tasks(wanted, limit=limit, conn=tx), tx
-        )
-        return [Task.from_row(row) for row in rows]
-
-    async def _cancel(self, task_id: str, conn: Any) -> bool:
-        check_id(task_id)
-        tx = _tx(conn)
-        canceled: bool = await self._ask(lambda storage: storage.cancel_unless_finished(task_id, conn=tx), tx)
-        return canceled
-
-    async def _reset(self, task_id: str, conn: Any) -> bool:
-        check_id(task_id)
-        tx = _tx(conn)
-        reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
-        return reset
-
-    async def _switch_type(self, task_type: str, *, pause: bool) -> bool:
-        switched: bool = await self._ask(
-            lambda storage: storage.pause_type(task_type) if pause else storage.resume_type(task_type), None
-        )
-        return switched
-
-    async def _wait(self, task_id: str, timeout: object) -> Task:  # noqa: ASYNC109 - it serves the synchronous one too
-        longest = check_timeout(timeout)
-        end = math.inf if longest is None else time.monotonic() + longest
-        pause = FIRST_PAUSE
-        row = await self._read_row(task_id, None)
-        if row.status in TERMINAL_STATUSES:
-            return Task.from_row(row)
-        alarm = self._new_alarm()
-        with self._storage.told_of_end(row.id, row.type, alarm.ring) as is_told:
-            while row.status not in TERMINAL_STATUSES:
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise WaitTimeoutError(f"task {task_id} is still {row.status} after {longest:g}s")
-                await self._pause(min(pause, left), alarm)
-                pause = min(pause * PAUSE_GROWTH, MAX_TOLD_PAUSE if is_told() else MAX_PAUSE)
-                row = await self._read_row(task_id, None)
-        return Task.from_row(row)
+    def _prepare(self, tasks: Iterable[Task]) -> list[Task]:
+        """Return tasks with the values of the context and the priorities of their types."""
+        return self._with_default_priorities(with_values_of_context(tasks))
 
     def _for_background(self, task: Task) -> Task:
         """Complete a task where it is given away; a transaction around it is left, with a warning."""
-        [wanted] = self._with_default_priorities(with_values_of_context([task]))
+        [wanted] = self._prepare([task])
         if context.tx_from_context() is not None:
             log.warning(
                 "task of type %r with external id %r is added in the background, so outside of the transaction "
@@ -196,7 +104,7 @@ class ManagerBase(ABC):
 
 def with_values_of_context(tasks: Iterable[Task]) -> list[Task]:
     """Return the tasks with the values of the surrounding blocks in their metadata; their own win."""
-    if not isinstance(tasks, Iterable):
+    if not isinstance(tasks, (list, Iterable)):  # most are lists, and an abstract class is slow to ask
         raise ConfigurationError(f"tasks must be an iterable of goque.Task, not {tasks!r:.80}")
     wanted = list(tasks)
     carried = context.values()
@@ -219,5 +127,60 @@ def check_id(task_id: str) -> None:
         raise TaskNotFoundError(task_id)
 
 
-def _tx(conn: Any) -> Any:
+def transaction_of(conn: Any) -> Any:
+    """Return the caller's connection: `conn`, or that of the surrounding `with_tx`, or None."""
     return context.tx_from_context() if conn is None else conn
+
+
+def check_on_conflict(on_conflict: object) -> None:
+    """Refuse an `on_conflict` that is unknown."""
+    if on_conflict not in ("raise", "skip"):
+        raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
+
+
+def check_search(task_filter: TaskFilter | None, limit: int) -> TaskFilter:
+    """Return the filter of a search, and refuse a wrong filter or limit."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_TASKS:
+        raise ConfigurationError(f"limit must be a whole number from 1 to {MAX_TASKS}, not {limit!r:.80}")
+    if task_filter is not None and not isinstance(task_filter, TaskFilter):
+        raise ConfigurationError(f"give get_tasks a goque.TaskFilter(…), not {task_filter!r:.80}")
+    return task_filter or TaskFilter()
+
+
+def found(row: TaskRow | None, task_id: str) -> TaskRow:
+    """Return the row of a task, or raise TaskNotFoundError if there is none."""
+    if row is None:
+        raise TaskNotFoundError(task_id)
+    return row
+
+
+class WaitPauses:
+    """How long `wait` pauses between two reads of a task, and when it gives up.
+
+    Args:
+        task_id: the task.
+        timeout: seconds or a timedelta; None to wait as long as it takes.
+    """
+
+    def __init__(self, task_id: str, timeout: object) -> None:
+        self._task_id = task_id
+        self._timeout = check_timeout(timeout)
+        self._end = math.inf if self._timeout is None else time.monotonic() + self._timeout
+        self._pause = FIRST_PAUSE / PAUSE_GROWTH
+
+    def next_pause(self, status: str, *, is_notified: bool) -> float:
+        """Return the seconds until the next read.
+
+        Args:
+            status: the status of the task now.
+            is_notified: whether the database notifies this process when the task finishes.
+
+        Raises:
+            WaitTimeoutError: the timeout is over.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise WaitTimeoutError(f"task {self._task_id} is still {status} after {self._timeout:g}s")
+        longest = MAX_NOTIFIED_PAUSE if is_notified else MAX_PAUSE
+        self._pause = min(self._pause * PAUSE_GROWTH, longest)
+        return min(self._pause, left)

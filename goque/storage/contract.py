@@ -195,7 +195,7 @@ class TaskStorage(ABC):
     url: str
     """Where it is, with the password hidden."""
 
-    def awaited(self) -> AsyncTasks:
+    def asyncio_tasks(self) -> AsyncTasks:
         """Return what applications ask for, in transactions of asyncio connections.
 
         Raises:
@@ -242,7 +242,7 @@ class TaskStorage(ABC):
         somebody holds it.
         """
 
-    def told_of_end(
+    def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Have `call` called, in any thread, soon after a task has ended, for the length of the block.
@@ -359,11 +359,13 @@ class TaskStorage(ABC):
         """
 
     @abstractmethod
-    def held_tasks(self, owner: str, task_type: str | None = None, *, limit: int = 1000) -> list[TaskRow]:
+    def claimed_by_owner(
+        self, owner: str, task_type: str | None = None, *, limit: int = 1000
+    ) -> list[TaskRow]:
         """Read tasks that an owner holds, whatever their status, oldest id first."""
 
     @abstractmethod
-    def moved_by_others(self, owner: str, task_type: str) -> list[Token]:
+    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
         """Return the claims of an owner whose task is neither pending nor processing any more."""
 
     @abstractmethod

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from goque.storage import dialect_of
+from goque.storage.sql.call_policy import CallPolicy
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.migrate import Migrations
+from goque.storage.sql.session import Session
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 
@@ -35,18 +37,9 @@ class BorrowedStorage(SqlStorage):
         """Insert all tasks or none; with "skip", those whose type and external id are free."""
         return super().insert_tasks(tasks, on_conflict=on_conflict, conn=self._given(conn))
 
-    def _write(
-        self,
-        work: Callable[[Session], ResultT],
-        conn: Any = None,
-        *,
-        patient: bool = False,
-        again: bool = False,
-    ) -> ResultT:
-        return super()._write(work, self._given(conn), patient=patient, again=again)
-
-    def _write_alone(self, work: Callable[[Session], ResultT], conn: Any = None) -> ResultT:
-        return super()._write_alone(work, self._given(conn))
+    def _run(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any = None) -> ResultT:
+        """Write in the framework's transaction, where nothing can be tried again."""
+        return super()._run(work, policy, self._given(conn) if policy.writes else conn)
 
     def _given(self, conn: Any) -> Any:
         return self._borrow() if conn is None else conn
@@ -56,11 +49,11 @@ class _Borrowed(Connections):
     """Holds nothing: each block gets the connection that the framework has for its thread then."""
 
     def __init__(self, dialect: Dialect, borrow: Callable[[], Any]) -> None:
-        super().__init__(lambda: dialect.adopt(borrow()))
-        self._adopt = self._connect
+        super().__init__(lambda: dialect.wrap(borrow()))
+        self._wrap = self._connect
 
     def __enter__(self) -> Session:
-        return self._adopt()
+        return self._wrap()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Leave the connection to the framework."""

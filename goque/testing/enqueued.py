@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from goque.execution.run_sync import run_sync
 from goque.payload import decode_json, encode_payload
 from goque.task import Task, TaskFilter, TaskStatus
 
@@ -117,7 +116,7 @@ def _tasks(queue: ManagerBase, task_type: str, conn: Any) -> list[Task]:
     from goque.queue.manager_storage import storage_of  # noqa: PLC0415 - the same
 
     looking = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
-    return run_sync(looking._get_tasks(TaskFilter(task_type=task_type), MAX_READ, conn))  # noqa: SLF001 - private to goque, not to the class
+    return looking.get_tasks(TaskFilter(task_type=task_type), MAX_READ, conn=conn)
 
 
 def _value_of(task: Task, name: str) -> Any:

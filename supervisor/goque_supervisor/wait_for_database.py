@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.dialect import DatabaseLockedError
+from goque.storage.sql.session import DatabaseLockedError
 
 LOCK_PATIENCE: Final = 10.0
 """Seconds to wait for a lock; a call on a locked SQLite file waits for some of them by itself."""

@@ -25,7 +25,7 @@ from pymysql.cursors import DictCursor
 from goque.storage.mysql.dialect import MysqlDialect
 from goque.storage.mysql.url import connection_options
 from goque.storage.postgresql.dialect import PostgresqlDialect
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sql.storage import SqlStorage
 
 MYSQL_URL = "mysql://root@127.0.0.1:3306/test"
@@ -194,7 +194,7 @@ class PostgresqlBackend(ServerBackend):
 
     def execute(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(percent_named(sql), params)
+            cursor = connection.execute(percent_placeholders(sql), params)
             return cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:
@@ -279,7 +279,7 @@ class MysqlBackend(ServerBackend):
     def execute(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
         with contextlib.closing(self.connect_autocommit()) as connection, connection.cursor() as cursor:
             cursor.execute("SET time_zone = '+00:00'")
-            cursor.execute(percent_named(sql), params)
+            cursor.execute(percent_placeholders(sql), params)
             return list(cursor.fetchall())
 
     def kill_connections(self) -> None:

@@ -97,10 +97,10 @@ class StorageAgainstModel(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from(["node-1", "node-2"]))
     def die(self, owner: str) -> None:
-        rows = self._storage.held_tasks(owner)
+        rows = self._storage.claimed_by_owner(owner)
         changes = [heal(row, "node lost", HEALED_BY) for row in rows]
         self._write(rows, changes)
-        assert self._storage.held_tasks(owner) == []
+        assert self._storage.claimed_by_owner(owner) == []
 
     def _write(self, rows: list[TaskRow], changes: list[Change]) -> None:
         written = self._storage.settle_if_held(changes)
@@ -220,13 +220,13 @@ class StorageAgainstModel(RuleBasedStateMachine):
     @invariant()
     def owners_hold_what_the_model_says(self) -> None:
         for owner, storage in self._nodes.items():
-            held = {row.id for row in storage.held_tasks(owner)}
+            held = {row.id for row in storage.claimed_by_owner(owner)}
             assert held == {row.id for row in self._model.values() if row.claimed_by == owner}
 
     @invariant()
     def owners_are_told_of_what_others_moved(self) -> None:
         for owner, storage in self._nodes.items():
-            moved = {token.task_id for token in storage.moved_by_others(owner, "mail")}
+            moved = {token.task_id for token in storage.changed_by_others(owner, "mail")}
             mine = [row for row in self._model.values() if row.claimed_by == owner]
             assert moved == {row.id for row in mine if row.status not in RUNNING}
 

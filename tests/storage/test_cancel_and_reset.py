@@ -45,7 +45,7 @@ def test_a_held_task_is_canceled_at_once_and_its_owner_told(storage, status):
     assert storage.cancel_unless_finished(task.id)
     canceled = row_of(storage, task)
     assert (canceled.status, canceled.claimed_by) == ("canceled", "node-1")
-    assert storage.moved_by_others("node-1", "mail") == [canceled.token]
+    assert storage.changed_by_others("node-1", "mail") == [canceled.token]
 
 
 @pytest.mark.parametrize("status", ["done", "canceled", "attempts_left"])

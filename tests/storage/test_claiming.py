@@ -103,10 +103,10 @@ def test_an_owner_finds_what_it_holds(storage):
     tasks = [add(storage), add(storage, "sms")]
     claim(storage)
     claim(storage, task_type="sms")
-    assert [row.id for row in storage.held_tasks("node-1")] == [task.id for task in tasks]
-    assert [row.id for row in storage.held_tasks("node-1", "sms")] == [tasks[1].id]
-    assert len(storage.held_tasks("node-1", limit=1)) == 1
-    assert storage.held_tasks("node-2") == []
+    assert [row.id for row in storage.claimed_by_owner("node-1")] == [task.id for task in tasks]
+    assert [row.id for row in storage.claimed_by_owner("node-1", "sms")] == [tasks[1].id]
+    assert len(storage.claimed_by_owner("node-1", limit=1)) == 1
+    assert storage.claimed_by_owner("node-2") == []
 
 
 def stream(storage, count, **options):
@@ -143,10 +143,10 @@ def test_what_comes_before_the_place_of_a_stream_waits_no_longer_than_a_moment(s
     waiting = stream(storage, 5 * MIN_CLAIM)
     assert claim_ids(storage) == waiting[:MIN_CLAIM]
     urgent = add(storage, priority=1).id
-    if "mail" in storage._places._places:
-        storage._places._places["mail"].until = float("inf")
+    if "mail" in storage._cursor._positions:
+        storage._cursor._positions["mail"].until = float("inf")
         assert claim_ids(storage) == waiting[MIN_CLAIM : 2 * MIN_CLAIM]
-        storage._places._places["mail"].until = 0.0
+        storage._cursor._positions["mail"].until = 0.0
     assert claim_ids(storage)[0] == urgent
 
 

@@ -196,7 +196,7 @@ def test_what_a_dead_node_held_is_returned_in_batches_though_no_registry_handles
     [node] = storage.nodes()
     storage.mark_node_dead("node-1", node.seq)
     make(Healer).run_once()
-    assert storage.held_tasks("node-1") == []
+    assert storage.claimed_by_owner("node-1") == []
     assert left(storage) == {("gone", 5)}, "unpublished, so nobody is charged"
     assert {row.attempts for row in claim(storage, task_type="gone")} == {0}
 

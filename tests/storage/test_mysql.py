@@ -28,8 +28,8 @@ from goque.storage.mysql.nudge import nudge_path
 from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
 from goque.storage.sql.migrate import known_migrations, split_statements
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 from goque.task import Task, TaskStatus
 
 INVALID_JSON = 3140

@@ -8,7 +8,7 @@ from backends import MysqlBackend, claim
 from go_schema import ORIGINAL
 
 from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS, PRESENT
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.task import TaskStatus
 
 
@@ -26,11 +26,11 @@ PLANS = {
     "mark_processing": (MYSQL_STATEMENTS.mark_processing, BY_ID, 1),
     "settle_done": (MYSQL_STATEMENTS.settle_done.change, BY_ID, 20),
     "settle_moves": (MYSQL_STATEMENTS.settle_moves.change, BY_ID, 1),
-    "let_go": (MYSQL_STATEMENTS.let_go, BY_ID, 1),
+    "release_stale": (MYSQL_STATEMENTS.release_stale, BY_ID, 1),
     "present": (PRESENT, BY_ID, 20),
     "tasks_by_id": (MYSQL_STATEMENTS.tasks_by_id, BY_ID, 20),
-    "held_tasks": (MYSQL_STATEMENTS.held_tasks, STATE, 1000),
-    "moved_by_others": (MYSQL_STATEMENTS.moved_by_others, STATE, 1000),
+    "claimed_by_owner": (MYSQL_STATEMENTS.claimed_by_owner, STATE, 1000),
+    "changed_by_others": (MYSQL_STATEMENTS.changed_by_others, STATE, 1000),
     "unowned_claims": (MYSQL_STATEMENTS.unowned_claims, STATE, 1000),
     "finished_exists": (MYSQL_STATEMENTS.finished_exists, STATE, 10_000),
     "delete_finished, lock": (MYSQL_STATEMENTS.delete_finished.lock, STATE, 10_000),
@@ -66,7 +66,7 @@ def fill(backend, tasks):
 def explain(backend, name, sql):
     batch = IDS if "IN :batch" in sql else "[]"
     with backend.connect_autocommit() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
-        cursor.execute(percent_named(f"EXPLAIN FORMAT = TRADITIONAL {sql}"), PARAMS | {"batch": batch})
+        cursor.execute(percent_placeholders(f"EXPLAIN FORMAT = TRADITIONAL {sql}"), PARAMS | {"batch": batch})
         return [row for row in cursor.fetchall() if row["table"] == "goque_task"]
 
 

@@ -11,11 +11,10 @@ import pytest
 from backends import PostgresqlBackend, add, claim, done, row_of
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.execution.run_sync import run_sync
 from goque.storage import open_storage
 from goque.storage.postgresql.errors import refused, translate
-from goque.storage.sql.asyncio_session import SyncSessionAdapter
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.steps import run_steps
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task, TaskFilter
 
@@ -296,9 +295,7 @@ def test_what_nobody_waits_for_any_more_is_called_off(backend):
     with backend.connect() as holder:
         backend.new_storage().insert_tasks([Task("mail", external_id="order-7")], conn=holder)
         with storage._connections as session, pytest.raises(ConnectionLostError, match="no answer within"):
-            run_sync(
-                storage._dialect.insert_one(SyncSessionAdapter(session), Task("mail", external_id="order-7"))
-            )
+            run_steps(session, storage._dialect.insert_one(Task("mail", external_id="order-7")))
         waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND wait_event_type = 'Lock'"
         backend.eventually(lambda: not backend.execute(waiting, name=backend.schema))
         holder.rollback()

@@ -13,7 +13,7 @@ from go_schema import ORIGINAL
 from goque.storage.postgresql.session import BEGIN, PIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
 from goque.storage.sql.claim_cursor import ClaimCursor
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ PLANS = {
     "mark_processing": [BY_ID, "Index Cond: (id = ANY"],
     "settle_done": [BY_ID, "Index Cond: (id = ANY"],
     "settle_moves": [BY_ID, "Index Cond: (id = ANY"],
-    "let_go": [BY_ID, "Index Cond: (id = ANY"],
+    "release_stale": [BY_ID, "Index Cond: (id = ANY"],
     "tasks_by_id": [BY_ID],
     "lock_task": [BY_ID],
     "cancel": [BY_ID],
     "reset": [BY_ID],
-    "held_tasks": ["Index Scan using goque_task_owner_idx"],
-    "moved_by_others": ["Index Scan using goque_task_owner_idx"],
+    "claimed_by_owner": ["Index Scan using goque_task_owner_idx"],
+    "changed_by_others": ["Index Scan using goque_task_owner_idx"],
     "unowned_claims": ["Index Scan using goque_task_unowned_idx"],
     "finished_exists": ["Index Scan using goque_task_finished_idx"],
     "delete_finished": ["Tid Scan on goque_task", "Index Scan using goque_task_finished_idx", "LockRows"],
@@ -86,7 +86,7 @@ def plans(backend):
     with psycopg.connect(backend.url, autocommit=True, prepare_threshold=None) as connection:
         for name in PLANS:
             connection.execute(BEGIN)
-            sql = percent_named(f"EXPLAIN {getattr(NOTIFYING_STATEMENTS, name)}")
+            sql = percent_placeholders(f"EXPLAIN {getattr(NOTIFYING_STATEMENTS, name)}")
             rows = connection.execute(sql, PARAMS | {"batch": batch_of(name)}).fetchall()
             found[name] = [row[0] for row in rows]
             connection.execute("ROLLBACK")
@@ -100,7 +100,7 @@ def generic_plans(backend):
         connection.execute(PIN)
         for name in PLANS:
             params = PARAMS | {"batch": batch_of(name)}
-            sql = percent_named(getattr(NOTIFYING_STATEMENTS, name))
+            sql = percent_placeholders(getattr(NOTIFYING_STATEMENTS, name))
             used = list(dict.fromkeys(re.findall(r"%\(([a-z_]+)\)s", sql)))
             numbers = {key: f"${number}" for number, key in enumerate(used, 1)}
             connection.execute(f"PREPARE {name} AS {sql % numbers}")
@@ -160,7 +160,9 @@ def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
     backend.execute(FILL, tasks=20_000)
     with backend.connect() as connection:
         connection.execute(BEGIN)
-        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}")
+        sql = percent_placeholders(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}"
+        )
         now = {"now": "2099-01-01T00:00:00Z", "limit": 100, "priority": 0}
         [(plan,)] = connection.execute(sql, PARAMS | now).fetchall()
         connection.rollback()
@@ -177,12 +179,14 @@ def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(ba
     with backend.connect() as connection, backend.connect() as reader:
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM goque_task")  # whose snapshot no dead row may leave
-        storage._places = Unforgetting()
+        storage._cursor = Unforgetting()
         for _ in range(60):
             assert len(storage.claim_due("mail", "node-1", 100)) == 100
-        top, since = storage._places.of("mail", 0.0)
+        top, since = storage._cursor.of("mail", 0.0)
         connection.execute(BEGIN)
-        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}")
+        sql = percent_placeholders(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.claim_due}"
+        )
         asked = PARAMS | {"task_type": "mail", "now": "2099-01-01T00:00:00Z", "limit": 100}
         touched = {}
         for name, place in {"place": {"top": top, "since": since}, "head": {}}.items():
@@ -209,7 +213,9 @@ def test_a_round_of_cleaning_touches_few_pages_however_many_rows_are_done(backen
     backend.execute(FILL, tasks=20_000)
     with backend.connect() as connection:
         connection.execute(BEGIN)
-        sql = percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.delete_finished}")
+        sql = percent_placeholders(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.delete_finished}"
+        )
         [(plan,)] = connection.execute(
             sql, PARAMS | {"before": "2099-01-01T00:00:00Z", "limit": 100}
         ).fetchall()

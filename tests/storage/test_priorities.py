@@ -12,7 +12,7 @@ from test_sqlite_plans import steps_of
 import goque
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.task import MAX_PRIORITY, MIN_PRIORITY, Task
 
 FUTURE = {
@@ -50,7 +50,7 @@ def pages(storage, backend):
         for name in ("next_due", "claim_due"):
             sql = getattr(NOTIFYING_STATEMENTS, name)
             [(plan,)] = connection.execute(
-                percent_named(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"), params
+                percent_placeholders(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"), params
             ).fetchall()
             told = plan if isinstance(plan, list) else json.loads(plan)
             touched += told[0]["Plan"]["Shared Hit Blocks"] + told[0]["Plan"]["Shared Read Blocks"]

@@ -17,7 +17,7 @@ from test_postgresql_plans import FILL as FILL_POSTGRESQL
 from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.postgresql.session import BEGIN
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sql.search_statements import SearchStatements
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
@@ -95,7 +95,9 @@ def test_postgresql_keeps_to_the_index(postgresql: PostgresqlBackend, tasks, sta
         for name, sql in statements(POSTGRESQL_SEARCH):
             connection.execute(BEGIN)
             given = params | ({"until": 2**62} if name == "failures" else {})
-            plan = "\n".join(row[0] for row in connection.execute(percent_named(f"EXPLAIN {sql}"), given))
+            plan = "\n".join(
+                row[0] for row in connection.execute(percent_placeholders(f"EXPLAIN {sql}"), given)
+            )
             connection.execute("ROLLBACK")
             assert named.get(INDEXES[name], INDEXES[name]) in plan, f"{name}\n{plan}"
             assert not re.search(r"Seq Scan on goque|Bitmap|Sort|Hash Join", plan), f"{name}\n{plan}"
@@ -136,7 +138,7 @@ def test_mysql_keeps_to_the_index(mysql: MysqlBackend, tasks):
     with mysql.connect_autocommit() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
         for name, sql in statements(MYSQL_SEARCH):
             given = params | ({"until": 2**62} if name == "failures" else {})
-            cursor.execute(percent_named(f"EXPLAIN FORMAT = TRADITIONAL {sql}"), given)
+            cursor.execute(percent_placeholders(f"EXPLAIN FORMAT = TRADITIONAL {sql}"), given)
             rows = [row for row in cursor.fetchall() if row["table"] in ("goque_task", "goque_attempt")]
             assert rows, name
             wanted = named.get(INDEXES_OF_MYSQL[name], INDEXES_OF_MYSQL[name])

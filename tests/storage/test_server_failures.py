@@ -15,7 +15,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.postgresql.session import PREPARE_AFTER
 from goque.storage.sql import claims as sql_claims
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 from goque.task import Task, TaskFilter
 
 pytestmark = pytest.mark.fault(23)
@@ -115,7 +115,7 @@ def test_a_claim_whose_commit_was_not_answered_is_found_again(far, proxy, storag
     proxy.cut_after = backend.commit
     with pytest.raises(DatabaseUnavailableError):
         claim(far)
-    assert len(storage.held_tasks("node-1")) == 3
+    assert len(storage.claimed_by_owner("node-1")) == 3
     add(storage)
     found = claim(far, limit=2) + claim(far, limit=10)
     assert {row.id for row in found} == tasks

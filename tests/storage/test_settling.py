@@ -136,13 +136,13 @@ def test_a_task_canceled_meanwhile_stays_canceled_and_is_let_go(storage, other, 
     storage.mark_processing([row.token])
     assert other.cancel_unless_finished(task.id)
     assert row_of(storage, task).claimed_by == "node-1"
-    assert storage.moved_by_others("node-1", "mail") == [row.token]
+    assert storage.changed_by_others("node-1", "mail") == [row.token]
     canceled_at = row_of(storage, task).updated_at
     clock.advance(1)
     assert storage.settle_if_held([done(row)]) == set()
     settled = row_of(storage, task)
     assert (settled.status, settled.claimed_by, settled.updated_at) == ("canceled", None, canceled_at)
-    assert storage.moved_by_others("node-1", "mail") == []
+    assert storage.changed_by_others("node-1", "mail") == []
 
 
 @pytest.mark.parametrize("status", ["new", "done", "canceled", "attempts_left", "error"])
@@ -168,7 +168,7 @@ def test_a_settle_that_waits_for_another_writer_sees_what_it_did(storage, backen
     rows = claim(storage)
     canceler = backend.connect()
     run(canceler, f"UPDATE goque_task SET status = 'canceled' WHERE id = '{tasks[1].id}'")
-    assert len(storage.held_tasks("node-1")) == 3  # readers go on, and see the time before
+    assert len(storage.claimed_by_owner("node-1")) == 3  # readers go on, and see the time before
     settled = Future()
     settling = threading.Thread(
         target=lambda: settled.set_result(storage.settle_if_held([done(row) for row in rows]))

@@ -15,7 +15,7 @@ from backends import SqliteBackend, add, claim, row_of
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
 from goque.queue.manager import TaskQueueManager
-from goque.storage.sql.dialect import DatabaseLockedError
+from goque.storage.sql.session import DatabaseLockedError
 from goque.task import Task, TaskStatus
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.metrics.counters import Counters

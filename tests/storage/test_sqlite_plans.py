@@ -32,13 +32,13 @@ EXPECTED = {
     "mark_processing": [BY_ID],
     "settle_done": [BY_ID],
     "settle_moves": [BY_ID],
-    "let_go": [BY_ID],
+    "release_stale": [BY_ID],
     "tasks_by_id": [BY_ID],
     "get_task": [BY_ID],
     "cancel": [BY_ID],
     "reset": [BY_ID],
-    "held_tasks": ["USING INDEX goque_task_owner_idx (claimed_by=?)"],
-    "moved_by_others": ["USING INDEX goque_task_owner_idx (claimed_by=?)"],
+    "claimed_by_owner": ["USING INDEX goque_task_owner_idx (claimed_by=?)"],
+    "changed_by_others": ["USING INDEX goque_task_owner_idx (claimed_by=?)"],
     "unowned_claims": ["USING INDEX goque_task_unowned_idx (<expr><?)"],
     "finished_exists": [FINISHED],
     "delete_finished": ["(rowid=?)", FINISHED],
@@ -124,7 +124,7 @@ def test_a_claim_and_a_round_of_cleaning_take_as_many_steps_in_a_large_table_as_
             ),
         ]
         assert storage.delete_finished("type-1", DONE, 30.0, limit=500) == 500
-        assert len(storage.held_tasks("node-1", "type-1")) >= 50
+        assert len(storage.claimed_by_owner("node-1", "type-1")) >= 50
         backend.close()
     for small, large in zip(*steps.values(), strict=True):
         assert large <= small * 1.5 + 2, steps

@@ -25,9 +25,9 @@ def wait_in_a_thread(queue, task):
     looked, ended = threading.Event(), []
     pause = queue._pause
 
-    async def say_so_and_pause(seconds, alarm):
+    def say_so_and_pause(seconds, alarm):
         looked.set()
-        await pause(seconds, alarm)
+        pause(seconds, alarm)
 
     queue._pause = say_so_and_pause
     thread = threading.Thread(target=lambda: ended.append(queue.wait(task.id, 60)))

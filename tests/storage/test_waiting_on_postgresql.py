@@ -14,7 +14,7 @@ import goque
 from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.postgresql import finished_listener
-from goque.storage.postgresql.finished_listener import CHANNEL_OF_ENDS, AwaitedIds
+from goque.storage.postgresql.finished_listener import FINISHED_CHANNEL, WatchedIds
 from goque.task import TaskStatus
 
 
@@ -23,7 +23,7 @@ def wait_until_heard(queue, storage):
     task = add(storage)
     ended = []
 
-    async def pause(seconds, alarm):
+    def pause(seconds, alarm):
         del seconds
         assert alarm._rung.wait(30), "only an alarm ends a pause"
 
@@ -48,7 +48,7 @@ def test_the_end_is_told_of(postgresql, fetcher, status):
     storage, watcher = fetcher
     waiting = postgresql.new_storage()
     thread, ended, task = wait_until_heard(TaskQueueManager(waiting), storage)
-    postgresql.eventually(lambda: (watcher.changed(), storage._dialect.awaited.among([task.id]))[1])
+    postgresql.eventually(lambda: (watcher.changed(), storage._dialect.watched.among([task.id]))[1])
     storage.settle_if_held([move(claim(storage)[0], status)])
     thread.join(60)
     assert [task.status for task in ended] == [status]
@@ -67,13 +67,13 @@ def test_a_cancel_is_told_of_though_no_fetcher_knows_of_the_wait(postgresql, fet
 
 def test_ends_that_nobody_waits_for_notify_nobody(postgresql, fetcher):
     storage, watcher = fetcher
-    [(channel,)] = postgresql.execute(CHANNEL_OF_ENDS)
+    [(channel,)] = postgresql.execute(FINISHED_CHANNEL)
     with psycopg.connect(postgresql.url, autocommit=True) as listener:
         listener.execute(f'LISTEN "{channel}"')
         for awaited in (False, True):
             task = add(storage)
             if awaited:
-                storage._dialect.awaited.add(task.id)
+                storage._dialect.watched.add(task.id)
             other = add(storage)
             storage.settle_if_held([done(row) for row in claim(storage)])
             heard = [notification.payload for notification in listener.notifies(timeout=0.2)]
@@ -84,8 +84,8 @@ def test_ends_that_nobody_waits_for_notify_nobody(postgresql, fetcher):
 def test_a_retry_is_no_end(postgresql, fetcher):
     storage, _ = fetcher
     task = add(storage)
-    storage._dialect.awaited.add(task.id)
-    [(channel,)] = postgresql.execute(CHANNEL_OF_ENDS)
+    storage._dialect.watched.add(task.id)
+    [(channel,)] = postgresql.execute(FINISHED_CHANNEL)
     with psycopg.connect(postgresql.url, autocommit=True) as listener:
         listener.execute(f'LISTEN "{channel}"')
         storage.settle_if_held([move(claim(storage)[0], TaskStatus.ERROR, attempts=1, delay=9)])
@@ -120,11 +120,11 @@ def test_the_thread_is_gone_with_its_storage_and_idle_after_a_while(postgresql, 
     def threads():
         return [thread for thread in threading.enumerate() if thread.name == "goque-ends-of-tasks"]
 
-    with storage.told_of_end(add(storage).id, "mail", lambda: None) as is_told:
+    with storage.on_finished(add(storage).id, "mail", lambda: None) as is_told:
         postgresql.eventually(is_told)
         assert len(threads()) == 1
     postgresql.eventually(lambda: threads() == [])
-    with storage.told_of_end(add(storage).id, "mail", lambda: None) as is_told:
+    with storage.on_finished(add(storage).id, "mail", lambda: None) as is_told:
         postgresql.eventually(is_told)
         storage.close()
         assert threads() == []
@@ -134,7 +134,7 @@ def test_the_thread_is_gone_with_its_storage_and_idle_after_a_while(postgresql, 
 
 def test_ids_that_are_awaited_are_bounded_and_forgotten(monkeypatch):
     now = [0.0]
-    awaited = AwaitedIds(lambda: now[0])
+    awaited = WatchedIds(lambda: now[0])
     monkeypatch.setattr(finished_listener, "MAX_AWAITED", 3)
     for name in "abcda":
         awaited.add(name)
@@ -161,7 +161,7 @@ def test_coroutines_are_told_too_by_one_thread_for_all(postgresql, fetcher):
 
     async def scenario():
         waiting = [asyncio.create_task(queue.wait(task.id, 60)) for task in tasks]
-        heard = lambda: (watcher.changed(), len(storage._dialect.awaited.among(task.id for task in tasks)))[1]  # noqa: E731 - short
+        heard = lambda: (watcher.changed(), len(storage._dialect.watched.among(task.id for task in tasks)))[1]  # noqa: E731 - short
         await asyncio.to_thread(postgresql.eventually, lambda: heard() == 20)
         assert sum(thread.name == "goque-ends-of-tasks" for thread in threading.enumerate()) == 1
         await asyncio.to_thread(
@@ -177,13 +177,13 @@ def test_coroutines_are_told_too_by_one_thread_for_all(postgresql, fetcher):
 def test_a_forked_child_waits_on_a_connection_of_its_own(postgresql, fetcher):
     storage, _ = fetcher
     task = add(storage)
-    with storage.told_of_end(task.id, "mail", lambda: None) as is_told:
+    with storage.on_finished(task.id, "mail", lambda: None) as is_told:
         postgresql.eventually(is_told)
         child = os.fork()
         if child == 0:
             code = 1
             try:
-                with storage.told_of_end(task.id, "mail", lambda: None) as is_told_in_child:
+                with storage.on_finished(task.id, "mail", lambda: None) as is_told_in_child:
                     postgresql.eventually(is_told_in_child)
                 code = 0
             finally:
@@ -195,7 +195,7 @@ def test_a_forked_child_waits_on_a_connection_of_its_own(postgresql, fetcher):
 def test_who_does_not_notify_does_not_listen(postgresql):
     postgresql.new_storage().migrate()
     quiet = open_storage(f"{postgresql.url}&notify=off")
-    with quiet.told_of_end(add(quiet).id, "mail", lambda: None) as is_told:
+    with quiet.on_finished(add(quiet).id, "mail", lambda: None) as is_told:
         assert not is_told()
         assert quiet._dialect._ends._thread is None
     quiet.close()

@@ -38,7 +38,7 @@ class ApplyMigration(Operation):
         if schema_editor.collect_sql:
             schema_editor.collected_sql += [f"{statement};" for statement in statements]
         elif self.name in storage().pending_migrations():
-            session = dialect.adopt(connection)
+            session = dialect.wrap(connection)
             for statement in statements:
                 session.migrate(statement)
 

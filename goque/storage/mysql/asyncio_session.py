@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Self
@@ -14,8 +14,8 @@ from pymysql.constants import SERVER_STATUS
 from goque.storage.instants import EPOCH, later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.session import NOW, UTC_NAMES, Clock, Translated
-from goque.storage.sql.dialect import Row
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
+from goque.storage.sql.session import Row
 
 
 class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types
@@ -24,8 +24,8 @@ class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types
     async def _show_warnings(self, conn: Any) -> None: ...
 
 
-class AsyncAdoptedSession:
-    """What `AdoptedSession` is, awaited; `begin` makes one."""
+class AsyncCallerSession:
+    """What `CallerSession` is, awaited; `begin` makes one."""
 
     def __init__(self, connection: Any, cursor: Any, where: str) -> None:
         self._connection = connection
@@ -43,8 +43,12 @@ class AsyncAdoptedSession:
         session._zone = mysql_rows.read_text(zone)
         return session
 
-    async def now(self) -> datetime:
-        """Return the server's clock."""
+    @property
+    def now(self) -> Awaitable[datetime]:
+        """The server's clock, read at the beginning."""
+        return self._read_now()
+
+    async def _read_now(self) -> datetime:
         return self._now
 
     async def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
@@ -62,7 +66,7 @@ class AsyncAdoptedSession:
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""
         async with self._in_utc():
-            return await self._cursor.executemany(percent_named(sql), list(params)) or 0
+            return await self._cursor.executemany(percent_placeholders(sql), list(params)) or 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -96,7 +100,7 @@ class AsyncAdoptedSession:
 
     def _bound(self, sql: str, params: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
         """Return the statement and its parameters as the driver takes them, which knows no lists."""
-        text, bound = percent_named(sql), dict(params or {})
+        text, bound = percent_placeholders(sql), dict(params or {})
         if ":now" in sql:
             bound["now"] = mysql_rows.time_text(self._now)
         if "age" in bound:

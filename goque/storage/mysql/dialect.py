@@ -18,21 +18,23 @@ from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.nudge import NudgeListener, nudge
-from goque.storage.mysql.pool import MysqlSpares
-from goque.storage.mysql.session import DEADLINE, AdoptedSession, Clock, MysqlSession
+from goque.storage.mysql.pool import MysqlPool
+from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
 from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
-from goque.storage.sql.asyncio_session import AsyncSession, Steps
+from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import (
-    asyncio_driver_connection,
-    driver_connection,
     is_of,
     not_of_driver,
+    unwrap_asyncio_connection,
+    unwrap_connection,
 )
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import Dialect, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps, await_steps
 from goque.storage.url import hide_password
 from goque.task import Task
 
@@ -122,36 +124,36 @@ class MysqlDialect(Dialect):
             )
         return is_mariadb
 
-    def spares(self) -> MysqlSpares:
+    def pool(self) -> MysqlPool:
         """Return a few connections for an application's threads."""
-        return MysqlSpares(self.connect)
+        return MysqlPool(self.connect)
 
-    def adopt(self, conn: Any) -> AdoptedSession:
+    def wrap(self, conn: Any) -> CallerSession:
         """Wrap the caller's PyMySQL connection, or what SQLAlchemy or Django wrap around one."""
-        connection = driver_connection(conn)
+        connection = unwrap_connection(conn)
         if not isinstance(connection, pymysql.connections.Connection):
             raise not_of_driver(connection, "PyMySQL", f"{self.url} is a MySQL database")
-        return AdoptedSession(connection, "the database of conn", self.clock)
+        return CallerSession(connection, "the database of conn", self.clock)
 
     async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
         """Run steps on the caller's aiomysql connection, or on what SQLAlchemy wraps around one."""
-        connection = await asyncio_driver_connection(conn)
+        connection = await unwrap_asyncio_connection(conn)
         if not is_of(connection, "aiomysql"):
             raise not_of_driver(connection, "aiomysql", f"{self.url} is a MySQL database")
-        from goque.storage.mysql.asyncio_session import AsyncAdoptedSession  # noqa: PLC0415 - the caller has aiomysql, then
+        from goque.storage.mysql.asyncio_session import AsyncCallerSession  # noqa: PLC0415 - the caller has aiomysql, then
 
-        session = await AsyncAdoptedSession.begin(connection, "the database of conn", self.clock)
+        session = await AsyncCallerSession.begin(connection, "the database of conn", self.clock)
         async with session.transaction() if writes else nullcontext():
-            return await steps(session)
+            return await await_steps(session, steps)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Look from time to time, and whenever an enqueuer of this machine nudges: the server tells nobody."""
         del connections
         return MysqlWatcher(NudgeListener.open(self._address, task_type))
 
-    def nudge(self, task_types: set[str]) -> None:
+    def nudge(self, tasks: Sequence[Task]) -> None:
         """Wake up the fetchers of this machine."""
-        nudge(self._address, task_types)
+        nudge(self._address, {task.type for task in tasks})
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""
@@ -173,33 +175,35 @@ class MysqlDialect(Dialect):
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
 
-    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
+    def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task; a duplicate ends the statement, and no transaction."""
         try:
             if self._returns_inserted and self.clock is None and not (task.delay or task.next_attempt_at):
-                [(told,)] = await session.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
+                [(told,)] = yield ask.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
                 now = self.read_time(told)
             else:
-                now = await session.now()
-                await session.run(self.sql.insert_task, self.task_params(task, now))
+                now = yield ask.NOW
+                yield ask.run(self.sql.insert_task, self.task_params(task, now))
         except pymysql.IntegrityError as error:
             if error.args[0] == DUPLICATE:
                 return None
             raise
         return now, due_at(task, now)
 
-    async def insert_batch(self, session: AsyncSession, tasks: Sequence[Task]) -> set[str]:
+    def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert all, and only if some were taken find out which."""
-        now = await session.now()
+        now = yield ask.NOW
         rows = [self.task_params(task, now) for task in tasks]
         ids = [task.id for task in tasks]
-        await session.run("SAVEPOINT goque_batch")
-        if await session.run_many(self.sql.insert_tasks, rows) == len(tasks):
+        yield ask.run("SAVEPOINT goque_batch")
+        inserted = yield ask.run_many(self.sql.insert_tasks, rows)
+        if inserted == len(tasks):
             return set(ids)
-        await session.run("ROLLBACK TO SAVEPOINT goque_batch")
-        before = {row[0] for row in await session.rows(PRESENT, {"ids": ids})}
-        await session.run_many(self.sql.insert_tasks, rows)
-        return {row[0] for row in await session.rows(PRESENT, {"ids": ids})} - before
+        yield ask.run("ROLLBACK TO SAVEPOINT goque_batch")
+        before = yield ask.rows(PRESENT, {"ids": ids})
+        yield ask.run_many(self.sql.insert_tasks, rows)
+        after = yield ask.rows(PRESENT, {"ids": ids})
+        return {row[0] for row in after} - {row[0] for row in before}
 
     def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
         """Return the rows of a bulk insert."""

@@ -8,7 +8,7 @@ from typing import Final
 import pymysql
 
 from goque.errors import DatabaseUnavailableError, GoqueError, InvalidPayloadFormatError, SchemaError
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 
 NO_DATABASE: Final = 1049
 DUPLICATE: Final = 1062

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from goque.storage.sql.dialect import Session
+from goque.storage.sql.session import Session
 
 MAX_CONNECTIONS: Final = 4
 """With the connection that a process has anyway it holds five at most."""
@@ -14,7 +14,7 @@ MAX_CONNECTIONS: Final = 4
 PATIENCE: Final = 2.0
 
 
-class MysqlSpares:
+class MysqlPool:
     """Up to four connections, made when they are needed and kept.
 
     Args:

@@ -13,7 +13,7 @@ from pymysql.converters import conversions
 from goque.outcome import Change
 from goque.storage.instants import EPOCH, due_at, later
 from goque.storage.sql.batches import metadata_text
-from goque.storage.sql.dialect import Row
+from goque.storage.sql.session import Row
 from goque.task import Task, TaskRow
 
 FIRST: Final = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)

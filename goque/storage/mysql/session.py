@@ -14,8 +14,8 @@ from pymysql.cursors import Cursor
 from goque.storage.instants import later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import EXISTS_ALREADY, translate
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError, Row, Session
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Row, Session
 
 DEADLINE: Final = 8.0
 """Seconds that the server may be silent."""
@@ -59,20 +59,20 @@ class MysqlSession(Session):
         """Run a statement and return all its rows."""
         bound = self._bind(sql, params)
         with Translated(self.where):
-            self._cursor.execute(percent_named(sql), bound)
+            self._cursor.execute(percent_placeholders(sql), bound)
             return list(self._cursor.fetchall())
 
     def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed, or found to be so already."""
         bound = self._bind(sql, params)
         with Translated(self.where):
-            return self._cursor.execute(percent_named(sql), bound)
+            return self._cursor.execute(percent_placeholders(sql), bound)
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""
         bound = [self._bind(sql, each) for each in params]
         with Translated(self.where):
-            return self._cursor.executemany(percent_named(sql), bound) or 0
+            return self._cursor.executemany(percent_placeholders(sql), bound) or 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -88,12 +88,12 @@ class MysqlSession(Session):
                     self.run("ROLLBACK")
             raise
 
-    def within(self, seconds: float) -> AbstractContextManager[None]:
+    def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
         """Wait so long for an answer."""
         return self._deadline(min(seconds, DEADLINE))
 
     @contextmanager
-    def slowly(self) -> Iterator[None]:
+    def long_read(self) -> Iterator[None]:
         """Let a statement take two minutes."""
         with self._deadline(SLOW_DEADLINE):
             yield
@@ -160,7 +160,7 @@ class MysqlSession(Session):
         return bound
 
 
-class AdoptedSession(MysqlSession):
+class CallerSession(MysqlSession):
     """The caller's connection, in the caller's transaction; its time zone is put back after each statement."""
 
     def __init__(

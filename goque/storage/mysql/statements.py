@@ -118,7 +118,7 @@ SETTLE_MOVES: Final = LockThenChange(
       AND goque_task.status IN ('pending', 'processing')""",
 )
 
-LET_GO: Final = """
+RELEASE_STALE: Final = """
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
         id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
     STRAIGHT_JOIN goque_task
@@ -159,7 +159,7 @@ CONDITIONS: Final = {
     "age": "coalesce(updated_at, created_at) <= :before",
 }
 
-HELD_TASKS: Final = """
+CLAIMED_BY_OWNER: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
            next_attempt_at, priority, result, claimed_by, claims, lost_claims
     FROM goque_task FORCE INDEX (goque_task_state_idx)
@@ -167,7 +167,7 @@ HELD_TASKS: Final = """
     ORDER BY id
     LIMIT :limit"""
 
-MOVED_BY_OTHERS: Final = """
+CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
@@ -264,13 +264,13 @@ MYSQL_STATEMENTS: Final = Statements(
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,
-    let_go=LET_GO,
+    release_stale=RELEASE_STALE,
     lock_task=LOCK_TASK,
     tasks_by_id=TASKS_BY_ID,
     find_tasks=FIND_TASKS,
     conditions=CONDITIONS,
-    held_tasks=HELD_TASKS,
-    moved_by_others=MOVED_BY_OTHERS,
+    claimed_by_owner=CLAIMED_BY_OWNER,
+    changed_by_others=CHANGED_BY_OTHERS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -14,12 +14,12 @@ from psycopg.rows import tuple_row
 from goque.storage.instants import later, time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.session import NOW, Clock, Translated
-from goque.storage.sql.dialect import Row
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
+from goque.storage.sql.session import Row
 
 
-class AsyncAdoptedSession:
-    """What `AdoptedSession` is, awaited."""
+class AsyncCallerSession:
+    """What `CallerSession` is, awaited."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], where: str, clock: Clock | None) -> None:
         self._connection = connection
@@ -30,8 +30,12 @@ class AsyncAdoptedSession:
         self._cursor.format = Format.BINARY
         postgresql_rows.register(self._cursor)
 
-    async def now(self) -> datetime:
-        """Return the server's clock, read when it is first asked for."""
+    @property
+    def now(self) -> Awaitable[datetime]:
+        """The server's clock, read when it is first asked for."""
+        return self._read_now()
+
+    async def _read_now(self) -> datetime:
         if self._now is None:
             self._now = (
                 self._clock() if self._clock else postgresql_rows.instant((await self.rows(NOW))[0][0])
@@ -42,14 +46,14 @@ class AsyncAdoptedSession:
         """Run a statement and return all its rows."""
         bound = await self._bind(sql, params)
         with Translated(self._where):
-            cursor = await self._cursor.execute(percent_named(sql), bound)
+            cursor = await self._cursor.execute(percent_placeholders(sql), bound)
             return list(await cursor.fetchall()) if cursor.description else []
 
     async def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed."""
         bound = await self._bind(sql, params)
         with Translated(self._where):
-            return (await self._cursor.execute(percent_named(sql), bound)).rowcount
+            return (await self._cursor.execute(percent_placeholders(sql), bound)).rowcount
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters, in one round trip for all."""
@@ -57,7 +61,7 @@ class AsyncAdoptedSession:
         if not bound:
             return 0
         with Translated(self._where):
-            await self._cursor.executemany(percent_named(sql), bound)
+            await self._cursor.executemany(percent_placeholders(sql), bound)
             return self._cursor.rowcount
 
     @asynccontextmanager
@@ -74,7 +78,7 @@ class AsyncAdoptedSession:
     async def _bind(self, sql: str, params: Mapping[str, Any] | None) -> Mapping[str, Any]:
         bound = dict(params) if params else {}
         if ":now" in sql:
-            bound["now"] = time_text(await self.now())
+            bound["now"] = time_text(await self._read_now())
         if "age" in bound:
-            bound["before"] = time_text(later(await self.now(), -bound["age"]))
+            bound["before"] = time_text(later(await self._read_now(), -bound["age"]))
         return bound

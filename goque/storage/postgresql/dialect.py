@@ -14,13 +14,13 @@ from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.postgresql import rows as postgresql_rows
-from goque.storage.postgresql.asyncio_session import AsyncAdoptedSession
+from goque.storage.postgresql.asyncio_session import AsyncCallerSession
 from goque.storage.postgresql.errors import refused
-from goque.storage.postgresql.finished_listener import SAY_ENDED, AwaitedIds, EndListener
-from goque.storage.postgresql.pool import PostgresqlSpares
+from goque.storage.postgresql.finished_listener import NOTIFY_FINISHED, FinishedListener, WatchedIds
+from goque.storage.postgresql.pool import PostgresqlPool
 from goque.storage.postgresql.session import (
     MIGRATION_LOCK,
-    AdoptedSession,
+    CallerSession,
     Clock,
     DeadlineConnection,
     PostgresqlSession,
@@ -34,11 +34,13 @@ from goque.storage.postgresql.statements import (
 from goque.storage.postgresql.url import connection_options
 from goque.storage.postgresql.watcher import PostgresqlWatcher
 from goque.storage.sql import batches
-from goque.storage.sql.asyncio_session import AsyncSession, Steps
-from goque.storage.sql.caller_connection import asyncio_driver_connection, driver_connection, not_of_driver
+from goque.storage.sql import steps as ask
+from goque.storage.sql.caller_connection import not_of_driver, unwrap_asyncio_connection, unwrap_connection
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps, await_steps
 from goque.storage.url import hide_password
 from goque.task import Task
 
@@ -63,7 +65,7 @@ class PostgresqlDialect(Dialect):
     name: ClassVar[str] = "postgresql"
     creates_schema: ClassVar[bool] = False
     copies: ClassVar[bool] = True
-    leaves_dead_entries: ClassVar[bool] = True
+    needs_claim_cursor: ClassVar[bool] = True
     now_text: ClassVar[str] = """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
     script_begin: ClassVar[str] = f"BEGIN;\nSELECT pg_advisory_xact_lock({MIGRATION_LOCK});"
 
@@ -81,8 +83,8 @@ class PostgresqlDialect(Dialect):
         self.url = hide_password(url)
         self.clock = clock
         self.options, self.notifies = connection_options(url)
-        self.awaited = AwaitedIds()
-        self._ends = EndListener(self.open)
+        self.watched = WatchedIds()
+        self._ends = FinishedListener(self.open)
         self.sql: Statements = NOTIFYING_STATEMENTS if self.notifies else POSTGRESQL_STATEMENTS
 
     def connect(self) -> PostgresqlSession:
@@ -104,47 +106,47 @@ class PostgresqlDialect(Dialect):
         postgresql_rows.register(connection)
         return connection
 
-    def spares(self) -> PostgresqlSpares:
+    def pool(self) -> PostgresqlPool:
         """Return a pool for an application's threads, which is made when it is needed."""
-        return PostgresqlSpares(DeadlineConnection, self.options, self._wrap)
+        return PostgresqlPool(DeadlineConnection, self.options, self._wrap)
 
     def _wrap(self, connection: DeadlineConnection) -> PostgresqlSession:
         postgresql_rows.register(connection)
         return PostgresqlSession(connection, self.url, self.clock)
 
-    def adopt(self, conn: Any) -> AdoptedSession:
+    def wrap(self, conn: Any) -> CallerSession:
         """Wrap the caller's psycopg connection, or what SQLAlchemy or Django wrap around one."""
-        connection = driver_connection(conn)
+        connection = unwrap_connection(conn)
         if not isinstance(connection, psycopg.Connection):
             raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
-        return AdoptedSession(connection, "the database of conn", self.clock)
+        return CallerSession(connection, "the database of conn", self.clock)
 
     async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
         """Run steps on the caller's psycopg.AsyncConnection, or on what SQLAlchemy wraps around one."""
-        connection = await asyncio_driver_connection(conn)
+        connection = await unwrap_asyncio_connection(conn)
         if not isinstance(connection, psycopg.AsyncConnection):
             raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
-        session = AsyncAdoptedSession(connection, "the database of conn", self.clock)
+        session = AsyncCallerSession(connection, "the database of conn", self.clock)
         async with session.transaction() if writes else nullcontext():
-            return await steps(session)
+            return await await_steps(session, steps)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Listen on a connection of its own, or be polled where nobody tells."""
         del connections
-        return PostgresqlWatcher(self.open if self.notifies else None, task_type, self.awaited)
+        return PostgresqlWatcher(self.open if self.notifies else None, task_type, self.watched)
 
-    def told_of_end(
+    def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Listen to the ends of tasks, in one thread for all who wait in this process."""
         if not self.notifies:
-            return super().told_of_end(task_id, task_type, call)
+            return super().on_finished(task_id, task_type, call)
         return self._ends.told(task_id, task_type, call)
 
-    def announce_ends(self, session: Session, task_ids: Iterable[str]) -> None:
+    def notify_finished(self, session: Session, task_ids: Iterable[str]) -> None:
         """Notify those who wait for one of these tasks, once the transaction commits."""
-        if wanted := self.awaited.among(task_ids):
-            session.rows(SAY_ENDED, {"batch": self.encode_list(wanted)})
+        if wanted := self.watched.among(task_ids):
+            session.rows(NOTIFY_FINISHED, {"batch": self.encode_list(wanted)})
 
     def forget(self) -> None:
         """End the thread that listens to the ends of tasks."""
@@ -163,9 +165,9 @@ class PostgresqlDialect(Dialect):
         del session, task_type
         return (0,)
 
-    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
+    def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task in one round trip, dated by the server."""
-        rows = await session.rows(
+        rows = yield ask.rows(
             self.sql.insert_task,
             {
                 "id": task.id,
@@ -190,7 +192,7 @@ class PostgresqlDialect(Dialect):
         except psycopg.errors.UniqueViolation as error:
             raise PlaceTakenError from error
 
-    async def announce(self, session: AsyncSession, task_types: set[str]) -> None:
+    def announce(self, task_types: set[str]) -> Steps[None]:
         """Notify each type's channel once."""
         if self.notifies and task_types:
-            await session.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})
+            yield ask.rows(NOTIFY, {"batch": self.encode_list(sorted(task_types))})

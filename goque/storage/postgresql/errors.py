@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 
 LOCKED: Final = {
     "40001": "two transactions collided (serialization failure)",

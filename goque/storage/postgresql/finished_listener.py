@@ -27,20 +27,20 @@ from typing import Any, Final
 import psycopg
 
 from goque.errors import DatabaseUnavailableError
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 
 log: Final = logging.getLogger("goque.storage")
 
-CHANNEL_OF_ENDS: Final = "SELECT 'goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid)"
+FINISHED_CHANNEL: Final = "SELECT 'goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid)"
 
 SAY: Final = "SELECT pg_notify(:channel, :said)"
 
-SAY_AWAITED: Final = """
+NOTIFY_WATCHED: Final = """
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(each ->> 0), each ->> 1)
     FROM jsonb_array_elements(CAST(:batch AS jsonb)) AS each"""
 """On the channel of a type a notification without words tells of new work, and one with an id that it is awaited."""
 
-SAY_ENDED: Final = """
+NOTIFY_FINISHED: Final = """
     SELECT pg_notify('goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid), id)
     FROM jsonb_array_elements_text(CAST(:batch AS jsonb)) AS id"""
 
@@ -54,7 +54,7 @@ PAUSE: Final = 10.0
 """Seconds until it is tried again to listen, after that failed."""
 
 
-class AwaitedIds:
+class WatchedIds:
     """The tasks that a fetcher has heard somebody waits for, bounded, each for a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +89,7 @@ class Waiter:
     say_at: float = 0.0
 
 
-class EndListener:
+class FinishedListener:
     """Listens for this process, on a connection and in a thread that it has while anybody waits.
 
     Args:
@@ -194,10 +194,10 @@ class EndListener:
             return False
 
     def _listen(self, connection: psycopg.Connection[Any], bell: socket.socket) -> None:
-        [(channel,)] = connection.execute(CHANNEL_OF_ENDS).fetchall()
+        [(channel,)] = connection.execute(FINISHED_CHANNEL).fetchall()
         connection.execute(f'LISTEN "{channel}"')  # made of an oid
         proof = str(uuid.uuid4())  # a pooler may take LISTEN and swallow what comes of it
-        connection.execute(percent_named(SAY), {"channel": channel, "said": proof})
+        connection.execute(percent_placeholders(SAY), {"channel": channel, "said": proof})
         busy_at = time.monotonic()
         while True:
             if self._waiters:
@@ -221,7 +221,7 @@ class EndListener:
                 waiter.say_at = now + SAID_EVERY
         if due:
             batch = json.dumps([[waiter.task_type, waiter.task_id] for waiter in due])
-            connection.execute(percent_named(SAY_AWAITED), {"batch": batch})
+            connection.execute(percent_placeholders(NOTIFY_WATCHED), {"batch": batch})
 
     def _tell(self, task_id: str) -> None:
         with self._lock:
@@ -232,7 +232,7 @@ class EndListener:
 
 
 _abandoned: Final[list[psycopg.Connection[Any]]] = []
-_all: Final[weakref.WeakSet[EndListener]] = weakref.WeakSet()
+_all: Final[weakref.WeakSet[FinishedListener]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

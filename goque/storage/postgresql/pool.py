@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from goque.storage.sql.dialect import Session
+from goque.storage.sql.session import Session
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
@@ -20,7 +20,7 @@ PATIENCE: Final = 2.0
 IDLE: Final = 60.0
 
 
-class PostgresqlSpares:
+class PostgresqlPool:
     """A pool that begins and ends with no connection.
 
     Args:

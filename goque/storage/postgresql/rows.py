@@ -12,7 +12,7 @@ from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format
 
 from goque.storage.instants import EARLIEST, EPOCH, LATEST
-from goque.storage.sql.dialect import Row
+from goque.storage.sql.session import Row
 from goque.task import TaskRow
 
 _SINCE_EPOCH: Final = 946_684_800_000_000

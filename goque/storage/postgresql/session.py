@@ -20,8 +20,8 @@ from psycopg.rows import tuple_row
 from goque.storage.instants import later, time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.errors import translate
-from goque.storage.sql.dialect import Row, Session
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
+from goque.storage.sql.session import Row, Session
 
 ResultT = TypeVar("ResultT")
 
@@ -170,13 +170,13 @@ class PostgresqlSession(Session):
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement and return all its rows."""
         with self._translated():
-            cursor = self._cursor.execute(percent_named(sql), self._bind(sql, params))
+            cursor = self._cursor.execute(percent_placeholders(sql), self._bind(sql, params))
             return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
     def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed."""
         with self._translated():
-            return self._cursor.execute(percent_named(sql), self._bind(sql, params)).rowcount
+            return self._cursor.execute(percent_placeholders(sql), self._bind(sql, params)).rowcount
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters, in one round trip for all."""
@@ -184,7 +184,7 @@ class PostgresqlSession(Session):
         if not bound:
             return 0
         with self._translated():
-            self._cursor.executemany(percent_named(sql), bound)
+            self._cursor.executemany(percent_placeholders(sql), bound)
             return self._cursor.rowcount
 
     def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -200,26 +200,26 @@ class PostgresqlSession(Session):
             yield
 
     @contextmanager
-    def hot(self) -> Iterator[None]:
+    def pinned_transaction(self) -> Iterator[None]:
         """Open a transaction, on a session that is pinned where that can be."""
         self._pin()
         with self.transaction():
             yield
 
-    def alone(self) -> AbstractContextManager[None]:
+    def autocommit(self) -> AbstractContextManager[None]:
         """Let a statement commit by itself where the session is pinned, and else have its transaction."""
         return nullcontext() if self._pin() else self.transaction()
 
-    def reading(self) -> AbstractContextManager[None]:
+    def pinned_read(self) -> AbstractContextManager[None]:
         """Open a transaction for its plans, where the session does not have them."""
         return nullcontext() if self._pin() else self.transaction()
 
-    def within(self, seconds: float) -> AbstractContextManager[None]:
+    def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
         """Wait so long for an answer."""
         return self._deadline(min(seconds, DEADLINE))
 
     @contextmanager
-    def slowly(self) -> Iterator[None]:
+    def long_read(self) -> Iterator[None]:
         """Let a statement take two minutes, by any plan."""
         if isinstance(self.connection, DeadlineConnection):
             with self._translated():
@@ -308,7 +308,7 @@ def _is_pinned(connection: psycopg.Connection[Any]) -> bool:
     return isinstance(connection, DeadlineConnection) and connection.is_pinned
 
 
-class AdoptedSession(PostgresqlSession):
+class CallerSession(PostgresqlSession):
     """The caller's connection, in the caller's transaction, with cursors of our own."""
 
     def __init__(self, connection: psycopg.Connection[Any], where: str, clock: Clock | None) -> None:

@@ -151,7 +151,7 @@ SETTLE_MOVES: Final = """
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
     RETURNING id"""
 
-LET_GO: Final = """
+RELEASE_STALE: Final = """
     UPDATE goque_task
     SET claimed_by = NULL
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
@@ -191,7 +191,7 @@ CONDITIONS: Final = {
     "age": "coalesce(updated_at, created_at) <= :before",
 }
 
-HELD_TASKS: Final = """
+CLAIMED_BY_OWNER: Final = """
     WITH held AS MATERIALIZED (
         SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
                next_attempt_at, priority, result, claimed_by, claims, lost_claims
@@ -202,7 +202,7 @@ HELD_TASKS: Final = """
     ORDER BY id
     LIMIT :limit"""
 
-MOVED_BY_OTHERS: Final = """
+CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task
     WHERE claimed_by = :owner AND type || '' = :task_type AND status NOT IN ('pending', 'processing')"""
@@ -290,13 +290,13 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,
-    let_go=LET_GO,
+    release_stale=RELEASE_STALE,
     lock_task=LOCK_TASK,
     tasks_by_id=TASKS_BY_ID,
     find_tasks=FIND_TASKS,
     conditions=CONDITIONS,
-    held_tasks=HELD_TASKS,
-    moved_by_others=MOVED_BY_OTHERS,
+    claimed_by_owner=CLAIMED_BY_OWNER,
+    changed_by_others=CHANGED_BY_OTHERS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

@@ -13,9 +13,9 @@ import psycopg
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import Watcher
-from goque.storage.postgresql.finished_listener import AwaitedIds
+from goque.storage.postgresql.finished_listener import WatchedIds
 from goque.storage.postgresql.statements import CHANNEL_OF
-from goque.storage.sql.placeholders import percent_named
+from goque.storage.sql.placeholders import percent_placeholders
 
 log: Final = logging.getLogger("goque.storage")
 
@@ -34,15 +34,15 @@ class PostgresqlWatcher(Watcher):
     Args:
         connect: opens a connection, or None to be polled.
         task_type: the type to listen for.
-        awaited: takes the ids of tasks that somebody waits for, which are told on the same channel.
+        watched: takes the ids of tasks that somebody waits for, which are told on the same channel.
     """
 
     def __init__(
-        self, connect: Callable[[], psycopg.Connection[Any]] | None, task_type: str, awaited: AwaitedIds
+        self, connect: Callable[[], psycopg.Connection[Any]] | None, task_type: str, watched: WatchedIds
     ) -> None:
         self._connect = connect
         self._type = task_type
-        self._awaited = awaited
+        self._watched = watched
         self._connection: psycopg.Connection[Any] | None = None
         self._failures = 0
         self._listen_at = 0.0
@@ -81,7 +81,7 @@ class PostgresqlWatcher(Watcher):
             if self._epoll is not None:
                 self._epoll.register(self._connection.fileno(), select.EPOLLIN)
             [(channel,)] = self._connection.execute(
-                percent_named(CHANNEL_OF), {"task_type": self._type}
+                percent_placeholders(CHANNEL_OF), {"task_type": self._type}
             ).fetchall()
             self._connection.execute(f'LISTEN "{channel}"')  # made of an oid and a digest
         except (DatabaseUnavailableError, psycopg.Error) as error:
@@ -97,7 +97,7 @@ class PostgresqlWatcher(Watcher):
         try:
             for notification in self._connection.notifies(timeout=0):
                 if notification.payload:
-                    self._awaited.add(notification.payload)
+                    self._watched.add(notification.payload)
                 else:
                     told = True
         except psycopg.Error as error:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from goque.storage.contract import AsyncTasks
-from goque.storage.sql.asyncio_session import AsyncSession
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
@@ -27,36 +26,26 @@ class SqlAsyncTasks(AsyncTasks):
             return []
         skip = on_conflict == "skip"
         wanted = without_repeats(tasks, skip=skip)
-
-        async def insert(session: AsyncSession) -> list[Task]:
-            if len(wanted) == 1:
-                return await self._steps.insert_one(session, wanted[0], skip=skip)
-            return await self._steps.insert_many(session, wanted, skip=skip, undo=True)
-
-        inserted = await self._dialect.join(conn, insert, writes=True)
-        self._dialect.nudge({task.type for task in inserted})
+        if len(wanted) == 1:
+            steps = self._steps.insert_one(wanted[0], skip=skip)
+        else:
+            steps = self._steps.insert_many(wanted, skip=skip, undo=True)
+        inserted = await self._dialect.join(conn, steps, writes=True)
+        self._dialect.nudge(inserted)
         return inserted
 
     async def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
-        return await self._dialect.join(
-            conn, lambda session: self._steps.get_task(session, task_id), writes=False
-        )
+        return await self._dialect.join(conn, self._steps.get_task(task_id), writes=False)
 
     async def find_tasks(self, task_filter: TaskFilter, *, limit: int, conn: Any = None) -> list[TaskRow]:
         """Read up to `limit` tasks that the filter admits, newest first."""
-        return await self._dialect.join(
-            conn, lambda session: self._steps.find_tasks(session, task_filter, limit=limit), writes=False
-        )
+        return await self._dialect.join(conn, self._steps.find_tasks(task_filter, limit=limit), writes=False)
 
     async def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
-        return await self._dialect.join(
-            conn, lambda session: self._steps.cancel_unless_finished(session, task_id), writes=True
-        )
+        return await self._dialect.join(conn, self._steps.cancel_unless_finished(task_id), writes=True)
 
     async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
-        return await self._dialect.join(
-            conn, lambda session: self._steps.reset_unless_claimed(session, task_id), writes=True
-        )
+        return await self._dialect.join(conn, self._steps.reset_unless_claimed(task_id), writes=True)

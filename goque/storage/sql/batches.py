@@ -17,14 +17,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def task_params(task: Task, now: datetime) -> dict[str, Any]:
-    """Return the parameters that insert one task."""
+    """Return the parameters that insert one task; `next_attempt_at` is None for a task that is due now."""
     return {
         "id": task.id,
         "type": task.type,
         "external_id": task.external_id,
         "payload": task.raw_payload,
         "metadata": metadata_text(task),
-        "next_attempt_at": time_text(due_at(task, now)),
+        "next_attempt_at": time_text(due_at(task, now)) if task.delay or task.next_attempt_at else None,
         "priority": task.priority,
     }
 

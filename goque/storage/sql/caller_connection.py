@@ -9,7 +9,7 @@ from typing import Any
 from goque.errors import ConfigurationError
 
 
-def driver_connection(conn: Any) -> Any:
+def unwrap_connection(conn: Any) -> Any:
     """Return the driver's connection inside of what the caller has.
 
     A SQLAlchemy connection that has not begun yet is made to, as it would by its next statement: else its
@@ -40,7 +40,7 @@ def driver_connection(conn: Any) -> Any:
     return getattr(conn, "driver_connection", None) or getattr(conn, "dbapi_connection", None) or conn
 
 
-async def asyncio_driver_connection(conn: Any) -> Any:
+async def unwrap_asyncio_connection(conn: Any) -> Any:
     """Do the same for a connection of asyncio's."""
     if callable(getattr(conn, "get_bind", None)):
         conn = await conn.connection()  # a SQLAlchemy AsyncSession lends its AsyncConnection

@@ -26,7 +26,7 @@ AGE_PER_CLAIM: Final = 10
 
 
 @dataclass(slots=True)
-class _Place:
+class _Position:
     priority: int
     due: datetime
     until: float
@@ -36,12 +36,12 @@ class ClaimCursor:
     """Remembers for each type the last row, in the order of claims, of a claim that got as many as it wanted."""
 
     def __init__(self) -> None:
-        self._places: dict[str, _Place] = {}
+        self._positions: dict[str, _Position] = {}
 
     def of(self, task_type: str, now: float) -> tuple[int, datetime] | None:
         """Return the priority and the date from which on to claim, None to begin at the head."""
-        place = self._places.get(task_type)
-        return (place.priority, place.due) if place is not None and now < place.until else None
+        position = self._positions.get(task_type)
+        return (position.priority, position.due) if position is not None and now < position.until else None
 
     def claimed(
         self, task_type: str, rows: Sequence[TaskRow], limit: int, *, began: float | None, now: float
@@ -55,11 +55,11 @@ class ClaimCursor:
             began: when it began, if it did so at the head; by the clock of `now`.
             now: the time.
         """
-        place = self._places.get(task_type)
+        position = self._positions.get(task_type)
         if len(rows) < limit or limit < MIN_CLAIM:
-            self._places.pop(task_type, None)
+            self._positions.pop(task_type, None)
         elif began is not None:
             until = now + max(MAX_AGE, AGE_PER_CLAIM * (now - began))
-            self._places[task_type] = _Place(rows[-1].priority, rows[-1].next_attempt_at, until)
-        elif place is not None:
-            place.priority, place.due = rows[-1].priority, rows[-1].next_attempt_at
+            self._positions[task_type] = _Position(rows[-1].priority, rows[-1].next_attempt_at, until)
+        elif position is not None:
+            position.priority, position.due = rows[-1].priority, rows[-1].next_attempt_at

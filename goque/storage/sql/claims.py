@@ -14,9 +14,11 @@ from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import later
+from goque.storage.sql.call_policy import PINNED_READ, PINNED_STATEMENT, PINNED_WRITE
 from goque.storage.sql.claim_cursor import ClaimCursor
-from goque.storage.sql.dialect import Dialect, Session
-from goque.storage.sql.runner import PATIENCE, SqlBase
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.runner import PATIENCE, SqlRunner
+from goque.storage.sql.session import Session
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0
@@ -25,13 +27,13 @@ DOUBT: Final = 30.0
 MAX_HELD: Final = 100_000
 
 
-class SqlClaims(SqlBase):
+class SqlClaims(SqlRunner):
     """The part of the contract that fetchers use."""
 
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
         super().__init__(dialect, patience=patience)
         self._in_doubt: list[tuple[Token, str, float]] = []
-        self._places = ClaimCursor()
+        self._cursor = ClaimCursor()
 
     def claim_due(
         self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
@@ -41,11 +43,13 @@ class SqlClaims(SqlBase):
             return []
         if found := self._claimed_in_doubt(task_type, owner, limit):
             return found
-        if self._dialect.one_writer and not self._look(lambda session: self._is_due(session, task_type)):
+        if self._dialect.one_writer and not self._run(
+            lambda session: self._is_due(session, task_type), PINNED_READ
+        ):
             return []  # an idle fetcher does not take the write lock
         claimed: list[TaskRow] = []
         began = time.monotonic()
-        place = self._places.of(task_type, began) if self._dialect.leaves_dead_entries else None
+        place = self._cursor.of(task_type, began) if self._dialect.needs_claim_cursor else None
         head = {"task_type": task_type, "owner": owner, "top": None, "since": None}
 
         def claim(session: Session) -> None:
@@ -56,15 +60,15 @@ class SqlClaims(SqlBase):
                 self._claim(session, head, limit, claimed)
 
         try:
-            self._write_hot(claim, within=timeout)
+            self._run(claim, PINNED_WRITE.within(timeout))
         except DatabaseUnavailableError:
             self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
             raise
         self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
         claimed.sort(key=_claim_order)
-        if self._dialect.leaves_dead_entries:
+        if self._dialect.needs_claim_cursor:
             from_head = began if place is None else None
-            self._places.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
+            self._cursor.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
         return claimed
 
     def _claim(self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]) -> None:
@@ -83,7 +87,7 @@ class SqlClaims(SqlBase):
         if not tokens:
             return []
         oldest = time.monotonic() - DOUBT
-        held = self.held_tasks(owner, task_type, limit=MAX_HELD)
+        held = self.claimed_by_owner(owner, task_type, limit=MAX_HELD)
         ours = {row.token: row for row in held if row.token in tokens and row.status == TaskStatus.PENDING}
         found = sorted(ours.values(), key=_claim_order)[:limit]
         self._in_doubt = [
@@ -106,12 +110,14 @@ class SqlClaims(SqlBase):
             instants = list(self._dialect.next_due(session, task_type))
             return max(0.0, (min(instants) - session.now).total_seconds()) if instants else None
 
-        return self._look(wait)
+        return self._run(wait, PINNED_READ)
 
     def mark_processing(self, tokens: Collection[Token]) -> None:
         """Move claimed tasks from pending to processing, where the claim still holds."""
         if tokens:
-            self._write_hot(lambda session: self._run_for_claims(session, self._sql.mark_processing, tokens))
+            self._run(
+                lambda session: self._run_for_claims(session, self._sql.mark_processing, tokens), PINNED_WRITE
+            )
 
     def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
         for owner, claims in self._batches(tokens):
@@ -124,20 +130,22 @@ class SqlClaims(SqlBase):
         """
         if not changes:
             return set()
-        if not self._dialect.awaited and all(map(_is_plain_done, changes)):
+        if not self._dialect.watched and all(map(_is_plain_done, changes)):
             tokens = [change.token for change in changes]
             [batch, *further] = self._batches(tokens)
             if not further:
                 return self._settle_one_batch(tokens, *batch)
-        return self._write_hot(lambda session: self._settle(session, changes, node))
+        return self._run(lambda session: self._settle(session, changes, node), PINNED_WRITE)
 
     def _settle_one_batch(
         self, tokens: Sequence[Token], owner: str | None, claims: dict[str, int]
     ) -> set[Token]:
-        written = self._write_hot(lambda session: self._settle_batch_done(session, owner, claims), alone=True)
+        written = self._run(lambda session: self._settle_batch_done(session, owner, claims), PINNED_STATEMENT)
         lost = [token for token in tokens if token not in written]
         if lost:
-            self._write_hot(lambda session: self._run_for_claims(session, self._sql.let_go, lost))
+            self._run(
+                lambda session: self._run_for_claims(session, self._sql.release_stale, lost), PINNED_WRITE
+            )
         return written
 
     def _settle(self, session: Session, changes: Sequence[Change], node: str | None) -> set[Token]:
@@ -149,10 +157,10 @@ class SqlClaims(SqlBase):
             self._record_attempts(session, (change for change in others if change.token in written), node)
         if len(written) < len(changes):
             lost = [change.token for change in changes if change.token not in written]
-            self._run_for_claims(session, self._sql.let_go, lost)
-        if self._dialect.awaited:
+            self._run_for_claims(session, self._sql.release_stale, lost)
+        if self._dialect.watched:
             ended = (change.token for change in changes if change.status.is_terminal)
-            self._dialect.announce_ends(session, [token.task_id for token in ended if token in written])
+            self._dialect.notify_finished(session, [token.task_id for token in ended if token in written])
         return written
 
     def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:
@@ -208,16 +216,18 @@ class SqlClaims(SqlBase):
             return None
         return self._dialect.time(later(now, -change.failed.duration))
 
-    def held_tasks(self, owner: str, task_type: str | None = None, *, limit: int = 1000) -> list[TaskRow]:
+    def claimed_by_owner(
+        self, owner: str, task_type: str | None = None, *, limit: int = 1000
+    ) -> list[TaskRow]:
         """Read tasks that an owner holds, whatever their status, oldest id first."""
         params = {"owner": owner, "task_type": task_type, "limit": limit}
-        rows = self._look(lambda session: session.rows(self._sql.held_tasks, params))
+        rows = self._run(lambda session: session.rows(self._sql.claimed_by_owner, params), PINNED_READ)
         return [self._dialect.read_task(row) for row in rows]
 
-    def moved_by_others(self, owner: str, task_type: str) -> list[Token]:
+    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
         """Return the claims of an owner whose task is neither pending nor processing any more."""
         params = {"owner": owner, "task_type": task_type}
-        rows = self._look(lambda session: session.rows(self._sql.moved_by_others, params))
+        rows = self._run(lambda session: session.rows(self._sql.changed_by_others, params), PINNED_READ)
         return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
 
     def watch(self, task_type: str) -> Watcher:
@@ -235,12 +245,12 @@ def _is_plain_done(change: Change) -> bool:
     )
 
 
-def _claims_by_owner(tokens: Iterable[Token], run_sync: int) -> Iterator[tuple[str | None, dict[str, int]]]:
+def _claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
     """Group tokens into batches of one owner that name each task once; an empty owner is none."""
     for owner, group in groupby(tokens, key=lambda token: token.owner):
         claims: dict[str, int] = {}
         for token in group:
-            if token.task_id in claims or len(claims) == run_sync:
+            if token.task_id in claims or len(claims) == most:
                 yield owner or None, claims
                 claims = {}
             claims[token.task_id] = token.claims

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.dialect import DatabaseLockedError, Session
+from goque.storage.sql.session import DatabaseLockedError, Session
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
@@ -37,26 +37,37 @@ class ConnectionPool(Protocol):
         """Leave all to the parent."""
 
 
+class _OfThread(threading.local):
+    """The pooled connections that a thread holds, None for the one of the process; blocks may be nested."""
+
+    def __init__(self) -> None:
+        self.pooled: list[Session | None] = []
+
+
 class Connections:
     """Opens the connection of this process when it is first used, and again after it was lost.
 
     `with connections as session:` holds one for the length of the block.
     """
 
-    def __init__(self, connect: Callable[[], Session], spares: ConnectionPool | None = None) -> None:
+    def __init__(self, connect: Callable[[], Session], pool: ConnectionPool | None = None) -> None:
         self._connect = connect
-        self._spares = spares
+        self._pool = pool
         self._lock = threading.RLock()
         self._session: Session | None = None
-        self._of_thread = threading.local()
+        self._of_thread = _OfThread()
         _all.add(self)
 
     def __enter__(self) -> Session:
         """Hold a connection for the length of the block."""
-        spare = self._take()
+        pooled = None
+        if self._pool is None:
+            self._lock.acquire()
+        else:
+            pooled = self._take(self._pool)
         try:
-            if spare is not None:
-                session = spare
+            if pooled is not None:
+                session = pooled
             else:
                 if self._session is None:
                     self._session = self._connect()
@@ -70,23 +81,22 @@ class Connections:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._leave(error)
 
-    def _take(self) -> Session | None:
-        """Take a spare connection, or else the lock of the one."""
-        spare = None
-        if not self._lock.acquire(blocking=self._spares is None):
-            spare = self._spares.take() if self._spares is not None else None
-            if spare is None:
+    def _take(self, pool: ConnectionPool) -> Session | None:
+        """Take a connection of the pool, or else the lock of the one."""
+        pooled = None
+        if not self._lock.acquire(blocking=False):
+            pooled = pool.take()
+            if pooled is None:
                 self._lock.acquire()
-        if not hasattr(self._of_thread, "held"):
-            self._of_thread.held = []
-        self._of_thread.held.append(spare)
-        return spare
+        self._of_thread.pooled.append(pooled)
+        return pooled
 
     def _leave(self, error: BaseException | None) -> None:
-        spare: Session | None = self._of_thread.held.pop()
-        if spare is not None and self._spares is not None:
-            self._spares.give_back(spare, broken=error is not None and _has_broken(spare, error))
-            return
+        if self._pool is not None:
+            pooled = self._of_thread.pooled.pop()
+            if pooled is not None:
+                self._pool.give_back(pooled, broken=error is not None and _has_broken(pooled, error))
+                return
         try:
             if error is not None and self._session is not None and _has_broken(self._session, error):
                 self._close_the_one()
@@ -96,8 +106,8 @@ class Connections:
     def close(self) -> None:
         """Close the connections; the next use opens another."""
         self._close_the_one()
-        if self._spares is not None:
-            self._spares.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _close_the_one(self) -> None:
         with self._lock:
@@ -108,12 +118,12 @@ class Connections:
     def after_fork(self) -> None:
         """Leave the parent's connections to the parent, and its lock, which a thread may have held."""
         self._lock = threading.RLock()
-        self._of_thread = threading.local()
+        self._of_thread = _OfThread()
         session, self._session = self._session, None
         if session is not None:
             session.abandon()
-        if self._spares is not None:
-            self._spares.after_fork()
+        if self._pool is not None:
+            self._pool.after_fork()
 
 
 def _has_broken(session: Session, error: BaseException) -> bool:

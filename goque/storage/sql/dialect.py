@@ -6,104 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from goque.errors import ConfigurationError, DatabaseUnavailableError
+from goque.errors import ConfigurationError
 from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import due_at
+from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
+from goque.storage.sql.connections import ConnectionPool, Connections
+from goque.storage.sql.session import Row, Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps
 from goque.task import Task, TaskRow
 
-if TYPE_CHECKING:
-    from goque.storage.sql.asyncio_session import AsyncSession, Steps
-    from goque.storage.sql.connections import ConnectionPool, Connections
-
-Row = Sequence[Any]
 ResultT = TypeVar("ResultT")
-
-
-class DatabaseLockedError(DatabaseUnavailableError):
-    """Another writer holds the database; the same call may succeed a moment later."""
-
-
-class ConnectionLostError(DatabaseUnavailableError):
-    """The connection broke while it was used: whether the last statement took effect is not known."""
-
-
-class PlaceTakenError(Exception):
-    """A task whose type and external id, or id, are in the table already stopped a copy of many."""
-
-
-class Session(ABC):
-    """One connection, used by one thread at a time; every error of the driver's leaves it as goque's."""
-
-    @property
-    @abstractmethod
-    def now(self) -> datetime:
-        """The database's clock, the same from the start of a transaction to its end."""
-
-    @abstractmethod
-    def start(self) -> None:
-        """Read the clock, and make sure that the database is still the one that was opened."""
-
-    @abstractmethod
-    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """Run a statement and return all its rows; `:now`, and `:before` where `age` is given, are added."""
-
-    @abstractmethod
-    def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
-        """Run a statement and return how many rows it changed."""
-
-    @abstractmethod
-    def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement once for each set of parameters and return how many rows that changed."""
-
-    @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
-        """Open a transaction that may write, and commit it at the end of the block or roll it back."""
-
-    def reading(self) -> AbstractContextManager[None]:
-        """Frame statements that only read, and whose plans must hold whatever the statistics say."""
-        return nullcontext()
-
-    def hot(self) -> AbstractContextManager[None]:
-        """Open a transaction for what the tree does all the time, with its plans pinned."""
-        return self.transaction()
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Frame one hot change that may commit by itself."""
-        return self.hot()
-
-    def within(self, seconds: float) -> AbstractContextManager[None]:
-        """Frame statements that may wait so long for the database each, where they would wait longer else."""
-        del seconds
-        return nullcontext()
-
-    def slowly(self) -> AbstractContextManager[None]:
-        """Frame a statement that may read a whole table."""
-        return nullcontext()
-
-    def migrating(self) -> AbstractContextManager[None]:
-        """Open a transaction that changes the schema while no other process does."""
-        return self.transaction()
-
-    def migrate(self, statement: str) -> None:
-        """Run a statement of a migration."""
-        self.run(statement)
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connection."""
-
-    @abstractmethod
-    def abandon(self) -> None:
-        """Forget a connection that another process, the parent before a fork, goes on using."""
-
-    def is_usable(self) -> bool:
-        """Return whether the connection can be used again: an exception may have left it amid a statement."""
-        return True
 
 
 class Dialect(ABC):
@@ -115,7 +32,7 @@ class Dialect(ABC):
         sql: its statements.
         creates_schema: whether its schema is created at first use, instead of by `goque migrate`.
         one_writer: whether a transaction that writes keeps out all others.
-        leaves_dead_entries: whether what was claimed stays in the index of claims until a vacuum.
+        needs_claim_cursor: whether what was claimed stays in the index of claims until a vacuum.
         copies: whether it has a faster way in for many tasks at once, which stops at one whose place is taken.
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
@@ -124,7 +41,7 @@ class Dialect(ABC):
         script_begin: what a script of migrations begins with, so that it is applied as a whole where that can be.
         script_end: what it ends with.
         clock: what time it is, in place of the database's clock; None but in tests.
-        awaited: the tasks whose end is to be announced, because somebody is known to wait for it.
+        watched: the tasks whose end is to be announced, because somebody is known to wait for it.
     """
 
     name: ClassVar[str]
@@ -134,12 +51,12 @@ class Dialect(ABC):
     script_end: ClassVar[str] = "COMMIT;"
     one_writer: ClassVar[bool] = False
     copies: ClassVar[bool] = False
-    leaves_dead_entries: ClassVar[bool] = False
+    needs_claim_cursor: ClassVar[bool] = False
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
     largest_batch: int = 64 * 1024 * 1024
     clock: Callable[[], datetime] | None = None
-    awaited: Any = ()
+    watched: Any = ()
     sql: Statements
     url: str
 
@@ -155,12 +72,12 @@ class Dialect(ABC):
             DatabaseUnavailableError: there is no database to reach, or it cannot be used.
         """
 
-    def spares(self) -> ConnectionPool | None:
+    def pool(self) -> ConnectionPool | None:
         """Return where threads find a connection while another has the first, or None to let them wait."""
         return None
 
     @abstractmethod
-    def adopt(self, conn: Any) -> Session:
+    def wrap(self, conn: Any) -> Session:
         """Wrap a connection of the caller's, who goes on owning its transaction.
 
         Raises:
@@ -206,17 +123,18 @@ class Dialect(ABC):
         """Return when the next unclaimed task of each priority is due."""
         return [self.read_time(row[0]) for row in session.rows(self.sql.next_due, {"task_type": task_type})]
 
-    async def insert_one(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
+    def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task and return when it was created and is due; None if its place is taken."""
-        now = await session.now()
-        if not await session.run(self.sql.insert_task, self.task_params(task, now)):
+        now = yield ask.NOW
+        if not (yield ask.run(self.sql.insert_task, self.task_params(task, now))):
             return None
         return now, due_at(task, now)
 
-    async def insert_batch(self, session: AsyncSession, tasks: Sequence[Task]) -> set[str]:
+    def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert the tasks whose places are free and return their ids."""
-        batch = self.encode_tasks(tasks, await session.now())
-        return {self.read_text(row[0]) for row in await session.rows(self.sql.insert_tasks, {"batch": batch})}
+        batch = self.encode_tasks(tasks, (yield ask.NOW))
+        rows = yield ask.rows(self.sql.insert_tasks, {"batch": batch})
+        return {self.read_text(row[0]) for row in rows}
 
     def copy_tasks(self, session: Session, tasks: Sequence[Task]) -> None:
         """Insert tasks the faster way, where the dialect `copies`.
@@ -226,24 +144,25 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
-    async def announce(self, session: AsyncSession, task_types: set[str]) -> None:
+    def announce(self, task_types: set[str]) -> Steps[None]:
         """Wake up who waits for tasks of these types, when the transaction commits."""
-        del session, task_types
+        del task_types
+        yield from ()
 
-    def announce_ends(self, session: Session, task_ids: Iterable[str]) -> None:
+    def notify_finished(self, session: Session, task_ids: Iterable[str]) -> None:
         """Wake up who waits for the end of these tasks, when the transaction commits."""
         del session, task_ids
 
-    def told_of_end(
+    def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Have `call` called when a task has ended, for the length of a block: nobody tells, unless overridden."""
         del task_id, task_type, call
         return nullcontext(lambda: False)
 
-    def nudge(self, task_types: set[str]) -> None:
+    def nudge(self, tasks: Sequence[Task]) -> None:
         """Wake up who waits on this machine, now that the transaction is committed or left to the caller."""
-        del task_types
+        del tasks
 
     # -- values ------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from typing import Final
 from goque.errors import SchemaError
 from goque.storage.contract import SchemaState
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import DatabaseLockedError, Dialect, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import DatabaseLockedError, Session
 from goque.version import __version__
 
 MIGRATIONS_A_MAJOR_VERSION: Final = 1000

@@ -10,6 +10,6 @@ _NAME: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
 @lru_cache(maxsize=256)
-def percent_named(sql: str) -> str:
+def percent_placeholders(sql: str) -> str:
     """Rewrite `:name` as `%(name)s`; a type cast (`::text`) stays, and a percent sign is doubled."""
     return _NAME.sub(r"%(\1)s", sql.replace("%", "%%"))

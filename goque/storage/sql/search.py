@@ -27,8 +27,9 @@ from goque.storage.search_types import (
     first_id_at,
     time_of_id,
 )
-from goque.storage.sql.dialect import Row, Session
-from goque.storage.sql.runner import SqlBase
+from goque.storage.sql.call_policy import PINNED_READ, READ
+from goque.storage.sql.runner import SqlRunner
+from goque.storage.sql.session import Row, Session
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -41,13 +42,13 @@ MAX_ROWS: Final = 1_000
 WAITING: Final = frozenset({TaskStatus.NEW, TaskStatus.ERROR})
 
 
-class SqlSearch(SqlBase):
+class SqlSearch(SqlRunner):
     """The part of the contract that a dashboard uses."""
 
     def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
         """Read up to `limit` tasks, newest first, that are older than the id `before`."""
         start = self._start_of(search, before)
-        return self._look(lambda session: self._search(session, search, start, limit))
+        return self._run(lambda session: self._search(session, search, start, limit), PINNED_READ)
 
     def _start_of(self, search: TaskSearch, before: str | None) -> str:
         start = NEWEST_ID if before is None else before
@@ -165,7 +166,7 @@ class SqlSearch(SqlBase):
 
     def task_types(self) -> list[str]:
         """Return the types that have tasks, in their order, the first 501 at most."""
-        return sorted(self._look(self._types_in))
+        return sorted(self._run(self._types_in, PINNED_READ))
 
     def _types_in(self, session: Session) -> list[str]:
         rows = session.rows(self._sql.search.typed_tasks, {"limit": MAX_TYPES + 1})
@@ -186,7 +187,7 @@ class SqlSearch(SqlBase):
                 for slot, tasks in session.rows(sql, {**span, "task_type": task_type, "status": status.value})
             ]
 
-        return self._look(count)
+        return self._run(count, PINNED_READ)
 
     def finished_lately(
         self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
@@ -203,12 +204,12 @@ class SqlSearch(SqlBase):
                 if end is not None
             ]
 
-        return self._look(read)
+        return self._run(read, PINNED_READ)
 
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
         """Read the newest failed attempts whose ids lie between two, newest first."""
         params = {"after": after, "until": until, "limit": limit}
-        rows = self._look(lambda session: session.rows(self._sql.search.failures, params))
+        rows = self._run(lambda session: session.rows(self._sql.search.failures, params), PINNED_READ)
         return [self._read_failure(row) for row in rows]
 
     def _read_failure(self, row: Row) -> FailureLine:
@@ -227,11 +228,11 @@ class SqlSearch(SqlBase):
 
     def recent_nodes(self) -> list[NodeRow]:
         """Read the nodes that beat last, those that have ended too, newest beat first."""
-        rows = self._read(lambda session: session.rows(self._sql.search.all_nodes, {"limit": MAX_ROWS}))
+        rows = self._run(lambda session: session.rows(self._sql.search.all_nodes, {"limit": MAX_ROWS}), READ)
         return [self._read_node(row) for row in rows]
 
     def schedules(self) -> list[ScheduleRow]:
         """Read what is known of periodic jobs, by name."""
-        rows = self._read(lambda session: session.rows(self._sql.search.schedules, {"limit": MAX_ROWS}))
+        rows = self._run(lambda session: session.rows(self._sql.search.schedules, {"limit": MAX_ROWS}), READ)
         text, instant = self._dialect.read_text, self._dialect.read_time
         return [ScheduleRow(text(name), instant(slot), bool(paused)) for name, slot, paused in rows]

@@ -38,14 +38,14 @@ class Statements:
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids.
         settle_moves: write the moves in `:batch` and return their ids.
-        let_go: clear the owner of the claims in `:batch` whose task somebody else has moved.
+        release_stale: clear the owner of the claims in `:batch` whose task somebody else has moved.
         lock_task: read one task, held against other writers until the end.
         tasks_by_id: read the tasks whose ids are in `:batch`, held against other writers until the end.
         conditions: what each field of a TaskFilter adds to `find_tasks`.
         find_tasks: the head and the tail of a search.
         finished_exists: whether the next statement has anything to do.
-        held_tasks: read what an owner holds, of one type or of all.
-        moved_by_others: the claims of an owner whose task is neither pending nor processing.
+        claimed_by_owner: read what an owner holds, of one type or of all.
+        changed_by_others: the claims of an owner whose task is neither pending nor processing.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
         delete_attempts: delete the attempts of the tasks in `:batch`.
@@ -63,7 +63,7 @@ class Statements:
     mark_processing: str
     settle_done: str | LockThenChange
     settle_moves: str | LockThenChange
-    let_go: str
+    release_stale: str
     tasks_by_id: str
     due_priorities: str = ""
     conditions: dict[str, str] = field(default_factory=dict)
@@ -74,8 +74,8 @@ class Statements:
     unpublished_types: str
     queue_depths: str
     unowned_claims: str
-    held_tasks: str
-    moved_by_others: str
+    claimed_by_owner: str
+    changed_by_others: str
     search: SearchStatements
 
     savepoint: str = "SAVEPOINT goque_insert"

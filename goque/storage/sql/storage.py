@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from goque.storage.contract import SchemaState
+from goque.storage.sql.call_policy import READ
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
 from goque.storage.sql.runner import PATIENCE
@@ -42,7 +43,7 @@ class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
 
     def ping(self) -> None:
         """Make one round trip."""
-        self._read(lambda session: session.rows(self._sql.ping))
+        self._run(lambda session: session.rows(self._sql.ping), READ)
 
     def schema_state(self) -> SchemaState:
         """Say whether the schema is the one that this version of goque expects."""

@@ -1,6 +1,6 @@
 """What applications ask of a SQL storage, as steps on one session: insert, read, cancel, reset.
 
-Whoever runs them opens the transaction, or joins the caller's; see `awaited` for the two kinds of session.
+The caller of these steps opens the transaction, or joins the application's.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, length
 from goque.outcome import append_error
 from goque.storage.instants import due_at
-from goque.storage.sql.asyncio_session import AsyncSession
+from goque.storage.sql import steps
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.steps import Steps
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus
 
 
@@ -21,16 +22,15 @@ class TaskSteps:
     """The statements of each call in their order, for one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
+
         self._dialect = dialect
         self._sql = dialect.sql
 
-    async def insert_one(
-        self, session: AsyncSession, task: Task, *, skip: bool, again: bool = False
-    ) -> list[Task]:
+    def insert_one(self, task: Task, *, skip: bool, again: bool = False) -> Steps[list[Task]]:
         """Insert one task; `again` says that an earlier try was not answered, and may have taken effect."""
-        times = await self._dialect.insert_one(session, task)
+        times = yield from self._dialect.insert_one(task)
         if times is None and again:
-            times = await self._times_of(session, task)
+            times = yield from self._times_of(task)
         if times is not None:
             task.created_at, task.next_attempt_at = times
             return [task]
@@ -38,63 +38,62 @@ class TaskSteps:
             return []
         raise DuplicateTaskError(task.type, task.external_id)
 
-    async def _times_of(self, session: AsyncSession, task: Task) -> tuple[datetime, datetime] | None:
-        rows = await session.rows(self._sql.get_task, {"id": task.id})
+    def _times_of(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
+        rows = yield steps.rows(self._sql.get_task, {"id": task.id})
         return (self._dialect.read_time(rows[0][8]), self._dialect.read_time(rows[0][10])) if rows else None
 
-    async def insert_many(
-        self, session: AsyncSession, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool = False
-    ) -> list[Task]:
+    def insert_many(
+        self, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool = False
+    ) -> Steps[list[Task]]:
         """Insert all or none; `undo` says that the transaction goes on after a duplicate."""
         if undo:
-            await session.run(self._sql.savepoint)
-        ids = await self._insert_batches(session, tasks, again=again)
+            yield steps.run(self._sql.savepoint)
+        ids = yield from self._insert_batches(tasks, again=again)
         if len(ids) < len(tasks) and not skip:
             if undo:
-                await session.run(self._sql.rollback_savepoint)
-                await session.run(self._sql.release_savepoint)
+                yield steps.run(self._sql.rollback_savepoint)
+                yield steps.run(self._sql.release_savepoint)
             taken = next(task for task in tasks if task.id not in ids)
             raise DuplicateTaskError(taken.type, taken.external_id, can_skip=True)
         if undo:
-            await session.run(self._sql.release_savepoint)
-        return await self.announce_inserted(session, [task for task in tasks if task.id in ids])
+            yield steps.run(self._sql.release_savepoint)
+        return (yield from self.announce_inserted([task for task in tasks if task.id in ids]))
 
-    async def announce_inserted(self, session: AsyncSession, tasks: list[Task]) -> list[Task]:
+    def announce_inserted(self, tasks: list[Task]) -> Steps[list[Task]]:
         """Tell who waits for tasks, and date them."""
-        await self._dialect.announce(session, {task.type for task in tasks})
-        now = await session.now()
+        yield from self._dialect.announce({task.type for task in tasks})
+        now: datetime = yield steps.NOW
         return [_stamped(task, now) for task in tasks]
 
-    async def _insert_batches(self, session: AsyncSession, tasks: Sequence[Task], *, again: bool) -> set[str]:
+    def _insert_batches(self, tasks: Sequence[Task], *, again: bool) -> Steps[set[str]]:
         ids: set[str] = set()
         for start in range(0, len(tasks), self._dialect.inserts_at_once):
             part = tasks[start : start + self._dialect.inserts_at_once]
-            ids |= await self._dialect.insert_batch(session, part)
+            ids |= yield from self._dialect.insert_batch(part)
             if again:
                 batch = self._dialect.encode_list([task.id for task in part])
-                rows = await session.rows(self._sql.tasks_by_id, {"batch": batch})
+                rows = yield steps.rows(self._sql.tasks_by_id, {"batch": batch})
                 ids |= {self._dialect.read_task(row).id for row in rows}
         return ids
 
-    async def get_task(self, session: AsyncSession, task_id: str) -> TaskRow | None:
+    def get_task(self, task_id: str) -> Steps[TaskRow | None]:
         """Read one task, or None."""
         if not self._dialect.is_task_id(task_id):
             return None
-        rows = await session.rows(self._sql.get_task, {"id": task_id})
+        rows = yield steps.rows(self._sql.get_task, {"id": task_id})
         return self._dialect.read_task(rows[0]) if rows else None
 
-    async def find_tasks(
-        self, session: AsyncSession, task_filter: TaskFilter, *, limit: int
-    ) -> list[TaskRow]:
+    def find_tasks(self, task_filter: TaskFilter, *, limit: int) -> Steps[list[TaskRow]]:
         """Read up to `limit` tasks that the filter admits, newest first."""
         params = self._filter_params(task_filter)
         conditions = [sql for name, sql in self._sql.conditions.items() if name in params]
         head, tail = self._sql.find_tasks
         sql = head + (" WHERE " + " AND ".join(conditions) if conditions else "") + tail
-        rows = await session.rows(sql, {**params, "limit": limit})
+        rows = yield steps.rows(sql, {**params, "limit": limit})
         return [self._dialect.read_task(row) for row in rows]
 
     def _filter_params(self, task_filter: TaskFilter) -> dict[str, Any]:
+
         params: dict[str, Any] = {}
         statuses = [*(task_filter.statuses or ()), *([task_filter.status] if task_filter.status else [])]
         if task_filter.ids is not None:
@@ -111,24 +110,26 @@ class TaskSteps:
             params["age"] = length(task_filter.updated_at_time_ago, "updated_at_time_ago")
         return params
 
-    async def cancel_unless_finished(self, session: AsyncSession, task_id: str) -> bool:
+    def cancel_unless_finished(self, task_id: str) -> Steps[bool]:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
         if self._dialect.is_task_id(task_id):
-            if await session.run(self._sql.cancel, {"id": task_id}):
+            if (yield steps.run(self._sql.cancel, {"id": task_id})):
                 return True
-            if await session.rows(self._sql.get_task, {"id": task_id}):
+            if (yield steps.rows(self._sql.get_task, {"id": task_id})):
                 return False
         raise TaskNotFoundError(task_id)
 
-    async def reset_unless_claimed(self, session: AsyncSession, task_id: str) -> bool:
+    def reset_unless_claimed(self, task_id: str) -> Steps[bool]:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
-        is_id = self._dialect.is_task_id(task_id)
-        rows = await session.rows(self._sql.lock_task, {"id": task_id}) if is_id else []
+        if not self._dialect.is_task_id(task_id):
+            raise TaskNotFoundError(task_id)
+        rows = yield steps.rows(self._sql.lock_task, {"id": task_id})
         if not rows:
             raise TaskNotFoundError(task_id)
         row = self._dialect.read_task(rows[0])
-        errors = append_error(row.errors, f"reset attempts: {await session.now():%Y-%m-%dT%H:%M:%S.%fZ}")
-        if await session.run(self._sql.reset, {"id": task_id, "errors": errors}):
+        now = yield steps.NOW
+        errors = append_error(row.errors, f"reset attempts: {now:%Y-%m-%dT%H:%M:%S.%fZ}")
+        if (yield steps.run(self._sql.reset, {"id": task_id, "errors": errors})):
             return True
         if row.status == TaskStatus.NEW and row.claimed_by is None:
             return False

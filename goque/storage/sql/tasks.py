@@ -6,20 +6,30 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from goque.execution.run_sync import run_sync
 from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
-from goque.storage.sql.asyncio_session import SyncSessionAdapter
 from goque.storage.sql.asyncio_tasks import SqlAsyncTasks
-from goque.storage.sql.dialect import Dialect, PlaceTakenError, Session
-from goque.storage.sql.runner import PATIENCE, SqlBase
+from goque.storage.sql.call_policy import (
+    LONG_READ,
+    PATIENT_STATEMENT,
+    PATIENT_WRITE,
+    PINNED_READ,
+    READ,
+    CallPolicy,
+)
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.runner import PATIENCE, SqlRunner
+from goque.storage.sql.session import PlaceTakenError, Session
+from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sql.task_steps import TaskSteps, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
+ResultT = TypeVar("ResultT")
 
-class SqlTasks(SqlBase):
+
+class SqlTasks(SqlRunner):
     """The part of the contract that applications use."""
 
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
@@ -37,17 +47,16 @@ class SqlTasks(SqlBase):
             inserted = self._insert_one(tasks[0], skip=skip, conn=conn)
         else:
             inserted = self._insert_several(tasks, skip=skip, conn=conn)
-        self._dialect.nudge({task.type for task in inserted})
+        self._dialect.nudge(inserted)
         return inserted
 
     def _insert_one(self, task: Task, *, skip: bool, conn: Any) -> list[Task]:
         tries = count()
 
         def insert(session: Session) -> list[Task]:
-            again = next(tries) > 0
-            return run_sync(self._steps.insert_one(SyncSessionAdapter(session), task, skip=skip, again=again))
+            return run_steps(session, self._steps.insert_one(task, skip=skip, again=next(tries) > 0))
 
-        return self._write_alone(insert, conn)
+        return self._run(insert, PATIENT_STATEMENT, conn)
 
     def _insert_several(self, tasks: Sequence[Task], *, skip: bool, conn: Any) -> list[Task]:
         wanted = without_repeats(tasks, skip=skip)
@@ -55,78 +64,61 @@ class SqlTasks(SqlBase):
         tries = count()
         if self._dialect.copies and conn is None and not skip:
             try:
-                return self._write(lambda session: self._copy(session, wanted), patient=True)
+                return self._run(lambda session: self._copy(session, wanted), PATIENT_WRITE)
             except PlaceTakenError:
-                # The other way says whose place it is; it may be our own, after an answer that was lost.
+                # The insert below finds out which task is taken. It may be ours, after an answer that was lost.
                 next(tries)
-
-        def insert(session: Session) -> list[Task]:
-            again = next(tries) > 0
-            return run_sync(
-                self._steps.insert_many(
-                    SyncSessionAdapter(session), wanted, skip=skip, undo=undo, again=again
-                )
-            )
-
-        return self._write(insert, conn, patient=True)
+        return self._run_steps(
+            lambda: self._steps.insert_many(wanted, skip=skip, undo=undo, again=next(tries) > 0),
+            PATIENT_WRITE,
+            conn,
+        )
 
     def _copy(self, session: Session, tasks: list[Task]) -> list[Task]:
         self._dialect.copy_tasks(session, tasks)
-        return run_sync(self._steps.announce_inserted(SyncSessionAdapter(session), tasks))
+        return run_steps(session, self._steps.announce_inserted(tasks))
 
     def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
-        return self._read(
-            lambda session: run_sync(self._steps.get_task(SyncSessionAdapter(session), task_id)), conn
-        )
+        return self._run_steps(lambda: self._steps.get_task(task_id), READ, conn)
 
     def find_tasks(self, task_filter: TaskFilter, *, limit: int, conn: Any = None) -> list[TaskRow]:
         """Read up to `limit` tasks that the filter admits, newest first."""
-        return self._read(
-            lambda session: run_sync(
-                self._steps.find_tasks(SyncSessionAdapter(session), task_filter, limit=limit)
-            ),
-            conn,
-            slow=True,
-        )
+        return self._run_steps(lambda: self._steps.find_tasks(task_filter, limit=limit), LONG_READ, conn)
 
     def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
-        return self._write(
-            lambda session: run_sync(
-                self._steps.cancel_unless_finished(SyncSessionAdapter(session), task_id)
-            ),
-            conn,
-            patient=True,
-        )
+        return self._run_steps(lambda: self._steps.cancel_unless_finished(task_id), PATIENT_WRITE, conn)
 
     def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
-        return self._write(
-            lambda session: run_sync(self._steps.reset_unless_claimed(SyncSessionAdapter(session), task_id)),
-            conn,
-            patient=True,
-        )
+        return self._run_steps(lambda: self._steps.reset_unless_claimed(task_id), PATIENT_WRITE, conn)
 
-    def told_of_end(
+    def _run_steps(self, make: Callable[[], Steps[ResultT]], policy: CallPolicy, conn: Any) -> ResultT:
+        """Run steps, which are made anew for each try."""
+        return self._run(lambda session: run_steps(session, make()), policy, conn)
+
+    def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Have `call` called, in any thread, when a task has ended, for the length of the block."""
-        return self._dialect.told_of_end(task_id, task_type, call)
+        return self._dialect.on_finished(task_id, task_type, call)
 
-    def awaited(self) -> SqlAsyncTasks:
+    def asyncio_tasks(self) -> SqlAsyncTasks:
         """Return the same calls for asyncio connections."""
         return SqlAsyncTasks(self._dialect, self._steps)
 
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order."""
         text = self._dialect.read_text
-        rows = self._read(lambda session: session.rows(self._sql.count_tasks), slow=True)
+        rows = self._run(lambda session: session.rows(self._sql.count_tasks), LONG_READ)
         return [TypeCount(text(task_type), text(status), count) for task_type, status, count in rows]
 
     def queue_depths(self) -> list[QueueDepth]:
         """Count the tasks that are not terminal, by type and status, in that order."""
-        rows, now = self._look(lambda session: (session.rows(self._sql.queue_depths), session.now))
+        rows, now = self._run(
+            lambda session: (session.rows(self._sql.queue_depths), session.now), PINNED_READ
+        )
         counts: Counter[tuple[str, str]] = Counter()
         waited: dict[str, float] = {}
         for raw_type, status, tasks, earliest in rows:
@@ -145,7 +137,7 @@ class SqlTasks(SqlBase):
         """Read the recorded failed attempts of a task, oldest first."""
         if not self._dialect.is_task_id(task_id):
             return []
-        rows = self._read(lambda session: session.rows(self._sql.failed_attempts, {"task_id": task_id}))
+        rows = self._run(lambda session: session.rows(self._sql.failed_attempts, {"task_id": task_id}), READ)
         return [self._read_attempt(row) for row in rows]
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:

@@ -14,8 +14,9 @@ import msgspec
 from goque.errors import ConfigurationError
 from goque.outcome import Change
 from goque.storage.contract import NodeRow, TypePolicy
+from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_READ, READ, REPEATABLE_WRITE, WRITE
 from goque.storage.sql.claims import SqlClaims
-from goque.storage.sql.dialect import Row, Session
+from goque.storage.sql.session import Row, Session
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 
@@ -33,7 +34,7 @@ class SqlUpkeep(SqlClaims):
             session.run(self._sql.forget_node, {"id": node_id})
             session.run(self._sql.register_node, {"id": node_id, "host": host, "pid": pid, "info": info})
 
-        self._write(register)
+        self._run(register, WRITE)
 
     def rehearse_writing(self) -> None:
         """Register a node in a transaction that is rolled back, as what a supervisor does first."""
@@ -45,32 +46,35 @@ class SqlUpkeep(SqlClaims):
             raise _TakenBackError
 
         with suppress(_TakenBackError):
-            self._write(register, patient=True)
+            self._run(register, PATIENT_WRITE)
 
     def beat(self, node_id: str, *, info: str | None = None) -> bool:
         """Raise a living node's seq; False when the node is not alive any more for the others."""
         params = {"id": node_id, "info": info}
-        return self._write(lambda session: session.run(self._sql.beat, params)) > 0
+        return self._run(lambda session: session.run(self._sql.beat, params), WRITE) > 0
 
     def retire_node(self, node_id: str) -> None:
         """Mark a node as stopped on its own accord."""
-        self._write(lambda session: session.run(self._sql.retire_node, {"id": node_id}), again=True)
+        self._run(lambda session: session.run(self._sql.retire_node, {"id": node_id}), REPEATABLE_WRITE)
 
     def nodes(self) -> list[NodeRow]:
         """Read every node that is alive, or that is not but may still hold tasks."""
-        return [self._read_node(row) for row in self._look(lambda session: session.rows(self._sql.nodes))]
+        return [
+            self._read_node(row)
+            for row in self._run(lambda session: session.rows(self._sql.nodes), PINNED_READ)
+        ]
 
     def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
         """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
         params = {"id": node_id, "seen_seq": seen_seq}
-        return self._write(lambda session: session.run(self._sql.mark_node_dead, params)) > 0
+        return self._run(lambda session: session.run(self._sql.mark_node_dead, params), WRITE) > 0
 
     def unowned_claims(
         self, older_than: float, task_type: str | None = None, *, limit: int = 1000
     ) -> list[TaskRow]:
         """Read pending and processing rows without an owner, unchanged for so many seconds, oldest first."""
         params = {"age": older_than, "task_type": task_type, "limit": limit}
-        rows = self._look(lambda session: session.rows(self._sql.unowned_claims, params))
+        rows = self._run(lambda session: session.rows(self._sql.unowned_claims, params), PINNED_READ)
         return [self._dialect.read_task(row) for row in rows]
 
     def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
@@ -90,7 +94,7 @@ class SqlUpkeep(SqlClaims):
                 self._settle(session, [change for change in changes if change.token.task_id in same], None)
             )
 
-        return self._write(settle) if rows and changes else 0
+        return self._run(settle, WRITE) if rows and changes else 0
 
     def delete_finished(
         self, task_type: str | None, statuses: Iterable[TaskStatus], age: float, *, limit: int = 1000
@@ -112,7 +116,7 @@ class SqlUpkeep(SqlClaims):
         return deleted
 
     def _delete(self, params: dict[str, Any]) -> int:
-        if not self._look(lambda session: session.rows(self._sql.finished_exists, params)):
+        if not self._run(lambda session: session.rows(self._sql.finished_exists, params), PINNED_READ):
             return 0  # an idle cleaner does not take the write lock
 
         def delete(session: Session) -> int:
@@ -121,15 +125,15 @@ class SqlUpkeep(SqlClaims):
             session.run(self._sql.delete_attempts, {"batch": self._dialect.encode_list(ids)})
             return len(ids)
 
-        return self._write(delete)
+        return self._run(delete, WRITE)
 
     def _unpublished_types(self) -> list[str]:
-        rows = self._look(lambda session: session.rows(self._sql.unpublished_types))
+        rows = self._run(lambda session: session.rows(self._sql.unpublished_types), PINNED_READ)
         return [self._dialect.read_text(row[0]) for row in rows]
 
     def delete_dead_nodes(self, age: float) -> int:
         """Delete nodes that are not alive, hold nothing, and last beat more than `age` seconds ago."""
-        return self._write(lambda session: session.run(self._sql.delete_dead_nodes, {"age": age}))
+        return self._run(lambda session: session.run(self._sql.delete_dead_nodes, {"age": age}), WRITE)
 
     def publish_types(self, policies: Sequence[TypePolicy]) -> None:
         """Write the policies of types that this node owns; leaves `paused` as it is in the database."""
@@ -141,11 +145,11 @@ class SqlUpkeep(SqlClaims):
                     session.run(self._sql.insert_type, params)
 
         if policies:
-            self._write(publish)
+            self._run(publish, WRITE)
 
     def type_policies(self) -> dict[str, TypePolicy]:
         """Read every published policy by type."""
-        rows = self._read(lambda session: session.rows(self._sql.type_policies))
+        rows = self._run(lambda session: session.rows(self._sql.type_policies), READ)
         return {policy.type: policy for policy in map(self._read_policy, rows)}
 
     def _read_policy(self, row: Row) -> TypePolicy:
@@ -171,7 +175,7 @@ class SqlUpkeep(SqlClaims):
 
     def _switch_type(self, task_type: str, *, paused: int) -> bool:
         params = {"type": task_type, "paused": paused}
-        if self._write(lambda session: session.run(self._sql.pause_type, params), patient=True):
+        if self._run(lambda session: session.run(self._sql.pause_type, params), PATIENT_WRITE):
             return True
         known = sorted(self.type_policies())
         if task_type in known:
@@ -186,7 +190,7 @@ class SqlUpkeep(SqlClaims):
 
     def last_slot(self, job_name: str) -> datetime | None:
         """Return the newest slot of a periodic job that was enqueued, None before the first."""
-        rows = self._read(lambda session: session.rows(self._sql.last_slot, {"job_name": job_name}))
+        rows = self._run(lambda session: session.rows(self._sql.last_slot, {"job_name": job_name}), READ)
         return self._dialect.read_time(rows[0][0]) if rows else None
 
     def record_slot(self, job_name: str, slot: datetime) -> None:
@@ -199,11 +203,11 @@ class SqlUpkeep(SqlClaims):
             ):
                 session.run(self._sql.advance_slot, params)  # another scheduler was faster with another slot
 
-        self._write(record)
+        self._run(record, WRITE)
 
     def paused_jobs(self) -> frozenset[str]:
         """Return the names of the periodic jobs that are paused."""
-        rows = self._read(lambda session: session.rows(self._sql.paused_jobs))
+        rows = self._run(lambda session: session.rows(self._sql.paused_jobs), READ)
         return frozenset(self._dialect.read_text(row[0]) for row in rows)
 
     def pause_job(self, job_name: str, now: datetime) -> bool:
@@ -213,7 +217,7 @@ class SqlUpkeep(SqlClaims):
             session.run(self._sql.insert_slot, {"job_name": job_name, "slot": self._dialect.time(now)})
             return session.run(self._sql.pause_job, {"job_name": job_name, "paused": 1})
 
-        return self._write(pause) > 0
+        return self._run(pause, WRITE) > 0
 
     def resume_job(self, job_name: str, now: datetime) -> bool:
         """Let a paused job go on with its first slot after `now`; False if it is not paused."""
@@ -225,4 +229,4 @@ class SqlUpkeep(SqlClaims):
                 session.run(self._sql.advance_slot, params)  # what passed in the pause was not missed
             return resumed
 
-        return self._write(resume) > 0
+        return self._run(resume, WRITE) > 0

@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.execution.run_sync import run_sync
 from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.sql import batches
-from goque.storage.sql.asyncio_session import Steps, SyncSessionAdapter
 from goque.storage.sql.caller_connection import (
-    asyncio_driver_connection,
-    driver_connection,
     is_of,
     not_of_driver,
+    unwrap_asyncio_connection,
+    unwrap_connection,
 )
 from goque.storage.sql.connections import Connections
-from goque.storage.sql.dialect import DatabaseLockedError, Dialect, Session
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.session import DatabaseLockedError, Session
 from goque.storage.sql.statements import Statements
+from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sqlite import rows as sqlite_rows
 from goque.storage.sqlite.errors import translate
-from goque.storage.sqlite.session import LOCK_SLICE, AdoptedSession, Clock, SqliteSession
+from goque.storage.sqlite.session import LOCK_SLICE, CallerSession, Clock, SqliteSession
 from goque.storage.sqlite.statements import SQLITE_STATEMENTS
 from goque.storage.sqlite.watcher import SqliteWatcher
 
@@ -119,28 +119,28 @@ class SqliteDialect(Dialect):
             self._identity = _identity(self.path)
         return session
 
-    def adopt(self, conn: Any) -> AdoptedSession:
+    def wrap(self, conn: Any) -> CallerSession:
         """Wrap the caller's sqlite3 connection, or what SQLAlchemy or Django wrap around one."""
-        connection = driver_connection(conn)
+        connection = unwrap_connection(conn)
         if not isinstance(connection, sqlite3.Connection):
             raise not_of_driver(connection, "sqlite3", f"{self.url} is a SQLite database")
-        return AdoptedSession(connection, "the database of conn", self.clock or utc_now)
+        return CallerSession(connection, "the database of conn", self.clock or utc_now)
 
     async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
         """Run steps on the caller's aiosqlite connection, or on what SQLAlchemy wraps around one.
 
         All of them run in the connection's own thread, so that no other task's statements come in between.
         """
-        connection = await asyncio_driver_connection(conn)
+        connection = await unwrap_asyncio_connection(conn)
         if not is_of(connection, "aiosqlite"):
             raise not_of_driver(connection, "aiosqlite", f"{self.url} is a SQLite database")
 
         run_in_its_thread, raw = connection._execute, connection._conn  # noqa: SLF001 - it has no other way to either
 
         def run() -> ResultT:
-            session = AdoptedSession(raw, "the database of conn", self.clock or utc_now)
+            session = CallerSession(raw, "the database of conn", self.clock or utc_now)
             with session.transaction() if writes else nullcontext():
-                return run_sync(steps(SyncSessionAdapter(session)))
+                return run_steps(session, steps)
 
         result: ResultT = await run_in_its_thread(run)
         return result

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
-from goque.storage.sql.dialect import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 
 _SENTENCES: Final = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its directory exists and may be written",

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from goque.storage.instants import EPOCH
-from goque.storage.sql.dialect import Row
+from goque.storage.sql.session import Row
 from goque.task import TaskRow
 
 

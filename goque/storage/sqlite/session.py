@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from goque.storage.instants import later, time_text
-from goque.storage.sql.dialect import DatabaseLockedError, Row, Session
+from goque.storage.sql.session import DatabaseLockedError, Row, Session
 from goque.storage.sqlite.errors import translate
 
 LOCK_SLICE: Final = 2.0
@@ -91,7 +91,7 @@ class SqliteSession(Session):
             raise
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    def statement_timeout(self, seconds: float) -> Iterator[None]:
         """Wait so long for another writer."""
         if seconds >= self._lock_slice:
             yield
@@ -151,7 +151,7 @@ class SqliteSession(Session):
         return bound
 
 
-class AdoptedSession(SqliteSession):
+class CallerSession(SqliteSession):
     """The caller's connection: its transaction, its settings, put back as they were after each statement."""
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:

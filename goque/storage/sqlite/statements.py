@@ -20,7 +20,8 @@ from goque.storage.sqlite.search import SQLITE_SEARCH
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
                             next_attempt_at, priority)
-    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :now, :next_attempt_at, :priority)
+    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :now, coalesce(:next_attempt_at, :now),
+            :priority)
     ON CONFLICT DO NOTHING"""
 
 INSERT_TASKS: Final = """
@@ -128,7 +129,7 @@ SETTLE_MOVES: Final = """
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
     RETURNING id"""
 
-LET_GO: Final = """
+RELEASE_STALE: Final = """
     UPDATE goque_task
     SET claimed_by = NULL
     FROM json_each(:batch) AS claim
@@ -165,7 +166,7 @@ CONDITIONS: Final = {
     "age": "rtrim(coalesce(updated_at, created_at), 'Z') <= rtrim(:before, 'Z')",
 }
 
-HELD_TASKS: Final = """
+CLAIMED_BY_OWNER: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
            next_attempt_at, priority, result, claimed_by, claims, lost_claims
     FROM goque_task INDEXED BY goque_task_owner_idx
@@ -173,7 +174,7 @@ HELD_TASKS: Final = """
     ORDER BY id
     LIMIT :limit"""
 
-MOVED_BY_OTHERS: Final = """
+CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
@@ -248,13 +249,13 @@ SQLITE_STATEMENTS: Final = Statements(
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,
-    let_go=LET_GO,
+    release_stale=RELEASE_STALE,
     tasks_by_id=TASKS_BY_ID,
     count_tasks=COUNT_TASKS,
     find_tasks=FIND_TASKS,
     conditions=CONDITIONS,
-    held_tasks=HELD_TASKS,
-    moved_by_others=MOVED_BY_OTHERS,
+    claimed_by_owner=CLAIMED_BY_OWNER,
+    changed_by_others=CHANGED_BY_OTHERS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

@@ -71,7 +71,7 @@ class CrashRecovery:
         finished: dict[tuple[str, int], bytes],
     ) -> None:
         policies = self.storage.type_policies()
-        rows = self.storage.held_tasks(owner, limit=100_000)
+        rows = self.storage.claimed_by_owner(owner, limit=100_000)
         changes = []
         for row in rows:
             key = (row.id, row.claims)

@@ -94,7 +94,7 @@ class Healer(Actor):
     def _heal(self, node: NodeRow) -> None:
         policies = self.storage.type_policies()
         cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
-        while self.go_on() and (rows := self.storage.held_tasks(node.id, limit=BATCH)):
+        while self.go_on() and (rows := self.storage.claimed_by_owner(node.id, limit=BATCH)):
             changes = [heal(row, cause, policies.get(row.type)) for row in rows]
             began, traced = time.perf_counter(), tracing.started()
             written = self.storage.settle_if_held(changes, node=node.id)

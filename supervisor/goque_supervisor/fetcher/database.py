@@ -106,7 +106,7 @@ class TaskDatabase:
 
     def changed_by_others(self, owner: str) -> list[Token] | None:
         """Return our claims whose rows another process has changed, None on a failure."""
-        return self._ask(lambda: self._storage.moved_by_others(owner, self._type))
+        return self._ask(lambda: self._storage.changed_by_others(owner, self._type))
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
         """Publish the type's policy and return all tasks claimed under these names, None on a failure."""
@@ -114,7 +114,9 @@ class TaskDatabase:
         def take_over() -> list[TaskRow]:
             self._storage.publish_types([policy_of(self._type, self._options)])
             held = [
-                self._storage.held_tasks(owner, self._type, limit=MAX_TAKEN_OVER) for owner in owners if owner
+                self._storage.claimed_by_owner(owner, self._type, limit=MAX_TAKEN_OVER)
+                for owner in owners
+                if owner
             ]
             return [row for rows in held for row in rows]
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.dialect import DatabaseLockedError
+from goque.storage.sql.session import DatabaseLockedError
 from goque_supervisor.wait_for_database import wait_for_database
 
 LOG = logging.getLogger("test.unlocked")

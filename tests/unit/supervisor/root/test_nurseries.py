@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from goque_supervisor.ipc import os_process
-from goque_supervisor.ipc.control import BootFailed, Channel, ChildStarted, Message, Ready, StartFailed, Stop
+from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.control import BootFailed, ChildStarted, Message, Ready, StartFailed, Stop
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.root.nurseries import Nurseries
 from goque_supervisor.root.nursery_process import NurseryProcess
