@@ -33,7 +33,7 @@ def start(storage, backend, ends, monkeypatch):
         for job in jobs:
             registry.add_periodic_job(job)
         monkeypatch.setattr(
-            "goque_supervisor.nursery.preload.registry_of_this_process", lambda app, descriptor: registry
+            "goque_supervisor.nursery.app_registry.registry_of_this_process", lambda app, descriptor: registry
         )
         boot = {
             "role": "scheduler",

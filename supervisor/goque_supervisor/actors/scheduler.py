@@ -30,7 +30,7 @@ class Scheduler(Actor):
     """Sleeps until the next slot of any job; a job that fails is logged and never ends the others."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
-        from goque_supervisor.nursery.preload import registry_of_this_process  # noqa: PLC0415 - it may import the app
+        from goque_supervisor.nursery.app_registry import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
         super().__init__(boot, channel)
         self.registry = registry_of_this_process(boot["app"], boot["registry_fd"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import io
 import os
 import sys
 import time
@@ -15,10 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import dill
 import msgspec
 
-from goque.app import load_registry
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
 from goque.processor_table import processors_of
@@ -28,10 +25,9 @@ from goque.storage import import_backend
 from goque.storage.url import hide_password
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc.sockets import make_keys
+from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS
 from goque_supervisor.settings import SuperviseOptions
-
-_loaded: list[Registry] = []
 
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
@@ -104,13 +100,6 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
     )
 
 
-def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
-    """Return the registry: what this process or its nursery loaded, or else loaded now."""
-    if not _loaded:
-        _loaded.append(load_registry(app) if registry_fd is None else _unpickle(registry_fd))
-    return _loaded[0]
-
-
 def _use_database(url: str) -> str:
     """Make the tree's database the one that handlers enqueue follow-ups to; returns its URL."""
     url = absolute_database_url(url)
@@ -124,21 +113,6 @@ def absolute_database_url(url: str) -> str:
     if scheme != "sqlite" or not found or not path or path.startswith("/"):
         return url
     return f"sqlite:///{Path(path).absolute()}"
-
-
-def _unpickle(registry_fd: int) -> Registry:
-    """Load the registry that `Supervisor(registry)` handed over. It comes from our parent, never from outside.
-
-    The parent's import path comes first, since handlers may live in modules beside its script.
-    """
-    with os.fdopen(os.dup(registry_fd), "rb") as file:
-        file.seek(0)
-        stream = io.BytesIO(file.read())
-    sys.path[:] = dict.fromkeys([*dill.load(stream), *sys.path])  # noqa: S301 - inherited from the parent process
-    registry = dill.load(stream)  # noqa: S301 - the same
-    if not isinstance(registry, Registry):
-        raise ConfigurationError(f"Supervisor needs a goque.Registry, not {type(registry).__name__}")
-    return registry
 
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ log = logging.getLogger("goque.callback")
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Call the user's functions and answer with the delay until the next attempt, if they chose one."""
-    from goque_supervisor.nursery.preload import registry_of_this_process  # noqa: PLC0415 - it may import the app
+    from goque_supervisor.nursery.app_registry import registry_of_this_process  # noqa: PLC0415 - it may import the app
 
     report = decode_crash(boot["crash"])
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])

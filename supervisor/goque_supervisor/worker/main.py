@@ -15,7 +15,7 @@ from goque.processor_table import processors_of
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.run_directory import stack_path
-from goque_supervisor.nursery.preload import registry_of_this_process
+from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.async_worker import AsyncWorker
 from goque_supervisor.worker.sync_worker import SyncWorker
