@@ -308,10 +308,10 @@ def test_a_pool_that_was_open_at_a_fork_is_left_to_the_parent(storage, backend):
         adding = threading.Thread(target=add, args=(storage,))  # finds the one in use, and opens the pool
         adding.start()
         adding.join(30)
-    pool = storage._connections._spares._pool
+    pool = storage._connections._pool._pool
     assert pool is not None
     storage._connections.after_fork()
-    assert storage._connections._spares._pool is None
+    assert storage._connections._pool._pool is None
     add(storage)
     pool.close()
     parents.close()  # here the parent is we

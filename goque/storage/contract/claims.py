@@ -1,0 +1,71 @@
+"""What a fetcher asks of a storage."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from goque.outcome import Change
+from goque.storage.contract.watcher import Watcher
+from goque.task import TaskRow, Token
+
+
+class Claims(Protocol):
+    """Claim tasks, settle them, and watch for new ones."""
+
+    @abstractmethod
+    def claim_due(
+        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+    ) -> list[TaskRow]:
+        """Claim up to `limit` due tasks of a type, highest priority first, then the longest due.
+
+        The rows come back as they are after the claim: `pending`, `claimed_by` the owner, `claims` risen.
+        A paused type claims nothing.
+
+        Args:
+            task_type: the type.
+            owner: who claims.
+            limit: how many tasks at most.
+            timeout: seconds that the database may keep a statement waiting; None for as long as it ever may.
+
+        Raises:
+            DatabaseUnavailableError: it kept it waiting longer, or cannot be reached.
+        """
+
+    @abstractmethod
+    def seconds_until_due(self, task_type: str) -> float | None:
+        """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""
+
+    @abstractmethod
+    def mark_processing(self, tokens: Collection[Token]) -> None:
+        """Move claimed tasks from pending to processing, where the claim still holds."""
+
+    @abstractmethod
+    def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
+        """Write the moves whose claim still holds and record their failed attempts, in one transaction.
+
+        A move whose claim holds no more changes nothing but `claimed_by`, which is cleared if it still
+        names this claim (somebody canceled or finished the task meanwhile). The owner may be empty in a
+        token: then the row must have no owner, as one claimed by the original has none.
+
+        Args:
+            changes: the moves, each for another task.
+            node: written into goque_attempt as where the attempt ran.
+
+        Returns: the tokens whose move was written.
+        """
+
+    @abstractmethod
+    def claimed_by_owner(
+        self, owner: str, task_type: str | None = None, *, limit: int = 1000
+    ) -> list[TaskRow]:
+        """Read tasks that an owner holds, whatever their status, oldest id first."""
+
+    @abstractmethod
+    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
+        """Return the claims of an owner whose task is neither pending nor processing any more."""
+
+    @abstractmethod
+    def watch(self, task_type: str) -> Watcher:
+        """Start to watch for new work of a type."""

@@ -1,0 +1,100 @@
+"""What a storage returns and takes beside tasks: data only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from goque.outcome import FailedAttempt
+
+if TYPE_CHECKING:
+    from goque.options import ProcessorOptions
+
+SchemaState = Literal["current", "missing", "outdated", "newer", "foreign"]
+
+
+class TypeCount(msgspec.Struct, frozen=True):
+    """How many tasks of a type are in a status."""
+
+    type: str
+    status: str
+    count: int
+
+
+class QueueDepth(msgspec.Struct, frozen=True):
+    """How many unfinished tasks of a type are in a status.
+
+    Attributes:
+        type: the task type.
+        status: new, error, pending or processing.
+        count: how many.
+        waited: seconds for which the longest due unclaimed task of the type has been due, the same in all rows of a
+            type; 0 where none is due. Tasks of a paused type wait too.
+    """
+
+    type: str
+    status: str
+    count: int
+    waited: float = 0.0
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """One recorded failed attempt, as `goque show` prints it."""
+
+    task_id: str
+    node: str | None
+    started_at: datetime | None
+    ended_at: datetime
+    failed: FailedAttempt
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """One supervisor as the others see it; `seq` rises with every heartbeat."""
+
+    id: str
+    seq: int
+    state: str
+    host: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+    info: str | None = None
+
+
+class TypePolicy(msgspec.Struct, frozen=True):
+    """What a type's owner publishes, so that any node's healer and cleaner treat the type alike.
+
+    Attributes:
+        type: the task type.
+        max_attempts: charged attempts until attempts_left.
+        strategy: the retry strategy as JSON text; None when a function of the user's decides.
+        max_crashes: crashes until attempts_left, or None.
+        cleaner_age: seconds that done and canceled tasks are kept.
+        cleaner_keep_failed: seconds that tasks in attempts_left are kept.
+        healer_age: seconds after which a claimed task without an owner is taken for abandoned.
+        paused: whether no node may claim this type.
+    """
+
+    type: str
+    max_attempts: int
+    strategy: str | None
+    max_crashes: int | None
+    cleaner_age: float
+    cleaner_keep_failed: float
+    healer_age: float
+    paused: bool = False
+
+
+def policy_of(task_type: str, options: ProcessorOptions) -> TypePolicy:
+    """Return what the options of a type's processor publish of it."""
+    return TypePolicy(
+        type=task_type,
+        max_attempts=options.max_attempts,
+        strategy=None if options.strategy is None else msgspec.json.encode(options.strategy).decode(),
+        max_crashes=options.max_crashes,
+        cleaner_age=options.cleaner_updated_at_time_ago,
+        cleaner_keep_failed=options.cleaner_keep_failed,
+        healer_age=options.healer_updated_at_time_ago,
+    )

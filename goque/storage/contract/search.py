@@ -1,0 +1,69 @@
+"""What people ask of a storage when they look at its tasks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from goque.storage.contract.records import NodeRow
+from goque.storage.search_types import (
+    FailureLine,
+    FinishedCount,
+    FinishedRun,
+    ScheduleRow,
+    TaskPage,
+    TaskSearch,
+)
+
+
+class Search(Protocol):
+    """Find tasks, failures, nodes and schedules, each answer from a bounded part of the table."""
+
+    @abstractmethod
+    def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
+        """Read up to `limit` tasks, newest first, that are older than the id `before`.
+
+        It looks at a bounded number of tasks, and says where it stopped before the page was full.
+        """
+
+    @abstractmethod
+    def task_types(self) -> list[str]:
+        """Return the types that have tasks, in their order, the first 501 at most."""
+
+    @abstractmethod
+    def finished_counts(
+        self, task_types: Sequence[str], since: datetime, until: datetime, *, step: int
+    ) -> list[FinishedCount]:
+        """Count the tasks of some types that ended in a span of time, by type, status and slot.
+
+        It costs as much as ended in that span, so ask for short ones.
+
+        Args:
+            task_types: the types.
+            since: the first instant of the span.
+            until: the first instant after it.
+            step: seconds that a slot is long.
+        """
+
+    @abstractmethod
+    def finished_lately(
+        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
+    ) -> list[FinishedRun]:
+        """Read the newest done tasks of a span, up to `limit` of each of some types."""
+
+    @abstractmethod
+    def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
+        """Read the newest failed attempts whose ids lie between two, newest first.
+
+        An attempt that is written later may have a smaller id than one that was read, if only by a little.
+        """
+
+    @abstractmethod
+    def recent_nodes(self) -> list[NodeRow]:
+        """Read the nodes that beat last, those that have ended too, newest beat first."""
+
+    @abstractmethod
+    def schedules(self) -> list[ScheduleRow]:
+        """Read what is known of periodic jobs, by name."""
