@@ -20,7 +20,7 @@ from backends import claim, done
 from server_backends import POSTGRES_URL
 
 from goque.storage import open_storage
-from goque.storage.postgresql.session import PREPARE_AFTER, DeadlineConnection
+from goque.storage.postgresql.connection import PREPARE_AFTER, DeadlineConnection
 from goque.task import Task
 
 CONFIGURATION = """

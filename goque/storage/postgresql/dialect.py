@@ -15,6 +15,7 @@ from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.asyncio_session import AsyncCallerSession
+from goque.storage.postgresql.connection import DeadlineConnection
 from goque.storage.postgresql.errors import refused
 from goque.storage.postgresql.finished_listener import NOTIFY_FINISHED, FinishedListener, WatchedIds
 from goque.storage.postgresql.pool import PostgresqlPool
@@ -22,7 +23,6 @@ from goque.storage.postgresql.session import (
     MIGRATION_LOCK,
     CallerSession,
     Clock,
-    DeadlineConnection,
     PostgresqlSession,
 )
 from goque.storage.postgresql.statements import (

@@ -8,7 +8,8 @@ from typing import Final
 import psycopg
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
-from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
+from goque.storage.postgresql.connection import UnansweredCommitError
+from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError
 
 LOCKED: Final = {
     "40001": "two transactions collided (serialization failure)",
@@ -44,8 +45,15 @@ def translate(error: psycopg.Error, where: str) -> GoqueError | None:
         return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
     if code in SCHEMA:
         return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
-    if not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return ConnectionLostError(f"{where} cannot be reached ({said}); try again")
+    return _without_code(error, where) if not code else None
+
+
+def _without_code(error: psycopg.Error, where: str) -> ConnectionLostError | None:
+    """Translate an error that comes from the driver and not from the server."""
+    if isinstance(error, UnansweredCommitError):
+        return CommitUnansweredError(f"{where}: {error}")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return ConnectionLostError(f"{where} cannot be reached ({_first_line(error)}); try again")
     return None
 
 

@@ -11,7 +11,8 @@ from goque.storage.sql.session import Session
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
-    from goque.storage.postgresql.session import DeadlineConnection, PostgresqlSession
+    from goque.storage.postgresql.connection import DeadlineConnection
+    from goque.storage.postgresql.session import PostgresqlSession
 
 MAX_CONNECTIONS: Final = 4
 """With the connection that a process has anyway it holds five at most."""

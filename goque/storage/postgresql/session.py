@@ -6,31 +6,21 @@ come again are prepared, for parsing and planning a single enqueue takes as long
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import psycopg
-from psycopg import capabilities
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from goque.storage.instants import later, time_text
 from goque.storage.postgresql import rows as postgresql_rows
+from goque.storage.postgresql.connection import COMMITTED_ALONE, DEADLINE, PLANS, DeadlineConnection
 from goque.storage.postgresql.errors import translate
 from goque.storage.sql.placeholders import percent_placeholders
-from goque.storage.sql.session import Row, Session
-
-ResultT = TypeVar("ResultT")
-
-DEADLINE: Final = 8.0
-"""Seconds that the server may be silent; the server itself ends what takes longer a second before."""
-
-CANCEL_PATIENCE: Final = 1.0
-PREPARE_AFTER: Final = 3
-"""How often a connection is used before its statements are prepared: a script that enqueues once need not pay."""
+from goque.storage.sql.session import CommitUnansweredError, Row, Session
 
 SLOW_DEADLINE: Final = 120.0
 MIGRATION_DEADLINE: Final = 6 * 3600.0
@@ -40,34 +30,11 @@ MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
 NOW: Final = "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
 """As INSERT has it: a task that was enqueued in a caller's transaction is due in it, whenever that began."""
 
-PLANS: Final = {
-    "statement_timeout": "'7s'",
-    "lock_timeout": "'5s'",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_sort": "off",
-    "jit": "off",
-}
-"""The planner's choices are taken from it, because a queue's statistics mislead it."""
-
 BEGIN: Final = f"""
     BEGIN ISOLATION LEVEL READ COMMITTED;
     {" ".join(f"SET LOCAL {name} = {value};" for name, value in PLANS.items())}
     {NOW}"""
 """One message to the server."""
-
-PINS: Final = {
-    **PLANS,
-    "plan_cache_mode": "force_generic_plan",
-    "default_transaction_isolation": "'read committed'",
-}
-"""The same for a whole session, where no pooler can give it to somebody else. With no choices left, a plan that is
-made once is as good as a new one."""
-
-PIN: Final = " ".join(f"SET {name} = {value};" for name, value in PINS.items())
-UNPIN: Final = " ".join(f"RESET {name};" for name in PINS)
 
 BEGIN_PINNED: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {NOW}"
 
@@ -79,68 +46,6 @@ BEGIN_MIGRATION: Final = f"""
     {NOW}"""
 
 Clock = Callable[[], datetime]
-
-
-class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that does not wait for ever: a stopped server is silent, and no error comes from it."""
-
-    deadline: float = DEADLINE
-    is_pinned: bool = False
-    _is_direct: bool = False
-    _uses: int = 0
-
-    def note_use(self) -> None:
-        """Count how often this connection is taken into use, to prepare statements once it pays."""
-        self._uses += 1
-        if self._uses == PREPARE_AFTER and self._reaches_the_server():
-            self._is_direct = True
-            self.prepare_threshold = 1
-
-    def pin(self) -> bool:
-        """Set the plans for the whole session, once; False where a pooler may stand between."""
-        if self._is_direct and not self.is_pinned:
-            self.execute(PIN, prepare=False)
-            self.is_pinned = True
-        return self.is_pinned
-
-    def unpin(self) -> None:
-        """Give the planner its choices back."""
-        if self.is_pinned:
-            self.execute(UNPIN, prepare=False)
-            self.is_pinned = False
-
-    def _reaches_the_server(self) -> bool:
-        """Whether one server process answers all along: a pooler tells a number that is none of theirs."""
-        [(pid,)] = self.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
-        return bool(pid == self.info.backend_pid)
-
-    def wait(self, gen: Generator[Any, Any, ResultT], *args: Any, **kwargs: Any) -> ResultT:
-        """Run a conversation with the server, with an end; what still runs there then is called off."""
-        try:
-            return super().wait(_with_deadline(gen, self.deadline), *args, **kwargs)
-        except _SilenceError:
-            if capabilities.has_cancel_safe():
-                with suppress(psycopg.Error):
-                    self.cancel_safe(timeout=CANCEL_PATIENCE)
-            raise
-
-
-class _SilenceError(psycopg.OperationalError):
-    """The server said nothing for too long."""
-
-
-def _with_deadline(gen: Generator[Any, Any, ResultT], deadline: float) -> Generator[Any, Any, ResultT]:
-    end = time.monotonic() + deadline
-    try:
-        state = next(gen)
-        while True:
-            ready = yield state
-            if not ready and time.monotonic() > end:
-                raise _SilenceError(f"no answer within {deadline:g} s")
-            state = gen.send(ready)
-    except StopIteration as stop:
-        result: ResultT = stop.value
-        return result
 
 
 class PostgresqlSession(Session):
@@ -208,7 +113,16 @@ class PostgresqlSession(Session):
 
     def autocommit(self) -> AbstractContextManager[None]:
         """Let a statement commit by itself where the session is pinned, and else have its transaction."""
-        return nullcontext() if self._pin() else self.transaction()
+        return self.statement() if self._pin() else self.transaction()
+
+    def statement(self) -> AbstractContextManager[None]:
+        """Let a statement commit by itself; it is not canceled, since it may be committing."""
+        connection = self.connection
+        return (
+            Committing(connection, self.where)
+            if isinstance(connection, DeadlineConnection)
+            else nullcontext()
+        )
 
     def pinned_read(self) -> AbstractContextManager[None]:
         """Open a transaction for its plans, where the session does not have them."""
@@ -241,6 +155,16 @@ class PostgresqlSession(Session):
         """Keep the parent's connection unused and unclosed."""
         _abandoned.append(self.connection)
 
+    def awaits_answer(self) -> bool:
+        """Return whether a commit was sent whose answer is still to come."""
+        return isinstance(self.connection, DeadlineConnection) and self.connection.awaits_answer
+
+    def await_answer(self) -> None:
+        """Wait a while for the answer to that commit."""
+        assert isinstance(self.connection, DeadlineConnection)
+        with self._translated():
+            self.connection.await_answer()
+
     def is_usable(self) -> bool:
         """Return whether no statement and no transaction is under way."""
         return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
@@ -254,7 +178,7 @@ class PostgresqlSession(Session):
         try:
             self._begin(begin)
             yield
-            with self._translated():
+            with self._translated(), self.statement():
                 self.connection.execute("COMMIT", prepare=False)
         except BaseException:
             with suppress(psycopg.Error):  # what went wrong first is what the caller must hear of
@@ -329,6 +253,24 @@ class CallerSession(PostgresqlSession):
 
     def close(self) -> None:
         """Leave the connection open: it is the caller's."""
+
+
+class Committing:
+    """The time in which a statement may commit: it is not canceled, and committed only if the standby has it too."""
+
+    __slots__ = ("_connection", "_where")
+
+    def __init__(self, connection: DeadlineConnection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+
+    def __enter__(self) -> None:
+        self._connection.may_be_committing = True
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._connection.may_be_committing = False
+        if self._connection.took_commit_alone() and error is None:
+            raise CommitUnansweredError(f"{self._where}: {COMMITTED_ALONE}")
 
 
 class Translated:

@@ -44,8 +44,8 @@ class SqlAsyncTasks(AsyncTasks):
 
     async def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
-        return await self._dialect.join(conn, self._steps.cancel_unless_finished(task_id), writes=True)
+        return await self._dialect.join(conn, self._steps.cancel_unless_finished(task_id, []), writes=True)
 
     async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
-        return await self._dialect.join(conn, self._steps.reset_unless_claimed(task_id), writes=True)
+        return await self._dialect.join(conn, self._steps.reset_unless_claimed(task_id, []), writes=True)

@@ -72,7 +72,9 @@ REPEATABLE_WRITE: Final = replace(WRITE, reconnects=True)
 PATIENT_WRITE: Final = replace(WRITE, reconnects=True, waits=True)
 """A transaction of an application, which does not try again by itself."""
 
-PATIENT_STATEMENT: Final = CallPolicy(_no_frame, writes=True, reconnects=True, waits=True)
+PATIENT_STATEMENT: Final = CallPolicy(
+    lambda session: session.statement(), writes=True, reconnects=True, waits=True
+)
 """One statement of an application that commits by itself."""
 
 PINNED_WRITE: Final = CallPolicy(lambda session: session.pinned_transaction(), writes=True)

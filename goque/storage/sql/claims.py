@@ -14,11 +14,11 @@ from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import later
-from goque.storage.sql.call_policy import PINNED_READ, PINNED_STATEMENT, PINNED_WRITE
+from goque.storage.sql.call_policy import PINNED_READ, PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlRunner
-from goque.storage.sql.session import Session
+from goque.storage.sql.session import ConnectionLostError, Session
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0
@@ -33,6 +33,7 @@ class SqlClaims(SqlRunner):
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
         super().__init__(dialect, patience=patience)
         self._in_doubt: list[tuple[Token, str, float]] = []
+        self._doubtful_ends: set[Token] = set()
         self._cursor = ClaimCursor()
 
     def claim_due(
@@ -90,6 +91,8 @@ class SqlClaims(SqlRunner):
         held = self.claimed_by_owner(owner, task_type, limit=MAX_HELD)
         ours = {row.token: row for row in held if row.token in tokens and row.status == TaskStatus.PENDING}
         found = sorted(ours.values(), key=_claim_order)[:limit]
+        if found and self._has_lost_answers:
+            self._make_durable()
         self._in_doubt = [
             (token, its_type, since)
             for token, its_type, since in self._in_doubt
@@ -130,12 +133,37 @@ class SqlClaims(SqlRunner):
         """
         if not changes:
             return set()
+        try:
+            written = self._settle_by_shape(changes, node)
+        except ConnectionLostError:
+            self._doubtful_ends |= {change.token for change in changes}
+            raise
+        if self._doubtful_ends:
+            written |= self._written_before([change for change in changes if change.token not in written])
+            self._doubtful_ends -= {change.token for change in changes}
+        return written
+
+    def _settle_by_shape(self, changes: Sequence[Change], node: str | None) -> set[Token]:
         if not self._dialect.watched and all(map(_is_plain_done, changes)):
             tokens = [change.token for change in changes]
             [batch, *further] = self._batches(tokens)
             if not further:
                 return self._settle_one_batch(tokens, *batch)
         return self._run(lambda session: self._settle(session, changes, node), PINNED_WRITE)
+
+    def _written_before(self, changes: Sequence[Change]) -> set[Token]:
+        """Return the claims that an earlier try has settled, whose commit was not answered."""
+        doubtful = {change.token.task_id: change for change in changes if change.token in self._doubtful_ends}
+        if not doubtful:
+            return set()
+        batch = self._dialect.encode_list(list(doubtful))
+        rows = self._run(lambda session: session.rows(self._sql.tasks_by_id, {"batch": batch}), WRITE)
+        found = [(row, doubtful[row.id]) for row in map(self._dialect.read_task, rows) if row.id in doubtful]
+        return {
+            change.token
+            for row, change in found
+            if row.claims == change.token.claims and not row.claimed_by and row.status == change.status
+        }
 
     def _settle_one_batch(
         self, tokens: Sequence[Token], owner: str | None, claims: dict[str, int]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.session import DatabaseLockedError, Session
+from goque.storage.sql.session import CommitUnansweredError, DatabaseLockedError, Session
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
@@ -55,8 +55,44 @@ class Connections:
         self._pool = pool
         self._lock = threading.RLock()
         self._session: Session | None = None
+        self._unanswered: Session | None = None
         self._of_thread = _OfThread()
         _all.add(self)
+
+    def await_commit(self) -> None:
+        """Wait a while for the answer to a commit that was sent and not answered, if there is one.
+
+        Its connection is kept for that, so that an outage does not add a waiting connection with each try. Reads go
+        on meanwhile, on another connection.
+
+        Raises:
+            CommitUnansweredError: the answer has still not come.
+            DatabaseUnavailableError: the connection broke: the table has to tell.
+        """
+        if not self._awaits_commit():
+            return
+        with self._lock:
+            session, self._unanswered = self._unanswered, None
+            if session is None:
+                return  # another thread was faster
+            try:
+                session.await_answer()
+            except CommitUnansweredError:
+                if session.awaits_answer():
+                    self._unanswered = session
+                else:
+                    session.close()
+                raise
+            except BaseException:
+                session.close()
+                raise
+            if self._session is None:
+                self._session = session
+            else:
+                session.close()
+
+    def _awaits_commit(self) -> bool:
+        return self._unanswered is not None
 
     def __enter__(self) -> Session:
         """Hold a connection for the length of the block."""
@@ -99,13 +135,20 @@ class Connections:
                 return
         try:
             if error is not None and self._session is not None and _has_broken(self._session, error):
-                self._close_the_one()
+                if self._session.awaits_answer() and self._unanswered is None:
+                    self._unanswered, self._session = self._session, None
+                else:
+                    self._close_the_one()
         finally:
             self._lock.release()
 
     def close(self) -> None:
         """Close the connections; the next use opens another."""
         self._close_the_one()
+        with self._lock:
+            unanswered, self._unanswered = self._unanswered, None
+            if unanswered is not None:
+                unanswered.close()
         if self._pool is not None:
             self._pool.close()
 
@@ -119,9 +162,10 @@ class Connections:
         """Leave the parent's connections to the parent, and its lock, which a thread may have held."""
         self._lock = threading.RLock()
         self._of_thread = _OfThread()
-        session, self._session = self._session, None
-        if session is not None:
-            session.abandon()
+        for session in (self._session, self._unanswered):
+            if session is not None:
+                session.abandon()
+        self._session = self._unanswered = None
         if self._pool is not None:
             self._pool.after_fork()
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from goque.storage.contract import NodeRow, TaskStorage
-from goque.storage.sql.call_policy import CallPolicy
+from goque.storage.sql.call_policy import WRITE, CallPolicy
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
-from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Row, Session
+from goque.storage.sql.session import (
+    CommitUnansweredError,
+    ConnectionLostError,
+    DatabaseLockedError,
+    Row,
+    Session,
+)
 from goque.storage.sql.statements import LockThenChange
 
 ResultT = TypeVar("ResultT")
@@ -31,9 +38,13 @@ class SqlRunner(TaskStorage):
         self._dialect = dialect
         self._sql = dialect.sql
         self._connections = Connections(dialect.connect, dialect.pool())
+        self._has_lost_answers = False
 
     def _run(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any = None) -> ResultT:
         """Run statements as a policy says, and return what they return.
+
+        After a write whose answer was lost, what the table shows may be committed on this server alone. Then a
+        commit of its own follows, for a commit waits until all before it are as durable, and only then the answer.
 
         Args:
             work: the statements; may run again where the policy tries again.
@@ -44,18 +55,37 @@ class SqlRunner(TaskStorage):
             return self._run_for_caller(work, policy, conn)
         began = time.monotonic()
         reconnects = policy.reconnects
+        is_doubtful = False
         while True:
             try:
+                if policy.writes:
+                    self._connections.await_commit()
                 with self._connections as session, policy.open(session):
-                    return work(session)
-            except ConnectionLostError:
-                if not reconnects:
+                    result = work(session)
+                if is_doubtful or (policy.writes and self._has_lost_answers):
+                    self._make_durable()
+            except ConnectionLostError as error:
+                is_doubtful = policy.writes
+                self._has_lost_answers |= is_doubtful
+                waits = policy.waits and isinstance(error, CommitUnansweredError)
+                if not (reconnects or (waits and time.monotonic() - began < self._patience)):
                     raise
                 reconnects = False  # an idle connection may have been closed; a new one finds out
             except DatabaseLockedError:
                 if not policy.waits or time.monotonic() - began >= self._patience:
                     raise
                 time.sleep(random.uniform(0, MAX_RETRY_PAUSE))  # noqa: S311 - spreads the writers that collided
+            else:
+                return result
+
+    def _make_durable(self) -> None:
+        """Commit a change that leaves nothing behind; what was committed before is then as durable as it is."""
+        params = {"id": str(uuid.uuid4()), "host": "", "pid": 0, "info": None}
+        self._connections.await_commit()
+        with self._connections as session, WRITE.open(session):
+            session.run(self._sql.register_node, params)
+            session.run(self._sql.forget_node, params)
+        self._has_lost_answers = False
 
     def _run_for_caller(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any) -> ResultT:
         session = self._dialect.wrap(conn)

@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
 
 Row = Sequence[Any]
+
+_NO_FRAME: Final = nullcontext()
 
 
 class DatabaseLockedError(DatabaseUnavailableError):
@@ -19,6 +21,10 @@ class DatabaseLockedError(DatabaseUnavailableError):
 
 class ConnectionLostError(DatabaseUnavailableError):
     """The connection broke while it was used: whether the last statement took effect is not known."""
+
+
+class CommitUnansweredError(ConnectionLostError):
+    """The server has not answered a commit: it may still take effect, so it is neither done nor undone."""
 
 
 class PlaceTakenError(Exception):
@@ -65,6 +71,10 @@ class Session(ABC):
         """Frame one hot change that may commit by itself."""
         return self.pinned_transaction()
 
+    def statement(self) -> AbstractContextManager[None]:
+        """Frame one change of an application's that commits by itself."""
+        return _NO_FRAME
+
     def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
         """Frame statements that may wait so long for the database each, where they would wait longer else."""
         del seconds
@@ -89,6 +99,19 @@ class Session(ABC):
     @abstractmethod
     def abandon(self) -> None:
         """Forget a connection that another process, the parent before a fork, goes on using."""
+
+    def awaits_answer(self) -> bool:
+        """Return whether a commit was sent whose answer is still to come, on this connection."""
+        return False
+
+    def await_answer(self) -> None:
+        """Wait a while for the answer to that commit.
+
+        Raises:
+            CommitUnansweredError: it has still not come.
+            DatabaseUnavailableError: the connection broke, so whether the commit took effect is not known.
+        """
+        return
 
     def is_usable(self) -> bool:
         """Return whether the connection can be used again: an exception may have left it amid a statement."""

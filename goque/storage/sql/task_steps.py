@@ -110,17 +110,29 @@ class TaskSteps:
             params["age"] = length(task_filter.updated_at_time_ago, "updated_at_time_ago")
         return params
 
-    def cancel_unless_finished(self, task_id: str) -> Steps[bool]:
-        """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
+    def cancel_unless_finished(self, task_id: str, tried_at: list[datetime]) -> Steps[bool]:
+        """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped.
+
+        Args:
+            task_id: the task.
+            tried_at: when earlier tries of this call canceled it, whose answer was lost; this try adds its own.
+        """
         if self._dialect.is_task_id(task_id):
             if (yield steps.run(self._sql.cancel, {"id": task_id})):
+                tried_at.append((yield steps.NOW))
                 return True
-            if (yield steps.rows(self._sql.get_task, {"id": task_id})):
-                return False
+            if rows := (yield steps.rows(self._sql.get_task, {"id": task_id})):
+                row = self._dialect.read_task(rows[0])
+                return row.status == TaskStatus.CANCELED and row.updated_at in tried_at
         raise TaskNotFoundError(task_id)
 
-    def reset_unless_claimed(self, task_id: str) -> Steps[bool]:
-        """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+    def reset_unless_claimed(self, task_id: str, tried_at: list[datetime]) -> Steps[bool]:
+        """Make an error or terminal task new again: attempts 0, due now, a line in errors.
+
+        Args:
+            task_id: the task.
+            tried_at: as in `cancel_unless_finished`.
+        """
         if not self._dialect.is_task_id(task_id):
             raise TaskNotFoundError(task_id)
         rows = yield steps.rows(self._sql.lock_task, {"id": task_id})
@@ -130,9 +142,10 @@ class TaskSteps:
         now = yield steps.NOW
         errors = append_error(row.errors, f"reset attempts: {now:%Y-%m-%dT%H:%M:%S.%fZ}")
         if (yield steps.run(self._sql.reset, {"id": task_id, "errors": errors})):
+            tried_at.append(now)
             return True
         if row.status == TaskStatus.NEW and row.claimed_by is None:
-            return False
+            return row.updated_at in tried_at
         held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
         raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
 

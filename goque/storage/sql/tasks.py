@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from itertools import count
 from typing import Any, Literal, TypeVar
 
@@ -88,11 +89,17 @@ class SqlTasks(SqlRunner):
 
     def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
-        return self._run_steps(lambda: self._steps.cancel_unless_finished(task_id), PATIENT_WRITE, conn)
+        tried_at: list[datetime] = []
+        return self._run_steps(
+            lambda: self._steps.cancel_unless_finished(task_id, tried_at), PATIENT_WRITE, conn
+        )
 
     def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
-        return self._run_steps(lambda: self._steps.reset_unless_claimed(task_id), PATIENT_WRITE, conn)
+        tried_at: list[datetime] = []
+        return self._run_steps(
+            lambda: self._steps.reset_unless_claimed(task_id, tried_at), PATIENT_WRITE, conn
+        )
 
     def _run_steps(self, make: Callable[[], Steps[ResultT]], policy: CallPolicy, conn: Any) -> ResultT:
         """Run steps, which are made anew for each try."""

@@ -175,7 +175,14 @@ class SqlUpkeep(SqlClaims):
 
     def _switch_type(self, task_type: str, *, paused: int) -> bool:
         params = {"type": task_type, "paused": paused}
-        if self._run(lambda session: session.run(self._sql.pause_type, params), PATIENT_WRITE):
+        switched = False
+
+        def switch(session: Session) -> bool:
+            nonlocal switched
+            switched |= session.run(self._sql.pause_type, params) > 0
+            return switched  # by an earlier try too, whose answer was lost
+
+        if self._run(switch, PATIENT_WRITE):
             return True
         known = sorted(self.type_policies())
         if task_type in known:
