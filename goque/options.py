@@ -14,7 +14,7 @@ from goque.cpus import available_cpus
 from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskTimeout, length
 from goque.outcome import RetryPolicy
-from goque.retry import DEFAULT, Strategy
+from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
 from goque.task import Task, check_priority
 
 
@@ -55,7 +55,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     concurrency: int = 100
     timeout: float = 30.0
     timeout_grace: float = 2.0
-    max_attempts: int = 5
+    max_attempts: int = MAX_ATTEMPTS
     max_crashes: int | None = None
     max_memory: float | None = None
     max_tasks: int | None = None

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from goque.retry import DEFAULT, Strategy
+from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
 from goque.task import TaskRow, TaskStatus, Token
 
 MAX_ERRORS_BYTES: Final = 16 * 1024
@@ -93,7 +93,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         retry_timeouts: whether a timeout may be followed by another attempt.
     """
 
-    max_attempts: int = 5
+    max_attempts: int = MAX_ATTEMPTS
     strategy: Strategy | None = DEFAULT
     max_crashes: int | None = None
     retry_timeouts: bool = True

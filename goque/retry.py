@@ -69,6 +69,10 @@ NextAttemptAt = Callable[[int], "float | timedelta | datetime"]
 """A strategy of the user: from the failures (1 or more) to seconds, a timedelta or an aware datetime."""
 
 DEFAULT: Final = Static(600.0)
+"""The wait after a failure, where a processor names no strategy."""
+
+MAX_ATTEMPTS: Final = 5
+"""How often a task is tried, where its processor does not say."""
 
 
 def static(period: float | timedelta) -> Static:

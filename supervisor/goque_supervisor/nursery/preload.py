@@ -12,12 +12,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
+from goque.options import ProcessorOptions
 from goque.processor_table import processors_of
 from goque.registry import Registry
 from goque.service_name import metrics_service_name
@@ -28,6 +29,8 @@ from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS
 from goque_supervisor.settings import SuperviseOptions
+
+ROOT_OPTIONS: Final = ("workers", "timeout", "max_attempts", "timeout_grace")
 
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
@@ -117,4 +120,5 @@ def absolute_database_url(url: str) -> str:
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
     """Add the defaults of the options that the root reads."""
-    return {"workers": 1, "timeout": 30.0, "max_attempts": 5, "timeout_grace": 2.0, **options}
+    defaults = ProcessorOptions()
+    return {name: getattr(defaults, name) for name in ROOT_OPTIONS} | options

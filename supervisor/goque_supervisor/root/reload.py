@@ -21,7 +21,7 @@ class Importer(Protocol):
 
 
 class Reload:
-    """Replaces what knows the app: fetchers whose options changed, workers one by one, and some services."""
+    """Moves the tree over to a new import of the app; each pool group replaces its own workers, one by one."""
 
     def __init__(
         self, options: SuperviseOptions, importer: Importer, groups: PoolGroups, services: Services
