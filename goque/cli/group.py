@@ -47,7 +47,7 @@ COMMANDS: Final = {
 
 EPILOG: Final = """\b
 Start here:
-  goque demo                                  see a task succeed, retry and crash
+  goque demo                                  tasks that succeed, retry, crash
   goque check app:registry                    check that the app would run
   goque enqueue send_email '{"to": "a@b.c"}'  add a task
   goque supervise app:registry                run tasks until Ctrl-C

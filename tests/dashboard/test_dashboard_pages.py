@@ -132,7 +132,7 @@ def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
         ("/tasks?status=runing", "there is new, pending, processing, done, canceled, error, attempts_left"),
         ("/tasks?period=1y", "there is 15m, 1h, 6h, 24h, 7d"),
         ("/tasks?from=yesterday", "from must be a time such as 2026-11-23T21:00, in UTC"),
-        ("/tasks?from=2026-01-02T00:00&until=2026-01-01T00:00", "'from' is later than 'until'"),
+        ("/tasks?from=2026-01-02T00:00&until=2026-01-01T00:00", "is later than"),
         ("/tasks?before=2", "is no page; start again from the newest tasks"),
         ("/tasks?type=" + "x" * 256, "type must be text of at most 255 characters"),
         ("/tasks?error=%00", "error must be text"),
