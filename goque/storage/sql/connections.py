@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.session import DatabaseLockedError, Session
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Session
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
@@ -29,6 +29,9 @@ class ConnectionPool(Protocol):
 
     def give_back(self, session: Session, *, broken: bool) -> None:
         """Take a connection back, to be closed if it is broken."""
+
+    def forget_idle(self) -> None:
+        """Close every connection that is not in use, after another one turned out to be lost."""
 
     def close(self) -> None:
         """Close every connection that is not in use."""
@@ -93,6 +96,8 @@ class Connections:
 
     def _leave(self, error: BaseException | None) -> None:
         if self._pool is not None:
+            if isinstance(error, ConnectionLostError):
+                self._pool.forget_idle()  # all were to one server: a second try must not take one of them
             pooled = self._of_thread.pooled.pop()
             if pooled is not None:
                 self._pool.give_back(pooled, broken=error is not None and _has_broken(pooled, error))
