@@ -15,7 +15,6 @@ from goque.storage.contract import Watcher
 from goque.storage.instants import time_text
 from goque.storage.postgresql import rows as postgresql_rows
 from goque.storage.postgresql.asyncio_session import AsyncCallerSession
-from goque.storage.postgresql.connection import WritableConnection
 from goque.storage.postgresql.errors import refused
 from goque.storage.postgresql.finished_listener import NOTIFY_FINISHED, FinishedListener, WatchedIds
 from goque.storage.postgresql.pool import PostgresqlPool
@@ -34,6 +33,7 @@ from goque.storage.postgresql.statements import (
 )
 from goque.storage.postgresql.url import connection_options
 from goque.storage.postgresql.watcher import PostgresqlWatcher
+from goque.storage.postgresql.writable_connection import WritableConnection
 from goque.storage.sql import batches
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import not_of_driver, unwrap_asyncio_connection, unwrap_connection
