@@ -7,6 +7,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROWS = 43
+"""The table has all of the first rows; of the later ones, those that have tests."""
 
 
 def marked() -> dict[int, set[str]]:
@@ -25,7 +26,7 @@ def test_every_row_of_the_table_of_faults_names_tests_that_are_marked_with_it() 
         for line in lines
         for row in re.findall(r"^\| (\d+) \|", line)
     }
-    assert sorted(told) == list(range(1, ROWS + 1))
+    assert set(range(1, ROWS + 1)) <= set(told)
     marks = marked()
     assert sorted(marks) == sorted(told)
     assert {row: names - marks[row] for row, names in told.items() if not names or names - marks[row]} == {}
