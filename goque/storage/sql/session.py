@@ -21,12 +21,12 @@ class ConnectionLostError(DatabaseUnavailableError):
     """The connection broke while it was used: whether the last statement took effect is not known."""
 
 
-class NotWritableError(ConnectionLostError):
-    """This server takes no writes, at least not now. Nothing took effect, and another server may take it."""
-
-
 class PlaceTakenError(Exception):
     """A task whose type and external id, or id, are in the table already stopped a copy of many."""
+
+
+class NotWritableError(ConnectionLostError):
+    """This server takes no writes, at least not now. Nothing took effect, and another server may take it."""
 
 
 class Session(ABC):

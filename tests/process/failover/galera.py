@@ -13,8 +13,8 @@ from eventually import eventually
 from private_servers import PrivateServer
 from replication import ask_mysql, run_mariadb
 from resource_limits import unable
+from system_packages import GALERA
 
-PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
 QUICK = (
     "evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.keepalive_period=PT0.5S;gmcast.peer_timeout=PT2S"
 )
@@ -23,7 +23,7 @@ QUICK = (
 
 def provider() -> str:
     """Return the library; what is missing is an error in CI and a loud skip elsewhere."""
-    for path in PROVIDERS:
+    for path in GALERA:
         if Path(path).exists():
             return path
     unable("no Galera; install galera-4, and MariaDB's server")
