@@ -202,7 +202,7 @@ class FinishedListener:
         connection.execute(f'LISTEN "{channel}"')  # made of an oid
         proof = str(uuid.uuid4())  # a pooler may take LISTEN and swallow what comes of it
         connection.execute(percent_placeholders(SAY), {"channel": channel, "said": proof})
-        busy_at = time.monotonic()
+        busy_at, pause = time.monotonic(), 0.0  # the proof has come with the answer to the statement
         while True:
             if self._waiters:
                 busy_at = time.monotonic()
@@ -213,7 +213,8 @@ class FinishedListener:
                 return 0.0
             follows = follows or self._times_connected()
             self._say_awaited(connection)
-            readable, _, _ = select.select([connection.fileno(), bell.fileno()], [], [], LINGER)
+            readable, _, _ = select.select([connection.fileno(), bell.fileno()], [], [], pause)
+            pause = LINGER
             if bell.fileno() in readable:
                 bell.recv(4096)
             for notification in connection.notifies(timeout=0):
