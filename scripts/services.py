@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 from stop_server import stop_server
-from system_packages import has_browser, has_pooler, install
+from system_packages import has_browser, has_galera, has_haproxy, has_pooler, install
 
 from goque.storage.mysql.url import connection_options
 
@@ -27,6 +27,11 @@ START_PATIENCE = 60.0
 POSTGRESQL_BINARIES = "/usr/lib/postgresql/*/bin"
 POSTGRESQL_ACCOUNTS = ("postgres", "nobody")
 MYSQL_ACCOUNTS = ("mysql", "nobody")
+OTHER_PROGRAMS = (
+    (has_pooler, "pgbouncer", "a pooler"),
+    (has_haproxy, "haproxy", "failovers"),
+    (has_galera, "galera-4", "a cluster"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,9 @@ def up() -> int:
             print(f"services: {problem}", file=sys.stderr)
             return 1
         print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
-    if not has_pooler() and not install("pgbouncer"):
-        print("services: no pgbouncer; the tests of a pooler need it, so install it", file=sys.stderr)
+    for is_there, package, tests in OTHER_PROGRAMS:
+        if not is_there() and not install(package):
+            print(f"services: no {package}; the tests of {tests} need it, so install it", file=sys.stderr)
     if not has_browser() and not install("chromium", "fonts-liberation"):
         print("services: no chromium; the tests of the dashboard need it, so install it", file=sys.stderr)
     return 0

@@ -6,11 +6,25 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Final
+
+GALERA: Final = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
 
 
 def has_pooler() -> bool:
     """Return whether pgbouncer is installed."""
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
+def has_haproxy() -> bool:
+    """Return whether haproxy is installed."""
+    return shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
+def has_galera() -> bool:
+    """Return whether there is the library that makes a Galera node of MariaDB."""
+    return any(Path(path).exists() for path in GALERA)
 
 
 def has_browser() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from goque.storage.contract import TaskStorage
-from goque.storage.url import require_driver, scheme_of, sqlite_path
+from goque.storage.url import clean_url, require_driver, scheme_of, sqlite_path
 
 if TYPE_CHECKING:
     from goque.storage.sql.dialect import Dialect
@@ -25,6 +25,7 @@ def open_storage(url: str) -> TaskStorage:
     Args:
         url: `sqlite:///relative.db` (to the current directory, now), `sqlite:////absolute.db`,
             `postgresql://user:password@host:5432/database` or `mysql://user:password@host:3306/database`.
+            A server's URL may name several hosts, `host1:5432,host2:5432`: the first that takes writes is used.
 
     Raises:
         ConfigurationError: the URL is wrong, or its driver is not installed.
@@ -57,6 +58,7 @@ def dialect_of(url: str) -> Dialect:
     Raises:
         ConfigurationError: the URL is wrong, or its driver is not installed.
     """
+    url = clean_url(url)
     scheme = scheme_of(url)
     if scheme == "sqlite":
         return _sqlite(url)

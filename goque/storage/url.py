@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import re
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from goque.errors import ConfigurationError
@@ -20,13 +21,32 @@ _SERVERS: Final = {
 }
 
 
+class Address(NamedTuple):
+    """A server's host and port; None is what the driver takes when the URL says nothing."""
+
+    host: str | None
+    port: int | None
+
+
+def clean_url(url: str) -> str:
+    """Return a storage URL without the white space around it, which files and environments may add.
+
+    Raises:
+        ConfigurationError: it has a control character; drivers would drop it, or take it into a name.
+    """
+    text = str(url).strip()
+    if _CONTROL.search(text):
+        raise malformed(text, "it has a control character; remove it, or percent-encode it")
+    return text
+
+
 def scheme_of(url: str) -> str:
     """Return the scheme of a storage URL.
 
     Raises:
         ConfigurationError: it is not a URL of a database that goque knows.
     """
-    scheme, separator, _ = str(url).partition("://")
+    scheme, separator, _ = clean_url(url).partition("://")
     scheme = scheme.lower()
     if not separator or (scheme != "sqlite" and scheme not in _SERVERS):
         raise ConfigurationError(
@@ -74,14 +94,57 @@ def require_driver(scheme: str) -> None:
         )
 
 
+def addresses_of(url: str, example: str) -> list[Address]:
+    """Return the hosts of a server's URL, in its order; one without a name where the URL has no host.
+
+    Args:
+        url: the storage URL.
+        example: a URL of this kind, for the error.
+
+    Raises:
+        ConfigurationError: a host or a port cannot be one.
+    """
+    hosts = split_authority(url)[0].rpartition("@")[2].split(",")
+    return [_address(url, host, example, may_be_empty=len(hosts) == 1) for host in hosts]
+
+
+def split_authority(url: str) -> tuple[str, str]:
+    """Return user, password and hosts of a URL as they are written, and what follows them."""
+    rest = url.partition("://")[2]
+    authority, *_ = re.split("[/?#]", rest, maxsplit=1)
+    return authority, rest[len(authority) :]
+
+
+def _address(url: str, text: str, example: str, *, may_be_empty: bool) -> Address:
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        brackets = "; an IPv6 address is in brackets" if text.count(":") > 1 else ""
+        raise malformed(url, f"write {example}{brackets}")
+    host = unquote(found["name"] if found["ipv6"] is None else found["ipv6"])
+    if not host and not may_be_empty:
+        raise malformed(url, "a comma between hosts has no host before or after it")
+    if found["ipv6"] is not None and not _is_ipv6(host):
+        raise malformed(url, f"write {example}; what is in brackets is no IPv6 address")
+    if found["port"] and not 0 < int(found["port"]) < 65536:
+        raise malformed(url, "a port is a number from 1 to 65535")
+    return Address(host or None, int(found["port"]) if found["port"] else None)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def refuse_stray_at(url: str) -> None:
     """Refuse a URL with an `@` after its host: user or password has a `/`, `?` or `#` that cuts it short.
 
     Raises:
         ConfigurationError: without any part of the URL that may belong to the password.
     """
-    authority, *_ = re.split("[/?#]", url.partition("://")[2], maxsplit=1)
-    if "@" in url.partition("://")[2][len(authority) :]:
+    if "@" in split_authority(url)[1]:
         raise malformed(url, ENCODE)
 
 
@@ -92,7 +155,7 @@ def malformed(url: str, why: str) -> ConfigurationError:
 
 def hide_password(url: str) -> str:
     """Return the URL with `***` for its password, wherever in it one may stand, and however malformed it is."""
-    return _PARAMETER.sub(r"\1=***", _hide_before_at(url))
+    return _PARAMETER.sub(r"\1=***", _hide_before_at(url.strip()))
 
 
 def _hide_before_at(url: str) -> str:
@@ -114,5 +177,12 @@ _START: Final = re.compile(
     rf"(?i)sqlite:///|(?:sqlite|{'|'.join(map(re.escape, _SERVERS))})://|//|sqlite:(?!.*@)", re.DOTALL
 )
 _PLAIN_USER: Final = re.compile(r"[\w.%+~-]*")
-_NO_PORT: Final = re.compile(r"^([^:/?#\[,]*):(?!\d{1,5}(?:[/?#,]|$)).*", re.DOTALL)
+_HOST: Final = r"(?:\[[^\]/?#]*\]|[^:/?#\[,]*)"
+_NO_PORT: Final = re.compile(
+    rf"^((?:{_HOST}(?::\d{{1,5}})?,)*{_HOST}):(?!\d{{1,5}}(?:[/?#,]|$)).*", re.DOTALL
+)
+"""What follows a host's colon and is no port: a password whose host was forgotten."""
+
 _PARAMETER: Final = re.compile(r"(?i)\b(pass(?:word|wd)?|sslpassword)=[^&]*(?:&[^=&]*(?=&|$))*")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ADDRESS: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]{0,5}))?")

@@ -9,9 +9,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from backends import add
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections, transaction
 
 import goque
+from goque.contrib.django.databases import database_url
 from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError
 from goque.task import Task, TaskFilter
 
@@ -118,3 +120,41 @@ def test_async_code_enqueues_where_its_transaction_is(queue, storage, backend):
 
     asyncio.run(view())
     assert counts(storage, backend) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [
+        ("h1", "", "h1"),
+        ("h1", 5433, "h1:5433"),
+        ("h1,h2", "", "h1,h2"),
+        ("h1,h2", "5433", "h1:5433,h2:5433"),
+        ("h1, h2", "5433,5434", "h1:5433,h2:5434"),
+        ("::1", "5433", "[::1]:5433"),
+        ("[::1],h2", ",5434", "[::1],h2:5434"),
+    ],
+)
+def test_the_hosts_of_djangos_settings_are_those_of_the_url(settled, host, port, found):
+    settled({"HOST": host, "PORT": port})
+    assert database_url() == f"postgresql://u:p%40@{found}/shop"
+
+
+def test_hosts_and_ports_that_do_not_match_are_refused(settled):
+    settled({"HOST": "h1,h2,h3", "PORT": "1,2"})
+    with pytest.raises(ImproperlyConfigured, match="3 hosts in HOST and 2 ports in PORT"):
+        database_url()
+
+
+@pytest.fixture
+def settled():
+    """Set Django's default database to one on PostgreSQL that need not be there."""
+    if not settings.configured:
+        settings.configure(USE_TZ=True, TIME_ZONE="Australia/Sydney", LOGGING_CONFIG=None)
+        django.setup()
+
+    def settle(values):
+        engine = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "USER": "u", "PASSWORD": "p@"}
+        connections.settings = connections.configure_settings({"default": engine | values})
+
+    yield settle
+    del connections["default"]

@@ -29,7 +29,7 @@ from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql.migrate import known_migrations, split_statements
-from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, NotWritableError
 from goque.task import Task, TaskStatus
 
 INVALID_JSON = 3140
@@ -308,7 +308,10 @@ def test_nobody_listening_or_a_directory_of_somebody_else_harms_no_enqueuer(stor
         (2013, ConnectionLostError),
         (1927, ConnectionLostError),
         (1040, DatabaseUnavailableError),
-        (1290, DatabaseUnavailableError),
+        (1290, NotWritableError),
+        (1047, NotWritableError),
+        (1180, ConnectionLostError),
+        (3101, DatabaseLockedError),
         (1142, DatabaseUnavailableError),
         (1114, DatabaseUnavailableError),
         (1146, SchemaError),

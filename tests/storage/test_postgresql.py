@@ -13,7 +13,7 @@ from backends import PostgresqlBackend, add, claim, done, row_of
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage import open_storage
 from goque.storage.postgresql.errors import refused, translate
-from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, NotWritableError
 from goque.storage.sql.steps import run_steps
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task, TaskFilter
@@ -218,7 +218,7 @@ def test_whatever_a_row_holds_it_is_read_claimed_and_settled(storage, backend, a
         ("08006", ConnectionLostError),
         ("57P01", ConnectionLostError),
         ("57P02", ConnectionLostError),
-        ("25006", DatabaseUnavailableError),
+        ("25006", NotWritableError),
         ("42501", DatabaseUnavailableError),
         ("53100", DatabaseUnavailableError),
         ("53300", DatabaseUnavailableError),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import traceback
 
 import pytest
 
 from goque.errors import ConfigurationError, GoqueError
 from goque.storage import open_storage
+from goque.storage.mysql.url import servers
 from goque.storage.postgresql.url import connection_options
 from goque.storage.url import hide_password, sqlite_path
 
@@ -42,6 +44,17 @@ def test_the_path_is_what_follows_the_third_slash(url, path):
         ("postgresql://u:secret@h/db?colour=red", "colour"),
         ("postgresql://u:secret@h/db?notify=maybe", "notify"),
         ("postgres://u:secret@[::1/db", "no storage URL"),
+        ("postgresql://u:secret@h1,h2:port/db", "no storage URL"),
+        ("postgresql://u:secret@h1,,h2/db", "a comma between hosts"),
+        ("postgresql://u:secret@h1,h2:70000/db", "from 1 to 65535"),
+        ("postgresql://u:secret@::1/db", "an IPv6 address is in brackets"),
+        ("postgresql://u:secret@[1.2.3.4]/db", "no IPv6 address"),
+        ("postgresql://u:secret@h1/d\nb", "control character"),
+        ("mysql://u:secret@h1\t/db", "control character"),
+        ("sqlite:///a\x7fb.db", "control character"),
+        ("mysql://u:secret@h1,h2:port/db", "no storage URL"),
+        ("mysql://u:secret@h1,/db", "a comma between hosts"),
+        ("mysql://u:secret@h1,::1/db", "an IPv6 address is in brackets"),
         ("mysql://u:secret@h", "name one database"),
         ("mysql+pymysql://u:secret@h:port/db", "no storage URL"),
         ("mariadb://u:secret@h/db?colour=red", "'colour' is unknown"),
@@ -72,6 +85,11 @@ def test_a_driver_that_is_missing_names_its_extra(monkeypatch):
         ("postgresql://:secret@h/db", "postgresql://:***@h/db"),
         ("postgresql://h/db?user=u&password=secret&x=1", "postgresql://h/db?user=u&password=***&x=1"),
         ("mysql://u@h/db", "mysql://u@h/db"),
+        (" mysql://u:secret@h/db\n", "mysql://u:***@h/db"),
+        ("postgresql://u:secret@h1:1,[::1]:2/db", "postgresql://u:***@h1:1,[::1]:2/db"),
+        ("postgresql://h1:1,[::1]:2/db", "postgresql://h1:1,[::1]:2/db"),
+        ("mysql://h1:1,root:secret/db", "mysql://h1:1,root:***"),
+        ("mysql://[::1]:5,root:se,cret", "mysql://[::1]:5,root:***"),
         ("sqlite:///goque.db", "sqlite:///goque.db"),
     ],
 )
@@ -163,3 +181,47 @@ def test_a_tls_file_that_is_missing_is_named_with_its_parameter(parameter):
 def test_what_libpq_understands_passes_through(url, options):
     given, _ = connection_options(url)
     assert {name: given[name] for name in options} == options
+
+
+@pytest.mark.parametrize(
+    ("hosts", "given"),
+    [
+        ("h1:1,h2:2", {"host": "h1,h2", "port": "1,2", "target_session_attrs": "read-write"}),
+        ("h1,h2:2", {"host": "h1,h2", "port": ",2", "target_session_attrs": "read-write"}),
+        ("[::1]:1,[fe80::2]", {"host": "::1,fe80::2", "port": "1,", "target_session_attrs": "read-write"}),
+        ("h1", {"host": "h1", "target_session_attrs": None}),
+        ("", {"host": None, "target_session_attrs": None}),
+    ],
+)
+def test_libpq_gets_every_host_and_uses_one_that_takes_writes(hosts, given):
+    options, _ = connection_options(f"postgresql://u:p@{hosts}/db")
+    assert {name: options.get(name) for name in given} == given
+
+
+def test_which_host_is_good_enough_can_be_said_otherwise(monkeypatch):
+    several = "postgresql://u@h1,h2/db"
+    options, _ = connection_options(f"{several}?target_session_attrs=any")
+    assert options["target_session_attrs"] == "any"
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
+    options, _ = connection_options(several)
+    assert "target_session_attrs" not in options
+
+
+@pytest.mark.parametrize(
+    ("hosts", "found"),
+    [
+        ("h1:1,h2", [("h1", 1), ("h2", 3306)]),
+        ("u:p%40@[::1]:1,[fe80::2]", [("::1", 1), ("fe80::2", 3306)]),
+        ("u:a,b@h1:1", [("h1", 1)]),
+        ("", [("127.0.0.1", 3306)]),
+    ],
+)
+def test_mysql_has_a_list_of_servers(hosts, found):
+    assert servers(f"mysql://{hosts}/db") == found
+
+
+def test_white_space_around_a_url_is_dropped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(open_storage(" sqlite:///a.db \n")) as storage:
+        storage.migrate()
+    assert [path.name for path in tmp_path.glob("*.db")] == ["a.db"]

@@ -122,9 +122,31 @@ def _server_url(vendor: str, values: Mapping[str, Any]) -> str:
         host = ""
     user, password = (quote(str(values.get(name) or ""), safe="") for name in ("USER", "PASSWORD"))
     login = f"{user}{f':{password}' if password else ''}@" if user else ""
-    port = f":{values['PORT']}" if values.get("PORT") else ""
+    hosts = _hosts(host, str(values.get("PORT") or ""))
     query = f"?{urlencode(options, quote_via=quote)}" if options else ""
-    return f"{vendor}://{login}{host}{port}/{quote(str(values['NAME']), safe='')}{query}"
+    return f"{vendor}://{login}{hosts}/{quote(str(values['NAME']), safe='')}{query}"
+
+
+def _hosts(host: str, port: str) -> str:
+    """Return HOST and PORT as a URL has them; either may be a list with commas, as libpq takes it.
+
+    Raises:
+        ImproperlyConfigured: there are several ports, and not one for each host.
+    """
+    hosts, ports = host.split(","), port.split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(ports) != len(hosts):
+        raise ImproperlyConfigured(
+            f"database {database_alias()!r} has {len(hosts)} hosts in HOST and {len(ports)} ports in PORT; "
+            "give one port for all, or one for each"
+        )
+    return ",".join(_host(*pair) for pair in zip(hosts, ports, strict=True))
+
+
+def _host(host: str, port: str) -> str:
+    name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"{name.strip()}:{port.strip()}" if port.strip() else name.strip()
 
 
 def _text(value: str | int) -> str:

@@ -20,8 +20,9 @@ from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
 from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
+from goque.storage.mysql.several_hosts import OneOfSeveralSession, connect_to_writable
 from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
-from goque.storage.mysql.url import connection_options
+from goque.storage.mysql.url import connection_options, servers
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import (
@@ -84,25 +85,13 @@ class MysqlDialect(Dialect):
         self.url = hide_password(url)
         self.clock = clock
         self.options = connection_options(url)
+        self._servers = servers(url)
         self._returns_inserted = False
         self._address = f"mysql:{self.options['port']}/{self.options['database']}"
 
     def connect(self) -> MysqlSession:
         """Open a connection in autocommit, whose every wait has an end."""
-        try:
-            connection = pymysql.connect(
-                **self.options,
-                charset="utf8mb4",
-                autocommit=True,
-                client_flag=CLIENT.FOUND_ROWS,
-                conv=mysql_rows.DECODERS,
-                read_timeout=DEADLINE,
-                write_timeout=DEADLINE,
-                init_command=SESSION,
-            )
-        except (pymysql.Error, OSError) as error:
-            raise refused(error, self.url) from error
-        session = MysqlSession(connection, self.url, self.clock)
+        session = self._connect_to_one() if len(self._servers) == 1 else self._connect_to_one_of_several()
         try:
             self._returns_inserted = self._is_mariadb(session.connection.get_server_info())
             session.run(ISOLATION)
@@ -111,6 +100,29 @@ class MysqlDialect(Dialect):
             session.close()
             raise
         return session
+
+    def _connect_to_one(self) -> MysqlSession:
+        try:
+            connection = self._open(*self._servers[0])
+        except (pymysql.Error, OSError) as error:
+            raise refused(error, self.url) from error
+        return MysqlSession(connection, self.url, self.clock)
+
+    def _connect_to_one_of_several(self) -> MysqlSession:
+        connection = connect_to_writable(self._servers, self._open, self.url)
+        return OneOfSeveralSession(connection, self.url, self.clock)
+
+    def _open(self, host: str, port: int) -> pymysql.connections.Connection[Any]:
+        return pymysql.connect(
+            **{**self.options, "host": host, "port": port},
+            charset="utf8mb4",
+            autocommit=True,
+            client_flag=CLIENT.FOUND_ROWS,
+            conv=mysql_rows.DECODERS,
+            read_timeout=DEADLINE,
+            write_timeout=DEADLINE,
+            init_command=SESSION,
+        )
 
     def _is_mariadb(self, told: str) -> bool:
         """Tell the two apart by what a server says of its version, and refuse one that is too old."""

@@ -8,7 +8,7 @@ from typing import Final
 import pymysql
 
 from goque.errors import DatabaseUnavailableError, GoqueError, InvalidPayloadFormatError, SchemaError
-from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, NotWritableError
 
 NO_DATABASE: Final = 1049
 DUPLICATE: Final = 1062
@@ -23,7 +23,14 @@ LOCKED: Final = {
     3024: "the statement took too long and was ended",
     1317: "the statement was ended by somebody",
     1969: "the statement took too long and was ended",
+    3101: "another node changed what this one changed",
 }
+NOT_WRITABLE: Final = frozenset({1290, 1792, 1836, 1874, 1047})
+"""What a server answers that is not the primary, or not any more; another one may be."""
+
+COMMIT_FAILED: Final = frozenset({1180, 3100})
+"""A node of Galera or of Group Replication that has just lost its group: whether it took effect is not known."""
+
 LOST: Final = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 1158, 1159, 1160, 1161, 4031})
 UNAVAILABLE: Final = {
     1040: "has no free connection; raise max_connections",
@@ -40,6 +47,8 @@ UNAVAILABLE: Final = {
     1290: "takes no writes (read_only, as a replica has it); name the primary in the URL",
     1792: "takes no writes (a read-only transaction); name the primary in the URL",
     1836: "takes no writes (read_only); name the primary in the URL",
+    1874: "takes no writes (innodb_read_only); name the primary in the URL",
+    1047: "takes no statements (a Galera node without a quorum, or not in step yet); try again",
     1021: "has a full disk; free some space",
     1114: "has a full disk or tablespace; free some space",
     1037: "is out of memory; see the server's log",
@@ -55,13 +64,17 @@ def translate(error: pymysql.Error, where: str) -> GoqueError | None:
     if code in LOCKED:
         return DatabaseLockedError(f"{where}: {LOCKED[code]}; try again")
     if code in UNAVAILABLE:
-        return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
+        kind = NotWritableError if code in NOT_WRITABLE else DatabaseUnavailableError
+        return kind(f"{where} {UNAVAILABLE[code]}")
     if code in SCHEMA:
         return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
     if code == TOO_LARGE:
         return InvalidPayloadFormatError(f"{where} takes no statement of this size; raise max_allowed_packet")
-    if code in LOST or (code == 0 and isinstance(error, pymysql.InterfaceError | pymysql.OperationalError)):
-        return ConnectionLostError(f"{where} closed the connection ({said}); try again")
+    if code in LOST | COMMIT_FAILED or (
+        code == 0 and isinstance(error, pymysql.InterfaceError | pymysql.OperationalError)
+    ):
+        what = "could not commit" if code in COMMIT_FAILED else "closed the connection"
+        return ConnectionLostError(f"{where} {what} ({said}); try again")
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from goque.storage.sql.session import Session
@@ -43,10 +44,15 @@ class MysqlPool:
             self._idle.append(session)
         self._free.release()
 
+    def forget_idle(self) -> None:
+        """Close the connections that are not in use: the server has just cut or refused another one."""
+        self.close()
+
     def close(self) -> None:
         """Close every connection that is not in use; the next use opens others."""
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):  # other threads take some meanwhile
+            while True:
+                self._idle.pop().close()
 
     def after_fork(self) -> None:
         """Leave all to the parent."""

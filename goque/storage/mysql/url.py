@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from goque.storage.url import malformed, refuse_stray_at
+from goque.storage.url import Address, addresses_of, malformed, refuse_stray_at, split_authority
 
 PARAMETERS: Final = {
     "ssl_ca": str,
@@ -19,34 +19,49 @@ PARAMETERS: Final = {
     "connect_timeout": int,
 }
 FILES: Final = ("ssl_ca", "ssl_cert", "ssl_key")
+EXAMPLE: Final = "mysql://user:password@host:3306/database"
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 3306
 _BOOLEAN: Final = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 
 def connection_options(url: str) -> dict[str, Any]:
-    """Return the options for `pymysql.connect`.
+    """Return the options for `pymysql.connect`, of the first host where the URL names several.
 
     Raises:
         ConfigurationError: the URL is malformed, names no database, or has an unknown parameter.
     """
     refuse_stray_at(url)
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 3306
-        query = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        raise malformed(url, "write mysql://user:password@host:3306/database") from None
+    host, port = servers(url)[0]
+    authority, rest = split_authority(url)
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    parts = urlsplit(f"//{rest}")  # without the hosts, for it refuses several of IPv6
+    query = parse_qsl(parts.query, keep_blank_values=True)
     database = unquote(parts.path[1:])
     if not database or "/" in database:
-        raise malformed(url, "name one database: mysql://user:password@host:3306/database")
+        raise malformed(url, f"name one database: {EXAMPLE}")
     return {
-        "host": parts.hostname or "127.0.0.1",
+        "host": host,
         "port": port,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or "").encode(),  # PyMySQL would take Latin-1
+        "user": unquote(user),
+        "password": unquote(password).encode(),  # PyMySQL would take Latin-1
         "database": database,
         "connect_timeout": 5,
         **{name: _value(url, name, value) for name, value in query},
     }
+
+
+def servers(url: str) -> list[tuple[str, int]]:
+    """Return host and port of each server that the URL names, in its order.
+
+    Raises:
+        ConfigurationError: a host or a port cannot be one.
+    """
+
+    def whole(address: Address) -> tuple[str, int]:
+        return address.host or DEFAULT_HOST, address.port or DEFAULT_PORT
+
+    return [whole(address) for address in addresses_of(url, EXAMPLE)]
 
 
 def _value(url: str, name: str, value: str) -> Any:

@@ -33,6 +33,7 @@ from goque.storage.postgresql.statements import (
 )
 from goque.storage.postgresql.url import connection_options
 from goque.storage.postgresql.watcher import PostgresqlWatcher
+from goque.storage.postgresql.writable_connection import WritableConnection
 from goque.storage.sql import batches
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import not_of_driver, unwrap_asyncio_connection, unwrap_connection
@@ -84,17 +85,24 @@ class PostgresqlDialect(Dialect):
         self.clock = clock
         self.options, self.notifies = connection_options(url)
         self.watched = WatchedIds()
-        self._ends = FinishedListener(self.open)
+        self._connects = 0
+        self._ends = FinishedListener(self.open, self.times_connected)
         self.sql: Statements = NOTIFYING_STATEMENTS if self.notifies else POSTGRESQL_STATEMENTS
 
     def connect(self) -> PostgresqlSession:
         """Open a connection in autocommit, whose every wait has an end."""
-        return PostgresqlSession(self.open(), self.url, self.clock)
+        session = PostgresqlSession(self.open(), self.url, self.clock)
+        self._connects += 1
+        return session
 
-    def open(self) -> DeadlineConnection:
+    def times_connected(self) -> int:
+        """Return how often the main connection was opened: whoever listens follows it to another server."""
+        return self._connects
+
+    def open(self) -> WritableConnection:
         """Open a plain connection of the driver's."""
         try:
-            connection = DeadlineConnection.connect(**self.options)
+            connection = WritableConnection.connect(**self.options)
         except psycopg.Error as error:
             raise refused(error, self.url) from error
         encoding = connection.info.parameter_status("server_encoding")
@@ -108,7 +116,7 @@ class PostgresqlDialect(Dialect):
 
     def pool(self) -> PostgresqlPool:
         """Return a pool for an application's threads, which is made when it is needed."""
-        return PostgresqlPool(DeadlineConnection, self.options, self._wrap)
+        return PostgresqlPool(WritableConnection, self.options, self._wrap)
 
     def _wrap(self, connection: DeadlineConnection) -> PostgresqlSession:
         postgresql_rows.register(connection)
@@ -133,7 +141,8 @@ class PostgresqlDialect(Dialect):
     def watch(self, connections: Connections, task_type: str) -> Watcher:
         """Listen on a connection of its own, or be polled where nobody tells."""
         del connections
-        return PostgresqlWatcher(self.open if self.notifies else None, task_type, self.watched)
+        connect = self.open if self.notifies else None
+        return PostgresqlWatcher(connect, task_type, self.watched, self.times_connected)
 
     def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]

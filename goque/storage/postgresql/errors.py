@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import psycopg
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, SchemaError
 from goque.storage.postgresql.connection import UnansweredCommitError
-from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError
+from goque.storage.sql.session import (
+    CommitUnansweredError,
+    ConnectionLostError,
+    DatabaseLockedError,
+    NotWritableError,
+)
 
 LOCKED: Final = {
     "40001": "two transactions collided (serialization failure)",
@@ -18,13 +24,17 @@ LOCKED: Final = {
     "57014": "the statement took too long and was ended",
 }
 LOST: Final = ("08", "57P01", "57P02", "57P05")
+NOT_WRITABLE: Final = "25006"
+NO_WRITES: Final = (
+    "takes no writes (a standby, or default_transaction_read_only); name the primary in the URL"
+)
 UNAVAILABLE: Final = {
+    NOT_WRITABLE: NO_WRITES,
     "28000": "refuses this user; check the user in the URL and pg_hba.conf",
     "28P01": "refuses the password; check it in the URL",
     "3D000": "has no such database; create it, or name another one in the URL",
     "53300": "has no free connection; raise max_connections or put a pooler in front",
     "57P03": "is starting up or shutting down; try again in a moment",
-    "25006": "takes no writes (a standby, or default_transaction_read_only); name the primary in the URL",
     "42501": "does not let this user do that; grant it the rights on goque's tables",
     "53100": "has a full disk; free some space",
     "53200": "is out of memory; see the server's log",
@@ -42,7 +52,8 @@ def translate(error: psycopg.Error, where: str) -> GoqueError | None:
     if code.startswith(LOST):
         return ConnectionLostError(f"{where} closed the connection ({said}); try again")
     if code in UNAVAILABLE:
-        return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
+        kind = NotWritableError if code == NOT_WRITABLE else DatabaseUnavailableError
+        return kind(f"{where} {UNAVAILABLE[code]}")
     if code in SCHEMA:
         return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
     return _without_code(error, where) if not code else None
@@ -59,6 +70,8 @@ def _without_code(error: psycopg.Error, where: str) -> ConnectionLostError | Non
 
 def refused(error: psycopg.Error, where: str) -> ConfigurationError | DatabaseUnavailableError:
     """Say why there is no connection; the driver passes the server's words on, and not its code."""
+    if hosts := _answers_of_hosts(str(error)):
+        return _refused_by_all(hosts, where)
     said = _first_line(error)
     if wrong := _wrong_parameter(said):
         return ConfigurationError(f"{where} is no storage URL: {wrong}")
@@ -71,6 +84,25 @@ def refused(error: psycopg.Error, where: str) -> ConfigurationError | DatabaseUn
         return DatabaseUnavailableError(f"{where} wants a password; put one into the URL")
     hint = "; is the server up, are host and port right?" if "Connection refused" in said else ""
     return DatabaseUnavailableError(f"{where} cannot be reached: {said}{hint}")
+
+
+def _answers_of_hosts(said: str) -> dict[str, str]:
+    """Return what each host answered, where several were tried; one name may stand for several addresses."""
+    found = _ANSWER.findall(said)
+    several = len({(host, port) for host, port, _ in found}) > 1
+    return {f"{host}:{port}": answer for host, port, answer in found} if several else {}
+
+
+def _refused_by_all(hosts: Mapping[str, str], where: str) -> ConfigurationError | DatabaseUnavailableError:
+    """Say why no host can be used: one that answers with a reason tells more than one that is away."""
+    reasons = [refused(psycopg.OperationalError(answer), where) for answer in hosts.values()]
+    for reason in reasons:
+        if not any(text in str(reason) for text in (" cannot be reached: ", NO_WRITES)):
+            return reason
+    said = "; ".join(f"{host}: {answer.rpartition('failed: ')[2]}" for host, answer in hosts.items())
+    some_answer = any(NO_WRITES in str(reason) for reason in reasons)
+    lack = "takes writes" if some_answer else "can be reached"
+    return DatabaseUnavailableError(f"{where} has no host that {lack} ({said}); try again")
 
 
 def _wrong_parameter(said: str) -> str | None:
@@ -89,12 +121,16 @@ def _wrong_parameter(said: str) -> str | None:
     return None
 
 
+_ANSWER: Final = re.compile(
+    r"^- host: '?([^',]*)'?, port: '?([^',]*)'?, hostaddr: (?:'[^']*'|None): (.*)$", re.MULTILINE
+)
 NO_DATABASE: Final = "the server has no database '{}'; create it, or name another one in the URL"
 _BY_WORDS: Final = {
     "28P01": "password authentication failed",
     "53300": "too many (clients|connections)|connection slots are reserved",
     "28000": 'role ".*" (does not exist|is not permitted)|no pg_hba.conf entry',
     "57P03": "the database system is",
+    NOT_WRITABLE: "session is read-only",
 }
 
 

@@ -94,10 +94,14 @@ class FinishedListener:
 
     Args:
         connect: opens a connection in autocommit.
+        times_connected: returns how often the main connection was opened: it may be at another server by now.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+    def __init__(
+        self, connect: Callable[[], psycopg.Connection[Any]], times_connected: Callable[[], int] = lambda: 0
+    ) -> None:
         self._connect = connect
+        self._times_connected = times_connected
         self.start_anew()
         _all.add(self)
 
@@ -163,23 +167,22 @@ class FinishedListener:
 
     def _run(self, bell: socket.socket) -> None:
         with bell:
-            while not self._listen_or_say_why_not(bell):
-                select.select([bell], [], [], PAUSE)
+            while (pause := self._listen_or_say_why_not(bell)) is not None:
+                select.select([bell], [], [], pause)
                 if not self._goes_on():
                     return
 
-    def _listen_or_say_why_not(self, bell: socket.socket) -> bool:
-        """Listen for as long as that is wanted; returns False if the connection failed."""
+    def _listen_or_say_why_not(self, bell: socket.socket) -> float | None:
+        """Listen for as long as that is wanted; else returns the seconds until it is tried again."""
         try:
             with closing(self._connect()) as self._connection:
-                self._listen(self._connection, bell)
+                return self._listen(self._connection, bell)
         except (DatabaseUnavailableError, psycopg.Error) as error:
             self._hears = False
             if not self._failed:
                 log.info("ends of tasks cannot be heard of (%s): they are looked for", error)
             self._failed = True
-            return False
-        return True
+            return PAUSE
 
     def _goes_on(self, idle_since: float | None = None) -> bool:
         """Whether the thread is still wanted; once it is told that it is not, the next waiter starts another."""
@@ -193,25 +196,38 @@ class FinishedListener:
                 self._bell = None
             return False
 
-    def _listen(self, connection: psycopg.Connection[Any], bell: socket.socket) -> None:
+    def _listen(self, connection: psycopg.Connection[Any], bell: socket.socket) -> float | None:
+        follows = self._times_connected()
         [(channel,)] = connection.execute(FINISHED_CHANNEL).fetchall()
         connection.execute(f'LISTEN "{channel}"')  # made of an oid
         proof = str(uuid.uuid4())  # a pooler may take LISTEN and swallow what comes of it
         connection.execute(percent_placeholders(SAY), {"channel": channel, "said": proof})
-        busy_at = time.monotonic()
+        busy_at, pause = time.monotonic(), 0.0  # the proof has come with the answer to the statement
         while True:
             if self._waiters:
                 busy_at = time.monotonic()
             if not self._goes_on(busy_at):
-                return
+                return None
+            if follows and self._times_connected() != follows:
+                self._say_all_again()
+                return 0.0
+            follows = follows or self._times_connected()
             self._say_awaited(connection)
-            readable, _, _ = select.select([connection.fileno(), bell.fileno()], [], [], LINGER)
+            readable, _, _ = select.select([connection.fileno(), bell.fileno()], [], [], pause)
+            pause = LINGER
             if bell.fileno() in readable:
                 bell.recv(4096)
             for notification in connection.notifies(timeout=0):
                 if notification.payload == proof:
                     self._hears, self._failed = True, False
                 self._tell(notification.payload)
+
+    def _say_all_again(self) -> None:
+        """Tell the fetchers at the next server who waits, once it is listened to there."""
+        self._hears = False
+        with self._lock:
+            for waiter in self._waiters:
+                waiter.say_at = 0.0
 
     def _say_awaited(self, connection: psycopg.Connection[Any]) -> None:
         now = time.monotonic()

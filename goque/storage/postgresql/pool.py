@@ -61,6 +61,15 @@ class PostgresqlPool:
         else:
             connection.close()
 
+    def forget_idle(self) -> None:
+        """Let go of the connections that are not in use: the server has just cut or refused another one.
+
+        Before psycopg_pool 3.3, which has `drain`, those that still answer stay until they refuse a write.
+        """
+        drain = getattr(self._pool, "drain", None)
+        if drain is not None:
+            drain()
+
     def close(self) -> None:
         """Close the pool; the next use opens another."""
         with self._lock:

@@ -26,7 +26,10 @@ MAX_PAUSE: Final = 30.0
 
 
 class PostgresqlWatcher(Watcher):
-    """Listens for one type.
+    """Listens for one type, at the server where the main connection is.
+
+    When the main connection was opened again, that may have been at another server, after a failover. The old server
+    may still be there, and tell nothing any more; so the watcher listens anew.
 
     Its descriptor is that of an epoll, which stays the same when the connection behind it is made anew. Where
     nothing can be listened to, it is polled, and says so by having no descriptor.
@@ -35,14 +38,21 @@ class PostgresqlWatcher(Watcher):
         connect: opens a connection, or None to be polled.
         task_type: the type to listen for.
         watched: takes the ids of tasks that somebody waits for, which are told on the same channel.
+        times_connected: returns how often the main connection was opened.
     """
 
     def __init__(
-        self, connect: Callable[[], psycopg.Connection[Any]] | None, task_type: str, watched: WatchedIds
+        self,
+        connect: Callable[[], psycopg.Connection[Any]] | None,
+        task_type: str,
+        watched: WatchedIds,
+        times_connected: Callable[[], int] = lambda: 0,
     ) -> None:
         self._connect = connect
         self._type = task_type
         self._watched = watched
+        self._times_connected = times_connected
+        self._follows = times_connected()
         self._connection: psycopg.Connection[Any] | None = None
         self._failures = 0
         self._listen_at = 0.0
@@ -58,6 +68,7 @@ class PostgresqlWatcher(Watcher):
         """Return whether a notification came, or for so long none that it is time to look."""
         told = self._take_notifications()
         now = time.monotonic()
+        self._follow_main_connection()
         if self._connection is None and self._connect is not None and now >= self._listen_at:
             told = self._listen() or told  # what was said meanwhile was said to nobody
         if not told and now < self._look_at:
@@ -72,6 +83,15 @@ class PostgresqlWatcher(Watcher):
         if self._epoll is not None:
             self._epoll.close()
             self._epoll = None
+
+    def _follow_main_connection(self) -> None:
+        """Leave a server that the main connection may have left; before the first use there was none to leave."""
+        connected = self._times_connected()
+        if connected != self._follows:
+            if self._follows:
+                self._drop()
+                self._listen_at = 0.0
+            self._follows = connected
 
     def _listen(self) -> bool:
         if self._connect is None:

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
-from goque.storage.sql.session import CommitUnansweredError, DatabaseLockedError, Session
+from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
+
+MAX_ANSWER_WAIT: Final = 30.0
+"""Seconds after which a commit's answer is waited for no longer: its server may be gone, and another one in its place."""
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
@@ -29,6 +33,9 @@ class ConnectionPool(Protocol):
 
     def give_back(self, session: Session, *, broken: bool) -> None:
         """Take a connection back, to be closed if it is broken."""
+
+    def forget_idle(self) -> None:
+        """Close every connection that is not in use, after another one turned out to be lost."""
 
     def close(self) -> None:
         """Close every connection that is not in use."""
@@ -56,6 +63,7 @@ class Connections:
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._unanswered: Session | None = None
+        self._unanswered_since = 0.0
         self._of_thread = _OfThread()
         _all.add(self)
 
@@ -78,7 +86,8 @@ class Connections:
             try:
                 session.await_answer()
             except CommitUnansweredError:
-                if session.awaits_answer():
+                waited = time.monotonic() - self._unanswered_since
+                if session.awaits_answer() and waited < MAX_ANSWER_WAIT:
                     self._unanswered = session
                 else:
                     session.close()
@@ -129,6 +138,8 @@ class Connections:
 
     def _leave(self, error: BaseException | None) -> None:
         if self._pool is not None:
+            if isinstance(error, ConnectionLostError):
+                self._pool.forget_idle()  # all were to one server: a second try must not take one of them
             pooled = self._of_thread.pooled.pop()
             if pooled is not None:
                 self._pool.give_back(pooled, broken=error is not None and _has_broken(pooled, error))
@@ -137,6 +148,7 @@ class Connections:
             if error is not None and self._session is not None and _has_broken(self._session, error):
                 if self._session.awaits_answer() and self._unanswered is None:
                     self._unanswered, self._session = self._session, None
+                    self._unanswered_since = time.monotonic()
                 else:
                     self._close_the_one()
         finally:

@@ -31,6 +31,10 @@ class PlaceTakenError(Exception):
     """A task whose type and external id, or id, are in the table already stopped a copy of many."""
 
 
+class NotWritableError(ConnectionLostError):
+    """This server takes no writes, at least not now. Nothing took effect, and another server may take it."""
+
+
 class Session(ABC):
     """One connection, used by one thread at a time; every error of the driver's leaves it as goque's."""
 

@@ -28,6 +28,7 @@ AnswerT = TypeVar("AnswerT")
 MAX_PAUSE: Final = 2.0
 MAX_TAKEN_OVER: Final = 100_000
 PROVE_PERIOD: Final = 3.0
+OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class TaskDatabase:
@@ -42,6 +43,8 @@ class TaskDatabase:
         self._counters = counters
         self._answered_at = 0.0
         self._failures = 0
+        self._outage = ""
+        self._outage_logged_at = 0.0
         self.retry_at = 0.0
 
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
@@ -131,11 +134,18 @@ class TaskDatabase:
         self._failures += 1
         pause = min(MAX_PAUSE, 0.05 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         self.retry_at = time.monotonic() + pause
-        often = self._failures > 2 and self._failures % 10
+        self._log_outage(str(error))
+
+    def _log_outage(self, why: str) -> None:
+        """Log that the database is not available: at once, when the reason changes, and once a minute."""
+        now = time.monotonic()
+        is_news = why != self._outage or now - self._outage_logged_at >= OUTAGE_LOG_PERIOD
+        if is_news:
+            self._outage, self._outage_logged_at = why, now
         log.log(
-            logging.DEBUG if often else logging.WARNING,
+            logging.WARNING if is_news else logging.DEBUG,
             "the database is not available (%s): results are kept, nothing is claimed",
-            error,
+            why,
         )
 
     def _ask(self, call: Callable[[], AnswerT]) -> AnswerT | None:
@@ -151,6 +161,7 @@ class TaskDatabase:
         if self._failures:
             log.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0
+            self._outage = ""
         return answer
 
     def _write(self, changes: list[Change], owner: str) -> set[Token]:
