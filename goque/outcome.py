@@ -158,6 +158,14 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         return Change(row.token, before_claim(row), row.attempts, delay=outcome.delay)
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)
+    return release(row)
+
+
+def release(row: TaskRow) -> Change:
+    """Return the change that releases a claim without charging an attempt.
+
+    A row that is neither pending nor processing keeps its status, and loses only its owner.
+    """
     return Change(row.token, before_claim(row), row.attempts)
 
 

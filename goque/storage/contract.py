@@ -86,6 +86,13 @@ class NodeRow(msgspec.Struct, frozen=True):
     info: str | None = None
 
 
+class HeldClaim(msgspec.Struct, frozen=True):
+    """One claim as the table has it, with the type of its task."""
+
+    token: Token
+    type: str
+
+
 class TypePolicy(msgspec.Struct, frozen=True):
     """What a type's owner publishes, so that any node's healer and cleaner treat the type alike.
 
@@ -369,6 +376,14 @@ class TaskStorage(ABC):
         """Return the claims of an owner whose task is neither pending nor processing any more."""
 
     @abstractmethod
+    def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:
+        """Return every claim of an owner, whatever the status of its task."""
+
+    @abstractmethod
+    def claims_in_doubt(self, task_type: str) -> set[Token]:
+        """Return the claims of this process whose commit was not answered, and which it will still look for."""
+
+    @abstractmethod
     def watch(self, task_type: str) -> Watcher:
         """Start to watch for new work of a type."""
 
@@ -386,6 +401,17 @@ class TaskStorage(ABC):
             node_id: the node.
             info: what it tells of itself from now on; None leaves what it told before.
         """
+
+    @abstractmethod
+    def beat_after(self, node_id: str, acknowledged: int, seq: int, *, info: str | None = None) -> bool:
+        """Set a living node's seq, if it is at least `acknowledged` and lower than `seq`; else change nothing.
+
+        A caller raises `seq` with every try, because a try that was not answered may count all the same.
+        """
+
+    @abstractmethod
+    def node(self, node_id: str) -> NodeRow | None:
+        """Read one node, whatever its state; None if there is no row of it."""
 
     @abstractmethod
     def retire_node(self, node_id: str) -> None:
@@ -419,7 +445,13 @@ class TaskStorage(ABC):
 
     @abstractmethod
     def delete_finished(
-        self, task_type: str | None, statuses: Iterable[TaskStatus], age: float, *, limit: int = 1000
+        self,
+        task_type: str | None,
+        statuses: Iterable[TaskStatus],
+        age: float,
+        *,
+        limit: int = 1000,
+        known: Collection[str] = (),
     ) -> int:
         """Delete up to `limit` unheld tasks in these statuses, last moved more than `age` seconds ago.
 
@@ -428,6 +460,7 @@ class TaskStorage(ABC):
             statuses: terminal statuses only.
             age: seconds since the last move.
             limit: the bound of one batch; call again while it is reached.
+            known: types that do not count as unpublished, although they have no published policy yet.
 
         Returns: how many tasks went, their attempts with them.
         """

@@ -13,7 +13,7 @@ import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
-from goque.outcome import Change, settle
+from goque.outcome import Change, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import policy_of
 from goque.task import TaskRow, Token
@@ -107,6 +107,42 @@ class TaskDatabase:
     def changed_by_others(self, owner: str) -> list[Token] | None:
         """Return our claims whose rows another process has changed, None on a failure."""
         return self._ask(lambda: self._storage.changed_by_others(owner, self._type))
+
+    def claims(self, owners: list[str]) -> tuple[list[Token], set[Token]] | None:
+        """Return the claims of these owners, and the claims in doubt; None on a failure."""
+
+        def ask() -> tuple[list[Token], set[Token]]:
+            found = [
+                held.token for owner in owners for held in self._storage.claims_of_owner(owner, self._type)
+            ]
+            return found, self._storage.claims_in_doubt(self._type)
+
+        return self._ask(ask)
+
+    def return_unheld(self, tokens: list[Token]) -> list[str] | None:
+        """Release claims that no worker has; returns the ids of the tasks, None on a failure."""
+
+        def write() -> list[str]:
+            found = [(token.owner, self._storage.get_task(token.task_id)) for token in tokens]
+            rows = [row for owner, row in found if row is not None and row.claimed_by == owner]
+            self._storage.settle_if_held([release(row) for row in rows])
+            return [row.id for row in rows]
+
+        return self._ask(write)
+
+    def rows(self, ids: list[str]) -> list[TaskRow]:
+        """Return these tasks as they are in the table; nothing on a failure."""
+        found = self._ask(lambda: [self._storage.get_task(task_id) for task_id in ids])
+        return [row for row in found or () if row is not None]
+
+    def publish(self) -> bool:
+        """Publish the type's policy; returns whether that was written."""
+
+        def publish() -> bool:
+            self._storage.publish_types([policy_of(self._type, self._options)])
+            return True
+
+        return bool(self._ask(publish))
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
         """Publish the type's policy and return all tasks claimed under these names, None on a failure."""

@@ -7,7 +7,8 @@ One turn of its loop:
 3. settle the tasks that have ended, in one transaction, and only then acknowledge them to the workers;
 4. claim what the workers can take now;
 5. dispatch it to them (worker_pool.py);
-6. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
+6. compare at a period what the table says this node holds with what is in flight (reconciler.py);
+7. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
 
 When it dies, workers go on; the next fetcher takes them over (takeover.py).
 """
@@ -31,6 +32,7 @@ from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
+from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.takeover import take_over
@@ -84,6 +86,14 @@ class Fetcher:
         self.order_handler = OrderHandler(
             self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         )
+        self.reconciler = Reconciler(
+            self.database,
+            self.in_flight,
+            self.orders,
+            self.schedule,
+            channel.send,
+            node_timeout=boot["node_timeout"],
+        )
         self._wakeup_backoff = WakeupBackoff()
         self._logs_every_end = self.options.verbose and log.isEnabledFor(logging.DEBUG)
         self._reports_idle: bool = boot["drain"]
@@ -101,7 +111,9 @@ class Fetcher:
         rows = self.database.take_over([*order.former_owners, order.owner])
         if rows is None:
             return False
-        self.worker_pool.epoch, self.orders.owner = order.epoch, order.owner
+        self.worker_pool.epoch = order.epoch
+        for owner in (*order.former_owners, order.owner):
+            self.orders.claim_as(owner)
         self.in_flight.take_over(rows)
         take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
         return True
@@ -118,6 +130,7 @@ class Fetcher:
         self._notice_new_work()
         self._settle()
         self._claim()
+        self._reconcile()
         now = time.monotonic()
         if self.worker_pool.dispatch(self.socket, now):
             self.schedule.inspect_within(now, INSPECT_PERIOD)
@@ -176,6 +189,8 @@ class Fetcher:
         self.worker_pool.acknowledge(ended)
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
+        if unwritten := [task for task, _change, written in settled if not written]:
+            self.reconciler.check_missing(unwritten)
 
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
         """Count and log a committed outcome; `written` is false if another process had changed the row."""
@@ -200,7 +215,8 @@ class Fetcher:
         rows = self.database.claim(self.orders.owner, limit)
         if rows is None:
             return
-        self.in_flight.add(rows)
+        if former := self.in_flight.add(rows):
+            self.reconciler.claimed_again(former)
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
@@ -210,6 +226,13 @@ class Fetcher:
             self.watcher.rest(self._wakeup_backoff.pause(now))
             self.schedule.claim_after(now, self.options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes
             self._knows_next_due = False
+
+    def _reconcile(self) -> None:
+        """Publish the type again under a new name, and compare the table with what is in flight when it is time."""
+        if self.orders.must_publish and self.database.publish():
+            self.orders.must_publish = False
+        if self.reconciler.run_if_due(time.monotonic()):
+            self.watcher.wrote()
 
     def _learn_when_due(self) -> None:
         """Ask when the next task is due. This follows the dispatch, so that claimed tasks do not wait for it."""

@@ -124,6 +124,9 @@ class Services:
         boot: dict[str, Any] = {"owner": self._node().owner, "node_timeout": self._options.node_timeout}
         if spec.role in ("lease", "monitor"):
             boot["run_directory"] = str(self._run_directory.path)
+        if spec.role == "lease":
+            boot["seq"] = self._node().seq
+            boot["former_owners"] = [name for name in self._node().all_owners if name != boot["owner"]]
         if spec.role == "monitor":
             boot["http"] = self._options.http
             boot["service_name"] = app["service_name"]
