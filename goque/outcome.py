@@ -166,7 +166,12 @@ def release(row: TaskRow) -> Change:
 
     A row that is neither pending nor processing keeps its status, and loses only its owner.
     """
-    return Change(row.token, before_claim(row), row.attempts)
+    try:
+        status = TaskStatus(row.status)
+    except ValueError:
+        status = before_claim(row)  # somebody wrote a status that does not exist: it is not written over
+    is_claimed = status in (TaskStatus.PENDING, TaskStatus.PROCESSING)
+    return Change(row.token, before_claim(row) if is_claimed else status, row.attempts)
 
 
 def before_claim(row: TaskRow) -> TaskStatus:

@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from goque.describe.node_info import encode_info
 from goque.errors import DatabaseUnavailableError
@@ -21,6 +21,9 @@ from goque_supervisor.actors.node_report import NodeReport
 from goque_supervisor.actors.own_claims import OwnClaims
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import LeaseRenewed, Message, Ready, TakeNewName, TreeState
+
+MAX_FORMER: Final = 16
+"""How many former names of the node are looked after; older ones are left to the healers."""
 
 
 class Lease(Actor):
@@ -32,10 +35,11 @@ class Lease(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.owner: str = boot["owner"]
-        self.former_owners: list[str] = list(boot["former_owners"])
+        self.former_owners: list[str] = boot["former_owners"][-MAX_FORMER:]
         self.longest_backoff = min(self.longest_backoff, self._period)
         self._heartbeats = Heartbeats(max(1, boot["seq"]))
         self._own_claims = OwnClaims(self.storage, boot["node_timeout"])
+        self._held_names = list(self.former_owners)
         self._must_rename = False
         self._sent_at = 0.0
         self._due = 0.0
@@ -68,7 +72,7 @@ class Lease(Actor):
             self._beat(sent_at)
         self._end_former_names()
         if self._state:
-            owners = [*self.former_owners, self.owner]
+            owners = [*self._held_names, self.owner]
             self._own_claims.return_unheld_if_due(owners, self._state["types"], sent_at)
         self._due = sent_at + self._period
         return self._due - time.monotonic()
@@ -101,18 +105,19 @@ class Lease(Actor):
     def _take_new_name(self) -> None:
         former = self.owner
         self._register()
-        self.former_owners.append(former)
+        self.former_owners = [*self.former_owners, former][-MAX_FORMER:]
+        self._held_names = list(self.former_owners)  # of them all: the database may have lost that they ended
         self._must_rename = False
         self.channel.send(Ready(self.info()))
 
     def _end_former_names(self) -> None:
         """Let a former name live as long as tasks run under it, so that nobody heals them meanwhile; then end it."""
-        for name in list(self.former_owners):
+        for name in list(self._held_names):
             if self.storage.claims_of_owner(name):
                 self.storage.beat(name)
             else:
                 self.storage.retire_node(name)
-                self.former_owners.remove(name)
+                self._held_names.remove(name)
 
     def on_message(self, message: Message) -> None:
         """Keep the state of the tree for the next heartbeat, and take another name if the root asks for it."""
