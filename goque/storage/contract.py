@@ -380,6 +380,10 @@ class TaskStorage(ABC):
         """Return every claim of an owner, whatever the status of its task."""
 
     @abstractmethod
+    def move_claims(self, tokens: Collection[Token], owner: str) -> None:
+        """Write another owner into claims that still hold; nothing else of their tasks changes."""
+
+    @abstractmethod
     def claims_in_doubt(self, task_type: str) -> set[Token]:
         """Return the claims of this process whose commit was not answered, and which it will still look for."""
 

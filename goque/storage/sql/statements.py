@@ -46,6 +46,7 @@ class Statements:
         finished_exists: whether the next statement has anything to do.
         claimed_by_owner: read what an owner holds, of one type or of all.
         changed_by_others: the claims of an owner whose task is neither pending nor processing.
+        move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
         claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
@@ -78,6 +79,7 @@ class Statements:
     claimed_by_owner: str
     changed_by_others: str
     claims_of_owner: str
+    move_claims: str
     search: SearchStatements
 
     savepoint: str = "SAVEPOINT goque_insert"

@@ -179,6 +179,13 @@ CHANGED_BY_OTHERS: Final = """
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
 
+MOVE_CLAIMS: Final = """
+    UPDATE goque_task
+    SET claimed_by = :new_owner
+    FROM json_each(:batch) AS claim
+    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
+      AND +goque_task.claimed_by IS :owner"""
+
 CLAIMS_OF_OWNER: Final = """
     SELECT id, claims, type
     FROM goque_task INDEXED BY goque_task_owner_idx
@@ -262,6 +269,7 @@ SQLITE_STATEMENTS: Final = Statements(
     claimed_by_owner=CLAIMED_BY_OWNER,
     changed_by_others=CHANGED_BY_OTHERS,
     claims_of_owner=CLAIMS_OF_OWNER,
+    move_claims=MOVE_CLAIMS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

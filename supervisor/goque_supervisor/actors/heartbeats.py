@@ -60,8 +60,7 @@ class Heartbeats:
         self.tried = max(self.tried, row.seq)
         return Verdict.BEHIND
 
-    def describe_loss(self, node: str, row: NodeRow | None) -> str:
+    def describe_loss(self, row: NodeRow | None) -> str:
         """Say which commits were lost, as far as the heartbeats show it."""
-        now = "the row of the node is gone" if row is None else f"is {row.seq} now"
-        joint = ", and" if row is None else " and"
-        return f"heartbeat {self.acknowledged} of node {node} was acknowledged{joint} {now}"
+        now = "its row is gone now" if row is None else f"the table has heartbeat {row.seq} now"
+        return f"heartbeat {self.acknowledged} was acknowledged, and {now}"

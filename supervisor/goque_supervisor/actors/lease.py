@@ -87,8 +87,11 @@ class Lease(Actor):
                 case Verdict.BEHIND:
                     continue
                 case Verdict.COMMITS_LOST:
-                    what = heartbeats.describe_loss(self.owner, row)
-                    self.log.error("the database has lost commits: %s: going on under a new name", what)
+                    self.log.error(
+                        "the database has lost commits of node %s: %s: going on under a new name",
+                        self.owner,
+                        heartbeats.describe_loss(row),
+                    )
                 case Verdict.DECLARED_DEAD:
                     self.log.warning(
                         "node %s was declared dead by others: going on under a new name", self.owner

@@ -31,7 +31,12 @@ PROVE_PERIOD: Final = 3.0
 
 
 class TaskDatabase:
-    """Reads and writes the rows of one type; after a failure it makes no call for a while."""
+    """Reads and writes the rows of one type; after a failure it makes no call for a while.
+
+    Attributes:
+        retry_at: before this time no call is made.
+        has_recovered: whether the database has answered again after a failure, which may have been a failover.
+    """
 
     def __init__(
         self, storage: TaskStorage, task_type: str, options: ProcessorOptions, counters: Counters
@@ -43,6 +48,7 @@ class TaskDatabase:
         self._answered_at = 0.0
         self._failures = 0
         self.retry_at = 0.0
+        self.has_recovered = False
 
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
         """Write how tasks ended; returns each with its change and whether it was written, None on a failure."""
@@ -130,19 +136,22 @@ class TaskDatabase:
 
         return self._ask(write)
 
-    def rows(self, ids: list[str]) -> list[TaskRow]:
-        """Return these tasks as they are in the table; nothing on a failure."""
+    def rows(self, ids: list[str]) -> list[TaskRow] | None:
+        """Return these tasks as they are in the table, None on a failure."""
         found = self._ask(lambda: [self._storage.get_task(task_id) for task_id in ids])
-        return [row for row in found or () if row is not None]
+        return None if found is None else [row for row in found if row is not None]
 
-    def publish(self) -> bool:
-        """Publish the type's policy; returns whether that was written."""
+    def move_claims(self, tokens: list[Token], owner: str) -> set[Token] | None:
+        """Publish the type's policy again, and write a new owner into claims; returns its claims, None on a failure."""
 
-        def publish() -> bool:
+        def write() -> set[Token]:
             self._storage.publish_types([policy_of(self._type, self._options)])
-            return True
+            if not tokens:
+                return set()
+            self._storage.move_claims(tokens, owner)
+            return {held.token for held in self._storage.claims_of_owner(owner, self._type)}
 
-        return bool(self._ask(publish))
+        return self._ask(write)
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
         """Publish the type's policy and return all tasks claimed under these names, None on a failure."""
@@ -187,6 +196,7 @@ class TaskDatabase:
         if self._failures:
             log.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0
+            self.has_recovered = True
         return answer
 
     def _write(self, changes: list[Change], owner: str) -> set[Token]:

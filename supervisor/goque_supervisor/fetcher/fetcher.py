@@ -35,6 +35,7 @@ from goque_supervisor.fetcher.orders import OrderHandler, Orders
 from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
+from goque_supervisor.fetcher.settled_claims import MAX_AGE
 from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
@@ -93,6 +94,8 @@ class Fetcher:
             self.schedule,
             channel.send,
             node_timeout=boot["node_timeout"],
+            rows_stay=min(self.options.cleaner_updated_at_time_ago, self.options.cleaner_keep_failed)
+            > MAX_AGE,
         )
         self._wakeup_backoff = WakeupBackoff()
         self._logs_every_end = self.options.verbose and log.isEnabledFor(logging.DEBUG)
@@ -114,6 +117,7 @@ class Fetcher:
         self.worker_pool.epoch = order.epoch
         for owner in (*order.former_owners, order.owner):
             self.orders.claim_as(owner)
+        self.orders.is_renamed = bool(order.owner and order.former_owners)
         self.in_flight.take_over(rows)
         take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
         return True
@@ -184,7 +188,8 @@ class Fetcher:
             return
         self.watcher.wrote()
         self.in_flight.ended = []
-        self.schedule.settled_at = time.monotonic()
+        self.schedule.settled_at = now = time.monotonic()
+        self.reconciler.settled((change.token for _task, change, written in settled if written), now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
         for task, change, written in settled:
@@ -228,9 +233,9 @@ class Fetcher:
             self._knows_next_due = False
 
     def _reconcile(self) -> None:
-        """Publish the type again under a new name, and compare the table with what is in flight when it is time."""
-        if self.orders.must_publish and self.database.publish():
-            self.orders.must_publish = False
+        """Move to a new name of the node, and compare the table with what is in flight when it is time."""
+        if self.orders.is_renamed:
+            self.reconciler.move_to_new_name()
         if self.reconciler.run_if_due(time.monotonic()):
             self.watcher.wrote()
 

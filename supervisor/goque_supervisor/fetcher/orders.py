@@ -38,7 +38,7 @@ class Orders:
     Attributes:
         owner: the name under which to claim, empty while the node has no lease.
         all_owners: every name under which this node may hold tasks, the newest last.
-        must_publish: whether to publish the type's policy again, because the database may have lost it.
+        is_renamed: whether the tasks in flight must move to the name, and the type's policy be published again.
         stopping: whether to end the loop.
         draining: whether to end what runs and to claim nothing more.
         paused: whether to claim nothing, because no worker boots.
@@ -51,7 +51,7 @@ class Orders:
     paused: bool = False
     idle_check: int = 0
     all_owners: list[str] = field(default_factory=list)
-    must_publish: bool = False
+    is_renamed: bool = False
 
     def claim_as(self, owner: str) -> None:
         """Take a name to claim under, and remember it; empty for none."""
@@ -145,7 +145,7 @@ class OrderHandler:
     def _change_owner(self, owner: str) -> None:
         if owner != self._orders.owner:
             self._orders.claim_as(owner)
-            self._orders.must_publish = bool(owner)
+            self._orders.is_renamed = bool(owner)
             self._schedule.reconcile_now()
             self._release_unstarted()  # claimed under the former name: another node may have healed it by now
 

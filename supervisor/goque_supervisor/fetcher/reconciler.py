@@ -14,11 +14,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from goque.task import TaskRow, Token
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import Orders
 from goque_supervisor.fetcher.schedule import Schedule
+from goque_supervisor.fetcher.settled_claims import SettledClaims
 from goque_supervisor.ipc.control import CommitsLost, Message
 
 log = logging.getLogger("goque.fetcher")
@@ -93,6 +96,7 @@ class Reconciler:
         orders: the orders that hold.
         schedule: the next times of the loop.
         tell_root: sends the root a message.
+        rows_stay: whether the rows of finished tasks stay for longer than a minute.
         node_timeout: the node's; a difference is confirmed later than a heartbeat that notices a node declared dead.
     """
 
@@ -105,6 +109,7 @@ class Reconciler:
         tell_root: Callable[[Message], None],
         *,
         node_timeout: float,
+        rows_stay: bool,
     ) -> None:
         self._database = database
         self._in_flight = in_flight
@@ -113,12 +118,22 @@ class Reconciler:
         self._tell_root = tell_root
         self._period = min(MAX_PERIOD, node_timeout * 2 / 3)
         self._confirmation = min(MAX_CONFIRMATION, node_timeout / 3)
+        self._is_after_outage = False
         self._comparison = Comparison()
-        self._reported = ""
+        self._settled = SettledClaims(rows_stay=rows_stay)
+        self._reported = self._name = ""
+
+    def settled(self, tokens: Iterable[Token], now: float) -> None:
+        """Remember claims whose end the database has acknowledged."""
+        self._settled.add(tokens, now)
 
     def run_if_due(self, now: float) -> bool:
         """Look at the table if it is time; returns whether something was written."""
         owner = self._orders.owner
+        if self._database.has_recovered:
+            self._database.has_recovered = False
+            self._is_after_outage = True
+            self._schedule.reconcile_now()
         if now < self._schedule.reconcile_at or not owner or self._database.is_away(now):
             return False
         self._schedule.reconcile_at = now + self._period
@@ -131,6 +146,10 @@ class Reconciler:
             self._schedule.reconcile_within(now, self._confirmation)
         if found.missing:
             self.check_missing(found.missing)
+        if undone := self._settled.undone(in_table):
+            self._report(undone)
+        self._check_settled(now)
+        self._is_after_outage = False
         return bool(found.unheld) and self._return(found.unheld)
 
     def _return(self, tokens: list[Token]) -> bool:
@@ -145,6 +164,25 @@ class Reconciler:
         )
         self._schedule.claim_now()
         return True
+
+    def move_to_new_name(self) -> None:
+        """Move the claims of the tasks in flight to the node's new name, so that nobody heals them with the old one.
+
+        A claim that the table does not have any more stays under the old name: its end will change nothing.
+        """
+        owner = self._orders.owner
+        tasks = [task for task in self._in_flight.by_id.values() if task.row.claimed_by != owner]
+        moved = self._database.move_claims([task.row.token for task in tasks], owner)
+        if moved is None:
+            return
+        self._orders.is_renamed = False
+        if owner != self._name:
+            self._name = owner
+            self._settled.clear()
+        for task in tasks:
+            row = msgspec.structs.replace(task.row, claimed_by=owner)
+            if row.token in moved:
+                task.row = row
 
     def claimed_again(self, former: Iterable[TaskRow]) -> None:
         """Judge claims of tasks that are in flight already; these go on, and their end settles the new claim.
@@ -167,16 +205,26 @@ class Reconciler:
         suspects = {
             task.row.id: task.row for task in tasks if task.row.claimed_by == owner and not task.canceled
         }
-        for row in self._database.rows(list(suspects)[:SOME_IDS]):
+        for row in self._database.rows(list(suspects)[:SOME_IDS]) or ():
             before = suspects[row.id]
             if row.claims < before.claims:
                 self._report(
                     f"claim {before.claims} of task {row.id} was acknowledged, and the table has {row.claims} claims"
                 )
 
+    def _check_settled(self, now: float) -> None:
+        """Report lost commits if the database does not know an end any more that it has acknowledged lately."""
+        sample = self._settled.sample(now)
+        rows = self._database.rows([token.task_id for token in sample]) if sample else None
+        if rows is not None and (
+            lost := self._settled.judge(sample, rows, after_outage=self._is_after_outage)
+        ):
+            self._report(lost)
+
     def _report(self, what: str) -> None:
         """Tell the root, once for each name of the node; it makes claims stop until there is a new name."""
         owner = self._orders.owner
         if owner != self._reported:
             self._reported = owner
+            self._settled.clear()
             self._tell_root(CommitsLost(owner, what))

@@ -63,7 +63,7 @@ class NodeLease:
         """Stop claiming until the node has a new name: claims under the old one could repeat lost ones."""
         if owner != self.clock.owner or self.clock.is_suspect:
             return  # noticed before
-        log.error("the database has lost commits: %s: going on under a new name", what)
+        log.error("the database has lost commits of node %s: %s: going on under a new name", owner, what)
         self.clock.is_suspect = True
         self._claimers.new_owner(self.clock.may_claim_as)
         self._ask_new_name(owner)

@@ -136,6 +136,10 @@ class Services:
             boot["import_began"] = app["import_began"]
         if spec.role in ("healer", "cleaner"):
             boot["types"] = app["types"]
+            boot["own_types"] = [
+                described["type"] for described in app["types"] if self._options.runs(described["type"])
+            ]
+            boot["heal_unpublished"] = self._options.heal_unpublished
             boot["counters"] = {
                 name: str(self._run_directory.counters(spec.role, name))
                 for name in (*(described["type"] for described in app["types"]), UNREGISTERED)

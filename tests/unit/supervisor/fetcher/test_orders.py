@@ -115,7 +115,7 @@ def test_orders_are_remembered(setup: OneWorker) -> None:
         paused=True,
         idle_check=3,
         all_owners=["node-2"],
-        must_publish=True,
+        is_renamed=True,
     )
 
 
