@@ -17,6 +17,7 @@ OPTIONS: Final = (
     "database_url",
     "drain",
     "exclude_types",
+    "heal_unpublished",
     "http",
     "log_format",
     "log_level",

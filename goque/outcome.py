@@ -158,7 +158,20 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         return Change(row.token, before_claim(row), row.attempts, delay=outcome.delay)
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)
-    return Change(row.token, before_claim(row), row.attempts)
+    return release(row)
+
+
+def release(row: TaskRow) -> Change:
+    """Return the change that releases a claim without charging an attempt.
+
+    A row that is neither pending nor processing keeps its status, and loses only its owner.
+    """
+    try:
+        status = TaskStatus(row.status)
+    except ValueError:
+        status = before_claim(row)  # somebody wrote a status that does not exist: it is not written over
+    is_claimed = status in (TaskStatus.PENDING, TaskStatus.PROCESSING)
+    return Change(row.token, before_claim(row) if is_claimed else status, row.attempts)
 
 
 def before_claim(row: TaskRow) -> TaskStatus:

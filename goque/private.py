@@ -20,10 +20,55 @@ def default_base() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "goque"
+    return _temporary() / f"goque-{os.getuid()}"
+
+
+def private_base() -> Path:
+    """Return the default base; if another user has taken its name, one with a random name, if there is one."""
+    base = default_base()
+    return next(iter(_bases_elsewhere()), base) if is_taken(base) else base
+
+
+def make_base_elsewhere() -> Path:
+    """Return a base with a random name, for a user whose default one another user has taken; later runs find it."""
+    found = _bases_elsewhere()
+    return found[0] if found else Path(tempfile.mkdtemp(prefix=_elsewhere(), dir=_temporary()))
+
+
+def known_bases() -> list[Path]:
+    """Return the bases where this user's runs without a run directory of their own may be."""
+    return [base for base in (default_base(), *_bases_elsewhere()) if base.is_dir() and not is_taken(base)]
+
+
+def is_taken(directory: Path) -> bool:
+    """Return whether something of another user has this name."""
+    try:
+        return directory.lstat().st_uid != os.getuid()
+    except OSError:
+        return False
+
+
+def _bases_elsewhere() -> list[Path]:
+    found = []
+    for path in sorted(_temporary().glob(f"{_elsewhere()}*")):
+        try:
+            status = path.lstat()
+        except OSError:
+            continue  # deleted meanwhile
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077:
+            found.append(path)
+    return found
+
+
+def _temporary() -> Path:
     temporary = Path(tempfile.gettempdir())
     if len(os.fsencode(temporary)) > MAX_TEMPORARY:
-        temporary = Path("/tmp")  # noqa: S108 - sockets need a short path, and the directory below is checked
-    return temporary / f"goque-{os.getuid()}"
+        return Path("/tmp")  # noqa: S108 - sockets need a short path, and the directory below is checked
+    return temporary
+
+
+def _elsewhere() -> str:
+    return f"goque-{os.getuid()}-"
 
 
 def make_private(directory: Path) -> None:
@@ -31,11 +76,25 @@ def make_private(directory: Path) -> None:
 
     Raises:
         OSError: it cannot be made.
-        PrivateDirectoryError: it is a link, no directory, or accessible to others.
+        PrivateDirectoryError: it is a link, no directory, accessible to others, or below a directory in which others
+            could put another one in its place.
     """
+    _check_parents(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.lstat()
     if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode):
         raise PrivateDirectoryError(f"{directory} must be a directory, not a link")
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PrivateDirectoryError(f"{directory} must belong to you alone (mode 0700)")
+
+
+def _check_parents(directory: Path) -> None:
+    for parent in Path(os.path.realpath(directory.parent), "x").parents:
+        try:
+            mode = parent.stat().st_mode
+        except OSError:
+            continue  # does not exist yet: it is made for this user alone
+        if mode & 0o022 and not mode & stat.S_ISVTX:
+            raise PrivateDirectoryError(
+                f"{directory} is below {parent}, which others may write to (mode {stat.S_IMODE(mode):04o})"
+            )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from goque.cli.command import command, database_option, opened_storage, option
+from goque.describe.cancellation import describe_cancellation
 from goque.errors import TaskNotFoundError, TaskStateError
 from goque.storage import TaskStorage
 from goque.task import TaskFilter, TaskRow, TaskStatus
@@ -24,7 +25,8 @@ def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | No
     """Cancel tasks, so that they are never run again.
 
     A running task is canceled at once, and its handler is stopped as by a timeout. A task that has already ended
-    does not change. An unknown ID makes the exit code 1.
+    does not change. A task that the Go library runs is canceled in its row only: that library does not notice, and may
+    still end it as done. An unknown ID makes the exit code 1.
 
     \b
     Example:
@@ -34,12 +36,13 @@ def cancel(ctx: click.Context, task_ids: tuple[str, ...], database_url: str | No
     with opened_storage(database_url) as storage:
         for task_id in map(str.lower, task_ids):
             try:
+                before = storage.get_task(task_id)
                 canceled = storage.cancel_unless_finished(task_id)
             except TaskNotFoundError as error:
                 failed = True
                 _complain(error)
             else:
-                click.echo(f"{task_id} {'canceled' if canceled else 'has ended already'}")
+                click.echo(f"{task_id} {describe_cancellation(before, canceled=canceled)}")
     ctx.exit(1 if failed else 0)
 
 

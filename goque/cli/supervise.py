@@ -70,6 +70,13 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     help="What to do with running handlers when no heartbeat was written for that long.",
 )
 @option(
+    "--heal-unpublished",
+    type=Seconds(zero=False),
+    metavar="SECONDS",
+    help="Return running tasks without an owner after so long, though no supervisor has ever run their type. Give more "
+    "than the longest handler of the Go library takes.  [default: never]",
+)
+@option(
     "--reload",
     is_flag=True,
     help="For development: reload the app and replace the workers when a Python file of the app or below the "

@@ -21,6 +21,7 @@ from goque.dashboard.login import BadFormError, read_form
 from goque.dashboard.queries import BadQueryError, Query, in_words, is_task_id, read_query
 from goque.dashboard.render import SAID_COOKIE, page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
+from goque.describe.cancellation import NOT_NOTICED, runs_elsewhere
 from goque.errors import TaskNotFoundError
 from goque.periodic.jobs import PeriodicJob
 from goque.periodic.slot_tasks import task_by_hand
@@ -60,12 +61,17 @@ def plan_cancel(dashboard: Dashboard, params: Params) -> Plan:
     row = _task(dashboard, params)
 
     def act(_who: str) -> str:
+        before = dashboard.storage.get_task(row.id)
         canceled = dashboard.storage.cancel_unless_finished(row.id)
+        if canceled and runs_elsewhere(before):
+            return f"canceled task {row.id}, but {NOT_NOTICED}"
         return f"canceled task {row.id}" if canceled else f"task {row.id} had ended before"
 
     note = (
         "It does not run again unless you reset it. If it is running, its handler is stopped as by a timeout."
     )
+    if runs_elsewhere(row):
+        note = f"Only its row changes: {NOT_NOTICED}."
     return Plan("Cancel this task?", note, "Cancel the task", f"/tasks/{row.id}", act, is_grave=True)
 
 
@@ -86,6 +92,7 @@ def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
     query = _query(params, CANCELABLE, "canceled")
     what = f"cancel all tasks {in_words(query.search)}"
     note = f"{_how_many(dashboard, query)} They do not run again unless you reset them. Running handlers are stopped."
+    note += " The Go library does not notice when a task is canceled that it runs."
 
     def act(who: str) -> str:
         dashboard.bulk.start(

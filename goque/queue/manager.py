@@ -150,7 +150,8 @@ class TaskQueueManager(ManagerBase):
     def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; a terminal task stays as it is.
 
-        A running handler is stopped within `fetch_tick`, as by a timeout.
+        A running handler is stopped within `fetch_tick`, as by a timeout. If another library runs the task, such as
+        goque for Go, only the row changes: that library does not notice, and may still end the task as done.
 
         Raises:
             TaskNotFoundError: no task has this id.

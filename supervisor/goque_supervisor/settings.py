@@ -10,6 +10,7 @@ from typing import Any, Final
 
 ROLES: Final = ("processors", "healer", "cleaner", "scheduler", "monitor")
 MIN_NODE_TIMEOUT: Final = 1.0
+MIN_HEAL_UNPUBLISHED: Final = 1.0
 MAX_PREFETCH: Final = 1024
 """How many jobs a fetcher sends a worker at most ahead of what it runs; the root sizes black boxes by it."""
 ADDRESS: Final = "HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100"
@@ -61,6 +62,11 @@ _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
         partial(_is_seconds, least=MIN_NODE_TIMEOUT),
         f"{MIN_NODE_TIMEOUT:g} or more seconds",
     ),
+    (
+        "heal_unpublished",
+        lambda value: value is None or _is_seconds(value, MIN_HEAL_UNPUBLISHED),
+        f"{MIN_HEAL_UNPUBLISHED:g} or more seconds, or None",
+    ),
     *((name, lambda value: isinstance(value, bool), "True or False") for name in ("drain", "reload")),
     *((name, _is_text_or_none, "text or None") for name in ("database_url", "http", "run_dir")),
     ("http", lambda value: value is None or is_address(value), ADDRESS),
@@ -86,6 +92,8 @@ class SuperviseOptions:
         start_method: `forkserver` or `spawn`.
         node_timeout: how long a node may be silent before others take its tasks.
         on_lost_lease: `finish` or `kill` running handlers when the heartbeat cannot be written that long.
+        heal_unpublished: seconds after which a claim without an owner is returned though no supervisor has published
+            its type; None leaves such types to the Go library.
         reload: whether changes of the app's source replace its workers, as SIGHUP does; for development.
         run_dir: the base of the run directory, None for a private default.
     """
@@ -105,6 +113,7 @@ class SuperviseOptions:
     on_lost_lease: str = "finish"
     run_dir: str | None = None
     reload: bool = False
+    heal_unpublished: float | None = None
 
     def check(self) -> None:
         """Raise ValueError, naming the option and the value, for a value that no tree can run with."""

@@ -48,19 +48,22 @@ def make(storage, backend, ends, tmp_path, monkeypatch):
     monkeypatch.setattr("goque_supervisor.actors.actor.open_storage", lambda url: storage)
     (tmp_path / "run").mkdir()
 
-    def make(kind):
+    def make(kind, **options):
         boot = {
             "role": kind.__name__.lower(),
             "database_url": backend.url,
             "owner": "node-9",
             "node_timeout": 30.0,
             "types": SPECS,
+            "own_types": [],
             "counters": {
                 name: str(tmp_path / f"{name}.counters")
                 for name in (*(spec["type"] for spec in SPECS), "unregistered")
             },
             "run_base": str(tmp_path / "run"),
             "database_fingerprint": "none",
+            "heal_unpublished": None,
+            **options,
         }
         return kind(boot, ends.actor)
 
@@ -122,7 +125,7 @@ def test_batches_are_bounded_beat_and_end_when_the_root_says_stop(storage, clock
     limits = []
     delete = storage.delete_finished
     monkeypatch.setattr(
-        storage, "delete_finished", lambda *a, limit: limits.append(limit) or delete(*a, limit=limit)
+        storage, "delete_finished", lambda *a, limit, **_: limits.append(limit) or delete(*a, limit=limit)
     )
     actor = make(Cleaner)
     actor.run_once()
@@ -166,6 +169,10 @@ def test_claims_without_an_owner_are_healed_by_the_age_of_their_type_however_man
     assert {storage.get_task(task_id).attempts for task_id in kinds["mail"]} == {1}
     clock.advance(3600)
     make(Healer).run_once()
+    assert {storage.get_task(task_id).status for task_id in kinds["foreign"]} == {"processing"}, "not ours"
+    make(Healer, heal_unpublished=3700.0).run_once()
+    assert {storage.get_task(task_id).status for task_id in kinds["foreign"]} == {"processing"}, "too young"
+    make(Healer, heal_unpublished=3600.0).run_once()
     foreign = [storage.get_task(task_id) for task_id in kinds["foreign"]]
     assert {(row.status, row.attempts, row.errors) for row in foreign} == {("new", 0, None)}
     assert {storage.get_task(task_id).status for task_id in kinds["patient"]} == {"processing"}
@@ -237,3 +244,40 @@ def test_a_healer_that_was_kept_waiting_does_not_judge_by_the_time_that_it_lost(
     storage.beat("node-1")
     for _ in range(6):
         assert look_after(actor, host, 5) == ["alive"]
+
+
+def test_a_tree_knows_its_own_types_before_they_are_published(storage, clock, make):
+    """They are not nobody's: a finished task of theirs stays for its own time."""
+    done = finished(storage, TaskStatus.DONE, "kept")
+    options = {"cleaner_updated_at_time_ago": 30 * DAY, "healer_updated_at_time_ago": 60.0}
+    specs = [{"type": "kept", "options": options}, {"type": "excluded", "options": options}]
+    own = {"types": specs, "own_types": ["kept"]}
+    excluded = finished(storage, TaskStatus.DONE, "excluded")
+    clock.advance(8 * DAY)
+    make(Cleaner, **own).run_once()
+    assert row_of(storage, done).status == "done"
+    assert storage.get_task(excluded.id) is None, "another supervisor's, if anybody's"
+
+
+def test_a_claim_without_an_owner_of_an_own_type_is_healed_before_the_type_is_published(
+    storage, backend, clock, make
+):
+    insert_as_original(backend)
+    update_as_original(backend, status="processing", updated_at=backend.time(clock.now))
+    specs = [{"type": "mail", "options": {"healer_updated_at_time_ago": 60.0}}]
+    clock.advance(61)
+    make(Healer, types=specs, own_types=[], heal_unpublished=None).run_once()
+    assert {row.status for row in storage.count_tasks()} == {"processing"}
+    make(Healer, types=specs, own_types=["mail"], heal_unpublished=30.0).run_once()
+    [row] = storage.count_tasks()
+    assert row.status == "error", "charged, as its own policy says"
+
+
+def test_a_policy_that_appears_later_is_found_soon_and_its_period_counts_from_then(storage, clock, make):
+    actor = make(Cleaner, types=[], own_types=[])
+    assert actor.run_once() <= 15.0
+    storage.publish_types([policy("gone", cleaner_age=60.0)])
+    done = finished(storage, TaskStatus.DONE, "gone")
+    clock.advance(61)
+    actor.run_once()
+    assert storage.get_task(done.id) is None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from goque.cli.cancel_reset import reset_all
+from goque.describe.cancellation import describe_cancellation
 from goque.describe.overview import FAILED, Overview, look
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskStateError
 from goque.storage import TaskStorage
@@ -132,8 +133,9 @@ def carry_out(order: Order, storage: TaskStorage) -> str:
         case "resume":
             return f"{order.name} {'goes on' if storage.resume_type(order.name) else 'is not paused'}"
         case "cancel":
+            before = storage.get_task(order.name)
             canceled = storage.cancel_unless_finished(order.name)
-            return f"task {order.name} {'canceled' if canceled else 'has ended already'}"
+            return f"task {order.name} {describe_cancellation(before, canceled=canceled)}"
         case "reset":
             was_reset = storage.reset_unless_claimed(order.name)
             return f"task {order.name} {'reset' if was_reset else 'was new already'}"

@@ -18,6 +18,7 @@ from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
 from goque.storage.contract.records import (
     AttemptRow,
+    HeldClaim,
     NodeRow,
     QueueDepth,
     SchemaState,
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncTasks",
     "AttemptRow",
     "Claims",
+    "HeldClaim",
     "NodeRow",
     "QueueDepth",
     "SchemaState",

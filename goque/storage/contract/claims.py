@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from goque.outcome import Change
+from goque.storage.contract.records import HeldClaim
 from goque.storage.contract.watcher import Watcher
 from goque.task import TaskRow, Token
 
@@ -65,6 +66,18 @@ class Claims(Protocol):
     @abstractmethod
     def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
         """Return the claims of an owner whose task is neither pending nor processing any more."""
+
+    @abstractmethod
+    def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:
+        """Return every claim of an owner, whatever the status of its task."""
+
+    @abstractmethod
+    def move_claims(self, tokens: Collection[Token], owner: str) -> None:
+        """Write another owner into claims that still hold; nothing else of their tasks changes."""
+
+    @abstractmethod
+    def claims_in_doubt(self, task_type: str) -> set[Token]:
+        """Return the claims of this process whose commit was not answered, and which it will still look for."""
 
     @abstractmethod
     def watch(self, task_type: str) -> Watcher:

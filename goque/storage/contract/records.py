@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from goque.outcome import FailedAttempt
+from goque.task import Token
 
 if TYPE_CHECKING:
     from goque.options import ProcessorOptions
@@ -61,6 +62,13 @@ class NodeRow(msgspec.Struct, frozen=True):
     started_at: datetime
     heartbeat_at: datetime
     info: str | None = None
+
+
+class HeldClaim(msgspec.Struct, frozen=True):
+    """One claim as the table has it, with the type of its task."""
+
+    token: Token
+    type: str
 
 
 class TypePolicy(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -27,6 +27,17 @@ class Upkeep(Protocol):
             node_id: the node.
             info: what it tells of itself from now on; None leaves what it told before.
         """
+
+    @abstractmethod
+    def beat_after(self, node_id: str, acknowledged: int, seq: int, *, info: str | None = None) -> bool:
+        """Set a living node's seq, if it is at least `acknowledged` and lower than `seq`; else change nothing.
+
+        A caller raises `seq` with every try, because a try that was not answered may count all the same.
+        """
+
+    @abstractmethod
+    def node(self, node_id: str) -> NodeRow | None:
+        """Read one node, whatever its state; None if there is no row of it."""
 
     @abstractmethod
     def retire_node(self, node_id: str) -> None:
@@ -58,7 +69,13 @@ class Upkeep(Protocol):
 
     @abstractmethod
     def delete_finished(
-        self, task_type: str | None, statuses: Iterable[TaskStatus], age: float, *, limit: int = 1000
+        self,
+        task_type: str | None,
+        statuses: Iterable[TaskStatus],
+        age: float,
+        *,
+        limit: int = 1000,
+        known: Collection[str] = (),
     ) -> int:
         """Delete up to `limit` unheld tasks in these statuses, last moved more than `age` seconds ago.
 
@@ -67,6 +84,7 @@ class Upkeep(Protocol):
             statuses: terminal statuses only.
             age: seconds since the last move.
             limit: the bound of one batch; call again while it is reached.
+            known: types that do not count as unpublished, although they have no published policy yet.
 
         Returns: how many tasks went, their attempts with them.
         """

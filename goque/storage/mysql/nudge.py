@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from goque.private import PrivateDirectoryError, default_base, make_private
+from goque.private import PrivateDirectoryError, make_private, private_base
 from goque.storage.inotify import TOUCHED, Inotify
 
 log = logging.getLogger("goque.storage")
@@ -37,7 +37,7 @@ def nudge_path(database: str, task_type: str) -> Path:
         task_type: the type.
     """
     key = hashlib.sha256(f"{database}\0{task_type}".encode()).hexdigest()[:32]
-    return default_base() / "nudges" / key
+    return private_base() / "nudges" / key
 
 
 class NudgeListener:

@@ -172,6 +172,19 @@ CHANGED_BY_OTHERS: Final = """
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
 
+MOVE_CLAIMS: Final = """
+    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
+        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
+    STRAIGHT_JOIN goque_task
+      ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
+    SET goque_task.claimed_by = :new_owner
+    WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner"""
+
+CLAIMS_OF_OWNER: Final = """
+    SELECT id, claims, type
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)"""
+
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
            next_attempt_at, priority, result, claimed_by, claims, lost_claims
@@ -271,6 +284,8 @@ MYSQL_STATEMENTS: Final = Statements(
     conditions=CONDITIONS,
     claimed_by_owner=CLAIMED_BY_OWNER,
     changed_by_others=CHANGED_BY_OTHERS,
+    claims_of_owner=CLAIMS_OF_OWNER,
+    move_claims=MOVE_CLAIMS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

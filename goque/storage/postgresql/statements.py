@@ -207,6 +207,18 @@ CHANGED_BY_OTHERS: Final = """
     FROM goque_task
     WHERE claimed_by = :owner AND type || '' = :task_type AND status NOT IN ('pending', 'processing')"""
 
+MOVE_CLAIMS: Final = """
+    UPDATE goque_task
+    SET claimed_by = :new_owner
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
+      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
+      AND claimed_by IS NOT DISTINCT FROM :owner"""
+
+CLAIMS_OF_OWNER: Final = """
+    SELECT id, claims, type
+    FROM goque_task
+    WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type || '' = :task_type)"""
+
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
            next_attempt_at, priority, result, claimed_by, claims, lost_claims
@@ -297,6 +309,8 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     conditions=CONDITIONS,
     claimed_by_owner=CLAIMED_BY_OWNER,
     changed_by_others=CHANGED_BY_OTHERS,
+    claims_of_owner=CLAIMS_OF_OWNER,
+    move_claims=MOVE_CLAIMS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

@@ -12,7 +12,7 @@ import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
-from goque.storage.contract import Watcher
+from goque.storage.contract import HeldClaim, Watcher
 from goque.storage.instants import later
 from goque.storage.sql.call_policy import PINNED_READ, PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.claim_cursor import ClaimCursor
@@ -257,6 +257,31 @@ class SqlClaims(SqlRunner):
         params = {"owner": owner, "task_type": task_type}
         rows = self._run(lambda session: session.rows(self._sql.changed_by_others, params), PINNED_READ)
         return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
+
+    def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:
+        """Return every claim of an owner, whatever the status of its task."""
+        params = {"owner": owner, "task_type": task_type}
+        rows = self._run(lambda session: session.rows(self._sql.claims_of_owner, params), PINNED_READ)
+        text = self._dialect.read_text
+        return [HeldClaim(Token(text(row[0]), row[1], owner), text(row[2])) for row in rows]
+
+    def move_claims(self, tokens: Collection[Token], owner: str) -> None:
+        """Write another owner into claims that still hold; nothing else of their tasks changes."""
+
+        def move(session: Session) -> None:
+            for former, claims in self._batches(tokens):
+                batch = self._dialect.encode_claims(claims)
+                session.run(self._sql.move_claims, {"owner": former, "new_owner": owner, "batch": batch})
+
+        if tokens:
+            self._run(move, PINNED_WRITE)
+
+    def claims_in_doubt(self, task_type: str) -> set[Token]:
+        """Return the claims that may still turn out to be committed, because their commit was not answered."""
+        oldest = time.monotonic() - DOUBT
+        return {
+            token for token, its_type, since in self._in_doubt if its_type == task_type and since >= oldest
+        }
 
     def watch(self, task_type: str) -> Watcher:
         """Start to watch for new work; where it cannot be told apart, that of other types wakes up as well."""

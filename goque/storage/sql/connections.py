@@ -19,7 +19,7 @@ from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
 MAX_ANSWER_WAIT: Final = 30.0
-"""Seconds after which a commit's answer is waited for no longer: its server may be gone, and another one in its place."""
+"""Seconds after which nobody waits for the answer to a commit any more: its server may be gone for good."""
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()

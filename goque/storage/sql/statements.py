@@ -46,6 +46,8 @@ class Statements:
         finished_exists: whether the next statement has anything to do.
         claimed_by_owner: read what an owner holds, of one type or of all.
         changed_by_others: the claims of an owner whose task is neither pending nor processing.
+        move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
+        claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
         delete_attempts: delete the attempts of the tasks in `:batch`.
@@ -76,6 +78,8 @@ class Statements:
     unowned_claims: str
     claimed_by_owner: str
     changed_by_others: str
+    claims_of_owner: str
+    move_claims: str
     search: SearchStatements
 
     savepoint: str = "SAVEPOINT goque_insert"
@@ -132,6 +136,16 @@ class Statements:
         UPDATE goque_node
         SET seq = seq + 1, heartbeat_at = :now, info = coalesce(:info, info)
         WHERE id = :id AND state = 'alive'"""
+
+    beat_after: str = """
+        UPDATE goque_node
+        SET seq = :seq, heartbeat_at = :now, info = coalesce(:info, info)
+        WHERE id = :id AND state = 'alive' AND seq >= :acknowledged AND seq < :seq"""
+
+    node_by_id: str = """
+        SELECT id, seq, state, host, pid, started_at, heartbeat_at, info
+        FROM goque_node
+        WHERE id = :id"""
 
     retire_node: str = """
         UPDATE goque_node

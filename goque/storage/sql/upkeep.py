@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
@@ -53,6 +53,16 @@ class SqlUpkeep(SqlClaims):
         params = {"id": node_id, "info": info}
         return self._run(lambda session: session.run(self._sql.beat, params), WRITE) > 0
 
+    def beat_after(self, node_id: str, acknowledged: int, seq: int, *, info: str | None = None) -> bool:
+        """Set a living node's seq, unless it is lower than the last acknowledged one or not lower than the new one."""
+        params = {"id": node_id, "acknowledged": acknowledged, "seq": seq, "info": info}
+        return self._run(lambda session: session.run(self._sql.beat_after, params), WRITE) > 0
+
+    def node(self, node_id: str) -> NodeRow | None:
+        """Read one node, whatever its state."""
+        rows = self._run(lambda session: session.rows(self._sql.node_by_id, {"id": node_id}), READ)
+        return self._read_node(rows[0]) if rows else None
+
     def retire_node(self, node_id: str) -> None:
         """Mark a node as stopped on its own accord."""
         self._run(lambda session: session.run(self._sql.retire_node, {"id": node_id}), REPEATABLE_WRITE)
@@ -97,7 +107,13 @@ class SqlUpkeep(SqlClaims):
         return self._run(settle, WRITE) if rows and changes else 0
 
     def delete_finished(
-        self, task_type: str | None, statuses: Iterable[TaskStatus], age: float, *, limit: int = 1000
+        self,
+        task_type: str | None,
+        statuses: Iterable[TaskStatus],
+        age: float,
+        *,
+        limit: int = 1000,
+        known: Collection[str] = (),
     ) -> int:
         """Delete up to `limit` unheld tasks in these statuses, last moved more than `age` seconds ago."""
         wanted = [TaskStatus(status) for status in statuses]
@@ -106,7 +122,7 @@ class SqlUpkeep(SqlClaims):
                 "delete_finished takes done, canceled and attempts_left: no other task is finished"
             )
         deleted = 0
-        for name in self._unpublished_types() if task_type is None else [task_type]:
+        for name in self._unpublished_types(known) if task_type is None else [task_type]:
             for status in wanted:
                 deleted += self._delete(
                     {"task_type": name, "status": status.value, "age": age, "limit": limit - deleted}
@@ -127,9 +143,9 @@ class SqlUpkeep(SqlClaims):
 
         return self._run(delete, WRITE)
 
-    def _unpublished_types(self) -> list[str]:
+    def _unpublished_types(self, known: Collection[str]) -> list[str]:
         rows = self._run(lambda session: session.rows(self._sql.unpublished_types), PINNED_READ)
-        return [self._dialect.read_text(row[0]) for row in rows]
+        return [name for name in (self._dialect.read_text(row[0]) for row in rows) if name not in known]
 
     def delete_dead_nodes(self, age: float) -> int:
         """Delete nodes that are not alive, hold nothing, and last beat more than `age` seconds ago."""

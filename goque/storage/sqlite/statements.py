@@ -179,6 +179,18 @@ CHANGED_BY_OTHERS: Final = """
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
 
+MOVE_CLAIMS: Final = """
+    UPDATE goque_task
+    SET claimed_by = :new_owner
+    FROM json_each(:batch) AS claim
+    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
+      AND +goque_task.claimed_by IS :owner"""
+
+CLAIMS_OF_OWNER: Final = """
+    SELECT id, claims, type
+    FROM goque_task INDEXED BY goque_task_owner_idx
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)"""
+
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
            next_attempt_at, priority, result, claimed_by, claims, lost_claims
@@ -256,6 +268,8 @@ SQLITE_STATEMENTS: Final = Statements(
     conditions=CONDITIONS,
     claimed_by_owner=CLAIMED_BY_OWNER,
     changed_by_others=CHANGED_BY_OTHERS,
+    claims_of_owner=CLAIMS_OF_OWNER,
+    move_claims=MOVE_CLAIMS,
     unowned_claims=UNOWNED_CLAIMS,
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,

@@ -9,6 +9,7 @@ from goque.storage.contract import TypePolicy
 from goque.task import TaskStatus
 from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
+from goque_supervisor.actors.own_policies import own_policies
 from goque_supervisor.actors.per_type_timer import PerTypeTimer
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.metrics.counters import UNREGISTERED, CountersByType
@@ -20,16 +21,20 @@ ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 
 
 class Cleaner(Actor):
-    """Cleans each type by the policy that its owner has published, and types without a policy after a week."""
+    """Cleans each type by the policy that its owner has published, and types without a policy after a week.
+
+    The types of this tree are known before they are published.
+    """
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.per_type_timer = PerTypeTimer("cleaner", boot["types"])
         self.counters = CountersByType(boot["counters"])
+        self._own = own_policies(boot["types"], boot["own_types"])
 
     def run_once(self) -> float:
         """Clean the types that are due; returns the seconds until the next one is due."""
-        policies = self.storage.type_policies()
+        policies = {**self._own, **self.storage.type_policies()}
         for task_type in self.per_type_timer.due([*policies, None]):
             limit = self.per_type_timer.begin(task_type)
             for statuses, age in _ages(None if task_type is None else policies[task_type]):
@@ -42,7 +47,7 @@ class Cleaner(Actor):
         deleted, batch = 0, BATCH
         began, traced = time.perf_counter(), tracing.started()
         while batch == BATCH and time.monotonic() < limit and self.go_on():
-            batch = self.storage.delete_finished(task_type, statuses, age, limit=BATCH)
+            batch = self.storage.delete_finished(task_type, statuses, age, limit=BATCH, known=self._own)
             deleted += batch
         self.counters[task_type].count("cleaned", deleted)
         self.counters[task_type].observe("cleanup", time.perf_counter() - began)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+import msgspec
+
+from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
@@ -37,6 +39,7 @@ class CrashRecovery:
         """Recover every dead tree that is found."""
         for directory, tree in abandoned_runs(self.base):
             if not tree:
+                os_process.kill_users_of(directory.path)
                 directory.remove()
             elif tree["database"] == self.database:
                 self._recover(directory, tree)
@@ -75,8 +78,8 @@ class CrashRecovery:
         changes = []
         for row in rows:
             key = (row.id, row.claims)
-            if key in finished:
-                outcome = messages.decode_outcome(finished[key])
+            if key in finished and (ended := _decode(finished[key], row.id)) is not None:
+                outcome = ended
             elif key in running:
                 begun, pid = running[key]
                 outcome = Outcome(
@@ -94,9 +97,17 @@ class CrashRecovery:
             log.warning("recovered %d task(s) of an earlier tree: %s", len(rows), end)
 
 
+def _decode(outcome: bytes, task_id: str) -> Outcome | None:
+    try:
+        return messages.decode_outcome(outcome)
+    except (msgspec.MsgspecError, ValueError) as error:
+        log.warning("a black box has an outcome of task %s that cannot be read: %s", task_id, error)
+        return None
+
+
 def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change:
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
-        return Change(row.token, TaskStatus(row.status), row.attempts)
+        return release(row)
     return settle(outcome, row, RetryPolicy() if policy is None else retry_policy(policy))
 
 
@@ -118,6 +129,12 @@ def _read_boxes(
             continue
         contents, pid = box.read(), box.pid
         box.close()
+        if contents.broken:
+            log.error(
+                "the black box %s has an error (%s): what follows in it counts as not started",
+                box_path.name,
+                contents.broken,
+            )
         running |= {(entry.task_id, entry.claims): (entry, pid) for entry in contents.running.values()}
         finished |= {(entry.task_id, entry.claims): outcome for entry, outcome in contents.finished.values()}
     return running, finished

@@ -19,7 +19,8 @@ from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import CrashRecovery
 from goque_supervisor.actors.healing import heal
-from goque_supervisor.actors.per_type_timer import PerTypeTimer
+from goque_supervisor.actors.own_policies import own_policies
+from goque_supervisor.actors.per_type_timer import PERIOD, PerTypeTimer
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready
 from goque_supervisor.metrics.counters import CountersByType
@@ -27,7 +28,6 @@ from goque_supervisor.metrics.counters import CountersByType
 BATCH: Final = 500
 SOME_IDS: Final = 5
 DEAD_NODE_KEPT: Final = 86400.0
-HEALER_AGE: Final = 3600.0
 UNOWNED: Final = "node lost: the claim of this task has no owner, and nothing was heard of it"
 
 
@@ -41,7 +41,12 @@ class Healer(Actor):
         self.seen: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
         self._recovered = False
-        self.per_type_timer = PerTypeTimer("healer", boot["types"])
+        self._heal_unpublished: float | None = boot["heal_unpublished"]
+        period = (
+            PERIOD if self._heal_unpublished is None else max(1.0, min(PERIOD, self._heal_unpublished / 2))
+        )
+        self.per_type_timer = PerTypeTimer("healer", boot["types"], unpublished_period=period)
+        self._own = own_policies(boot["types"], boot["own_types"])
 
     def run_once(self) -> float:
         """Recover the dead trees of this machine first, then check all nodes and the claims without an owner."""
@@ -92,7 +97,7 @@ class Healer(Actor):
                 self._heal(node)
 
     def _heal(self, node: NodeRow) -> None:
-        policies = self.storage.type_policies()
+        policies = self._policies()
         cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
         while self.go_on() and (rows := self.storage.claimed_by_owner(node.id, limit=BATCH)):
             changes = [heal(row, cause, policies.get(row.type)) for row in rows]
@@ -102,19 +107,33 @@ class Healer(Actor):
             self.log.warning("returned %d task(s) of dead node %s", len(written), node.id)
 
     def _heal_unowned(self) -> None:
-        policies = self.storage.type_policies()
-        for task_type in self.per_type_timer.due([*policies, None]):
+        """Return old claims without an owner.
+
+        Types that no supervisor has published belong to the Go library, which heals them by its own rules; so they
+        are left alone unless the operator asks for it.
+        """
+        policies = self._policies()
+        wanted: list[str | None] = [*policies]
+        if self._heal_unpublished is not None:
+            wanted.append(None)
+        for task_type in self.per_type_timer.due(wanted):
             policy = None if task_type is None else policies[task_type]
             self._heal_unowned_of(task_type, policy, limit=self.per_type_timer.begin(task_type))
 
+    def _policies(self) -> dict[str, TypePolicy]:
+        return {**self._own, **self.storage.type_policies()}
+
     def _heal_unowned_of(self, task_type: str | None, policy: TypePolicy | None, limit: float) -> None:
-        age = HEALER_AGE if policy is None else policy.healer_age
+        age = policy.healer_age if policy is not None else self._heal_unpublished
+        assert age is not None, "types without a policy are healed only by the age that the operator gave"
         found = healed = BATCH
         while found == BATCH and healed and time.monotonic() < limit and self.go_on():
             rows = self.storage.unowned_claims(age, task_type, limit=BATCH)
+            found = len(rows)
+            rows = [row for row in rows if task_type is not None or row.type not in self._own]
             changes = [heal(row, UNOWNED, policy) for row in rows]
             began, traced = time.perf_counter(), tracing.started()
-            found, healed = len(rows), self.storage.settle_unowned_if_unchanged(rows, changes)
+            healed = self.storage.settle_unowned_if_unchanged(rows, changes)
             if healed:
                 self._count(rows[:healed], time.perf_counter() - began, traced)
                 self.log.warning(

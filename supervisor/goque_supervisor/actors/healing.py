@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
 from goque.retry import Strategy
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
@@ -16,9 +16,7 @@ def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
     A task whose type has no published policy, as with the original, never loses one.
     """
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
-        return Change(
-            row.token, TaskStatus(row.status), row.attempts
-        )  # changed by another process: only the owner is removed
+        return release(row)  # changed by another process: only the owner is removed
     if policy is None:
         return settle(Outcome(OutcomeKind.INTERRUPTED), row, RetryPolicy())
     if row.status == TaskStatus.PENDING:

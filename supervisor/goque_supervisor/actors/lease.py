@@ -1,6 +1,7 @@
 """The lease: registers this node and writes its heartbeats, so that other nodes know that it lives.
 
-Each heartbeat carries the state of the tree (goque/describe/node_info.py), for `goque top` and the dashboard.
+Each heartbeat carries the state of the tree (goque/describe/node_info.py), for `goque top` and the dashboard. It also
+shows whether the database still knows the last one: if not, commits were lost, and the node takes a new name.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import socket
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from goque.describe.node_info import encode_info
 from goque.errors import DatabaseUnavailableError
 from goque_supervisor.actors.actor import Actor
+from goque_supervisor.actors.heartbeats import Heartbeats, Verdict
 from goque_supervisor.actors.node_report import NodeReport
+from goque_supervisor.actors.own_claims import OwnClaims
 from goque_supervisor.ipc.channel import Channel
-from goque_supervisor.ipc.control import LeaseRenewed, Message, Ready, TreeState
+from goque_supervisor.ipc.control import LeaseRenewed, Message, Ready, TakeNewName, TreeState
+
+MAX_FORMER: Final = 16
+"""How many former names of the node are looked after; older ones are left to the healers."""
 
 
 class Lease(Actor):
-    """Writes six heartbeats in each node_timeout; a node that others declared dead goes on under a new name.
+    """Writes six heartbeats in each node_timeout, and takes a new name when the old one cannot be relied on.
 
     It tells the root of each heartbeat that was written. Without one, the lease expires there (root/lease_clock.py).
     """
@@ -29,7 +35,12 @@ class Lease(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.owner: str = boot["owner"]
+        self.former_owners: list[str] = boot["former_owners"][-MAX_FORMER:]
         self.longest_backoff = min(self.longest_backoff, self._period)
+        self._heartbeats = Heartbeats(max(1, boot["seq"]))
+        self._own_claims = OwnClaims(self.storage, boot["node_timeout"])
+        self._held_names = list(self.former_owners)
+        self._must_rename = False
         self._sent_at = 0.0
         self._due = 0.0
         self._state: dict[str, Any] = {}
@@ -51,27 +62,78 @@ class Lease(Actor):
         return {"owner": self.owner, "sent_at": self._sent_at}
 
     def run_once(self) -> float:
-        """Write one heartbeat, if it is due."""
+        """Write one heartbeat, if it is due, and look after what is claimed in this node's names."""
         sent_at = time.monotonic()
         if sent_at < self._due:
             return self._due - sent_at
-        if self.storage.beat(self.owner, info=self._news()):
-            self.channel.send(LeaseRenewed(sent_at))
+        if self._must_rename:
+            self._take_new_name()
         else:
-            self.log.warning("node %s was declared dead by others: going on under a new name", self.owner)
-            self._register()
-            self.channel.send(Ready(self.info()))
+            self._beat(sent_at)
+        self._end_former_names()
+        if self._state:
+            owners = [*self._held_names, self.owner]
+            self._own_claims.return_unheld_if_due(owners, self._state["types"], sent_at)
         self._due = sent_at + self._period
         return self._due - time.monotonic()
 
+    def _beat(self, sent_at: float) -> None:
+        heartbeats, news = self._heartbeats, self._news()
+        while not self.storage.beat_after(self.owner, heartbeats.acknowledged, heartbeats.next(), info=news):
+            row = self.storage.node(self.owner)
+            match heartbeats.judge(row):
+                case Verdict.COUNTED:
+                    break
+                case Verdict.BEHIND:
+                    continue
+                case Verdict.COMMITS_LOST:
+                    self.log.error(
+                        "the database has lost commits of node %s: %s: going on under a new name",
+                        self.owner,
+                        heartbeats.describe_loss(row),
+                    )
+                case Verdict.DECLARED_DEAD:
+                    self.log.warning(
+                        "node %s was declared dead by others: going on under a new name", self.owner
+                    )
+                case Verdict.OVERWRITTEN:
+                    self.log.error(
+                        "somebody else has written the row of node %s: going on under a new name", self.owner
+                    )
+            self._take_new_name()
+            return
+        heartbeats.acknowledge()
+        self.channel.send(LeaseRenewed(sent_at, heartbeats.acknowledged))
+
+    def _take_new_name(self) -> None:
+        former = self.owner
+        self._register()
+        self.former_owners = [*self.former_owners, former][-MAX_FORMER:]
+        self._held_names = list(self.former_owners)  # of them all: the database may have lost that they ended
+        self._must_rename = False
+        self.channel.send(Ready(self.info()))
+
+    def _end_former_names(self) -> None:
+        """Let a former name live as long as tasks run under it, so that nobody heals them meanwhile; then end it."""
+        for name in list(self._held_names):
+            if self.storage.claims_of_owner(name):
+                self.storage.beat(name)
+            else:
+                self.storage.retire_node(name)
+                self._held_names.remove(name)
+
     def on_message(self, message: Message) -> None:
-        """Keep the state of the tree for the next heartbeat."""
-        if isinstance(message, TreeState):
-            if not self._state:
-                self._due = 0.0  # write at once, so that the tree is seen as soon as it runs
-            self._state = message.state
-        else:
-            super().on_message(message)
+        """Keep the state of the tree for the next heartbeat, and take another name if the root asks for it."""
+        match message:
+            case TreeState(state):
+                if not self._state:
+                    self._due = 0.0  # write at once, so that the tree is seen as soon as it runs
+                self._state = state
+            case TakeNewName(owner):
+                if owner == self.owner:
+                    self._must_rename, self._due = True, 0.0
+            case _:
+                super().on_message(message)
 
     def _news(self) -> str | None:
         """Return what the next heartbeat carries. An error here must not prevent the heartbeat."""
@@ -84,10 +146,12 @@ class Lease(Actor):
             return None
 
     def finish(self) -> None:
-        """Record that this node ended in order."""
+        """Return what is left in this node's names, and record that it ended in order."""
+        names = [*self.former_owners, self.owner] if self.owner else []
         try:
-            if self.owner:
-                self.storage.retire_node(self.owner)
+            self._own_claims.return_all(names)
+            for name in names:
+                self.storage.retire_node(name)
         except DatabaseUnavailableError as error:
             self.log.warning(
                 "the end of this node could not be written (%s): other nodes will notice its silence", error
@@ -100,6 +164,7 @@ class Lease(Actor):
         sent_at = time.monotonic()
         self.storage.register_node(owner, host=socket.gethostname(), pid=os.getppid())
         self.owner = owner  # not before: a start that found the database locked is repeated
+        self._heartbeats = Heartbeats()
         self._sent_at = sent_at
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 PERIOD: Final = 300.0
 TIMEOUT: Final = 30.0
+POLICIES_PERIOD: Final = 15.0
+"""Seconds after which policies are read again: a type that was published meanwhile is due at once."""
 
 
 class PerTypeTimer:
@@ -18,6 +21,7 @@ class PerTypeTimer:
     Args:
         role: whose options count.
         specs: the processors of the app, as plain data.
+        unpublished_period: seconds between two rounds over the types without a published policy.
         clock: the seconds of a monotonic clock.
     """
 
@@ -26,10 +30,13 @@ class PerTypeTimer:
         role: Literal["cleaner", "healer"],
         specs: Iterable[dict[str, Any]],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        unpublished_period: float = PERIOD,
     ) -> None:
         options = {spec["type"]: spec["options"] for spec in specs}
         self._periods = {name: float(each.get(f"{role}_period", PERIOD)) for name, each in options.items()}
         self._timeouts = {name: float(each.get(f"{role}_timeout", TIMEOUT)) for name, each in options.items()}
+        self._unpublished_period = unpublished_period
         self._clock = clock
         self._next: dict[str | None, float] = {}
 
@@ -43,9 +50,11 @@ class PerTypeTimer:
     def begin(self, task_type: str | None) -> float:
         """Begin with a type; returns the time on the clock at which to stop."""
         now = self._clock()
-        self._next[task_type] = now + self._periods.get(task_type or "", PERIOD)
+        period = self._unpublished_period if task_type is None else self._periods.get(task_type, PERIOD)
+        self._next[task_type] = now + period
         return now + self._timeouts.get(task_type or "", TIMEOUT)
 
     def pause(self) -> float:
-        """Return the seconds until the next type is due."""
-        return max(0.0, min(self._next.values(), default=self._clock() + PERIOD) - self._clock())
+        """Return the seconds until the next type is due, or until new policies are to be read."""
+        left = min(self._next.values(), default=math.inf) - self._clock()
+        return min(max(0.0, left), POLICIES_PERIOD)

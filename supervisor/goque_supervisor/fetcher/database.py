@@ -13,7 +13,7 @@ import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
-from goque.outcome import Change, settle
+from goque.outcome import Change, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import policy_of
 from goque.task import TaskRow, Token
@@ -32,7 +32,12 @@ OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class TaskDatabase:
-    """Reads and writes the rows of one type; after a failure it makes no call for a while."""
+    """Reads and writes the rows of one type; after a failure it makes no call for a while.
+
+    Attributes:
+        retry_at: before this time no call is made.
+        has_recovered: whether the database has answered again after a failure, which may have been a failover.
+    """
 
     def __init__(
         self, storage: TaskStorage, task_type: str, options: ProcessorOptions, counters: Counters
@@ -46,6 +51,7 @@ class TaskDatabase:
         self._outage = ""
         self._outage_logged_at = 0.0
         self.retry_at = 0.0
+        self.has_recovered = False
 
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
         """Write how tasks ended; returns each with its change and whether it was written, None on a failure."""
@@ -111,6 +117,45 @@ class TaskDatabase:
         """Return our claims whose rows another process has changed, None on a failure."""
         return self._ask(lambda: self._storage.changed_by_others(owner, self._type))
 
+    def claims(self, owners: list[str]) -> tuple[list[Token], set[Token]] | None:
+        """Return the claims of these owners, and the claims in doubt; None on a failure."""
+
+        def ask() -> tuple[list[Token], set[Token]]:
+            found = [
+                held.token for owner in owners for held in self._storage.claims_of_owner(owner, self._type)
+            ]
+            return found, self._storage.claims_in_doubt(self._type)
+
+        return self._ask(ask)
+
+    def return_unheld(self, tokens: list[Token]) -> list[str] | None:
+        """Release claims that no worker has; returns the ids of the tasks, None on a failure."""
+
+        def write() -> list[str]:
+            found = [(token.owner, self._storage.get_task(token.task_id)) for token in tokens]
+            rows = [row for owner, row in found if row is not None and row.claimed_by == owner]
+            self._storage.settle_if_held([release(row) for row in rows])
+            return [row.id for row in rows]
+
+        return self._ask(write)
+
+    def rows(self, ids: list[str]) -> list[TaskRow] | None:
+        """Return these tasks as they are in the table, None on a failure."""
+        found = self._ask(lambda: [self._storage.get_task(task_id) for task_id in ids])
+        return None if found is None else [row for row in found if row is not None]
+
+    def move_claims(self, tokens: list[Token], owner: str) -> set[Token] | None:
+        """Publish the type's policy again, and write a new owner into claims; returns its claims, None on a failure."""
+
+        def write() -> set[Token]:
+            self._storage.publish_types([policy_of(self._type, self._options)])
+            if not tokens:
+                return set()
+            self._storage.move_claims(tokens, owner)
+            return {held.token for held in self._storage.claims_of_owner(owner, self._type)}
+
+        return self._ask(write)
+
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
         """Publish the type's policy and return all tasks claimed under these names, None on a failure."""
 
@@ -162,6 +207,7 @@ class TaskDatabase:
             log.info("the database answers again after %d failed tries", self._failures)
             self._failures = 0
             self._outage = ""
+            self.has_recovered = True
         return answer
 
     def _write(self, changes: list[Change], owner: str) -> set[Token]:

@@ -173,6 +173,10 @@ def read_box(path: str) -> Contents:
         return Contents({}, {})
     contents = box.read()
     box.close()
+    if contents.broken:
+        log.error(
+            "the black box of a dead worker has an error (%s): what follows in it is lost", contents.broken
+        )
     return contents
 
 

@@ -7,7 +7,8 @@ One turn of its loop:
 3. settle the tasks that have ended, in one transaction, and only then acknowledge them to the workers;
 4. claim what the workers can take now;
 5. dispatch it to them (worker_pool.py);
-6. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
+6. compare at a period what the table says this node holds with what is in flight (reconciler.py);
+7. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
 
 When it dies, workers go on; the next fetcher takes them over (takeover.py).
 """
@@ -31,8 +32,10 @@ from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
+from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
+from goque_supervisor.fetcher.settled_claims import MAX_AGE
 from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
@@ -84,6 +87,16 @@ class Fetcher:
         self.order_handler = OrderHandler(
             self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         )
+        self.reconciler = Reconciler(
+            self.database,
+            self.in_flight,
+            self.orders,
+            self.schedule,
+            channel.send,
+            node_timeout=boot["node_timeout"],
+            rows_stay=min(self.options.cleaner_updated_at_time_ago, self.options.cleaner_keep_failed)
+            > MAX_AGE,
+        )
         self._wakeup_backoff = WakeupBackoff()
         self._logs_every_end = self.options.verbose and log.isEnabledFor(logging.DEBUG)
         self._reports_idle: bool = boot["drain"]
@@ -101,7 +114,10 @@ class Fetcher:
         rows = self.database.take_over([*order.former_owners, order.owner])
         if rows is None:
             return False
-        self.worker_pool.epoch, self.orders.owner = order.epoch, order.owner
+        self.worker_pool.epoch = order.epoch
+        for owner in (*order.former_owners, order.owner):
+            self.orders.claim_as(owner)
+        self.orders.is_renamed = bool(order.owner and order.former_owners)
         self.in_flight.take_over(rows)
         take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
         return True
@@ -118,6 +134,7 @@ class Fetcher:
         self._notice_new_work()
         self._settle()
         self._claim()
+        self._reconcile()
         now = time.monotonic()
         if self.worker_pool.dispatch(self.socket, now):
             self.schedule.inspect_within(now, INSPECT_PERIOD)
@@ -171,11 +188,14 @@ class Fetcher:
             return
         self.watcher.wrote()
         self.in_flight.ended = []
-        self.schedule.settled_at = time.monotonic()
+        self.schedule.settled_at = now = time.monotonic()
+        self.reconciler.settled((change.token for _task, change, written in settled if written), now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
+        if unwritten := [task for task, _change, written in settled if not written]:
+            self.reconciler.check_missing(unwritten)
 
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
         """Count and log a committed outcome; `written` is false if another process had changed the row."""
@@ -200,7 +220,8 @@ class Fetcher:
         rows = self.database.claim(self.orders.owner, limit)
         if rows is None:
             return
-        self.in_flight.add(rows)
+        if former := self.in_flight.add(rows):
+            self.reconciler.claimed_again(former)
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
@@ -210,6 +231,13 @@ class Fetcher:
             self.watcher.rest(self._wakeup_backoff.pause(now))
             self.schedule.claim_after(now, self.options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes
             self._knows_next_due = False
+
+    def _reconcile(self) -> None:
+        """Move to a new name of the node, and compare the table with what is in flight when it is time."""
+        if self.orders.is_renamed:
+            self.reconciler.move_to_new_name()
+        if self.reconciler.run_if_due(time.monotonic()):
+            self.watcher.wrote()
 
     def _learn_when_due(self) -> None:
         """Ask when the next task is due. This follows the dispatch, so that claimed tasks do not wait for it."""

@@ -53,12 +53,25 @@ class InFlight:
     def __len__(self) -> int:
         return len(self.by_id)
 
-    def add(self, rows: Iterable[TaskRow]) -> None:
-        """Add newly claimed tasks; they wait for a worker."""
+    def add(self, rows: Iterable[TaskRow]) -> list[TaskRow]:
+        """Add newly claimed tasks; they wait for a worker.
+
+        A task that is in flight already is not run a second time: it goes on, under the new claim.
+
+        Returns:
+            The rows of such tasks as they were claimed before.
+        """
+        former: list[TaskRow] = []
         for row in rows:
+            task = self.by_id.get(row.id)
+            if task is not None:
+                former.append(task.row)
+                task.row, task.marked = row, False
+                continue
             task = ClaimedTask(row)
             self.by_id[row.id] = task
             self.waiting.append(task)
+        return former
 
     def take_over(self, rows: Iterable[TaskRow]) -> None:
         """Add tasks that an earlier fetcher has claimed; it is not known yet which worker has them."""
@@ -99,4 +112,5 @@ class InFlight:
     def forget(self, tasks: Iterable[ClaimedTask]) -> None:
         """Remove tasks whose outcomes are committed."""
         for task in tasks:
-            del self.by_id[task.row.id]
+            if self.by_id.get(task.row.id) is task:
+                del self.by_id[task.row.id]

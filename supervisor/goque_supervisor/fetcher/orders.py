@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from goque_supervisor.fetcher.dead_workers import DeadWorkers, read_box
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
@@ -26,6 +27,9 @@ from goque_supervisor.ipc.control import (
 
 log = logging.getLogger("goque.fetcher")
 
+MAX_OWNERS: Final = 8
+"""How many names of the node are looked at; what an older one may still have is left to the healers."""
+
 
 @dataclass
 class Orders:
@@ -33,6 +37,8 @@ class Orders:
 
     Attributes:
         owner: the name under which to claim, empty while the node has no lease.
+        all_owners: every name under which this node may hold tasks, the newest last.
+        is_renamed: whether the tasks in flight must move to the name, and the type's policy be published again.
         stopping: whether to end the loop.
         draining: whether to end what runs and to claim nothing more.
         paused: whether to claim nothing, because no worker boots.
@@ -44,6 +50,14 @@ class Orders:
     draining: bool = False
     paused: bool = False
     idle_check: int = 0
+    all_owners: list[str] = field(default_factory=list)
+    is_renamed: bool = False
+
+    def claim_as(self, owner: str) -> None:
+        """Take a name to claim under, and remember it; empty for none."""
+        self.owner = owner
+        if owner and owner not in self.all_owners:
+            self.all_owners = [*self.all_owners, owner][-MAX_OWNERS:]
 
     @property
     def may_claim(self) -> bool:
@@ -130,7 +144,9 @@ class OrderHandler:
 
     def _change_owner(self, owner: str) -> None:
         if owner != self._orders.owner:
-            self._orders.owner = owner
+            self._orders.claim_as(owner)
+            self._orders.is_renamed = bool(owner)
+            self._schedule.reconcile_now()
             self._release_unstarted()  # claimed under the former name: another node may have healed it by now
 
     def _release_unstarted(self) -> None:

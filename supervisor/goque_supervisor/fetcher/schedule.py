@@ -46,14 +46,23 @@ class Schedule:
         changes_at: when to ask which claimed tasks other processes have changed.
         beat_at: when to tell the root that the loop runs.
         relay_at: when to forward what workers wrote to their standard error.
+        reconcile_at: when to compare the claims in the table with the tasks in flight.
         settled_at: when outcomes were written last.
     """
 
-    __slots__ = ("beat_at", "changes_at", "claim_at", "inspect_at", "relay_at", "settled_at")
+    __slots__ = (
+        "beat_at",
+        "changes_at",
+        "claim_at",
+        "inspect_at",
+        "reconcile_at",
+        "relay_at",
+        "settled_at",
+    )
 
     def __init__(self) -> None:
         self.claim_at = self.inspect_at = self.changes_at = self.beat_at = self.relay_at = 0.0
-        self.settled_at = 0.0
+        self.settled_at = self.reconcile_at = 0.0
 
     def pause(self, now: float, load: Load) -> float:
         """Return the seconds until something is due that no descriptor announces."""
@@ -115,6 +124,14 @@ class Schedule:
     def changes_asked(self, now: float, period: float) -> None:
         """Ask again after so many seconds, unless the table changes earlier."""
         self.changes_at = now + period
+
+    def reconcile_now(self) -> None:
+        """Compare the claims in the table with the tasks in flight at the next turn."""
+        self.reconcile_at = 0.0
+
+    def reconcile_within(self, now: float, seconds: float) -> None:
+        """Compare them after so many seconds, or earlier if that is planned."""
+        self.reconcile_at = min(self.reconcile_at, now + seconds)
 
     def is_relay_due(self, now: float) -> bool:
         """Return whether to forward standard error; if so, the next time is planned."""

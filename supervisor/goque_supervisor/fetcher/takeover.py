@@ -52,12 +52,24 @@ def _take_over_worker(worker: WorkerHandle, in_flight: InFlight) -> None:
     """Match the black box of a living worker with the claims: what it runs, and what has ended."""
     contents = worker.box.read()
     jobs = _jobs_in(contents, in_flight, worker.incarnation)
+    jobs |= _jobs_claimed_again(contents, in_flight, worker.incarnation)
     worker.jobs = {seq: task for seq, task in jobs.items() if seq in contents.running}
     for seq, (_running, outcome) in contents.finished.items():
         if seq in jobs:
             in_flight.end(jobs[seq], messages.decode_outcome(outcome))
         else:
             worker.acknowledged.append(seq)  # the last fetcher committed it, and died before it could say so
+
+
+def _jobs_claimed_again(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:
+    """Return the claimed tasks that a living worker runs under an earlier claim: its run is that of the new claim."""
+    jobs: dict[int, ClaimedTask] = {}
+    for seq, running in contents.running.items():
+        task = in_flight.by_id.get(running.task_id)
+        if task is not None and not task.seq:
+            task.seq, task.sent_at, task.incarnation = seq, running.started, incarnation
+            jobs[seq] = task
+    return jobs
 
 
 def _jobs_in(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:

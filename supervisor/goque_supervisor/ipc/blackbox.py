@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from goque_supervisor.ipc.private_files import open_private_file, read_private_file
+
 MAGIC: Final = 0x31_58_4F_42_45_55_51_47  # "GQUEBOX1"
 HEADER: Final = 128
 MIN_HALF: Final = 128 * 1024
 BYTES_A_JOB: Final = 256
 SPILL_OVER: Final = 16 * 1024
+MAX_SPILLED: Final = 1 << 30
 
 _HALF, _POSITION, _REVOKED, _INTERRUPT_SEQ, _INTERRUPT_REASON, _KILL_AT, _RUNNING, _PID = (
     1,
@@ -40,7 +43,7 @@ _USED_MASK: Final = (1 << _USED_BITS) - 1
 
 _RECORD = struct.Struct("=IBQ")  # length of the body, kind, seq
 _START = struct.Struct("=36sQdd")  # task id, claims, started, deadline
-_START_KIND, _END_KIND, _SPILLED_KIND, _VOID_KIND = 1, 2, 3, 4
+_START_KIND, _END_KIND, _SPILLED_KIND, _VOID_KIND = _KINDS = 1, 2, 3, 4
 
 INTERRUPT_REASONS: Final = ("", "canceled", "shutdown")
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -59,10 +62,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The contents of a black box: running tasks, and encoded outcomes that are not acknowledged."""
+    """The contents of a black box: running tasks, and encoded outcomes that are not acknowledged.
+
+    `broken` says what is wrong with the first record that cannot be read; those before it count.
+    """
 
     running: dict[int, Running]
     finished: dict[int, tuple[Running, bytes]]
+    broken: str = ""
 
 
 class BlackBox:
@@ -70,15 +77,21 @@ class BlackBox:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with self.path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 0)
+        descriptor = open_private_file(self.path, os.O_RDWR)
+        try:
+            self._map = mmap.mmap(descriptor, 0)
+        finally:
+            os.close(descriptor)
+        if len(self._map) < HEADER:
+            self._map.close()
+            raise ValueError(f"{self.path.name} is too short for a black box")
         self._view = memoryview(self._map)
         self._words = self._view[:HEADER].cast("Q")
         self._times = self._view[:HEADER].cast("d")
-        if self._words[0] != MAGIC:
-            self.close()
-            raise ValueError(f"{self.path} is not a black box")
         self._half = self._words[_HALF]
+        if self._words[0] != MAGIC or HEADER + 2 * self._half != len(self._map):
+            self.close()
+            raise ValueError(f"{self.path.name} is not a black box: its header or its length is wrong")
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], *, jobs: int = 0) -> None:
@@ -156,30 +169,42 @@ class BlackBox:
                 return self._parse(records)
 
     def _parse(self, records: bytes) -> Contents:
-        started: dict[int, Running] = {}
-        finished: dict[int, tuple[Running, bytes]] = {}
+        contents = Contents({}, {})
+        try:
+            self._parse_into(contents, records)
+        except (struct.error, KeyError, ValueError) as error:
+            return Contents(contents.running, contents.finished, broken=f"a record is broken: {error}")
+        return contents
+
+    def _parse_into(self, contents: Contents, records: bytes) -> None:
+        started, finished = contents.running, contents.finished
         offset = 0
         while offset < len(records):
             length, kind, seq = _RECORD.unpack_from(records, offset)
             body = records[offset + _RECORD.size : offset + _RECORD.size + length]
             offset += _RECORD.size + length
+            if offset > len(records) or kind not in _KINDS:
+                raise ValueError(f"kind {kind} with {length} bytes")
             if kind == _START_KIND:
                 task_id, claims, begun, deadline = _START.unpack(body)
                 started[seq] = Running(seq, task_id.decode("ascii"), claims, begun, deadline)
             elif kind == _VOID_KIND:
                 started.pop(seq, None)
             else:
-                running = started.pop(seq)
                 outcome = self._read_spilled(seq) if kind == _SPILLED_KIND else body
+                running = started.pop(seq)
                 if outcome is not None:
                     finished[seq] = (running, outcome)
-        return Contents(started, finished)
 
     def _read_spilled(self, seq: int) -> bytes | None:
         try:
-            return self.spill_path(seq).read_bytes()
+            return read_private_file(self.spill_path(seq), MAX_SPILLED)
         except FileNotFoundError:
             return None  # acknowledged: its record is dropped at the next switch
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            raise ValueError(f"the outcome of job {seq} cannot be read: {error}") from error
 
     def spill_path(self, seq: int) -> Path:
         """Return the path of an outcome that is too large for the box."""

@@ -36,9 +36,10 @@ class Beat:
 
 @dataclass(frozen=True)
 class LeaseRenewed:
-    """A heartbeat of this node, sent at this CLOCK_MONOTONIC second, is written to the database."""
+    """A heartbeat of this node, sent at this CLOCK_MONOTONIC second, is written to the database, with this number."""
 
     sent_at: float
+    seq: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,14 @@ class Drained:
     """This fetcher has no task in flight any more; `unwritten` counts those it could not write back."""
 
     unwritten: int = 0
+
+
+@dataclass(frozen=True)
+class CommitsLost:
+    """The database has lost commits of this owner that it had acknowledged; `what` says which."""
+
+    owner: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,13 @@ class TakeOver:
 @dataclass(frozen=True)
 class NewOwner:
     """Claim under this name from now on; if it is empty, claim nothing until the next NewOwner."""
+
+    owner: str
+
+
+@dataclass(frozen=True)
+class TakeNewName:
+    """Register this node under a new name, unless its name is not this one any more; only the lease gets this."""
 
     owner: str
 
@@ -242,12 +258,14 @@ Message: TypeAlias = (
     | CrashSettled
     | Idle
     | Drained
+    | CommitsLost
     | CallbackWanted
     | CallbackDone
     | WorkerStarted
     | WorkerExited
     | TakeOver
     | NewOwner
+    | TakeNewName
     | Retire
     | PauseClaiming
     | Drain

@@ -10,16 +10,29 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from goque.private import PrivateDirectoryError, default_base, make_private
+from goque.private import (
+    PrivateDirectoryError,
+    default_base,
+    is_taken,
+    known_bases,
+    make_base_elsewhere,
+    make_private,
+)
+from goque_supervisor.ipc.private_files import read_private_file
 
+log = logging.getLogger("goque.supervisor")
+
+MAX_DESCRIPTION: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
 _LOCK, _TREE = "lock", "tree.json"
 
@@ -60,7 +73,10 @@ class RunDirectory:
 
     def leave_black_boxes(self) -> None:
         """Delete the sockets only: the next tree reads in the black boxes which outcomes were not written."""
-        self.describe_tree({**_description(self.path), "stopped": True})
+        tree: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):
+            tree = _description(self.path)
+        self.describe_tree({**tree, "stopped": True})
         for path in self.path.glob("*.sock"):
             path.unlink(missing_ok=True)
 
@@ -71,7 +87,7 @@ class RunDirectory:
         """
         with contextlib.suppress(OSError):
             for path in self.path.iterdir():
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 elif path.name != _LOCK:
                     path.unlink(missing_ok=True)
@@ -106,7 +122,7 @@ def open_run_directory(given: str | None) -> RunDirectory:
     Raises:
         RunDirectoryError: the base is not ours alone, too long, or held by another supervisor.
     """
-    base = Path(given).absolute() if given else default_base()
+    base = Path(given).absolute() if given else _default_base()
     _make_base(base)
     locks = []
     if given:
@@ -133,25 +149,62 @@ def open_run_directory(given: str | None) -> RunDirectory:
 def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
     """Yield the directories of dead trees, each locked by us, with the description that the tree wrote.
 
-    The description is {} if the tree died before it could claim a task.
+    The description is {} if the tree died before it could claim a task, and if it cannot be read: nobody knows then
+    whose tasks the tree had, so they are returned like those of another node.
     """
-    for path in sorted(base.iterdir()):
-        if path.name.startswith(".") or path.is_symlink() or not (path / _LOCK).is_file():
-            continue
+    bases = known_bases()
+    for path in _run_directories(bases if base in bases else [base]):
         try:
             lock = _lock(path / _LOCK, "alive")
         except RunDirectoryError:
             continue
-        yield RunDirectory(path, (lock,)), _description(path)
+        try:
+            tree = _description(path)
+        except (OSError, ValueError) as error:
+            log.warning("what tree ran in %s cannot be read (%s): its tasks are returned later", path, error)
+            tree = {}
+        yield RunDirectory(path, (lock,)), tree
+
+
+def _run_directories(bases: Iterable[Path]) -> Iterator[Path]:
+    """Yield the directories of this user that have a lock file; what else lies there is left alone."""
+    for base in bases:
+        for path in sorted(base.iterdir()):
+            with contextlib.suppress(OSError):
+                is_own = stat.S_ISDIR(path.lstat().st_mode) and not is_taken(path)
+                if is_own and not path.name.startswith(".") and stat.S_ISREG((path / _LOCK).lstat().st_mode):
+                    yield path
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """Return the description that a tree wrote; {} if it died before it had a lease, so it claimed nothing."""
+    """Return the description that a tree wrote; {} if it died before it had a lease, so it claimed nothing.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not what a tree writes.
+    """
     try:
-        tree: dict[str, Any] = json.loads((path / _TREE).read_text("utf-8"))
-    except (OSError, ValueError):
+        tree = json.loads(read_private_file(path / _TREE, MAX_DESCRIPTION))
+    except FileNotFoundError:
         return {}
+    except RecursionError as error:
+        raise ValueError(f"{_TREE} is nested too deeply") from error
+    if not isinstance(tree, dict) or not all(
+        isinstance(tree.get(name), kind) for name, kind in (("boot", str), ("database", str), ("pid", int))
+    ):
+        raise ValueError(f"{_TREE} is not the description of a tree")
+    if not isinstance(tree.get("owners"), list) or not all(isinstance(name, str) for name in tree["owners"]):
+        raise ValueError(f"{_TREE} names no owners")
     return tree
+
+
+def _default_base() -> Path:
+    base = default_base()
+    if not is_taken(base):
+        return base
+    elsewhere = make_base_elsewhere()
+    log.warning("%s belongs to another user: the run directory is in %s", base, elsewhere)
+    return elsewhere
 
 
 def _make_base(base: Path) -> None:

@@ -23,18 +23,22 @@ class LeaseClock:
         owner: the name under which the node claims, empty before the first lease.
         former_owners: names that others have declared dead.
         is_lost: whether nothing may be claimed until there is another heartbeat.
+        is_suspect: whether nothing may be claimed until there is a new name, because the database has lost commits.
+        seq: the number of the last heartbeat that the database acknowledged.
     """
 
     node_timeout: float
     owner: str = ""
     former_owners: list[str] = field(default_factory=list)
     is_lost: bool = False
+    is_suspect: bool = False
+    seq: int = 0
     _renewed_at: float = 0.0
 
     @property
     def may_claim_as(self) -> str:
         """The name to claim under now, empty for not at all."""
-        return "" if self.is_lost else self.owner
+        return "" if self.is_lost or self.is_suspect else self.owner
 
     @property
     def all_owners(self) -> list[str]:
@@ -42,16 +46,19 @@ class LeaseClock:
         return [*self.former_owners, self.owner] if self.owner else []
 
     def begin(self, owner: str, sent_at: float) -> bool:
-        """Take a name; returns whether others had declared the one before dead."""
+        """Take a name; returns whether it replaces another."""
         replaced = bool(self.owner) and owner != self.owner
         if replaced:
             self.former_owners.append(self.owner)
         self.owner = owner
+        self.is_suspect = False
+        self.seq = 0
         self.renewed(sent_at)
         return replaced
 
-    def renewed(self, sent_at: float) -> bool:
+    def renewed(self, sent_at: float, seq: int = 1) -> bool:
         """Record a heartbeat that the database took, by when it was sent; returns whether that ends a loss."""
+        self.seq = max(self.seq, seq)
         self._renewed_at = max(self._renewed_at, sent_at)
         regained, self.is_lost = self.is_lost, False
         return regained

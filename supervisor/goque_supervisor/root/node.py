@@ -14,6 +14,8 @@ class NodeView:
     Attributes:
         owner: the name of the node's newest lease, empty before the first lease.
         may_claim_as: the name to claim under, empty while the node has no lease or has lost it.
+        seq: the number of the last heartbeat that the database acknowledged.
+        node_timeout: seconds of silence after which others call this node dead.
         all_owners: all names under which this node may still hold tasks, the newest last.
         is_up: whether the node has had a lease, so that all services run.
         is_quiet: whether SIGUSR2 made the node stop claiming.
@@ -23,6 +25,8 @@ class NodeView:
 
     owner: str = ""
     may_claim_as: str = ""
+    seq: int = 0
+    node_timeout: float = 30.0
     all_owners: tuple[str, ...] = ()
     is_up: bool = False
     is_quiet: bool = False
@@ -50,6 +54,8 @@ class Node:
         return NodeView(
             owner=self.lease_clock.owner,
             may_claim_as=self.lease_clock.may_claim_as,
+            seq=self.lease_clock.seq,
+            node_timeout=self.lease_clock.node_timeout,
             all_owners=tuple(self.lease_clock.all_owners),
             is_up=self.is_up,
             is_quiet=self.is_quiet,

@@ -29,6 +29,7 @@ class NodeLease:
         claimers: whoever claims under the lease.
         kills: whether running handlers are killed when the lease is lost, or may finish.
         describe: called with all names of the node before anything is claimed under a new one.
+        ask_new_name: asks the lease's process for another name than this one.
     """
 
     def __init__(
@@ -38,15 +39,19 @@ class NodeLease:
         *,
         kills: bool,
         describe: Callable[[list[str]], None],
+        ask_new_name: Callable[[str], None],
     ) -> None:
         self.clock = clock
         self._claimers = claimers
         self._kills = kills
         self._describe = describe
+        self._ask_new_name = ask_new_name
 
     def on_ready(self, owner: str, sent_at: float) -> None:
         """Take the name that the lease's process has written to the database."""
         if owner == self.clock.owner:
+            if self.clock.is_suspect:
+                self._ask_new_name(owner)  # the process that was asked has died
             return  # another process goes on under the same name: its first heartbeat tells whether the lease holds
         replaced = self.clock.begin(owner, sent_at)
         if replaced and self._kills:
@@ -54,9 +59,18 @@ class NodeLease:
         self._describe(self.clock.all_owners)
         self._claimers.new_owner(self.clock.may_claim_as)
 
-    def on_renewed(self, sent_at: float) -> None:
+    def on_commits_lost(self, owner: str, what: str) -> None:
+        """Stop claiming until the node has a new name: claims under the old one could repeat lost ones."""
+        if owner != self.clock.owner or self.clock.is_suspect:
+            return  # noticed before
+        log.error("the database has lost commits of node %s: %s: going on under a new name", owner, what)
+        self.clock.is_suspect = True
+        self._claimers.new_owner(self.clock.may_claim_as)
+        self._ask_new_name(owner)
+
+    def on_renewed(self, sent_at: float, seq: int) -> None:
         """Record a heartbeat that the database took, by when it was sent."""
-        if self.clock.renewed(sent_at):
+        if self.clock.renewed(sent_at, seq) and not self.clock.is_suspect:
             log.info("the lease is held again: claiming goes on")
             self._claimers.new_owner(self.clock.may_claim_as)
 

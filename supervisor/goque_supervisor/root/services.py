@@ -124,6 +124,9 @@ class Services:
         boot: dict[str, Any] = {"owner": self._node().owner, "node_timeout": self._options.node_timeout}
         if spec.role in ("lease", "monitor"):
             boot["run_directory"] = str(self._run_directory.path)
+        if spec.role == "lease":
+            boot["seq"] = self._node().seq
+            boot["former_owners"] = [name for name in self._node().all_owners if name != boot["owner"]]
         if spec.role == "monitor":
             boot["http"] = self._options.http
             boot["service_name"] = app["service_name"]
@@ -133,6 +136,10 @@ class Services:
             boot["import_began"] = app["import_began"]
         if spec.role in ("healer", "cleaner"):
             boot["types"] = app["types"]
+            boot["own_types"] = [
+                described["type"] for described in app["types"] if self._options.runs(described["type"])
+            ]
+            boot["heal_unpublished"] = self._options.heal_unpublished
             boot["counters"] = {
                 name: str(self._run_directory.counters(spec.role, name))
                 for name in (*(described["type"] for described in app["types"]), UNREGISTERED)

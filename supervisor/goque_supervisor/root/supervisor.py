@@ -24,12 +24,14 @@ from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
     Beat,
     BootFailed,
+    CommitsLost,
     Idle,
     LeaseRenewed,
     Message,
     ProtocolError,
     Ready,
     SourceChanged,
+    TakeNewName,
     TreeState,
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
@@ -106,7 +108,11 @@ class Root:
         )
         kills = options.on_lost_lease == "kill"
         self._lease = NodeLease(
-            self.node.lease_clock, self._groups, kills=kills, describe=self._describe_tree
+            self.node.lease_clock,
+            self._groups,
+            kills=kills,
+            describe=self._describe_tree,
+            ask_new_name=lambda owner: self._services.send("lease", TakeNewName(owner)),
         )
         self._idle_check = IdleCheck(
             self._groups, partial(self.stop, "drained"), has_recovered="healer" not in options.roles
@@ -263,8 +269,10 @@ class Root:
                 self._on_ready(child, info)
             case BootFailed(text, exit_code):
                 self._on_boot_failed(child, text, exit_code)
-            case LeaseRenewed(sent_at):
-                self._lease.on_renewed(sent_at)
+            case LeaseRenewed(sent_at, seq):
+                self._lease.on_renewed(sent_at, seq)
+            case CommitsLost(owner, what):
+                self._lease.on_commits_lost(owner, what)
             case SourceChanged(paths, count):
                 more = f" and {count - len(paths)} more" if count > len(paths) else ""
                 self._begin_reload(f"{', '.join(paths)}{more} changed")

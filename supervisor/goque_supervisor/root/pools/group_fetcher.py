@@ -63,6 +63,7 @@ class GroupFetcher:
             "secret_key": spec.keys[1],
             "counters": str(run_directory.counters("fetcher", spec.type)),
             "drain": node.ends_when_idle,
+            "node_timeout": node.node_timeout,
         }
         self.epoch += 1
         child = self._context.processes.start(spec.fetcher, boot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque_supervisor.actors.per_type_timer import PERIOD, TIMEOUT, PerTypeTimer
+from goque_supervisor.actors.per_type_timer import PERIOD, POLICIES_PERIOD, TIMEOUT, PerTypeTimer
 
 SPECS = [
     {"type": "often", "options": {"cleaner_period": 10.0, "cleaner_timeout": 2.0, "healer_period": 7.0}},
@@ -42,7 +42,7 @@ def test_a_type_that_was_never_seen_has_its_turn_at_once_and_one_that_is_gone_is
     assert rounds.due(["seldom", "new"]) == ["new"]
     rounds.begin("new")
     assert rounds.due(["seldom"]) == []
-    assert rounds.pause() == 1000.0
+    assert rounds.pause() == POLICIES_PERIOD, "a type may be published meanwhile"
 
 
 def test_healing_has_options_of_its_own() -> None:
@@ -52,5 +52,13 @@ def test_healing_has_options_of_its_own() -> None:
     assert rounds.pause() == 7.0
 
 
-def test_with_nothing_to_look_after_it_looks_again_after_the_default_period() -> None:
-    assert PerTypeTimer("cleaner", [], Clock()).pause() == PERIOD
+def test_with_nothing_to_look_after_policies_are_read_again_soon() -> None:
+    assert PerTypeTimer("cleaner", [], Clock()).pause() == POLICIES_PERIOD
+
+
+def test_the_types_without_a_policy_may_have_a_period_of_their_own() -> None:
+    clock = Clock()
+    rounds = PerTypeTimer("healer", SPECS, clock, unpublished_period=5.0)
+    for task_type in rounds.due(["seldom", None]):
+        rounds.begin(task_type)
+    assert rounds.pause() == 5.0

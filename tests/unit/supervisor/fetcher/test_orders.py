@@ -108,7 +108,15 @@ def test_orders_are_remembered(setup: OneWorker) -> None:
     obedience = Obedience(setup)
     for message in (CheckIdle(3), PauseClaiming(hold=True), NewOwner("node-2"), Drain(), Stop()):
         obedience.handler.obey(message)
-    assert obedience.orders == Orders("node-2", stopping=True, draining=True, paused=True, idle_check=3)
+    assert obedience.orders == Orders(
+        "node-2",
+        stopping=True,
+        draining=True,
+        paused=True,
+        idle_check=3,
+        all_owners=["node-2"],
+        is_renamed=True,
+    )
 
 
 def test_the_jobs_of_a_worker_that_exited_are_settled_and_it_gets_no_more(

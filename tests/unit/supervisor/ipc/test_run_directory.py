@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -145,18 +146,22 @@ def test_the_files_of_a_worker_go_together_and_those_of_others_stay(base: Path) 
 def test_the_directory_of_a_dead_tree_is_found_with_what_it_said_of_itself_and_that_of_a_living_is_not(
     base: Path,
 ) -> None:
-    trees = {"1-described": '{"pid": 8}', "2-broken": "{", "3-undescribed": "", ".4-unborn": "{}"}
+    first = {"owners": ["n0"], "pid": 8, "boot": "b", "database": "d"}
+    second = {"owners": ["n1"], "pid": 7, "boot": "b", "database": "d"}
+    trees = {"1-described": json.dumps(first), "2-broken": "{", ".4-unborn": "{}"}
     living = open_run_directory(str(base))
-    living.describe_tree({"owners": ["n1"], "pid": 7})
+    living.describe_tree(second)
     for name, tree in trees.items():
         (base / name).mkdir()
         (base / name / "lock").touch()
         (base / name / "tree.json").write_text(tree, "utf-8")
+    (base / "3-undescribed").mkdir()
+    (base / "3-undescribed/lock").touch()
     (base / "5-foreign").mkdir()
-    assert found(base) == {"1-described": {"pid": 8}, "2-broken": {}, "3-undescribed": {}}
+    assert found(base) == {"1-described": first, "2-broken": {}, "3-undescribed": {}}
     for lock in living.locks:
         os.close(lock)
-    assert found(base)[living.path.name] == {"owners": ["n1"], "pid": 7}
+    assert found(base)[living.path.name] == second
 
 
 def found(base: Path) -> dict[str, Any]:

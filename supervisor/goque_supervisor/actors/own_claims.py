@@ -1,0 +1,74 @@
+"""Returns tasks that the table shows as claimed by this node though no process of its tree holds them.
+
+A fetcher looks after the rows of its own type (fetcher/reconciler.py). This is for the others: types that no fetcher of
+the tree runs any more, and, when the tree has stopped, whatever is left in its names.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from goque.outcome import release
+from goque.storage import TaskStorage
+from goque.task import Token
+
+log = logging.getLogger("goque.lease")
+
+MAX_PERIOD: Final = 20.0
+SOME_IDS: Final = 5
+BATCH: Final = 500
+
+
+@dataclass
+class OwnClaims:
+    """Looks at a period; what two looks in a row have found is returned, uncharged.
+
+    Args:
+        storage: the database.
+        node_timeout: the node's, in seconds.
+    """
+
+    storage: TaskStorage
+    node_timeout: float
+    _due: float = 0.0
+    _suspects: set[Token] = field(default_factory=set)
+
+    def return_unheld_if_due(self, owners: Iterable[str], fetched_types: Collection[str], now: float) -> None:
+        """Return the tasks of types that no fetcher of the tree runs."""
+        if now < self._due:
+            return
+        self._due = now + min(MAX_PERIOD, self.node_timeout * 2 / 3)
+        found = {
+            held.token
+            for owner in owners
+            for held in self.storage.claims_of_owner(owner)
+            if held.type not in fetched_types
+        }
+        confirmed, self._suspects = found & self._suspects, found - self._suspects
+        self._return(confirmed)
+
+    def return_all(self, owners: Iterable[str]) -> None:
+        """Return everything that is left in these names: no process of the tree holds a task any more."""
+        self._return([held.token for owner in owners for held in self.storage.claims_of_owner(owner)])
+
+    def _return(self, tokens: Collection[Token]) -> None:
+        returned: list[str] = []
+        ordered = sorted(tokens, key=lambda token: token.task_id)
+        for start in range(0, len(ordered), BATCH):
+            owners: Mapping[str, str] = {
+                token.task_id: token.owner for token in ordered[start : start + BATCH]
+            }
+            found = [self.storage.get_task(task_id) for task_id in owners]
+            rows = [row for row in found if row is not None and row.claimed_by == owners[row.id]]
+            self.storage.settle_if_held([release(row) for row in rows])
+            returned += [row.id for row in rows]
+        if returned:
+            some = ", ".join(returned[:SOME_IDS]) + (", …" if len(returned) > SOME_IDS else "")
+            log.warning(
+                "returned %d task(s) that the table showed as claimed by this node, which does not hold them: %s",
+                len(returned),
+                some,
+            )

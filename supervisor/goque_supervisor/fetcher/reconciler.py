@@ -1,0 +1,230 @@
+"""Compares what the table says this node holds with what the fetcher has in flight.
+
+The two differ after a failover or a restore that lost commits, and when somebody else wrote the owner of a row:
+
+- a claim in the table that is not in flight has no worker: it is returned to the table, uncharged;
+- a task in flight whose row has moved back shows that the database has lost commits: the root hears of it, and the node
+  takes a new name, so that no claim of the past can be mistaken for one of the future.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from goque.task import TaskRow, Token
+from goque_supervisor.fetcher.database import TaskDatabase
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
+from goque_supervisor.fetcher.orders import Orders
+from goque_supervisor.fetcher.schedule import Schedule
+from goque_supervisor.fetcher.settled_claims import SettledClaims
+from goque_supervisor.ipc.control import CommitsLost, Message
+
+log = logging.getLogger("goque.fetcher")
+
+MAX_PERIOD: Final = 20.0
+MAX_CONFIRMATION: Final = 10.0
+SOME_IDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What a look at the table has found.
+
+    Attributes:
+        unheld: claims that are in the table and not in flight.
+        missing: tasks in flight whose claim is not in the table.
+        are_suspected: whether a second look must decide about others.
+    """
+
+    unheld: list[Token]
+    missing: list[ClaimedTask]
+    are_suspected: bool
+
+
+@dataclass
+class Comparison:
+    """Compares the table with the tasks in flight; what two looks in a row have seen counts. Pure.
+
+    No claim under a former name is still to come, so that there one look is enough.
+    """
+
+    _suspects: set[Token] = field(default_factory=set)
+
+    def look(
+        self,
+        in_table: Collection[Token],
+        in_flight: Mapping[str, ClaimedTask],
+        in_doubt: Collection[Token],
+        owner: str,
+    ) -> Differences:
+        """Return the differences, after a look at the table.
+
+        Args:
+            in_table: the claims under all names of this node.
+            in_flight: the tasks in flight by id.
+            in_doubt: claims whose commit was not answered; the next claim looks for them.
+            owner: the name under which the node claims now.
+        """
+        unheld = {token for token in in_table if token.task_id not in in_flight and token not in in_doubt}
+        known = set(in_table)
+        missing = {
+            task.row.token: task
+            for task in in_flight.values()
+            if task.row.token not in known and task.row.claimed_by == owner
+        }
+        seen = unheld | missing.keys()
+        confirmed = {token for token in seen if token in self._suspects or token.owner != owner}
+        self._suspects = seen - confirmed
+        return Differences(
+            sorted(unheld & confirmed, key=lambda token: token.task_id),
+            [task for token, task in missing.items() if token in confirmed],
+            bool(self._suspects),
+        )
+
+
+class Reconciler:
+    """Looks at a period, and when something that was acknowledged is not there.
+
+    Args:
+        database: of the fetcher.
+        in_flight: the tasks in flight.
+        orders: the orders that hold.
+        schedule: the next times of the loop.
+        tell_root: sends the root a message.
+        rows_stay: whether the rows of finished tasks stay for longer than a minute.
+        node_timeout: the node's; a difference is confirmed later than a heartbeat that notices a node declared dead.
+    """
+
+    def __init__(
+        self,
+        database: TaskDatabase,
+        in_flight: InFlight,
+        orders: Orders,
+        schedule: Schedule,
+        tell_root: Callable[[Message], None],
+        *,
+        node_timeout: float,
+        rows_stay: bool,
+    ) -> None:
+        self._database = database
+        self._in_flight = in_flight
+        self._orders = orders
+        self._schedule = schedule
+        self._tell_root = tell_root
+        self._period = min(MAX_PERIOD, node_timeout * 2 / 3)
+        self._confirmation = min(MAX_CONFIRMATION, node_timeout / 3)
+        self._is_after_outage = False
+        self._comparison = Comparison()
+        self._settled = SettledClaims(rows_stay=rows_stay)
+        self._reported = self._name = ""
+
+    def settled(self, tokens: Iterable[Token], now: float) -> None:
+        """Remember claims whose end the database has acknowledged."""
+        self._settled.add(tokens, now)
+
+    def run_if_due(self, now: float) -> bool:
+        """Look at the table if it is time; returns whether something was written."""
+        owner = self._orders.owner
+        if self._database.has_recovered:
+            self._database.has_recovered = False
+            self._is_after_outage = True
+            self._schedule.reconcile_now()
+        if now < self._schedule.reconcile_at or not owner or self._database.is_away(now):
+            return False
+        self._schedule.reconcile_at = now + self._period
+        claims = self._database.claims(self._orders.all_owners)
+        if claims is None:
+            return False
+        in_table, in_doubt = claims
+        found = self._comparison.look(in_table, self._in_flight.by_id, in_doubt, owner)
+        if found.are_suspected:
+            self._schedule.reconcile_within(now, self._confirmation)
+        if found.missing:
+            self.check_missing(found.missing)
+        if undone := self._settled.undone(in_table):
+            self._report(undone)
+        self._check_settled(now)
+        self._is_after_outage = False
+        return bool(found.unheld) and self._return(found.unheld)
+
+    def _return(self, tokens: list[Token]) -> bool:
+        returned = self._database.return_unheld(tokens)
+        if not returned:
+            return False
+        some = ", ".join(returned[:SOME_IDS]) + (", …" if len(returned) > SOME_IDS else "")
+        log.warning(
+            "returned %d task(s) that the table showed as claimed by this node, which does not hold them: %s",
+            len(returned),
+            some,
+        )
+        self._schedule.claim_now()
+        return True
+
+    def move_to_new_name(self) -> None:
+        """Move the claims of the tasks in flight to the node's new name, so that nobody heals them with the old one.
+
+        A claim that the table does not have any more stays under the old name: its end will change nothing.
+        """
+        owner = self._orders.owner
+        tasks = [task for task in self._in_flight.by_id.values() if task.row.claimed_by != owner]
+        moved = self._database.move_claims([task.row.token for task in tasks], owner)
+        if moved is None:
+            return
+        self._orders.is_renamed = False
+        if owner != self._name:
+            self._name = owner
+            self._settled.clear()
+        for task in tasks:
+            row = msgspec.structs.replace(task.row, claimed_by=owner)
+            if row.token in moved:
+                task.row = row
+
+    def claimed_again(self, former: Iterable[TaskRow]) -> None:
+        """Judge claims of tasks that are in flight already; these go on, and their end settles the new claim.
+
+        Args:
+            former: the rows of these tasks as they were claimed before.
+        """
+        for row in former:
+            again = self._in_flight.by_id[row.id].row
+            log.info("task %s was claimed again while it is in flight here: it is not run twice", row.id)
+            if row.claimed_by == self._orders.owner and again.claims <= row.claims:
+                self._report(
+                    f"claim {row.claims} of task {row.id} was acknowledged, and the task could be claimed again "
+                    f"as claim {again.claims}"
+                )
+
+    def check_missing(self, tasks: Sequence[ClaimedTask]) -> None:
+        """Report lost commits if the row of one of these tasks, whose claim is not in the table, has moved back."""
+        owner = self._orders.owner
+        suspects = {
+            task.row.id: task.row for task in tasks if task.row.claimed_by == owner and not task.canceled
+        }
+        for row in self._database.rows(list(suspects)[:SOME_IDS]) or ():
+            before = suspects[row.id]
+            if row.claims < before.claims:
+                self._report(
+                    f"claim {before.claims} of task {row.id} was acknowledged, and the table has {row.claims} claims"
+                )
+
+    def _check_settled(self, now: float) -> None:
+        """Report lost commits if the database does not know an end any more that it has acknowledged lately."""
+        sample = self._settled.sample(now)
+        rows = self._database.rows([token.task_id for token in sample]) if sample else None
+        if rows is not None and (
+            lost := self._settled.judge(sample, rows, after_outage=self._is_after_outage)
+        ):
+            self._report(lost)
+
+    def _report(self, what: str) -> None:
+        """Tell the root, once for each name of the node; it makes claims stop until there is a new name."""
+        owner = self._orders.owner
+        if owner != self._reported:
+            self._reported = owner
+            self._settled.clear()
+            self._tell_root(CommitsLost(owner, what))

@@ -1,0 +1,33 @@
+"""Opens files that an earlier process of this user has left. Standard library only, because the root uses it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def read_private_file(path: Path, max_bytes: int) -> bytes:
+    """Read a file that this user's earlier processes have left, whatever is in its place now.
+
+    Raises:
+        OSError: it cannot be read, or it is a link.
+        ValueError: it is no regular file, belongs to another user, or is too large.
+    """
+    descriptor = open_private_file(path, os.O_RDONLY)
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"{path.name} has more than {max_bytes} bytes")
+    return data
+
+
+def open_private_file(path: Path, flags: int) -> int:
+    """Open a regular file of this user, and never wait for it. Raises as `read_private_file`."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    whose = "is not a regular file" if not stat.S_ISREG(status.st_mode) else "belongs to another user"
+    raise ValueError(f"{path.name} {whose}")
