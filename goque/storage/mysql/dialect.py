@@ -20,7 +20,12 @@ from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
 from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
-from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
+from goque.storage.mysql.statements import (
+    INSERT_DUE_TASK,
+    INSERT_FREE_TASKS,
+    MYSQL_STATEMENTS,
+    PRESENT,
+)
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql import steps as ask
@@ -196,12 +201,16 @@ class MysqlDialect(Dialect):
         rows = [self.task_params(task, now) for task in tasks]
         ids = [task.id for task in tasks]
         yield ask.run("SAVEPOINT goque_batch")
-        inserted = yield ask.run_many(self.sql.insert_tasks, rows)
-        if inserted == len(tasks):
+        try:
+            yield ask.run_many(self.sql.insert_tasks, rows)
+        except pymysql.IntegrityError as error:
+            if error.args[0] != DUPLICATE:
+                raise
+        else:
             return set(ids)
         yield ask.run("ROLLBACK TO SAVEPOINT goque_batch")
         before = yield ask.rows(PRESENT, {"ids": ids})
-        yield ask.run_many(self.sql.insert_tasks, rows)
+        yield ask.run_many(INSERT_FREE_TASKS, rows)
         after = yield ask.rows(PRESENT, {"ids": ids})
         return {row[0] for row in after} - {row[0] for row in before}
 

@@ -31,11 +31,15 @@ INSERT_DUE_TASK: Final = """
 """MariaDB's: one round trip less, for the server dates the task itself."""
 
 INSERT_TASKS: Final = """
-    INSERT IGNORE INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                                   next_attempt_at, priority)
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
     VALUES (:id, :type, :external_id, :payload, :status, :attempts, :metadata, :created_at, :next_attempt_at,
             :priority)"""
 """Only parameters among its values: else PyMySQL does not make one statement of many rows."""
+
+INSERT_FREE_TASKS: Final = f"""{INSERT_TASKS}
+    ON DUPLICATE KEY UPDATE id = id"""
+"""Leaves out duplicates and nothing else: an INSERT IGNORE leaves out whatever a constraint refuses."""
 
 PRESENT: Final = """
     SELECT id

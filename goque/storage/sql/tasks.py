@@ -23,7 +23,7 @@ from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.steps import Steps, run_steps
-from goque.storage.sql.task_steps import TaskSteps, without_repeats
+from goque.storage.sql.task_steps import TaskSteps, check_texts, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
 ResultT = TypeVar("ResultT")
@@ -42,6 +42,7 @@ class SqlTasks(SqlRunner):
         """Insert all tasks or none; with "skip", those whose type and external id are free."""
         if not tasks:
             return []
+        check_texts(tasks)
         skip = on_conflict == "skip"
         if len(tasks) == 1:
             inserted = self._insert_one(tasks[0], skip=skip, conn=conn)
