@@ -37,6 +37,7 @@ from goque.storage.sql.caller_connection import (
 )
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.foreign_servers import refuse_foreign_server
 from goque.storage.sql.session import Session
 from goque.storage.sql.statements import Statements
 from goque.storage.sql.steps import Steps, await_steps
@@ -119,6 +120,7 @@ class MysqlDialect(Dialect):
 
     def _is_mariadb(self, told: str) -> bool:
         """Tell the two apart by what a server says of its version, and refuse one that is too old."""
+        refuse_foreign_server(told, self.url)
         is_mariadb = "mariadb" in told.lower()
         numbers = re.findall(r"(\d+)\.(\d+)\.(\d+)", told)
         version = tuple(map(int, numbers[-1] if is_mariadb else numbers[0])) if numbers else (0, 0, 0)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.sql.statements import LockThenChange, Statements
 
@@ -57,7 +58,8 @@ NEXT_LEVEL: Final = """
 CLAIM_DUE: Final = LockThenChange(
     lock="""
     SELECT id, type, external_id, payload, 'pending', attempts, errors, metadata, created_at, :now,
-           next_attempt_at, priority, result, :owner, claims + 1, lost_claims
+           next_attempt_at, priority, result, :owner,
+           CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END, lost_claims
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
     WHERE type = :task_type AND claim_rank = 0 - :priority AND next_attempt_at <= :now
     ORDER BY next_attempt_at
@@ -65,8 +67,13 @@ CLAIM_DUE: Final = LockThenChange(
     FOR UPDATE SKIP LOCKED""",
     change="""
     UPDATE goque_task FORCE INDEX (PRIMARY)
-    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
     WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL""",
+    changed="""
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids AND status = 'pending' AND claimed_by = :owner""",
 )
 
 MARK_PROCESSING: Final = """
@@ -88,12 +95,18 @@ HOLDS: Final = """
     FOR UPDATE /*!80017 OF goque_task */"""
 """MySQL is told which table, for it refuses to lock what is no table; MariaDB knows no OF."""
 
+SETTLED: Final = """
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids AND NOT (claimed_by <=> :owner AND status IN ('pending', 'processing'))"""
+
 SETTLE_DONE: Final = LockThenChange(
     lock=HOLDS,
     change="""
     UPDATE goque_task FORCE INDEX (PRIMARY)
     SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
     WHERE id IN :ids AND claimed_by <=> :owner AND status IN ('pending', 'processing')""",
+    changed=SETTLED,
 )
 
 SETTLE_MOVES: Final = LockThenChange(
@@ -120,6 +133,7 @@ SETTLE_MOVES: Final = LockThenChange(
         goque_task.updated_at = :now
     WHERE goque_task.claims = move.claims AND goque_task.claimed_by <=> :owner
       AND goque_task.status IN ('pending', 'processing')""",
+    changed=SETTLED,
 )
 
 RELEASE_STALE: Final = """
@@ -265,6 +279,7 @@ MYSQL_STATEMENTS: Final = Statements(
     due_priorities=NEXT_LEVEL,
     next_due=NEXT_LEVEL,
     claim_due=CLAIM_DUE,
+    claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,

@@ -19,10 +19,14 @@ from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import Session
+from goque.storage.sql.unclaimable import Unclaimable
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0
 """Seconds after which a commit that was not answered has come to its end on the server too."""
+
+MAX_ROUNDS: Final = 50
+"""How often one claim begins again behind tasks that it cannot change."""
 
 MAX_HELD: Final = 100_000
 
@@ -34,6 +38,7 @@ class SqlClaims(SqlRunner):
         super().__init__(dialect, patience=patience)
         self._in_doubt: list[tuple[Token, str, float]] = []
         self._cursor = ClaimCursor()
+        self._unclaimable = Unclaimable()
 
     def claim_due(
         self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
@@ -47,17 +52,19 @@ class SqlClaims(SqlRunner):
             lambda session: self._is_due(session, task_type), PINNED_READ
         ):
             return []  # an idle fetcher does not take the write lock
-        claimed: list[TaskRow] = []
         began = time.monotonic()
-        place = self._cursor.of(task_type, began) if self._dialect.needs_claim_cursor else None
-        head = {"task_type": task_type, "owner": owner, "top": None, "since": None}
+        past = self._unclaimable.keys(task_type, began)
+        cursor = self._cursor if self._dialect.needs_claim_cursor and not past else None
+        place = None if cursor is None else cursor.of(task_type, began)
+        claimed: list[TaskRow] = []
+        stuck: dict[Any, str] = {}
 
         def claim(session: Session) -> None:
-            if place is not None:
-                top, since = place
-                self._claim(session, {**head, "top": top, "since": self._dialect.time(since)}, limit, claimed)
-            if len(claimed) < limit:
-                self._claim(session, head, limit, claimed)
+            asked = {"task_type": task_type, "owner": owner, "top": None, "since": None}
+            if not past:
+                self._claim_due(session, asked, place, limit, claimed)
+            if past or (not claimed and self._unclaimable.is_suspected(task_type)):
+                stuck.update(self._claim_past(session, {**asked, "past": past}, limit, claimed))
 
         try:
             self._run(claim, PINNED_WRITE.within(timeout))
@@ -66,17 +73,53 @@ class SqlClaims(SqlRunner):
             raise
         self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
         claimed.sort(key=_claim_order)
-        if self._dialect.needs_claim_cursor:
+        self._unclaimable.claimed(task_type, len(claimed), stuck, time.monotonic())
+        if cursor is not None:
             from_head = began if place is None else None
-            self._cursor.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
+            cursor.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
         return claimed
+
+    def _claim_due(
+        self,
+        session: Session,
+        asked: dict[str, Any],
+        place: tuple[int, datetime] | None,
+        limit: int,
+        claimed: list[TaskRow],
+    ) -> None:
+        if place is not None:
+            top, since = place
+            self._claim(session, {**asked, "top": top, "since": self._dialect.time(since)}, limit, claimed)
+        if len(claimed) < limit:
+            self._claim(session, asked, limit, claimed)
 
     def _claim(self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]) -> None:
         for priority in self._dialect.due_levels(session, asked["task_type"]):
             params = {**asked, "priority": priority, "limit": limit - len(claimed)}
-            claimed += map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
+            rows = map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
+            claimed += (row for row in rows if row.status == "pending" and row.claimed_by == params["owner"])
             if len(claimed) >= limit:
                 break
+
+    def _claim_past(
+        self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]
+    ) -> dict[Any, str]:
+        """Claim past tasks that cannot be changed; returns those that were found now, by their keys."""
+        stuck: dict[Any, str] = {}
+        sql, encode = self._sql.claim_past, self._dialect.encode_list
+        for _ in range(MAX_ROUNDS):
+            past = encode([*asked["past"], *stuck])
+            due = session.rows(sql.lock, {**asked, "past": past, "limit": limit - len(claimed)})
+            if not due:
+                break
+            of_these = {**asked, "keys": encode([row[0] for row in due])}
+            session.run(sql.change, of_these)
+            changed = {row[0]: row[1:] for row in session.rows(sql.changed, of_these)}
+            claimed += map(self._dialect.read_task, changed.values())
+            stuck |= {key: self._dialect.read_text(task_id) for key, task_id in due if key not in changed}
+            if len(claimed) >= limit:
+                break
+        return stuck
 
     def _is_due(self, session: Session, task_type: str) -> bool:
         return any(True for _ in self._dialect.due_levels(session, task_type))
@@ -110,7 +153,10 @@ class SqlClaims(SqlRunner):
             instants = list(self._dialect.next_due(session, task_type))
             return max(0.0, (min(instants) - session.now).total_seconds()) if instants else None
 
-        return self._run(wait, PINNED_READ)
+        due = self._run(wait, PINNED_READ)
+        if due == 0 and not self._unclaimable.is_due(task_type, time.monotonic()):
+            return None  # nobody knows when the first task behind them is due: a later claim finds it
+        return due
 
     def mark_processing(self, tokens: Collection[Token]) -> None:
         """Move claimed tasks from pending to processing, where the claim still holds."""

@@ -85,6 +85,11 @@ class SqlRunner(TaskStorage):
         if isinstance(statement, str):
             return session.rows(statement, params)
         rows = session.rows(statement.lock, params)
-        if rows:
-            session.run(statement.change, {**params, "ids": [row[0] for row in rows]})
-        return rows
+        if not rows:
+            return rows
+        of_these = {**params, "ids": [row[0] for row in rows]}
+        session.run(statement.change, of_these)
+        if statement.changed is None or session.changed == len(rows):
+            return rows
+        changed = {row[0] for row in session.rows(statement.changed, of_these)}
+        return [row for row in rows if row[0] in changed]

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.sql.statements import Statements
+from goque.storage.sqlite.claim_past import CLAIM_PAST
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
 INSERT_TASK: Final = """
@@ -88,7 +89,9 @@ NEXT_DUE: Final = """
 
 CLAIM_DUE: Final = """
     UPDATE goque_task
-    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN typeof(claims) = 'integer' AND claims BETWEEN 0 AND 2147483646
+                      THEN claims + 1 ELSE 1 END
     WHERE rowid IN (
         SELECT rowid
         FROM goque_task INDEXED BY goque_task_claim_idx
@@ -246,6 +249,7 @@ SQLITE_STATEMENTS: Final = Statements(
     due_priorities=DUE_PRIORITIES,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
+    claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,
@@ -263,4 +267,5 @@ SQLITE_STATEMENTS: Final = Statements(
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=QUEUE_DEPTHS,
     search=SQLITE_SEARCH,
+    version="",
 )
