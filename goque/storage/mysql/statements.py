@@ -69,7 +69,8 @@ CLAIM_DUE: Final = LockThenChange(
     UPDATE goque_task FORCE INDEX (PRIMARY)
     SET status = 'pending', claimed_by = :owner, updated_at = :now,
         claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
-    WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL""",
+    WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL
+      AND char_length(id) = 36 AND length(id) = 36""",
     changed="""
     SELECT id
     FROM goque_task FORCE INDEX (PRIMARY)

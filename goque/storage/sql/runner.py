@@ -11,6 +11,7 @@ from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.call_policy import CallPolicy
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.read_values import read_count, read_optional_int
 from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Row, Session
 from goque.storage.sql.statements import LockThenChange
 
@@ -69,10 +70,10 @@ class SqlRunner(TaskStorage):
         node_id, seq, state, host, pid, started_at, heartbeat_at, info = row
         return NodeRow(
             id=text(node_id),
-            seq=seq,
+            seq=read_optional_int(seq) or 0,
             state=text(state),
             host=text(host),
-            pid=pid,
+            pid=read_count(pid),
             started_at=instant(started_at),
             heartbeat_at=instant(heartbeat_at),
             info=None if info is None else text(info),

@@ -20,6 +20,7 @@ from goque.storage.sql.call_policy import (
     CallPolicy,
 )
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.steps import Steps, run_steps
@@ -143,11 +144,28 @@ class SqlTasks(SqlRunner):
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
-        told: list[Any] = [text(value) if isinstance(value, bytes) else value for value in row]
+        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr = row[4:]
+
+        def optional(value: Any) -> str | None:
+            return None if value is None else text(value)
+
         return AttemptRow(
             task_id=text(row[0]),
-            node=told[1],
+            node=optional(row[1]),
             started_at=None if row[2] is None else instant(row[2]),
             ended_at=instant(row[3]),
-            failed=FailedAttempt(*told[4:]),
+            failed=FailedAttempt(
+                attempt=read_count(attempt),
+                cause=text(cause),
+                error=text(error),
+                traceback=optional(traceback),
+                worker_pid=read_optional_int(pid),
+                duration=read_number(duration, None),
+                exit_code=read_optional_int(code),
+                signal=read_optional_int(signal),
+                max_rss=read_optional_int(max_rss),
+                oom=optional(oom),
+                stack=optional(stack),
+                stderr=optional(stderr),
+            ),
         )

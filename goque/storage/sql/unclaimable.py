@@ -59,7 +59,7 @@ class Unclaimable:
             self._logged_at[task_type] = now
             some_id = next(iter(stuck.values()))
             _log.warning(
-                "the database does not let a claim change %s of type %r (does a trigger undo it?): "
+                "a claim cannot change %s of type %r (does a trigger undo it, or is the id no UUID?): "
                 "other tasks go first, and it is tried again in %gs",
                 f"the task {some_id!r}" if len(stuck) == 1 else f"{len(stuck)} tasks, such as {some_id!r},",
                 task_type,

@@ -6,6 +6,9 @@ from typing import Final
 
 from goque.storage.sql.statements import ClaimPast
 
+HAS_USUAL_ID: Final = "typeof(id) = 'text' AND length(id) = 36 AND id NOT GLOB '*[^0-9A-Za-z-]*'"
+"""What the processes of a tree can write into their black boxes, and find again; no other task is claimed."""
+
 CLAIM_PAST: Final = ClaimPast(
     lock="""
     SELECT rowid, id
@@ -21,7 +24,7 @@ CLAIM_PAST: Final = ClaimPast(
     SET status = 'pending', claimed_by = :owner, updated_at = :now,
         claims = CASE WHEN typeof(claims) = 'integer' AND claims BETWEEN 0 AND 2147483646
                       THEN claims + 1 ELSE 1 END
-    WHERE rowid IN (SELECT value FROM json_each(:keys))""",
+    WHERE rowid IN (SELECT value FROM json_each(:keys)) AND <usual id>""".replace("<usual id>", HAS_USUAL_ID),
     changed="""
     SELECT rowid, id, type, external_id, payload, status, attempts, errors, metadata, created_at,
            updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims

@@ -17,7 +17,8 @@ from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
-from goque_supervisor.actors.healing import retry_policy
+from goque_supervisor.actors.healing import retry_policy, without_owner
+from goque_supervisor.actors.settle_rows import changes_of, write_in_halves
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage
 from goque_supervisor.ipc.run_directory import RunDirectory, abandoned_runs
@@ -72,8 +73,8 @@ class CrashRecovery:
     ) -> None:
         policies = self.storage.type_policies()
         rows = self.storage.claimed_by_owner(owner, limit=100_000)
-        changes = []
-        for row in rows:
+
+        def decide(row: TaskRow) -> Change:
             key = (row.id, row.claims)
             if key in finished:
                 outcome = messages.decode_outcome(finished[key])
@@ -87,16 +88,23 @@ class CrashRecovery:
                 )
             else:
                 outcome = Outcome(OutcomeKind.UNSTARTED)
-            changes.append(_change(row, outcome, policies.get(row.type)))
+            return _change(row, outcome, policies.get(row.type))
+
+        decided, changes = changes_of(rows, decide)
         for start in range(0, len(changes), 500):
-            self.storage.settle_if_held(changes[start : start + 500], node=owner)
+            part = slice(start, start + 500)
+            write_in_halves(
+                decided[part],
+                changes[part],
+                lambda _, these: self.storage.settle_if_held(these, node=owner),
+            )
         if rows:
             log.warning("recovered %d task(s) of an earlier tree: %s", len(rows), end)
 
 
 def _change(row: TaskRow, outcome: Outcome, policy: TypePolicy | None) -> Change:
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
-        return Change(row.token, TaskStatus(row.status), row.attempts)
+        return without_owner(row)
     return settle(outcome, row, RetryPolicy() if policy is None else retry_policy(policy))
 
 
