@@ -222,7 +222,7 @@ def crashes_since_reset(errors: str | None) -> int:
 
 
 def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
-    attempts = min(row.attempts + 1, MAX_COUNT)
+    attempts = min(max(row.attempts, 0) + 1, MAX_COUNT)
     errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
     exhausted = attempts >= policy.max_attempts or _is_last(outcome, errors, policy)
     if outcome.kind is OutcomeKind.LOST_RUNNING:

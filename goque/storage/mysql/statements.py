@@ -130,6 +130,7 @@ SETTLE_MOVES: Final = LockThenChange(
         goque_task.next_attempt_at = coalesce(move.next_attempt_at, goque_task.next_attempt_at),
         goque_task.result = coalesce(move.result, goque_task.result),
         goque_task.lost_claims = move.lost_claims,
+        goque_task.priority = greatest(goque_task.priority, -32767),
         goque_task.claimed_by = NULL,
         goque_task.updated_at = :now
     WHERE goque_task.claims = move.claims AND goque_task.claimed_by <=> :owner

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.errors import DatabaseUnavailableError
+from goque.errors import DatabaseUnavailableError, GoqueError
 from goque.outcome import Change
 from goque.storage.contract import Watcher
 from goque.storage.instants import later
-from goque.storage.sql.call_policy import PINNED_READ, PINNED_STATEMENT, PINNED_WRITE
+from goque.storage.sql.call_policy import PINNED_READ, PINNED_STATEMENT, PINNED_WRITE, CallPolicy
 from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE, SqlRunner
@@ -56,18 +56,10 @@ class SqlClaims(SqlRunner):
         past = self._unclaimable.keys(task_type, began)
         cursor = self._cursor if self._dialect.needs_claim_cursor and not past else None
         place = None if cursor is None else cursor.of(task_type, began)
+        asked = {"task_type": task_type, "owner": owner, "top": None, "since": None, "past": past}
         claimed: list[TaskRow] = []
-        stuck: dict[Any, str] = {}
-
-        def claim(session: Session) -> None:
-            asked = {"task_type": task_type, "owner": owner, "top": None, "since": None}
-            if not past:
-                self._claim_due(session, asked, place, limit, claimed)
-            if past or (not claimed and self._unclaimable.is_suspected(task_type)):
-                stuck.update(self._claim_past(session, {**asked, "past": past}, limit, claimed))
-
         try:
-            self._run(claim, PINNED_WRITE.within(timeout))
+            stuck = self._claim_in_transaction(asked, place, limit, claimed, PINNED_WRITE.within(timeout))
         except DatabaseUnavailableError:
             self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
             raise
@@ -78,6 +70,34 @@ class SqlClaims(SqlRunner):
             from_head = began if place is None else None
             cursor.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
         return claimed
+
+    def _claim_in_transaction(
+        self,
+        asked: dict[str, Any],
+        place: tuple[int, datetime] | None,
+        limit: int,
+        claimed: list[TaskRow],
+        policy: CallPolicy,
+    ) -> dict[Any, str]:
+        """Add what is claimed to `claimed`; returns the ids of tasks that cannot be changed, by their keys."""
+
+        def claim(session: Session) -> dict[Any, str]:
+            if not asked["past"]:
+                self._claim_due(session, asked, place, limit, claimed)
+            if asked["past"] or (not claimed and self._unclaimable.is_suspected(asked["task_type"])):
+                return self._claim_past(session, asked, limit, claimed)
+            return {}
+
+        def claim_each(session: Session) -> dict[Any, str]:
+            claimed.clear()
+            return self._claim_past(session, asked, limit, claimed, alone=True)
+
+        try:
+            return self._run(claim, policy)
+        except GoqueError:
+            raise
+        except Exception:  # noqa: BLE001 - of the driver: a trigger that raises, or a value out of range
+            return self._run(claim_each, policy)
 
     def _claim_due(
         self,
@@ -102,9 +122,18 @@ class SqlClaims(SqlRunner):
                 break
 
     def _claim_past(
-        self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]
+        self,
+        session: Session,
+        asked: dict[str, Any],
+        limit: int,
+        claimed: list[TaskRow],
+        *,
+        alone: bool = False,
     ) -> dict[Any, str]:
-        """Claim past tasks that cannot be changed; returns those that were found now, by their keys."""
+        """Claim past tasks that cannot be changed; returns those that were found now, by their keys.
+
+        With `alone`, each task is changed by a statement of its own, which may fail.
+        """
         stuck: dict[Any, str] = {}
         sql, encode = self._sql.claim_past, self._dialect.encode_list
         for _ in range(MAX_ROUNDS):
@@ -113,13 +142,27 @@ class SqlClaims(SqlRunner):
             if not due:
                 break
             of_these = {**asked, "keys": encode([row[0] for row in due])}
-            session.run(sql.change, of_these)
+            if alone:
+                for key, _ in due:
+                    self._change_alone(session, sql.change, {**asked, "keys": encode([key])})
+            else:
+                session.run(sql.change, of_these)
             changed = {row[0]: row[1:] for row in session.rows(sql.changed, of_these)}
             claimed += map(self._dialect.read_task, changed.values())
             stuck |= {key: self._dialect.read_text(task_id) for key, task_id in due if key not in changed}
             if len(claimed) >= limit:
                 break
         return stuck
+
+    def _change_alone(self, session: Session, change: str, asked: dict[str, Any]) -> None:
+        session.run(self._sql.savepoint)
+        try:
+            session.run(change, asked)
+        except GoqueError:
+            raise
+        except Exception:  # noqa: BLE001 - the task is found unchanged, left out and logged
+            session.run(self._sql.rollback_savepoint)
+        session.run(self._sql.release_savepoint)
 
     def _is_due(self, session: Session, task_type: str) -> bool:
         return any(True for _ in self._dialect.due_levels(session, task_type))

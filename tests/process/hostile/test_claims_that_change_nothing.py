@@ -87,6 +87,39 @@ def test_row_49_a_claim_gives_only_what_it_changed(database: Database) -> None:
     assert claimed == ["good"]
 
 
+RAISING = {
+    "sqlite": [SQLITE_TRIGGER.replace("RAISE(IGNORE)", "RAISE(ABORT, 'not this one')")],
+    "postgresql": [
+        POSTGRESQL_FUNCTION.replace("RETURN NULL;", "RAISE EXCEPTION ''not this one'';"),
+        POSTGRESQL_TRIGGER,
+    ],
+    "mysql": [
+        f"""
+    CREATE TRIGGER skip_claims BEFORE UPDATE ON goque_task FOR EACH ROW
+    BEGIN
+        IF {IS_STUCK} THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one';
+        END IF;
+    END"""
+    ],
+}
+
+
+@pytest.mark.fault(49)
+@on_every_backend
+def test_row_49_a_task_whose_claim_is_an_error_delays_no_other(database: Database) -> None:
+    database.enqueue("quick", "stuck", priority=1)
+    database.enqueue("quick", "good", "better")
+    for statement in RAISING[database.backend]:
+        database.execute(statement)
+    storage = database.queue.storage
+    claimed = [row.external_id for _ in range(2) for row in storage.claim_due("quick", "node-1", 5)]
+    assert sorted(claimed) == ["better", "good"]
+    database.enqueue("quick", "later")
+    assert [row.external_id for row in storage.claim_due("quick", "node-1", 5)] == ["later"]
+    database.execute("DELETE FROM goque_task")
+
+
 # -- servers that say SKIP LOCKED and do not mean it -------------------------------------------------------------------
 
 
