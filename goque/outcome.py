@@ -12,6 +12,9 @@ from goque.task import TaskRow, TaskStatus, Token
 
 MAX_ERRORS_BYTES: Final = 16 * 1024
 MAX_LOST_CLAIMS: Final = 10
+MAX_COUNT: Final = 2**31 - 1
+"""The limit of a counter's column: from there on it stands still."""
+
 CRASH_PREFIX: Final = "worker crashed: "
 
 
@@ -232,7 +235,7 @@ def crashes_since_reset(errors: str | None) -> int:
 
 
 def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
-    attempts = row.attempts + 1
+    attempts = min(max(row.attempts, 0) + 1, MAX_COUNT)
     errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
     exhausted = attempts >= policy.max_attempts or _is_last(outcome, errors, policy)
     if outcome.kind is OutcomeKind.LOST_RUNNING:
@@ -277,7 +280,7 @@ def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:
 
 
 def _count_lost_claim(row: TaskRow) -> Change:
-    lost = row.lost_claims + 1
+    lost = min(row.lost_claims + 1, MAX_COUNT)
     if lost <= MAX_LOST_CLAIMS:
         return Change(row.token, before_claim(row), row.attempts, lost_claims=lost)
     reason = f"given up: {lost} nodes in a row died holding this task before it started"

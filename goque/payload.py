@@ -63,9 +63,8 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         raise InvalidPayloadFormatError(
             f"{what} has {len(raw)} bytes, more than {name} {most}; store it elsewhere and {instead} its key"
         )
-    if isinstance(payload, msgspec.Raw):
-        _check_json(raw)
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(_decode(raw)):
+    value = _decode_again(raw, payload, what)
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(value):
         raise InvalidPayloadFormatError(f"{what} is nested deeper than {MAX_DEPTH} levels; flatten it")
     if b"null" in raw and not isinstance(payload, msgspec.Raw):
         _check_numbers(payload, what)
@@ -98,19 +97,32 @@ def max_payload() -> int:
     return int(text)
 
 
-def _check_json(raw: bytes) -> None:
+def _decode_again(raw: bytes, payload: Any, what: str) -> Any:
+    """Check the final text: a Raw at any depth and a model's own encoder may have put in what is not JSON."""
     try:
-        _decode(raw)
+        return _decode(raw)
     except RecursionError:
         raise InvalidPayloadFormatError(
-            f"payload is nested deeper than {MAX_DEPTH} levels; flatten it"
+            f"{what} is nested deeper than {MAX_DEPTH} levels; flatten it"
         ) from None
     except (ValueError, msgspec.MsgspecError) as error:
-        raise InvalidPayloadFormatError(f"payload is not JSON: {error}") from error
+        _check_numbers(payload, what)
+        marked = msgspec.to_builtins(payload, enc_hook=_mark_what_is_not_json)
+        path, _ = next(_infinite(marked, what), (what, None))
+        raise InvalidPayloadFormatError(f"{path} is not JSON: {error}") from error
+
+
+def _mark_what_is_not_json(value: Any) -> Any:
+    """Return NaN for a Raw, or a model, whose text is not JSON, so that its path can be found."""
+    try:
+        _decode(_encode(value))
+    except (ValueError, msgspec.MsgspecError):
+        return math.nan
+    return None
 
 
 def _check_numbers(payload: Any, what: str) -> None:
-    """Refuse NaN and infinities. msgspec encodes them as null, so only a text with a null can have one."""
+    """Refuse NaN and infinities. msgspec encodes them as null, and other encoders may write them as they are."""
     value = msgspec.to_builtins(payload, enc_hook=_plain_other)
     if all(map(math.isfinite, _floats(value))):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,9 @@ NO_TASK_PAYLOAD: Final = msgspec.Raw(b"{}")
 """The payload of a task without input data: an empty JSON object, as in the original."""
 
 MAX_NAME_LENGTH: Final = 255
+_EMPTY_METADATA: Final = (b"{}", None, b"")
+"""The last is what the original reads so."""
+
 MIN_PRIORITY: Final = -100
 MAX_PRIORITY: Final = 100
 
@@ -41,6 +44,7 @@ class TaskStatus(StrEnum):
 
 
 TERMINAL_STATUSES: Final = frozenset({TaskStatus.DONE, TaskStatus.CANCELED, TaskStatus.ATTEMPTS_LEFT})
+_STATUS_OF: Final[dict[str, TaskStatus]] = {status.value: status for status in TaskStatus}
 _STATUSES: Final = tuple(TaskStatus)
 CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 
@@ -167,11 +171,13 @@ class Task:
         task.external_id = row.external_id
         task._raw = row.payload  # noqa: SLF001 - a constructor of its own class
         task._decoded = msgspec.UNSET  # noqa: SLF001 - the same
-        task.status = TaskStatus(row.status)
+        task.status = _STATUS_OF.get(row.status) or cast(
+            "TaskStatus", row.status
+        )  # another program may write others
         task.attempts = row.attempts
         task.errors = row.errors
         metadata = row.metadata
-        task.metadata = {} if metadata is None or metadata == b"{}" else _decode_metadata(metadata)
+        task.metadata = {} if metadata in _EMPTY_METADATA else _decode_metadata(metadata)
         task.created_at = row.created_at
         task.updated_at = row.updated_at
         task.next_attempt_at = row.next_attempt_at
@@ -183,6 +189,16 @@ class Task:
         task.claims = row.claims
         task.lost_claims = row.lost_claims
         return task
+
+    @classmethod
+    def from_any_row(cls, row: TaskRow) -> Task:
+        """Restore a task of which not all need be readable: then it has no metadata, and its result is a text."""
+        try:
+            return cls.from_row(row)
+        except PayloadDecodeError:
+            task = cls.from_row(msgspec.structs.replace(row, metadata=None, result=None))
+            task.result = None if row.result is None else row.result.decode("utf-8", "replace")
+            return task
 
     def apply_default_priority(self, priority: int) -> None:
         """Set the priority to the type's default, unless the task has one of its own."""

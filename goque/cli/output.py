@@ -76,6 +76,7 @@ def json_value(value: Any) -> Any:
     if not isinstance(value, bytes):
         return value
     try:
+        value.decode()  # what is formatted need not be UTF-8
         return msgspec.Raw(msgspec.json.format(value, indent=-1))  # numbers keep their digits this way
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return value.decode("utf-8", "replace")

@@ -85,5 +85,5 @@ def _values_of(row: TaskRow) -> dict[str, Any]:
     """Return the context values in the task's metadata; none if it is no JSON object."""
     try:
         return msgspec.json.decode(row.metadata or b"{}", type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         return {}

@@ -125,7 +125,7 @@ class AsyncTaskQueueManager(ManagerBase):
         rows: list[TaskRow] = await self._ask(
             lambda storage: storage.find_tasks(wanted, limit=limit, conn=tx), tx
         )
-        return [Task.from_row(row) for row in rows]
+        return [Task.from_any_row(row) for row in rows]
 
     async def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; see `TaskQueueManager.cancel_task`."""

@@ -145,7 +145,7 @@ class TaskQueueManager(ManagerBase):
         wanted = check_search(task_filter, limit)
         tx = transaction_of(conn)
         rows = self._storage_for(tx).find_tasks(wanted, limit=limit, conn=tx)
-        return [Task.from_row(row) for row in rows]
+        return [Task.from_any_row(row) for row in rows]
 
     def cancel_task(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task and return whether this call did it; a terminal task stays as it is.

@@ -14,6 +14,7 @@ from pymysql.constants import CLIENT
 
 from goque.errors import ConfigurationError
 from goque.storage.contract import Watcher
+from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import DUPLICATE, refused
@@ -21,7 +22,12 @@ from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
 from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
 from goque.storage.mysql.several_hosts import OneOfSeveralSession, connect_to_writable
-from goque.storage.mysql.statements import INSERT_DUE_TASK, MYSQL_STATEMENTS, PRESENT
+from goque.storage.mysql.statements import (
+    INSERT_DUE_TASK,
+    INSERT_FREE_TASKS,
+    MYSQL_STATEMENTS,
+    PRESENT,
+)
 from goque.storage.mysql.url import connection_options, servers
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql import steps as ask
@@ -126,6 +132,7 @@ class MysqlDialect(Dialect):
 
     def _is_mariadb(self, told: str) -> bool:
         """Tell the two apart by what a server says of its version, and refuse one that is too old."""
+        refuse_foreign_server(told, self.url)
         is_mariadb = "mariadb" in told.lower()
         numbers = re.findall(r"(\d+)\.(\d+)\.(\d+)", told)
         version = tuple(map(int, numbers[-1] if is_mariadb else numbers[0])) if numbers else (0, 0, 0)
@@ -208,12 +215,16 @@ class MysqlDialect(Dialect):
         rows = [self.task_params(task, now) for task in tasks]
         ids = [task.id for task in tasks]
         yield ask.run("SAVEPOINT goque_batch")
-        inserted = yield ask.run_many(self.sql.insert_tasks, rows)
-        if inserted == len(tasks):
+        try:
+            yield ask.run_many(self.sql.insert_tasks, rows)
+        except pymysql.IntegrityError as error:
+            if error.args[0] != DUPLICATE:
+                raise
+        else:
             return set(ids)
         yield ask.run("ROLLBACK TO SAVEPOINT goque_batch")
         before = yield ask.rows(PRESENT, {"ids": ids})
-        yield ask.run_many(self.sql.insert_tasks, rows)
+        yield ask.run_many(INSERT_FREE_TASKS, rows)
         after = yield ask.rows(PRESENT, {"ids": ids})
         return {row[0] for row in after} - {row[0] for row in before}
 

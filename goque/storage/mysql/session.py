@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -26,8 +28,18 @@ MIGRATION_PATIENCE: Final = 600
 """Seconds that a migration waits for another one to end."""
 
 NOW: Final = "SELECT UTC_TIMESTAMP(6), @@session.time_zone"
+TRIGGERS: Final = """
+    SELECT 1
+    FROM information_schema.triggers
+    WHERE event_object_schema = DATABASE() AND event_object_table = 'goque_task' AND event_manipulation = 'UPDATE'
+    LIMIT 1"""
+TRIGGERS_KNOWN: Final = 60.0
+"""Seconds after which a connection asks again whether the table has triggers."""
+
 UTC_NAMES: Final = ("+00:00", "UTC")
 
+
+_CHANGED: Final = re.compile(rb"Changed: (\d+)")
 
 Clock = Callable[[], datetime]
 
@@ -43,6 +55,8 @@ class MysqlSession(Session):
         self._clock = clock
         self._now: datetime | None = None
         self._cursor = Cursor(connection)
+        self._has_triggers = False
+        self._triggers_asked_at = 0.0
 
     @property
     def now(self) -> datetime:
@@ -67,6 +81,20 @@ class MysqlSession(Session):
         bound = self._bind(sql, params)
         with Translated(self.where):
             return self._cursor.execute(percent_placeholders(sql), bound)
+
+    @property
+    def changed(self) -> int | None:
+        """What the server adds to its answer: `Rows matched: 5  Changed: 5`; None where a trigger may deceive it.
+
+        Such a trigger undoes a change and makes another, so that the row counts as changed.
+        """
+        result = self.connection._result  # noqa: SLF001 - the message of an answer has no other way out
+        told = _CHANGED.search(getattr(result, "message", None) or b"")
+        now = time.monotonic()
+        if not self._triggers_asked_at or now - self._triggers_asked_at > TRIGGERS_KNOWN:
+            self._has_triggers = bool(self.rows(TRIGGERS))
+            self._triggers_asked_at = now
+        return None if told is None or self._has_triggers else int(told[1])
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""

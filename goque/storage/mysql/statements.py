@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.sql.statements import LockThenChange, Statements
 
@@ -31,11 +32,15 @@ INSERT_DUE_TASK: Final = """
 """MariaDB's: one round trip less, for the server dates the task itself."""
 
 INSERT_TASKS: Final = """
-    INSERT IGNORE INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                                   next_attempt_at, priority)
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
+                            next_attempt_at, priority)
     VALUES (:id, :type, :external_id, :payload, :status, :attempts, :metadata, :created_at, :next_attempt_at,
             :priority)"""
 """Only parameters among its values: else PyMySQL does not make one statement of many rows."""
+
+INSERT_FREE_TASKS: Final = f"""{INSERT_TASKS}
+    ON DUPLICATE KEY UPDATE id = id"""
+"""Leaves out duplicates and nothing else: an INSERT IGNORE leaves out whatever a constraint refuses."""
 
 PRESENT: Final = """
     SELECT id
@@ -53,7 +58,8 @@ NEXT_LEVEL: Final = """
 CLAIM_DUE: Final = LockThenChange(
     lock="""
     SELECT id, type, external_id, payload, 'pending', attempts, errors, metadata, created_at, :now,
-           next_attempt_at, priority, result, :owner, claims + 1, lost_claims
+           next_attempt_at, priority, result, :owner,
+           CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END, lost_claims
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
     WHERE type = :task_type AND claim_rank = 0 - :priority AND next_attempt_at <= :now
     ORDER BY next_attempt_at
@@ -61,8 +67,14 @@ CLAIM_DUE: Final = LockThenChange(
     FOR UPDATE SKIP LOCKED""",
     change="""
     UPDATE goque_task FORCE INDEX (PRIMARY)
-    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
-    WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL""",
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
+    WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL
+      AND char_length(id) = 36 AND length(id) = 36""",
+    changed="""
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids AND status = 'pending' AND claimed_by = :owner""",
 )
 
 MARK_PROCESSING: Final = """
@@ -84,12 +96,18 @@ HOLDS: Final = """
     FOR UPDATE /*!80017 OF goque_task */"""
 """MySQL is told which table, for it refuses to lock what is no table; MariaDB knows no OF."""
 
+SETTLED: Final = """
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids AND NOT (claimed_by <=> :owner AND status IN ('pending', 'processing'))"""
+
 SETTLE_DONE: Final = LockThenChange(
     lock=HOLDS,
     change="""
     UPDATE goque_task FORCE INDEX (PRIMARY)
     SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
     WHERE id IN :ids AND claimed_by <=> :owner AND status IN ('pending', 'processing')""",
+    changed=SETTLED,
 )
 
 SETTLE_MOVES: Final = LockThenChange(
@@ -112,10 +130,12 @@ SETTLE_MOVES: Final = LockThenChange(
         goque_task.next_attempt_at = coalesce(move.next_attempt_at, goque_task.next_attempt_at),
         goque_task.result = coalesce(move.result, goque_task.result),
         goque_task.lost_claims = move.lost_claims,
+        goque_task.priority = greatest(goque_task.priority, -32767),
         goque_task.claimed_by = NULL,
         goque_task.updated_at = :now
     WHERE goque_task.claims = move.claims AND goque_task.claimed_by <=> :owner
       AND goque_task.status IN ('pending', 'processing')""",
+    changed=SETTLED,
 )
 
 RELEASE_STALE: Final = """
@@ -274,6 +294,7 @@ MYSQL_STATEMENTS: Final = Statements(
     due_priorities=NEXT_LEVEL,
     next_due=NEXT_LEVEL,
     claim_due=CLAIM_DUE,
+    claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,

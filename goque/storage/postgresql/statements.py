@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from goque.storage.postgresql.claim_past import CLAIM_PAST
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.statements import Statements
 
@@ -99,7 +100,8 @@ CLAIM_DUE: Final = """
         FROM level
         WHERE level.priority IS NOT NULL)
     UPDATE goque_task
-    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
     WHERE ctid = ANY (ARRAY(
         SELECT due.place
         FROM level
@@ -299,6 +301,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     insert_tasks=INSERT_TASKS,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
+    claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,

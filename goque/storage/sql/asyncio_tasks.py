@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from goque.storage.contract import AsyncTasks
 from goque.storage.sql.dialect import Dialect
-from goque.storage.sql.task_steps import TaskSteps, without_repeats
+from goque.storage.sql.task_steps import TaskSteps, check_texts, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
 
@@ -24,6 +24,7 @@ class SqlAsyncTasks(AsyncTasks):
         """Insert all tasks or none; with "skip", those whose type and external id are free."""
         if not tasks:
             return []
+        check_texts(tasks)
         skip = on_conflict == "skip"
         wanted = without_repeats(tasks, skip=skip)
         if len(wanted) == 1:

@@ -12,6 +12,7 @@ from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.call_policy import WRITE, CallPolicy
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.read_values import read_count, read_optional_int
 from goque.storage.sql.session import (
     CommitUnansweredError,
     ConnectionLostError,
@@ -99,10 +100,10 @@ class SqlRunner(TaskStorage):
         node_id, seq, state, host, pid, started_at, heartbeat_at, info = row
         return NodeRow(
             id=text(node_id),
-            seq=seq,
+            seq=read_optional_int(seq) or 0,
             state=text(state),
             host=text(host),
-            pid=pid,
+            pid=read_count(pid),
             started_at=instant(started_at),
             heartbeat_at=instant(heartbeat_at),
             info=None if info is None else text(info),
@@ -115,6 +116,11 @@ class SqlRunner(TaskStorage):
         if isinstance(statement, str):
             return session.rows(statement, params)
         rows = session.rows(statement.lock, params)
-        if rows:
-            session.run(statement.change, {**params, "ids": [row[0] for row in rows]})
-        return rows
+        if not rows:
+            return rows
+        of_these = {**params, "ids": [row[0] for row in rows]}
+        session.run(statement.change, of_these)
+        if statement.changed is None or session.changed == len(rows):
+            return rows
+        changed = {row[0] for row in session.rows(statement.changed, of_these)}
+        return [row for row in rows if row[0] in changed]

@@ -28,6 +28,7 @@ from goque.storage.search_types import (
     time_of_id,
 )
 from goque.storage.sql.call_policy import PINNED_READ, READ
+from goque.storage.sql.read_values import read_count, read_number
 from goque.storage.sql.runner import SqlRunner
 from goque.storage.sql.session import Row, Session
 from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
@@ -155,12 +156,12 @@ class SqlSearch(SqlRunner):
             type=text(row[1]),
             external_id=text(row[2]),
             status=text(row[3]),
-            attempts=row[4],
+            attempts=read_count(row[4]),
             last_errors=text(row[5]),
             created_at=instant(row[6]),
             updated_at=None if row[7] is None else instant(row[7]),
             next_attempt_at=instant(row[8]),
-            priority=row[9],
+            priority=read_count(row[9]),
             claimed_by=None if row[10] is None else text(row[10]),
         )
 
@@ -185,6 +186,7 @@ class SqlSearch(SqlRunner):
                 for task_type in task_types
                 for status in sorted(TERMINAL_STATUSES)
                 for slot, tasks in session.rows(sql, {**span, "task_type": task_type, "status": status.value})
+                if isinstance(slot, int | float)
             ]
 
         return self._run(count, PINNED_READ)
@@ -219,11 +221,11 @@ class SqlSearch(SqlRunner):
             task_id=text(row[1]),
             type=text(row[2]),
             status=text(row[3]),
-            attempt=row[4],
+            attempt=read_count(row[4]),
             cause=text(row[5]),
             error=text(row[6]),
             ended_at=self._dialect.read_time(row[7]),
-            duration=row[8],
+            duration=read_number(row[8], None),
         )
 
     def recent_nodes(self) -> list[NodeRow]:

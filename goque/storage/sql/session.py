@@ -55,6 +55,11 @@ class Session(ABC):
     def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement and return how many rows it changed."""
 
+    @property
+    def changed(self) -> int | None:
+        """How many rows the last statement made different, None if they must be looked at to know."""
+        return None
+
     @abstractmethod
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters and return how many rows that changed."""

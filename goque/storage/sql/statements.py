@@ -18,10 +18,27 @@ class LockThenChange:
     Attributes:
         lock: reads the rows to be returned, and holds them.
         change: changes the rows in `:ids`, the first column of what was read.
+        changed: returns which of `:ids` are changed; asked only if the server's count says that some may not be.
     """
 
     lock: str
     change: str
+    changed: str | None = None
+
+
+@dataclass(frozen=True)
+class ClaimPast:
+    """A claim that leaves out the rows in `:past`, and finds out which rows it cannot change.
+
+    Attributes:
+        lock: returns the key and the id of up to `:limit` due tasks, and holds them.
+        change: claims the rows in `:keys`.
+        changed: returns the key, then the columns of a task, of the rows in `:keys` that are claimed now.
+    """
+
+    lock: str
+    change: str
+    changed: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +52,7 @@ class Statements:
             where `claim_due` walks them itself.
         next_due: the earliest `next_attempt_at` of each priority; none while the type is paused.
         claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, and return them.
+        claim_past: the same past tasks that cannot be changed, in three statements.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids.
         settle_moves: write the moves in `:batch` and return their ids.
@@ -54,6 +72,7 @@ class Statements:
         unpublished_types: the types of tasks that have no row in goque_type.
         queue_depths: how many unfinished tasks of each type and status there are, and the earliest
             `next_attempt_at` of the unclaimed ones; a type and status may come in several rows.
+        version: what server it is; empty where there is none.
         search: what people ask who look at the table.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
     """
@@ -62,6 +81,7 @@ class Statements:
     insert_tasks: str
     next_due: str
     claim_due: str | LockThenChange
+    claim_past: ClaimPast
     mark_processing: str
     settle_done: str | LockThenChange
     settle_moves: str | LockThenChange
@@ -217,6 +237,8 @@ class Statements:
         WHERE job_name = :job_name AND paused <> :paused"""
 
     ping: str = "SELECT 1"
+
+    version: str = "SELECT version()"
 
     applied_migrations: str = """
         SELECT name

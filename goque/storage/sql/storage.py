@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from goque.storage.contract import SchemaState
+from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.sql.call_policy import READ
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
@@ -51,6 +52,9 @@ class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
 
     def require_schema(self) -> None:
         """Raise SchemaError with what to do unless the schema is current; an embedded database creates it."""
+        if self._sql.version:
+            [(banner,)] = self._run(lambda session: session.rows(self._sql.version), READ)
+            refuse_foreign_server(self._dialect.read_text(banner), self.url)
         state = self.schema_state()
         if state in ("missing", "outdated") and self._dialect.creates_schema:
             self.migrate()

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from goque.errors import DuplicateTaskError, TaskNotFoundError, TaskStateError, length
+from goque.errors import (
+    DatabaseUnavailableError,
+    DuplicateTaskError,
+    TaskNotFoundError,
+    TaskStateError,
+    length,
+)
 from goque.outcome import append_error
 from goque.storage.instants import due_at
 from goque.storage.sql import steps
+from goque.storage.sql.batches import metadata_text
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.steps import Steps
 from goque.task import Task, TaskFilter, TaskRow, TaskStatus
@@ -48,7 +55,14 @@ class TaskSteps:
         """Insert all or none; `undo` says that the transaction goes on after a duplicate."""
         if undo:
             yield steps.run(self._sql.savepoint)
-        ids = yield from self._insert_batches(tasks, again=again)
+        try:
+            ids = yield from self._insert_batches(tasks, again=again)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            if undo:  # the caller may go on, and nothing of these tasks is to be there then
+                yield steps.run(self._sql.rollback_savepoint)
+            raise
         if len(ids) < len(tasks) and not skip:
             if undo:
                 yield steps.run(self._sql.rollback_savepoint)
@@ -148,6 +162,17 @@ class TaskSteps:
             return row.updated_at in tried_at
         held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
         raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
+
+
+def check_texts(tasks: Sequence[Task]) -> None:
+    """Refuse metadata that cannot be stored, before the first statement: what it holds may have changed since.
+
+    Raises:
+        InvalidPayloadFormatError, PayloadEncodeError: metadata of a task is not JSON, too large or too deep.
+    """
+    for task in tasks:
+        if task.metadata:
+            metadata_text(task)
 
 
 def without_repeats(tasks: Sequence[Task], *, skip: bool) -> list[Task]:

@@ -21,10 +21,11 @@ from goque.storage.sql.call_policy import (
     CallPolicy,
 )
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import PlaceTakenError, Session
 from goque.storage.sql.steps import Steps, run_steps
-from goque.storage.sql.task_steps import TaskSteps, without_repeats
+from goque.storage.sql.task_steps import TaskSteps, check_texts, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
 
 ResultT = TypeVar("ResultT")
@@ -43,6 +44,7 @@ class SqlTasks(SqlRunner):
         """Insert all tasks or none; with "skip", those whose type and external id are free."""
         if not tasks:
             return []
+        check_texts(tasks)
         skip = on_conflict == "skip"
         if len(tasks) == 1:
             inserted = self._insert_one(tasks[0], skip=skip, conn=conn)
@@ -149,11 +151,28 @@ class SqlTasks(SqlRunner):
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
-        told: list[Any] = [text(value) if isinstance(value, bytes) else value for value in row]
+        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr = row[4:]
+
+        def optional(value: Any) -> str | None:
+            return None if value is None else text(value)
+
         return AttemptRow(
             task_id=text(row[0]),
-            node=told[1],
+            node=optional(row[1]),
             started_at=None if row[2] is None else instant(row[2]),
             ended_at=instant(row[3]),
-            failed=FailedAttempt(*told[4:]),
+            failed=FailedAttempt(
+                attempt=read_count(attempt),
+                cause=text(cause),
+                error=text(error),
+                traceback=optional(traceback),
+                worker_pid=read_optional_int(pid),
+                duration=read_number(duration, None),
+                exit_code=read_optional_int(code),
+                signal=read_optional_int(signal),
+                max_rss=read_optional_int(max_rss),
+                oom=optional(oom),
+                stack=optional(stack),
+                stderr=optional(stderr),
+            ),
         )

@@ -7,17 +7,21 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from goque.errors import ConfigurationError
+from goque.errors import MAX_DELAY, ConfigurationError
+from goque.options import ProcessorOptions
 from goque.outcome import Change
 from goque.storage.contract import NodeRow, TypePolicy
 from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_READ, READ, REPEATABLE_WRITE, WRITE
 from goque.storage.sql.claims import SqlClaims
+from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.session import Row, Session
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
+
+_USUAL: Final = ProcessorOptions()
 
 
 class _TakenBackError(Exception):
@@ -169,15 +173,16 @@ class SqlUpkeep(SqlClaims):
         return {policy.type: policy for policy in map(self._read_policy, rows)}
 
     def _read_policy(self, row: Row) -> TypePolicy:
-        text = self._dialect.read_text
+        """Read a policy; what is none, such as an age below zero, is as if nobody had chosen it."""
+        text, usual = self._dialect.read_text, _USUAL
         return TypePolicy(
             type=text(row[0]),
-            max_attempts=row[1],
+            max_attempts=max(1, read_count(row[1])),
             strategy=None if row[2] is None else text(row[2]),
-            max_crashes=row[3],
-            cleaner_age=row[4],
-            cleaner_keep_failed=row[5],
-            healer_age=row[6],
+            max_crashes=read_optional_int(row[3]),
+            cleaner_age=read_number(row[4], usual.cleaner_updated_at_time_ago, most=MAX_DELAY),
+            cleaner_keep_failed=read_number(row[5], usual.cleaner_keep_failed, most=MAX_DELAY),
+            healer_age=read_number(row[6], usual.healer_updated_at_time_ago, most=MAX_DELAY),
             paused=bool(row[7]),
         )
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from goque.storage.instants import EPOCH
+from goque.storage.sql.read_values import read_count
 from goque.storage.sql.session import Row
 from goque.task import TaskRow
 
@@ -32,6 +33,8 @@ def read_task(row: Row) -> TaskRow:
     """Read a task; its texts come as bytes (see `SqliteSession`), and nothing in them can make this fail."""
     updated_at, errors, owner = row[9], row[6], row[13]
     try:
+        if (row[5] | row[14] | row[15]) >> 31 or abs(row[11]) >> 15 or row[3] is None:
+            return _read_hostile_task(row)
         return TaskRow(
             row[0].decode(),
             row[1].decode(),
@@ -50,7 +53,7 @@ def read_task(row: Row) -> TaskRow:
             row[14],
             row[15],
         )
-    except (AttributeError, UnicodeDecodeError):
+    except (AttributeError, TypeError, UnicodeDecodeError):
         return _read_hostile_task(row)
 
 
@@ -61,23 +64,19 @@ def _read_hostile_task(row: Row) -> TaskRow:
         external_id=read_text(row[2]),
         payload=_read_bytes(row[3]) or b"",
         status=read_text(row[4]),
-        attempts=_read_int(row[5]),
+        attempts=read_count(row[5]),
         errors=None if row[6] is None else read_text(row[6]),
         metadata=_read_bytes(row[7]),
         created_at=read_time(row[8]),
         updated_at=None if row[9] is None else read_time(row[9]),
         next_attempt_at=read_time(row[10]),
-        priority=_read_int(row[11]),
+        priority=read_count(row[11]),
         result=_read_bytes(row[12]),
         claimed_by=None if row[13] is None else read_text(row[13]),
-        claims=_read_int(row[14]),
-        lost_claims=_read_int(row[15]),
+        claims=read_count(row[14]),
+        lost_claims=read_count(row[15]),
     )
 
 
 def _read_bytes(value: Any) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else str(value).encode()
-
-
-def _read_int(value: Any) -> int:
-    return value if isinstance(value, int) else 0

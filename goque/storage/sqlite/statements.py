@@ -15,7 +15,13 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.sql.statements import Statements
+from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.search import SQLITE_SEARCH
+
+CLAIMS: Final = """
+    CASE typeof(goque_task.claims) WHEN 'integer'
+        THEN max(min(goque_task.claims, 2147483647), -2147483648) ELSE 0 END"""
+"""The number of a claim as it is read, whatever the file holds."""
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -88,7 +94,9 @@ NEXT_DUE: Final = """
 
 CLAIM_DUE: Final = """
     UPDATE goque_task
-    SET status = 'pending', claimed_by = :owner, claims = claims + 1, updated_at = :now
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN typeof(claims) = 'integer' AND claims BETWEEN 0 AND 2147483646
+                      THEN claims + 1 ELSE 1 END
     WHERE rowid IN (
         SELECT rowid
         FROM goque_task INDEXED BY goque_task_claim_idx
@@ -96,23 +104,26 @@ CLAIM_DUE: Final = """
           AND next_attempt_at <= :upper AND (next_attempt_at <= :now OR next_attempt_at = :upper)
         ORDER BY next_attempt_at
         LIMIT :limit)
+      AND <usual id>
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-              next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
+              next_attempt_at, priority, result, claimed_by, claims, lost_claims""".replace(
+    "<usual id>", HAS_USUAL_ID
+)
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task
     SET status = 'processing', updated_at = :now
     FROM json_each(:batch) AS claim
-    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
-      AND +goque_task.claimed_by IS :owner AND +goque_task.status = 'pending'"""
+    WHERE goque_task.id = claim.key AND <claims> = claim.value
+      AND +goque_task.claimed_by IS :owner AND +goque_task.status = 'pending'""".replace("<claims>", CLAIMS)
 
 SETTLE_DONE: Final = """
     UPDATE goque_task
     SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
     FROM json_each(:batch) AS claim
-    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
+    WHERE goque_task.id = claim.key AND <claims> = claim.value
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
-    RETURNING id"""
+    RETURNING id""".replace("<claims>", CLAIMS)
 
 SETTLE_MOVES: Final = """
     UPDATE goque_task
@@ -125,16 +136,17 @@ SETTLE_MOVES: Final = """
         claimed_by = NULL,
         updated_at = :now
     FROM json_each(:batch) AS move
-    WHERE goque_task.id = move.key AND +goque_task.claims = json_extract(move.value, '$[0]')
+    WHERE goque_task.id = move.key AND <claims> = json_extract(move.value, '$[0]')
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
-    RETURNING id"""
+    RETURNING id""".replace("<claims>", CLAIMS)
 
 RELEASE_STALE: Final = """
     UPDATE goque_task
     SET claimed_by = NULL
     FROM json_each(:batch) AS claim
-    WHERE goque_task.id = claim.key AND +goque_task.claims = claim.value
-      AND +goque_task.claimed_by = :owner AND +goque_task.status NOT IN ('pending', 'processing')"""
+    WHERE goque_task.id = claim.key AND <claims> = claim.value
+      AND +goque_task.claimed_by = :owner AND +goque_task.status NOT IN ('pending', 'processing')
+    """.replace("<claims>", CLAIMS)
 
 TASKS_BY_ID: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
@@ -175,9 +187,10 @@ CLAIMED_BY_OWNER: Final = """
     LIMIT :limit"""
 
 CHANGED_BY_OTHERS: Final = """
-    SELECT id, claims
+    SELECT id, <claims>
     FROM goque_task INDEXED BY goque_task_owner_idx
-    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
+    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')
+    """.replace("<claims>", CLAIMS)
 
 MOVE_CLAIMS: Final = """
     UPDATE goque_task
@@ -236,6 +249,12 @@ UNPUBLISHED_TYPES: Final = """
     FROM known
     WHERE type IS NOT NULL AND type NOT IN (SELECT type FROM goque_type)"""
 
+MARK_NODE_DEAD: Final = """
+    UPDATE goque_node
+    SET state = 'dead'
+    WHERE id = :id AND state = 'alive'
+      AND CASE typeof(seq) WHEN 'integer' THEN seq ELSE 0 END = :seen_seq"""
+
 QUEUE_DEPTHS: Final = """
     SELECT type, status, count(*), min(next_attempt_at)
     FROM goque_task INDEXED BY goque_task_claim_idx
@@ -258,6 +277,7 @@ SQLITE_STATEMENTS: Final = Statements(
     due_priorities=DUE_PRIORITIES,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
+    claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_moves=SETTLE_MOVES,
@@ -277,4 +297,6 @@ SQLITE_STATEMENTS: Final = Statements(
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=QUEUE_DEPTHS,
     search=SQLITE_SEARCH,
+    version="",
+    mark_node_dead=MARK_NODE_DEAD,
 )

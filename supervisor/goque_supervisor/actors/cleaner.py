@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import TypePolicy
 from goque.task import TaskStatus
 from goque.telemetry import tracing
+from goque.telemetry.rate_limit import RateLimit
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.own_policies import own_policies
 from goque_supervisor.actors.per_type_timer import PerTypeTimer
@@ -29,6 +31,7 @@ class Cleaner(Actor):
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
         self.per_type_timer = PerTypeTimer("cleaner", boot["types"])
+        self._lines = RateLimit()
         self.counters = CountersByType(boot["counters"])
         self._own = own_policies(boot["types"], boot["own_types"])
 
@@ -38,7 +41,13 @@ class Cleaner(Actor):
         for task_type in self.per_type_timer.due([*policies, None]):
             limit = self.per_type_timer.begin(task_type)
             for statuses, age in _ages(None if task_type is None else policies[task_type]):
-                self._clean(task_type, statuses, age, limit)
+                try:
+                    self._clean(task_type, statuses, age, limit)
+                except DatabaseUnavailableError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one type's rows stop no other type
+                    if self._lines.admits(task_type):
+                        self.log.error("finished tasks of type %r cannot be deleted: %s", task_type, error)  # noqa: TRY400 - the line has the error
         return self.per_type_timer.pause()
 
     def _clean(

@@ -20,6 +20,7 @@ from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
 from goque_supervisor.actors.healing import retry_policy
+from goque_supervisor.actors.settle_rows import changes_of, write_in_halves
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage
 from goque_supervisor.ipc.run_directory import RunDirectory, abandoned_runs
@@ -75,8 +76,8 @@ class CrashRecovery:
     ) -> None:
         policies = self.storage.type_policies()
         rows = self.storage.claimed_by_owner(owner, limit=100_000)
-        changes = []
-        for row in rows:
+
+        def decide(row: TaskRow) -> Change:
             key = (row.id, row.claims)
             if key in finished and (ended := _decode(finished[key], row.id)) is not None:
                 outcome = ended
@@ -90,9 +91,16 @@ class CrashRecovery:
                 )
             else:
                 outcome = Outcome(OutcomeKind.UNSTARTED)
-            changes.append(_change(row, outcome, policies.get(row.type)))
+            return _change(row, outcome, policies.get(row.type))
+
+        decided, changes = changes_of(rows, decide)
         for start in range(0, len(changes), 500):
-            self.storage.settle_if_held(changes[start : start + 500], node=owner)
+            part = slice(start, start + 500)
+            write_in_halves(
+                decided[part],
+                changes[part],
+                lambda _, these: self.storage.settle_if_held(these, node=owner),
+            )
         if rows:
             log.warning("recovered %d task(s) of an earlier tree: %s", len(rows), end)
 

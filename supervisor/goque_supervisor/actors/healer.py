@@ -14,18 +14,20 @@ from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import NodeRow, TypePolicy
-from goque.task import TaskRow
+from goque.task import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import CrashRecovery
 from goque_supervisor.actors.healing import heal
 from goque_supervisor.actors.own_policies import own_policies
 from goque_supervisor.actors.per_type_timer import PERIOD, PerTypeTimer
+from goque_supervisor.actors.settle_rows import changes_of, log_set_aside, write_in_halves
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready
 from goque_supervisor.metrics.counters import CountersByType
 
 BATCH: Final = 500
+MAX_ASIDE: Final = 10_000
 SOME_IDS: Final = 5
 DEAD_NODE_KEPT: Final = 86400.0
 UNOWNED: Final = "node lost: the claim of this task has no owner, and nothing was heard of it"
@@ -99,12 +101,27 @@ class Healer(Actor):
     def _heal(self, node: NodeRow) -> None:
         policies = self._policies()
         cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
-        while self.go_on() and (rows := self.storage.claimed_by_owner(node.id, limit=BATCH)):
-            changes = [heal(row, cause, policies.get(row.type)) for row in rows]
+        aside: dict[Token, TaskRow] = {}
+        while self.go_on() and len(aside) < MAX_ASIDE:
+            held = self.storage.claimed_by_owner(node.id, limit=BATCH + len(aside))
+            rows = [row for row in held if row.token not in aside]
+            if not rows:
+                break
+            aside |= {row.token: row for row in rows}
+            rows, changes = changes_of(rows, lambda row: heal(row, cause, policies.get(row.type)))
             began, traced = time.perf_counter(), tracing.started()
-            written = self.storage.settle_if_held(changes, node=node.id)
+            parts = write_in_halves(
+                rows, changes, lambda _, these: self.storage.settle_if_held(these, node=node.id)
+            )
+            written = set[Token]().union(*parts)
             self._count([row for row in rows if row.token in written], time.perf_counter() - began, traced)
-            self.log.warning("returned %d task(s) of dead node %s", len(written), node.id)
+            if written:
+                self.log.warning("returned %d task(s) of dead node %s", len(written), node.id)
+            aside = {token: row for token, row in aside.items() if token not in written}
+        else:
+            return
+        for row in held:
+            log_set_aside(row)
 
     def _heal_unowned(self) -> None:
         """Return old claims without an owner.
@@ -131,9 +148,9 @@ class Healer(Actor):
             rows = self.storage.unowned_claims(age, task_type, limit=BATCH)
             found = len(rows)
             rows = [row for row in rows if task_type is not None or row.type not in self._own]
-            changes = [heal(row, UNOWNED, policy) for row in rows]
+            rows, changes = changes_of(rows, lambda row: heal(row, UNOWNED, policy))
             began, traced = time.perf_counter(), tracing.started()
-            healed = self.storage.settle_unowned_if_unchanged(rows, changes)
+            healed = sum(write_in_halves(rows, changes, self.storage.settle_unowned_if_unchanged))
             if healed:
                 self._count(rows[:healed], time.perf_counter() - began, traced)
                 self.log.warning(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 import msgspec
 
+from goque import retry
+from goque.errors import ConfigurationError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
-from goque.retry import Strategy
+from goque.retry import DEFAULT, Strategy
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow, TaskStatus
+from goque.telemetry.rate_limit import RateLimit
+
+log = logging.getLogger("goque.healer")
+_lines: Final = RateLimit()
 
 
 def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
@@ -16,7 +25,7 @@ def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
     A task whose type has no published policy, as with the original, never loses one.
     """
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
-        return release(row)  # changed by another process: only the owner is removed
+        return release(row)
     if policy is None:
         return settle(Outcome(OutcomeKind.INTERRUPTED), row, RetryPolicy())
     if row.status == TaskStatus.PENDING:
@@ -27,5 +36,28 @@ def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
 
 def retry_policy(policy: TypePolicy) -> RetryPolicy:
     """Return the retry policy that a type's owner has published."""
-    strategy = None if policy.strategy is None else msgspec.json.decode(policy.strategy, type=Strategy)
+    strategy = None if policy.strategy is None else strategy_of(policy.strategy, policy.type)
     return RetryPolicy(policy.max_attempts, strategy, policy.max_crashes)
+
+
+def strategy_of(text: str, task_type: str) -> Strategy:
+    """Read a published strategy; the default, and one log line a minute, for a text that is none."""
+    try:
+        strategy = msgspec.json.decode(text, type=Strategy)
+        match strategy:
+            case retry.Static():
+                return retry.static(strategy.period)
+            case retry.Step():
+                return retry.step(strategy.periods)
+            case retry.RoundStep():
+                return retry.round_step(strategy.periods)
+            case _:
+                return retry.exponential(strategy.base, strategy.maximum, strategy.jitter)
+    except (ValueError, RecursionError, msgspec.MsgspecError, ConfigurationError) as error:
+        if _lines.admits(task_type):
+            log.warning(
+                "the retry strategy that is published for type %r is unreadable (%s): the default holds",
+                task_type,
+                error,
+            )
+        return DEFAULT

@@ -228,8 +228,20 @@ class TaskDatabase:
                 extra={"task_id": change.token.task_id},
             )
             bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
-            return self._storage.settle_if_held([bare], node=owner)
+            return self._write_bare(bare, owner)
         return written
+
+    def _write_bare(self, bare: Change, owner: str) -> set[Token]:
+        try:
+            return self._storage.settle_if_held([bare], node=owner)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            log.exception(
+                "the outcome of a task cannot be written at all: it stays claimed until this node has ended",
+                extra={"task_id": bare.token.task_id},
+            )
+            return set()
 
 
 def _end_lost_spans(batch: Iterable[ClaimedTask]) -> None:

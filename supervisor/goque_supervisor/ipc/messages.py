@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from goque.outcome import Outcome
+from goque.outcome import Outcome, OutcomeKind
 from goque.task import TaskRow
 
 EPOCH_BITS: Final = 32
@@ -59,4 +59,22 @@ FromWorker = Hello | Results | Retiring
 encode = msgspec.msgpack.Encoder().encode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 decode_jobs = msgspec.msgpack.Decoder(Jobs).decode
+_decode_any = msgspec.msgpack.Decoder().decode
 decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+
+
+def decode_each_job(data: bytes) -> tuple[Jobs, list[Result]]:
+    """Decode what a fetcher sent; a job that does not decode becomes a failed attempt, and the others remain."""
+    try:
+        return decode_jobs(data), []
+    except (msgspec.MsgspecError, ValueError):
+        _tag, jobs, acknowledged = _decode_any(data)
+    decoded: list[Job] = []
+    refused: list[Result] = []
+    for seq, row in jobs:
+        try:
+            decoded.append(Job(seq, msgspec.convert(row, TaskRow)))
+        except (msgspec.MsgspecError, ValueError) as error:
+            text = f"the worker cannot decode this task's row: {error}"
+            refused.append(Result(seq, Outcome(OutcomeKind.FAILED, text, undecodable=True)))
+    return Jobs(decoded, acknowledged), refused

@@ -27,7 +27,7 @@ from goque_supervisor.ipc.blackbox import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready, Stop
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.ipc.messages import Hello, Job, Jobs, Result, Results, Retiring
+from goque_supervisor.ipc.messages import Hello, Job, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import WorkerSocket
 from goque_supervisor.worker import captured_output
 
@@ -65,7 +65,8 @@ class Worker:
     def receive(self) -> None:
         """Handle the messages of the fetcher and the root."""
         for data in self.socket.receive():
-            jobs: Jobs = messages.decode_jobs(data)
+            jobs, refused = messages.decode_each_job(data)
+            self.results += refused
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
                 reached("result.acknowledged")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 import pydantic
@@ -159,3 +160,16 @@ def test_a_number_that_json_does_not_know_is_refused_and_found(payload, told):
 def test_nulls_are_no_numbers():
     for payload in (None, {"null": 1.5}, [msgspec.Raw(b"null")], Point(0.0, [None]), "null"):
         assert b"null" in encode_payload(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        ({"x": [1, msgspec.Raw(b"nope")]}, "payload.x[1]"),
+        ([msgspec.Raw(b"1"), {"y": msgspec.Raw(b"NaN")}], "payload[1].y"),
+        (msgspec.Raw(b"nope"), "payload"),
+    ],
+)
+def test_text_that_is_not_json_is_named_by_its_path(payload: object, path: str) -> None:
+    with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is not JSON: "):
+        encode_payload(payload)

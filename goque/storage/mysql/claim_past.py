@@ -1,0 +1,29 @@
+"""How MySQL and MariaDB claims past tasks that cannot be changed, as when a trigger undoes each claim."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.sql.statements import ClaimPast
+
+CLAIM_PAST: Final = ClaimPast(
+    lock="""
+    SELECT id, id
+    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+    WHERE type = :task_type AND claim_rank > -1000 AND next_attempt_at <= :now AND id NOT IN :past
+      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
+    ORDER BY claim_rank, next_attempt_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED""",
+    change="""
+    UPDATE goque_task FORCE INDEX (PRIMARY)
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
+    WHERE id IN :keys AND status IN ('new', 'error') AND claimed_by IS NULL
+      AND char_length(id) = 36 AND length(id) = 36""",
+    changed="""
+    SELECT id, id, type, external_id, payload, status, attempts, errors, metadata, created_at,
+           updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :keys AND status = 'pending' AND claimed_by = :owner""",
+)

@@ -1,0 +1,30 @@
+"""How PostgreSQL claims past tasks that cannot be changed, as when a trigger undoes each claim."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goque.storage.sql.statements import ClaimPast
+
+CLAIM_PAST: Final = ClaimPast(
+    lock="""
+    SELECT CAST(id AS text), CAST(id AS text)
+    FROM goque_task
+    WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL AND next_attempt_at <= :now
+      AND id <> ALL (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:past AS jsonb)) AS uuid)))
+      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
+    ORDER BY priority DESC, next_attempt_at
+    LIMIT :limit
+    FOR UPDATE OF goque_task SKIP LOCKED""",
+    change="""
+    UPDATE goque_task
+    SET status = 'pending', claimed_by = :owner, updated_at = :now,
+        claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:keys AS jsonb)) AS uuid)))""",
+    changed="""
+    SELECT CAST(id AS text), id, type, external_id, payload, status, attempts, errors, metadata, created_at,
+           updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims
+    FROM goque_task
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:keys AS jsonb)) AS uuid)))
+      AND status || '' = 'pending' AND claimed_by || '' = :owner""",
+)

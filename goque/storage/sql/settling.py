@@ -1,0 +1,166 @@
+"""How a SQL storage writes the ends of tasks: fenced by owner and claim, in batches, each end once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from goque.outcome import Change
+from goque.storage.instants import later
+from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.runner import PATIENCE, SqlRunner
+from goque.storage.sql.session import ConnectionLostError, Session
+from goque.task import TaskStatus, Token
+
+
+class SqlSettling(SqlRunner):
+    """The part of the contract that settles claimed tasks."""
+
+    def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
+        super().__init__(dialect, patience=patience)
+        self._doubtful_ends: set[Token] = set()
+
+    def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
+        """Write the moves whose claim still holds and record their failed attempts, in one transaction.
+
+        A batch that went as it should is one change; what it does not find is let go of in a second one.
+        """
+        if not changes:
+            return set()
+        try:
+            written = self._settle_by_shape(changes, node)
+        except ConnectionLostError:
+            self._doubtful_ends |= {change.token for change in changes}
+            raise
+        if self._doubtful_ends:
+            written |= self._written_before([change for change in changes if change.token not in written])
+            self._doubtful_ends -= {change.token for change in changes}
+        return written
+
+    def _settle_by_shape(self, changes: Sequence[Change], node: str | None) -> set[Token]:
+        if not self._dialect.watched and all(map(_is_plain_done, changes)):
+            tokens = [change.token for change in changes]
+            [batch, *further] = self._batches(tokens)
+            if not further:
+                return self._settle_one_batch(tokens, *batch)
+        return self._run(lambda session: self._settle(session, changes, node), PINNED_WRITE)
+
+    def _written_before(self, changes: Sequence[Change]) -> set[Token]:
+        """Return the claims that an earlier try has settled, whose commit was not answered."""
+        doubtful = {change.token.task_id: change for change in changes if change.token in self._doubtful_ends}
+        if not doubtful:
+            return set()
+        batch = self._dialect.encode_list(list(doubtful))
+        rows = self._run(lambda session: session.rows(self._sql.tasks_by_id, {"batch": batch}), WRITE)
+        found = [(row, doubtful[row.id]) for row in map(self._dialect.read_task, rows) if row.id in doubtful]
+        return {
+            change.token
+            for row, change in found
+            if row.claims == change.token.claims and not row.claimed_by and row.status == change.status
+        }
+
+    def _settle_one_batch(
+        self, tokens: Sequence[Token], owner: str | None, claims: dict[str, int]
+    ) -> set[Token]:
+        written = self._run(lambda session: self._settle_batch_done(session, owner, claims), PINNED_STATEMENT)
+        lost = [token for token in tokens if token not in written]
+        if lost:
+            self._run(
+                lambda session: self._run_for_claims(session, self._sql.release_stale, lost), PINNED_WRITE
+            )
+        return written
+
+    def _settle(self, session: Session, changes: Sequence[Change], node: str | None) -> set[Token]:
+        plain = [change.token for change in changes if _is_plain_done(change)]
+        others = [change for change in changes if not _is_plain_done(change)]
+        written = self._settle_done(session, plain) if plain else set()
+        if others:
+            written |= self._settle_moves(session, others)
+            self._record_attempts(session, (change for change in others if change.token in written), node)
+        if len(written) < len(changes):
+            lost = [change.token for change in changes if change.token not in written]
+            self._run_for_claims(session, self._sql.release_stale, lost)
+        if self._dialect.watched:
+            ended = (change.token for change in changes if change.status.is_terminal)
+            self._dialect.notify_finished(session, [token.task_id for token in ended if token in written])
+        return written
+
+    def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:
+        written: set[Token] = set()
+        for owner, claims in self._batches(tokens):
+            written |= self._settle_batch_done(session, owner, claims)
+        return written
+
+    def _settle_batch_done(self, session: Session, owner: str | None, claims: dict[str, int]) -> set[Token]:
+        params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
+        return self._tokens(self._change(session, self._sql.settle_done, params), claims, owner)
+
+    def _settle_moves(self, session: Session, changes: Iterable[Change]) -> set[Token]:
+        by_token = {change.token: change for change in changes}
+        written: set[Token] = set()
+        for owner, claims in self._batches(by_token):
+            moves = [by_token[Token(task_id, number, owner or "")] for task_id, number in claims.items()]
+            written |= self._tokens(self._settle_batch(session, moves, owner), claims, owner)
+        return written
+
+    def _settle_batch(self, session: Session, moves: list[Change], owner: str | None) -> list[Sequence[Any]]:
+        batch = self._dialect.encode_moves(moves, session.now)
+        if len(batch) > self._dialect.largest_batch and len(moves) > 1:
+            middle = len(moves) // 2
+            first = self._settle_batch(session, moves[:middle], owner)
+            return first + self._settle_batch(session, moves[middle:], owner)
+        return [*self._change(session, self._sql.settle_moves, {"owner": owner, "batch": batch})]
+
+    def _batches(self, tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
+        return _claims_by_owner(tokens, self._dialect.moves_at_once)
+
+    def _tokens(self, rows: Iterable[Sequence[Any]], claims: dict[str, int], owner: str | None) -> set[Token]:
+        ids = [self._dialect.read_text(row[0]) for row in rows]
+        return {Token(task_id, claims[task_id], owner or "") for task_id in ids}
+
+    def _record_attempts(self, session: Session, changes: Iterable[Change], node: str | None) -> None:
+        session.run_many(
+            self._sql.insert_attempt,
+            [
+                {
+                    **msgspec.structs.asdict(change.failed),
+                    "task_id": change.token.task_id,
+                    "node": node,
+                    "started_at": self._started_at(change, session.now),
+                }
+                for change in changes
+                if change.failed is not None
+            ],
+        )
+
+    def _started_at(self, change: Change, now: datetime) -> Any:
+        if change.failed is None or change.failed.duration is None:
+            return None
+        return self._dialect.time(later(now, -change.failed.duration))
+
+    def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
+        for owner, claims in self._batches(tokens):
+            session.run(sql, {"owner": owner, "batch": self._dialect.encode_claims(claims)})
+
+
+def _is_plain_done(change: Change) -> bool:
+    return change.status is TaskStatus.DONE and (
+        change.result is None and change.errors is None and change.delay is None and change.failed is None
+    )
+
+
+def _claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
+    """Group tokens into batches of one owner that name each task once; an empty owner is none."""
+    for owner, group in groupby(tokens, key=lambda token: token.owner):
+        claims: dict[str, int] = {}
+        for token in group:
+            if token.task_id in claims or len(claims) == most:
+                yield owner or None, claims
+                claims = {}
+            claims[token.task_id] = token.claims
+        yield owner or None, claims
