@@ -15,7 +15,8 @@ from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskTimeout, length
 from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
-from goque.task import Task, check_priority
+from goque.task import Task
+from goque.task_checks import check_priority
 
 
 class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from goque.errors import ConfigurationError
 from goque.options import ProcessorKeywords, check_options
 from goque.processor import make_processor
 from goque.processor_table import ProcessorTable
-from goque.task import check_name
+from goque.task_checks import check_name
 
 if TYPE_CHECKING:
     from goque.periodic.jobs import Misfire, PeriodicJob, Schedule

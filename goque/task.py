@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
@@ -12,18 +12,22 @@ import msgspec
 from goque.errors import ConfigurationError, PayloadDecodeError, length
 from goque.identifiers import internal_id, new_task_id
 from goque.payload import decode_json, encode_payload
+from goque.task_checks import (
+    check_delay,
+    check_instant,
+    check_metadata,
+    check_name,
+    check_priority,
+    check_run_at,
+)
 
 PayloadT = TypeVar("PayloadT")
 
 NO_TASK_PAYLOAD: Final = msgspec.Raw(b"{}")
 """The payload of a task without input data: an empty JSON object, as in the original."""
 
-MAX_NAME_LENGTH: Final = 255
 _EMPTY_METADATA: Final = (b"{}", None, b"")
 """The last is what the original reads so."""
-
-MIN_PRIORITY: Final = -100
-MAX_PRIORITY: Final = 100
 
 
 class TaskStatus(StrEnum):
@@ -276,63 +280,9 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
         for status in _checked_items("statuses", self.statuses or ()):
             _check_status(status)
         if self.updated_before is not None:
-            _check_instant("updated_before", self.updated_before)
+            check_instant("updated_before", self.updated_before)
         if self.updated_at_time_ago is not None:
             length(self.updated_at_time_ago, "updated_at_time_ago")
-
-
-def check_name(what: str, value: object) -> None:
-    """Refuse a type or external id that a backend cannot store or a person cannot read."""
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{what} must be text, not {value!r:.80}")
-    if not value or len(value) > MAX_NAME_LENGTH:
-        raise ConfigurationError(f"{what} must have 1 to {MAX_NAME_LENGTH} characters, not {len(value)}")
-    if not value.isprintable() and any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in value):
-        raise ConfigurationError(f"{what} {value!r:.80} has control characters; leave them out")
-    if not value.isascii() and any(0xD800 <= ord(char) < 0xE000 for char in value):
-        raise ConfigurationError(f"{what} {value!r:.80} has lone surrogates; no database stores them")
-
-
-def check_metadata(metadata: object) -> dict[str, Any]:
-    """Refuse metadata that is not a mapping with text for its keys; its values are checked at enqueue."""
-    if not isinstance(metadata, Mapping):
-        raise ConfigurationError(f"metadata must be a mapping, not {metadata!r:.80}")
-    for key in metadata:
-        if not isinstance(key, str):
-            raise ConfigurationError(f"metadata must have text for its keys, not {key!r:.80}")
-    return dict(metadata)
-
-
-def check_priority(priority: object) -> int:
-    """Refuse a priority that is not a whole number from -100 to 100."""
-    if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > MAX_PRIORITY:
-        raise ConfigurationError(
-            f"priority must be a whole number from {MIN_PRIORITY} to {MAX_PRIORITY}, not {priority!r}"
-        )
-    return priority
-
-
-def check_delay(delay: float | timedelta | None) -> float:
-    """Refuse a delay that is not a finite number of seconds from 0 up."""
-    return 0.0 if delay is None else length(delay, "delay")
-
-
-def check_run_at(run_at: datetime | None, delay: object) -> datetime | None:
-    """Refuse a naive run_at, or one together with a delay."""
-    if run_at is None:
-        return None
-    _check_instant("run_at", run_at)
-    if delay is not None:
-        raise ConfigurationError("give run_at or delay, not both")
-    try:
-        return run_at.astimezone(UTC)
-    except OverflowError as error:
-        raise ConfigurationError(f"run_at must be a time from year 1 to 9999, not {run_at}") from error
-
-
-def _check_instant(name: str, value: object) -> None:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ConfigurationError(f"{name} must be a datetime with a time zone, not {value!r:.80}")
 
 
 def _checked_items(name: str, value: object) -> Collection[Any]:

@@ -11,7 +11,8 @@ import msgspec
 from goque.cli.command import Seconds, WholeNumber, command, database_option, opened_storage, option
 from goque.cli.output import exists_already, print_id
 from goque.errors import DuplicateTaskError, GoqueError, InvalidPayloadFormatError
-from goque.task import MAX_PRIORITY, MIN_PRIORITY, NO_TASK_PAYLOAD, Task
+from goque.task import NO_TASK_PAYLOAD, Task
+from goque.task_checks import MAX_PRIORITY, MIN_PRIORITY
 
 QUOTING: Final = """write it in the shell's quotes, such as '{"to": "a@b.c"}' or '"hello"'"""
 

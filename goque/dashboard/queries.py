@@ -13,7 +13,8 @@ from starlette.datastructures import ImmutableMultiDict
 
 from goque.errors import GoqueError
 from goque.storage.search_types import TaskSearch
-from goque.task import MAX_NAME_LENGTH, TaskStatus
+from goque.task import TaskStatus
+from goque.task_checks import MAX_NAME_LENGTH
 
 PERIODS: Final = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86400, "7d": 7 * 86400}
 MAX_TEXT: Final = 500

@@ -17,7 +17,8 @@ from goque.callbacks import check_function
 from goque.errors import ConfigurationError, GoqueError, length
 from goque.outcome import first_line
 from goque.periodic.cron import CronSchedule
-from goque.task import Task, check_name
+from goque.task import Task
+from goque.task_checks import check_name
 
 __all__ = [
     "CronSchedule",

@@ -13,7 +13,8 @@ import goque
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
 from goque.storage.sql.placeholders import percent_placeholders
-from goque.task import MAX_PRIORITY, MIN_PRIORITY, Task
+from goque.task import Task
+from goque.task_checks import MAX_PRIORITY, MIN_PRIORITY
 
 FUTURE = {
     "sqlite": """

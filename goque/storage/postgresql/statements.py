@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Final
 
 from goque.storage.postgresql.claim_past import CLAIM_PAST
+from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.statements import Statements
 
@@ -208,18 +209,6 @@ CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task
     WHERE claimed_by = :owner AND type || '' = :task_type AND status NOT IN ('pending', 'processing')"""
-
-MOVE_CLAIMS: Final = """
-    UPDATE goque_task
-    SET claimed_by = :new_owner
-    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
-      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner"""
-
-CLAIMS_OF_OWNER: Final = """
-    SELECT id, claims, type
-    FROM goque_task
-    WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type || '' = :task_type)"""
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

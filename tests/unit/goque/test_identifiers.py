@@ -9,7 +9,7 @@ import pytest
 from goque import identifiers
 from goque.errors import ConfigurationError
 from goque.identifiers import internal_id, new_task_id
-from goque.task import check_name
+from goque.task_checks import check_name
 
 pytestmark = pytest.mark.fault(35)
 
