@@ -150,6 +150,19 @@ def test_cancel_takes_several_and_goes_on_after_an_unknown_one(goque: Any, task:
     assert goque("cancel", task.id).stdout == f"{task.id} has ended already\n"
 
 
+@pytest.mark.parametrize("status", ["pending", "processing"])
+def test_cancel_says_that_another_library_which_runs_the_task_does_not_notice(
+    goque: Any, task: Task, status: str
+) -> None:
+    """The Go library claims without an owner, and writes the end of a task over whatever its row says."""
+    _update(goque, "UPDATE goque_task SET status = :status", status=status)
+    said = goque("cancel", task.id).stdout
+    assert said == (
+        f"{task.id} canceled, but another library runs it, which does not notice and may still end it as done\n"
+    )
+    assert goque("cancel", task.id).stdout == f"{task.id} has ended already\n"
+
+
 def test_reset_makes_a_task_new_and_refuses_a_claimed_one(goque: Any, task: Task) -> None:
     assert goque("reset", task.id).stdout == f"{task.id} was new already\n"
     goque("cancel", task.id)

@@ -33,6 +33,9 @@ from goque_supervisor.settings import SuperviseOptions
         ("log_format", "xml"),
         ("start_method", "fork"),
         ("on_lost_lease", "panic"),
+        ("heal_unpublished", 0),
+        ("heal_unpublished", "3600"),
+        ("heal_unpublished", True),
         ("drian", True),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goque_supervisor.ipc.control import TakeOver
+from goque_supervisor.ipc.control import CommitsLost, LeaseRenewed, TakeOver
 from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
 
 NOTHING = "fetcher[mail] <- NewOwner(owner='')"
@@ -96,3 +96,40 @@ def test_a_fetcher_that_starts_after_a_new_name_is_told_the_former_one(tmp_path:
     tree.ends("fetcher[mail]")
     (order,) = tree.sent("fetcher[mail]", TakeOver)
     assert (order.owner, order.former_owners) == ("second", ["first"])
+
+
+def test_lost_commits_stop_claiming_until_the_node_has_a_new_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = up(tmp_path)
+    for _fetcher in range(2):
+        tree.sends("fetcher[mail]", CommitsLost("first", "claim 2 of task a was acknowledged"))
+    assert tree.did() == [NOTHING, "lease <- TakeNewName(owner='first')"]
+    tree.renews_lease()
+    assert tree.did() == [], "a heartbeat under the old name says nothing of what is lost"
+    tree.becomes_ready("lease", owner="second", sent_at=tree.now)
+    assert tree.did() == ["fetcher[mail] <- NewOwner(owner='second')"]
+    assert [text for text in caplog.messages if "lost commits" in text] == [
+        "the database has lost commits of node first: claim 2 of task a was acknowledged: going on under a new name"
+    ]
+
+
+def test_a_fetcher_that_finds_the_loss_after_the_lease_did_is_told_nothing_new(tmp_path: Path) -> None:
+    tree = up(tmp_path)
+    tree.becomes_ready("lease", owner="second", sent_at=tree.now)
+    tree.did()
+    tree.sends("fetcher[mail]", CommitsLost("first", "claim 2 of task a was acknowledged"))
+    assert tree.did() == []
+
+
+def test_a_lease_that_died_before_it_took_a_new_name_is_asked_again(tmp_path: Path) -> None:
+    tree = up(tmp_path)
+    tree.sends("fetcher[mail]", CommitsLost("first", "claim 2 of task a was acknowledged"))
+    tree.sends("lease", LeaseRenewed(tree.now, 7))
+    tree.ends("lease")
+    tree.pass_time(0.0)
+    tree.did()
+    tree.becomes_ready("lease", owner="first", sent_at=tree.now)
+    assert tree.did() == ["lease <- TakeNewName(owner='first')"]
+    boot = tree.processes.boots["lease"]
+    assert (boot["owner"], boot["seq"], boot["former_owners"]) == ("first", 7, [])
