@@ -75,7 +75,7 @@ def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:
     values = shown_values(_values_of(row))
     return {
         "task_id": row.id,
-        "attempt": row.attempts + 1,
+        "attempt": max(row.attempts, 0) + 1,
         "duration": round(outcome.duration, 6),
         **({"values": values} if values else {}),
     }

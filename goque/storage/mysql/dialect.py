@@ -27,6 +27,7 @@ from goque.storage.mysql.statements import (
     INSERT_FREE_TASKS,
     MYSQL_STATEMENTS,
     PRESENT,
+    TAKEN,
 )
 from goque.storage.mysql.url import connection_options, servers
 from goque.storage.mysql.watcher import MysqlWatcher
@@ -225,8 +226,31 @@ class MysqlDialect(Dialect):
         yield ask.run("ROLLBACK TO SAVEPOINT goque_batch")
         before = yield ask.rows(PRESENT, {"ids": ids})
         yield ask.run_many(INSERT_FREE_TASKS, rows)
-        after = yield ask.rows(PRESENT, {"ids": ids})
-        return {row[0] for row in after} - {row[0] for row in before}
+        after = {row[0] for row in (yield ask.rows(PRESENT, {"ids": ids}))}
+        inserted = after - {row[0] for row in before}
+        left_out = [task for task in tasks if task.id not in after]
+        return inserted | (yield from self._insert_unless_taken(left_out, now))
+
+    def _insert_unless_taken(self, tasks: Sequence[Task], now: datetime) -> Steps[set[str]]:
+        """Insert each task alone whose place is not seen to be taken: it was left out for another reason."""
+        if not tasks:
+            return set()
+        places = {
+            "types": sorted({task.type for task in tasks}),
+            "external_ids": [task.external_id for task in tasks],
+        }
+        taken = {tuple(map(self.read_text, row)) for row in (yield ask.rows(TAKEN, places))}
+        inserted: set[str] = set()
+        for task in tasks:
+            if (task.type, task.external_id) in taken:
+                continue
+            try:
+                yield ask.run(self.sql.insert_task, self.task_params(task, now))
+                inserted.add(task.id)
+            except pymysql.IntegrityError as error:
+                if error.args[0] != DUPLICATE:
+                    raise
+        return inserted
 
     def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
         """Return the rows of a bulk insert."""

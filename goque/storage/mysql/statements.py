@@ -38,9 +38,13 @@ INSERT_TASKS: Final = """
             :priority)"""
 """Only parameters among its values: else PyMySQL does not make one statement of many rows."""
 
-INSERT_FREE_TASKS: Final = f"""{INSERT_TASKS}
-    ON DUPLICATE KEY UPDATE id = id"""
-"""Leaves out duplicates and nothing else: an INSERT IGNORE leaves out whatever a constraint refuses."""
+INSERT_FREE_TASKS: Final = INSERT_TASKS.replace("INSERT INTO", "INSERT IGNORE INTO")
+"""Leaves out duplicates, and whatever a constraint refuses. ON DUPLICATE KEY UPDATE would lock the duplicates."""
+
+TAKEN: Final = """
+    SELECT type, external_id
+    FROM goque_task
+    WHERE type IN :types AND external_id IN :external_ids"""
 
 PRESENT: Final = """
     SELECT id
