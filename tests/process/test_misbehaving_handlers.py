@@ -85,7 +85,7 @@ def test_whatever_a_handler_raises_fails_its_attempt_and_spares_its_worker(
 
 
 HANGING = """
-options = dict(workers=1, timeout=0.7, timeout_grace=0.3, max_attempts=1, fetch_tick=0.05)
+options = dict(workers=1, timeout=0.7, timeout_grace=1.0, max_attempts=1, fetch_tick=0.05)
 
 @registry.processor("hang", **options)
 def hang(task: Task):
