@@ -19,7 +19,7 @@ from goque.storage.sql.session import Row
 
 
 class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types
-    """A cursor that does not make a Python warning of each duplicate that INSERT IGNORE leaves out."""
+    """A cursor that does not make a Python warning of each task that INSERT IGNORE leaves out."""
 
     async def _show_warnings(self, conn: Any) -> None: ...
 
