@@ -29,6 +29,7 @@ log = logging.getLogger("goque.fetcher")
 MAX_PERIOD: Final = 20.0
 MAX_CONFIRMATION: Final = 10.0
 SOME_IDS: Final = 5
+BATCH: Final = 200
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ class Comparison:
         }
         seen = unheld | missing.keys()
         confirmed = {token for token in seen if token in self._suspects or token.owner != owner}
-        self._suspects = seen - confirmed
+        self._suspects = seen
         return Differences(
             sorted(unheld & confirmed, key=lambda token: token.task_id),
             [task for token, task in missing.items() if token in confirmed],
-            bool(self._suspects),
+            bool(seen - confirmed),
         )
 
 
@@ -150,7 +151,9 @@ class Reconciler:
             self._report(undone)
         self._check_settled(now)
         self._is_after_outage = False
-        return bool(found.unheld) and self._return(found.unheld)
+        if len(found.unheld) > BATCH:
+            self._schedule.reconcile_now()
+        return bool(found.unheld) and self._return(found.unheld[:BATCH])
 
     def _return(self, tokens: list[Token]) -> bool:
         returned = self._database.return_unheld(tokens)

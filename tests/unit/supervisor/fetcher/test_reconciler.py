@@ -145,6 +145,13 @@ def test_nothing_is_looked_at_without_a_lease_or_a_database(owner: str, is_down:
     assert setup.schedule.reconcile_at == 0.0
 
 
+def test_many_are_returned_in_batches_without_a_pause(setup: Setup) -> None:
+    setup.table.in_table = [Token(f"t{n:03}", 1, "n0") for n in range(450)]
+    for _turn in range(3):
+        assert setup.reconciler.run_if_due(NOW)
+    assert setup.table.in_table == []
+
+
 def test_a_task_that_is_claimed_again_is_not_run_twice_and_its_end_settles_the_new_claim(
     setup: Setup,
 ) -> None:
