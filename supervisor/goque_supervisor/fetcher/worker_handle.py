@@ -27,6 +27,8 @@ class WorkerHandle:
         retiring: why it gets no more jobs, None while it gets some.
         revoked_at: when its unstarted jobs were revoked, 0 if no revocation is under way.
         replace_asked: whether the root was asked to replace it.
+        idle_job: the oldest of its jobs when it was last seen to run none of them, 0 while it runs one.
+        idle_since: when that was first seen of this job.
     """
 
     started: WorkerStarted
@@ -40,6 +42,8 @@ class WorkerHandle:
     retiring: str | None = None
     revoked_at: float = 0.0
     replace_asked: bool = False
+    idle_job: int = 0
+    idle_since: float = 0.0
 
     @classmethod
     def of(cls, started: WorkerStarted, *, taken_over: bool) -> WorkerHandle:

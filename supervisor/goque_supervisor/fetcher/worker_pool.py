@@ -218,6 +218,7 @@ class WorkerPool:
                 seq not in contents.running and seq not in contents.finished for seq in worker.jobs
             )
             if running:
+                worker.idle_job = 0
                 self._inspect_running(worker, running, now, some_wait=some_wait)
             else:
                 self._inspect_unresponsive(worker, oldest, now)
@@ -233,7 +234,14 @@ class WorkerPool:
             self.revoke_unstarted(worker, now)
 
     def _inspect_unresponsive(self, worker: WorkerHandle, oldest: ClaimedTask, now: float) -> None:
-        if now - oldest.sent_at > UNRESPONSIVE_AFTER and not worker.replace_asked and not worker.revoked_at:
+        """Ask for another worker when this one has run nothing for long, though it has jobs.
+
+        When a job was sent tells nothing: a handler that took long may have ended a moment ago.
+        """
+        if worker.idle_job != oldest.seq:
+            worker.idle_job, worker.idle_since = oldest.seq, now
+        is_unresponsive = now - worker.idle_since > UNRESPONSIVE_AFTER
+        if is_unresponsive and not worker.replace_asked and not worker.revoked_at:
             worker.replace_asked = True
             self._tell_root(Replace(worker.incarnation, "unresponsive"))
 

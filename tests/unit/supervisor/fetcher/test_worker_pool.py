@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES
+from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES, UNRESPONSIVE_AFTER
+from goque_supervisor.ipc.control import Replace
 from unit.supervisor.fetcher.one_worker import NOW, OneWorker
 
 
@@ -60,3 +61,26 @@ def test_a_worker_that_retires_after_that_does_not_run_what_others_have_by_then(
     setup.worker_pool.finish_revoking(NOW + REVOCATION_SETTLES)
     setup.worker_pool.retire(setup.worker, "reload", NOW + 1)
     assert setup.writer.revoked_through == 2
+
+
+def test_a_worker_that_has_just_ended_a_long_handler_is_not_replaced(setup: OneWorker) -> None:
+    setup.send(1, 2, at=NOW - 60)
+    setup.begin(1)
+    setup.worker_pool.inspect(NOW)
+    setup.writer.end(1, b"its message is on the way")
+    setup.worker_pool.inspect(NOW + 1)
+    del setup.worker.jobs[1]  # the message has come, and the next job has not begun
+    setup.worker_pool.inspect(NOW + 2)
+    setup.begin(2)
+    setup.worker_pool.inspect(NOW + 3 + UNRESPONSIVE_AFTER)
+    assert setup.told == []
+
+
+def test_a_worker_that_begins_no_job_is_replaced(setup: OneWorker) -> None:
+    setup.send(1)
+    setup.worker_pool.inspect(NOW)
+    setup.worker_pool.inspect(NOW + UNRESPONSIVE_AFTER)
+    assert setup.told == []
+    setup.worker_pool.inspect(NOW + UNRESPONSIVE_AFTER + 1)
+    setup.worker_pool.inspect(NOW + UNRESPONSIVE_AFTER + 2)
+    assert setup.told == [Replace(7, "unresponsive")]
