@@ -38,6 +38,8 @@ BEGIN: Final = f"""
 
 BEGIN_PINNED: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {NOW}"
 
+WAITS_FOR_STANDBY: Final = "SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND wait_event = 'SyncRep'"
+
 BEGIN_MIGRATION: Final = f"""
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = 0;
@@ -164,6 +166,12 @@ class PostgresqlSession(Session):
         assert isinstance(self.connection, DeadlineConnection)
         with self._translated():
             self.connection.await_answer()
+
+    def sees_waiting_for_standby(self, other: Session) -> bool:
+        """Return whether the commit of another session waits for a synchronous standby."""
+        assert isinstance(other, PostgresqlSession)
+        rows = self.rows(WAITS_FOR_STANDBY, {"pid": other.connection.info.backend_pid})
+        return bool(rows)
 
     def is_usable(self) -> bool:
         """Return whether no statement and no transaction is under way."""

@@ -18,8 +18,8 @@ from typing import Final, Protocol
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
-MAX_ANSWER_WAIT: Final = 30.0
-"""Seconds after which nobody waits for the answer to a commit any more: its server may be gone for good."""
+ANSWER_WAIT: Final = 3.0
+"""Seconds that a commit's answer is waited for. After that the server is asked whether it waits for its standby."""
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
@@ -86,8 +86,7 @@ class Connections:
             try:
                 session.await_answer()
             except CommitUnansweredError:
-                waited = time.monotonic() - self._unanswered_since
-                if session.awaits_answer() and waited < MAX_ANSWER_WAIT:
+                if self._may_still_answer(session):
                     self._unanswered = session
                 else:
                     session.close()
@@ -99,6 +98,16 @@ class Connections:
                 self._session = session
             else:
                 session.close()
+
+    def _may_still_answer(self, session: Session) -> bool:
+        """Return whether to keep waiting. A server that is stopped or gone does not answer, and is given up."""
+        if not session.awaits_answer():
+            return False
+        if time.monotonic() - self._unanswered_since < ANSWER_WAIT:
+            return True
+        if self._session is None:
+            self._session = self._connect()
+        return self._session.sees_waiting_for_standby(session)
 
     def _awaits_commit(self) -> bool:
         return self._unanswered is not None

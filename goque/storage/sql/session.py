@@ -122,6 +122,11 @@ class Session(ABC):
         """
         return
 
+    def sees_waiting_for_standby(self, other: Session) -> bool:
+        """Return whether the commit of another session waits for a synchronous standby."""
+        del other
+        return False
+
     def is_usable(self) -> bool:
         """Return whether the connection can be used again: an exception may have left it amid a statement."""
         return True
