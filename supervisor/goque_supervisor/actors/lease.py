@@ -20,7 +20,7 @@ from goque_supervisor.actors.heartbeats import Heartbeats, Verdict
 from goque_supervisor.actors.node_report import NodeReport
 from goque_supervisor.actors.own_claims import OwnClaims
 from goque_supervisor.ipc.channel import Channel
-from goque_supervisor.ipc.control import LeaseRenewed, Message, Ready, TakeNewName, TreeState
+from goque_supervisor.ipc.control import CommitsLost, LeaseRenewed, Message, Ready, TakeNewName, TreeState
 
 MAX_FORMER: Final = 16
 """How many former names of the node are looked after; older ones are left to the healers."""
@@ -87,11 +87,8 @@ class Lease(Actor):
                 case Verdict.BEHIND:
                     continue
                 case Verdict.COMMITS_LOST:
-                    self.log.error(
-                        "the database has lost commits of node %s: %s: going on under a new name",
-                        self.owner,
-                        heartbeats.describe_loss(row),
-                    )
+                    # the root logs the first report of a loss only: a fetcher may have found this one too
+                    self.channel.send(CommitsLost(self.owner, heartbeats.describe_loss(row)))
                 case Verdict.DECLARED_DEAD:
                     self.log.warning(
                         "node %s was declared dead by others: going on under a new name", self.owner

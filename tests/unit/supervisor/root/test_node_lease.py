@@ -114,6 +114,19 @@ def test_lost_commits_stop_claiming_until_the_node_has_a_new_name(
     ]
 
 
+def test_a_loss_that_lease_and_fetcher_find_at_the_same_time_is_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = up(tmp_path)
+    tree.sends("lease", CommitsLost("first", "heartbeat 41 was acknowledged"))
+    tree.sends("fetcher[mail]", CommitsLost("first", "claim 2 of task a was acknowledged"))
+    tree.becomes_ready("lease", owner="second", sent_at=tree.now)
+    assert [text for text in caplog.messages if "lost commits" in text] == [
+        "the database has lost commits of node first: heartbeat 41 was acknowledged: going on under a new name"
+    ]
+    assert tree.group().fetcher is not None
+
+
 def test_a_fetcher_that_finds_the_loss_after_the_lease_did_is_told_nothing_new(tmp_path: Path) -> None:
     tree = up(tmp_path)
     tree.becomes_ready("lease", owner="second", sent_at=tree.now)
