@@ -45,7 +45,7 @@ def test_a_priority_comes_from_the_caller_or_else_from_the_type(storage):
     ["", "unknown", "019ab5a0-7c3e-7d5e-8f00-0123456789ab", "'; DROP TABLE goque_task", "\0", None, 7],
 )
 def test_an_id_that_no_task_has_is_said_so(queue, task_id):
-    for call in (queue.get_task, queue.get_row, queue.cancel_task, queue.reset_attempts):
+    for call in (queue.get_task, queue.cancel_task, queue.reset_attempts):
         with pytest.raises(TaskNotFoundError, match="no task has the id"):
             call(task_id)
 
