@@ -208,7 +208,8 @@ def start_mysql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | 
         ]
     else:
         make = [server, "--no-defaults", "--initialize-insecure", f"--datadir={directory}", *user]
-    made = subprocess.run(make, capture_output=True, check=False)
+    # A MariaDB that starts deletes the temporary tables of others in a directory that they share.
+    made = subprocess.run(make, capture_output=True, check=False, env=os.environ | {"TMPDIR": str(data)})
     if made.returncode:
         raise CannotStart((made.stderr or made.stdout).decode(errors="replace").strip().splitlines()[-1])
     return run_mysql(data, port), f"mysql://root@127.0.0.1:{port}/mysql"
@@ -224,6 +225,7 @@ def run_mysql(data: Path, port: int, **environment: str) -> subprocess.Popen[byt
         "--bind-address=127.0.0.1",
         f"--socket={data}/socket",
         f"--pid-file={data}/pid",
+        f"--tmpdir={data}",
     ]
     user = [f"--user={account.pw_name}"] if account else []
     return _run([server, "--no-defaults", *options, *user], data, environment)

@@ -324,7 +324,7 @@ def run_mariadb(data: Path, port: int, *options: str, **environment: str) -> sub
     """Run the server of a directory that `services.start_mysql` has made, with options of its own."""
     server, account = services._mysql_binary(), services._account(*services.MYSQL_ACCOUNTS)
     assert server is not None
-    places = [f"--datadir={data}/db", f"--socket={data}/socket", f"--pid-file={data}/pid"]
+    places = [f"--datadir={data}/db", f"--socket={data}/socket", f"--pid-file={data}/pid", f"--tmpdir={data}"]
     network = [f"--port={port}", "--bind-address=127.0.0.1"]
     user = [f"--user={account.pw_name}"] if account else []
     return services._run([server, "--no-defaults", *places, *network, *user, *options], data, environment)
