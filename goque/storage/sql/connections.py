@@ -83,21 +83,20 @@ class Connections:
             session, self._unanswered = self._unanswered, None
             if session is None:
                 return  # another thread was faster
+            is_kept = False
             try:
                 session.await_answer()
+                is_kept = self._session is None
+                if is_kept:
+                    self._session = session
             except CommitUnansweredError:
-                if self._may_still_answer(session):
+                is_kept = self._may_still_answer(session)
+                if is_kept:
                     self._unanswered = session
-                else:
+                raise
+            finally:
+                if not is_kept:
                     session.close()
-                raise
-            except BaseException:
-                session.close()
-                raise
-            if self._session is None:
-                self._session = session
-            else:
-                session.close()
 
     def _may_still_answer(self, session: Session) -> bool:
         """Return whether to keep waiting. A server that is stopped or gone does not answer, and is given up."""
