@@ -10,6 +10,9 @@ _INDEXES = """
     CREATE INDEX goque_task_type_status_updated_at_idx ON goque_task (type, status, updated_at ASC);
 """
 
+OWN_TABLES = ("goque_migration", "goque_attempt", "goque_node", "goque_type", "goque_schedule")
+"""What goque adds to the one table of the original."""
+
 ORIGINAL = {
     "sqlite": f"""
     CREATE TABLE goque_task (

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pymysql
 import pytest
 from backends import MysqlBackend, add, claim, done, move, row_of
-from go_schema import ID, ORIGINAL
+from go_schema import ID, ORIGINAL, OWN_TABLES
 
 from goque.errors import (
     ConfigurationError,
@@ -75,6 +75,20 @@ def test_names_differ_by_bytes_in_a_table_that_the_original_made_too(backend):
     assert storage.insert_tasks([Task("mail", external_id="order-7")], on_conflict="skip") == []
     assert len(claim(storage, task_type="MAIL")) == 0
     assert len(claim(storage)) == 5
+
+
+def test_a_table_that_the_original_made_in_a_latin1_database_is_made_ours(backend):
+    backend.new_storage().migrate()
+    ours = backend.column_types()
+    for table in (*OWN_TABLES, "goque_task"):
+        backend.execute(f"DROP TABLE {table}")
+    backend.execute("ALTER DATABASE CHARACTER SET latin1")
+    backend.script(ORIGINAL["mysql"])
+    storage = backend.new_storage()
+    storage.migrate()
+    assert backend.column_types() == ours
+    [row] = claim(storage)
+    assert storage.settle_if_held([done(row)]) == {row.token}
 
 
 def test_instants_of_the_original_are_widened_and_kept(backend):

@@ -5,13 +5,11 @@ import re
 
 import pytest
 from backends import add, claim, done
-from go_schema import ORIGINAL
+from go_schema import ORIGINAL, OWN_TABLES
 
 from goque.errors import SchemaError
 from goque.storage import open_storage
 from goque.storage.sql.migrate import known_migrations, split_statements
-
-OWN_TABLES = ("goque_migration", "goque_attempt", "goque_node", "goque_type", "goque_schedule")
 
 
 def test_a_missing_schema_is_created_at_first_use_or_asked_for(backend):
