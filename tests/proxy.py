@@ -11,6 +11,7 @@ class Proxy:
     """Forwards connections to a server.
 
     Attributes:
+        server: host and port of it, for the next connections.
         cut_after: when a client says this, the server hears it and answers, and both lines are cut.
         cut_before: when a client says this, both lines are cut, and the server does not hear it.
         silent: whether nothing comes back to clients any more.
@@ -19,7 +20,7 @@ class Proxy:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._server = (host, port)
+        self.server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.cut_after: bytes | None = None
@@ -63,7 +64,7 @@ class Proxy:
                     client.close()
                     continue
                 try:
-                    server = socket.create_connection(self._server)
+                    server = socket.create_connection(self.server)
                 except OSError:
                     client.close()  # the server is down
                     continue

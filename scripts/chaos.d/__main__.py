@@ -11,7 +11,9 @@ from typing import Final
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
-sys.path[:0] = [str(HERE), str(ROOT / "tests" / "process"), str(ROOT / "tests"), str(ROOT / "scripts")]
+TESTS: Final = ROOT / "tests"
+PLACES: Final = (HERE, TESTS / "process" / "failover", TESTS / "process", TESTS, ROOT / "scripts")
+sys.path[:0] = map(str, PLACES)
 
 from arena import NoDatabaseError  # noqa: E402 - its modules are found by now
 from chaos import GUARDS, Chaos  # noqa: E402 - its modules are found by now
@@ -76,7 +78,8 @@ def parse_arguments() -> argparse.Namespace:
         default="sqlite",
         metavar="URL",
         help="a server on which a database of its own is made, or a file to be; or sqlite, postgresql or mysql for a "
-        "temporary file or a private server, which is then ended and stopped as well [sqlite]",
+        "temporary file or a private server, which is then ended and stopped as well, and a postgresql fails over to a "
+        "standby that has not received the last second [sqlite]",
     )
     parser.add_argument("--rate", type=positive, default=30.0, help="tasks a second to enqueue [30]")
     parser.add_argument("--keep", action="store_true", help="keep diary and logs, and say where")

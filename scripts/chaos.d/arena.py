@@ -16,11 +16,11 @@ from typing import Final
 
 import psycopg
 import pymysql
-from databases import ON_SERVER, Database, ServerDatabase, SqliteDatabase
+from databases import ON_SERVER, Database, PostgresqlDatabase, ServerDatabase, SqliteDatabase
+from evidence import Run, read_runs
 from private_servers import PrivateServer
 from proxy import Proxy
 from tree import Tree, python_command
-from verdict import Run, read_runs
 
 from goque.storage.url import hide_password
 
@@ -43,6 +43,7 @@ class Node:
         self._arena = arena
         if isinstance(arena.database, ServerDatabase):
             self.proxy = Proxy(*arena.database.address())
+            arena.proxies.append(self.proxy)
 
     @property
     def tree(self) -> Tree:
@@ -86,11 +87,20 @@ class Arena:
     Args:
         where: a URL, or `sqlite`, `postgresql` or `mysql` for a file or a private server, which is restarted too.
         sabotage: the guard to switch off; none leaves goque as it is.
+
+    Attributes:
+        server: the private server, if there is one; after a failover it is another one.
+        standby: follows it, if there is one.
+        is_server_down: whether the server is ended, stopped, or about to fail over.
+        proxies: all ways to the server but those of the harness.
     """
 
     def __init__(self, where: str, sabotage: str = "") -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="goque-chaos-"))
         self.server: PrivateServer | None = None
+        self.standby: PrivateServer | None = None
+        self.is_server_down = False
+        self.proxies: list[Proxy] = []
         try:
             self.database = self._make_database(where)
         except BaseException as error:
@@ -105,6 +115,7 @@ class Arena:
             "PYTHONPATH": os.pathsep.join(part for part in path if part),
         }
         self.nodes = [Node("a", self), Node("b", self)]
+        self.application_url = self._way_of_the_application()
 
     def _make_database(self, where: str) -> Database:
         scheme = where.partition("://")[0]
@@ -127,6 +138,28 @@ class Arena:
         if path.exists():
             raise NoDatabaseError(f"{path} exists; give a file that does not, it is filled with tasks")
         return SqliteDatabase(path.parent, name=path.name)
+
+    def _way_of_the_application(self) -> str:
+        """Return a URL that leads to the server wherever it is."""
+        if not isinstance(self.database, ServerDatabase):
+            return self.database.url
+        proxy = Proxy(*self.database.address())
+        self.proxies.append(proxy)
+        return self.database.at_port(proxy.port)
+
+    @property
+    def postgresql_schema(self) -> str:
+        """The schema of the tables on a PostgreSQL."""
+        assert isinstance(self.database, PostgresqlDatabase)
+        return self.database.schema
+
+    def move_to(self, server: PrivateServer) -> None:
+        """Let every way lead to another server, which has the same database."""
+        assert isinstance(self.database, ServerDatabase)
+        self.server = server
+        self.database.move_to(server.url)
+        for proxy in self.proxies:
+            proxy.server = self.database.address()
 
     @property
     def diary(self) -> list[list[str]]:
@@ -172,9 +205,10 @@ class Arena:
 
     def close(self, *, keep: bool) -> None:
         """Leave nothing but, if asked, diary and logs."""
-        for node in self.nodes:
-            if node.proxy:
-                node.proxy.close()
+        for proxy in self.proxies:
+            proxy.close()
+        if self.standby:
+            self.standby.close()
         if self.server:
             self.server.close()  # with all that is in it
         else:

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Final
 
 from arena import SHUTDOWN, Arena
+from evidence import Attempt, Evidence, Excuse, Row
 from load import Load
 from nemesis import Nemesis
-from verdict import Attempt, Evidence, Excuse, Row, Verdict
+from verdict import Verdict
 
 from goque.storage.url import hide_password
 from goque_supervisor.ipc import os_process
@@ -71,7 +72,7 @@ class Chaos:
             for node in arena.nodes:
                 node.start()
             self._await(arena.is_up, "the trees come up")
-            self._load = Load(arena.database.url, self._seed, self._rate)
+            self._load = Load(arena.application_url, self._seed, self._rate)
             try:
                 self._nemesis.run(self._seconds)
             finally:
@@ -142,6 +143,7 @@ class Chaos:
                 self._load.canceled,
                 [*self._nemesis.stage.excuses, *self._logged_excuses()],
                 self._nemesis.stage.killed,
+                self._nemesis.stage.lost_commits,
             )
         )
         self.complaints += self.verdict.complaints

@@ -18,7 +18,6 @@ class DatabaseActs:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._is_server_down = False
 
     def cut(self, node: Node) -> None:
         """Cut all connections of a node; the next ones are let through."""
@@ -42,7 +41,7 @@ class DatabaseActs:
 
     def kill_connections(self, node: Node) -> None:
         """Have the server end every connection, the application's too."""
-        if not self._is_server_down:
+        if not self.stage.arena.is_server_down:
             self.stage.note(None, "the server kills all connections")
             with contextlib.suppress(
                 psycopg.OperationalError, pymysql.OperationalError
@@ -83,12 +82,12 @@ class DatabaseActs:
         """Stop the server fast, or as a loss of power does, and start it again after a while."""
         server = self.stage.arena.server
         assert server
-        if self._is_server_down:
+        if self.stage.arena.is_server_down:
             return
         number = self.stage.random.choice([STOP_FAST, STOP_AT_ONCE])[server.name]
         seconds = self.stage.random.choice([0.1, 2.0, 4.0])
         self.stage.note(None, f"the server is ended by {number.name} and down for {seconds:g}s")
-        self._is_server_down = True
+        self.stage.arena.is_server_down = True
         server.process.send_signal(number)
         try:
             server.process.wait(10)
@@ -99,21 +98,21 @@ class DatabaseActs:
     def _start_server(self) -> None:
         assert self.stage.arena.server
         self.stage.arena.server.start()
-        self._is_server_down = False
+        self.stage.arena.is_server_down = False
 
     def pause_server(self, node: Node) -> None:
         """Stop the server's processes where they are for a while."""
         server = self.stage.arena.server
         assert server
-        if self._is_server_down:
+        if self.stage.arena.is_server_down:
             return
         seconds = self.stage.random.choice([1.0, NODE_TIMEOUT + 1, 7.0])
         self.stage.note(None, f"the server is stopped for {seconds:g}s")
-        self._is_server_down = True
+        self.stage.arena.is_server_down = True
         server.pause()
 
         def resume() -> None:
             server.resume()
-            self._is_server_down = False
+            self.stage.arena.is_server_down = False
 
         self.stage.after(seconds, resume)

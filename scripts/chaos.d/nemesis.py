@@ -12,7 +12,8 @@ from typing import Final
 
 from arena import Arena, Node
 from database_acts import DatabaseActs
-from databases import SqliteDatabase
+from databases import PostgresqlDatabase, SqliteDatabase
+from failover import Failovers
 from process_acts import ProcessActs
 from stage import Stage
 
@@ -35,6 +36,7 @@ class Nemesis:
         self.stage = Stage(arena, seed)
         self.processes = ProcessActs(self.stage)
         self.databases = DatabaseActs(self.stage)
+        self.failovers = Failovers(self.stage) if can_fail_over(arena) else None
         self._favourite = favourite
 
     def run(self, seconds: float) -> None:
@@ -92,6 +94,13 @@ class Nemesis:
         if isinstance(self.stage.arena.database, SqliteDatabase):
             return [*acts, (self.databases.lock, 3)]
         acts += [(self.databases.cut, 4), (self.databases.cut_off, 2), (self.databases.kill_connections, 2)]
+        if self.failovers is not None:
+            acts.append((self.failovers.fail_over, 2))
         if self.stage.arena.server is not None:
             acts += [(self.databases.restart_server, 1), (self.databases.pause_server, 1)]
         return acts
+
+
+def can_fail_over(arena: Arena) -> bool:
+    """Whether its server is a private PostgreSQL, which may have a standby."""
+    return arena.server is not None and isinstance(arena.database, PostgresqlDatabase)

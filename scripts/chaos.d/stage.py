@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from arena import Arena, Node
-from verdict import Excuse
+from evidence import Excuse, LostCommits
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Stage:
         random: its seeded choices.
         acts: what it did.
         excuses: what gives back runs.
+        lost_commits: what each failover lost.
         killed: pids of workers that it has killed.
         stopped: when each stopped process was stopped.
         later: what is still to happen.
@@ -44,6 +45,7 @@ class Stage:
         self.random = random.Random(seed)
         self.acts: list[Act] = []
         self.excuses: list[Excuse] = []
+        self.lost_commits: list[LostCommits] = []
         self.killed: set[int] = set()
         self.stopped: dict[int, float] = {}
         self.later: list[tuple[float, int, Callable[[], None]]] = []

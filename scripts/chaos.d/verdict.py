@@ -9,15 +9,19 @@ Each run that a handler has written down must have one of these behind it, and e
    sake, a supervisor that was killed.
 
 And each charged attempt must have a run behind it, or a worker that was killed before the handler's first line.
+
+What a failover lost is no complaint, and nothing else is: a task that the new primary does not have, a cancel that it
+does not know, a run of a task that it knows in an earlier state.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Final
+
+from evidence import Attempt, Evidence, Row, Run, read_runs
 
 TERMINAL: Final = {"done", "canceled", "attempts_left"}
 CRASHING: Final = {"crashing", "exiting", "forking"}
@@ -45,76 +49,11 @@ LOST: Final = "its node was lost"
 MAX_IN_A_WINDOW: Final = 60
 """Runs that one supervisor can have begun and not written: its slots, and what was sent ahead to short handlers."""
 
+IN_A_FAILOVER: Final = "its claim or its end was lost in a failover"
+"""Why a run came to nothing, or a second one began beside it."""
+
 SLACK: Final = 1.0
 """Seconds between what happens and what is written down of it."""
-
-
-@dataclass
-class Run:
-    """One run of one task, as its handler wrote it down; `how` is empty when there is no end."""
-
-    task: str
-    number: int
-    pid: int
-    root: int
-    began: float
-    temper: str
-    ended: float = 0.0
-    how: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A task as the table has it."""
-
-    id: str
-    type: str
-    external_id: str
-    status: str
-    attempts: int
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A failed attempt as the table has it."""
-
-    task: str
-    cause: str
-    pid: int
-    error: str
-
-
-@dataclass(frozen=True)
-class Excuse:
-    """Something that gives back what runs: in the tree of this root, or in the worker of this pid."""
-
-    pid: int
-    time: float
-    reason: str
-
-
-@dataclass
-class Evidence:
-    """All that is known at the end.
-
-    Attributes:
-        diary: the words of each line of the handlers.
-        rows: all tasks.
-        attempts: all failed attempts, oldest first.
-        enqueued: ids of tasks whose enqueue was answered.
-        canceled: ids of tasks whose cancel was answered with yes.
-        excuses: what gave back.
-        killed: pids of workers that were killed from outside, or whose root was.
-    """
-
-    diary: list[list[str]]
-    rows: list[Row]
-    attempts: list[Attempt]
-    enqueued: Collection[str] = ()
-    canceled: Collection[str] = ()
-    excuses: list[Excuse] = field(default_factory=list)
-    killed: Collection[int] = ()
 
 
 class Verdict:
@@ -132,6 +71,7 @@ class Verdict:
         for attempt in evidence.attempts:
             self._attempts[attempt.task].append(attempt)
         self._judge_tables()
+        self._judge_overlaps()
         self._judge_blame()
         for row in evidence.rows:
             self._judge_row(row)
@@ -146,16 +86,21 @@ class Verdict:
 
     def _judge_tables(self) -> None:
         rows = {row.id: row for row in self._evidence.rows}
-        for task in self._evidence.enqueued:
-            if task not in rows:
-                self._complain(f"task {task} was enqueued and is lost")
-        for task in self._evidence.canceled:
-            if task in rows and rows[task].status != "canceled":
+        lost = {task for failover in self._evidence.lost_commits for task in failover.tasks}
+        cancels_lost = {task for failover in self._evidence.lost_commits for task in failover.cancels}
+        for task in set(self._evidence.enqueued) - rows.keys() - lost:
+            self._complain(f"task {task} was enqueued and is lost")
+        for task in rows.keys() & set(self._evidence.canceled) - cancels_lost:
+            if rows[task].status != "canceled":
                 self._complain(f"task {task} was canceled and came back: it is {rows[task].status}")
-        for task in self._runs.keys() - rows.keys():
+        for task in self._runs.keys() - rows.keys() - lost:
             self._complain(f"task {task} ran and is not in the table")
+        for run in (run for task in lost - rows.keys() for run in self._runs.get(task, [])):
+            run.reason = "its task was lost in a failover"
+
+    def _judge_overlaps(self) -> None:
         for words in self._evidence.diary:
-            if words[0] == "overlap":
+            if words[0] == "overlap" and not self._is_explained_by_failover(words[1], int(words[2])):
                 self._complain(f"task {words[1]}: run {words[2]} began while another still ran")
 
     def _judge_row(self, row: Row) -> None:
@@ -233,7 +178,14 @@ class Verdict:
         for excuse in self._evidence.excuses:
             if excuse.pid in (run.pid, run.root) and run.began - SLACK <= excuse.time <= latest:
                 return excuse.reason
-        return "its worker ended for another's sake" if run.pid in self._interrupted else ""
+        if run.pid in self._interrupted:
+            return "its worker ended for another's sake"
+        return IN_A_FAILOVER if any(lost.explains(run) for lost in self._evidence.lost_commits) else ""
+
+    def _is_explained_by_failover(self, task: str, number: int) -> bool:
+        """Whether a run began beside another one whose claim was lost."""
+        runs = [run for run in self._runs[task] if run.number == number]
+        return any(lost.explains(run) for run in runs for lost in self._evidence.lost_commits)
 
     def _workers_ended_for_one(self) -> set[int]:
         """Return the workers that were ended for one task's timeout or cancel: the others are given back."""
@@ -270,17 +222,7 @@ class Verdict:
         self.counts.update(f"attempts {attempt.cause}" for attempt in self._evidence.attempts)
         self.counts["runs"] = sum(1 for _ in self._all_runs())
         self.counts["tasks"] = len(self._evidence.rows)
-
-
-def read_runs(diary: Iterable[list[str]]) -> dict[str, list[Run]]:
-    """Read the runs of each task, in the order in which they began."""
-    runs: dict[str, list[Run]] = defaultdict(list)
-    for words in diary:
-        match words:
-            case ["start", task, number, pid, root, time, temper]:
-                runs[task].append(Run(task, int(number), int(pid), int(root), float(time), temper))
-            case ["end", task, number, time, how]:
-                for run in runs[task]:
-                    if run.number == int(number) and not run.how:
-                        run.ended, run.how = float(time), how
-    return runs
+        for lost in self._evidence.lost_commits:
+            self.counts["failovers"] += 1
+            self.counts["tasks lost in a failover"] += len(lost.tasks)
+            self.counts["tasks set back by a failover"] += len(lost.moves)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from verdict import LOST, Attempt, Evidence, Excuse, Row, Verdict
+from evidence import NOTICED_WITHIN, Attempt, Evidence, Excuse, LostCommits, Row, TaskState
+from verdict import LOST, Verdict
 
 PID, ROOT = 10, 1
 
@@ -137,3 +138,72 @@ def test_what_a_killed_supervisor_had_begun_and_not_written_is_bounded() -> None
 
 def test_a_periodic_task_of_the_last_second_may_still_wait() -> None:
     assert judge(rows=[row(status="new", external_id="tick:2026-11-24T03:44:37Z")]).complaints == []
+
+
+# -- what a failover lost --------------------------------------------------------------------------------------------
+
+
+FAILED_OVER_AT = 105.0
+
+
+def lost(**more: Any) -> dict[str, list[LostCommits]]:
+    sets = {name: frozenset(tasks) for name, tasks in more.items()}
+    return {"lost_commits": [LostCommits(FAILED_OVER_AT, **sets)]}
+
+
+def state(status: str, claims: int = 1) -> TaskState:
+    return TaskState(status, 0, None, claims, 0)
+
+
+def test_a_task_that_a_failover_lost_may_be_missing_and_another_one_may_not() -> None:
+    history = (start("t", 1), end("t", 1))
+    assert judge(*history, rows=[], enqueued=["t"], **lost(tasks=["t"])).complaints == []
+    assert len(judge(*history, rows=[], enqueued=["t"], **lost(tasks=["u"])).complaints) == 2
+    assert len(judge(*history, rows=[], enqueued=["t"], **lost(moves=["t"])).complaints) == 2
+
+
+def test_a_cancel_that_a_failover_lost_may_come_back_and_another_move_may_not() -> None:
+    history = (start("t", 1), end("t", 1))
+    assert judge(*history, rows=[row()], canceled=["t"], **lost(cancels=["t"])).complaints == []
+    assert "came back" in judge(*history, rows=[row()], canceled=["t"], **lost(moves=["t"])).complaints[0]
+
+
+def test_a_run_whose_end_a_failover_lost_is_explained_and_a_later_one_is_not() -> None:
+    def judged(at: float, **more: Any) -> list[str]:
+        again = (start("t", 2, at=130), end("t", 2, at=131))
+        return judge(start("t", 1, at=at), end("t", 1, at=at + 1), *again, rows=[row()], **more).complaints
+
+    assert judged(104.0, **lost(moves=["t"])) == []
+    assert judged(FAILED_OVER_AT + NOTICED_WITHIN - 1, **lost(moves=["t"])) == [], "it was sent ahead"
+    assert "nothing tells of it" in judged(FAILED_OVER_AT + NOTICED_WITHIN + 1, **lost(moves=["t"]))[0]
+    assert "nothing tells of it" in judged(104.0, **lost(moves=["u"]))[0]
+
+
+def test_a_run_may_begin_beside_one_whose_claim_a_failover_lost() -> None:
+    def judged(at: float, moved: str) -> list[str]:
+        history = (
+            start("t", 1, at=104),
+            start("t", 2, at=at),
+            ["overlap", "t", "2"],
+            end("t", 1),
+            end("t", 2),
+        )
+        return judge(*history, rows=[row()], **lost(moves=[moved])).complaints
+
+    assert judged(107.0, "t") == []
+    assert "began while another still ran" in judged(107.0, "u")[0]
+    assert "began while another still ran" in judged(FAILED_OVER_AT + NOTICED_WITHIN + 1, "t")[0]
+
+
+def test_what_was_lost_is_what_the_old_primary_had_and_the_new_one_has_not() -> None:
+    before = {
+        "new": state("new"),
+        "moved": state("done"),
+        "same": state("done"),
+        "canceled": state("canceled"),
+    }
+    after = {"moved": state("processing"), "same": state("done"), "canceled": state("new", claims=0)}
+    found = LostCommits.between(before, after, FAILED_OVER_AT)
+    assert found == LostCommits(
+        FAILED_OVER_AT, frozenset({"new"}), frozenset({"moved", "canceled"}), frozenset({"canceled"})
+    )

@@ -181,7 +181,13 @@ class SqliteDatabase(Database):
 
 
 class ServerDatabase(Database):
-    """A database on a server."""
+    """A database on a server.
+
+    Attributes:
+        server: the URL of the server itself.
+    """
+
+    server: str
 
     @abstractmethod
     def on_server(self, sql: str) -> list[tuple[Any, ...]]:
@@ -198,6 +204,14 @@ class ServerDatabase(Database):
     @abstractmethod
     def full(self, account_url: str) -> contextlib.AbstractContextManager[None]:
         """Cut all connections, and let the account have no other for the length of the block."""
+
+    def move_to(self, server: str) -> None:
+        """Go on with another server that has the same database."""
+        self.queue.close()
+        self.server = server
+        netloc = urlsplit(server).netloc
+        self.url = urlunsplit(urlsplit(self.url)._replace(netloc=netloc))
+        self.queue = TaskQueueManager(self.url)
 
     def write_payload(self, name: str, payload: str) -> None:
         self.execute(f"UPDATE goque_task SET payload = '{payload}' WHERE external_id = '{name}'")

@@ -1,0 +1,136 @@
+"""What is known of a chaos run when it has ended: what handlers wrote, what the tables have, what was done to it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+NOTICED_WITHIN: Final = 10.0
+"""Seconds after a failover in which every node has noticed what was lost."""
+
+
+@dataclass
+class Run:
+    """One run of one task, as its handler wrote it down; `how` is empty when there is no end."""
+
+    task: str
+    number: int
+    pid: int
+    root: int
+    began: float
+    temper: str
+    ended: float = 0.0
+    how: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A task as the table has it."""
+
+    id: str
+    type: str
+    external_id: str
+    status: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A failed attempt as the table has it."""
+
+    task: str
+    cause: str
+    pid: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Something that gives back what runs: in the tree of this root, or in the worker of this pid."""
+
+    pid: int
+    time: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """What a commit changes of a task."""
+
+    status: str
+    attempts: int
+    claimed_by: str | None
+    claims: int
+    lost_claims: int
+
+
+@dataclass(frozen=True)
+class LostCommits:
+    """What a failover lost, by comparing the old primary with the new one.
+
+    Attributes:
+        time: when clients reached the new primary.
+        tasks: those that the new primary does not have.
+        moves: those that it knows in an earlier state.
+        cancels: those that were canceled and are not.
+    """
+
+    time: float
+    tasks: frozenset[str] = frozenset()
+    moves: frozenset[str] = frozenset()
+    cancels: frozenset[str] = frozenset()
+
+    @classmethod
+    def between(
+        cls, before: Mapping[str, TaskState], after: Mapping[str, TaskState], time: float
+    ) -> LostCommits:
+        """Compare the state of every task on the old primary with that on the new one."""
+        moves = frozenset(task for task in before.keys() & after.keys() if before[task] != after[task])
+        cancels = frozenset(task for task in moves if before[task].status == "canceled")
+        return cls(time, frozenset(before.keys() - after.keys()), moves, cancels)
+
+    def explains(self, run: Run) -> bool:
+        """Whether the claim or the end of a run may be among what was lost."""
+        return run.task in self.moves and run.began <= self.time + NOTICED_WITHIN
+
+
+@dataclass
+class Evidence:
+    """All that is known at the end.
+
+    Attributes:
+        diary: the words of each line of the handlers.
+        rows: all tasks.
+        attempts: all failed attempts, oldest first.
+        enqueued: ids of tasks whose enqueue was answered.
+        canceled: ids of tasks whose cancel was answered with yes.
+        excuses: what gave back.
+        killed: pids of workers that were killed from outside, or whose root was.
+        lost_commits: what each failover lost.
+    """
+
+    diary: list[list[str]]
+    rows: list[Row]
+    attempts: list[Attempt]
+    enqueued: Collection[str] = ()
+    canceled: Collection[str] = ()
+    excuses: list[Excuse] = field(default_factory=list)
+    killed: Collection[int] = ()
+    lost_commits: list[LostCommits] = field(default_factory=list)
+
+
+def read_runs(diary: Iterable[list[str]]) -> dict[str, list[Run]]:
+    """Read the runs of each task, in the order in which they began."""
+    runs: dict[str, list[Run]] = defaultdict(list)
+    for words in diary:
+        match words:
+            case ["start", task, number, pid, root, time, temper]:
+                runs[task].append(Run(task, int(number), int(pid), int(root), float(time), temper))
+            case ["end", task, number, time, how]:
+                for run in runs[task]:
+                    if run.number == int(number) and not run.how:
+                        run.ended, run.how = float(time), how
+    return runs
