@@ -59,7 +59,7 @@ def test_running_handlers_end_within_the_deadline_and_what_has_not_begun_is_give
     eventually(lambda: len(tree.journal()) == 2)
     running = {line[1] for line in tree.journal()}
     tree.signal(signal.SIGTERM)
-    eventually(lambda: "stopping" in tree.log)
+    eventually(lambda: {task.external_id for task in tree.database.tasks() if task.claimed_by} == running)
     tree.let_go(*running)
     assert tree.wait() == 0
     for task in tree.database.tasks():

@@ -100,11 +100,13 @@ def test_a_wait_survives_the_loss_of_its_connection(postgresql, fetcher):
     ended = []
     thread = threading.Thread(target=lambda: ended.append(queue.wait(task.id, 60)), daemon=True)
     thread.start()
-    postgresql.eventually(lambda: waiting._dialect._ends._hears)
+    ends = waiting._dialect._ends
+    postgresql.eventually(lambda: ends._hears)
+    lost = ends._connection
     storage.close()
     waiting._connections.close()
     postgresql.kill_connections()
-    postgresql.eventually(lambda: not waiting._dialect._ends._hears)
+    postgresql.eventually(lambda: not ends._hears or ends._connection is not lost)
     storage.settle_if_held([done(row) for row in claim(storage)])
     thread.join(60)
     assert [task.status for task in ended] == [TaskStatus.DONE]

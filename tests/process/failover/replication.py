@@ -200,6 +200,10 @@ class PostgresqlPair:
         ask_postgresql(self.primary, "SELECT pg_reload_conf()")
         eventually(lambda: ask_postgresql(self.primary, f"SHOW {name}") == [(value,)])
 
+    def cut_off(self) -> None:
+        """Let the standby receive nothing any more."""
+        self.standby.cut_off()
+
     def wait_until_equal(self) -> None:
         """Wait until the standby shows all that the primary has committed."""
         [(end,)] = ask_postgresql(self.primary, "SELECT pg_current_wal_lsn()")
