@@ -8,7 +8,8 @@ import random
 import pytest
 from chaos import GUARDS, Chaos
 
-SECONDS = 60.0
+SECONDS = 40.0
+SECONDS_WITHOUT_A_GUARD = 20.0
 
 
 def seed() -> int:
@@ -31,7 +32,7 @@ def test_without_any_one_of_its_guards_it_does_not_add_up(guard: str) -> None:
     complaints: list[str] = []
     first = seed()
     for chosen in range(first, first + 3):
-        chaos = Chaos("sqlite", chosen, SECONDS / 3, rate=30, sabotage=guard)
+        chaos = Chaos("sqlite", chosen, SECONDS_WITHOUT_A_GUARD, rate=30, sabotage=guard)
         chaos.run()
         if complaints := chaos.complaints:
             break
