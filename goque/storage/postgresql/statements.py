@@ -316,7 +316,7 @@ CANCEL_AND_NOTIFY: Final = """
     WITH canceled AS (
         UPDATE goque_task
         SET status = 'canceled', updated_at = :now
-        WHERE id = :id AND status IN ('new', 'pending', 'processing', 'error')
+        WHERE id = :id AND status || '' IN ('new', 'pending', 'processing', 'error')
         RETURNING type, CAST(id AS text))
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), ''),
            pg_notify('goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid), id)
@@ -327,7 +327,7 @@ RESET_AND_NOTIFY: Final = """
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
             next_attempt_at = :now, updated_at = :now
-        WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        WHERE id = :id AND status || '' IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL
         RETURNING type)
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
     FROM renewed"""

@@ -180,13 +180,13 @@ class Statements:
     nodes: str = """
         SELECT id, seq, state, host, pid, started_at, heartbeat_at, info
         FROM goque_node
-        WHERE state = 'alive' OR EXISTS (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id)
+        WHERE state = 'alive' OR (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id LIMIT 1) IS NOT NULL
         ORDER BY started_at, id"""
 
     delete_dead_nodes: str = """
         DELETE FROM goque_node
         WHERE state <> 'alive' AND heartbeat_at < :before
-          AND NOT EXISTS (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id)"""
+          AND (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id LIMIT 1) IS NULL"""
 
     type_policies: str = """
         SELECT type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed, healer_age, paused
