@@ -1,14 +1,14 @@
-"""What happened to every task, judged from the diary and the tables: pure, so that it can be tested itself.
+"""Judge what happened to every task, from the diary and the tables. It does no I/O, so that tests can check it.
 
-Each run that a handler has written down must have one of these behind it, and each only once:
+Each run in the diary must have exactly one of these explanations:
 
-1. a charged attempt, by the pid of its worker, or of its supervisor where the node was lost;
-2. the success that made the task done, or the cancel that ended it;
+1. a charged attempt with the pid of its worker, or of its supervisor if the node was lost;
+2. the success that made the task done, or the cancel that ended the task;
 3. a snooze, or a TaskCanceled;
-4. else something that gives back what runs, in its very tree: a shutdown, a lost lease, a worker ended for another's
-   sake, a supervisor that was killed.
+4. an event in the same tree that gave the run back: a shutdown, a lost lease, the end of a worker because of another
+   task, or the kill of a supervisor.
 
-And each charged attempt must have a run behind it, or a worker that was killed before the handler's first line.
+Each charged attempt must have a run, or a worker that was killed before the handler's first line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENDINGS: Final = {
     "crash": [""],
     "lost": [""],
 }
-"""How a run ends in the diary when its attempt is charged with this cause, the most telling first."""
+"""How a run can end in the diary, by the cause of its charged attempt; the most likely end is first."""
 
 DEATHS: Final = {
     ("exiting", 1): "exit code 0",
@@ -37,21 +37,21 @@ DEATHS: Final = {
     ("crashing", 1): "signal ",
     ("crashing", 2): "signal ",
 }
-"""What the error of a crash must say of a temper's run of this number."""
+"""The text that a crash's error must contain, by the temper and the number of the run."""
 
 LOST: Final = "its node was lost"
-"""Why a run of a killed supervisor came to nothing without a charge: it began in its last write window."""
+"""Why a run of a killed supervisor ended without a charge: the supervisor had not written its start yet."""
 
 MAX_IN_A_WINDOW: Final = 60
-"""Runs that one supervisor can have begun and not written: its slots, and what was sent ahead to short handlers."""
+"""Runs that one supervisor can have started and not written: its slots, and tasks sent ahead to short handlers."""
 
 SLACK: Final = 1.0
-"""Seconds between what happens and what is written down of it."""
+"""Seconds that may pass between an event and its record."""
 
 
 @dataclass
 class Run:
-    """One run of one task, as its handler wrote it down; `how` is empty when there is no end."""
+    """One run of one task from the diary; `how` is empty if the diary has no end of the run."""
 
     task: str
     number: int
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """A task as the table has it."""
+    """A task in the table."""
 
     id: str
     type: str
@@ -77,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A failed attempt as the table has it."""
+    """A failed attempt in the table."""
 
     task: str
     cause: str
@@ -87,7 +87,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Excuse:
-    """Something that gives back what runs: in the tree of this root, or in the worker of this pid."""
+    """An event that gives running tasks back: in the tree of this root pid, or in the worker of this pid."""
 
     pid: int
     time: float
@@ -96,16 +96,16 @@ class Excuse:
 
 @dataclass
 class Evidence:
-    """All that is known at the end.
+    """The facts at the end of a run.
 
     Attributes:
-        diary: the words of each line of the handlers.
+        diary: the words of each line in the handlers' diary.
         rows: all tasks.
         attempts: all failed attempts, oldest first.
-        enqueued: ids of tasks whose enqueue was answered.
-        canceled: ids of tasks whose cancel was answered with yes.
-        excuses: what gave back.
-        killed: pids of workers that were killed from outside, or whose root was.
+        enqueued: ids of tasks whose enqueue was acknowledged.
+        canceled: ids of tasks for which `cancel_task` returned True.
+        excuses: the events that gave running tasks back.
+        killed: pids of workers that the nemesis killed, directly or with their root.
     """
 
     diary: list[list[str]]
@@ -118,7 +118,7 @@ class Evidence:
 
 
 class Verdict:
-    """Complaints, and the counts behind them."""
+    """The complaints about a run, and its counts."""
 
     def __init__(self, evidence: Evidence) -> None:
         self.complaints: list[str] = []
@@ -196,7 +196,7 @@ class Verdict:
             self._complain(f"task {row.id} was charged without a run: {attempt.cause} {attempt.error[:80]!r}")
 
     def _judge_cause(self, run: Run, attempt: Attempt) -> None:
-        """See that the error of a crash says how the process died, where nobody else had a hand in it."""
+        """Check that the error of a crash states how the process died, unless something else could have killed it."""
         others = [other for other in self._by_pid[run.pid] if other is not run and not other.how]
         if attempt.cause == "crash" and not others and run.pid not in self._evidence.killed:
             says = DEATHS.get((run.temper, run.number), "")
@@ -224,19 +224,19 @@ class Verdict:
             run.reason = "unexplained"
             end = f"ended {run.how}" if run.how else "did not end"
             self._complain(
-                f"task {row.id} ({run.temper}): run {run.number} in pid {run.pid} {end}, and nothing tells of it"
+                f"task {row.id} ({run.temper}): run {run.number} in pid {run.pid} {end}, and nothing explains it"
             )
 
     def _excuse(self, run: Run, before: float | None) -> str:
-        """Find what gave a run back, between its beginning and the task's next run."""
+        """Return the reason why a run was given back between its start and the task's next run, or an empty text."""
         latest = float("inf") if before is None else before + SLACK
         for excuse in self._evidence.excuses:
             if excuse.pid in (run.pid, run.root) and run.began - SLACK <= excuse.time <= latest:
                 return excuse.reason
-        return "its worker ended for another's sake" if run.pid in self._interrupted else ""
+        return "its worker was ended because of another task" if run.pid in self._interrupted else ""
 
     def _workers_ended_for_one(self) -> set[int]:
-        """Return the workers that were ended for one task's timeout or cancel: the others are given back."""
+        """Return the workers that were ended because of one task's timeout or cancel; their other tasks ran again."""
         canceled = {row.id for row in self._evidence.rows if row.status == "canceled"}
         timed_out = {attempt.pid for attempt in self._evidence.attempts if attempt.cause == "timeout"}
         return timed_out | {run.pid for run in self._all_runs() if not run.how and run.task in canceled}
@@ -246,7 +246,7 @@ class Verdict:
         return any(excuse.pid in roots for excuse in self._evidence.excuses)
 
     def _judge_blame(self) -> None:
-        """See that whoever is charged with a crash was in a worker that had a reason for it."""
+        """Check that a task charged with a crash was in a worker that had a reason to crash."""
         guilty = {run.pid for run in self._all_runs() if run.temper in CRASHING | STUCK}
         for attempts in self._attempts.values():
             for attempt in attempts:
@@ -259,7 +259,7 @@ class Verdict:
     def _judge_windows(self) -> None:
         for root, count in Counter(run.root for run in self._all_runs() if run.reason == LOST).items():
             if count > MAX_IN_A_WINDOW:
-                self._complain(f"{count} runs of supervisor {root} came to nothing when it was killed")
+                self._complain(f"{count} runs of supervisor {root} were not charged when it was killed")
 
     def _all_runs(self) -> Iterable[Run]:
         return (run for runs in self._runs.values() for run in runs)
@@ -273,7 +273,7 @@ class Verdict:
 
 
 def read_runs(diary: Iterable[list[str]]) -> dict[str, list[Run]]:
-    """Read the runs of each task, in the order in which they began."""
+    """Return the runs of each task, in the order of their starts."""
     runs: dict[str, list[Run]] = defaultdict(list)
     for words in diary:
         match words:
