@@ -1,4 +1,4 @@
-"""Draws docs/retries.svg: the delay after each failure, by strategy, on a logarithmic scale.
+"""Draw docs/retries.svg: the delay after each failure, by strategy, on a logarithmic scale.
 
 Run it with the interpreter of .venv after you change a strategy; a test compares the file with its output.
 """

@@ -1,4 +1,4 @@
-"""The database servers of the tests: reachable ones, or private ones from installed binaries; see scripts/services."""
+"""Find the database servers for the tests, or start private ones from installed binaries; see scripts/services."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OTHER_PROGRAMS = (
 
 @dataclass(frozen=True)
 class Server:
-    """One kind of server."""
+    """A kind of server, and how to reach, start and install it."""
 
     name: str
     variable: str
@@ -47,7 +47,7 @@ class Server:
 
 
 class CannotStart(Exception):
-    """An installed server does not start; the message says why."""
+    """An installed server did not start; the message says why."""
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 
 def up() -> int:
-    """Start the servers that do not run, and print their URLs."""
+    """Start the servers that are not running, and print their URLs."""
     state = _read_state()
     for server in SERVERS:
         problem = _ensure(server, state)
@@ -71,14 +71,14 @@ def up() -> int:
         print(f"{server.name}: {_url(server, state)}", file=sys.stderr)
     for is_there, package, tests in OTHER_PROGRAMS:
         if not is_there() and not install(package):
-            print(f"services: no {package}; the tests of {tests} need it, so install it", file=sys.stderr)
+            print(f"services: install {package}; the tests of {tests} need it", file=sys.stderr)
     if not has_browser() and not install("chromium", "fonts-liberation"):
-        print("services: no chromium; the tests of the dashboard need it, so install it", file=sys.stderr)
+        print("services: install chromium; the tests of the dashboard need it", file=sys.stderr)
     return 0
 
 
 def reachable() -> dict[str, str]:
-    """Return the URL of every server that answers, by its name."""
+    """Return the URL of every reachable server, by its name."""
     state = _read_state()
     found = {server.name: _url(server, state) for server in SERVERS}
     return {
@@ -110,7 +110,7 @@ def down() -> int:
 
 
 def _ensure(server: Server, state: dict[str, dict[str, str]]) -> str | None:
-    """Start a server if it does not run; return None, or in one line why it does not start."""
+    """Start a server unless it is reachable. Return None, or one line that says why it did not start."""
     url = _url(server, state)
     if _is_reachable(server, url):
         return None
@@ -151,7 +151,7 @@ def _start(server: Server, data: Path) -> dict[str, str] | None:
 
 
 def start_postgresql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | None:
-    """Start a private PostgreSQL. `initdb` refuses root; then another account owns the data."""
+    """Start a private PostgreSQL. `initdb` does not run as root, so another account owns the data then."""
     found = _binaries("initdb", "postgres", under=POSTGRESQL_BINARIES)
     if found is None:
         return None
@@ -208,7 +208,7 @@ def start_mysql(data: Path, port: int) -> tuple[subprocess.Popen[bytes], str] | 
         ]
     else:
         make = [server, "--no-defaults", "--initialize-insecure", f"--datadir={directory}", *user]
-    # A MariaDB that starts deletes the temporary tables of others in a directory that they share.
+    # A private TMPDIR: a starting MariaDB deletes the temporary tables of other servers in a shared directory.
     made = subprocess.run(make, capture_output=True, check=False, env=os.environ | {"TMPDIR": str(data)})
     if made.returncode:
         raise CannotStart((made.stderr or made.stdout).decode(errors="replace").strip().splitlines()[-1])
@@ -286,7 +286,7 @@ def _binaries(*names: str, under: str) -> list[str] | None:
 
 
 def _account(*names: str) -> pwd.struct_passwd | None:
-    """Return the first existing account, for root, who may not run a server; None for other users."""
+    """Return the first existing account if this user is root, as which servers do not run; else None."""
     if os.geteuid() != 0:
         return None
     for name in names:
@@ -294,7 +294,7 @@ def _account(*names: str) -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise CannotStart(f"root may not run it, and there is no account {' or '.join(names)}")
+    raise CannotStart(f"it does not run as root, and there is no account {' or '.join(names)}")
 
 
 def _as(account: pwd.struct_passwd | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Stops a database server that `scripts/services up` has started."""
+"""Stop a database server that `scripts/services up` has started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATIENCE = 60.0
 
 
 def stop_server(pid: int) -> None:
-    """Stop a server in order, and wait until its process is gone."""
+    """Shut a server down, and wait until its process has ended."""
     try:
         os.kill(pid, signal.SIGINT if _is_postgres(pid) else signal.SIGTERM)
         end = time.monotonic() + PATIENCE

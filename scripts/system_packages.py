@@ -1,4 +1,4 @@
-"""Programs that the tests need beside the database servers, and their installation by the system's package manager."""
+"""Find and install the programs that tests need in addition to database servers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def has_haproxy() -> bool:
 
 
 def has_galera() -> bool:
-    """Return whether there is the library that makes a Galera node of MariaDB."""
+    """Return whether MariaDB's Galera library is installed."""
     return any(Path(path).exists() for path in GALERA)
 
 
 def has_browser() -> bool:
-    """Return whether there is a browser where tests/dashboard/test_browser.py looks for it."""
+    """Return whether tests/dashboard/test_browser.py will find a browser."""
     return bool(
         os.environ.get("GOQUE_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     )
 
 
 def install(*packages: str) -> bool:
-    """Install packages with apt-get, if this user is root; return whether that worked."""
+    """Install packages with apt-get if this user is root. Return whether the installation succeeded."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     print(f"services: installing {' '.join(packages)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""scripts/bench: runs the workloads one after the other and prints a table, or writes JSON."""
+"""scripts/bench: run the workloads one after the other, and print a table or write JSON."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "memory": scaling.memory,
     "sweep": scaling.sweep,
 }
-"""Not part of --quick, unless --only names them."""
+"""Workloads that --quick skips, unless --only names them."""
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Run the workloads that the arguments select."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that databases are dropped and trees stopped
     parser = make_parser()
     options = parser.parse_args()
@@ -66,7 +66,7 @@ def main() -> None:
         for name in names:
             print(f"{backend.name}.{name} ...", file=sys.stderr, flush=True)
             figures += measure(name, backend, options, others)
-            if options.json not in (None, "-"):  # so far: what comes next may fail
+            if options.json not in (None, "-"):  # after each workload, because a later one may fail
                 Path(options.json).write_text(as_json(described, figures), "utf-8")
     result = report(described, figures)
     with contextlib.redirect_stdout(sys.stderr if options.json == "-" else sys.stdout):
@@ -78,10 +78,10 @@ def main() -> None:
 
 
 def check_places(options: argparse.Namespace) -> None:
-    """See that a report can be written and files can be made, before minutes are spent.
+    """Check that the report and the database files can be written, before the workloads take minutes.
 
     Raises:
-        OSError: not so.
+        OSError: a file cannot be written.
     """
     if options.json not in (None, "-"):
         with Path(options.json).open("a"):
@@ -91,7 +91,7 @@ def check_places(options: argparse.Namespace) -> None:
 
 
 def as_json(described: dict[str, Any], figures: list[Figure]) -> str:
-    """Write a report down."""
+    """Return a report as JSON text."""
     return json.dumps(report(described, figures), indent=2) + "\n"
 
 
@@ -109,7 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
     names = [*WORKLOADS, *LONG]
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measure what a task costs, next to what the database alone would cost.",
+        description="Measure the cost of a task, and compare it with the cost of the bare SQL.",
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer rounds, smaller tables: under a minute a backend")
@@ -121,16 +121,16 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"{', '.join(NAMES)} [sqlite, and each server that scripts/services reaches]",
     )
     add("--only", nargs="+", choices=names, metavar="WORKLOAD", help=", ".join(names))
-    add("--json", metavar="FILE", help="write machine, figures and ratios as JSON; - is stdout")
-    add("--baseline", metavar="FILE", help="print how the ratios changed since this JSON was written")
+    add("--json", metavar="FILE", help="write machine, figures and ratios as JSON; - means standard output")
+    add("--baseline", metavar="FILE", help="compare the ratios with those of this earlier JSON report")
     add(
         "--peers",
         nargs="?",
         const=peers.DEFAULT_PYTHON,
         metavar="PYTHON",
-        help=f"also run the peers that this interpreter has installed [{peers.DEFAULT_PYTHON}]",
+        help=f"also run the other queues that this interpreter has installed [{peers.DEFAULT_PYTHON}]",
     )
-    add("--directory", metavar="DIR", help="where SQLite databases go [the system's temporary one]")
+    add("--directory", metavar="DIR", help="the directory for SQLite databases [the system's temporary one]")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The databases to measure on: SQLite always, and each server that answers."""
+"""The databases to measure: SQLite always, and each server that is reachable."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NAMES: Final = ("sqlite", "postgresql", "mysql")
 
 
 class NoServerError(Exception):
-    """A server that was asked for does not answer; the message says what to do."""
+    """A requested server is not reachable; the message says what to do."""
 
 
 def available(wanted: list[str] | None) -> list[Backend]:
-    """Return the backends that were asked for, or all that there are.
+    """Return the requested backends, or all that are reachable.
 
     Raises:
-        NoServerError: a server that was asked for does not answer.
+        NoServerError: a requested server is not reachable.
     """
     urls = services.reachable() if wanted is None or set(wanted) != {"sqlite"} else {}
     known = {
@@ -37,8 +37,8 @@ def available(wanted: list[str] | None) -> list[Backend]:
     }
     missing = [name for name in wanted or () if name != "sqlite" and name not in urls]
     if missing:
-        raise NoServerError(f"no {' and no '.join(missing)} server answers; run scripts/services up")
+        raise NoServerError(f"no {' and no '.join(missing)} server is reachable; run scripts/services up")
     names = wanted or [name for name in NAMES if name == "sqlite" or name in urls]
     for name in set(NAMES) - set(names) if wanted is None else ():
-        print(f"{name} is not measured: no server answers; see scripts/services", file=sys.stderr)
+        print(f"{name} is skipped: no server is reachable; see scripts/services", file=sys.stderr)
     return [known[name] for name in dict.fromkeys(names)]

@@ -1,4 +1,4 @@
-"""How the ratios changed since an earlier run."""
+"""Compare the ratios with those of an earlier run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from figure import aligned
 
 
 class BaselineError(Exception):
-    """The file is not what --json writes; the message says so."""
+    """The file is not a report of --json; the message says so."""
 
 
 def read(path: str) -> dict[str, Any]:
-    """Read what --json wrote.
+    """Read a report that --json wrote.
 
     Raises:
-        BaselineError: it cannot be read, or is something else.
+        BaselineError: the file cannot be read, or is not a report.
     """
     try:
         found = json.loads(Path(path).read_text("utf-8"))
@@ -27,11 +27,11 @@ def read(path: str) -> dict[str, Any]:
         raise BaselineError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         pass
-    raise BaselineError(f"{path} is no report; write one with scripts/bench --json {path}")
+    raise BaselineError(f"{path} is not a report; write one with scripts/bench --json {path}")
 
 
 def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Return a table of the ratios that both runs have; plus is nearer to the floor."""
+    """Return a table of the ratios that both runs have. A change with a plus is an improvement."""
     rows = [("RATIO", "BASELINE", "NOW", "CHANGE")]
     for part in ("ratios", "peers"):
         for name, ratio in now.get(part, {}).items():

@@ -1,12 +1,12 @@
-"""The app that scripts/bench runs: handlers that do little, and write down when they began.
+"""The app that scripts/bench runs: handlers that do little work and record when they began.
 
 Its settings are environment variables:
 
-- BENCH_NOTES: the file for what handlers write down.
+- BENCH_NOTES: the file to which handlers append their records.
 - BENCH_WORKERS: the workers of `noop` and `cpu` (2), and of each further type.
-- BENCH_BATCH: the most tasks that one claim takes (goque's default).
-- BENCH_TYPES: further types that nobody sends tasks to: type-1, type-2, … (0).
-- BENCH_IMPORT_SECONDS: how long importing this takes (0).
+- BENCH_BATCH: the maximum number of tasks in one claim (goque's default).
+- BENCH_TYPES: the number of further types, which are called type-1, type-2, … (0).
+- BENCH_IMPORT_SECONDS: the seconds that importing this module takes (0).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ for number in range(int(os.environ.get("BENCH_TYPES", "0"))):
 
 
 def burn(seconds: float) -> None:
-    """Compute in pure Python until this thread has had the CPU for so long.
+    """Compute in pure Python until this thread has used the CPU for this long.
 
-    By its own clock, and not so many loops: the same loops take a tenth more or less time in one process than in
-    another, and from one moment to the next, by where its objects lie in the caches.
+    It reads the thread's clock and does not count loops. The duration of a loop varies by a tenth between processes and
+    moments, because it depends on where the objects are in the caches.
     """
     end = time.thread_time() + seconds
     while time.thread_time() < end:
@@ -40,7 +40,7 @@ def burn(seconds: float) -> None:
 
 
 def note(*words: object) -> None:
-    """Append a line to the file that scripts/bench reads; one write, so that lines do not mix."""
+    """Append a line to the file that scripts/bench reads, in one write, so that lines do not mix."""
     descriptor = os.open(os.environ["BENCH_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
     os.close(descriptor)
@@ -54,14 +54,14 @@ def cpu(seconds: float) -> None:
 
 @registry.processor("stamp", workers=1)
 def stamp(sent: int) -> None:
-    """Say when the task was sent, and when its handler began."""
+    """Record when the task was sent and when its handler began."""
     began = time.monotonic_ns()
     note(sent, began)
 
 
 @registry.processor("fragile", workers=1, max_attempts=1)
 def fragile(word: str) -> None:
-    """Say when, and die if told so."""
+    """Record the time, and crash if the payload is `die`."""
     note(word, time.monotonic_ns())
     if word == "die":
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,4 +1,4 @@
-"""Crowding: what supervisors that have nothing to do cost the server, which says how many machines it carries."""
+"""Crowding: how much of the server idle supervisors use, which limits the number of machines."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SERVERS: Final = {
         "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
     ),
 }
-"""The name of the server's processes, and the statement that counts our connections."""
+"""The names of the server's processes, and the statement that counts the connections to our database."""
 
 
 def crowd(run: Run) -> Iterator[Figure]:
-    """Measure the server's CPU time for a task, and then for each of eight supervisors with nothing to do.
+    """Measure the server's CPU time for a task, and for each of eight idle supervisors.
 
-    They stand for eight machines: a supervisor knows no other but by the table.
+    The supervisors run on one machine but act like eight machines, because they communicate only through the table.
     """
     if run.backend.name not in SERVERS:
         print(f"{run.name('crowd')}: nothing to measure without a server", file=sys.stderr)
@@ -48,7 +48,7 @@ def crowd(run: Run) -> Iterator[Figure]:
             stack.enter_context(Tree(database, directory, f"type-{number + 1}", types=SUPERVISORS)).warm_up(
                 f"type-{number + 1}"
             )
-        time.sleep(10)  # polling slows down to its longest step, and connections that are not used are closed
+        time.sleep(10)  # until polling has reached its longest interval, and unused connections are closed
         crowded = [server_share(names, seconds) for _ in range(rounds)]
         counted = own_connections(database, connections)
     shares = [(after - before) / SUPERVISORS for after, before in zip(crowded, alone, strict=True)]
@@ -57,9 +57,9 @@ def crowd(run: Run) -> Iterator[Figure]:
 
 
 def server_time_a_task(run: Run, names: tuple[str, ...], batch: int) -> list[float]:
-    """Measure the server's CPU time for adding, claiming and ending a task, in microseconds.
+    """Measure the server's CPU time for adding, claiming and settling a task, in microseconds.
 
-    By at most so many tasks a claim: one, where handlers are slow, so that every task is claimed and settled alone.
+    A claim takes at most `batch` tasks. With slow handlers the batch is one: each task is claimed and settled alone.
     """
     rounds, count = (2, 20 * batch + 1000) if run.quick else (3, 150 * batch + 5000)
     with (
@@ -78,12 +78,12 @@ def server_time_a_task(run: Run, names: tuple[str, ...], batch: int) -> list[flo
 
 
 def own_connections(database: Database, statement: str) -> float:
-    """Count the connections to this database, but for the one that asks and that of the queue that filled it."""
+    """Count the connections to this database, without this one and those of the queues that enqueue."""
     return float(database.rows(statement)[0][0]) - 1 - SUPERVISORS
 
 
 def server_share(names: tuple[str, ...], seconds: float) -> float:
-    """Return the share of a CPU that the server's processes use, those that live as long as we look."""
+    """Return the share of a CPU that the server's processes use. Processes that start or end meanwhile do not count."""
     before, began = cpu_times(names), time.perf_counter()
     time.sleep(seconds)
     after = cpu_times(names)
@@ -92,7 +92,7 @@ def server_share(names: tuple[str, ...], seconds: float) -> float:
 
 
 def cpu_times(names: tuple[str, ...]) -> dict[int, float]:
-    """Return the CPU seconds of each process of the server so far, in nanoseconds' resolution."""
+    """Return the CPU seconds of each process of the server so far, with a resolution of nanoseconds."""
     times = {}
     for pid, _parent, name in processes():
         if name in names:

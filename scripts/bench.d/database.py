@@ -1,7 +1,7 @@
-"""A database that one workload has to itself, and the bare SQL that does the same work as goque: the floors.
+"""A database for one workload, and the floors: bare SQL that does the same work as goque.
 
 Floors use the same schema and indexes, the same durability, one connection, and the best plan that can be pinned.
-They decode no payload, guard no claim, tell nobody of new tasks and run no handler.
+They decode no payload, guard no claim, send no notification and run no handler.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Backend:
     """One kind of database.
 
     Attributes:
-        name: as in the keys of the report, such as `postgresql`.
-        database: makes a fresh database: a server's URL or a directory, as text, is its argument.
-        where: that argument; None where each workload has a directory of its own.
-        bulk: how the floor of `enqueue_bulk` inserts.
+        name: the name in the keys of the report, such as `postgresql`.
+        database: makes a fresh database; the argument is a server's URL or a directory, as text.
+        where: that argument; None to use each workload's own directory.
+        bulk: the method with which the floor of `enqueue_bulk` inserts.
     """
 
     name: str
@@ -57,16 +57,16 @@ class Backend:
 
 
 class Database(ABC):
-    """A database, and in a with block a connection of the driver's to it.
+    """A database, and in a with block a driver's connection to it.
 
     Attributes:
-        url: as goque is told.
-        connection: in autocommit; a transaction is begun by `transaction()`.
-        filled: how many tasks `fill` has made.
+        url: the URL for goque.
+        connection: a connection in autocommit mode; `transaction()` begins a transaction.
+        filled: the number of tasks that `fill` has made.
     """
 
     insert: ClassVar[str]
-    """One new task of type noop, from an id and an external id."""
+    """Inserts one new task of type noop, from an id and an external id."""
     claim: ClassVar[str]
     nothing_left: ClassVar[str]
     last_move: ClassVar[str]
@@ -89,19 +89,19 @@ class Database(ABC):
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    # -- what differs ------------------------------------------------------------------------------
+    # -- what differs between databases ------------------------------------------------------------
 
     @abstractmethod
     def create(self, where: str) -> None:
-        """Make the database, empty, and set `url`."""
+        """Create an empty database and set `url`."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Remove it."""
+        """Drop the database."""
 
     @abstractmethod
     def connect(self) -> Any:
-        """Open a connection of the driver's, tuned as goque's own are."""
+        """Open a driver's connection with the same settings as goque's."""
 
     @abstractmethod
     def rows(self, sql: str, params: Any = ()) -> Sequence[Sequence[Any]]:
@@ -113,11 +113,11 @@ class Database(ABC):
 
     @abstractmethod
     def insert_many(self, rows: list[NewRow]) -> None:
-        """Insert tasks in one transaction by the fastest way in."""
+        """Insert tasks in one transaction by the fastest method."""
 
     @abstractmethod
     def claim_batch(self, limit: int) -> list[Any]:
-        """Claim tasks in one transaction, and return what `finish_batch` finds them by."""
+        """Claim tasks in one transaction, and return their keys for `finish_batch`."""
 
     @abstractmethod
     def finish_batch(self, claimed: list[Any]) -> None:
@@ -125,17 +125,17 @@ class Database(ABC):
 
     @abstractmethod
     def now(self) -> float:
-        """Return the clock that rows are dated by, in seconds since the epoch."""
+        """Return the clock that sets the times in rows, in seconds since the epoch."""
 
     @abstractmethod
     def analyze(self) -> None:
-        """Bring the planner's statistics up to date."""
+        """Update the planner's statistics."""
 
     @abstractmethod
     def keep_statistics(self) -> None:
-        """Gather the planner's statistics of the table as it is now, and keep them until `analyze`."""
+        """Gather the planner's statistics now, and prevent updates of them until `analyze`."""
 
-    # -- what does not -----------------------------------------------------------------------------
+    # -- what is the same in all databases ---------------------------------------------------------
 
     def insert_one(self, row: NewRow) -> None:
         """Insert a task in a transaction of its own."""
@@ -151,22 +151,22 @@ class Database(ABC):
         return not self.rows(self.nothing_left)[0][0]
 
     def last_moved(self) -> float:
-        """Return when a task was last moved, by `now()`."""
+        """Return the time of the last change of a task, on the clock of `now()`."""
         return float(self.rows(self.last_move)[0][0])
 
     def finished_between(self, since: float) -> tuple[int, float, float]:
-        """Return how many tasks were finished after an instant, and when the first and the last of them were."""
+        """Return how many tasks finished after an instant, and when the first and the last of them did."""
         ((count, first, last),) = self.rows(self.finished_since, (since,))
         return int(count), float(first or 0), float(last or 0)
 
     def fill(self, status: str, count: int, *, priorities: int = 1, due_in: float = 0.0) -> None:
-        """Insert tasks of type noop by SQL alone, made one after the other from an hour ago on, 2 ms apart.
+        """Insert tasks of type noop by SQL alone, with creation times 2 ms apart that begin one hour ago.
 
         Args:
-            status: `new`, or `done` for tasks finished a second after they were made.
-            count: how many.
-            priorities: how many different ones, around 0.
-            due_in: seconds from when each was made to when it is due.
+            status: `new`, or `done` for tasks that finished one second after their creation.
+            count: the number of tasks.
+            priorities: the number of different priorities, around 0.
+            due_in: seconds from a task's creation until it is due.
         """
         for start in range(0, count, 100_000):
             size = min(100_000, count - start)
@@ -176,7 +176,7 @@ class Database(ABC):
 
 
 def new_rows(count: int) -> list[NewRow]:
-    """Return an id and an external id for so many tasks."""
+    """Return an id and an external id for each of `count` tasks."""
     return [(task_id, internal_id(task_id)) for task_id in (new_task_id() for _ in range(count))]
 
 
@@ -186,4 +186,4 @@ NUMBERS: Final = """
 DIGITS: Final = (
     "digit AS (SELECT 0 AS d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
 )
-"""The numbers from 0 to 99,999 in words that every database understands."""
+"""The numbers from 0 to 99,999, in SQL that every database accepts."""

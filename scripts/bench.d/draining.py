@@ -1,4 +1,4 @@
-"""Draining: how fast a tree works off what waits, with handlers that do nothing and with some that use the CPU."""
+"""Draining: how fast a tree runs waiting tasks, with handlers that do nothing and with handlers that use the CPU."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WORKERS: Final = 2
 
 
 def drain_noop(run: Run) -> Iterator[Figure]:
-    """Drain tasks that do nothing with two workers, in turns with the bare SQL of a claim and an end for each.
+    """Drain tasks that do nothing with two workers. In turns, claim and finish as many tasks in bare SQL.
 
-    Both claim as many at a time, which is more than goque does unless told so: the sweep shows what that is worth.
+    Both use the same batch size, which is larger than goque's default. The workload `sweep` shows the effect of it.
     """
     rounds, count = (3, 10_000) if run.quick else (9, 20_000)
     ours: list[float] = []
@@ -51,8 +51,8 @@ def drain_noop(run: Run) -> Iterator[Figure]:
 def drain_cpu(run: Run) -> Iterator[Figure]:
     """Drain tasks that use the CPU for 10 ms each with two workers.
 
-    Held against the ideal, two whole cores, and against two plain processes that do the same without a queue: where
-    others use the machine too, only the second is a fair floor.
+    There are two floors: the ideal, two whole cores, and two plain processes that do the same work without a queue. On
+    a machine that does other work too, only the second one is a fair comparison.
     """
     rounds, count = (2, 300) if run.quick else (5, 1000)
     ours, ideal, plain = [], [], []
@@ -75,7 +75,7 @@ def drain_cpu(run: Run) -> Iterator[Figure]:
 
 
 def seconds_of_plain_processes(tasks: int) -> float:
-    """Return the wall time of two processes that run so many tasks each, one after the other."""
+    """Return the wall time of two processes that each run this number of tasks, one after the other."""
     processes = [Process(target=_burn_often, args=(tasks,)) for _ in range(WORKERS)]
     began = time.perf_counter()
     for process in processes:

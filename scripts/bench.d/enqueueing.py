@@ -1,4 +1,4 @@
-"""Enqueueing: one task a transaction, and many in one."""
+"""Enqueueing: one task in each transaction, and many tasks in one transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from goque import Task
 
 
 def enqueue_one(run: Run) -> Iterator[Figure]:
-    """Enqueue durably one by one, in turns with a bare INSERT of the same row."""
+    """Enqueue durably one by one. In turns, INSERT the same rows in bare SQL."""
     rounds, count = (8, 100) if run.quick else (30, 200)
     ours: list[float] = []
     floors: list[float] = []
@@ -41,10 +41,10 @@ def enqueue_one(run: Run) -> Iterator[Figure]:
 
 
 def enqueue_bulk(run: Run) -> Iterator[Figure]:
-    """Enqueue many in one transaction, in turns with the fastest way in.
+    """Enqueue many tasks in one transaction. In turns, insert as many rows by the database's fastest method.
 
-    Making the tasks is part of our time, and making ids is part of the floor's; `enqueue_bulk_call` is the call
-    alone against the transaction alone.
+    goque's time includes making the tasks, and the floor's time includes making the ids. `enqueue_bulk_call` compares
+    the call alone with the transaction alone.
     """
     rounds, count = (3, 5_000) if run.quick else (9, 10_000)
     ours, calls, floors, bare_calls = [], [], [], []

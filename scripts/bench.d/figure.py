@@ -1,4 +1,4 @@
-"""One measured figure, beside the floor that it is held against; how all of them are reported."""
+"""A measured figure with its floor, and the report of all figures."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LESS_IS_BETTER: Final = ("ms", "MiB", "%")
 
 @dataclass(frozen=True)
 class Figure:
-    """What one workload measured, a value a round.
+    """The measurement of one workload, with one value for each round.
 
     Attributes:
         name: the key in the JSON, such as `sqlite.latency_p99`.
-        unit: of values and floors alike; where it is a time, a share or a size, less is better.
-        values: goque's.
-        floors: what the same work costs without goque, measured in turns with it; empty where nothing is measured.
-        floor_is: what the floor is.
-        compares: the part of the report that the ratio goes to, if to any.
-        rates: the name of the ratio, where it is not that of the figure.
+        unit: the unit of values and floors. For a time, a share or a size, less is better.
+        values: goque's values.
+        floors: the values of the same work without goque, measured in turns with goque; empty without a floor.
+        floor_is: a description of the floor.
+        compares: the part of the report for the ratio, or empty.
+        rates: the name of the ratio, if it differs from the figure's.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How near goque comes to the floor: 1 is as good, less is worse, whatever the unit.
+        """How close goque comes to the floor. 1 means equal, less is worse, for every unit.
 
-        The median of the rounds' ratios, so that a slow moment of the machine hits both sides; where there are
-        not as many floors as values, the ratio of the medians.
+        It is the median of the rounds' ratios, because a slow moment of the machine affects both sides of a round. If
+        there are not as many floors as values, it is the ratio of the medians.
         """
         if not self.floors:
             return None
@@ -50,7 +50,7 @@ class Figure:
 
 
 def report(machine: dict[str, Any], figures: list[Figure]) -> dict[str, Any]:
-    """Return what --json writes."""
+    """Return the report that --json writes."""
     return {
         "machine": machine,
         "figures": {
@@ -79,7 +79,7 @@ def _ratios(figures: list[Figure], part: str) -> dict[str, float]:
 
 
 def table(machine: dict[str, Any], figures: list[Figure]) -> str:
-    """Return the table for people: medians, and the spread over the rounds."""
+    """Return a text table with the medians and the spread over the rounds."""
     rows = [("FIGURE", "MEDIAN", "UNIT", "FLOOR", "RATIO", "SPREAD", "THE FLOOR IS")]
     for figure in figures:
         floor = _short(median(figure.floors)) if figure.floors else "-"
@@ -97,7 +97,7 @@ def _short(number: float) -> str:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a line for each row, its cells below each other."""
+    """Return a line for each row, with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

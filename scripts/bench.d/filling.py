@@ -23,8 +23,8 @@ CLAIM = 100
 def big_table(run: Run) -> Iterator[Figure]:
     """Claim and drain with 1,000,000 finished, 300,000 ready and 100,000 future tasks of five priorities.
 
-    First with the planner's statistics of the empty table, then with fresh ones; in turns with a table that has
-    only what is drained. `--quick` has a tenth of the tasks, one round, and fresh statistics alone.
+    It measures first with the planner's statistics of the empty table, then with fresh ones. The floor is a table with
+    nothing but the tasks to drain, in turns. `--quick` uses a tenth of the tasks, one round, and only fresh statistics.
     """
     scale, rounds, share = (0.1, 1, 10_000) if run.quick else (1, 3, 30_000)
     name = run.name("big_table")
@@ -54,7 +54,7 @@ def big_table(run: Run) -> Iterator[Figure]:
 
 
 def claim_times(database: Database, claims: int = 100) -> list[float]:
-    """Return the milliseconds of each of so many claims of a hundred tasks, which are finished in between."""
+    """Return the milliseconds of each claim of a hundred tasks. The tasks are finished between the claims."""
     times = []
     with closing(goque.open_storage(database.url)) as storage:
         for _ in range(claims + 1):
@@ -66,6 +66,6 @@ def claim_times(database: Database, claims: int = 100) -> list[float]:
 
 
 def rate(run: Run, database: Database, tasks: int) -> float:
-    """Return the rate at which a tree of two workers drains so many of the tasks that wait."""
+    """Return the rate at which a tree of two workers drains this number of waiting tasks."""
     with Tree(database, run.directory, "noop") as tree:
         return tree.drained_a_second(tasks)

@@ -1,8 +1,8 @@
-"""Draws flame graphs of a fetcher and a worker that drain tasks which do nothing.
+"""Draw flame graphs of a fetcher and a worker that drain tasks that do nothing.
 
 Usage: flame.py BACKEND DIRECTORY [SECONDS]
 
-Needs py-spy, and the right to look into processes: .venv/bin/pip install --editable '.[bench]'
+It needs py-spy, and permission to trace processes: .venv/bin/pip install --editable '.[bench]'
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PY_SPY = Path(sys.executable).parent / "py-spy"
 
 
 def main(backend: str, directory: str, seconds: float = 6.0) -> None:
-    """Keep a tree draining while py-spy samples two of its processes, so many times a second."""
+    """Keep a tree draining while py-spy samples two of its processes."""
     (found,) = available([backend])
     with (
         tempfile.TemporaryDirectory(prefix="goque-bench-") as files,
@@ -45,20 +45,20 @@ def main(backend: str, directory: str, seconds: float = 6.0) -> None:
             print(f"{rate:,.0f} tasks/s", file=sys.stderr)
         for recorder in recorders:
             if recorder.wait():
-                raise SystemExit("flame.py: py-spy failed; above is why")
+                raise SystemExit("flame.py: py-spy failed; see its output above")
     for role in ROLES:
         make_plain(Path(directory) / f"{backend}-{role}.svg", f"A {role} of {backend}, tasks that do nothing")
 
 
 def record(pid: int, svg: Path, seconds: float) -> subprocess.Popen[bytes]:
-    """Start to sample a process."""
+    """Start sampling a process."""
     svg.parent.mkdir(parents=True, exist_ok=True)
     options = ["--duration", f"{seconds:.0f}", "--rate", "250", "--nonblocking", "--output", str(svg)]
     return subprocess.Popen([str(PY_SPY), "record", "--pid", str(pid), *options], stdout=subprocess.DEVNULL)
 
 
 def make_plain(svg: Path, title: str) -> None:
-    """Make a picture of what py-spy wrote: without its script and what that serves, and with a title of ours."""
+    """Turn py-spy's SVG into a plain picture: remove the script and its controls, and replace the title."""
     text = svg.read_text("utf-8")
     text = re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL).replace(' onload="init(evt)"', "")
     text = re.sub(r'<text id="(details|unzoom|search|matched)"[^>]*>[^<]*</text>', "", text)
@@ -67,7 +67,7 @@ def make_plain(svg: Path, title: str) -> None:
 
 
 def pid_of(tree: Tree, name: str) -> int:
-    """Return the process of the tree whose name begins so."""
+    """Return the first process of the tree whose name begins with `name`."""
     root = tree.process.pid
     return next(pid for pid, parent, found in processes() if parent == root and found.startswith(name))
 

@@ -1,4 +1,4 @@
-"""Idling: what a tree costs that has nothing to do."""
+"""Idling: the CPU time and memory of a tree without tasks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from goque import Task
 
 
 def idle(run: Run) -> Iterator[Figure]:
-    """Measure the whole tree with one type and two workers, then what each further type with two workers adds.
+    """Measure a tree with one type and two workers, then the additional cost of each further type with two workers.
 
-    The floor of its memory is three plain processes: one with the app and a connection, and two that it forked.
+    The floor for memory is three plain processes: one with the app and a connection, and two forks of it.
     """
     seconds, rounds, further = (2.5, 1, 2) if run.quick else (10.0, 3, 4)
     name = run.name("idle")
@@ -43,7 +43,7 @@ def idle(run: Run) -> Iterator[Figure]:
 def idle_tree(
     run: Run, database: Database, *, types: int, workers: int, seconds: float, rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Return the CPU shares of a tree of so many types, a value a round, and its memory in MiB."""
+    """Return the CPU shares of a tree, one for each round, and its memory in MiB."""
     names = [f"type-{number + 1}" for number in range(types)]
     with Tree(database, run.directory, *names, types=types, workers=workers) as tree:
         tree.wait_for(lambda: len(workers_of(tree.process.pid)) == types * workers, 0.05)
@@ -60,7 +60,7 @@ def idle_tree(
 
 
 def plain_memory(database: Database) -> list[float]:
-    """Return the MiB of one plain process with a connection and of two that it forked."""
+    """Return the MiB of one plain process with a connection and of its two forks."""
     program = "import sys, plain; plain.idle(sys.argv[1], 2)"
     command = [sys.executable, "-c", program, database.url]
     with subprocess.Popen(command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -72,12 +72,12 @@ def plain_memory(database: Database) -> list[float]:
 
 
 def family(root: int) -> list[int]:
-    """Return the root and its children: it is the parent of every process of the tree."""
+    """Return the root and its children. The root is the parent of every process of the tree."""
     return [root, *(pid for pid, parent, _ in processes() if parent == root)]
 
 
 def workers_of(root: int) -> list[int]:
-    """Return the workers of a tree: their names begin with `goque:w` and a number."""
+    """Return the workers of a tree. Their names begin with `goque:w` and a number."""
     return [
         pid
         for pid, parent, name in processes()
@@ -91,15 +91,15 @@ def processes() -> Iterator[tuple[int, int, str]]:
         try:
             text = (entry / "stat").read_text("utf-8", "replace")
         except OSError:
-            continue  # it ended while we looked
+            continue  # the process has just ended
         name, _, rest = text.partition("(")[2].rpartition(")")
         yield int(entry.name), int(rest.split()[1]), name
 
 
 def cpu_seconds(root: int) -> float:
-    """Return the CPU time that the whole tree has used so far, every thread of it.
+    """Return the CPU time that all threads of the tree have used so far.
 
-    In nanoseconds from schedstat: the ticks of /proc/PID/stat are too coarse for processes that hardly run.
+    It reads the nanoseconds of schedstat, because the ticks of /proc/PID/stat are too coarse for idle processes.
     """
     nanoseconds = 0
     for pid in family(root):
@@ -109,7 +109,7 @@ def cpu_seconds(root: int) -> float:
 
 
 def proportional_memory(pid: int) -> int:
-    """Return the bytes of a process, shared pages counted by their share."""
+    """Return the memory of a process in bytes. A page that n processes share counts as 1/n page."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024

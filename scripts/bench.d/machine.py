@@ -1,4 +1,4 @@
-"""Where this runs, as far as the figures depend on it."""
+"""Describe the machine and the software on which the figures depend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from goque.storage.mysql.url import connection_options
 
 
 def machine(backends: list[Backend]) -> dict[str, Any]:
-    """Describe it; the load is that before the first workload."""
+    """Return the description, with the load average before the first workload."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),

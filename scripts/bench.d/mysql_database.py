@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: a database of its own on the server, dropped afterwards."""
+"""MySQL and MariaDB: a temporary database on the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 INSERT_MANY: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata)
     VALUES (%s, %s, %s, %s, %s, %s, %s)"""
-"""Only parameters among its values: else PyMySQL does not make one statement of many rows."""
+"""All values are parameters: otherwise PyMySQL does not combine the rows into one statement."""
 
 MARK: Final = """
     UPDATE goque_task FORCE INDEX (PRIMARY)
@@ -30,7 +30,7 @@ FINISH: Final = """
 
 
 class MysqlDatabase(Database):
-    """A database on the server whose URL it is given."""
+    """A temporary database on a server."""
 
     insert = """
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata)
@@ -99,13 +99,13 @@ class MysqlDatabase(Database):
         self.connection.commit()
 
     def insert_many(self, rows: list[NewRow]) -> None:
-        """Insert by INSERT of many rows, which is what PyMySQL makes of executemany."""
+        """Insert by executemany, which PyMySQL turns into an INSERT of many rows."""
         filled = [(task_id, "noop", external_id, "{}", "new", 0, "{}") for task_id, external_id in rows]
         with self.transaction(), self.connection.cursor() as cursor:
             cursor.executemany(INSERT_MANY, filled)
 
     def claim_batch(self, limit: int) -> list[Any]:
-        """Lock and mark in one transaction; UPDATE returns no rows on both servers."""
+        """Lock and mark in one transaction, because neither server supports UPDATE … RETURNING."""
         with self.transaction():
             claimed = [row[0] for row in self.rows(self.claim, (limit,))]
             if claimed:
@@ -121,12 +121,12 @@ class MysqlDatabase(Database):
         return float(self.rows("SELECT unix_timestamp(now(6))")[0][0])
 
     def analyze(self) -> None:
-        """Gather statistics, and let the server do so again."""
+        """Gather statistics, and let the server update them by itself again."""
         self.rows("ALTER TABLE goque_task STATS_AUTO_RECALC = 1")
         self.rows("ANALYZE TABLE goque_task")
 
     def keep_statistics(self) -> None:
-        """Keep the server from gathering statistics by itself."""
+        """Gather statistics, and stop the server from updating them by itself."""
         self.rows("ANALYZE TABLE goque_task")
         self.rows("ALTER TABLE goque_task STATS_AUTO_RECALC = 0")
 

@@ -1,4 +1,4 @@
-"""Other queues in the same workloads: each a program in the environment that has it installed."""
+"""Run other queues in the same workloads, each as a program in the environment where it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE: Final = Path(__file__).resolve().parent
 PROJECT: Final = HERE.parents[1]
 DEFAULT_PYTHON: Final = ".venv.peers/bin/python"
 HOW_TO_INSTALL: Final = (
-    "make an environment of their own for them: python3 -m venv .venv.peers && "
+    "make a separate environment for them: python3 -m venv .venv.peers && "
     ".venv.peers/bin/pip install -r scripts/bench.d/peer_programs/requirements.txt"
 )
 VERSIONS: Final = """
@@ -34,17 +34,18 @@ ALL_WORKLOADS: Final = frozenset({"enqueue_one", "enqueue_bulk", "drain_noop", "
 
 
 class PeersError(Exception):
-    """There is no peer to run; the message says what to do."""
+    """There is no other queue to run; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A queue that scripts/bench knows.
+    """A queue that scripts/bench can measure.
 
     Attributes:
-        title: what people call it.
-        backend: the database that it is run on here.
-        drain_share: the part of goque's tasks that it drains in a round, so that a round takes seconds.
+        title: its name for people.
+        backend: the database on which it runs here.
+        drain_share: the part of goque's number of tasks that it drains in a round, so that a round takes seconds.
+        workloads: the workloads that it supports.
     """
 
     title: str
@@ -62,7 +63,7 @@ PRODUCTS: Final = {
 
 @dataclass(frozen=True)
 class PeerProgram:
-    """A peer that is installed."""
+    """An installed queue, and the interpreter that runs its program."""
 
     name: str
     title: str
@@ -71,17 +72,17 @@ class PeerProgram:
 
     @property
     def backend(self) -> str:
-        """The name of the database that it is run on."""
+        """The name of the database on which it runs."""
         return self.product.backend
 
     @property
     def workloads(self) -> frozenset[str]:
-        """The workloads that it can do."""
+        """The workloads that it supports."""
         return self.product.workloads
 
     @contextmanager
     def started(self, backend: Backend, directory: Path) -> Iterator[Peer]:
-        """Start its program on a database of its own."""
+        """Start its program on a separate database."""
         with backend.empty(directory) as database:
             command = [self.python, str(HERE / "peer_programs" / f"{self.name}_peer.py"), database.url]
             command.append(str(directory / f"{database.name}.notes"))
@@ -93,12 +94,12 @@ class PeerProgram:
                     yield peer
                 finally:
                     assert process.stdin
-                    process.stdin.close()  # which is how it learns that it is over
+                    process.stdin.close()  # ends the program
                     process.wait(30)
 
 
 class Peer:
-    """A peer that runs: what it is told, its program does, and answers."""
+    """A running program of another queue, which executes commands and answers them."""
 
     def __init__(self, program: PeerProgram, process: subprocess.Popen[str]) -> None:
         self.name = program.name
@@ -107,24 +108,24 @@ class Peer:
         self._process = process
 
     def enqueue_one(self, count: int) -> float:
-        """Return the seconds that so many tasks take, one at a time."""
+        """Return the seconds to enqueue this number of tasks, one at a time."""
         return float(self._ask("enqueue_one", count))
 
     def enqueue_bulk(self, count: int) -> float:
-        """Return the seconds that so many tasks take together."""
+        """Return the seconds to enqueue this number of tasks together."""
         return float(self._ask("enqueue_bulk", count))
 
     def start(self, kind: str, argument: float = 0) -> None:
-        """Start its two workers, and let them run a task of a kind: `noop`, `cpu` or `stamp`."""
+        """Start its two workers for tasks of a kind: `noop`, `cpu` or `stamp`."""
         self._ask("start", kind, argument)
 
     def drained_a_second(self, kind: str, count: int) -> float:
-        """Return the rate at which its workers drain about so many tasks."""
+        """Return the rate at which its workers drain tasks. For `noop`, their number is scaled by `drain_share`."""
         count = max(100, round(count * self._share)) if kind == "noop" else count
         return count / float(self._ask("drain", kind, count))
 
     def latency(self, count: int) -> list[float]:
-        """Return the milliseconds from before each enqueue to the handler's first line."""
+        """Return the milliseconds from the start of each enqueue to the handler's first line."""
         return list(self._ask("latency", count))
 
     def _ask(self, *words: Any) -> Any:
@@ -136,15 +137,15 @@ class Peer:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise SystemExit(f"scripts/bench: the program of {self.title} ended; above is why")
+            raise SystemExit(f"scripts/bench: the program of {self.title} ended; see its output above")
         return json.loads(answer)
 
 
 def installed(python: str) -> tuple[PeerProgram, ...]:
-    """Return the peers that an interpreter has.
+    """Return the queues that are installed for an interpreter.
 
     Raises:
-        PeersError: it is no interpreter, or has none of them.
+        PeersError: the interpreter does not run, or none is installed.
     """
     path = str(PROJECT / python) if python == DEFAULT_PYTHON else python
     try:
@@ -152,12 +153,12 @@ def installed(python: str) -> tuple[PeerProgram, ...]:
             [path, "-c", VERSIONS, *PRODUCTS], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
-        raise PeersError(f"{python} is no Python that runs; {HOW_TO_INSTALL}") from None
+        raise PeersError(f"{python} is not a working Python interpreter; {HOW_TO_INSTALL}") from None
     versions = json.loads(told)
     if not versions:
-        raise PeersError(f"{python} has no peer installed; {HOW_TO_INSTALL}")
+        raise PeersError(f"{python} has none of {', '.join(PRODUCTS)} installed; {HOW_TO_INSTALL}")
     for name in PRODUCTS.keys() - versions.keys():
-        print(f"{PRODUCTS[name].title} is not installed in {python}, and not measured", file=sys.stderr)
+        print(f"{PRODUCTS[name].title} is skipped: it is not installed in {python}", file=sys.stderr)
     return tuple(
         PeerProgram(name, f"{PRODUCTS[name].title} {version}", PRODUCTS[name], path)
         for name, version in versions.items()

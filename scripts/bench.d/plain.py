@@ -1,4 +1,4 @@
-"""Plain processes that do without a tree: what starting and idling cost at the least."""
+"""Plain processes without a tree: the floors for starting and idling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_one(url: str) -> None:
 
 
 def idle(url: str, workers: int) -> None:
-    """Import the app, connect, fork so many workers, tell their pids, and wait for the end of standard input."""
+    """Import the app, connect, fork workers, print all pids, and wait for the end of standard input."""
     import bench_app  # noqa: F401, PLC0415 - importing it is part of what is measured
 
     from goque import open_storage  # noqa: PLC0415 - the same

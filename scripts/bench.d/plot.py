@@ -1,8 +1,8 @@
-"""Draws throughput by batch and by workers, as the workload `sweep` found it.
+"""Plot the throughput by batch and by workers from a report of the workload `sweep`.
 
 Usage: plot.py REPORT.json PLOT.svg
 
-Needs matplotlib: .venv/bin/pip install --editable '.[bench]'
+It needs matplotlib: .venv/bin/pip install --editable '.[bench]'
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ except ImportError:
     raise SystemExit("plot.py: matplotlib is missing; .venv/bin/pip install --editable '.[bench]'") from None
 
 mpl.use("svg")
-mpl.rcParams["svg.hashsalt"] = "goque"  # the same figures give the same file
-from matplotlib import pyplot as plt  # noqa: E402 - after the backend is chosen
+mpl.rcParams["svg.hashsalt"] = "goque"  # makes the same file from the same figures
+from matplotlib import pyplot as plt  # noqa: E402 - the backend must be chosen first
 
 TITLES = {
     "sweep_batch_": "tasks a claim may take (fetch_max_tasks), two workers",
@@ -28,7 +28,7 @@ TITLES = {
 
 
 def points(figures: dict[str, Any], part: str) -> dict[str, list[tuple[int, float, float, float]]]:
-    """Return setting, median, least and most of each backend."""
+    """Return, for each backend, the setting, median, minimum and maximum of each point."""
     found: dict[str, list[tuple[int, float, float, float]]] = {}
     for name, figure in figures.items():
         backend, _, rest = name.partition(".")
@@ -39,7 +39,7 @@ def points(figures: dict[str, Any], part: str) -> dict[str, list[tuple[int, floa
 
 
 def main(report: str, plot: str) -> None:
-    """Draw one plot beside the other."""
+    """Draw the plots side by side."""
     figures = json.loads(Path(report).read_text("utf-8"))["figures"]
     drawing, places = plt.subplots(1, len(TITLES), figsize=(10, 4), sharey=True, layout="constrained")
     for place, (part, title) in zip(places, TITLES.items(), strict=True):

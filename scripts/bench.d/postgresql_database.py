@@ -1,4 +1,4 @@
-"""PostgreSQL: a database of its own on the server, dropped afterwards."""
+"""PostgreSQL: a temporary database on the server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FINISH: Final = """
     UPDATE goque_task SET status = 'done', claimed_by = NULL, updated_at = now()
     WHERE id = ANY (CAST(%s AS uuid[]))"""
 PLANS: Final = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
-"""What is off in the session, as goque has it off in its transactions: statistics mislead the planner."""
+"""Plans that are switched off in the session, as in goque's transactions: statistics mislead the planner."""
 
 
 class PostgresqlDatabase(Database):
-    """A database on the server whose URL it is given."""
+    """A temporary database on a server."""
 
     insert = """
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata)
@@ -68,12 +68,12 @@ class PostgresqlDatabase(Database):
         self._serve(f"CREATE DATABASE {self.name}")
 
     def drop(self) -> None:
-        """Drop the database, whoever is still connected."""
+        """Drop the database, and close remaining connections first."""
         self._serve(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'")
         self._serve(f"DROP DATABASE IF EXISTS {self.name}")
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Connect, with the plans that goque has."""
+        """Connect, with the same planner settings as goque."""
         connection = psycopg.connect(self.url, autocommit=True)
         for plan in PLANS:
             connection.execute(f"SET enable_{plan} = off")
@@ -109,12 +109,12 @@ class PostgresqlDatabase(Database):
         return float(self.rows("SELECT extract(epoch FROM clock_timestamp())")[0][0])
 
     def analyze(self) -> None:
-        """Gather statistics, and let the server do so again."""
+        """Gather statistics, and let the server update them by itself again."""
         self.rows("ALTER TABLE goque_task RESET (autovacuum_enabled)")
         self.rows("ANALYZE goque_task")
 
     def keep_statistics(self) -> None:
-        """Keep autovacuum, which analyzes too, off the table."""
+        """Gather statistics, and switch autovacuum off for the table, because it would update them."""
         self.rows("ANALYZE goque_task")
         self.rows("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
 

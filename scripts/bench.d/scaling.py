@@ -1,4 +1,4 @@
-"""Scaling: more supervisors, more tasks, larger batches, more workers."""
+"""Scaling: the throughput with more supervisors, larger batches and more workers, and the memory after many tasks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WORKERS = (1, 2, 3, 4)
 
 
 def scaling(run: Run) -> Iterator[Figure]:
-    """Drain with two supervisors in turns with one, and with one while seven more are idle.
+    """Drain with one supervisor, with two, and with one while seven more are idle, in turns.
 
-    Idle are those that run another type of the same table.
+    An idle supervisor runs another type of the same table.
     """
     rounds, count = (2, 10_000) if run.quick else (5, 20_000)
     one, two, crowded = [], [], []
@@ -35,7 +35,7 @@ def scaling(run: Run) -> Iterator[Figure]:
 
 
 def rate(run: Run, database: Database, count: int, *, supervisors: int, idle: int = 0) -> float:
-    """Return the rate at which so many supervisors drain tasks together."""
+    """Return the rate at which this number of supervisors drain tasks together."""
     with ExitStack() as stack:
         for number in range(supervisors + idle):
             directory = run.directory / str(number)
@@ -69,7 +69,7 @@ def memory(run: Run) -> Iterator[Figure]:
 
 
 def sweep(run: Run) -> Iterator[Figure]:
-    """Drain with different batches, and with different numbers of workers: what the plot shows."""
+    """Drain with different batches, and with different numbers of workers, for `plot.py`."""
     rounds, count = (1, 5_000) if run.quick else (3, 10_000)
     for batch in BATCHES:
         yield Figure(run.name(f"sweep_batch_{batch}"), "tasks/s", rates(run, rounds, count, batch=batch))
@@ -80,7 +80,7 @@ def sweep(run: Run) -> Iterator[Figure]:
 
 
 def rates(run: Run, rounds: int, count: int, **settings: int) -> list[float]:
-    """Return the rates of a tree with these settings, one a round."""
+    """Return the rates of a tree with these settings, one for each round."""
     with (
         run.backend.fresh(run.directory) as database,
         Tree(database, run.directory, "noop", **settings) as tree,

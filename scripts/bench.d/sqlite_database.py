@@ -1,4 +1,4 @@
-"""SQLite: a file of its own, with the write-ahead log and `synchronous=FULL`, as goque opens it."""
+"""SQLite: a temporary file with the write-ahead log and `synchronous=FULL`, as in goque."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FINISH: Final = f"""
 
 
 class SqliteDatabase(Database):
-    """A file in the directory that it is given."""
+    """A temporary file in a directory."""
 
     insert = f"""
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, next_attempt_at)
@@ -63,12 +63,12 @@ class SqliteDatabase(Database):
         FROM named"""
 
     def create(self, where: str) -> None:
-        """Name the file."""
+        """Choose the file's name and set `url`."""
         self.path = Path(where) / f"{self.name}.db"
         self.url = f"sqlite:///{self.path}"
 
     def drop(self) -> None:
-        """Remove the file, and those beside it."""
+        """Remove the database file, its log and its index."""
         for path in self.path.parent.glob(f"{self.name}.db*"):
             path.unlink()
 
@@ -100,7 +100,7 @@ class SqliteDatabase(Database):
         return [row[0] for row in self.rows(self.claim, (limit,))]
 
     def finish_batch(self, claimed: list[Any]) -> None:
-        """Finish by the place of the rows."""
+        """Finish by rowid."""
         self.rows(FINISH, (json.dumps(claimed),))
 
     def now(self) -> float:
@@ -108,11 +108,11 @@ class SqliteDatabase(Database):
         return time.time()
 
     def last_moved(self) -> float:
-        """Return when a task was last moved."""
+        """Return the time of the last change of a task."""
         return _seconds(self.rows(self.last_move)[0][0])
 
     def finished_between(self, since: float) -> tuple[int, float, float]:
-        """Return how many tasks were finished after an instant, and when the first and the last of them were."""
+        """Return how many tasks finished after an instant, and when the first and the last of them did."""
         text = datetime.fromtimestamp(since, UTC).isoformat(timespec="microseconds")
         ((count, first, last),) = self.rows(self.finished_since, (text.replace("+00:00", "Z"),))
         return (count, _seconds(first), _seconds(last)) if count else (0, 0.0, 0.0)
@@ -122,7 +122,7 @@ class SqliteDatabase(Database):
         self.connection.execute("ANALYZE")
 
     def keep_statistics(self) -> None:
-        """Gather statistics, which nothing here does by itself."""
+        """Gather statistics; SQLite does not update them by itself."""
         self.analyze()
 
 

@@ -1,4 +1,4 @@
-"""A supervision tree on a database of its own, as the workloads use it."""
+"""A supervision tree for the workloads."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MAX_SECONDS: Final = 300.0
 
 
 class Tree:
-    """Runs `goque supervise bench_app:registry` for the time of a with block.
+    """Runs `goque supervise bench_app:registry` during a with block.
 
     Args:
-        database: where its tasks are.
-        directory: where the notes and the log go.
-        types: the task types to run; empty for all.
-        settings: what the app reads, see bench_app.py.
+        database: the database with its tasks.
+        directory: the directory for the notes and the log.
+        types: the task types to run; none means all.
+        settings: the settings of the app, see bench_app.py.
     """
 
     def __init__(self, database: Database, directory: Path, *types: str, **settings: object) -> None:
@@ -60,46 +60,44 @@ class Tree:
         self.queue.close()
 
     def notes(self) -> list[list[str]]:
-        """Return what handlers have written down so far, a list of words a line."""
+        """Return the records of handlers so far, as a list of words for each line."""
         try:
             return [line.split() for line in self.notes_file.read_text("ascii").splitlines()]
         except FileNotFoundError:
             return []
 
     def wait_for(self, condition: Callable[[], bool], period: float = 0.005) -> None:
-        """Wait until something holds, and end with the tree's log if it does not in time."""
+        """Wait until a condition holds. After a timeout, print the tree's log and exit."""
         deadline = time.monotonic() + MAX_SECONDS
         while not condition():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 sys.stderr.write(self.log_file.read_text("utf-8", "replace"))
-                raise SystemExit(
-                    "scripts/bench: the tree does not do what it was started for; above is its log"
-                )
+                raise SystemExit("scripts/bench: the tree ended or timed out; see its log above")
             time.sleep(period)
 
     def wait_for_notes(self, count: int) -> list[list[str]]:
-        """Wait until handlers have written so many lines, and return them."""
+        """Wait until handlers have written this number of lines, and return all lines."""
         self.wait_for(lambda: len(self.notes()) >= count, 0.002)
         return self.notes()
 
     def seconds_to_drain(self, tasks: list[Task]) -> float:
-        """Return the seconds from just before the commit that makes tasks visible to the end of the last one.
+        """Return the seconds from just before the commit that makes tasks visible to the end of the last task.
 
-        Both by the clock of the database. The end is when the transaction that ended the last task began: its
-        commit is not in it.
+        Both times are the database's. The end is the start of the transaction that settled the last task, so the time
+        of its commit is not included.
         """
         with self.database.transaction():
             self.queue.add_tasks(tasks, conn=self.database.connection)
             began = self.database.now()
-        self.wait_for(self.database.is_drained, 0.1)  # seldom, for asking costs the CPU that is measured
+        self.wait_for(self.database.is_drained, 0.1)  # a long period, because polling uses the measured CPU
         return self.database.last_moved() - began
 
     def warm_up(self, task_type: str, *payload: object) -> None:
-        """Let every process of a type run some tasks, so that what is loaded at first use is loaded."""
+        """Let every process of a type run some tasks, so that everything is loaded before the measurement."""
         self.seconds_to_drain([Task(task_type, *payload) for _ in range(50)])
 
     def drained_a_second(self, tasks: int) -> float:
-        """Return the rate at which waiting tasks end, from the first to end on to this many of them."""
+        """Return the rate at which waiting tasks end, measured from the first end over this number of tasks."""
         began = self.database.now()
         self.wait_for(lambda: self.database.finished_between(began)[0] >= tasks, 0.05)
         count, first, last = self.database.finished_between(began)

@@ -1,4 +1,4 @@
-"""Waiting: how soon a task starts in an idle tree, in one that starts up, and after a worker's death."""
+"""Waiting: how soon a task starts in an idle tree, in a tree that is starting, and after a worker's crash."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LONG_PAUSE: Final = 2.5
 
 
 def latency(run: Run) -> Iterator[Figure]:
-    """Measure from before `enqueue` is called, and from its return, to the handler's first line, in an idle tree.
+    """Measure from the call of `enqueue`, and from its return, to the handler's first line, in an idle tree.
 
-    The floor is what durability alone costs: an INSERT and a claim, two commits in one connection, nobody to be
-    woken. The tree rests for 20 to 60 ms before each task, and for `LONG_PAUSE` before a few more.
+    The floor is the cost of durability: an INSERT and a claim, two commits on one connection, without a process to wake
+    up. The tree is idle for 20 to 60 ms before each task, and for `LONG_PAUSE` before a few more tasks.
     """
     count, long_pauses, warm = (50, 1, 10) if run.quick else (400, 10, 10)
     with (
@@ -59,7 +59,7 @@ def latency(run: Run) -> Iterator[Figure]:
 
 
 def milliseconds_to_insert_and_claim(bare: Database) -> float:
-    """Return what a task costs before its handler may run, in bare SQL."""
+    """Return the time of a task's INSERT and claim in bare SQL."""
     ((task_id, external_id),) = new_rows(1)
     began = time.perf_counter()
     bare.insert_one((task_id, external_id))
@@ -70,14 +70,14 @@ def milliseconds_to_insert_and_claim(bare: Database) -> float:
 
 
 def percentile_99(values: list[float]) -> float:
-    """Return the value that one in a hundred is above."""
+    """Return the 99th percentile."""
     return quantiles(values, n=100)[98]
 
 
 def replace(run: Run) -> Iterator[Figure]:
-    """Measure from the last line of a handler that kills its worker to the start of the next task.
+    """Measure from the crash of a worker to the start of the next task.
 
-    There is one worker, so the next task runs in its replacement. The app takes two seconds to import.
+    There is one worker, so the next task runs in its replacement. Importing the app takes two seconds.
     """
     rounds = 6 if run.quick else 30
     with (
@@ -96,7 +96,7 @@ def replace(run: Run) -> Iterator[Figure]:
 
 
 def start(run: Run) -> Iterator[Figure]:
-    """Measure from the start of `goque supervise` to the first line of the handler of a task that waits.
+    """Measure from the start of `goque supervise` to the first line of a waiting task's handler.
 
     The floor is one plain process that imports the app, connects, claims one task and calls its handler.
     """
@@ -115,7 +115,7 @@ def start(run: Run) -> Iterator[Figure]:
 
 
 def milliseconds_of_a_plain_process(database: Database) -> float:
-    """Return how long a process takes that does a task by itself."""
+    """Return how long a plain process takes to start and run one task."""
     program = "import sys, plain; plain.run_one(sys.argv[1])"
     database.insert_one(*new_rows(1))
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What every workload is given, and how the peers take their turns in it."""
+"""The arguments of a workload, and the turns of other queues in it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Run:
     """One workload on one backend.
 
     Attributes:
-        backend: where.
-        directory: an empty one for its files.
-        quick: fewer rounds.
-        peers: other queues that do the same on this kind of database.
+        backend: the database to measure.
+        directory: an empty directory for its files.
+        quick: whether to run fewer rounds.
+        peers: other queues that run the same workload on this kind of database.
     """
 
     backend: Backend
@@ -35,7 +35,7 @@ class Run:
 
     @contextmanager
     def turns(self, workload: str) -> Iterator[Turns]:
-        """Start the peers that can do a workload, each on a database of its own."""
+        """Start the queues that support a workload, each on a separate database."""
         with ExitStack() as stack:
             able = [program for program in self.peers if workload in program.workloads]
             yield Turns(
@@ -46,14 +46,14 @@ class Run:
 
 @dataclass
 class Turns:
-    """What the peers measured in the rounds of one workload."""
+    """The measurements of other queues in the rounds of one workload."""
 
     name: str
     peers: list[Peer]
     values: dict[str, list[float]] = field(default_factory=dict)
 
     def take(self, measure: Callable[[Peer], Any]) -> None:
-        """Let each peer measure one round, or several values."""
+        """Let each queue measure one round; `measure` returns one value or several."""
         for peer in self.peers:
             measured = measure(peer)
             self.values.setdefault(peer.name, []).extend(
@@ -61,7 +61,7 @@ class Turns:
             )
 
     def figures(self, unit: str, ours: list[float]) -> Iterator[Figure]:
-        """Hold goque against each peer."""
+        """Compare goque with each of these queues."""
         for peer in self.peers:
             yield Figure(
                 f"{self.name}.{peer.name}", unit, ours, self.values[peer.name], peer.title, compares="peers"

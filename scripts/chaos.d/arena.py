@@ -1,4 +1,4 @@
-"""Where it happens: one database, and two places for trees that each have a way of their own to it."""
+"""The environment of a chaos run: one database, and two nodes that each reach it through their own proxy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS: Final = {"postgres": "postgresql", "mariadb": "mysql", "mysql+pymysql": "
 
 
 class Node:
-    """One place for a supervisor: a run directory and a way to the database, on which trees follow each other."""
+    """A run directory and a connection to the database, for one tree after the other."""
 
     def __init__(self, name: str, arena: Arena) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Node:
         return self.trees[-1]
 
     def start(self) -> None:
-        """Start a tree; the run directory of the one before is there still."""
+        """Start a tree. The previous tree's run directory still exists."""
         database = self._arena.database
         url = database.at_port(self.proxy.port) if self.proxy else database.url
         options = {
@@ -68,7 +68,7 @@ class Node:
         self.is_down = False
 
     def lines(self) -> Iterator[tuple[int, float, str]]:
-        """Yield root pid, time and text of what all trees of this place have logged."""
+        """Yield the root pid, time and text of each line in the logs of this node's trees."""
         for tree in self.trees:
             for line in tree.log.splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -78,21 +78,22 @@ class Node:
 
 
 class NoDatabaseError(Exception):
-    """There is no database to run on; the message says what to do."""
+    """There is no usable database; the message says what to do."""
 
 
 class Arena:
-    """A database of our own, and two nodes.
+    """A separate database and two nodes.
 
     Args:
-        where: a URL, or `sqlite`, `postgresql` or `mysql` for a file or a private server, which is restarted too.
-        sabotage: the guard to switch off; none leaves goque as it is.
+        where: a URL, or `sqlite`, `postgresql` or `mysql` for a temporary file or a private server. Only a private
+            server is restarted during the run.
+        sabotage: the guard to switch off; empty to change nothing.
 
     Attributes:
-        server: the private server, if there is one; after a failover it is another one.
-        standby: follows it, if there is one.
+        server: the private server, or None; after a failover it is another one.
+        standby: the server that follows `server`, or None.
         is_server_down: whether the server is ended, stopped, or about to fail over.
-        proxies: all ways to the server but those of the harness.
+        proxies: the connections of the nodes and of the application go through these.
     """
 
     def __init__(self, where: str, sabotage: str = "") -> None:
@@ -124,7 +125,7 @@ class Arena:
             return self._make_file(where)
         if kind not in ON_SERVER:
             raise NoDatabaseError(
-                f"{hide_password(where)!r} is no URL of a database, nor one of sqlite, postgresql, mysql"
+                f"{hide_password(where)!r} is neither a database URL nor one of sqlite, postgresql, mysql"
             )
         if "://" not in where:
             self.server = PrivateServer(kind)
@@ -136,7 +137,7 @@ class Arena:
             return SqliteDatabase(self.directory)
         path = Path(where.partition(":///")[2]).absolute()
         if path.exists():
-            raise NoDatabaseError(f"{path} exists; give a file that does not, it is filled with tasks")
+            raise NoDatabaseError(f"{path} exists; name a new file, because the run fills it with tasks")
         return SqliteDatabase(path.parent, name=path.name)
 
     def _way_of_the_application(self) -> str:
@@ -163,22 +164,22 @@ class Arena:
 
     @property
     def diary(self) -> list[list[str]]:
-        """The words of each line that the handlers wrote."""
+        """The words of each line in the handlers' diary."""
         path = self.directory / "diary"
         return [line.split() for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
     def is_up(self) -> bool:
-        """Whether both nodes have a tree that has its lease."""
+        """Return whether both nodes have a tree with a lease."""
         return all("up as pid" in node.tree.log for node in self.nodes)
 
     def is_recovered(self) -> bool:
-        """Whether nothing is left of killed trees in the run directories."""
+        """Return whether no files of killed trees are left in the run directories."""
         return all(
             len([path for path in node.run_dir.iterdir() if path.is_dir()]) == 1 for node in self.nodes
         )
 
     def running_in(self, root: int | None = None) -> set[str]:
-        """Return the tasks whose handler runs, in the tree of a root or in any living process."""
+        """Return the tasks whose handler is running in the tree of a root, or in any living process."""
         return {
             run.task
             for run in self._open_runs()
@@ -198,19 +199,19 @@ class Arena:
         return [run for task in read_runs(self.diary).values() for run in task if not run.how]
 
     def living(self) -> dict[int, str]:
-        """Return all living processes that any tree has started."""
+        """Return the living processes that any tree has started, by pid."""
         return {
             pid: name for node in self.nodes for tree in node.trees for pid, name in tree.living().items()
         }
 
     def close(self, *, keep: bool) -> None:
-        """Leave nothing but, if asked, diary and logs."""
+        """Remove everything; with `keep`, leave the diary and the logs."""
         for proxy in self.proxies:
             proxy.close()
         if self.standby:
             self.standby.close()
         if self.server:
-            self.server.close()  # with all that is in it
+            self.server.close()  # with all its data
         else:
             self.database.drop()
         if not keep:

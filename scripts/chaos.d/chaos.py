@@ -1,10 +1,10 @@
-"""One chaos run from its start to its verdict.
+"""One chaos run, from its start to its verdict.
 
-1. two trees start on one database, and an application enqueues and cancels;
-2. the nemesis acts for as long as was asked;
-3. quiet: all goes on, all tasks must come to an end;
-4. the trees are stopped in order, and nothing may be left of them;
-5. diary and tables must add up (verdict.py).
+1. Two trees start on one database, and an application enqueues and cancels tasks.
+2. The nemesis causes faults for `--seconds`.
+3. The faults end, and all tasks must finish.
+4. The trees are stopped with SIGTERM, and must leave nothing behind.
+5. The diary and the tables must agree (verdict.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GUARDS: Final = {
     "ack-after-commit": "silence_and_kill_fetchers",
     "group-kill": "kill_worker",
 }
-"""Each guard that can be switched off, and the act that shows best that it is missing: it is then chosen more often."""
+"""Each guard that can be switched off, and the act that detects this best. It is chosen more often then."""
 
 QUIET: Final = 90.0
 GIVES_BACK: Final = {
@@ -41,7 +41,7 @@ GIVES_BACK: Final = {
 
 
 class Chaos:
-    """A seeded run; `complaints` is empty when all adds up."""
+    """A seeded run. `complaints` is empty after a success."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Chaos:
         self._nemesis = Nemesis(self._arena, seed, favourite=GUARDS.get(sabotage, ""))
 
     def run(self) -> None:
-        """Run it; what went wrong is in `complaints`."""
+        """Run, and add errors to `complaints`."""
         arena = self._arena
-        os_process.become_subreaper()  # what killed trees leave behind is ours to see and to reap
+        os_process.become_subreaper()  # so that orphans of killed trees are seen and reaped here
         try:
             for node in arena.nodes:
                 node.start()
@@ -76,7 +76,7 @@ class Chaos:
             try:
                 self._nemesis.run(self._seconds)
             finally:
-                self._nemesis.make_well()  # first: the application waits for a lock that it holds
+                self._nemesis.make_well()  # first: the application may wait for a lock that the nemesis holds
                 self._load.stop()
             self._await(arena.is_up, "the trees come up again")
             self._await(arena.database.is_settled, "every task comes to an end", QUIET)
@@ -84,13 +84,13 @@ class Chaos:
             self._stop()
             self._judge()
         except AssertionError as error:
-            self.complaints.append(f"{error}; what follows from that is not judged")
+            self.complaints.append(f"{error}; later checks were skipped")
         finally:
             self._clean_up()
             os_process.become_subreaper(wanted=False)
 
     def _await(self, condition: Callable[[], object], what: str, within: float = 60.0) -> None:
-        """Wait until something holds; a tree that ends meanwhile is a complaint of its own."""
+        """Wait until a condition holds. A tree that ends meanwhile raises AssertionError."""
         deadline = time.monotonic() + within
         while not condition():
             self._nemesis.make_well()
@@ -104,7 +104,7 @@ class Chaos:
         for node in self._arena.nodes:
             node.is_down = True
             if (code := node.tree.stop(SHUTDOWN + 20)) != 0:
-                self.complaints.append(f"the tree of node {node.name} ended with {code} when all was quiet")
+                self.complaints.append(f"the tree of node {node.name} ended with {code} at its orderly stop")
         self._look_for_remains()
 
     def _look_for_remains(self) -> None:
@@ -122,7 +122,7 @@ class Chaos:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    self.complaints.append(f"the run directory of node {node.name} is locked still")
+                    self.complaints.append(f"the run directory of node {node.name} is still locked")
         try:
             self._arena.database.assert_nobody_holds_anything()
         except AssertionError as error:
@@ -158,7 +158,7 @@ class Chaos:
         ]
 
     def report(self) -> str:
-        """Say how it went: counts, and after a failure every act and every complaint."""
+        """Return the counts, and after a failure every act and every complaint."""
         where, pace = hide_password(self._where), f"--seconds {self._seconds:g} --rate {self._rate:g}"
         parts = [f"scripts/chaos {pace} --seed {self._seed} --database-url {where}"]
         acts = self._nemesis.stage.acts
@@ -174,7 +174,7 @@ class Chaos:
             "",
             f"FAILED, seed {self._seed}"
             if self.complaints
-            else "nothing lost, nothing doubled, nothing left",
+            else "no task was lost or run twice, and nothing is left",
         ]
         if self._keeps:
             parts.append(f"diary and logs: {self._arena.directory}")
@@ -188,5 +188,5 @@ class Chaos:
 
     @property
     def _keeps(self) -> bool:
-        """Whether diary and logs stay for who looks into it; what was broken on purpose needs no look."""
+        """Whether to keep the diary and the logs: on request, and after a failure without sabotage."""
         return self._keep or (bool(self.complaints) and not self._sabotage)

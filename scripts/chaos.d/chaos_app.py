@@ -1,4 +1,4 @@
-"""Handlers of every temper; each writes down its runs in the diary, whatever becomes of them."""
+"""Handlers that behave well or badly. A task's "temper" selects the behavior. Each run is recorded in the diary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fine(run: int) -> None:
 
 
 def long(run: int) -> None:
-    """Take long enough that many things happen meanwhile."""
+    """Take long enough for several acts of the nemesis."""
     time.sleep(random.uniform(0.5, 4.0))
 
 
@@ -37,37 +37,37 @@ def raising(run: int) -> None:
 
 
 def snoozing(run: int) -> None:
-    """Put it off twice."""
+    """Snooze twice."""
     if run <= 2:
         raise goque.Snooze(0.1)
 
 
 def canceling(run: int) -> None:
-    """Want no other try."""
+    """Cancel the task."""
     raise goque.TaskCanceled("chosen")
 
 
 def crashing(run: int) -> None:
-    """Die twice by a signal that no interpreter outlives."""
+    """Die twice of a signal that ends the interpreter."""
     if run <= 2:
         os.kill(os.getpid(), random.choice([signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGKILL]))
         time.sleep(10)
 
 
 def exiting(run: int) -> None:
-    """Leave twice without a word, once as if nothing were wrong."""
+    """Exit the process twice, the first time with exit code 0."""
     if run <= 2:
         os._exit(3 * (run - 1))
 
 
 def slow(run: int) -> None:
-    """Take too long once, and give way when told."""
+    """Take too long once, and end at the timeout."""
     if run == 1:
         time.sleep(60)
 
 
 def hanging(run: int) -> None:
-    """Take too long once, and give way to nothing but SIGKILL."""
+    """Take too long once, and end only by SIGKILL."""
     while run == 1:
         try:
             time.sleep(60)
@@ -76,7 +76,7 @@ def hanging(run: int) -> None:
 
 
 def leaking(run: int) -> None:
-    """Keep 40 MB for ever."""
+    """Leak 40 MB."""
     _LEAKED.append(bytearray(b"x") * 40_000_000)
 
 
@@ -84,7 +84,7 @@ _LEAKED: list[bytearray] = []
 
 
 def forking(run: int) -> None:
-    """Leave a program and a fork behind that live on, and die."""
+    """Start a program and a fork that keep running, and die."""
     if run > 1:
         return
     subprocess.Popen(["sleep", "600"])
@@ -109,7 +109,7 @@ TEMPERS: Final = {temper.__name__: temper for temper in (*PLAIN, *WILD)}
 
 
 def weights(task_type: str) -> dict[str, int]:
-    """Return how often each temper of a type is to come."""
+    """Return the relative frequency of each temper of a type."""
     if task_type == "many":
         return {"fine": 20, "long": 5, "raising": 4, "crashing": 1, "slow": 1}
     if task_type == "calm":
@@ -120,13 +120,13 @@ def weights(task_type: str) -> dict[str, int]:
 
 @registry.processor("plain", workers=2, timeout=5, **OPTIONS)
 def plain(task: Task) -> None:
-    """Run what ends by itself."""
+    """Run a temper that leaves its process alive."""
     _run(task)
 
 
 @registry.processor("wild", workers=2, timeout=1, max_memory=200, **OPTIONS)
 def wild(task: Task) -> None:
-    """Run what takes its process down."""
+    """Run a temper that can end its process."""
     _run(task)
 
 
@@ -138,7 +138,7 @@ def _run(task: Task) -> None:
 
 @registry.processor("many", workers=1, concurrency=8, timeout=3, **OPTIONS)
 async def many(task: Task) -> None:
-    """Run several in one process, which one of them may take down."""
+    """Run several tasks in one process. One of them may end the process."""
     temper = task.payload["temper"]
     with run_of(task.id, temper) as run:
         if temper == "long" or (temper == "slow" and run == 1):
@@ -151,7 +151,7 @@ async def many(task: Task) -> None:
 
 @registry.processor("calm", workers=1, concurrency=8, timeout=20, **OPTIONS)
 async def calm(task: Task) -> None:
-    """Take long enough that a node may lose its lease meanwhile, and another run it again."""
+    """Take long enough for a node to lose its lease and for another node to run the task again."""
     temper = task.payload["temper"]
     with run_of(task.id, temper):
         await asyncio.sleep(random.uniform(4, 6) if temper == "lasting" else random.uniform(0, 0.02))
@@ -159,6 +159,6 @@ async def calm(task: Task) -> None:
 
 @registry.cron("* * * * * *", name="tick")
 def tick(slot: object) -> Task:
-    """Let the scheduler enqueue as well."""
+    """Return a task for each slot, so that the scheduler enqueues too."""
     note("slot", slot)
     return Task("plain", {"temper": "fine"})

@@ -1,4 +1,4 @@
-"""What a nemesis does to databases and to the ways there: it cuts, locks, stops and ends them."""
+"""The nemesis's acts on databases and connections: it cuts, locks, stops and ends them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from stage import Stage, send
 
 
 class DatabaseActs:
-    """Acts upon the way of a node to the database, or upon the database that all share."""
+    """Acts on a node's connections to the database, or on the database itself."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
     def cut(self, node: Node) -> None:
-        """Cut all connections of a node; the next ones are let through."""
+        """Cut all connections of a node. New connections work."""
         assert node.proxy
         self.stage.note(node, "connections cut")
         node.proxy.cut()
 
     def cut_off(self, node: Node) -> None:
-        """Cut a node off, in silence or not, for less or longer than the node timeout."""
+        """Cut a node off, silently or with closed connections, for less or longer than the node timeout."""
         assert node.proxy
         proxy = node.proxy
         seconds, silent = self.stage.random.choice([1, 2, NODE_TIMEOUT + 2]), self.stage.random.random() < 0.5
@@ -40,20 +40,19 @@ class DatabaseActs:
         self.stage.after(seconds, proxy.join)
 
     def kill_connections(self, node: Node) -> None:
-        """Have the server end every connection, the application's too."""
+        """Let the server close every connection, including the application's."""
         if not self.stage.arena.is_server_down:
             self.stage.note(None, "the server kills all connections")
-            with contextlib.suppress(
-                psycopg.OperationalError, pymysql.OperationalError
-            ):  # it does not answer yet
+            # the server may not answer yet
+            with contextlib.suppress(psycopg.OperationalError, pymysql.OperationalError):
                 self.stage.arena.database.kill_connections()
 
     def lock(self, node: Node) -> None:
-        """Hold the write lock of a file for a while."""
+        """Hold the write lock of the SQLite file for a while."""
         self._lock_for(self.stage.random.choice([0.5, 2.0, 5.0]))
 
     def silence_and_kill_fetchers(self, node: Node) -> None:
-        """Let nothing be written while work ends, and kill fetchers meanwhile: what has ended must be known."""
+        """Prevent writes while tasks end, and kill the fetchers meanwhile. No outcome may be lost."""
         seconds = 1.5
         if node.proxy is not None:
             self.stage.note(node, f"cut off for {seconds}s, its fetchers killed meanwhile")
@@ -79,7 +78,7 @@ class DatabaseActs:
             self.stage.lock = None
 
     def restart_server(self, node: Node) -> None:
-        """Stop the server fast, or as a loss of power does, and start it again after a while."""
+        """End the server fast or at once, as a power loss does, and start it again after a while."""
         server = self.stage.arena.server
         assert server
         if self.stage.arena.is_server_down:
@@ -91,7 +90,7 @@ class DatabaseActs:
         server.process.send_signal(number)
         try:
             server.process.wait(10)
-        except subprocess.TimeoutExpired:  # it waits for clients that are stopped, or cut off
+        except subprocess.TimeoutExpired:  # it waits for clients that are stopped or cut off
             server.stop(STOP_AT_ONCE[server.name])
         self.stage.after(seconds, self._start_server)
 
@@ -101,7 +100,7 @@ class DatabaseActs:
         self.stage.arena.is_server_down = False
 
     def pause_server(self, node: Node) -> None:
-        """Stop the server's processes where they are for a while."""
+        """Stop the server's processes with SIGSTOP for a while."""
         server = self.stage.arena.server
         assert server
         if self.stage.arena.is_server_down:

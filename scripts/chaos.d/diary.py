@@ -1,11 +1,11 @@
-"""What handlers write down of themselves, independent of goque: one line is one write to a file opened with O_APPEND.
+"""The diary, in which handlers record their runs independently of goque. Each line is one write to an O_APPEND file.
 
     start TASK RUN PID ROOT TIME TEMPER
     end TASK RUN TIME HOW
     overlap TASK RUN
 
-While a run lasts it holds a lock that dies with its process, and with the children that it forked: another run of the
-task that begins meanwhile is an overlap.
+During a run, its process and the children that it forked hold a lock. If another run of the task begins meanwhile, it
+finds the lock and records an overlap.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def note(*words: object) -> None:
 
 @contextmanager
 def run_of(task_id: str, temper: str) -> Iterator[int]:
-    """Write down the start and the end of one run; gives its number, from 1."""
+    """Record the start and the end of one run. The block receives the run's number, from 1."""
     lock = os.open(DIRECTORY / f"{task_id}.runs", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         overlaps = not _is_locked(lock)

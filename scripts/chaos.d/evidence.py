@@ -13,7 +13,7 @@ NOTICED_WITHIN: Final = 10.0
 
 @dataclass
 class Run:
-    """One run of one task, as its handler wrote it down; `how` is empty when there is no end."""
+    """One run of one task from the diary; `how` is empty if the diary has no end of the run."""
 
     task: str
     number: int
@@ -28,7 +28,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """A task as the table has it."""
+    """A task in the table."""
 
     id: str
     type: str
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A failed attempt as the table has it."""
+    """A failed attempt in the table."""
 
     task: str
     cause: str
@@ -49,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Excuse:
-    """Something that gives back what runs: in the tree of this root, or in the worker of this pid."""
+    """An event that gives running tasks back: in the tree of this root pid, or in the worker of this pid."""
 
     pid: int
     time: float
@@ -99,16 +99,16 @@ class LostCommits:
 
 @dataclass
 class Evidence:
-    """All that is known at the end.
+    """The facts at the end of a run.
 
     Attributes:
-        diary: the words of each line of the handlers.
+        diary: the words of each line in the handlers' diary.
         rows: all tasks.
         attempts: all failed attempts, oldest first.
-        enqueued: ids of tasks whose enqueue was answered.
-        canceled: ids of tasks whose cancel was answered with yes.
-        excuses: what gave back.
-        killed: pids of workers that were killed from outside, or whose root was.
+        enqueued: ids of tasks whose enqueue was acknowledged.
+        canceled: ids of tasks for which `cancel_task` returned True.
+        excuses: the events that gave running tasks back.
+        killed: pids of workers that the nemesis killed, directly or with their root.
         lost_commits: what each failover lost.
     """
 
@@ -123,7 +123,7 @@ class Evidence:
 
 
 def read_runs(diary: Iterable[list[str]]) -> dict[str, list[Run]]:
-    """Read the runs of each task, in the order in which they began."""
+    """Return the runs of each task, in the order of their starts."""
     runs: dict[str, list[Run]] = defaultdict(list)
     for words in diary:
         match words:

@@ -1,4 +1,4 @@
-"""An application that goes on meanwhile: it enqueues, cancels, and remembers what was answered."""
+"""An application that enqueues and cancels tasks during the run, and records which calls were acknowledged."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TYPES = {"plain": 5, "wild": 2, "many": 4, "calm": 1}
 
 
 class Load:
-    """Enqueues a few tasks at a time and cancels some of them, in a thread of its own, until told to stop.
+    """Enqueues a few tasks at a time and cancels some of them, in a separate thread, until `stop` is called.
 
     Attributes:
-        enqueued: ids of tasks whose enqueue was answered.
-        canceled: ids of tasks whose cancel was answered with yes.
-        unanswered: how many calls ended in an error of the database.
+        enqueued: ids of tasks whose enqueue was acknowledged.
+        canceled: ids of tasks for which `cancel_task` returned True.
+        unanswered: the number of calls that ended with a database error.
     """
 
     def __init__(self, url: str, seed: int, rate: float) -> None:
@@ -34,7 +34,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the last call end."""
+        """Stop after the current call, and wait for its end."""
         self._stop.set()
         self._thread.join()
         self._queue.close()

@@ -1,7 +1,7 @@
-"""Does to trees and databases what no queue should have to bear, one seeded choice after the other.
+"""Cause faults in trees and databases, one seeded choice after the other.
 
-What is stopped goes on again, and what is killed for good is started again, after a while that was chosen with it.
-Two faults at a time that no tree can bear are left out: the root and its guard in one moment.
+Each act also chooses when a stopped process is resumed, or a killed tree is started again. The nemesis never kills the
+root and its guard at the same time, because no tree can survive that.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ PAUSE: Final = (0.1, 0.8)
 
 
 class Nemesis:
-    """Acts upon an arena until a given time, then makes all well again.
+    """Causes faults in an arena for some time, then restores everything.
 
     Args:
-        arena: where.
-        seed: of its choices.
+        arena: the database and the nodes.
+        seed: the seed of its choices.
         favourite: the name of an act to choose as often as all others together.
 
     Attributes:
-        stage: what it has done, and what is still to happen.
+        stage: its past acts and its scheduled calls.
     """
 
     def __init__(self, arena: Arena, seed: int, *, favourite: str = "") -> None:
@@ -40,7 +40,7 @@ class Nemesis:
         self._favourite = favourite
 
     def run(self, seconds: float) -> None:
-        """Act for so many seconds, then let everything go on."""
+        """Cause faults for this number of seconds."""
         until = time.monotonic() + seconds
         acts = self._weighted_acts()
         total = sum(weight for _, weight in acts)
@@ -57,7 +57,7 @@ class Nemesis:
             next_at = time.monotonic() + self.stage.random.uniform(*PAUSE)
 
     def make_well(self) -> None:
-        """Let everything go on, and what is down start."""
+        """Run all scheduled calls, which start what is down, and resume all stopped processes."""
         while self.stage.later:
             time.sleep(max(0.0, self.stage.later[0][0] - time.monotonic()))
             self.stage.run_later(time.monotonic())
@@ -66,7 +66,7 @@ class Nemesis:
             self.stage.resume(pid)
 
     def watch(self) -> None:
-        """See that no tree has ended by itself; one that could not start, for what was done to it, is started again."""
+        """Check that no tree has ended by itself. Start a tree again if a fault kept it from starting."""
         for node in self.stage.arena.nodes:
             code = node.tree.process.poll()
             if code is None or node.is_down:
@@ -75,7 +75,7 @@ class Nemesis:
                 raise AssertionError(
                     f"the tree of node {node.name} (pid {node.tree.root}) ended by itself with {code}"
                 )
-            self.stage.note(node, f"could not start ({code}), and is started again")
+            self.stage.note(node, f"could not start ({code}); another starts")
             node.is_down = True
             self.stage.after(0.5, node.start)
 

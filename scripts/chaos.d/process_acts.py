@@ -1,4 +1,4 @@
-"""What a nemesis does to processes: it kills them, stops them, and lets them go on at the worst moment."""
+"""The nemesis's acts on processes: it kills them, or stops them and resumes them at the worst moment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KILLS: Final = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, 
 
 
 class ProcessActs:
-    """Acts upon the processes of a node."""
+    """Acts on the processes of a node."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
     def kill_worker(self, node: Node) -> None:
-        """Kill one worker by one of the signals by which workers die."""
+        """Kill one worker with one of the signals that end a crashing process."""
         number = self.stage.random.choice(KILLS)
         if workers := self.stage.alive(node, "w"):
             pid = self.stage.random.choice(workers)
@@ -40,7 +40,7 @@ class ProcessActs:
             send(pid, signal.SIGKILL)
 
     def stop_something(self, node: Node) -> None:
-        """Stop one process for a while; the root for less than half of the node timeout."""
+        """Stop one process for a while; the root for less than half the node timeout."""
         role = self.stage.random.choice(["w", "root", *ACTORS])
         seconds = (
             self.stage.random.uniform(0.2, 1.2)
@@ -52,13 +52,13 @@ class ProcessActs:
             return
         pid = self.stage.random.choice(pids)
         if role == "w":
-            self.stage.killed.add(pid)  # it may die for its timeout
+            self.stage.killed.add(pid)  # its fetcher may kill it after a timeout
         self.stage.note(node, f"SIGSTOP to {role} {pid} for {seconds:.1f}s")
         self.stage.stop(pid)
         self.stage.after(seconds, lambda: self.stage.resume(pid))
 
     def freeze(self, node: Node) -> None:
-        """Stop a whole node until another runs what it ran; its workers do not outlive it."""
+        """Kill a node's workers, and stop its other processes until another node runs one of its tasks."""
         if node.is_down or self.stage.lock is not None:
             return
         pids = sorted(node.tree.living())
@@ -76,9 +76,9 @@ class ProcessActs:
         self.stage.after(NODE_TIMEOUT, lambda: self._thaw(node, pids, running, thaw_at))
 
     def mute(self, node: Node) -> None:
-        """Stop all that writes for a node until another runs what it ran: then it writes the ends of it, too late.
+        """Stop a node's writers until another node runs one of its tasks. Then they write their outcomes too late.
 
-        Nothing else is done meanwhile, and what was done before is over: the other node must get that far.
+        There are no other acts meanwhile, and earlier ones have ended, so that the other node can start the task.
         """
         self.stage.is_alone = True
         self.stage.after(0.0, lambda: self._mute(node, time.monotonic() + 20))
@@ -91,9 +91,8 @@ class ProcessActs:
             return
         writers = [*self.stage.alive(node, "lease"), *self.stage.alive(node, "fetcher")]
         self.stage.note(node, "its lease and fetchers stopped")
-        with (
-            self.stage.arena.database.locked()
-        ):  # amid a transaction they would keep the other node from writing too
+        # stopped inside of a transaction, they would block the other node's writes
+        with self.stage.arena.database.locked():
             for pid in writers:
                 self.stage.stop(pid)
         thaw_at = time.monotonic() + NODE_TIMEOUT + 5
@@ -102,7 +101,7 @@ class ProcessActs:
     def _thaw(
         self, node: Node, pids: list[int], tasks: set[str], at_last: float, *, alone: bool = False
     ) -> None:
-        """Let a frozen node go on at the worst moment: when another has just begun what it still holds."""
+        """Resume a frozen node at the worst moment: when another node has just started a task that it still holds."""
         if time.monotonic() < at_last and not tasks & self.stage.arena.running_in():
             self.stage.after(0.05, lambda: self._thaw(node, pids, tasks, at_last, alone=alone))
             return
@@ -112,7 +111,7 @@ class ProcessActs:
             self.stage.resume(pid)
 
     def kill_root(self, node: Node) -> None:
-        """Kill the root, and start another: at once, or when others have taken its tasks."""
+        """Kill the root and start another: at once, or after another node has taken its tasks."""
         if node.is_down:
             return
         self.stage.resume_all(node)
@@ -124,9 +123,9 @@ class ProcessActs:
         self.stage.after(seconds, node.start)
 
     def end_tree(self, node: Node) -> None:
-        """Stop the tree in order, or twice, and start another."""
+        """Stop the tree with one or two SIGTERMs, and start another."""
         if node.is_down or not self.stage.alive(node, "root"):
-            return  # before it is the root it is an interpreter that starts, and dies of any signal
+            return  # an interpreter that is still starting dies of any signal
         self.stage.resume_all(node)
         twice = self.stage.random.random() < 0.3
         self.stage.note(node, "SIGTERM" + " twice" if twice else "SIGTERM")
@@ -150,7 +149,7 @@ class ProcessActs:
             time.sleep(0.02)
             self.stage.after(0.3, lambda: self._await_end(node, give_up_at))
             return
-        unborn = code == -signal.SIGTERM and not node.tree.log  # the interpreter itself was starting
+        unborn = code == -signal.SIGTERM and not node.tree.log  # the interpreter was still starting
         if code not in (0, 3) and not unborn:
             raise AssertionError(
                 f"the tree of node {node.name} (pid {node.tree.root}) ended with {code} after SIGTERM"
@@ -160,7 +159,7 @@ class ProcessActs:
         node.start()
 
     def reload(self, node: Node) -> None:
-        """Have the app imported anew."""
+        """Reload the app."""
         if self.stage.alive(node, "root"):
             self.stage.note(node, "SIGHUP")
             node.tree.signal(signal.SIGHUP)

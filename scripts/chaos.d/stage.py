@@ -1,4 +1,4 @@
-"""What a nemesis works on: the arena, what it has done so far, and what it is still to do."""
+"""The state of a nemesis: its arena, its past acts and its scheduled calls."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from evidence import Excuse, LostCommits
 
 @dataclass(frozen=True)
 class Act:
-    """What was done, when (epoch seconds)."""
+    """An act, and when it happened (seconds since the epoch)."""
 
     time: float
     text: str
 
 
 class Stage:
-    """The books of a nemesis.
+    """The state of a nemesis.
 
     Attributes:
-        arena: where it acts.
-        random: its seeded choices.
-        acts: what it did.
-        excuses: what gives back runs.
+        arena: the database and the nodes.
+        random: the source of its seeded choices.
+        acts: its past acts.
+        excuses: its acts that give running tasks back.
         lost_commits: what each failover lost.
         killed: pids of workers that it has killed.
-        stopped: when each stopped process was stopped.
-        later: what is still to happen.
-        lock: holds the lock of the database, if it is held.
-        is_alone: whether an act is going on beside which there must be no other.
+        stopped: the time at which each stopped process was stopped, by pid.
+        later: the scheduled calls, as a heap.
+        lock: holds the database's lock, or None.
+        is_alone: whether an act is in progress during which there must be no other.
     """
 
     def __init__(self, arena: Arena, seed: int) -> None:
@@ -54,25 +54,25 @@ class Stage:
         self._order = itertools.count()
 
     def run_later(self, now: float) -> None:
-        """Do what is due."""
+        """Run the calls that are due."""
         while self.later and self.later[0][0] <= now:
             heapq.heappop(self.later)[2]()
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Do something in so many seconds."""
+        """Schedule a call in this number of seconds."""
         heapq.heappush(self.later, (time.monotonic() + seconds, next(self._order), call))
 
     def note(self, node: Node | None, text: str) -> None:
-        """Write down an act."""
+        """Record an act."""
         place = f"node {node.name} (root {node.tree.root}): " if node else ""
         self.acts.append(Act(time.time(), place + text))
 
     def excuse(self, pid: int, reason: str) -> None:
-        """Write down that what runs there may be given back."""
+        """Record that running tasks may be given back in a tree or a worker."""
         self.excuses.append(Excuse(pid, time.time(), reason))
 
     def alive(self, node: Node, role: str) -> list[int]:
-        """Return the living processes of a role, `w` for workers."""
+        """Return the living processes of a role; `w` means workers."""
         if node.is_down:
             return []
         return [
@@ -82,17 +82,17 @@ class Stage:
         ]
 
     def stop(self, pid: int) -> None:
-        """Stop a process where it is."""
+        """Stop a process with SIGSTOP."""
         self.stopped[pid] = time.monotonic()
         send(pid, signal.SIGSTOP)
 
     def resume(self, pid: int) -> None:
-        """Let a stopped process go on."""
+        """Resume a stopped process."""
         if self.stopped.pop(pid, None):
             send(pid, signal.SIGCONT)
 
     def resume_all(self, node: Node) -> None:
-        """Let all of a node go on."""
+        """Resume all stopped processes of a node."""
         for pid in set(self.stopped).intersection(node.tree.living()):
             self.resume(pid)
 
@@ -102,6 +102,6 @@ def _is_of(name: str, role: str) -> bool:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal, if there is still somebody to hear it."""
-    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+    """Send a signal to a process, if it still exists."""
+    with contextlib.suppress(ProcessLookupError):  # the process has ended
         os.kill(pid, number)

@@ -1,17 +1,17 @@
-"""What happened to every task, judged from the diary and the tables: pure, so that it can be tested itself.
+"""Judge what happened to every task, from the diary and the tables. It does no I/O, so that tests can check it.
 
-Each run that a handler has written down must have one of these behind it, and each only once:
+Each run in the diary must have exactly one of these explanations:
 
-1. a charged attempt, by the pid of its worker, or of its supervisor where the node was lost;
-2. the success that made the task done, or the cancel that ended it;
+1. a charged attempt with the pid of its worker, or of its supervisor if the node was lost;
+2. the success that made the task done, or the cancel that ended the task;
 3. a snooze, or a TaskCanceled;
-4. else something that gives back what runs, in its very tree: a shutdown, a lost lease, a worker ended for another's
-   sake, a supervisor that was killed.
+4. an event in the same tree that gave the run back: a shutdown, a lost lease, the end of a worker because of another
+   task, or the kill of a supervisor.
 
-And each charged attempt must have a run behind it, or a worker that was killed before the handler's first line.
+Each charged attempt must have a run, or a worker that was killed before the handler's first line.
 
-What a failover lost is no complaint, and nothing else is: a task that the new primary does not have, a cancel that it
-does not know, a run of a task that it knows in an earlier state.
+Only what a failover really lost is no complaint: a task that the new primary does not have, a cancel that it does not
+know, a run of a task that it has in an earlier state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENDINGS: Final = {
     "crash": [""],
     "lost": [""],
 }
-"""How a run ends in the diary when its attempt is charged with this cause, the most telling first."""
+"""How a run can end in the diary, by the cause of its charged attempt; the most likely end is first."""
 
 DEATHS: Final = {
     ("exiting", 1): "exit code 0",
@@ -41,23 +41,23 @@ DEATHS: Final = {
     ("crashing", 1): "signal ",
     ("crashing", 2): "signal ",
 }
-"""What the error of a crash must say of a temper's run of this number."""
+"""The text that a crash's error must contain, by the temper and the number of the run."""
 
 LOST: Final = "its node was lost"
-"""Why a run of a killed supervisor came to nothing without a charge: it began in its last write window."""
+"""Why a run of a killed supervisor ended without a charge: the supervisor had not written its start yet."""
 
 MAX_IN_A_WINDOW: Final = 60
-"""Runs that one supervisor can have begun and not written: its slots, and what was sent ahead to short handlers."""
+"""Runs that one supervisor can have started and not written: its slots, and tasks sent ahead to short handlers."""
 
 IN_A_FAILOVER: Final = "its claim or its end was lost in a failover"
 """Why a run came to nothing, or a second one began beside it."""
 
 SLACK: Final = 1.0
-"""Seconds between what happens and what is written down of it."""
+"""Seconds that may pass between an event and its record."""
 
 
 class Verdict:
-    """Complaints, and the counts behind them."""
+    """The complaints about a run, and its counts."""
 
     def __init__(self, evidence: Evidence) -> None:
         self.complaints: list[str] = []
@@ -141,7 +141,7 @@ class Verdict:
             self._complain(f"task {row.id} was charged without a run: {attempt.cause} {attempt.error[:80]!r}")
 
     def _judge_cause(self, run: Run, attempt: Attempt) -> None:
-        """See that the error of a crash says how the process died, where nobody else had a hand in it."""
+        """Check that the error of a crash states how the process died, unless something else could have killed it."""
         others = [other for other in self._by_pid[run.pid] if other is not run and not other.how]
         if attempt.cause == "crash" and not others and run.pid not in self._evidence.killed:
             says = DEATHS.get((run.temper, run.number), "")
@@ -169,26 +169,26 @@ class Verdict:
             run.reason = "unexplained"
             end = f"ended {run.how}" if run.how else "did not end"
             self._complain(
-                f"task {row.id} ({run.temper}): run {run.number} in pid {run.pid} {end}, and nothing tells of it"
+                f"task {row.id} ({run.temper}): run {run.number} in pid {run.pid} {end}, and nothing explains it"
             )
 
     def _excuse(self, run: Run, before: float | None) -> str:
-        """Find what gave a run back, between its beginning and the task's next run."""
+        """Return the reason why a run was given back between its start and the task's next run, or an empty text."""
         latest = float("inf") if before is None else before + SLACK
         for excuse in self._evidence.excuses:
             if excuse.pid in (run.pid, run.root) and run.began - SLACK <= excuse.time <= latest:
                 return excuse.reason
         if run.pid in self._interrupted:
-            return "its worker ended for another's sake"
+            return "its worker was ended because of another task"
         return IN_A_FAILOVER if any(lost.explains(run) for lost in self._evidence.lost_commits) else ""
 
     def _is_explained_by_failover(self, task: str, number: int) -> bool:
-        """Whether a run began beside another one whose claim was lost."""
+        """Whether a run began beside another run whose claim was lost."""
         runs = [run for run in self._runs[task] if run.number == number]
         return any(lost.explains(run) for run in runs for lost in self._evidence.lost_commits)
 
     def _workers_ended_for_one(self) -> set[int]:
-        """Return the workers that were ended for one task's timeout or cancel: the others are given back."""
+        """Return the workers that were ended because of one task's timeout or cancel; their other tasks ran again."""
         canceled = {row.id for row in self._evidence.rows if row.status == "canceled"}
         timed_out = {attempt.pid for attempt in self._evidence.attempts if attempt.cause == "timeout"}
         return timed_out | {run.pid for run in self._all_runs() if not run.how and run.task in canceled}
@@ -198,7 +198,7 @@ class Verdict:
         return any(excuse.pid in roots for excuse in self._evidence.excuses)
 
     def _judge_blame(self) -> None:
-        """See that whoever is charged with a crash was in a worker that had a reason for it."""
+        """Check that a task charged with a crash was in a worker that had a reason to crash."""
         guilty = {run.pid for run in self._all_runs() if run.temper in CRASHING | STUCK}
         for attempts in self._attempts.values():
             for attempt in attempts:
@@ -211,7 +211,7 @@ class Verdict:
     def _judge_windows(self) -> None:
         for root, count in Counter(run.root for run in self._all_runs() if run.reason == LOST).items():
             if count > MAX_IN_A_WINDOW:
-                self._complain(f"{count} runs of supervisor {root} came to nothing when it was killed")
+                self._complain(f"{count} runs of supervisor {root} were not charged when it was killed")
 
     def _all_runs(self) -> Iterable[Run]:
         return (run for runs in self._runs.values() for run in runs)

@@ -1,7 +1,7 @@
-"""Makes pages of the site from files outside of docs/: CHANGELOG.md, the READMEs of examples, the help of commands.
+"""Make pages of the site from files outside of docs/: CHANGELOG.md, the READMEs of examples, the help of commands.
 
-MkDocs calls the functions named on_…. Links in the files are links of the repository; here they become links of the
-site. A link to a file without a page, such as source code, becomes plain text.
+MkDocs calls the functions named on_…. The links in these files are relative to the repository. This module changes them
+to links of the site. A link to a file without a page, such as source code, becomes plain text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]+`(?!\])", re.DOTALL | re.MULTILINE)
 
 
 def pages_from_outside() -> dict[str, str]:
-    """Return each page of the site that is no file of docs/, with its path in the repository."""
+    """Return the pages of the site that are not files of docs/, each with its path in the repository."""
     readmes = sorted(ROOT.glob("examples/*/README.md"))
     examples = {
         f"examples/{path.parent.name}.md": f"examples/{path.parent.name}/README.md" for path in readmes
@@ -65,7 +65,7 @@ def every_command() -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links of the repository into links of the site, except in code."""
+    """Change links of the repository to links of the site, except in code."""
     del config, files
     name = page.file.src_uri
     parts, end = [], 0

@@ -1,4 +1,4 @@
-"""scripts/screenshots: fills a queue, shows it, and takes a picture of every page, light and dark, wide and narrow."""
+"""scripts/screenshots: fill a queue, serve its dashboard, and take pictures of the pages in light and dark colours."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def main() -> int:
     given = parser.parse_args()
     browser = given.browser or shutil.which("chromium")
     if browser is None:
-        print("screenshots: no chromium; install it, or give --browser", file=sys.stderr)
+        print("screenshots: chromium is missing; install it, or pass --browser", file=sys.stderr)
         return 1
     given.into.mkdir(exist_ok=True)
-    memory = Path("/dev/shm")  # replaying an hour commits some ten thousand times
+    memory = Path("/dev/shm")  # a RAM disk, because replaying an hour takes some ten thousand commits
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         url = f"sqlite:///{folder}/shop.db"
         with shop.at_work(url), served(url) as base, sync_playwright() as playwright:
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def take(browser: Browser, base: str, url: str, into: Path, scheme: str) -> None:
-    """Take every page in one colour scheme."""
+    """Take a picture of each page in one colour scheme."""
     crashed, failed = newest(url, "resize_image"), newest(url, "send_email")
     shots = {
         "overview": ("/?window=1h", WIDE),
@@ -83,7 +83,7 @@ def take(browser: Browser, base: str, url: str, into: Path, scheme: str) -> None
 
 
 def save(page: Page, path: Path, *, whole: bool = True) -> None:
-    """Save a picture, a long page cut."""
+    """Save a picture of a page, and cut a long page."""
     tall = page.evaluate("document.documentElement.scrollHeight")
     size = page.viewport_size
     assert size is not None
@@ -95,7 +95,7 @@ def save(page: Page, path: Path, *, whole: bool = True) -> None:
 
 
 def newest(url: str, task_type: str) -> str:
-    """Return a task of a type that has failed several times."""
+    """Return the id of the task of a type that has failed most often."""
     storage = open_storage(url)
     search = TaskSearch(
         task_type=task_type, statuses=(goque.TaskStatus.ATTEMPTS_LEFT, goque.TaskStatus.ERROR)
@@ -109,9 +109,7 @@ def newest(url: str, task_type: str) -> str:
 def served(url: str) -> Iterator[str]:
     """Serve the dashboard of the shop."""
     app = create_app(registry(), database_url=url, actions=True)
-    app.state.dashboard.storage.url = (
-        "sqlite:////srv/shop/goque.db"  # the place of the pictures is nobody's matter
-    )
+    app.state.dashboard.storage.url = "sqlite:////srv/shop/goque.db"  # the pictures show no temporary path
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -128,7 +126,7 @@ def served(url: str) -> Iterator[str]:
 
 
 def registry() -> goque.Registry:
-    """Return the shop's app, as far as a dashboard needs it."""
+    """Return the part of the shop's app that the dashboard needs."""
     made = goque.Registry()
     for name, spec, zone in (
         ("nightly_report", "0 3 * * *", "Europe/Prague"),
@@ -141,7 +139,7 @@ def registry() -> goque.Registry:
 
 
 def job(name: str) -> object:
-    """Return the factory of a job."""
+    """Return the factory of a periodic job."""
 
     def make(slot: datetime) -> Task:
         return Task(name, {"slot": f"{slot:%Y-%m-%d %H:%M}"})

@@ -1,7 +1,6 @@
-"""A shop's queue for pictures: an hour of work, replayed through the storage with a clock of its own.
+"""The queue of a shop for pictures: one hour of work, replayed through the storage with an artificial clock.
 
-Everything comes to be as it does at work: tasks are enqueued, claimed, done, failed and charged in their order, so that
-what the dashboard shows of them is what it shows of a real queue.
+Tasks are enqueued, claimed and settled in the order of a real queue, so that the dashboard shows realistic data.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ ConnectionError: HTTPConnectionPool(host='search.internal', port=9200): connecti
 
 @dataclass(frozen=True)
 class Kind:
-    """How a type behaves: tasks a second, seconds a run, and how it fails."""
+    """A task type: its tasks per second, the seconds of a run, and its failures."""
 
     name: str
     rate: float
@@ -92,7 +91,7 @@ KINDS = (
 
 @dataclass
 class Shop:
-    """The queue while it is filled."""
+    """Fills the queue, and keeps it working."""
 
     url: str
     now: datetime
@@ -123,7 +122,7 @@ class Shop:
         self.storage.pause_type("sync_inventory")
 
     def go_on(self, stopping: threading.Event, caught_up: threading.Event) -> None:
-        """Work through what has passed meanwhile, and then as time passes."""
+        """Replay the time that filling took, then go on in real time until `stopping` is set."""
         while not stopping.is_set():
             ahead = (self.now - datetime.now(UTC)).total_seconds() + self.seconds - HOUR
             if ahead > 0:
@@ -306,7 +305,7 @@ class Shop:
 
 @contextmanager
 def at_work(url: str) -> Iterator[None]:
-    """Fill a SQLite file that is not there yet with an hour of work, and go on working for the length of the block."""
+    """Create a SQLite file with an hour of work, and keep the shop working during the block."""
     shop = Shop(url, datetime.now(UTC))
     shop.fill()
     stopping, caught_up = threading.Event(), threading.Event()

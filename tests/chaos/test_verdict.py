@@ -57,11 +57,11 @@ def test_what_a_shutdown_gave_back_adds_up_and_the_same_without_one_does_not() -
     history = (start("t", 1), start("t", 2, at=110), end("t", 2, at=111))
     stopped = [Excuse(ROOT, 105.0, "its tree was stopped")]
     assert judge(*history, rows=[row()], excuses=stopped).complaints == []
-    assert "nothing tells of it" in judge(*history, rows=[row()]).complaints[0]
+    assert "nothing explains it" in judge(*history, rows=[row()]).complaints[0]
     too_late = [Excuse(ROOT, 115.0, "its tree was stopped")]
-    assert "nothing tells of it" in judge(*history, rows=[row()], excuses=too_late).complaints[0]
+    assert "nothing explains it" in judge(*history, rows=[row()], excuses=too_late).complaints[0]
     elsewhere = [Excuse(2, 105.0, "its tree was stopped")]
-    assert "nothing tells of it" in judge(*history, rows=[row()], excuses=elsewhere).complaints[0]
+    assert "nothing explains it" in judge(*history, rows=[row()], excuses=elsewhere).complaints[0]
 
 
 def test_a_node_that_was_lost_charges_by_the_pid_of_its_supervisor() -> None:
@@ -92,7 +92,7 @@ def test_others_in_a_worker_that_was_ended_for_one_are_given_back() -> None:
         ([start("t", 1), end("t", 1)], [row()], {"canceled": ["t"]}, "was canceled and came back"),
         ([start("t", 1), end("t", 1)], [], {}, "ran and is not in the table"),
         ([start("t", 1), end("t", 1), ["overlap", "t", "2"]], [row()], {}, "while another still ran"),
-        ([start("t", 1), end("t", 1)] * 1 + [start("t", 2), end("t", 2)], [row()], {}, "nothing tells of it"),
+        ([start("t", 1), end("t", 1)] * 1 + [start("t", 2), end("t", 2)], [row()], {}, "nothing explains it"),
         ([start("t", 1), end("t", 1)], [row(attempts=1)], {}, "attempts 1, and 0 are recorded"),
         (
             [start("t", 1), end("t", 1)],
@@ -133,7 +133,7 @@ def test_what_a_killed_supervisor_had_begun_and_not_written_is_bounded() -> None
         return judge(*history, rows=[row(name) for name in names], excuses=killed).complaints
 
     assert lost(20) == []
-    assert lost(100) == ["100 runs of supervisor 1 came to nothing when it was killed"]
+    assert lost(100) == ["100 runs of supervisor 1 were not charged when it was killed"]
 
 
 def test_a_periodic_task_of_the_last_second_may_still_wait() -> None:
@@ -175,8 +175,8 @@ def test_a_run_whose_end_a_failover_lost_is_explained_and_a_later_one_is_not() -
 
     assert judged(104.0, **lost(moves=["t"])) == []
     assert judged(FAILED_OVER_AT + NOTICED_WITHIN - 1, **lost(moves=["t"])) == [], "it was sent ahead"
-    assert "nothing tells of it" in judged(FAILED_OVER_AT + NOTICED_WITHIN + 1, **lost(moves=["t"]))[0]
-    assert "nothing tells of it" in judged(104.0, **lost(moves=["u"]))[0]
+    assert "nothing explains it" in judged(FAILED_OVER_AT + NOTICED_WITHIN + 1, **lost(moves=["t"]))[0]
+    assert "nothing explains it" in judged(104.0, **lost(moves=["u"]))[0]
 
 
 def test_a_run_may_begin_beside_one_whose_claim_a_failover_lost() -> None:

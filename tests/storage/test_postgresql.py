@@ -244,7 +244,7 @@ def test_an_error_is_known_by_its_code(code, kind):
         ('FATAL:  role "me" does not exist', "refuses this user"),
         ("FATAL:  sorry, too many clients already", "has no free connection"),
         ("FATAL:  the database system is starting up", "try again in a moment"),
-        ("fe_sendauth: no password supplied", "wants a password; put one into the URL"),
+        ("fe_sendauth: no password supplied", "requires a password; add it to the URL"),
         ("Connection refused", "is the server up, are host and port right?"),
         ("could not translate host name", "cannot be reached: connection failed"),
     ],

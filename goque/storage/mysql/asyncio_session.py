@@ -1,4 +1,4 @@
-"""The caller's aiomysql connection, in the caller's transaction; it is PyMySQL's, awaited."""
+"""The caller's aiomysql connection, in the caller's transaction. aiomysql is PyMySQL for asyncio."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from goque.storage.sql.session import Row
 
 
 class _QuietCursor(Cursor):  # type: ignore[misc]  # aiomysql ships no types
-    """A cursor that does not make a Python warning of each task that INSERT IGNORE leaves out."""
+    """A cursor that does not issue a Python warning for each task that INSERT IGNORE skips."""
 
     async def _show_warnings(self, conn: Any) -> None: ...
 
 
 class AsyncCallerSession:
-    """What `CallerSession` is, awaited; `begin` makes one."""
+    """The asyncio counterpart of `CallerSession`, made by `begin`."""
 
     def __init__(self, connection: Any, cursor: Any, where: str) -> None:
         self._connection = connection
@@ -36,7 +36,7 @@ class AsyncCallerSession:
 
     @classmethod
     async def begin(cls, connection: Any, where: str, clock: Clock | None) -> Self:
-        """Read the server's clock, and the time zone that is to be put back after each statement."""
+        """Read the server's clock, and the time zone to restore after each statement."""
         session = cls(connection, await connection.cursor(_QuietCursor), where)
         [(now, zone)] = await session.rows(NOW)
         session._now = clock() if clock else mysql_rows.read_time(now)
@@ -64,13 +64,13 @@ class AsyncCallerSession:
             return changed
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""
+        """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows."""
         async with self._in_utc():
             return await self._cursor.executemany(percent_placeholders(sql), list(params)) or 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Join the caller's transaction; in autocommit, have one."""
+        """Join the caller's transaction; in autocommit mode, open one."""
         in_transaction = self._connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
         if in_transaction or not self._connection.get_autocommit():
             yield
@@ -81,7 +81,7 @@ class AsyncCallerSession:
                 yield
                 await self._connection.commit()
             except BaseException:
-                with suppress(pymysql.Error):  # what went wrong first is what the caller must hear of
+                with suppress(pymysql.Error):  # the caller needs the first error
                     await self._connection.rollback()
                 raise
 
@@ -99,7 +99,7 @@ class AsyncCallerSession:
                     await self._cursor.execute("SET time_zone = %s", (self._zone,))
 
     def _bound(self, sql: str, params: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
-        """Return the statement and its parameters as the driver takes them, which knows no lists."""
+        """Return the statement and its parameters in the driver's form. aiomysql accepts no lists."""
         text, bound = percent_placeholders(sql), dict(params or {})
         if ":now" in sql:
             bound["now"] = mysql_rows.time_text(self._now)

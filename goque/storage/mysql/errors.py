@@ -1,4 +1,4 @@
-"""What MySQL's and MariaDB's errors mean for a caller: wait, connect again, migrate, look at the server, or a bug."""
+"""Translate the errors of MySQL and MariaDB into goque's, by what the caller can do about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, 
 NO_DATABASE: Final = 1049
 DUPLICATE: Final = 1062
 EXISTS_ALREADY: Final = frozenset({1060, 1061})
-"""A column or an index that is there: an earlier migration was cut off after it and before it was recorded."""
+"""The column or index exists already: an earlier migration was interrupted before it was recorded."""
 
 LOCKED: Final = {
     1205: "another transaction holds what this one needs",
@@ -21,21 +21,21 @@ LOCKED: Final = {
     1020: "another transaction changed what this one read",
     1614: "two transactions waited for each other (deadlock)",
     3024: "the statement took too long and was ended",
-    1317: "the statement was ended by somebody",
+    1317: "the statement was killed on the server",
     1969: "the statement took too long and was ended",
     3101: "another node changed what this one changed",
 }
 NOT_WRITABLE: Final = frozenset({1290, 1792, 1836, 1874, 1047})
-"""What a server answers that is not the primary, or not any more; another one may be."""
+"""The answers of a server that is not the primary. Another server may be."""
 
 COMMIT_FAILED: Final = frozenset({1180, 3100})
-"""A node of Galera or of Group Replication that has just lost its group: whether it took effect is not known."""
+"""The answers of a Galera or Group Replication node that has just lost its group. The commit may have taken effect."""
 
 LOST: Final = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 1158, 1159, 1160, 1161, 4031})
 UNAVAILABLE: Final = {
     1040: "has no free connection; raise max_connections",
     1203: "has no free connection for this user; raise max_user_connections",
-    1226: "gives this user no more; raise max_user_connections, or the limits of the account",
+    1226: "has reached a limit of this user; raise max_user_connections, or the limits of the account",
     1044: "does not let this user use the database; grant it the rights",
     1045: "refuses the user or the password; check them in the URL",
     1698: "refuses the user or the password; check them in the URL",
@@ -59,7 +59,7 @@ TOO_LARGE: Final = 1153
 
 
 def translate(error: pymysql.Error, where: str) -> GoqueError | None:
-    """Return the error that a caller can act on, or None for a bug or for data, which must show as they are."""
+    """Return the error that a caller can act on, or None for a bug or bad data: the driver's error is raised then."""
     code, said = _code(error), _first_line(error)
     if code in LOCKED:
         return DatabaseLockedError(f"{where}: {LOCKED[code]}; try again")
@@ -69,7 +69,9 @@ def translate(error: pymysql.Error, where: str) -> GoqueError | None:
     if code in SCHEMA:
         return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
     if code == TOO_LARGE:
-        return InvalidPayloadFormatError(f"{where} takes no statement of this size; raise max_allowed_packet")
+        return InvalidPayloadFormatError(
+            f"{where} rejects a statement of this size; raise max_allowed_packet"
+        )
     if code in LOST | COMMIT_FAILED or (
         code == 0 and isinstance(error, pymysql.InterfaceError | pymysql.OperationalError)
     ):
@@ -79,7 +81,7 @@ def translate(error: pymysql.Error, where: str) -> GoqueError | None:
 
 
 def refused(error: Exception, where: str) -> DatabaseUnavailableError:
-    """Say why there is no connection."""
+    """Explain why no connection was made."""
     code = _code(error)
     said = _first_line(error)
     if missing := code == NO_DATABASE and re.search("Unknown database '(.*)'", said):

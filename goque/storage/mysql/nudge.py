@@ -1,7 +1,7 @@
-"""A word from enqueuers to the fetchers of the same machine and user, where the database tells them nothing.
+"""Nudges from enqueuers to the fetchers of the same machine and user, because MySQL has no notifications.
 
-A fetcher watches an empty file; whoever has enqueued touches it. It is a hint: without it, new tasks are found
-by the next look.
+A fetcher watches an empty file, and an enqueuer touches that file. A nudge is only a hint: without it, the fetcher
+finds new tasks when it polls.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ log = logging.getLogger("goque.storage")
 
 
 def nudge(database: str, task_types: Iterable[str]) -> None:
-    """Tell fetchers of these types, if there are any here, that tasks have come."""
+    """Tell the fetchers of these types on this machine that there are new tasks."""
     for task_type in task_types:
         try:
             os.utime(nudge_path(database, task_type), follow_symlinks=False)
         except OSError:
-            continue  # no fetcher of this type runs here as this user: one elsewhere finds the task by itself
+            continue  # no fetcher of this type runs on this machine as this user
 
 
 @lru_cache(1024)
 def nudge_path(database: str, task_type: str) -> Path:
-    """Return the file that stands for a type in a database.
+    """Return the file of a type in a database.
 
     Args:
-        database: what enqueuers and fetchers call it alike.
+        database: a name of the database, the same in enqueuers and fetchers.
         task_type: the type.
     """
     key = hashlib.sha256(f"{database}\0{task_type}".encode()).hexdigest()[:32]
@@ -41,7 +41,7 @@ def nudge_path(database: str, task_type: str) -> Path:
 
 
 class NudgeListener:
-    """Hears the nudges for one type; the file stays when it is closed, for others may listen too."""
+    """Receives the nudges for one type. It leaves the file in place, because other processes may watch it."""
 
     def __init__(self, path: Path, inotify: Inotify) -> None:
         self._path = path
@@ -50,7 +50,7 @@ class NudgeListener:
 
     @classmethod
     def open(cls, database: str, task_type: str) -> NudgeListener | None:
-        """Listen, or return None where the system has no way to."""
+        """Return a listener, or None if the system has no inotify or the directory is not private."""
         inotify = Inotify.open()
         if inotify is None:
             return None
@@ -60,7 +60,7 @@ class NudgeListener:
             make_private(path.parent)
             return cls(path, inotify)
         except (OSError, PrivateDirectoryError) as error:
-            log.info("enqueuers here cannot nudge (%s): new tasks are found by looking", error)
+            log.info("cannot listen for nudges (%s): polling for new tasks instead", error)
             inotify.close()
             return None
 
@@ -69,7 +69,7 @@ class NudgeListener:
         self._inotify.add(os.fsencode(self._path), TOUCHED)
 
     def fileno(self) -> int:
-        """Return the descriptor that turns readable with a nudge."""
+        """Return a descriptor that becomes readable when a nudge comes."""
         return self._inotify.descriptor
 
     def heard(self) -> bool:
@@ -77,11 +77,11 @@ class NudgeListener:
         if not self._inotify.drain():
             return False
         try:
-            self._listen()  # the file may be another by now: temporary directories are tidied
+            self._listen()  # the file may be a new one, after a cleanup of temporary directories
         except OSError as error:
-            log.info("enqueuers here can nudge no more (%s): new tasks are found by looking", error)
+            log.info("cannot listen for nudges any more (%s): polling for new tasks instead", error)
         return True
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._inotify.close()

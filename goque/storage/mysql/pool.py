@@ -10,16 +10,17 @@ from typing import Final
 from goque.storage.sql.session import Session
 
 MAX_CONNECTIONS: Final = 4
-"""With the connection that a process has anyway it holds five at most."""
+"""Connections in the pool. The process has one more, outside of it."""
 
 PATIENCE: Final = 2.0
+"""Seconds that a thread waits for a free connection."""
 
 
 class MysqlPool:
-    """Up to four connections, made when they are needed and kept.
+    """Up to four connections, which are opened on demand and kept.
 
     Args:
-        connect: opens one.
+        connect: opens a connection.
     """
 
     def __init__(self, connect: Callable[[], Session]) -> None:
@@ -27,7 +28,7 @@ class MysqlPool:
         self.after_fork()
 
     def take(self) -> Session | None:
-        """Return a connection, or None when none came free within two seconds."""
+        """Return a connection, or None if all were in use for two seconds."""
         if not self._free.acquire(timeout=PATIENCE):
             return None
         try:
@@ -37,7 +38,7 @@ class MysqlPool:
             raise
 
     def give_back(self, session: Session, *, broken: bool) -> None:
-        """Take a connection back, to be closed if it is broken."""
+        """Take a connection back, and close it if it is broken."""
         if broken:
             session.close()
         else:
@@ -45,17 +46,17 @@ class MysqlPool:
         self._free.release()
 
     def forget_idle(self) -> None:
-        """Close the connections that are not in use: the server has just cut or refused another one."""
+        """Close the connections that are not in use, because the server has just cut or refused another one."""
         self.close()
 
     def close(self) -> None:
         """Close every connection that is not in use; the next use opens others."""
-        with suppress(IndexError):  # other threads take some meanwhile
+        with suppress(IndexError):  # no idle connection is left
             while True:
                 self._idle.pop().close()
 
     def after_fork(self) -> None:
-        """Leave all to the parent."""
+        """Leave all connections to the parent process."""
         for session in getattr(self, "_idle", []):
             session.abandon()
         self._idle: list[Session] = []

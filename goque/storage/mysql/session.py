@@ -1,4 +1,4 @@
-"""A connection to MySQL or MariaDB: every wait has an end, and every instant is in UTC."""
+"""A connection to MySQL or MariaDB: every wait has a deadline, and every instant is in UTC."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRIGGERS: Final = """
     WHERE event_object_schema = DATABASE() AND event_object_table = 'goque_task' AND event_manipulation = 'UPDATE'
     LIMIT 1"""
 TRIGGERS_KNOWN: Final = 60.0
-"""Seconds after which a connection asks again whether the table has triggers."""
+"""Seconds after which a connection checks again whether the table has triggers."""
 
 UTC_NAMES: Final = ("+00:00", "UTC")
 
@@ -45,12 +45,12 @@ Clock = Callable[[], datetime]
 
 
 class MysqlSession(Session):
-    """A connection of our own: statements commit by themselves but within `transaction()`."""
+    """A connection of goque's. Outside of `transaction()`, each statement commits by itself."""
 
     def __init__(
         self, connection: pymysql.connections.Connection[Any], where: str, clock: Clock | None
     ) -> None:
-        self.connection: Any = connection  # the stubs lack what it knows of its state
+        self.connection: Any = connection  # the type stubs lack the attributes that show its state
         self.where = where
         self._clock = clock
         self._now: datetime | None = None
@@ -60,13 +60,13 @@ class MysqlSession(Session):
 
     @property
     def now(self) -> datetime:
-        """The server's clock, read when it is first asked for in a transaction."""
+        """The server's clock, read at the first use in a transaction."""
         if self._now is None:
             self._now = self._clock() if self._clock else mysql_rows.read_time(self.rows(NOW)[0][0])
         return self._now
 
     def start(self) -> None:
-        """Forget what time it was."""
+        """Forget the time that was read before."""
         self._now = None
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
@@ -77,18 +77,18 @@ class MysqlSession(Session):
             return list(self._cursor.fetchall())
 
     def run(self, sql: str, params: Mapping[str, Any] | None = None) -> int:
-        """Run a statement and return how many rows it changed, or found to be so already."""
+        """Run a statement and return how many rows it matched, whether it changed them or not."""
         bound = self._bind(sql, params)
         with Translated(self.where):
             return self._cursor.execute(percent_placeholders(sql), bound)
 
     @property
     def changed(self) -> int | None:
-        """What the server adds to its answer: `Rows matched: 5  Changed: 5`; None where a trigger may deceive it.
+        """The number in the server's answer `Rows matched: 5  Changed: 5`, or None if a trigger may falsify it.
 
-        Such a trigger undoes a change and makes another, so that the row counts as changed.
+        A trigger can undo goque's change and make another one. The server then counts the row as changed.
         """
-        result = self.connection._result  # noqa: SLF001 - the message of an answer has no other way out
+        result = self.connection._result  # noqa: SLF001 - PyMySQL has no public way to this message
         told = _CHANGED.search(getattr(result, "message", None) or b"")
         now = time.monotonic()
         if not self._triggers_asked_at or now - self._triggers_asked_at > TRIGGERS_KNOWN:
@@ -97,7 +97,7 @@ class MysqlSession(Session):
         return None if told is None or self._has_triggers else int(told[1])
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for each set of parameters, as an INSERT of many rows where it is one."""
+        """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows."""
         bound = [self._bind(sql, each) for each in params]
         with Translated(self.where):
             return self._cursor.executemany(percent_placeholders(sql), bound) or 0
@@ -111,13 +111,13 @@ class MysqlSession(Session):
             yield
             self.run("COMMIT")
         except BaseException:
-            with suppress(pymysql.Error, ConnectionLostError):  # what went wrong first is what matters
+            with suppress(pymysql.Error, ConnectionLostError):  # the caller needs the first error
                 if self.connection.open:
                     self.run("ROLLBACK")
             raise
 
     def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
-        """Wait so long for an answer."""
+        """Wait at most this long for each answer."""
         return self._deadline(min(seconds, DEADLINE))
 
     @contextmanager
@@ -128,14 +128,14 @@ class MysqlSession(Session):
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
-        """Hold the lock of all migrations of this database; here each statement commits by itself."""
+        """Hold the lock of this database's migrations. On MySQL, each statement commits by itself."""
         with self._deadline(MIGRATION_DEADLINE):
             [(held,)] = self.rows(
                 "SELECT GET_LOCK(concat('goque_migrate.', left(sha2(database(), 256), 32)), :patience)",
                 {"patience": MIGRATION_PATIENCE},
             )
             if not held:
-                raise DatabaseLockedError(f"{self.where}: another migration is under way; try again")
+                raise DatabaseLockedError(f"{self.where}: another migration is running; try again")
             try:
                 yield
             finally:
@@ -145,7 +145,7 @@ class MysqlSession(Session):
                     )
 
     def migrate(self, statement: str) -> None:
-        """Run a statement of a migration; what it adds may be there from one that was cut off."""
+        """Run a statement of a migration. An interrupted migration may have run it before."""
         try:
             self.run(statement)
         except pymysql.Error as error:
@@ -159,11 +159,11 @@ class MysqlSession(Session):
                 self.connection.close()
 
     def abandon(self) -> None:
-        """Keep the parent's connection unused and unclosed."""
+        """Keep the parent's connection open and unused."""
         _abandoned.append(self.connection)
 
     def is_usable(self) -> bool:
-        """Return whether the connection is open and no transaction is under way."""
+        """Return whether the connection is open and not in a transaction."""
         return self.connection.open and not self._in_transaction()
 
     def _in_transaction(self) -> bool:
@@ -172,7 +172,7 @@ class MysqlSession(Session):
     @contextmanager
     def _deadline(self, seconds: float) -> Iterator[None]:
         connection = self.connection
-        before = connection._read_timeout  # noqa: SLF001 - PyMySQL reads it at each wait, and has no setter
+        before = connection._read_timeout  # noqa: SLF001 - PyMySQL reads the timeout at each wait, without a setter
         connection._read_timeout = seconds  # noqa: SLF001 - the same
         try:
             yield
@@ -189,7 +189,7 @@ class MysqlSession(Session):
 
 
 class CallerSession(MysqlSession):
-    """The caller's connection, in the caller's transaction; its time zone is put back after each statement."""
+    """The caller's connection, in the caller's transaction. Its time zone is restored after each statement."""
 
     def __init__(
         self, connection: pymysql.connections.Connection[Any], where: str, clock: Clock | None
@@ -216,7 +216,7 @@ class CallerSession(MysqlSession):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Join the caller's transaction; in autocommit, have one."""
+        """Join the caller's transaction; in autocommit mode, open one."""
         if self.connection.get_autocommit() and not self._in_transaction():
             now = self._now
             with super().transaction():

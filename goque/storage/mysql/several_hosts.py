@@ -1,4 +1,4 @@
-"""A URL of several hosts: PyMySQL knows one, so they are tried in order, and the first that takes writes is used."""
+"""Connect to a URL of several hosts. PyMySQL accepts one host, so goque tries them in order until one takes writes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from goque.storage.mysql.session import MysqlSession, Translated
 from goque.storage.sql.session import NotWritableError
 
 RECHECK: Final = 10.0
-"""Seconds after which an open connection asks again: a program that only reads, or one whose account may write in
-spite of `read_only`, would never notice that its server has become a replica."""
+"""Seconds after which an open connection checks again whether its server takes writes. No error would show that it has
+become a replica to a program that only reads, or whose account may write in spite of `read_only`."""
 
 SETTINGS: Final = "SHOW GLOBAL VARIABLES WHERE Variable_name IN (%s, %s, %s, %s)"
 READ_ONLY: Final = ("read_only", "super_read_only", "innodb_read_only")
@@ -32,12 +32,12 @@ def connect_to_writable(servers: Sequence[tuple[str, int]], open_one: Open, wher
     """Return a connection to the first server that takes writes.
 
     Args:
-        servers: host and port of each.
-        open_one: opens a connection of the driver's.
+        servers: the hosts and their ports.
+        open_one: opens a connection of the driver to a host and a port.
         where: the URL without its password.
 
     Raises:
-        DatabaseUnavailableError: there is none; the text has what each answered.
+        DatabaseUnavailableError: no server takes writes; the text contains the answer of each.
     """
     answers: dict[str, str | Exception] = {}
     for host, port in servers:
@@ -56,10 +56,10 @@ def connect_to_writable(servers: Sequence[tuple[str, int]], open_one: Open, wher
 
 
 def reason_for_no_writes(connection: Any) -> str | None:
-    """Return why a server takes no writes, None if it does.
+    """Return why a server takes no writes, or None if it does.
 
     Raises:
-        pymysql.Error: it does not answer.
+        pymysql.Error: the server does not answer.
     """
     with connection.cursor() as cursor:
         cursor.execute(SETTINGS, (*READ_ONLY, GALERA))
@@ -79,7 +79,7 @@ def _texts(rows: Sequence[Sequence[Any]]) -> dict[str, str]:
 
 
 def _refused_by_all(answers: Mapping[str, str | Exception], where: str) -> DatabaseUnavailableError:
-    """Say why no server can be used: an answer with a reason tells more than that one is away."""
+    """Explain why no server can be used. A server that gives a reason is more useful than one that is down."""
     said: dict[str, str] = {}
     for host, answer in answers.items():
         if isinstance(answer, str):
@@ -96,14 +96,14 @@ def _refused_by_all(answers: Mapping[str, str | Exception], where: str) -> Datab
 
 
 class OneOfSeveralSession(MysqlSession):
-    """A connection to one of several servers, which is left when that takes no writes any more."""
+    """A connection to one of several servers. It raises an error once its server takes no writes any more."""
 
     def __init__(self, connection: Any, where: str, clock: Callable[[], datetime] | None) -> None:
         super().__init__(connection, where, clock)
         self._check_at = time.monotonic() + RECHECK
 
     def start(self) -> None:
-        """Forget what time it was, and ask the server from time to time whether it takes writes."""
+        """Forget the time that was read before, and check every `RECHECK` seconds whether the server takes writes."""
         super().start()
         if time.monotonic() < self._check_at:
             return

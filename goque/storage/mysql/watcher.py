@@ -1,4 +1,4 @@
-"""Wakes a fetcher where the database tells nobody: by nudges from this machine, else often while there is work."""
+"""Wakes a fetcher although MySQL has no notifications: by nudges from this machine, and by polling."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MAX_INTERVAL: Final = 1.0
 
 
 class MysqlWatcher(Watcher):
-    """Says that it is time to look at intervals that double from 20 ms to a second while nothing is found.
+    """Polls at intervals that double from 20 ms to one second while no task is found.
 
     Args:
-        listener: hears the enqueuers of this machine, or None.
+        listener: receives nudges from enqueuers on this machine; None if there can be none.
     """
 
     def __init__(self, listener: NudgeListener | None) -> None:
@@ -26,7 +26,7 @@ class MysqlWatcher(Watcher):
         self._look_at = 0.0
 
     def fileno(self) -> int | None:
-        """Return the descriptor of the nudges, if there are any to hear."""
+        """Return the listener's descriptor, or None without a listener."""
         return None if self._listener is None else self._listener.fileno()
 
     def ask_again_in(self) -> float | None:
@@ -34,12 +34,11 @@ class MysqlWatcher(Watcher):
         return max(0.0, self._look_at - time.monotonic())
 
     def changed(self) -> bool:
-        """Return whether somebody nudged, or it is time to look."""
+        """Return whether a nudge came or the interval has passed."""
         now = time.monotonic()
         if self._listener is not None and self._listener.heard():
-            self._interval = (
-                MIN_INTERVAL  # a caller's own transaction nudges before it commits: look again soon
-            )
+            # the nudge may come before the commit of a caller's transaction: look again soon
+            self._interval = MIN_INTERVAL
         elif now < self._look_at:
             return False
         else:
@@ -48,13 +47,13 @@ class MysqlWatcher(Watcher):
         return True
 
     def found(self, tasks: int) -> None:
-        """Look often while there is work: more may follow from other machines."""
+        """Poll often after a claim found tasks, because other machines may enqueue more."""
         if tasks:
             self._interval = MIN_INTERVAL
             self._look_at = min(self._look_at, time.monotonic() + MIN_INTERVAL)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close the listener."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None

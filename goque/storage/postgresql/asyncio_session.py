@@ -19,7 +19,7 @@ from goque.storage.sql.session import Row
 
 
 class AsyncCallerSession:
-    """What `CallerSession` is, awaited."""
+    """The asyncio counterpart of `CallerSession`."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], where: str, clock: Clock | None) -> None:
         self._connection = connection
@@ -32,7 +32,7 @@ class AsyncCallerSession:
 
     @property
     def now(self) -> Awaitable[datetime]:
-        """The server's clock, read when it is first asked for."""
+        """The server's clock, read at the first use."""
         return self._read_now()
 
     async def _read_now(self) -> datetime:
@@ -66,7 +66,7 @@ class AsyncCallerSession:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Join the caller's transaction, which psycopg begins at the first statement; in autocommit, have one."""
+        """Join the caller's transaction, which psycopg begins at the first statement; in autocommit mode, open one."""
         status = self._connection.pgconn.transaction_status
         if self._connection.autocommit and status == TransactionStatus.IDLE:
             with Translated(self._where):

@@ -1,4 +1,4 @@
-"""How PostgreSQL claims past tasks that cannot be changed, as when a trigger undoes each claim."""
+"""The statements that claim tasks behind others that cannot be changed, such as when a trigger undoes each claim."""
 
 from __future__ import annotations
 

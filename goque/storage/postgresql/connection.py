@@ -1,8 +1,8 @@
-"""A connection to PostgreSQL on which every wait has an end, and on which no commit is ever canceled.
+"""A connection to PostgreSQL on which every wait has a deadline, and which never cancels a commit.
 
-A server that waits for its synchronous standby answers a COMMIT late. Canceling that COMMIT would end the wait, commit
-on this server alone, and make the answer untrue. So a statement that may be committing is left alone: the connection
-keeps the conversation, and `await_answer` takes it up again.
+A server that waits for its synchronous standby answers a COMMIT late. If the client cancels that COMMIT, the server
+stops waiting, commits without the standby and reports success. So this connection never cancels a statement that may
+be committing. It keeps the exchange with the server, and `await_answer` continues it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from psycopg import capabilities
 ResultT = TypeVar("ResultT")
 
 DEADLINE: Final = 8.0
-"""Seconds that the server may be silent; the server itself ends what takes longer a second before."""
+"""Seconds that the server may be silent. The server itself ends a statement one second earlier."""
 
 ANSWER_PATIENCE: Final = 2.0
 """Seconds that one call waits for the answer to a commit of an earlier call."""
 
 CANCEL_PATIENCE: Final = 1.0
+"""Seconds that a request to cancel a statement may take."""
+
 PREPARE_AFTER: Final = 3
-"""How often a connection is used before its statements are prepared: a script that enqueues once need not pay."""
+"""How often a connection is used before its statements are prepared. For a script that enqueues once, it costs more
+than it saves."""
 
 PLANS: Final = {
     "statement_timeout": "'7s'",
@@ -37,15 +40,15 @@ PLANS: Final = {
     "enable_sort": "off",
     "jit": "off",
 }
-"""The planner's choices are taken from it, because a queue's statistics mislead it."""
+"""Settings that leave the planner no choice, because the statistics of a queue's table mislead it."""
 
 PINS: Final = {
     **PLANS,
     "plan_cache_mode": "force_generic_plan",
     "default_transaction_isolation": "'read committed'",
 }
-"""The same for a whole session, where no pooler can give it to somebody else. With no choices left, a plan that is
-made once is as good as a new one."""
+"""The same settings for a whole session, used only where no pooler can hand the session to another client. The planner
+has no choice left, so a generic plan is as good as a new one."""
 
 PIN: Final = " ".join(f"SET {name} = {value};" for name, value in PINS.items())
 UNPIN: Final = " ".join(f"RESET {name};" for name in PINS)
@@ -55,20 +58,20 @@ Conversation = Generator[Any, Any, Any]
 
 
 class UnansweredCommitError(psycopg.OperationalError):
-    """A commit was sent, and whether it took effect is not known yet; the connection is kept to hear it."""
+    """A commit was sent and not answered, so its effect is unknown. The connection stays open for the answer."""
 
 
 class _SilenceError(psycopg.OperationalError):
-    """The server said nothing for too long."""
+    """The server sent nothing until the deadline."""
 
 
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that does not wait for ever: a stopped server is silent, and no error comes from it.
+    """A connection that does not wait for ever. A stopped server sends nothing, not even an error.
 
     Attributes:
         deadline: seconds that the server may be silent.
-        is_pinned: whether the session has the plans of `PINS`.
-        may_be_committing: whether a commit may be under way, so that nothing must be canceled.
+        is_pinned: whether the session has the settings of `PINS`.
+        may_be_committing: whether a commit may be in progress, so that the statement must not be canceled.
     """
 
     deadline: float = DEADLINE
@@ -84,32 +87,32 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         self.add_notice_handler(self._on_notice)
 
     def note_use(self) -> None:
-        """Count how often this connection is taken into use, to prepare statements once it pays."""
+        """Count the uses of this connection, and prepare its statements from the third use on."""
         self._uses += 1
         if self._uses == PREPARE_AFTER and self._reaches_the_server():
             self._is_direct = True
             self.prepare_threshold = 1
 
     def pin(self) -> bool:
-        """Set the plans for the whole session, once; False where a pooler may stand between."""
+        """Apply `PINS` to the whole session, once. Return False if a pooler may be in between."""
         if self._is_direct and not self.is_pinned:
             self.execute(PIN, prepare=False)
             self.is_pinned = True
         return self.is_pinned
 
     def unpin(self) -> None:
-        """Give the planner its choices back."""
+        """Reset the settings of `PINS`, so that the planner chooses plans again."""
         if self.is_pinned:
             self.execute(UNPIN, prepare=False)
             self.is_pinned = False
 
     def _reaches_the_server(self) -> bool:
-        """Whether one server process answers all along: a pooler tells a number that is none of theirs."""
+        """Return whether the client talks to one server process. A pooler reports a process id of its own."""
         [(pid,)] = self.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
         return bool(pid == self.info.backend_pid)
 
     def wait(self, gen: Generator[Any, Any, ResultT], *args: Any, **kwargs: Any) -> ResultT:
-        """Run a conversation with the server, with an end. What still runs then is canceled unless it may commit."""
+        """Wait for the server until the deadline. Then cancel the statement, unless it may be committing."""
         conversation = _Resumable(gen)
         try:
             answer: ResultT = super().wait(
@@ -129,14 +132,14 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether a commit was sent whose answer is still to come."""
+        """Whether a commit was sent and is not answered yet."""
         return self._unanswered is not None
 
     def await_answer(self) -> None:
-        """Wait a while for the answer to the commit that was sent.
+        """Wait up to `ANSWER_PATIENCE` for the answer to the commit that was sent.
 
         Raises:
-            UnansweredCommitError: it has still not come, or the server committed without its standby.
+            UnansweredCommitError: there is no answer yet, or the server committed without its standby.
             psycopg.Error: the connection broke meanwhile, or the commit failed.
         """
         conversation, self._unanswered = self._unanswered, None
@@ -151,7 +154,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             raise UnansweredCommitError(COMMITTED_ALONE)
 
     def took_commit_alone(self) -> bool:
-        """Return whether the server has just committed without its synchronous standby; the next call forgets it."""
+        """Return whether the server has just committed without its synchronous standby, and clear the mark."""
         alone, self._committed_alone = self._committed_alone, False
         return alone
 
@@ -161,17 +164,17 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _Resumable:
-    """A conversation with the server that can be left at a deadline and taken up again."""
+    """An exchange with the server that can be suspended at a deadline and continued later."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._state: Any = None
 
     def until(self, end: float) -> Conversation:
-        """Go on with the conversation until it is over.
+        """Continue the exchange until it is complete.
 
         Raises:
-            _SilenceError: the server said nothing until `end`, a time of `time.monotonic`.
+            _SilenceError: the server sent nothing until `end`, a time of `time.monotonic`.
         """
         try:
             state = next(self._conversation) if self._state is None else self._state

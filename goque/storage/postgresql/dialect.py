@@ -1,4 +1,4 @@
-"""The PostgreSQL dialect: psycopg 3, one connection a process, and nothing in the session but LISTEN."""
+"""The PostgreSQL dialect: psycopg 3, and one connection for each process."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PostgresqlDialect(Dialect):
 
     Args:
         url: the storage URL.
-        clock: what time it is; tests move it, and else it is the server's.
+        clock: returns the time instead of the server's clock; for tests.
     """
 
     name: ClassVar[str] = "postgresql"
@@ -90,17 +90,17 @@ class PostgresqlDialect(Dialect):
         self.sql: Statements = NOTIFYING_STATEMENTS if self.notifies else POSTGRESQL_STATEMENTS
 
     def connect(self) -> PostgresqlSession:
-        """Open a connection in autocommit, whose every wait has an end."""
+        """Open a connection in autocommit mode, on which every wait has a deadline."""
         session = PostgresqlSession(self.open(), self.url, self.clock)
         self._connects += 1
         return session
 
     def times_connected(self) -> int:
-        """Return how often the main connection was opened: whoever listens follows it to another server."""
+        """Return how often the main connection was opened. Listeners connect anew when this number changes."""
         return self._connects
 
     def open(self) -> WritableConnection:
-        """Open a plain connection of the driver's."""
+        """Open a connection without a session around it."""
         try:
             connection = WritableConnection.connect(**self.options)
         except psycopg.Error as error:
@@ -115,7 +115,7 @@ class PostgresqlDialect(Dialect):
         return connection
 
     def pool(self) -> PostgresqlPool:
-        """Return a pool for an application's threads, which is made when it is needed."""
+        """Return a pool for an application's threads."""
         return PostgresqlPool(WritableConnection, self.options, self._wrap)
 
     def _wrap(self, connection: DeadlineConnection) -> PostgresqlSession:
@@ -123,14 +123,14 @@ class PostgresqlDialect(Dialect):
         return PostgresqlSession(connection, self.url, self.clock)
 
     def wrap(self, conn: Any) -> CallerSession:
-        """Wrap the caller's psycopg connection, or what SQLAlchemy or Django wrap around one."""
+        """Wrap the caller's connection: psycopg's own, SQLAlchemy's or Django's."""
         connection = unwrap_connection(conn)
         if not isinstance(connection, psycopg.Connection):
             raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
         return CallerSession(connection, "the database of conn", self.clock)
 
     async def join(self, conn: Any, steps: Steps[ResultT], *, writes: bool) -> ResultT:
-        """Run steps on the caller's psycopg.AsyncConnection, or on what SQLAlchemy wraps around one."""
+        """Run steps on the caller's psycopg.AsyncConnection, or on SQLAlchemy's connection or session."""
         connection = await unwrap_asyncio_connection(conn)
         if not isinstance(connection, psycopg.AsyncConnection):
             raise not_of_driver(connection, "psycopg", f"{self.url} is a PostgreSQL database")
@@ -139,7 +139,7 @@ class PostgresqlDialect(Dialect):
             return await await_steps(session, steps)
 
     def watch(self, connections: Connections, task_type: str) -> Watcher:
-        """Listen on a connection of its own, or be polled where nobody tells."""
+        """Return a watcher that listens on its own connection, or that is polled if notifications are off."""
         del connections
         connect = self.open if self.notifies else None
         return PostgresqlWatcher(connect, task_type, self.watched, self.times_connected)
@@ -147,35 +147,35 @@ class PostgresqlDialect(Dialect):
     def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
     ) -> AbstractContextManager[Callable[[], bool]]:
-        """Listen to the ends of tasks, in one thread for all who wait in this process."""
+        """Listen for finished tasks, in one thread for all waiters of this process."""
         if not self.notifies:
             return super().on_finished(task_id, task_type, call)
         return self._ends.told(task_id, task_type, call)
 
     def notify_finished(self, session: Session, task_ids: Iterable[str]) -> None:
-        """Notify those who wait for one of these tasks, once the transaction commits."""
+        """Notify the waiters of these tasks when the transaction commits."""
         if wanted := self.watched.among(task_ids):
             session.rows(NOTIFY_FINISHED, {"batch": self.encode_list(wanted)})
 
     def forget(self) -> None:
-        """End the thread that listens to the ends of tasks."""
+        """Stop the thread that listens for finished tasks."""
         self._ends.close()
 
     def columns(self, session: Session, table: str) -> set[str]:
-        """Return the names of a table's columns, none where there is no such table."""
+        """Return the names of a table's columns, or an empty set if there is no such table."""
         return {row[0] for row in session.rows(COLUMNS, {"table": table})}
 
     def is_task_id(self, text: str) -> bool:
-        """Return whether a text is a UUID: the server takes nothing else."""
+        """Return whether a text is a UUID. The server raises an error for any other text."""
         return isinstance(text, str) and _ID.fullmatch(text) is not None
 
     def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
-        """Return one level that stands for all: the claim walks them itself, in one round trip."""
+        """Return one level for all, because the claim statement reads all levels in one round trip."""
         del session, task_type
         return (0,)
 
     def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
-        """Insert a task in one round trip, dated by the server."""
+        """Insert a task in one round trip, with the server's time."""
         rows = yield ask.rows(
             self.sql.insert_task,
             {

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for a caller: wait, connect again, migrate, look at the server, or a bug."""
+"""Translate PostgreSQL's errors into goque's, by what the caller can do about them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SCHEMA: Final = ("42P01", "42703", "3F000")
 
 
 def translate(error: psycopg.Error, where: str) -> GoqueError | None:
-    """Return the error that a caller can act on, or None for a bug or for data, which must show as they are."""
+    """Return the error that a caller can act on, or None for a bug or bad data: the driver's error is raised then."""
     code = error.sqlstate or ""
     said = _first_line(error)
     if code in LOCKED:
@@ -69,7 +69,7 @@ def _without_code(error: psycopg.Error, where: str) -> ConnectionLostError | Non
 
 
 def refused(error: psycopg.Error, where: str) -> ConfigurationError | DatabaseUnavailableError:
-    """Say why there is no connection; the driver passes the server's words on, and not its code."""
+    """Explain why no connection was made. The driver has only the text of the server's error, not its code."""
     if hosts := _answers_of_hosts(str(error)):
         return _refused_by_all(hosts, where)
     said = _first_line(error)
@@ -81,20 +81,20 @@ def refused(error: psycopg.Error, where: str) -> ConfigurationError | DatabaseUn
         if re.search(words, said):
             return DatabaseUnavailableError(f"{where} {UNAVAILABLE[code]}")
     if "no password supplied" in said:
-        return DatabaseUnavailableError(f"{where} wants a password; put one into the URL")
+        return DatabaseUnavailableError(f"{where} requires a password; add it to the URL")
     hint = "; is the server up, are host and port right?" if "Connection refused" in said else ""
     return DatabaseUnavailableError(f"{where} cannot be reached: {said}{hint}")
 
 
 def _answers_of_hosts(said: str) -> dict[str, str]:
-    """Return what each host answered, where several were tried; one name may stand for several addresses."""
+    """Return the answer of each host if several were tried. One host name may have several addresses."""
     found = _ANSWER.findall(said)
     several = len({(host, port) for host, port, _ in found}) > 1
     return {f"{host}:{port}": answer for host, port, answer in found} if several else {}
 
 
 def _refused_by_all(hosts: Mapping[str, str], where: str) -> ConfigurationError | DatabaseUnavailableError:
-    """Say why no host can be used: one that answers with a reason tells more than one that is away."""
+    """Explain why no host can be used. A host that gives a reason is more useful than one that is down."""
     reasons = [refused(psycopg.OperationalError(answer), where) for answer in hosts.values()]
     for reason in reasons:
         if not any(text in str(reason) for text in (" cannot be reached: ", NO_WRITES)):
@@ -106,7 +106,7 @@ def _refused_by_all(hosts: Mapping[str, str], where: str) -> ConfigurationError 
 
 
 def _wrong_parameter(said: str) -> str | None:
-    """Say which parameter of the URL libpq does not understand; it looks at them only when it connects."""
+    """Explain which parameter of the URL is wrong. libpq checks the parameters only when it connects."""
     if found := re.search('invalid "?([a-z_]+)"? value: "(.*)"', said):
         return f"{found[1]} cannot be {found[2]!r:.40}"
     if found := re.search('invalid integer value ".*" for connection option "([a-z_]+)"', said):

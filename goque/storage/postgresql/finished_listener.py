@@ -1,11 +1,11 @@
-"""Tells waiters that their task has ended, at no cost to tasks that nobody waits for.
+"""Notifies waiters that their task has finished, at no cost for tasks without a waiter.
 
-1. A waiter hands in its task; one thread of the process listens to what ends, while anybody waits.
-2. It tells the fetchers of the task's type which task that is, where they hear of new work, and again while it lasts.
-3. A fetcher that ends a task of this name says so, in the transaction that ends it; of others it says nothing.
-4. The thread calls whoever waits.
+1. A waiter registers its task. One thread of the process listens for finished tasks while there are waiters.
+2. The thread sends the task's id to the fetchers of its type, on their channel for new tasks. It repeats this.
+3. A fetcher that finishes such a task sends a notification in the same transaction. For other tasks it sends none.
+4. The thread calls the waiter.
 
-All of it is a hint: waiters look by themselves as well, and more often while nothing can be heard.
+A notification is only a hint. Waiters also poll, and poll more often while the thread cannot listen.
 """
 
 from __future__ import annotations
@@ -38,24 +38,28 @@ SAY: Final = "SELECT pg_notify(:channel, :said)"
 NOTIFY_WATCHED: Final = """
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(each ->> 0), each ->> 1)
     FROM jsonb_array_elements(CAST(:batch AS jsonb)) AS each"""
-"""On the channel of a type a notification without words tells of new work, and one with an id that it is awaited."""
+"""On the channel of a type, an empty payload announces new tasks. A payload with an id says that a waiter waits."""
 
 NOTIFY_FINISHED: Final = """
     SELECT pg_notify('goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid), id)
     FROM jsonb_array_elements_text(CAST(:batch AS jsonb)) AS id"""
 
 AWAITED_FOR: Final = 60.0
+"""Seconds for which a fetcher remembers that a task has a waiter."""
+
 SAID_EVERY: Final = 20.0
+"""Seconds after which the thread sends the id of a waiter's task again."""
+
 MAX_AWAITED: Final = 10_000
 LINGER: Final = 5.0
-"""Seconds for which the thread goes on to listen when nobody waits any more: the next may come soon."""
+"""Seconds for which the thread continues to listen after the last waiter has left: another may come soon."""
 
 PAUSE: Final = 10.0
-"""Seconds until it is tried again to listen, after that failed."""
+"""Seconds between two attempts to listen, after a failure."""
 
 
 class WatchedIds:
-    """The tasks that a fetcher has heard somebody waits for, bounded, each for a minute."""
+    """The tasks of which a fetcher knows that they have a waiter: a bounded number, each for a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,14 +69,14 @@ class WatchedIds:
         return bool(self._until)
 
     def add(self, task_id: str) -> None:
-        """Remember an id; the oldest of too many is forgotten."""
+        """Remember an id, and forget the oldest id if there are too many."""
         self._until.pop(task_id, None)
         self._until[task_id] = self._clock() + AWAITED_FOR
         if len(self._until) > MAX_AWAITED:
             del self._until[next(iter(self._until))]
 
     def among(self, task_ids: Iterable[str]) -> list[str]:
-        """Return those of these ids that somebody waits for."""
+        """Return the ids that have a waiter."""
         now = self._clock()
         while self._until and next(iter(self._until.values())) < now:
             del self._until[next(iter(self._until))]
@@ -81,7 +85,7 @@ class WatchedIds:
 
 @dataclass(eq=False)
 class Waiter:
-    """One who waits for the end of a task."""
+    """A call of this process that waits for the end of a task."""
 
     task_id: str
     task_type: str
@@ -90,11 +94,11 @@ class Waiter:
 
 
 class FinishedListener:
-    """Listens for this process, on a connection and in a thread that it has while anybody waits.
+    """Listens for finished tasks, in one thread with its own connection, while this process has waiters.
 
     Args:
-        connect: opens a connection in autocommit.
-        times_connected: returns how often the main connection was opened: it may be at another server by now.
+        connect: opens a connection in autocommit mode.
+        times_connected: returns how often the main connection was opened. A new one may be to another server.
     """
 
     def __init__(
@@ -106,7 +110,7 @@ class FinishedListener:
         _all.add(self)
 
     def start_anew(self) -> None:
-        """Forget everything."""
+        """Reset to the state without waiters, thread and connection."""
         self._lock = threading.Lock()
         self._waiters: list[Waiter] = []
         self._thread: threading.Thread | None = None
@@ -117,16 +121,16 @@ class FinishedListener:
         self._failed = False
 
     def after_fork(self) -> None:
-        """Leave thread and connection to the parent; the connection is kept, so that nothing is said through it."""
+        """Leave thread and connection to the parent. The child keeps the connection open: closing it would write."""
         if self._connection is not None:
             _abandoned.append(self._connection)
         self.start_anew()
 
     @contextmanager
     def told(self, task_id: str, task_type: str, call: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-        """Have `call` called when the task has ended, for the length of the block.
+        """Call `call` when the task finishes during the block.
 
-        The block gets a function that says whether ends are heard of at present.
+        The block receives a function that returns whether the thread is listening now.
         """
         waiter = Waiter(task_id, task_type, call)
         with self._lock:
@@ -140,7 +144,7 @@ class FinishedListener:
                     self._waiters.remove(waiter)
 
     def close(self) -> None:
-        """End the thread and its connection; who waits still goes on to look by itself."""
+        """Stop the thread and close its connection. Remaining waiters poll."""
         with self._lock:
             thread, self._closing = self._thread, self._thread is not None
             self._ring()
@@ -160,7 +164,7 @@ class FinishedListener:
 
     def _ring(self) -> None:
         if self._bell is not None:
-            with suppress(BlockingIOError):  # it has been rung often enough
+            with suppress(BlockingIOError):  # the buffer is full, so the thread wakes up anyway
                 self._bell.send(b".")
 
     # -- the thread ----------------------------------------------------------------------------------
@@ -173,19 +177,19 @@ class FinishedListener:
                     return
 
     def _listen_or_say_why_not(self, bell: socket.socket) -> float | None:
-        """Listen for as long as that is wanted; else returns the seconds until it is tried again."""
+        """Listen while there are waiters. Returns None when they are gone, else the seconds until the next try."""
         try:
             with closing(self._connect()) as self._connection:
                 return self._listen(self._connection, bell)
         except (DatabaseUnavailableError, psycopg.Error) as error:
             self._hears = False
             if not self._failed:
-                log.info("ends of tasks cannot be heard of (%s): they are looked for", error)
+                log.info("cannot listen for finished tasks (%s): waiting calls poll instead", error)
             self._failed = True
             return PAUSE
 
     def _goes_on(self, idle_since: float | None = None) -> bool:
-        """Whether the thread is still wanted; once it is told that it is not, the next waiter starts another."""
+        """Return whether the thread must go on. After False it must end: the next waiter starts another thread."""
         with self._lock:
             idle = not self._waiters and (idle_since is None or time.monotonic() - idle_since >= LINGER)
             if not self._closing and not idle:
@@ -200,9 +204,9 @@ class FinishedListener:
         follows = self._times_connected()
         [(channel,)] = connection.execute(FINISHED_CHANNEL).fetchall()
         connection.execute(f'LISTEN "{channel}"')  # made of an oid
-        proof = str(uuid.uuid4())  # a pooler may take LISTEN and swallow what comes of it
+        proof = str(uuid.uuid4())  # a pooler may accept LISTEN and then drop the notifications
         connection.execute(percent_placeholders(SAY), {"channel": channel, "said": proof})
-        busy_at, pause = time.monotonic(), 0.0  # the proof has come with the answer to the statement
+        busy_at, pause = time.monotonic(), 0.0  # no wait: the proof arrives with the answer to the statement
         while True:
             if self._waiters:
                 busy_at = time.monotonic()
@@ -223,7 +227,7 @@ class FinishedListener:
                 self._tell(notification.payload)
 
     def _say_all_again(self) -> None:
-        """Tell the fetchers at the next server who waits, once it is listened to there."""
+        """Send all ids again after connecting to the next server, because its fetchers do not know them."""
         self._hears = False
         with self._lock:
             for waiter in self._waiters:
@@ -243,7 +247,7 @@ class FinishedListener:
         with self._lock:
             calls = [waiter.call for waiter in self._waiters if waiter.task_id == task_id]
         for call in calls:
-            with suppress(RuntimeError):  # the loop of an asyncio waiter is closed
+            with suppress(RuntimeError):  # the event loop of an asyncio waiter is closed
                 call()
 
 

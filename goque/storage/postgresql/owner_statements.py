@@ -1,4 +1,4 @@
-"""The statements by which a node compares the claims in its name with what it holds."""
+"""The statements with which a node compares the claims in the table with the tasks that it holds."""
 
 from __future__ import annotations
 

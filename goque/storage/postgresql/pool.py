@@ -1,4 +1,4 @@
-"""Spare connections for an application's threads: a psycopg_pool that exists from when it is first needed."""
+"""Spare connections for an application's threads, in a psycopg_pool that is created when it is first needed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from goque.storage.postgresql.session import PostgresqlSession
 
 MAX_CONNECTIONS: Final = 4
-"""With the connection that a process has anyway it holds five at most."""
+"""Connections in the pool. The process has one more, outside of it."""
 
 PATIENCE: Final = 2.0
+"""Seconds that a thread waits for a free connection."""
+
 IDLE: Final = 60.0
+"""Seconds after which the pool closes an unused connection."""
 
 
 class PostgresqlPool:
-    """A pool that begins and ends with no connection.
+    """A pool that opens connections on demand and closes them when they are idle.
 
     Args:
         kind: the class of its connections.
-        options: what `kind.connect` takes.
-        wrap: makes a session of a connection.
+        options: the keyword arguments of `kind.connect`.
+        wrap: makes a session from a connection.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class PostgresqlPool:
         self._pool: ConnectionPool[DeadlineConnection] | None = None
 
     def take(self) -> PostgresqlSession | None:
-        """Return a connection, or None when none came free or could be made within two seconds."""
+        """Return a connection, or None if the pool could not provide one within two seconds."""
         from psycopg_pool import PoolTimeout  # noqa: PLC0415 - most processes never need a pool
 
         try:
@@ -62,9 +65,10 @@ class PostgresqlPool:
             connection.close()
 
     def forget_idle(self) -> None:
-        """Let go of the connections that are not in use: the server has just cut or refused another one.
+        """Close the connections that are not in use, because the server has just cut or refused another one.
 
-        Before psycopg_pool 3.3, which has `drain`, those that still answer stay until they refuse a write.
+        This needs `drain`, which psycopg_pool has since 3.3. Before, idle connections that still answer stay
+        until the server rejects a write on them.
         """
         drain = getattr(self._pool, "drain", None)
         if drain is not None:
@@ -78,7 +82,7 @@ class PostgresqlPool:
             pool.close()
 
     def after_fork(self) -> None:
-        """Leave the pool to the parent, where its threads are."""
+        """Leave the pool to the parent process, because its threads run there."""
         self._lock = threading.Lock()
         pool, self._pool = self._pool, None
         if pool is not None:

@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL, read in its binary format: no setting of the session changes how, and nothing in them fails."""
+"""Read rows in PostgreSQL's binary format: it does not depend on session settings, and no value raises an error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from goque.storage.sql.session import Row
 from goque.task import TaskRow
 
 _SINCE_EPOCH: Final = 946_684_800_000_000
-"""Microseconds from 1970 to 2000, where PostgreSQL counts from."""
+"""Microseconds from 1970 to 2000, the year in which PostgreSQL's timestamps begin."""
 
 _read_int64: Final = struct.Struct("!q").unpack
 
 
 class _InstantLoader(Loader):
-    """An instant, in UTC; infinity and years that Python does not know become its first or last second."""
+    """Reads an instant in UTC. Infinity, and years out of Python's range, become its earliest or latest instant."""
 
     format = Format.BINARY
 
@@ -30,7 +30,7 @@ class _InstantLoader(Loader):
         return _instant_of(bytes(data))
 
 
-@lru_cache(maxsize=256)  # the rows of a claim share most of theirs
+@lru_cache(maxsize=256)  # the rows of one claim have many equal timestamps
 def _instant_of(data: bytes) -> datetime:
     (count,) = _read_int64(data)
     return instant(count + _SINCE_EPOCH)
@@ -67,7 +67,7 @@ LOADERS: Final[dict[str, type[Any]]] = {
 
 
 def register(context: AdaptContext) -> None:
-    """Make a connection or a cursor read rows as this module says."""
+    """Register this module's loaders on a connection or a cursor."""
     adapters = context.adapters
     assert isinstance(adapters, AdaptersMap)
     for name, loader in LOADERS.items():
@@ -75,7 +75,7 @@ def register(context: AdaptContext) -> None:
 
 
 def instant(microseconds: int) -> datetime:
-    """Return the instant so many microseconds after 1970, or the nearest that Python knows."""
+    """Return the instant this number of microseconds after 1970, or the nearest in Python's range."""
     try:
         return EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
@@ -83,15 +83,15 @@ def instant(microseconds: int) -> datetime:
 
 
 def read_time(value: Any) -> datetime:
-    """Return an instant, as it was read."""
+    """Return an instant, or 1970 for a value that is none."""
     return value if isinstance(value, datetime) else EPOCH
 
 
 def read_text(value: Any) -> str:
-    """Return a value as text whatever it is."""
+    """Return any value as text; NULL becomes an empty text."""
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
 def read_task(row: Row) -> TaskRow:
-    """Read a task; the column types leave nothing that could be amiss."""
+    """Read a task. The column types guarantee that each value is valid."""
     return TaskRow(*row)

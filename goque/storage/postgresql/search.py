@@ -1,6 +1,7 @@
-"""How PostgreSQL is asked what people look for, planned as `postgresql_statements` says: by index, and unsorted.
+"""The statements of `goque list`, the dashboard and other searches, each read through an index without a sort.
 
-A lateral join goes type by type; each part is ordered only to name its index, and `type || ''` names none.
+A lateral join reads type by type. Each ORDER BY makes the planner use a certain index; `type || ''` prevents the use
+of an index. `postgresql/statements.py` explains why.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A connection to PostgreSQL: every wait has an end, and every transaction its own settings.
+"""A connection to PostgreSQL: every wait has a deadline, and every transaction has its own settings.
 
-A transaction pooler may stand between: then nothing is kept in the session. With a server itself, statements that
-come again are prepared, for parsing and planning a single enqueue takes as long as doing it.
+Behind a transaction pooler, goque keeps no state in the session. On a direct connection it prepares frequent
+statements, because parsing and planning a single enqueue takes as long as running it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from goque.storage.sql.session import CommitUnansweredError, Row, Session
 SLOW_DEADLINE: Final = 120.0
 MIGRATION_DEADLINE: Final = 6 * 3600.0
 MIGRATION_LOCK: Final = 5_720_115_436_920_071_283
-"""The advisory lock that migrations take: one database, one migration at a time."""
+"""The advisory lock of migrations: one migration at a time in each database."""
 
 NOW: Final = "SELECT CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
-"""As INSERT has it: a task that was enqueued in a caller's transaction is due in it, whenever that began."""
+"""The same time as in INSERT: a task that a caller's transaction enqueued is due in that transaction at once, even if
+the transaction began earlier."""
 
 BEGIN: Final = f"""
     BEGIN ISOLATION LEVEL READ COMMITTED;
     {" ".join(f"SET LOCAL {name} = {value};" for name, value in PLANS.items())}
     {NOW}"""
-"""One message to the server."""
+"""Several statements, which are sent as one message."""
 
 BEGIN_PINNED: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {NOW}"
 
@@ -51,7 +52,7 @@ Clock = Callable[[], datetime]
 
 
 class PostgresqlSession(Session):
-    """A connection of our own, in autocommit; a transaction's settings are its own."""
+    """A connection of goque's, in autocommit mode; settings apply to one transaction only."""
 
     def __init__(self, connection: DeadlineConnection, where: str, clock: Clock | None) -> None:
         self.connection: psycopg.Connection[Any] = connection
@@ -62,13 +63,13 @@ class PostgresqlSession(Session):
 
     @property
     def now(self) -> datetime:
-        """The server's clock, read at the start of the transaction or when it is first asked for."""
+        """The server's clock, read at the start of the transaction or at the first use."""
         if self._now is None:
             self._now = self._clock() if self._clock else postgresql_rows.instant(self.rows(NOW)[0][0])
         return self._now
 
     def start(self) -> None:
-        """Forget what time it was."""
+        """Forget the time that was read before, and count the use of the connection."""
         self._now = None
         if isinstance(self.connection, DeadlineConnection):
             with self._translated():
@@ -102,23 +103,23 @@ class PostgresqlSession(Session):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Open a transaction with its deadlines and its plans."""
+        """Open a transaction with deadlines and pinned plans."""
         with self._framed(BEGIN_PINNED if _is_pinned(self.connection) else BEGIN):
             yield
 
     @contextmanager
     def pinned_transaction(self) -> Iterator[None]:
-        """Open a transaction, on a session that is pinned where that can be."""
+        """Open a transaction, and pin the plans for the whole session if possible."""
         self._pin()
         with self.transaction():
             yield
 
     def autocommit(self) -> AbstractContextManager[None]:
-        """Let a statement commit by itself where the session is pinned, and else have its transaction."""
+        """Let a statement commit by itself if the session is pinned, else run it in a transaction."""
         return self.statement() if self._pin() else self.transaction()
 
     def statement(self) -> AbstractContextManager[None]:
-        """Let a statement commit by itself; it is not canceled, since it may be committing."""
+        """Let a statement commit by itself. It is not canceled at the deadline, because it may be committing."""
         connection = self.connection
         return (
             Committing(connection, self.where)
@@ -127,16 +128,16 @@ class PostgresqlSession(Session):
         )
 
     def pinned_read(self) -> AbstractContextManager[None]:
-        """Open a transaction for its plans, where the session does not have them."""
+        """Open a transaction that pins the plans, unless the session is pinned."""
         return nullcontext() if self._pin() else self.transaction()
 
     def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
-        """Wait so long for an answer."""
+        """Wait at most this long for each answer."""
         return self._deadline(min(seconds, DEADLINE))
 
     @contextmanager
     def long_read(self) -> Iterator[None]:
-        """Let a statement take two minutes, by any plan."""
+        """Let a statement take two minutes and use any plan."""
         if isinstance(self.connection, DeadlineConnection):
             with self._translated():
                 self.connection.unpin()
@@ -154,11 +155,11 @@ class PostgresqlSession(Session):
         self.connection.close()
 
     def abandon(self) -> None:
-        """Keep the parent's connection unused and unclosed."""
+        """Keep the parent's connection open and unused."""
         _abandoned.append(self.connection)
 
     def awaits_answer(self) -> bool:
-        """Return whether a commit was sent whose answer is still to come."""
+        """Return whether a commit was sent and is not answered yet."""
         return isinstance(self.connection, DeadlineConnection) and self.connection.awaits_answer
 
     def await_answer(self) -> None:
@@ -174,7 +175,7 @@ class PostgresqlSession(Session):
         return bool(rows)
 
     def is_usable(self) -> bool:
-        """Return whether no statement and no transaction is under way."""
+        """Return whether no statement and no transaction is in progress."""
         return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
 
     def _pin(self) -> bool:
@@ -189,16 +190,15 @@ class PostgresqlSession(Session):
             with self._translated(), self.statement():
                 self.connection.execute("COMMIT", prepare=False)
         except BaseException:
-            with suppress(psycopg.Error):  # what went wrong first is what the caller must hear of
+            with suppress(psycopg.Error):  # the caller needs the first error
                 if self.connection.pgconn.transaction_status != TransactionStatus.ACTIVE:
                     self.connection.execute("ROLLBACK", prepare=False)
             raise
 
     def _begin(self, begin: str) -> None:
         with self._translated():
-            cursor = self.connection.execute(
-                begin, prepare=False
-            )  # without parameters: several statements, one message
+            # without parameters, several statements can be one message
+            cursor = self.connection.execute(begin, prepare=False)
             while cursor.nextset():
                 pass
             row = cursor.fetchone()
@@ -241,7 +241,7 @@ def _is_pinned(connection: psycopg.Connection[Any]) -> bool:
 
 
 class CallerSession(PostgresqlSession):
-    """The caller's connection, in the caller's transaction, with cursors of our own."""
+    """The caller's connection, in the caller's transaction, with a cursor of goque's."""
 
     def __init__(self, connection: psycopg.Connection[Any], where: str, clock: Clock | None) -> None:
         self.connection = connection
@@ -252,7 +252,7 @@ class CallerSession(PostgresqlSession):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Join the caller's transaction, which psycopg begins at the first statement; in autocommit, have one."""
+        """Join the caller's transaction, which psycopg begins at the first statement; in autocommit mode, open one."""
         if self.connection.autocommit and self.is_usable():
             with self._translated(), self.connection.transaction():
                 yield
@@ -264,7 +264,7 @@ class CallerSession(PostgresqlSession):
 
 
 class Committing:
-    """The time in which a statement may commit: it is not canceled, and committed only if the standby has it too."""
+    """A block in which a statement may commit. It is not canceled; a commit without the standby raises an error."""
 
     __slots__ = ("_connection", "_where")
 
@@ -282,7 +282,7 @@ class Committing:
 
 
 class Translated:
-    """Turn the driver's errors into goque's; a class, for a generator costs more than the statement's binding."""
+    """Turn the driver's errors into goque's. It is a class, because a generator would cost too much time here."""
 
     __slots__ = ("_where",)
 

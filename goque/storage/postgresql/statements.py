@@ -1,18 +1,18 @@
-"""The statements that PostgreSQL says in its own way, each in a shape that leaves the planner no choice.
+"""The statements in PostgreSQL's SQL, each written so that the planner has only one possible plan.
 
-Statistics are stale or missing on a queue's table more often than not, and a batch planned badly is a hundred
-times slower. So what runs all the time runs with sequential, bitmap, hash and merge plans off (see
-`postgresql_session.PLANS`), and besides:
+The statistics of a queue's table are often stale or missing, and a bad plan for a batch is a hundred times slower. So
+frequent statements run with sequential, bitmap, hash and merge plans switched off (see `PLANS` in `connection.py`).
+They also follow these rules:
 
-- A batch is one JSON parameter, and a move reads one table only: no join, so no join order. Ids become an array
-  for the primary key; the rest of a row's part is looked up in the object by its id.
-- `claimed_by IS NOT DISTINCT FROM` is never an index condition. `claimed_by =` would be one, on the index of
-  claimed rows: to the statistics it looks empty, and it holds the dead entries of every claim since the last vacuum.
-  `status || ''` is none either: a table that the original made has two indexes with the status.
-- A claim locks first, by the order of the partial index, and then changes those rows by their place (ctid): a
-  join with the locked rows becomes a join over the whole table. Locked rows cannot move.
-- Settling finds its rows by id and not by place: a row that somebody moved meanwhile is looked at again, guard and
-  all, which a place would lose.
+- A batch is one JSON parameter, and an UPDATE reads one table only, so there is no join order to choose. The ids
+  become an array for the primary key; the other values of a row are looked up in the JSON object by id.
+- `claimed_by IS NOT DISTINCT FROM` cannot be an index condition. `claimed_by =` could use the index of claimed rows.
+  That index looks empty in the statistics, but it has a dead entry for each claim since the last vacuum.
+  `status || ''` prevents index use too: a table made by the Go library has two indexes with the status.
+- A claim first locks rows in the order of the partial index, then changes them by their physical address (ctid). A
+  join with the locked rows would become a join over the whole table. A locked row keeps its address.
+- Settling finds rows by id and not by address. If another transaction has changed a row meanwhile, PostgreSQL checks
+  the whole condition again for its new version. By address, it would not find that version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from goque.storage.sql.statements import Statements
 
 CHANNEL_OF: Final = """
     SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""
-"""One channel for each type in each table, so that nobody wakes up for what is not theirs."""
+"""One channel for each type in each table, so that a fetcher wakes up only for its own type."""
 
 NOTIFY: Final = """
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
@@ -80,7 +80,7 @@ NEXT_DUE: Final = """
 COPY_TASKS: Final = """
     COPY goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, next_attempt_at, priority)
     FROM STDIN"""
-"""Half the server's time of an INSERT with ON CONFLICT, which must be ready for a conflict at each row."""
+"""COPY takes half the server's time of INSERT with ON CONFLICT, which checks each row for a conflict."""
 
 CLAIM_DUE: Final = """
     WITH RECURSIVE level (priority) AS (
@@ -121,8 +121,8 @@ CLAIM_DUE: Final = """
         LIMIT :limit))
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
               next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
-"""Level by level, the highest first or `top`, and no further than the limit: a nested loop stops where its reader
-does. `since` is where to begin in the level `top`: before it lie what earlier claims have taken, see `claim_cursor`."""
+"""Reads priority by priority, from the highest or from `top` downwards, and stops at the limit. In the priority `top`
+it begins at `since`: before that are the dead entries of earlier claims, see `claim_cursor`."""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task
@@ -283,7 +283,7 @@ QUEUE_DEPTHS: Final = """
         ORDER BY coalesce(updated_at, created_at)
         OFFSET 0) AS unowned
     GROUP BY type, status"""
-"""Each part is ordered only to name its index: with sorting off, no other has that order."""
+"""Each ORDER BY is there only to choose an index: with sorting switched off, no other index has that order."""
 
 POSTGRESQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
@@ -338,4 +338,4 @@ NOTIFYING_STATEMENTS: Final = replace(
     cancel=CANCEL_AND_NOTIFY,
     reset=RESET_AND_NOTIFY,
 )
-"""The same, and whoever waits for tasks of the type wakes up at the commit."""
+"""The same statements, which also notify the fetchers of the type at the commit."""

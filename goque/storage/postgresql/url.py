@@ -1,4 +1,4 @@
-"""A PostgreSQL URL as the options of a connection: what libpq knows passes through, TLS options too."""
+"""Turn a PostgreSQL URL into connection options. Parameters of libpq, such as those for TLS, are passed on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 10_000,
     "fallback_application_name": "goque",
 }
-"""Seconds, and the last but one in milliseconds; each can be given otherwise in the URL."""
+"""Times are in seconds, `tcp_user_timeout` in milliseconds. The URL can override each of them."""
 
 EXAMPLE: Final = "postgresql://user:password@host:5432/database"
 ATTRS_VARIABLE: Final = "PGTARGETSESSIONATTRS"
@@ -30,17 +30,17 @@ _SWITCH: Final = {"on": True, "true": True, "1": True, "off": False, "false": Fa
 
 
 def connection_options(url: str) -> tuple[dict[str, Any], bool]:
-    """Return the options for `psycopg.connect`, and whether to notify (`?notify=off` says no).
+    """Return the options for `psycopg.connect`, and whether to use notifications (not with `?notify=off`).
 
     Raises:
         ConfigurationError: the URL is malformed, or has a parameter that neither goque nor libpq knows.
     """
     refuse_stray_at(url)
-    addresses_of(url, EXAMPLE)  # libpq looks at a port when it connects
+    addresses_of(url, EXAMPLE)  # libpq checks the ports only when it connects
     authority, rest = split_authority(url)
-    if authority.count("@") > 1:  # libpq ends the password at the first, and takes the rest for a host
+    if authority.count("@") > 1:  # libpq ends the password at the first @, and reads the rest as a host
         raise malformed(url, ENCODE)
-    parts = urlsplit(f"//{rest}")  # without the hosts, for it refuses several of IPv6
+    parts = urlsplit(f"//{rest}")  # without the hosts: urlsplit rejects several IPv6 addresses
     query = parse_qsl(parts.query, keep_blank_values=True)
     values = dict(query)
     for name in values.keys() - _known_parameters():
@@ -49,10 +49,10 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
     if notify not in _SWITCH:
         raise malformed(url, f"notify must be on or off, not {notify!r:.40}")
     parameters = urlencode([pair for pair in query if pair[0] != "notify"], quote_via=quote)
-    plain = f"postgresql://{authority}{parts.path}?{parameters}"  # urlunsplit leaves // out where no host is named
+    plain = f"postgresql://{authority}{parts.path}?{parameters}"  # urlunsplit omits // if there is no host
     try:
         given = conninfo_to_dict(plain)
-    except psycopg.Error:  # its text may show the password
+    except psycopg.Error:  # the error's text may contain the password
         raise malformed(url, ENCODE) from None
     return {
         **DEFAULTS,
@@ -65,9 +65,9 @@ def connection_options(url: str) -> tuple[dict[str, Any], bool]:
 
 
 def _only_writable(given: Mapping[str, Any]) -> dict[str, str]:
-    """Have libpq pass over hosts that take no writes, where several are named and the user does not say otherwise.
+    """Make libpq skip read-only hosts, if the URL names several hosts and PGTARGETSESSIONATTRS is not set.
 
-    With one host this would refuse a standby, which is good enough for a program that only reads.
+    With a single host, libpq must not reject a standby: it is good enough for a program that only reads.
     """
     names_several = any("," in str(given.get(name, "")) for name in ("host", "hostaddr"))
     return (
@@ -76,5 +76,5 @@ def _only_writable(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _known_parameters() -> set[str]:
-    """Return what libpq takes, and `ssl` (JDBC's, as libpq takes it) and `notify` beside."""
+    """Return the parameters of libpq, and `notify` and `ssl` (JDBC's, which libpq accepts too)."""
     return {option.keyword.decode() for option in Conninfo.get_defaults()} | {"ssl", "notify"}

@@ -1,4 +1,4 @@
-"""Wakes an idle fetcher by LISTEN, on a connection of its own that comes back after it was lost."""
+"""Wakes an idle fetcher by LISTEN, on its own connection, which it opens again after a loss."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from goque.storage.sql.placeholders import percent_placeholders
 log: Final = logging.getLogger("goque.storage")
 
 BLIND_LOOK: Final = 1.0
-"""Seconds after which a change is assumed: the original notifies nobody, and a pooler may swallow it."""
+"""Seconds after which the fetcher looks without a notification: the Go library sends none, and a pooler may drop it."""
 
 MAX_PAUSE: Final = 30.0
 
 
 class PostgresqlWatcher(Watcher):
-    """Listens for one type, at the server where the main connection is.
+    """Listens for one type, at the server of the main connection.
 
-    When the main connection was opened again, that may have been at another server, after a failover. The old server
-    may still be there, and tell nothing any more; so the watcher listens anew.
+    After a failover, the main connection may be to another server. The old server may still be up, but it sends no
+    notifications any more. So the watcher connects anew whenever the main connection did.
 
-    Its descriptor is that of an epoll, which stays the same when the connection behind it is made anew. Where
-    nothing can be listened to, it is polled, and says so by having no descriptor.
+    The descriptor is an epoll's, which stays the same when the connection is replaced. A watcher that cannot
+    listen has no descriptor, and the fetcher polls it.
 
     Args:
-        connect: opens a connection, or None to be polled.
+        connect: opens a connection; None if the watcher is to be polled.
         task_type: the type to listen for.
-        watched: takes the ids of tasks that somebody waits for, which are told on the same channel.
+        watched: receives the ids of tasks with a waiter, which arrive on the same channel.
         times_connected: returns how often the main connection was opened.
     """
 
@@ -61,23 +61,23 @@ class PostgresqlWatcher(Watcher):
         self._listen()
 
     def fileno(self) -> int | None:
-        """Return the epoll's descriptor, or None to be polled."""
+        """Return the epoll's descriptor, or None if the watcher must be polled."""
         return None if self._epoll is None else self._epoll.fileno()
 
     def changed(self) -> bool:
-        """Return whether a notification came, or for so long none that it is time to look."""
+        """Return whether a notification came, or `BLIND_LOOK` has passed without one."""
         told = self._take_notifications()
         now = time.monotonic()
         self._follow_main_connection()
         if self._connection is None and self._connect is not None and now >= self._listen_at:
-            told = self._listen() or told  # what was said meanwhile was said to nobody
+            told = self._listen() or told  # notifications sent before LISTEN are lost
         if not told and now < self._look_at:
             return False
         self._look_at = now + BLIND_LOOK * random.uniform(0.9, 1.0)  # noqa: S311 - spreads the nodes' looks
         return True
 
     def close(self) -> None:
-        """Give up the connection and the descriptor."""
+        """Close the connection and the descriptor."""
         self._connect = None
         self._drop()
         if self._epoll is not None:
@@ -85,7 +85,7 @@ class PostgresqlWatcher(Watcher):
             self._epoll = None
 
     def _follow_main_connection(self) -> None:
-        """Leave a server that the main connection may have left; before the first use there was none to leave."""
+        """Connect anew if the main connection was opened again, except when it was opened for the first time."""
         connected = self._times_connected()
         if connected != self._follows:
             if self._follows:
@@ -130,7 +130,7 @@ class PostgresqlWatcher(Watcher):
         pause = min(MAX_PAUSE, 0.25 * 2.0 ** min(self._failures, 10))
         self._listen_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         if self._failures == 1:
-            log.info("nothing can be listened to (%s): new tasks are looked for once a second", error)
+            log.info("cannot listen for new tasks (%s): polling once a second instead", error)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

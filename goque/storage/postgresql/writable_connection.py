@@ -1,4 +1,4 @@
-"""A connection of goque's own that does not stay at a server which has stopped to take writes."""
+"""A connection that refuses to be used once its server has become read-only."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from goque.storage.postgresql.connection import DeadlineConnection
 from goque.storage.sql.session import NotWritableError
 
 _TELLS: Final = ("in_hot_standby", "default_transaction_read_only")
-"""Settings that a server from PostgreSQL 14 on reports by itself, with the answer to any statement."""
+"""Settings whose changes PostgreSQL 14 and later report with the answer to any statement."""
 
 
 class WritableConnection(DeadlineConnection):
-    """Refuses to be used when its server took writes at first and does not any more.
+    """Raises an error when its server accepted writes at first and does not any more.
 
-    A write would find out by itself. A program that only reads would look at an old primary for ever.
+    A write would fail anyway. But a program that only reads would stay connected to the old primary for ever.
     """
 
     _took_writes: bool | None = None
 
     def note_use(self) -> None:
-        """Look at what the server has last said of itself; that costs no round trip."""
+        """Check the settings that the server reported last; this costs no round trip."""
         takes_writes = "on" not in map(self.info.parameter_status, _TELLS)
         if self._took_writes is None:
             self._took_writes = takes_writes

@@ -1,4 +1,4 @@
-"""The caller's asyncio connection as steps see it; each driver has an implementation."""
+"""The interface of a caller's asyncio connection. Each driver has an implementation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goque.storage.sql.session import Row
 
 
 class AsyncSession(Protocol):
-    """One asyncio connection in the caller's transaction: the calls of `Session`, awaited."""
+    """One asyncio connection in the caller's transaction, with the methods of `Session` as coroutines."""
 
     @property
     def now(self) -> Awaitable[datetime]:
@@ -23,4 +23,4 @@ class AsyncSession(Protocol):
         """Run a statement and return how many rows it changed."""
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement once for each set of parameters and return how many rows that changed."""
+        """Run a statement once for each set of parameters and return how many rows they changed."""

@@ -1,9 +1,9 @@
-"""Where the next claim of a type may begin: after what the last one took, for a while. Pure decisions.
+"""Decide where the next claim of a type begins: for a short time, after the tasks of the last claim. No I/O here.
 
-What was claimed stays in the index until a vacuum, and a claim from the head of the queue passes it all: after some
-hundred thousand tasks that takes longer than the claim itself, and if a transaction that stays open keeps the dead
-rows alive, a hundred times longer. So in a stream of full claims only one in a while begins at the head, where
-tasks of a higher priority, or with an earlier date, may have come meanwhile.
+Claimed tasks leave dead entries in the index until the next vacuum, and a claim from the head of the queue reads them
+all. After some hundred thousand tasks that takes longer than the claim itself. If an open transaction prevents the
+vacuum, it takes a hundred times longer. So in a series of full claims only a few begin at the head. These find new
+tasks with a higher priority or an earlier date.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Final
 from goque.task import TaskRow
 
 MIN_CLAIM: Final = 50
-"""The fewest rows of a claim worth remembering: in a trickle each claim begins at the head."""
+"""Claims with a smaller limit are not remembered, and each of them begins at the head."""
 
 MAX_AGE: Final = 0.1
 """Seconds after which a claim begins at the head again, unless that takes long."""
 
 AGE_PER_CLAIM: Final = 10
-"""A claim from the head that took long is not made again before so many times as long."""
+"""After a slow claim from the head, the next one waits this many times its duration."""
 
 
 @dataclass(slots=True)
@@ -33,27 +33,27 @@ class _Position:
 
 
 class ClaimCursor:
-    """Remembers for each type the last row, in the order of claims, of a claim that got as many as it wanted."""
+    """Remembers, for each type, the last row of the last full claim."""
 
     def __init__(self) -> None:
         self._positions: dict[str, _Position] = {}
 
     def of(self, task_type: str, now: float) -> tuple[int, datetime] | None:
-        """Return the priority and the date from which on to claim, None to begin at the head."""
+        """Return the priority and the date at which to begin, or None to begin at the head."""
         position = self._positions.get(task_type)
         return (position.priority, position.due) if position is not None and now < position.until else None
 
     def claimed(
         self, task_type: str, rows: Sequence[TaskRow], limit: int, *, began: float | None, now: float
     ) -> None:
-        """Take note of a claim.
+        """Record a claim.
 
         Args:
-            task_type: of which type.
-            rows: what it got, in the order of claims.
-            limit: how many it wanted.
-            began: when it began, if it did so at the head; by the clock of `now`.
-            now: the time.
+            task_type: the type.
+            rows: the claimed rows, in the order of claims.
+            limit: the limit of the claim.
+            began: the time at which it began, on the clock of `now`; None if it did not begin at the head.
+            now: the current time.
         """
         position = self._positions.get(task_type)
         if len(rows) < limit or limit < MIN_CLAIM:

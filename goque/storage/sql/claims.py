@@ -1,4 +1,4 @@
-"""What a fetcher asks of a SQL storage: claim, mark, settle, look after what it holds."""
+"""The calls of a fetcher on a SQL storage: claim tasks, mark them, and read what an owner holds."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from goque.storage.sql.unclaimable import Unclaimable
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0
-"""Seconds after which a commit that was not answered has come to its end on the server too."""
+"""Seconds after which an unanswered commit has either taken effect on the server or failed."""
 
 MAX_ROUNDS: Final = 50
-"""How often one claim begins again behind tasks that it cannot change."""
+"""How often one claim starts again behind tasks that it cannot change."""
 
 MAX_HELD: Final = 100_000
 
@@ -47,7 +47,7 @@ class SqlClaims(SqlSettling):
         if self._dialect.one_writer and not self._run(
             lambda session: self._is_due(session, task_type), PINNED_READ
         ):
-            return []  # an idle fetcher does not take the write lock
+            return []  # an idle fetcher must not take the write lock
         began = time.monotonic()
         past = self._unclaimable.keys(task_type, began)
         cursor = self._cursor if self._dialect.needs_claim_cursor and not past else None
@@ -75,7 +75,7 @@ class SqlClaims(SqlSettling):
         claimed: list[TaskRow],
         policy: CallPolicy,
     ) -> dict[Any, str]:
-        """Add what is claimed to `claimed`; returns the ids of tasks that cannot be changed, by their keys."""
+        """Add the claimed rows to `claimed`. Returns the ids of tasks that cannot be changed, by their keys."""
 
         def claim(session: Session) -> dict[Any, str]:
             if not asked["past"]:
@@ -92,7 +92,7 @@ class SqlClaims(SqlSettling):
             return self._run(claim, policy)
         except GoqueError:
             raise
-        except Exception:  # noqa: BLE001 - of the driver: a trigger that raises, or a value out of range
+        except Exception:  # noqa: BLE001 - the driver's error: a trigger that raises, or a value out of range
             return self._run(claim_each, policy)
 
     def _claim_due(
@@ -126,9 +126,9 @@ class SqlClaims(SqlSettling):
         *,
         alone: bool = False,
     ) -> dict[Any, str]:
-        """Claim past tasks that cannot be changed; returns those that were found now, by their keys.
+        """Claim tasks behind those that cannot be changed. Returns newly found ones of these, by their keys.
 
-        With `alone`, each task is changed by a statement of its own, which may fail.
+        With `alone`, a separate statement changes each task, because a statement may fail.
         """
         stuck: dict[Any, str] = {}
         sql, encode = self._sql.claim_past, self._dialect.encode_list
@@ -156,7 +156,7 @@ class SqlClaims(SqlSettling):
             session.run(change, asked)
         except GoqueError:
             raise
-        except Exception:  # noqa: BLE001 - the task is found unchanged, left out and logged
+        except Exception:  # noqa: BLE001 - the caller sees that the task is unchanged, skips it and logs it
             session.run(self._sql.rollback_savepoint)
         session.run(self._sql.release_savepoint)
 
@@ -164,7 +164,7 @@ class SqlClaims(SqlSettling):
         return any(True for _ in self._dialect.due_levels(session, task_type))
 
     def _claimed_in_doubt(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
-        """Find what an earlier claim took whose commit was not answered: nobody else would look for it."""
+        """Return tasks of earlier claims whose commit was not answered. No other process would run them."""
         tokens = {token for token, its_type, _ in self._in_doubt if its_type == task_type}
         if not tokens:
             return []
@@ -177,7 +177,7 @@ class SqlClaims(SqlSettling):
         self._in_doubt = [
             (token, its_type, since)
             for token, its_type, since in self._in_doubt
-            if its_type != task_type or token in ours or since >= oldest  # else looked for, and not there
+            if its_type != task_type or token in ours or since >= oldest  # else the claim did not take effect
         ]
         self._doubt_no_more(found)
         return found
@@ -196,7 +196,7 @@ class SqlClaims(SqlSettling):
 
         due = self._run(wait, PINNED_READ)
         if due == 0 and not self._unclaimable.is_due(task_type, time.monotonic()):
-            return None  # nobody knows when the first task behind them is due: a later claim finds it
+            return None  # the due time of the first task behind them is unknown; a later claim finds it
         return due
 
     def mark_processing(self, tokens: Collection[Token]) -> None:
@@ -215,7 +215,7 @@ class SqlClaims(SqlSettling):
         return [self._dialect.read_task(row) for row in rows]
 
     def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
-        """Return the claims of an owner whose task is neither pending nor processing any more."""
+        """Return the claims of an owner whose task is no longer pending or processing."""
         params = {"owner": owner, "task_type": task_type}
         rows = self._run(lambda session: session.rows(self._sql.changed_by_others, params), PINNED_READ)
         return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
@@ -228,7 +228,7 @@ class SqlClaims(SqlSettling):
         return [HeldClaim(Token(text(row[0]), row[1], owner), text(row[2])) for row in rows]
 
     def move_claims(self, tokens: Collection[Token], owner: str) -> None:
-        """Write another owner into claims that still hold; nothing else of their tasks changes."""
+        """Change the owner of claims that still hold, and nothing else."""
 
         def move(session: Session) -> None:
             for former, claims in self._batches(tokens):
@@ -239,14 +239,14 @@ class SqlClaims(SqlSettling):
             self._run(move, PINNED_WRITE)
 
     def claims_in_doubt(self, task_type: str) -> set[Token]:
-        """Return the claims that may still turn out to be committed, because their commit was not answered."""
+        """Return the claims whose commit was not answered and may still take effect."""
         oldest = time.monotonic() - DOUBT
         return {
             token for token, its_type, since in self._in_doubt if its_type == task_type and since >= oldest
         }
 
     def watch(self, task_type: str) -> Watcher:
-        """Start to watch for new work; where it cannot be told apart, that of other types wakes up as well."""
+        """Return a watcher for new tasks of a type. On some databases, tasks of other types wake it up too."""
         return self._dialect.watch(self._connections, task_type)
 
 

@@ -1,9 +1,9 @@
-"""The connections of one process: one, and a few spare ones for threads that find it in use.
+"""The connections of one process: a main connection, and a few spare ones for threads that find it in use.
 
-A process of the tree has one thread that asks the database, so it has one connection, and none of a pool's
-threads. An application's threads that enqueue at the same time get spare ones, so that a server commits for them
-together. On SQLite, which admits one writer at a time whatever we do, threads queue for the one instead: they
-wake up in microseconds, where connections that queue for the file sleep and poll. None crosses a fork.
+In a process of the tree only one thread calls the database, so it uses the main connection and no pool. In an
+application, threads that enqueue at the same time get spare connections, so that the server can commit for them
+together. SQLite admits one writer at a time. There, threads wait for the main connection and wake up within
+microseconds, because connections that wait for the file's lock must sleep and poll. No connection survives a fork.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
 ANSWER_WAIT: Final = 3.0
-"""Seconds that a commit's answer is waited for. After that the server is asked whether it waits for its standby."""
+"""Seconds to wait for the answer to a commit. After that, goque asks the server whether it waits for its standby."""
 
 _LEAVES_CONNECTION_GOOD: Final = (DatabaseLockedError, SchemaError)
 _all: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
 
 
 class ConnectionPool(Protocol):
-    """Spare connections, bounded in number."""
+    """A limited number of spare connections."""
 
     def take(self) -> Session | None:
-        """Return a connection, or None when none came free or could be made within some seconds."""
+        """Return a connection, or None if the pool could not provide one within some seconds."""
 
     def give_back(self, session: Session, *, broken: bool) -> None:
-        """Take a connection back, to be closed if it is broken."""
+        """Take a connection back, and close it if it is broken."""
 
     def forget_idle(self) -> None:
-        """Close every connection that is not in use, after another one turned out to be lost."""
+        """Close every connection that is not in use, because another one was lost."""
 
     def close(self) -> None:
         """Close every connection that is not in use."""
 
     def after_fork(self) -> None:
-        """Leave all to the parent."""
+        """Leave all connections to the parent process."""
 
 
 class _OfThread(threading.local):
-    """The pooled connections that a thread holds, None for the one of the process; blocks may be nested."""
+    """The pooled connections that a thread holds, one for each nested block; None means the main connection."""
 
     def __init__(self) -> None:
         self.pooled: list[Session | None] = []
 
 
 class Connections:
-    """Opens the connection of this process when it is first used, and again after it was lost.
+    """Opens the main connection at its first use, and again after a loss.
 
-    `with connections as session:` holds one for the length of the block.
+    `with connections as session:` reserves a connection for the block.
     """
 
     def __init__(self, connect: Callable[[], Session], pool: ConnectionPool | None = None) -> None:
@@ -68,14 +68,14 @@ class Connections:
         _all.add(self)
 
     def await_commit(self) -> None:
-        """Wait a while for the answer to a commit that was sent and not answered, if there is one.
+        """Wait a while for the answer to an unanswered commit, if there is one.
 
-        Its connection is kept for that, so that an outage does not add a waiting connection with each try. Reads go
-        on meanwhile, on another connection.
+        The connection stays open for the answer, and new writes wait for it. Otherwise each try during an outage
+        would leave another waiting connection at the server. Reads use another connection meanwhile.
 
         Raises:
-            CommitUnansweredError: the answer has still not come.
-            DatabaseUnavailableError: the connection broke: the table has to tell.
+            CommitUnansweredError: there is no answer yet.
+            DatabaseUnavailableError: the connection broke. Only the table shows whether the commit took effect.
         """
         if not self._awaits_commit():
             return
@@ -99,7 +99,7 @@ class Connections:
                     session.close()
 
     def _may_still_answer(self, session: Session) -> bool:
-        """Return whether to keep waiting. A server that is stopped or gone does not answer, and is given up."""
+        """Return whether to keep waiting. If the server is stopped or unreachable, goque closes the connection."""
         if not session.awaits_answer():
             return False
         if time.monotonic() - self._unanswered_since < ANSWER_WAIT:
@@ -112,7 +112,7 @@ class Connections:
         return self._unanswered is not None
 
     def __enter__(self) -> Session:
-        """Hold a connection for the length of the block."""
+        """Reserve a connection for the block."""
         pooled = None
         if self._pool is None:
             self._lock.acquire()
@@ -135,7 +135,7 @@ class Connections:
         self._leave(error)
 
     def _take(self, pool: ConnectionPool) -> Session | None:
-        """Take a connection of the pool, or else the lock of the one."""
+        """Lock the main connection and return None; if it is in use, return a connection of the pool if possible."""
         pooled = None
         if not self._lock.acquire(blocking=False):
             pooled = pool.take()
@@ -147,7 +147,7 @@ class Connections:
     def _leave(self, error: BaseException | None) -> None:
         if self._pool is not None:
             if isinstance(error, ConnectionLostError):
-                self._pool.forget_idle()  # all were to one server: a second try must not take one of them
+                self._pool.forget_idle()  # they are to the same server: a second try must not use one of them
             pooled = self._of_thread.pooled.pop()
             if pooled is not None:
                 self._pool.give_back(pooled, broken=error is not None and _has_broken(pooled, error))
@@ -179,7 +179,7 @@ class Connections:
                 session.close()
 
     def after_fork(self) -> None:
-        """Leave the parent's connections to the parent, and its lock, which a thread may have held."""
+        """Leave the connections to the parent, and make a new lock: a thread may have held the old one."""
         self._lock = threading.RLock()
         self._of_thread = _OfThread()
         for session in (self._session, self._unanswered):

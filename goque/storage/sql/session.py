@@ -1,4 +1,4 @@
-"""A connection as storages use it, and what can go wrong with it."""
+"""The interface of a database connection, and its errors."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class DatabaseLockedError(DatabaseUnavailableError):
 
 
 class ConnectionLostError(DatabaseUnavailableError):
-    """The connection broke while it was used: whether the last statement took effect is not known."""
+    """The connection broke during a call, so it is unknown whether the last statement took effect."""
 
 
 class CommitUnansweredError(ConnectionLostError):
-    """The server has not answered a commit: it may still take effect, so it is neither done nor undone."""
+    """The server has not answered a commit, so the commit may still take effect."""
 
 
 class PlaceTakenError(Exception):
-    """A task whose type and external id, or id, are in the table already stopped a copy of many."""
+    """A copy of many tasks failed, because the table already has one with the same id, or type and external id."""
 
 
 class NotWritableError(ConnectionLostError):
-    """This server takes no writes, at least not now. Nothing took effect, and another server may take it."""
+    """This server accepts no writes now. Nothing took effect, and another server may accept the statement."""
 
 
 class Session(ABC):
-    """One connection, used by one thread at a time; every error of the driver's leaves it as goque's."""
+    """One connection, used by one thread at a time. It turns the driver's errors into goque's."""
 
     @property
     @abstractmethod
@@ -57,44 +57,44 @@ class Session(ABC):
 
     @property
     def changed(self) -> int | None:
-        """How many rows the last statement made different, None if they must be looked at to know."""
+        """How many rows the last statement really changed, or None if the caller must read the rows to know."""
         return None
 
     @abstractmethod
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement once for each set of parameters and return how many rows that changed."""
+        """Run a statement once for each set of parameters and return how many rows they changed."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """Open a transaction that may write, and commit it at the end of the block or roll it back."""
+        """Open a transaction that may write. Commit at the end of the block, or roll back after an exception."""
 
     def pinned_read(self) -> AbstractContextManager[None]:
-        """Frame statements that only read, and whose plans must hold whatever the statistics say."""
+        """Open a block of reads with pinned plans, which do not depend on statistics."""
         return nullcontext()
 
     def pinned_transaction(self) -> AbstractContextManager[None]:
-        """Open a transaction for what the tree does all the time, with its plans pinned."""
+        """Open a transaction with pinned plans, for the frequent writes of the tree."""
         return self.transaction()
 
     def autocommit(self) -> AbstractContextManager[None]:
-        """Frame one hot change that may commit by itself."""
+        """Open a block for one frequent change, which may commit by itself."""
         return self.pinned_transaction()
 
     def statement(self) -> AbstractContextManager[None]:
-        """Frame one change of an application's that commits by itself."""
+        """Open a block for one change of an application, which commits by itself."""
         return _NO_FRAME
 
     def statement_timeout(self, seconds: float) -> AbstractContextManager[None]:
-        """Frame statements that may wait so long for the database each, where they would wait longer else."""
+        """Open a block in which each statement waits at most this long for the database."""
         del seconds
         return nullcontext()
 
     def long_read(self) -> AbstractContextManager[None]:
-        """Frame a statement that may read a whole table."""
+        """Open a block for a statement that may read a whole table."""
         return nullcontext()
 
     def migrating(self) -> AbstractContextManager[None]:
-        """Open a transaction that changes the schema while no other process does."""
+        """Open a transaction that changes the schema, and keep other migrations waiting."""
         return self.transaction()
 
     def migrate(self, statement: str) -> None:
@@ -107,18 +107,18 @@ class Session(ABC):
 
     @abstractmethod
     def abandon(self) -> None:
-        """Forget a connection that another process, the parent before a fork, goes on using."""
+        """Forget a connection without closing it, because the parent process still uses it after a fork."""
 
     def awaits_answer(self) -> bool:
-        """Return whether a commit was sent whose answer is still to come, on this connection."""
+        """Return whether a commit was sent on this connection and is not answered yet."""
         return False
 
     def await_answer(self) -> None:
         """Wait a while for the answer to that commit.
 
         Raises:
-            CommitUnansweredError: it has still not come.
-            DatabaseUnavailableError: the connection broke, so whether the commit took effect is not known.
+            CommitUnansweredError: there is no answer yet.
+            DatabaseUnavailableError: the connection broke, so it is unknown whether the commit took effect.
         """
         return
 
@@ -128,5 +128,5 @@ class Session(ABC):
         return False
 
     def is_usable(self) -> bool:
-        """Return whether the connection can be used again: an exception may have left it amid a statement."""
+        """Return whether the connection can be used again. After an exception, a statement may be unfinished."""
         return True

@@ -1,4 +1,4 @@
-"""How a SQL storage writes the ends of tasks: fenced by owner and claim, in batches, each end once."""
+"""Write the outcomes of tasks in batches, each once, and only while the claim still holds."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class SqlSettling(SqlRunner):
         self._doubtful_ends: set[Token] = set()
 
     def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
-        """Write the moves whose claim still holds and record their failed attempts, in one transaction.
+        """Write the changes whose claim still holds and record their failed attempts, in one transaction.
 
-        A batch that went as it should is one change; what it does not find is let go of in a second one.
+        A batch of plain successes is one statement. A second statement releases the claims that it did not find.
         """
         if not changes:
             return set()
@@ -51,7 +51,7 @@ class SqlSettling(SqlRunner):
         return self._run(lambda session: self._settle(session, changes, node), PINNED_WRITE)
 
     def _written_before(self, changes: Sequence[Change]) -> set[Token]:
-        """Return the claims that an earlier try has settled, whose commit was not answered."""
+        """Return the claims that an earlier try has settled although its commit was not answered."""
         doubtful = {change.token.task_id: change for change in changes if change.token in self._doubtful_ends}
         if not doubtful:
             return set()
@@ -155,7 +155,7 @@ def _is_plain_done(change: Change) -> bool:
 
 
 def _claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
-    """Group tokens into batches of one owner that name each task once; an empty owner is none."""
+    """Group tokens into batches of one owner, each task once in a batch. An empty owner becomes None."""
     for owner, group in groupby(tokens, key=lambda token: token.owner):
         claims: dict[str, int] = {}
         for token in group:

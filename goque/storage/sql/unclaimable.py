@@ -1,4 +1,4 @@
-"""Due tasks that a claim cannot change, as when a trigger undoes it: the next claims begin behind them. No I/O here."""
+"""Remember due tasks that a claim cannot change, as when a trigger undoes it; later claims skip them. No I/O here."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 KEPT: Final = 60.0
-"""Seconds until such a task is tried again, and its type is logged again."""
+"""Seconds until goque tries such a task again, and logs its type again."""
 
 EMPTY_CLAIMS: Final = 3
-"""After so many claims in a row that got nothing, one looks whether something is in its way."""
+"""The third empty claim in a row checks whether there are tasks that it cannot change."""
 
 _log: Final = logging.getLogger("goque.storage")
 
 
 class Unclaimable:
-    """Remembers for each type which tasks a claim locked and could not change."""
+    """Remembers, for each type, the tasks that a claim locked but could not change."""
 
     def __init__(self) -> None:
         self._keys: dict[str, dict[Hashable, float]] = {}
@@ -25,7 +25,7 @@ class Unclaimable:
         self._logged_at: dict[str, float] = {}
 
     def keys(self, task_type: str, now: float) -> list[Any]:
-        """Return the tasks that claims leave out for now."""
+        """Return the keys of the tasks that claims must skip now."""
         known = self._keys.get(task_type)
         if not known:
             return []
@@ -33,11 +33,11 @@ class Unclaimable:
         return list(known)
 
     def is_suspected(self, task_type: str) -> bool:
-        """Return whether a claim that gets nothing is to find out why."""
+        """Return whether an empty claim must check for tasks that it cannot change."""
         return task_type in self._suspected or self._empty_claims.get(task_type, 0) == EMPTY_CLAIMS - 1
 
     def claimed(self, task_type: str, number: int, stuck: Mapping[Hashable, str], now: float) -> None:
-        """Take note of how many tasks a claim got, and of the ids of those that it could not change."""
+        """Record how many tasks a claim got, and the keys and ids of those that it could not change."""
         if stuck:
             self._add(task_type, stuck, now)
         self._suspected.discard(task_type)
@@ -47,20 +47,20 @@ class Unclaimable:
             self._empty_claims[task_type] = self._empty_claims.get(task_type, 0) + 1
 
     def is_due(self, task_type: str, now: float) -> bool:
-        """Return whether what is due may be claimed; if the last claim got nothing, the next finds out why."""
+        """Return whether a due task can be claimed. If the last claim was empty, the next one checks why."""
         if self._empty_claims.get(task_type):
             self._suspected.add(task_type)
         return not self.keys(task_type, now)
 
     def _add(self, task_type: str, stuck: Mapping[Hashable, str], now: float) -> None:
-        """Leave out tasks for a while, and say so once in it."""
+        """Skip these tasks for `KEPT` seconds, and log that once in this time."""
         self._keys.setdefault(task_type, {}).update(dict.fromkeys(stuck, now + KEPT))
         if now - self._logged_at.get(task_type, -KEPT) >= KEPT:
             self._logged_at[task_type] = now
             some_id = next(iter(stuck.values()))
             _log.warning(
-                "a claim cannot change %s of type %r (does a trigger undo it, or is the id no UUID?): "
-                "other tasks go first, and it is tried again in %gs",
+                "cannot claim %s of type %r (does a trigger undo the claim, or is the id not a UUID?): "
+                "other tasks are claimed first, and goque tries again in %gs",
                 f"the task {some_id!r}" if len(stuck) == 1 else f"{len(stuck)} tasks, such as {some_id!r},",
                 task_type,
                 KEPT,

@@ -15,9 +15,10 @@ from goque.storage.sql.session import DatabaseLockedError, Row, Session
 from goque.storage.sqlite.errors import translate
 
 LOCK_SLICE: Final = 2.0
-"""Seconds that one attempt waits for another writer; callers that may wait longer try again."""
+"""Seconds that one attempt waits for another writer. A caller that can wait longer tries again."""
 
 FIRST_NAP: Final = 0.002
+"""Seconds of the longest first pause between two attempts to get the write lock."""
 
 Clock = Callable[[], datetime]
 
@@ -25,9 +26,9 @@ _abandoned: Final[list[sqlite3.Connection]] = []
 
 
 class SqliteSession(Session):
-    """A connection of our own: statements commit by themselves but within `transaction()`.
+    """A connection of goque's. Outside of `transaction()`, each statement commits by itself.
 
-    Its texts come as bytes, so that no text in the file can make reading a row fail.
+    It reads texts as bytes, so that no text in the file can raise an error.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class SqliteSession(Session):
         return self._now
 
     def start(self) -> None:
-        """Read the clock, and make sure that the file is still there."""
+        """Read the clock, and check that the file still exists."""
         if self._check is not None:
             self._check()
         self._read_clock()
@@ -71,7 +72,7 @@ class SqliteSession(Session):
             raise translate(error, self.path) or error from error
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement once for each set of parameters and return how many rows that changed."""
+        """Run a statement once for each set of parameters and return how many rows they changed."""
         try:
             return self.connection.executemany(sql, map(self._bind, params)).rowcount
         except sqlite3.Error as error:
@@ -79,20 +80,20 @@ class SqliteSession(Session):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Take the write lock at once: a deferred upgrade would fail in spite of the busy timeout."""
+        """Open a transaction and take the write lock at once: a later upgrade would ignore the busy timeout."""
         self._begin()
-        self._read_clock()  # after the wait for the lock, so that moves are dated in their order
+        self._read_clock()  # after the wait for the lock, so that the times follow the order of the transactions
         try:
             yield
             self.run("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # what went wrong first is what the caller must hear of
+            with suppress(sqlite3.Error):  # the caller needs the first error
                 self.connection.rollback()
             raise
 
     @contextmanager
     def statement_timeout(self, seconds: float) -> Iterator[None]:
-        """Wait so long for another writer."""
+        """Wait at most this long for another writer."""
         if seconds >= self._lock_slice:
             yield
             return
@@ -110,10 +111,10 @@ class SqliteSession(Session):
         self.rows(f"PRAGMA busy_timeout = {int(seconds * 1000)}")  # a pragma takes no parameters
 
     def _begin(self) -> None:
-        """Wait for the write lock in naps of our own.
+        """Wait for the write lock, and try again after short pauses.
 
-        Those of SQLite grow to 100 ms, and who sleeps that long beside a fetcher that writes all the time hardly ever
-        finds the lock free: a second supervisor would get no work.
+        SQLite's own pauses grow to 100 ms. Beside a fetcher that writes all the time, a process with such pauses hardly
+        ever finds the lock free, so a second supervisor would get no work.
         """
         began = time.monotonic()
         self._let_sqlite_wait(0)
@@ -136,7 +137,7 @@ class SqliteSession(Session):
         self.connection.close()
 
     def abandon(self) -> None:
-        """Keep the parent's connection unused and unclosed: closing it here could harm the parent's locks."""
+        """Keep the parent's connection open and unused: closing it here could release the parent's locks."""
         _abandoned.append(self.connection)
 
     def _read_clock(self) -> None:
@@ -152,7 +153,7 @@ class SqliteSession(Session):
 
 
 class CallerSession(SqliteSession):
-    """The caller's connection: its transaction, its settings, put back as they were after each statement."""
+    """The caller's connection, in the caller's transaction. Its settings are restored after each statement."""
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement and return all its rows as plain tuples of bytes and numbers."""
@@ -169,7 +170,7 @@ class CallerSession(SqliteSession):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Join the caller's transaction, or begin the one that Python would begin at the first write."""
+        """Join the caller's transaction. If there is none, begin it where Python would at the first write."""
         try:
             isolation, in_transaction = self.connection.isolation_level, self.connection.in_transaction
         except sqlite3.Error as error:

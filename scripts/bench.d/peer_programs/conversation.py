@@ -1,4 +1,4 @@
-"""What a peer's program does when scripts/bench tells it to: one JSON list a line, one JSON value in answer."""
+"""Execute the commands of scripts/bench in another queue's program: JSON lists, each answered by a JSON value."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ PATIENCE = 120.0
 
 
 class Queue(ABC):
-    """A peer's queue, as the side that enqueues sees it.
+    """Another queue, from the enqueuing side.
 
     Args:
-        where: the storage URL that scripts/bench made for it.
+        where: the URL of its database.
     """
 
     processes: int = 2
-    """Programs to start as workers, where one does not start its own."""
+    """The number of worker programs to start. It is 1 if the program starts its own workers."""
 
     def __init__(self, where: str) -> None:
         self.where = where
 
     @abstractmethod
     def install(self) -> None:
-        """Make its tables."""
+        """Create the queue's tables."""
 
     @abstractmethod
     def enqueue(self, kind: str, argument: float) -> None:
@@ -40,7 +40,7 @@ class Queue(ABC):
 
     @abstractmethod
     def enqueue_many(self, kind: str, argument: float, count: int) -> None:
-        """Enqueue many tasks durably, by the fastest way that it offers."""
+        """Enqueue many tasks durably, by the fastest method of the queue."""
 
     @abstractmethod
     def is_drained(self) -> bool:
@@ -48,11 +48,11 @@ class Queue(ABC):
 
     @abstractmethod
     def work(self, kind: str) -> None:
-        """Run tasks in this process until a signal ends it, with the settings that fit this kind best."""
+        """Run tasks in this process until a signal ends it, with the best settings for this kind of task."""
 
 
 class Conversation:
-    """Answers what scripts/bench asks."""
+    """Answers the commands of scripts/bench."""
 
     def __init__(self, queue: Queue, where: str, notes: str) -> None:
         self.queue = queue
@@ -71,20 +71,20 @@ class Conversation:
             self._signal(signal.SIGKILL)
 
     def enqueue_one(self, count: int) -> float:
-        """Return the seconds of so many, one by one."""
+        """Return the seconds to enqueue this number of tasks one by one."""
         began = time.perf_counter()
         for _ in range(count):
             self.queue.enqueue("noop", 0)
         return time.perf_counter() - began
 
     def enqueue_bulk(self, count: int) -> float:
-        """Return the seconds of so many together."""
+        """Return the seconds to enqueue this number of tasks together."""
         began = time.perf_counter()
         self.queue.enqueue_many("noop", 0, count)
         return time.perf_counter() - began
 
     def start(self, kind: str, argument: float) -> None:
-        """Start the workers, each in a group of its own, and have them run some tasks."""
+        """Start the workers, each in its own process group, and let them run some tasks."""
         self.argument = argument
         for _ in range(self.queue.processes):
             command = [sys.executable, sys.argv[0], self.where, str(self.notes), kind]
@@ -98,7 +98,7 @@ class Conversation:
         time.sleep(1)
 
     def drain(self, kind: str, count: int) -> float:
-        """Return the seconds from when the workers see so many tasks to the end of the last one."""
+        """Return the seconds from when the workers see the tasks to the end of the last task."""
         self._signal(signal.SIGSTOP)
         self.queue.enqueue_many(kind, self.argument, count)
         began = time.perf_counter()
@@ -107,7 +107,7 @@ class Conversation:
         return time.perf_counter() - began
 
     def latency(self, count: int) -> list[float]:
-        """Return the milliseconds from before each enqueue to the handler's first line."""
+        """Return the milliseconds from the start of each enqueue to the handler's first line."""
         seen = len(self._noted())
         for number in range(1, count + 11):
             time.sleep(random.uniform(0.02, 0.06))
@@ -134,7 +134,7 @@ class Conversation:
 
 
 def burn(seconds: float) -> None:
-    """Compute in pure Python until this thread has had the CPU for so long, as the handler of goque's does."""
+    """Compute in pure Python until this thread has used the CPU for this long, as goque's handler does."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         for _ in range(100):
@@ -142,7 +142,7 @@ def burn(seconds: float) -> None:
 
 
 def note(sent: int) -> None:
-    """Write down when a task was sent, and when its handler began."""
+    """Record when a task was sent and when its handler began."""
     began = time.monotonic_ns()
     descriptor = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(descriptor, f"{sent} {began}\n".encode())
@@ -150,7 +150,7 @@ def note(sent: int) -> None:
 
 
 def main(make: type[Queue]) -> None:
-    """Run as `PROGRAM URL NOTES`, which starts itself as `PROGRAM URL NOTES KIND` for each worker."""
+    """Run as `PROGRAM URL NOTES`. It starts itself as `PROGRAM URL NOTES KIND` for each worker."""
     where, notes, *rest = sys.argv[1:]
     queue: Any = make(where)
     if rest:

@@ -7,7 +7,7 @@ from huey import SqliteHuey
 
 
 class HueyQueue(Queue):
-    """A queue in a file; what a worker has taken is not in it any more."""
+    """A queue in a file. A worker removes a task from the file before it runs it."""
 
     processes = 1
 
@@ -17,19 +17,19 @@ class HueyQueue(Queue):
         self.tasks = {name: self.huey.task(name=name)(handler) for name, handler in HANDLERS.items()}
 
     def install(self) -> None:
-        """Nothing is left to do: the file makes its tables."""
+        """Do nothing: Huey creates its tables by itself."""
 
     def enqueue(self, kind: str, argument: float) -> None:
         """Enqueue one task."""
         self.tasks[kind](argument)
 
     def enqueue_many(self, kind: str, argument: float, count: int) -> None:
-        """Enqueue one after the other: it has no other way."""
+        """Enqueue one after the other, because Huey has no call for many tasks."""
         for _ in range(count):
             self.tasks[kind](argument)
 
     def is_drained(self) -> bool:
-        """Return whether nothing waits; the last tasks may still run."""
+        """Return whether no task waits. The last tasks may still run."""
         return self.huey.pending_count() == 0
 
     def work(self, kind: str) -> None:
@@ -51,7 +51,7 @@ def cpu(argument: float) -> None:
 
 
 def stamp(argument: float) -> None:
-    """Say when it began."""
+    """Record when the task was sent and when it began."""
     note(argument)
 
 

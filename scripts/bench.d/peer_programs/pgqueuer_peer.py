@@ -15,11 +15,11 @@ SETTINGS: dict[str, dict[str, int]] = {
     "cpu": {"batch_size": 2, "max_concurrent_tasks": 4},
     "stamp": {"batch_size": 10},
 }
-"""Large batches where a handler is fast; where it takes the CPU, none may be taken that the other process could run."""
+"""Large batches for fast handlers. For handlers that use the CPU, small ones: the other process must get tasks too."""
 
 
 class PgQueuerQueue(Queue):
-    """Enqueues on one connection, and works on others."""
+    """Enqueues on one connection and runs tasks on others."""
 
     processes = 2
 
@@ -39,7 +39,7 @@ class PgQueuerQueue(Queue):
         self._do(self.queries.enqueue([kind] * count, [str(argument).encode()] * count, [0] * count))
 
     def is_drained(self) -> bool:
-        """Return whether no job waits or runs: what has ended is in its log."""
+        """Return whether no job waits or runs. PgQueuer moves finished jobs to its log table."""
         return not self._do(self.connection.fetchval("SELECT EXISTS (SELECT 1 FROM pgqueuer)"))
 
     def work(self, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Procrastinate on PostgreSQL: two worker processes that listen, async handlers, several jobs at a time."""
+"""Procrastinate on PostgreSQL: two worker processes with LISTEN, async handlers, several jobs at a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logging.getLogger("procrastinate").setLevel(logging.ERROR)  # it warns of an app
 
 
 class ProcrastinateQueue(Queue):
-    """Enqueues by its synchronous connector, and works by its asynchronous one."""
+    """Enqueues with the synchronous connector and runs jobs with the asynchronous one."""
 
     def install(self) -> None:
-        """Apply its schema, and keep its pool open."""
+        """Apply the schema, and keep the pool open."""
         app, self.tasks = make_app(procrastinate.SyncPsycopgConnector(conninfo=self.where))
         app.open()
         app.schema_manager.apply_schema()
@@ -39,7 +39,7 @@ class ProcrastinateQueue(Queue):
         return row is not None and not row[0]
 
     def work(self, kind: str) -> None:
-        """Run a worker: many jobs at a time, but one where a job takes the CPU."""
+        """Run a worker: many jobs at a time, or one job if jobs use the CPU."""
         asyncio.run(self._work(1 if kind == "cpu" else 20))
 
     async def _work(self, concurrency: int) -> None:
@@ -49,7 +49,7 @@ class ProcrastinateQueue(Queue):
 
 
 def make_app(connector: Any) -> tuple[procrastinate.App, dict[str, Any]]:
-    """Make an app with the tasks, by their names."""
+    """Make an app, and return its tasks by their names."""
     app = procrastinate.App(connector=connector)
     return app, {kind: app.task(name=kind)(handler) for kind, handler in HANDLERS.items()}
 
@@ -64,7 +64,7 @@ async def cpu(argument: float) -> None:
 
 
 async def stamp(argument: float) -> None:
-    """Say when it began."""
+    """Record when the job was sent and when it began."""
     note(argument)
 
 

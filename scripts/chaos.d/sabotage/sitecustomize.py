@@ -1,6 +1,7 @@
-"""Switches one guard of goque off, so that the chaos run can prove that it sees what then goes wrong.
+"""Switch one guard of goque off, so that the chaos run can prove that it detects the resulting errors.
 
-Python imports this by itself where its directory is on the path, which is so for the trees of `--prove` only.
+Python imports this module at its start if the directory is on the path. That is the case only in the trees of
+`--prove`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 
 def owner_guard() -> None:
-    """Write the ends of tasks whoever holds them now."""
+    """Write the outcomes of tasks even if another owner holds them now."""
     import msgspec
 
     from goque.storage.sql.claims import SqlClaims
@@ -33,14 +34,14 @@ def owner_guard() -> None:
 
 
 def black_box() -> None:
-    """Read nothing in black boxes."""
+    """Read every black box as empty."""
     from goque_supervisor.ipc.blackbox import BlackBox, Contents
 
     BlackBox.read = lambda self: Contents({}, {})
 
 
 def ack_after_commit() -> None:
-    """Have workers forget a result when it has come, not when it is committed."""
+    """Acknowledge a result when it arrives, not when it is committed."""
     from goque_supervisor.fetcher.results import ResultReceiver
     from goque_supervisor.ipc import messages
 
@@ -62,7 +63,7 @@ def ack_after_commit() -> None:
 
 
 def group_kill() -> None:
-    """Kill processes, but not what they have started."""
+    """Kill workers, but not the processes that they have started."""
     from goque_supervisor.ipc import os_process
 
     os_process.kill_group = lambda group: None
