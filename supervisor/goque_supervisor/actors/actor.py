@@ -22,10 +22,10 @@ OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class Actor(ABC):
-    """One process with one loop; state that must survive it is in the database.
+    """One process with one loop. It keeps state that must survive it in the database.
 
     Attributes:
-        longest_backoff: the most seconds between tries while the database is not available.
+        longest_backoff: the maximum of seconds between tries while the database is not available.
     """
 
     longest_backoff: float = MAX_BACKOFF
@@ -52,19 +52,19 @@ class Actor(ABC):
         self.finish()
 
     def start(self) -> None:
-        """Prepare; a GoqueError raised here tells the root that this process cannot work.
+        """Prepare. If this raises a GoqueError, the root knows that this process cannot work.
 
-        It is called again if another writer has the database locked.
+        If another writer has locked the database, `run` calls this again.
         """
         self.storage.require_schema()
 
     def info(self) -> dict[str, Any]:
-        """Return the `info` of the Ready that the root gets."""
+        """Return the `info` for the Ready message to the root."""
         return {}
 
     @abstractmethod
     def run_once(self) -> float:
-        """Do one unit of work; returns the seconds until the next."""
+        """Do one unit of work. Returns the seconds until the next unit."""
 
     def on_message(self, message: Message) -> None:
         """Handle a message of the root other than Stop."""
@@ -116,13 +116,13 @@ class Actor(ABC):
                 return
 
     def go_on(self) -> bool:
-        """Send a beat and read messages during a long piece of work; returns whether to continue it."""
+        """Send a beat and read messages during long work. Returns whether to continue the work."""
         self.channel.send(Beat())
         self._listen(0.0)
         return not self.stopping
 
     def _listen(self, timeout: float) -> bool:
-        """Handle messages of the root, waiting at most so many seconds for one; returns whether any came."""
+        """Wait for messages of the root and handle them. Returns whether one came before the timeout."""
         readable, _, _ = select.select([self.channel], [], [], timeout)
         if not readable:
             return False

@@ -23,9 +23,9 @@ ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 
 
 class Cleaner(Actor):
-    """Cleans each type by the policy that its owner has published, and types without a policy after a week.
+    """Cleans each type by its published policy, and types without a policy after a week.
 
-    The types of this tree are known before they are published.
+    For types of this tree, it reads the policy from the app, because it may not be published yet.
     """
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
@@ -36,7 +36,7 @@ class Cleaner(Actor):
         self._own = own_policies(boot["types"], boot["own_types"])
 
     def run_once(self) -> float:
-        """Clean the types that are due; returns the seconds until the next one is due."""
+        """Clean the types that are due. Returns the seconds until the next type is due."""
         policies = {**self._own, **self.storage.type_policies()}
         for task_type in self.per_type_timer.due([*policies, None]):
             limit = self.per_type_timer.begin(task_type)
@@ -45,7 +45,7 @@ class Cleaner(Actor):
                     self._clean(task_type, statuses, age, limit)
                 except DatabaseUnavailableError:
                     raise
-                except Exception as error:  # noqa: BLE001 - one type's rows stop no other type
+                except Exception as error:  # noqa: BLE001 - an error of one type must not stop the others
                     if self._lines.admits(task_type):
                         self.log.error("finished tasks of type %r cannot be deleted: %s", task_type, error)  # noqa: TRY400 - the line has the error
         return self.per_type_timer.pause()

@@ -1,7 +1,7 @@
-"""Recovers a tree that died on this machine: its black boxes record which tasks ran, ended, or never started.
+"""Recover the tasks of a tree that died on this machine. Its black boxes record which of them ran or had ended.
 
-Another node must wait for silence. A tree on the same machine need not: the lock of the dead tree's run directory is
-free, so its root is gone, and its files are still there.
+A node on another machine must wait until the heartbeats stop. On the same machine goque need not wait: if the lock of
+a run directory is free, the root is dead, and the directory still has the tree's files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger("goque.healer")
 
 @dataclass
 class CrashRecovery:
-    """Searches the run directories beside ours for dead trees that used the same database."""
+    """Searches the base of this tree's run directory for dead trees that used the same database."""
 
     storage: TaskStorage
     base: Path
@@ -139,7 +139,7 @@ def _read_boxes(
         box.close()
         if contents.broken:
             log.error(
-                "the black box %s has an error (%s): what follows in it counts as not started",
+                "the black box %s has an error (%s): jobs in later records count as not started",
                 box_path.name,
                 contents.broken,
             )

@@ -1,8 +1,8 @@
 """The healer: returns the tasks of dead nodes, and tasks that were claimed without an owner and abandoned.
 
-A node is dead when this process has seen the same heartbeat of it for node_timeout on its own monotonic clock, while
-the database accepted this process's writes all the time. A database that is locked, silent or gone proves nothing about
-other nodes. Nor does a time in which this process itself was stopped.
+A node is dead if this process has seen the same heartbeat of it for node_timeout on its own monotonic clock, while the
+database accepted this process's writes all the time. A database that is locked or does not answer proves nothing about
+other nodes. A time in which this process itself was stopped proves nothing either.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH: Final = 500
 MAX_ASIDE: Final = 10_000
 SOME_IDS: Final = 5
 DEAD_NODE_KEPT: Final = 86400.0
-UNOWNED: Final = "node lost: the claim of this task has no owner, and nothing was heard of it"
+UNOWNED: Final = "node lost: the claim of this task has no owner, and the row has not changed for long"
 
 
 class Healer(Actor):
@@ -65,15 +65,15 @@ class Healer(Actor):
             self._heal_unowned()
             return min(self.node_timeout / 6, self.per_type_timer.pause())
         except DatabaseUnavailableError:
-            self.seen.clear()  # their silence proves nothing while the database does not answer us
+            self.seen.clear()  # old heartbeats prove nothing if the database does not answer
             raise
 
     def _prove_writable(self) -> None:
-        """Write something: a silent node is dead only if the database accepts writes."""
+        """Write to the database: a missing heartbeat proves a death only if the database accepts writes."""
         self.storage.delete_dead_nodes(DEAD_NODE_KEPT)
 
     def _forget_after_a_gap(self, now: float) -> None:
-        """Forget the heartbeats after a long pause: what stopped us may have stopped the other nodes too."""
+        """Forget the heartbeats after a long pause, because its cause may have stopped the other nodes too."""
         if now - self._looked_at > self.node_timeout / 2:
             self.seen.clear()
         self._looked_at = now
@@ -126,8 +126,8 @@ class Healer(Actor):
     def _heal_unowned(self) -> None:
         """Return old claims without an owner.
 
-        Types that no supervisor has published belong to the Go library, which heals them by its own rules; so they
-        are left alone unless the operator asks for it.
+        Types that no supervisor has published belong to the Go library, which heals them by its own rules. They are
+        healed here only with `--heal-unpublished`.
         """
         policies = self._policies()
         wanted: list[str | None] = [*policies]

@@ -1,4 +1,4 @@
-"""Decides what happens to a task whose owner is dead, from its row and the published policy of its type. Pure."""
+"""Decide what happens to a task whose owner is dead, by its row and the published policy of its type. No I/O here."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _lines: Final = RateLimit()
 
 
 def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
-    """Decide what happens to a task whose owner is dead: it loses an attempt only if it ran.
+    """Decide what happens to a task whose owner is dead. The task loses an attempt only if it ran.
 
-    A task whose type has no published policy, as with the original, never loses one.
+    A task of a type without a published policy, such as a type of the Go library, never loses an attempt.
     """
     if row.status not in (TaskStatus.PENDING, TaskStatus.PROCESSING):
         return release(row)
@@ -35,13 +35,13 @@ def heal(row: TaskRow, cause: str, policy: TypePolicy | None) -> Change:
 
 
 def retry_policy(policy: TypePolicy) -> RetryPolicy:
-    """Return the retry policy that a type's owner has published."""
+    """Return the retry policy in a published policy."""
     strategy = None if policy.strategy is None else strategy_of(policy.strategy, policy.type)
     return RetryPolicy(policy.max_attempts, strategy, policy.max_crashes)
 
 
 def strategy_of(text: str, task_type: str) -> Strategy:
-    """Read a published strategy; the default, and one log line a minute, for a text that is none."""
+    """Return a published strategy. For an invalid text, return the default and log one line a minute."""
     try:
         strategy = msgspec.json.decode(text, type=Strategy)
         match strategy:
@@ -56,7 +56,7 @@ def strategy_of(text: str, task_type: str) -> Strategy:
     except (ValueError, RecursionError, msgspec.MsgspecError, ConfigurationError) as error:
         if _lines.admits(task_type):
             log.warning(
-                "the retry strategy that is published for type %r is unreadable (%s): the default holds",
+                "the published retry strategy of type %r cannot be read (%s): the default applies",
                 task_type,
                 error,
             )

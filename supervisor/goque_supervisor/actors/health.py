@@ -1,4 +1,4 @@
-"""Whether a tree is alive, and whether it is ready: pure decisions, with the reasons in words."""
+"""Decide whether a tree is alive and whether it is ready, with the reasons in words. No I/O here."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Final
 from goque_supervisor.metrics.prometheus import Snapshot
 
 SILENT_AFTER: Final = 15.0
-"""Seconds without a TreeState after which the root's loop counts as stuck; it sends one every second."""
+"""Seconds without a TreeState after which the root's loop counts as stuck. The root sends one every second."""
 
 ROUND_TRIP: Final = 10.0
-"""The most seconds since a fetcher's last answer from the database."""
+"""The maximum of seconds since a fetcher's last answer from the database."""
 
 Reasons = Mapping[str, str]
 
 
 def not_alive(heard_at: float, now: float) -> Reasons:
-    """Return why the tree counts as stuck, by name; empty while it lives."""
+    """Return the reasons why the tree counts as stuck; empty if it is alive."""
     silent = now - heard_at
     return {"tree": f"its loop has been silent for {silent:.0f}s"} if silent >= SILENT_AFTER else {}
 
 
 def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
-    """Return why the tree cannot run tasks, by name: a task type, `lease` or `tree`; empty if it can.
+    """Return the reasons why the tree cannot run tasks, by task type, `lease` or `tree`; empty if it can.
 
-    A paused type is ready: somebody paused it on purpose.
+    A paused type counts as ready, because somebody paused it on purpose.
     """
     state = snapshot.state
     if not state:

@@ -1,7 +1,7 @@
-"""Numbers the heartbeats of a node, and judges a heartbeat that the database did not take. Pure.
+"""Number the heartbeats of a node, and decide why the database did not accept a heartbeat. No I/O here.
 
-The database must never know a lower number than one that it has acknowledged. If it does, a failover or a restore has
-lost commits. A heartbeat that was not answered may count or not, so the number rises with every try.
+If the table has a lower number than one that the database has acknowledged, a failover or a restore has lost commits.
+A heartbeat without an answer may or may not have been written, so each try gets a higher number.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Final
 from goque.storage.contract import NodeRow
 
 MAX_SEQ: Final = 2**31 - 1
-"""No node lives for so many heartbeats: a higher number was written by somebody else."""
+"""No node lives long enough for this number of heartbeats. A higher number comes from somebody else."""
 
 
 class Verdict(Enum):
-    """What a heartbeat that changed nothing means."""
+    """Why a heartbeat changed nothing."""
 
     COUNTED = auto()  # an earlier try was written, and only its answer was lost
-    BEHIND = auto()  # the table has a higher number, which was not answered: go on from there
+    BEHIND = auto()  # the table has the higher number of an unanswered try: continue with the next number
     DECLARED_DEAD = auto()
     COMMITS_LOST = auto()
     OVERWRITTEN = auto()
@@ -44,11 +44,11 @@ class Heartbeats:
         return self.tried
 
     def acknowledge(self) -> None:
-        """Record that the database has taken the last try."""
+        """Record that the database has accepted the last try."""
         self.acknowledged = self.tried
 
     def judge(self, row: NodeRow | None) -> Verdict:
-        """Say why the last try changed nothing, by the node's row as it is now."""
+        """Return why the last try changed nothing, from the node's current row."""
         if row is None or row.seq < self.acknowledged:
             return Verdict.COMMITS_LOST
         if row.state != "alive":
@@ -61,6 +61,6 @@ class Heartbeats:
         return Verdict.BEHIND
 
     def describe_loss(self, row: NodeRow | None) -> str:
-        """Say which commits were lost, as far as the heartbeats show it."""
+        """Describe the loss of commits that the heartbeats show."""
         now = "its row is gone now" if row is None else f"the table has heartbeat {row.seq} now"
         return f"heartbeat {self.acknowledged} was acknowledged, and {now}"

@@ -1,4 +1,4 @@
-"""The monitor's HTTP server: it answers /metrics, /healthz and /readyz from what the monitor has in memory."""
+"""The monitor's HTTP server, which answers /metrics, /healthz and /readyz from memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_REQUEST: Final = 10.0
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request in a thread of its own, on an IPv4 or IPv6 address."""
+    """Answers each request in a separate thread, on an IPv4 or IPv6 address."""
 
     daemon_threads = True
 
@@ -30,11 +30,11 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(address: str, pages: dict[str, Callable[[], Answer]], log: Callable[..., None]) -> str:
-    """Start to answer in threads of this process; returns the URL, with a free port in place of port 0.
+    """Start to answer in threads of this process. Returns the URL, with the chosen port in place of port 0.
 
     Args:
-        address: HOST:PORT, an IPv6 address in brackets.
-        pages: makes the answer, by path.
+        address: HOST:PORT, with an IPv6 address in brackets.
+        pages: the functions that make the answers, by path.
         log: logs each request.
 
     Raises:

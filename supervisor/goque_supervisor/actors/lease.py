@@ -1,7 +1,7 @@
-"""The lease: registers this node and writes its heartbeats, so that other nodes know that it lives.
+"""The lease: registers this node and writes its heartbeats, so that other nodes know that it is alive.
 
-Each heartbeat carries the state of the tree (goque/describe/node_info.py), for `goque top` and the dashboard. It also
-shows whether the database still knows the last one: if not, commits were lost, and the node takes a new name.
+Each heartbeat contains the state of the tree (goque/describe/node_info.py), for `goque top` and the dashboard. It also
+checks that the table still has the last heartbeat. If not, commits were lost, and the node takes a new name.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import CommitsLost, LeaseRenewed, Message, Ready, TakeNewName, TreeState
 
 MAX_FORMER: Final = 16
-"""How many former names of the node are looked after; older ones are left to the healers."""
+"""How many former names of the node the lease keeps alive. Healers return the tasks of older names."""
 
 
 class Lease(Actor):
-    """Writes six heartbeats in each node_timeout, and takes a new name when the old one cannot be relied on.
+    """Writes six heartbeats in each node_timeout, and takes a new name when the old one is no longer safe.
 
-    It tells the root of each heartbeat that was written. Without one, the lease expires there (root/lease_clock.py).
+    It reports each written heartbeat to the root. Without reports, the root's lease expires (root/lease_clock.py).
     """
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
@@ -48,7 +48,7 @@ class Lease(Actor):
 
     @property
     def _period(self) -> float:
-        """Seconds between heartbeats, and between tries: when the database is back, others soon count our silence."""
+        """Seconds between heartbeats, and between tries: when the database is back, other nodes soon expect one."""
         return float(self.boot["node_timeout"]) / 6
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class Lease(Actor):
         return {"owner": self.owner, "sent_at": self._sent_at}
 
     def run_once(self) -> float:
-        """Write one heartbeat, if it is due, and look after what is claimed in this node's names."""
+        """Write one heartbeat if it is due, and check the tasks that are claimed in this node's names."""
         sent_at = time.monotonic()
         if sent_at < self._due:
             return self._due - sent_at
@@ -87,7 +87,7 @@ class Lease(Actor):
                 case Verdict.BEHIND:
                     continue
                 case Verdict.COMMITS_LOST:
-                    # the root logs the first report of a loss only: a fetcher may have found this one too
+                    # the root logs the loss, because a fetcher may report it too, and logs it only once
                     self.channel.send(CommitsLost(self.owner, heartbeats.describe_loss(row)))
                 case Verdict.DECLARED_DEAD:
                     self.log.warning(
@@ -106,12 +106,12 @@ class Lease(Actor):
         former = self.owner
         self._register()
         self.former_owners = [*self.former_owners, former][-MAX_FORMER:]
-        self._held_names = list(self.former_owners)  # of them all: the database may have lost that they ended
+        self._held_names = list(self.former_owners)  # all: the commits that ended them may be lost
         self._must_rename = False
         self.channel.send(Ready(self.info()))
 
     def _end_former_names(self) -> None:
-        """Let a former name live as long as tasks run under it, so that nobody heals them meanwhile; then end it."""
+        """Write heartbeats for a former name while tasks run under it, so that no healer returns them; then end it."""
         for name in list(self._held_names):
             if self.storage.claims_of_owner(name):
                 self.storage.beat(name)
@@ -133,7 +133,7 @@ class Lease(Actor):
                 super().on_message(message)
 
     def _news(self) -> str | None:
-        """Return what the next heartbeat carries. An error here must not prevent the heartbeat."""
+        """Return the state of the tree for the next heartbeat. An error here must not prevent the heartbeat."""
         if not self._state:
             return None
         try:
@@ -143,7 +143,7 @@ class Lease(Actor):
             return None
 
     def finish(self) -> None:
-        """Return what is left in this node's names, and record that it ended in order."""
+        """Return all tasks that are left in this node's names, and record that the node has shut down."""
         names = [*self.former_owners, self.owner] if self.owner else []
         try:
             self._own_claims.return_all(names)
@@ -151,7 +151,7 @@ class Lease(Actor):
                 self.storage.retire_node(name)
         except DatabaseUnavailableError as error:
             self.log.warning(
-                "the end of this node could not be written (%s): other nodes will notice its silence", error
+                "the end of this node could not be written (%s): other nodes will miss its heartbeats", error
             )
         self._node_report.close()
         super().finish()

@@ -1,7 +1,7 @@
 """The monitor: collects the state of the whole tree, and serves /metrics, /healthz and /readyz over HTTP.
 
-Its own death loses nothing, because it only reads: counters from files (counters.py), the app's metrics from files of
-prometheus-client (user_metrics.py), and the state of the tree from the root, which sends it every second.
+It only reads, so its death loses nothing. It reads counters from files (counters.py), the app's metrics from the files
+of prometheus-client (user_metrics.py), and the state of the tree from the root's messages, one each second.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ SUMMARY_PERIOD: Final = 60.0
 TIDY_PERIOD: Final = 5.0
 QUEUE_PERIOD: Final = 2.0
 QUEUE_FRACTION: Final = 0.02
-"""The most time that reading the queue may take, as a fraction, however long one reading takes."""
+"""The maximum fraction of the time that reading the queue may take."""
 
 MAX_SAMPLE_AGE: Final = 30.0
 
 
 class Monitor(Actor):
-    """Collects what the tree knows about itself, and answers HTTP requests."""
+    """Collects the state and the metrics of the tree, and answers HTTP requests."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
@@ -52,7 +52,7 @@ class Monitor(Actor):
         self._summary_at = time.monotonic() + SUMMARY_PERIOD
 
     def start(self) -> None:
-        """Start the HTTP server, if there is to be one."""
+        """Start the HTTP server if an address is set."""
         if self.boot["http"]:
             registry = CollectorRegistry()
             registry.register(self)
@@ -91,7 +91,7 @@ class Monitor(Actor):
             super().on_message(message)
 
     def snapshot(self) -> Snapshot:
-        """Return what is known now."""
+        """Return the current state, counters and queue sample."""
         fresh = time.monotonic() - self._sampled_at < MAX_SAMPLE_AGE
         return Snapshot(self.state, read_counters(self.run_directory), self._queue if fresh else None)
 

@@ -1,6 +1,6 @@
-"""The report about a tree that each heartbeat writes: its processes, what they run, and what they use.
+"""The report about a tree in each heartbeat: its processes, their tasks, and their memory and CPU time.
 
-The lease reads the kernel's files and the black boxes itself, so that the root and the workers have no work with it.
+The lease reads the kernel's files and the black boxes itself, so that it costs the root and the workers no time.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class NodeReport:
     """Makes a report at each heartbeat, and keeps the counters of the last minute.
 
     Args:
-        run_directory: where the counters of the tree are.
-        app: what runs, as `module:attribute`.
+        run_directory: the directory with the counters of the tree.
+        app: the app, as `module:attribute`.
         node_timeout: seconds of silence after which other nodes declare the node dead.
     """
 
@@ -71,7 +71,7 @@ class NodeReport:
 
     def _remember(self, now: float, started_at: float) -> None:
         counters = read_counters(self._run_directory)
-        if not self._history:  # in a new tree all is recent; a new lease in an old tree cannot know
+        if not self._history:  # in a new tree all counts are recent, but not in an old one
             self._history.append((started_at, {}) if now - started_at <= RECENT else (now, counters))
         self._history.append((now, counters))
         while len(self._history) > 2 and self._history[1][0] <= now - RECENT:
@@ -130,7 +130,7 @@ class NodeReport:
         return others, workers
 
     def _runs(self, path: str, now: float) -> list[RunInfo]:
-        """Return what a worker runs, the longest running first; nothing if it has just ended."""
+        """Return the running tasks of a worker, the longest running first; empty if the worker has just ended."""
         try:
             box = self._boxes.get(path) or self._boxes.setdefault(path, BlackBox(path))
         except (OSError, ValueError):
@@ -146,7 +146,7 @@ class NodeReport:
 
 
 def _share(before: tuple[float, Usage] | None, now: float, usage: Usage) -> float | None:
-    """Return the processors used since the last report, None if unknown: the pid may be another process's now."""
+    """Return the number of CPUs used since the last report, or None if the pid may belong to another process now."""
     if before is None or now <= before[0] or usage.cpu_seconds < before[1].cpu_seconds:
         return None
     return round((usage.cpu_seconds - before[1].cpu_seconds) / (now - before[0]), 3)

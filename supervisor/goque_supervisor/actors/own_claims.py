@@ -1,7 +1,7 @@
-"""Returns tasks that the table shows as claimed by this node though no process of its tree holds them.
+"""Return tasks that the table shows as claimed by this node although no process of its tree holds them.
 
-A fetcher looks after the rows of its own type (fetcher/reconciler.py). This is for the others: types that no fetcher of
-the tree runs any more, and, when the tree has stopped, whatever is left in its names.
+Each fetcher does this for its own type (fetcher/reconciler.py). This module does it for types that no fetcher of the
+tree runs any more, and for all types when the tree has stopped.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ BATCH: Final = 500
 
 @dataclass
 class OwnClaims:
-    """Looks at a period; what two looks in a row have found is returned, uncharged.
+    """Looks at the table from time to time, and returns a task, uncharged, if two looks in a row have found it.
 
     Args:
         storage: the database.
-        node_timeout: the node's, in seconds.
+        node_timeout: the node timeout, in seconds.
     """
 
     storage: TaskStorage
@@ -51,7 +51,7 @@ class OwnClaims:
         self._return(confirmed)
 
     def return_all(self, owners: Iterable[str]) -> None:
-        """Return everything that is left in these names: no process of the tree holds a task any more."""
+        """Return all tasks claimed under these names, because no process of the tree holds a task any more."""
         self._return([held.token for owner in owners for held in self.storage.claims_of_owner(owner)])
 
     def _return(self, tokens: Collection[Token]) -> None:

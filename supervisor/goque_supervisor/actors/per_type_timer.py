@@ -1,4 +1,4 @@
-"""When cleaner and healer work on each task type: by the period that its processor asks for."""
+"""Decide when the cleaner and the healer work on each task type, by the periods of its processor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 PERIOD: Final = 300.0
 TIMEOUT: Final = 30.0
 POLICIES_PERIOD: Final = 15.0
-"""Seconds after which policies are read again: a type that was published meanwhile is due at once."""
+"""Seconds after which policies are read again. A newly published type is due at once."""
 
 
 class PerTypeTimer:
@@ -19,7 +19,7 @@ class PerTypeTimer:
     A type that no processor of this app runs has the default period and timeout.
 
     Args:
-        role: whose options count.
+        role: the actor whose options apply.
         specs: the processors of the app, as plain data.
         unpublished_period: seconds between two rounds over the types without a published policy.
         clock: the seconds of a monotonic clock.
@@ -48,13 +48,13 @@ class PerTypeTimer:
         return [each for each in wanted if self._next[each] <= now]
 
     def begin(self, task_type: str | None) -> float:
-        """Begin with a type; returns the time on the clock at which to stop."""
+        """Begin with a type. Returns the time on the clock at which to stop."""
         now = self._clock()
         period = self._unpublished_period if task_type is None else self._periods.get(task_type, PERIOD)
         self._next[task_type] = now + period
         return now + self._timeouts.get(task_type or "", TIMEOUT)
 
     def pause(self) -> float:
-        """Return the seconds until the next type is due, or until new policies are to be read."""
+        """Return the seconds until the next type is due, or until policies must be read again."""
         left = min(self._next.values(), default=math.inf) - self._clock()
         return min(max(0.0, left), POLICIES_PERIOD)

@@ -1,7 +1,7 @@
 """The reloader: tells the root when source files have changed, for `goque supervise --reload`.
 
-It compares the times and sizes of files. This needs no library, and works on every file system, also on those mounted
-into containers. It reports a change when a later scan finds nothing newer, so that one `git checkout` is one reload.
+It compares the times and sizes of files. This needs no library, and works on every file system, including mounts in
+containers. It reports a change when the next scan finds no further change, so that one `git checkout` is one reload.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from goque_supervisor.ipc.control import SourceChanged
 
 PERIOD: Final = 0.3
 BUSY_FRACTION: Final = 0.1
-"""The most time that scanning may take, as a fraction, however many files there are."""
+"""The maximum fraction of the time that scanning may take."""
 
 FILE_CLOCK: Final = 10_000_000
-"""Nanoseconds by which the time of a file may be behind the clock: it advances with the kernel's ticks."""
+"""Nanoseconds by which a file's time may be behind the clock, because it advances with the kernel's ticks."""
 
 SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 MAX_REPORTED: Final = 5
@@ -29,7 +29,7 @@ Marks = dict[str, tuple[int, int]]
 
 
 class Reloader(Actor):
-    """Scans the sources again and again; it needs no database."""
+    """Scans the sources repeatedly. It needs no database."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         super().__init__(boot, channel)
@@ -40,7 +40,7 @@ class Reloader(Actor):
         self._changed: set[str] = set()
 
     def start(self) -> None:
-        """Scan for the first time; a file that is newer than the import of the app counts as changed."""
+        """Scan for the first time. A file that is newer than the import of the app counts as changed."""
         now = marks_of(self._places, self.go_on)
         oldest_news = self._import_began - FILE_CLOCK
         self._before = {path: mark for path, mark in now.items() if mark[0] < oldest_news}
@@ -63,11 +63,11 @@ class Reloader(Actor):
 
 
 def marks_of(places: Iterable[Path], go_on: Callable[[], bool]) -> Marks:
-    """Return time and size of every Python file at or below these places.
+    """Return the time and size of every Python file in these places.
 
     Args:
         places: files and directories.
-        go_on: called now and then; returns whether to continue.
+        go_on: is called every thousand files, and returns whether to continue.
     """
     marks: Marks = {}
     for place in places:
@@ -91,7 +91,7 @@ def _sources(place: Path) -> Iterator[Path]:
 
 
 def _is_foreign(directory: Path) -> bool:
-    """Return whether a directory is hidden, generated, or a virtual environment: nobody edits the app there."""
+    """Return whether a directory is hidden, generated or a virtual environment, so that it has no source of the app."""
     name = directory.name
     return name.startswith(".") or name in SKIPPED or (directory / "pyvenv.cfg").exists()
 

@@ -1,6 +1,6 @@
-"""The scheduler: enqueues each slot of each periodic job once, however many schedulers run.
+"""The scheduler: enqueues each slot of each periodic job once, even if several schedulers run.
 
-The external ids of the tasks ensure that: a slot that another scheduler has enqueued is a duplicate, and is skipped.
+The external ids of the tasks ensure this: if another scheduler has enqueued a slot, the task is a duplicate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_CALL: Final = 5.0
 
 
 class Scheduler(Actor):
-    """Sleeps until the next slot of any job; a job that fails is logged and never ends the others."""
+    """Sleeps until the next slot of any job. If a job fails, it logs the error and continues with the other jobs."""
 
     def __init__(self, boot: dict[str, Any], channel: Channel) -> None:
         from goque_supervisor.nursery.app_registry import registry_of_this_process  # noqa: PLC0415 - it may import the app
@@ -41,7 +41,7 @@ class Scheduler(Actor):
         self._job_log.addFilter(RateLimited(field="job"))
 
     def run_once(self) -> float:
-        """Enqueue what is due; returns the seconds until the next slot."""
+        """Enqueue the slots that are due. Returns the seconds until the next slot."""
         now = datetime.now(UTC)
         signal.signal(signal.SIGALRM, _give_up)
         pauses = [MAX_SLEEP]
@@ -59,7 +59,7 @@ class Scheduler(Actor):
         return max(0.01, min(pauses))
 
     def _log_error(self, job: PeriodicJob, text: str, error: GoqueError) -> None:
-        """Log what is wrong with a job: at once, then once a minute. The text has the job's name."""
+        """Log the error of a job: at once, then once a minute. The text has the job's name."""
         self._job_log.error(text, error, extra={"job": job.name})
 
     def _run_on_start(self, job: PeriodicJob, now: datetime) -> None:
@@ -71,7 +71,7 @@ class Scheduler(Actor):
         last = self.storage.last_slot(job.name)
         if last is None:
             last = now
-            self.storage.record_slot(job.name, now)  # a new job counts from here, also after a restart
+            self.storage.record_slot(job.name, now)  # the slots of a new job begin now, also after a restart
         with _time_limit():
             slots = slots_due(job, last, now)
         for slot in slots:
@@ -83,7 +83,7 @@ class Scheduler(Actor):
         return MAX_SLEEP if following is None else (following - datetime.now(UTC)).total_seconds()
 
     def _insert_from_factory(self, job: PeriodicJob, make: Callable[[], Task], occasion: str) -> None:
-        """Insert the task that a factory makes; if it makes none, this occasion is left out."""
+        """Insert the task that a factory makes. If the factory fails, log that this occasion is left out."""
         try:
             with _time_limit():
                 task = make()
@@ -105,7 +105,7 @@ class Scheduler(Actor):
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Interrupt a schedule or factory that blocks: it must not keep the other jobs waiting."""
+    """Interrupt a schedule or factory that blocks, so that it does not delay the other jobs."""
     signal.setitimer(signal.ITIMER_REAL, MAX_CALL)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Writes moves of rows that somebody else may have made: one that cannot be written keeps back no other."""
+"""Write changes of rows that others may have written. A row that cannot be written does not delay other rows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _lines = RateLimit()
 def changes_of(
     rows: Sequence[TaskRow], decide: Callable[[TaskRow], Change]
 ) -> tuple[list[TaskRow], list[Change]]:
-    """Decide what happens to each row, and leave out those of which nothing can be decided."""
+    """Decide what happens to each row. Set rows aside for which that raises an exception."""
     decided: list[TaskRow] = []
     changes: list[Change] = []
     for row in rows:
         try:
             changes.append(decide(row))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a row, it is set aside and named
+        except Exception as error:  # noqa: BLE001 - a row with any error is set aside and logged
             log_set_aside(row, error)
         else:
             decided.append(row)
@@ -38,7 +38,7 @@ def write_in_halves(
     changes: Sequence[Change],
     write: Callable[[Sequence[TaskRow], Sequence[Change]], WrittenT],
 ) -> list[WrittenT]:
-    """Write moves; a batch that the database rejects is halved until the rejected row is alone, and set aside."""
+    """Write changes. If the database rejects a batch, halve it until the rejected row is alone, and set that aside."""
     if not changes:
         return []
     try:
@@ -55,11 +55,11 @@ def write_in_halves(
 
 
 def log_set_aside(row: TaskRow, error: Exception | None = None) -> None:
-    """Name a row that cannot be returned, once a minute for each type."""
+    """Log a row that cannot be returned, once a minute for each type."""
     if _lines.admits(row.type):
         why = f"{type(error).__name__}: {error}" if error else "its id or its claim cannot be found again"
         log.warning(
-            "task %r of type %r cannot be returned and is set aside (%s); the others go on",
+            "task %r of type %r cannot be returned and is set aside (%s); other tasks are not affected",
             row.id,
             row.type,
             why.strip().partition("\n")[0],

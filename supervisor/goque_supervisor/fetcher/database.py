@@ -101,7 +101,7 @@ class TaskDatabase:
             self._ask(self._storage.ping)
 
     def mark_processing(self, tasks: list[ClaimedTask]) -> None:
-        """Write that tasks run, so that `goque tasks` and the dashboard show it."""
+        """Write that tasks run, so that `goque list` and the dashboard show it."""
         tokens = [task.row.token for task in tasks]
 
         def mark() -> bool:

@@ -1,4 +1,4 @@
-"""What happens to the tasks of a dead worker: its black box records which ones ran and which had ended."""
+"""Settle the tasks of a dead worker. Its black box records which tasks ran and which had ended."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class DeadWorkers:
             self._call_back(None, Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence))
 
     def _call_back(self, task: ClaimedTask | None, outcome: Outcome) -> int:
-        """Ask the root to call the user's functions in a process of their own; returns the number of the call."""
+        """Ask the root to call the user's functions in a separate process. Returns the number of the call."""
         self._last_call += 1
         report = (
             CrashReport(task.row, outcome, self._follows(task, outcome))
@@ -133,7 +133,7 @@ class DeadWorkers:
 def outcome_of_death(
     running: Running, notice: WorkerExited, evidence: CrashEvidence, options: ProcessorOptions, now: float
 ) -> Outcome:
-    """Decide what the end of a worker means for one task whose handler was running.
+    """Decide the outcome of one task whose handler was running when its worker ended.
 
     If the worker died by itself, each task that it ran loses an attempt. If the root ended it because of one task, only
     that task loses one. The others are released, and so are tasks that a shutdown interrupted.
@@ -142,8 +142,8 @@ def outcome_of_death(
         running: the task's record in the black box.
         notice: how the worker ended, and whether the root ended it.
         evidence: what is known about the crash.
-        options: of the processor.
-        now: CLOCK_MONOTONIC seconds at its end.
+        options: the options of the processor.
+        now: CLOCK_MONOTONIC seconds at the end of the worker.
     """
     duration = max(0.0, now - running.started)
     match notice.killed_for:
@@ -174,9 +174,7 @@ def read_box(path: str) -> Contents:
     contents = box.read()
     box.close()
     if contents.broken:
-        log.error(
-            "the black box of a dead worker has an error (%s): what follows in it is lost", contents.broken
-        )
+        log.error("the black box of a dead worker has an error (%s): later records are lost", contents.broken)
     return contents
 
 

@@ -7,10 +7,10 @@ One turn of its loop:
 3. settle the tasks that have ended, in one transaction, and only then acknowledge them to the workers;
 4. claim what the workers can take now;
 5. dispatch it to them (worker_pool.py);
-6. compare at a period what the table says this node holds with what is in flight (reconciler.py);
+6. compare from time to time the claims in the table with the tasks in flight (reconciler.py);
 7. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
 
-When it dies, workers go on; the next fetcher takes them over (takeover.py).
+When a fetcher dies, its workers continue, and the next fetcher takes them over (takeover.py).
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Fetcher:
     """Claims, dispatches and settles the tasks of one type.
 
     Args:
-        boot: what the root says about this process.
-        channel: to the root.
+        boot: the settings of this process, from the root.
+        channel: the channel to the root.
         storage: the database.
-        counters: what this fetcher counts.
-        socket: to the workers.
+        counters: the counters of this fetcher.
+        socket: the socket to the workers.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Fetcher:
         return self.orders.stopping
 
     def take_over(self, order: TakeOver) -> bool:
-        """Take over what the last fetcher left; returns False when the database did not answer."""
+        """Take over the tasks and workers of the last fetcher. Returns False if the database did not answer."""
         rows = self.database.take_over([*order.former_owners, order.owner])
         if rows is None:
             return False
@@ -123,7 +123,7 @@ class Fetcher:
         return True
 
     def obey(self, message: Message) -> None:
-        """Do what one message of the root says."""
+        """Obey one message of the root."""
         self.order_handler.obey(message)
 
     def turn(self) -> None:
@@ -177,7 +177,7 @@ class Fetcher:
     # -- to and from the database --------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Write how tasks ended, when it is time, and only then let the workers forget them."""
+        """Write outcomes when it is time, and only then acknowledge them to the workers."""
         ended = self.in_flight.ended
         if not ended or time.monotonic() < self.schedule.settle_at(
             len(ended), is_busy=self.worker_pool.is_busy, draining=self.orders.draining
@@ -233,7 +233,7 @@ class Fetcher:
             self._knows_next_due = False
 
     def _reconcile(self) -> None:
-        """Move to a new name of the node, and compare the table with what is in flight when it is time."""
+        """Move to a new name of the node, and compare the table with the tasks in flight when it is time."""
         if self.orders.is_renamed:
             self.reconciler.move_to_new_name()
         if self.reconciler.run_if_due(time.monotonic()):
@@ -278,7 +278,7 @@ class Fetcher:
                 self.worker_pool.stop_canceled(task, now)
 
     def _report(self, now: float) -> None:
-        """Tell the root what it waits for: whether the type is idle or drained, and that the loop runs."""
+        """Tell the root whether the type is idle or drained, and that the loop runs."""
         if self._reports_idle:
             self._report_idle(now)
         if self.orders.draining and not self.in_flight and not self._drained:

@@ -52,7 +52,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
 
 
 def _await_take_over(channel: Channel) -> tuple[TakeOver, list[Message]]:
-    """Wait for the root's first message; returns it, and those that came with it."""
+    """Wait for the root's first message. Returns it, and the messages that arrived with it."""
     received: list[Message] = []
     while not received:
         select.select([channel], [], [])

@@ -56,10 +56,10 @@ class InFlight:
     def add(self, rows: Iterable[TaskRow]) -> list[TaskRow]:
         """Add newly claimed tasks; they wait for a worker.
 
-        A task that is in flight already is not run a second time: it goes on, under the new claim.
+        A task that is in flight already is not run a second time. It continues under the new claim.
 
         Returns:
-            The rows of such tasks as they were claimed before.
+            The former rows of these tasks.
         """
         former: list[TaskRow] = []
         for row in rows:
@@ -74,7 +74,7 @@ class InFlight:
         return former
 
     def take_over(self, rows: Iterable[TaskRow]) -> None:
-        """Add tasks that an earlier fetcher has claimed; it is not known yet which worker has them."""
+        """Add tasks that an earlier fetcher has claimed. Their workers are still unknown."""
         for row in rows:
             self.by_id[row.id] = ClaimedTask(row)
 
@@ -106,7 +106,7 @@ class InFlight:
         return True
 
     def is_unwritten(self, seq: int) -> bool:
-        """Return whether the task of this dispatch is in flight, so that only the black box survives our death."""
+        """Return whether the task of this dispatch is in flight: its outcome is not committed yet."""
         return any(task.seq == seq for task in self.by_id.values())
 
     def forget(self, tasks: Iterable[ClaimedTask]) -> None:

@@ -1,4 +1,4 @@
-"""What the root has ordered a fetcher to do, and how the fetcher obeys."""
+"""The orders of the root to a fetcher, and how the fetcher obeys them."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from goque_supervisor.ipc.control import (
 log = logging.getLogger("goque.fetcher")
 
 MAX_OWNERS: Final = 8
-"""How many names of the node are looked at; what an older one may still have is left to the healers."""
+"""How many names of the node a fetcher compares with the table. Healers return the tasks of older names."""
 
 
 @dataclass
 class Orders:
-    """The orders that hold now.
+    """The current orders.
 
     Attributes:
         owner: the name under which to claim, empty while the node has no lease.
         all_owners: every name under which this node may hold tasks, the newest last.
-        is_renamed: whether the tasks in flight must move to the name, and the type's policy be published again.
+        is_renamed: whether to move the tasks in flight to the new name, and to publish the type's policy again.
         stopping: whether to end the loop.
-        draining: whether to end what runs and to claim nothing more.
-        paused: whether to claim nothing, because no worker boots.
+        draining: whether to finish running tasks and claim no more.
+        paused: whether to claim no tasks, because workers cannot boot.
         idle_check: the number of a CheckIdle that is not answered, 0 for none.
     """
 
@@ -54,7 +54,7 @@ class Orders:
     is_renamed: bool = False
 
     def claim_as(self, owner: str) -> None:
-        """Take a name to claim under, and remember it; empty for none."""
+        """Claim under this name from now on, and remember it. An empty name means not to claim."""
         self.owner = owner
         if owner and owner not in self.all_owners:
             self.all_owners = [*self.all_owners, owner][-MAX_OWNERS:]
@@ -95,7 +95,7 @@ class OrderHandler:
         self._schedule = schedule
 
     def obey(self, message: Message) -> None:
-        """Do what one message says. Each may change what can be claimed, so the next turn claims."""
+        """Obey one message. Each message may make tasks claimable, so the next turn claims."""
         self._schedule.claim_now()
         match message:
             case WorkerStarted():
@@ -147,10 +147,10 @@ class OrderHandler:
             self._orders.claim_as(owner)
             self._orders.is_renamed = bool(owner)
             self._schedule.reconcile_now()
-            self._release_unstarted()  # claimed under the former name: another node may have healed it by now
+            self._release_unstarted()  # another node may have healed the claims of the former name by now
 
     def _release_unstarted(self) -> None:
-        """Release the tasks that have not started: those that wait here now, those at workers once revoked."""
+        """Release waiting tasks now, and tasks that workers have not started as soon as they are revoked."""
         self._in_flight.release_waiting()
         for worker in self._worker_pool:
             self._worker_pool.revoke_unstarted(worker, time.monotonic())

@@ -1,4 +1,4 @@
-"""How many jobs a worker is sent ahead, and how waiting jobs are distributed. Pure decisions."""
+"""Decide how many jobs to send to a worker ahead, and how to distribute waiting jobs. No I/O here."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class PrefetchWindow:
     def window(self, concurrency: int) -> int:
         """Return how many jobs a worker may have at once.
 
-        They keep it busy for the 50 ms that a round trip over fetcher and database may take. That is hundreds of jobs
-        if handlers take microseconds. It is none ahead if handlers take a second: a job would only wait there.
+        They keep it busy for the 50 ms that a round trip over fetcher and database may take. If handlers take
+        microseconds, these are hundreds of jobs. If handlers take a second, no job is sent ahead: it would only wait.
         """
         if self.mean is None:
             return concurrency

@@ -1,10 +1,10 @@
-"""Compares what the table says this node holds with what the fetcher has in flight.
+"""Compare the claims in the table with the tasks in flight.
 
-The two differ after a failover or a restore that lost commits, and when somebody else wrote the owner of a row:
+They differ after a failover or a restore that lost commits, and when somebody else has changed the owner of a row:
 
-- a claim in the table that is not in flight has no worker: it is returned to the table, uncharged;
-- a task in flight whose row has moved back shows that the database has lost commits: the root hears of it, and the node
-  takes a new name, so that no claim of the past can be mistaken for one of the future.
+- If a claim in the table is not in flight, no worker has the task. The fetcher releases the claim, uncharged.
+- If a task is in flight and its row is older, the database has lost commits. The fetcher tells the root, and the node
+  takes a new name, so that no later claim can be confused with a lost one.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ BATCH: Final = 200
 
 @dataclass(frozen=True)
 class Differences:
-    """What a look at the table has found.
+    """The confirmed differences between the table and the tasks in flight.
 
     Attributes:
         unheld: claims that are in the table and not in flight.
         missing: tasks in flight whose claim is not in the table.
-        are_suspected: whether a second look must decide about others.
+        are_suspected: whether there are other differences, which a second look must confirm.
     """
 
     unheld: list[Token]
@@ -49,9 +49,9 @@ class Differences:
 
 @dataclass
 class Comparison:
-    """Compares the table with the tasks in flight; what two looks in a row have seen counts. Pure.
+    """Compares the table with the tasks in flight. Two looks in a row must see a difference. No I/O here.
 
-    No claim under a former name is still to come, so that there one look is enough.
+    For claims under a former name one look is enough, because there are no new ones.
     """
 
     _suspects: set[Token] = field(default_factory=set)
@@ -68,7 +68,7 @@ class Comparison:
         Args:
             in_table: the claims under all names of this node.
             in_flight: the tasks in flight by id.
-            in_doubt: claims whose commit was not answered; the next claim looks for them.
+            in_doubt: claims whose commit was not answered; the next claim finds them.
             owner: the name under which the node claims now.
         """
         unheld = {token for token in in_table if token.task_id not in in_flight and token not in in_doubt}
@@ -89,16 +89,17 @@ class Comparison:
 
 
 class Reconciler:
-    """Looks at a period, and when something that was acknowledged is not there.
+    """Compares the table with the tasks in flight from time to time, and when an acknowledged write is missing.
 
     Args:
-        database: of the fetcher.
+        database: the fetcher's database.
         in_flight: the tasks in flight.
-        orders: the orders that hold.
+        orders: the current orders.
         schedule: the next times of the loop.
-        tell_root: sends the root a message.
-        rows_stay: whether the rows of finished tasks stay for longer than a minute.
-        node_timeout: the node's; a difference is confirmed later than a heartbeat that notices a node declared dead.
+        tell_root: sends a message to the root.
+        rows_stay: whether the table keeps the rows of finished tasks for longer than a minute.
+        node_timeout: seconds. It sets the time until a difference is confirmed, which is longer than the time until a
+            heartbeat shows that the node was declared dead.
     """
 
     def __init__(
@@ -125,11 +126,11 @@ class Reconciler:
         self._reported = self._name = ""
 
     def settled(self, tokens: Iterable[Token], now: float) -> None:
-        """Remember claims whose end the database has acknowledged."""
+        """Remember claims whose settlement the database has acknowledged."""
         self._settled.add(tokens, now)
 
     def run_if_due(self, now: float) -> bool:
-        """Look at the table if it is time; returns whether something was written."""
+        """Compare with the table if it is time. Returns whether something was written."""
         owner = self._orders.owner
         if self._database.has_recovered:
             self._database.has_recovered = False
@@ -169,9 +170,9 @@ class Reconciler:
         return True
 
     def move_to_new_name(self) -> None:
-        """Move the claims of the tasks in flight to the node's new name, so that nobody heals them with the old one.
+        """Move the claims of the tasks in flight to the node's new name, so that healers do not return them.
 
-        A claim that the table does not have any more stays under the old name: its end will change nothing.
+        A claim that is missing in the table stays under the old name. Its settlement will change nothing.
         """
         owner = self._orders.owner
         tasks = [task for task in self._in_flight.by_id.values() if task.row.claimed_by != owner]
@@ -188,10 +189,10 @@ class Reconciler:
                 task.row = row
 
     def claimed_again(self, former: Iterable[TaskRow]) -> None:
-        """Judge claims of tasks that are in flight already; these go on, and their end settles the new claim.
+        """Check claims of tasks that are in flight already. These tasks continue, and settle the new claim.
 
         Args:
-            former: the rows of these tasks as they were claimed before.
+            former: the former rows of these tasks.
         """
         for row in former:
             again = self._in_flight.by_id[row.id].row
@@ -203,7 +204,7 @@ class Reconciler:
                 )
 
     def check_missing(self, tasks: Sequence[ClaimedTask]) -> None:
-        """Report lost commits if the row of one of these tasks, whose claim is not in the table, has moved back."""
+        """Report lost commits if one of these tasks, whose claim is not in the table, has an older row now."""
         owner = self._orders.owner
         suspects = {
             task.row.id: task.row for task in tasks if task.row.claimed_by == owner and not task.canceled
@@ -216,7 +217,7 @@ class Reconciler:
                 )
 
     def _check_settled(self, now: float) -> None:
-        """Report lost commits if the database does not know an end any more that it has acknowledged lately."""
+        """Report lost commits if the table has lost a settlement that it acknowledged recently."""
         sample = self._settled.sample(now)
         rows = self._database.rows([token.task_id for token in sample]) if sample else None
         if rows is not None and (
@@ -225,7 +226,7 @@ class Reconciler:
             self._report(lost)
 
     def _report(self, what: str) -> None:
-        """Tell the root, once for each name of the node; it makes claims stop until there is a new name."""
+        """Tell the root, once for each name of the node. The root stops all claims until there is a new name."""
         owner = self._orders.owner
         if owner != self._reported:
             self._reported = owner

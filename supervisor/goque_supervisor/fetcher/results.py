@@ -1,4 +1,4 @@
-"""Takes in what workers send: that they are ready, how their jobs ended, that they retire."""
+"""Receive the messages of workers: Hello, Results and Retiring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("goque.fetcher")
 
 
 class ResultReceiver:
-    """Records outcomes in the tasks in flight; a message that fits nothing is counted and dropped.
+    """Records outcomes in the tasks in flight; a message without a matching worker or job is counted and dropped.
 
     Args:
         in_flight: the tasks in flight.
@@ -40,7 +40,7 @@ class ResultReceiver:
         self._schedule = schedule
 
     def receive(self, socket: FetcherSocket) -> None:
-        """Take in the messages that have arrived."""
+        """Handle the messages that have arrived."""
         durations: list[float] = []
         for identity, data in socket.receive():
             try:
@@ -54,7 +54,7 @@ class ResultReceiver:
                 continue
             worker = self._worker_pool.by_identity(identity)
             if worker is None:
-                self._counters.count("dropped_messages")  # its worker is dead: the black box was read
+                self._counters.count("dropped_messages")  # its worker is dead, and its black box was read
                 continue
             match message:
                 case Results(results):
@@ -78,7 +78,7 @@ class ResultReceiver:
             self._in_flight.end(task, result.outcome)
 
     def _take_again(self, worker: WorkerHandle, seq: int) -> None:
-        """Let a worker forget a result that is committed. One read in its black box may be in flight still."""
+        """Let a worker forget a committed result. A result read from its black box may not be committed yet."""
         if not self._worker_pool.may_have_sent(seq):
             self._counters.count("dropped_messages")
             log.warning("dropped a result of a job that was never sent: number %d", seq)

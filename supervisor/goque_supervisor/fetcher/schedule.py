@@ -12,11 +12,11 @@ CHANGES_PERIOD: Final = 0.2
 
 SETTLE_PERIOD: Final = 0.04
 MIN_SETTLE_BATCH: Final = 500
-"""So many outcomes are written at once, however recent the last write was."""
+"""From this number on, outcomes are written at once, even if the last write was a moment ago."""
 
 
 class Load(NamedTuple):
-    """What the fetcher has to do, as far as its next times depend on it.
+    """The work of the fetcher on which its next times depend.
 
     Attributes:
         ended: how many outcomes are to be written.
@@ -95,11 +95,11 @@ class Schedule:
         self.claim_at = 0.0
 
     def claim_within(self, now: float, seconds: float) -> None:
-        """Claim after so many seconds, or earlier if that is planned."""
+        """Claim after this number of seconds, or earlier if that is planned."""
         self.claim_at = min(self.claim_at, now + seconds)
 
     def claim_after(self, now: float, seconds: float) -> None:
-        """Claim after so many seconds, and not before: nothing is left to claim now."""
+        """Claim after this number of seconds and not earlier, because there is nothing to claim now."""
         self.claim_at = now + seconds
 
     def inspect_now(self) -> None:
@@ -107,7 +107,7 @@ class Schedule:
         self.inspect_at = 0.0
 
     def inspect_within(self, now: float, seconds: float) -> None:
-        """Inspect the workers after so many seconds, or earlier if that is planned."""
+        """Inspect the workers after this number of seconds, or earlier if that is planned."""
         self.inspect_at = min(self.inspect_at, now + seconds)
 
     def is_inspection_due(self, now: float) -> bool:
@@ -122,7 +122,7 @@ class Schedule:
         self.changes_at = min(self.changes_at, now + CHANGES_PERIOD)
 
     def changes_asked(self, now: float, period: float) -> None:
-        """Ask again after so many seconds, unless the table changes earlier."""
+        """Ask again after this number of seconds, unless the table changes earlier."""
         self.changes_at = now + period
 
     def reconcile_now(self) -> None:
@@ -130,7 +130,7 @@ class Schedule:
         self.reconcile_at = 0.0
 
     def reconcile_within(self, now: float, seconds: float) -> None:
-        """Compare them after so many seconds, or earlier if that is planned."""
+        """Compare them after this number of seconds, or earlier if that is planned."""
         self.reconcile_at = min(self.reconcile_at, now + seconds)
 
     def is_relay_due(self, now: float) -> bool:

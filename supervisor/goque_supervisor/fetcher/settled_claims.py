@@ -1,4 +1,4 @@
-"""Remembers which claims were settled lately, so that a database that has lost these commits is noticed. Pure."""
+"""Remember recently settled claims, to detect that the database has lost these commits. No I/O here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SAMPLE: Final = 3
 
 
 class SettledClaims:
-    """The newest claims whose end the database has acknowledged.
+    """The newest claims whose settlement the database has acknowledged.
 
     Args:
-        rows_stay: whether the rows of finished tasks are kept for longer than a claim is remembered here.
+        rows_stay: whether the table keeps the rows of finished tasks for longer than `MAX_AGE`.
     """
 
     def __init__(self, *, rows_stay: bool) -> None:
@@ -31,23 +31,28 @@ class SettledClaims:
             self._at = dict(islice(self._at.items(), len(self._at) - MAX_REMEMBERED // 2, None))
 
     def clear(self) -> None:
-        """Forget all: the node has a new name, and what was lost before is known."""
+        """Forget all claims, after a loss was reported or the node has taken a new name."""
         self._at.clear()
 
     def sample(self, now: float) -> list[Token]:
-        """Return the newest claims, if they are recent; the commits that a failover loses are the newest."""
+        """Return the newest claims if they are recent, because a failover loses the newest commits."""
         newest = islice(reversed(self._at), SAMPLE)
         return [token for token in newest if now - self._at[token] < MAX_AGE]
 
     def undone(self, unheld: Iterable[Token]) -> str:
-        """Say which settled claim the table shows as held, empty for none."""
+        """Describe a settled claim that the table shows as held; return an empty text if there is none."""
         token = next((token for token in unheld if token in self._at), None)
         return "" if token is None else f"{_end_of(token)}, and the table shows it as claimed"
 
     def judge(self, sample: Collection[Token], rows: Collection[TaskRow], *, after_outage: bool) -> str:
-        """Say which end is lost by the rows of a sample as they are now, empty for none.
+        """Describe a settled claim that the table has lost; return an empty text if there is none.
 
-        A row that is gone tells something only after an outage: at other times somebody has deleted it.
+        A missing row counts only after an outage. At other times, somebody may have deleted it.
+
+        Args:
+            sample: settled claims.
+            rows: the rows of their tasks now.
+            after_outage: whether the database was unreachable since the last call.
         """
         by_id = {row.id: row for row in rows}
         for token in sample:

@@ -22,7 +22,7 @@ class StderrRelay:
         self._offset = _size(path) if from_now else 0
 
     def forward(self, *, rest: bool = False) -> None:
-        """Write the lines that are new since the last call to our own standard error.
+        """Write the new lines since the last call to this process's standard error.
 
         Args:
             rest: whether to write an unfinished line too, because its worker is dead. Otherwise the line waits, so
@@ -43,7 +43,7 @@ class StderrRelay:
                 return
             self._offset += len(data)
         if self._offset > MAX_FILE_SIZE and self._offset == _size(self._path):
-            os.truncate(self._path, 0)  # its writer appends, so it goes on at the new end
+            os.truncate(self._path, 0)  # the worker appends, so it continues at the new end
             self._offset = 0
 
 

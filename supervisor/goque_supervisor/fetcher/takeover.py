@@ -1,4 +1,4 @@
-"""How a new fetcher takes over: no running task is disturbed, no outcome is lost, no task runs twice."""
+"""Take over the tasks and workers of the last fetcher. Running tasks continue, and no outcome is lost."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def take_over(
 ) -> None:
     """Find out where every claimed task is: black boxes record which tasks run and which have ended.
 
-    1. Revoke all that earlier fetchers have sent, so that a job that has not started never will.
-    2. Once every worker must have seen that, read the boxes of the living and of the dead.
-    3. A task that no box knows has not started: it waits for a worker.
+    1. Revoke all jobs that earlier fetchers have sent, so that a job that has not started never starts.
+    2. When every worker must have seen the revocation, read the black boxes of living and dead workers.
+    3. Requeue the tasks that no black box has, because they have not started.
     """
     for started in order.live:
         worker = WorkerHandle.of(started, taken_over=True)
@@ -49,7 +49,7 @@ def take_over(
 
 
 def _take_over_worker(worker: WorkerHandle, in_flight: InFlight) -> None:
-    """Match the black box of a living worker with the claims: what it runs, and what has ended."""
+    """Match the running and finished jobs in a living worker's black box with the claims."""
     contents = worker.box.read()
     jobs = _jobs_in(contents, in_flight, worker.incarnation)
     jobs |= _jobs_claimed_again(contents, in_flight, worker.incarnation)
@@ -58,11 +58,12 @@ def _take_over_worker(worker: WorkerHandle, in_flight: InFlight) -> None:
         if seq in jobs:
             in_flight.end(jobs[seq], messages.decode_outcome(outcome))
         else:
-            worker.acknowledged.append(seq)  # the last fetcher committed it, and died before it could say so
+            # the last fetcher committed it, and died before it told the worker
+            worker.acknowledged.append(seq)
 
 
 def _jobs_claimed_again(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:
-    """Return the claimed tasks that a living worker runs under an earlier claim: its run is that of the new claim."""
+    """Return the claimed tasks that a living worker runs under an earlier claim. The run counts for the new claim."""
     jobs: dict[int, ClaimedTask] = {}
     for seq, running in contents.running.items():
         task = in_flight.by_id.get(running.task_id)
@@ -73,7 +74,7 @@ def _jobs_claimed_again(contents: Contents, in_flight: InFlight, incarnation: in
 
 
 def _jobs_in(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:
-    """Return the claimed tasks that a worker's black box knows, by the number of their dispatch."""
+    """Return the claimed tasks in a worker's black box, by the number of their dispatch."""
     entries = [*contents.running.values(), *(running for running, _outcome in contents.finished.values())]
     jobs: dict[int, ClaimedTask] = {}
     for running in entries:

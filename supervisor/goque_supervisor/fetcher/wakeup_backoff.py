@@ -19,12 +19,12 @@ class WakeupBackoff:
         self._missed_at = 0.0
 
     def claimed(self, tasks: int, now: float) -> None:
-        """Record a claim that found so many tasks."""
+        """Record a claim that found this number of tasks."""
         self._misses = 0 if tasks else self._misses + 1
         self._missed_at = now
 
     def pause(self, now: float) -> float:
-        """Return the seconds to wait from a wake-up to the claim; after a quiet moment it is 0 again."""
+        """Return the seconds to wait from a wake-up to the claim. If the last claim is older than `MEMORY`, it is 0."""
         if now - self._missed_at > MEMORY:
             self._misses = 0
         excess = min(self._misses, MAX_MISSES) - FREE_MISSES

@@ -1,4 +1,4 @@
-"""What a fetcher knows of one living worker."""
+"""The state that a fetcher keeps about one living worker."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class WorkerHandle:
         retiring: why it gets no more jobs, None while it gets some.
         revoked_at: when its unstarted jobs were revoked, 0 if no revocation is under way.
         replace_asked: whether the root was asked to replace it.
-        idle_job: the oldest of its jobs when it was last seen to run none of them, 0 while it runs one.
-        idle_since: when that was first seen of this job.
+        idle_job: its oldest job at the last inspection that found none of its jobs running, 0 while one runs.
+        idle_since: when an inspection first found this.
     """
 
     started: WorkerStarted

@@ -1,4 +1,4 @@
-"""The workers of one type as their fetcher sees them: which gets which jobs, and when jobs are revoked."""
+"""The workers of one type, in their fetcher: decide which worker gets which jobs, and when to revoke jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goque_supervisor.ipc.messages import EPOCH_BITS, Job, Jobs
 from goque_supervisor.ipc.sockets import FetcherSocket
 
 MARK_AFTER: Final = 0.025
-"""Seconds that a handler has run before `processing` is written: most handlers end sooner, and save the write."""
+"""Seconds after which `processing` is written for a running handler. Most handlers end sooner and need no write."""
 
 UNREACHABLE_PAUSE: Final = 0.02
 REVOCATION_SETTLES: Final = 0.003
@@ -29,7 +29,7 @@ UNRESPONSIVE_AFTER: Final = 10.0
 
 
 class WorkerPool:
-    """Sends jobs before workers need them, and revokes in time the jobs that wait behind a long handler.
+    """Sends jobs before workers need them, and revokes jobs that wait behind a long handler.
 
     Args:
         in_flight: the tasks to run.
@@ -57,7 +57,7 @@ class WorkerPool:
         return any(worker.jobs for worker in self._workers.values())
 
     def on_hello(self, identity: bytes) -> None:
-        """Record that a worker has said Hello; this may come before the root's message about its start."""
+        """Record a worker's Hello, which may arrive before the root's message about its start."""
         worker = self._by_identity.get(identity)
         if worker is not None:
             worker.ready = True
@@ -65,7 +65,7 @@ class WorkerPool:
             self._early_hellos.add(identity)
 
     def add(self, worker: WorkerHandle) -> None:
-        """Add a worker that lives."""
+        """Add a living worker."""
         if worker.identity in self._early_hellos:
             self._early_hellos.remove(worker.identity)
             worker.ready = True
@@ -73,7 +73,7 @@ class WorkerPool:
         self._by_identity[worker.identity] = worker
 
     def remove(self, incarnation: int) -> WorkerHandle | None:
-        """Remove a worker that is dead."""
+        """Remove a dead worker and return it, or None if it is unknown."""
         worker = self._workers.pop(incarnation, None)
         if worker is not None:
             del self._by_identity[worker.identity]
@@ -149,7 +149,7 @@ class WorkerPool:
         return True
 
     def acknowledge(self, tasks: Iterable[ClaimedTask]) -> None:
-        """Note which outcomes are committed; the next dispatch tells the workers, which may then forget them."""
+        """Record committed outcomes. The next dispatch sends them to the workers, which may then forget them."""
         for task in tasks:
             worker = None if task.incarnation is None else self._workers.get(task.incarnation)
             if worker is not None:
@@ -234,9 +234,9 @@ class WorkerPool:
             self.revoke_unstarted(worker, now)
 
     def _inspect_unresponsive(self, worker: WorkerHandle, oldest: ClaimedTask, now: float) -> None:
-        """Ask for another worker when this one has run nothing for long, though it has jobs.
+        """Ask for another worker if this one has jobs and has run none of them for a long time.
 
-        When a job was sent tells nothing: a handler that took long may have ended a moment ago.
+        The time at which a job was sent is no evidence, because a long handler may have ended a moment ago.
         """
         if worker.idle_job != oldest.seq:
             worker.idle_job, worker.idle_since = oldest.seq, now

@@ -51,7 +51,7 @@ _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A task whose handler had been called: times are CLOCK_MONOTONIC seconds."""
+    """A task whose handler was called. Times are CLOCK_MONOTONIC seconds."""
 
     seq: int
     task_id: str
@@ -64,7 +64,7 @@ class Running:
 class Contents:
     """The contents of a black box: running tasks, and encoded outcomes that are not acknowledged.
 
-    `broken` says what is wrong with the first record that cannot be read; those before it count.
+    `broken` describes the first record that cannot be read. The records before it are valid.
     """
 
     running: dict[int, Running]
@@ -98,8 +98,8 @@ class BlackBox:
         """Create an empty box. Its blocks are allocated now, so that a full disk is an error and not a SIGBUS.
 
         Args:
-            path: of the new file; it must not exist.
-            jobs: the most jobs that may be running or not acknowledged at a time.
+            path: the path of the new file, which must not exist.
+            jobs: the maximum number of jobs that may be running or not acknowledged at the same time.
         """
         half = max(MIN_HALF, jobs * BYTES_A_JOB)
         size = HEADER + 2 * half
@@ -120,7 +120,7 @@ class BlackBox:
         self._view.release()
         self._map.close()
 
-    # -- words that others write -------------------------------------------------------------------
+    # -- words that the root, the fetcher or the worker writes -------------------------------------
 
     @property
     def kill_at(self) -> float:
@@ -139,17 +139,16 @@ class BlackBox:
 
     @property
     def revoked_through(self) -> int:
-        """The fetcher has revoked all jobs up to this one that had not started."""
+        """The number up to which the fetcher has revoked all jobs that had not started."""
         return self._words[_REVOKED]
 
     def revoke_through(self, seq: int) -> None:
         """Revoke all jobs up to this one that have not started, for ever; only the fetcher calls this."""
-        self._words[_REVOKED] = max(
-            seq, self._words[_REVOKED]
-        )  # a lower number would allow jobs that other workers run by now
+        # a lower number would allow jobs that other workers run by now
+        self._words[_REVOKED] = max(seq, self._words[_REVOKED])
 
     def leave_interrupt(self, seq: int, reason: str) -> None:
-        """Write which running job must stop, before its worker is signaled; only the root calls this."""
+        """Write which running job must stop. Only the root calls this, before it signals the worker."""
         self._words[_INTERRUPT_REASON] = INTERRUPT_REASONS.index(reason)
         self._words[_INTERRUPT_SEQ] = seq
 
@@ -160,7 +159,7 @@ class BlackBox:
     # -- reading -----------------------------------------------------------------------------------
 
     def read(self) -> Contents:
-        """Return the contents now; this is safe while the worker writes."""
+        """Return the current contents. This is safe while the worker writes."""
         while True:
             position = self._words[_POSITION]
             start = HEADER + (position >> _USED_BITS & 1) * self._half
@@ -212,7 +211,7 @@ class BlackBox:
 
 
 class BlackBoxWriter(BlackBox):
-    """The worker's side: one record before each handler, one after it, about a microsecond each."""
+    """The worker's side. It writes one record before and one after each handler, in about a microsecond each."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
@@ -248,7 +247,7 @@ class BlackBoxWriter(BlackBox):
         self._finish(seq)
 
     def void(self, seq: int) -> None:
-        """Record that a job that was about to start is revoked."""
+        """Record that the job that was about to start is revoked."""
         self._needed[seq].append(_RECORD.pack(0, _VOID_KIND, seq))
         self._append(self._needed[seq][-1])
         del self._needed[seq]

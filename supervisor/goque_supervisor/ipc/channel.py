@@ -18,7 +18,7 @@ _FD_SPACE: Final = socket.CMSG_SPACE(16 * 4)
 
 
 class Channel:
-    """One end of a control socket; it never blocks the root, and keeps frames that could not be sent yet."""
+    """One end of a control socket. It never blocks the root, and keeps frames that the peer does not accept yet."""
 
     def __init__(self, end: socket.socket, *, blocking: bool = False) -> None:
         end.setblocking(blocking)
@@ -44,7 +44,7 @@ class Channel:
         return bool(self._outgoing) and not self.closed
 
     def send(self, message: Message, *, descriptor: int | None = None) -> None:
-        """Send a message; it is dropped if the peer is gone, since the system reports the exit."""
+        """Send a message, or drop it if the peer is gone, because the system reports the peer's exit."""
         if self.closed:
             return
         frame = encode(message)
@@ -67,7 +67,7 @@ class Channel:
             del self._outgoing[:sent]
 
     def receive(self) -> list[Message]:
-        """Return the messages that have arrived; sets `closed` when the peer is gone or broke the protocol."""
+        """Return the messages that have arrived. Sets `closed` if the peer is gone or broke the protocol."""
         self._read()
         messages: list[Message] = []
         try:

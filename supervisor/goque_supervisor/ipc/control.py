@@ -16,14 +16,14 @@ from typing import Any, Final, TypeAlias
 
 @dataclass(frozen=True)
 class Ready:
-    """This child has booted and works now; `info` has what the root needs to know about it."""
+    """This child has booted and works now; `info` has data for the root."""
 
     info: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BootFailed:
-    """This child cannot work: one sentence, and the exit code with which `goque supervise` must end."""
+    """This child cannot work: the reason in one sentence, and the exit code for `goque supervise`."""
 
     message: str
     exit_code: int
@@ -44,7 +44,7 @@ class LeaseRenewed:
 
 @dataclass(frozen=True)
 class SourceChanged:
-    """Files of the app have changed: some of their paths, and the number of all."""
+    """Files of the app have changed: some of their paths, and the number of all changed files."""
 
     paths: list[str]
     count: int
@@ -55,7 +55,7 @@ class SourceChanged:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Ask the root to stop a running task: by a signal first, by SIGKILL after its grace."""
+    """Ask the root to stop a running task: with a signal first, and with SIGKILL after the grace period."""
 
     incarnation: int
     seq: int
@@ -87,14 +87,14 @@ class Idle:
 
 @dataclass(frozen=True)
 class Drained:
-    """This fetcher has no task in flight any more; `unwritten` counts those it could not write back."""
+    """This fetcher has no task in flight any more; `unwritten` counts the outcomes that it could not write."""
 
     unwritten: int = 0
 
 
 @dataclass(frozen=True)
 class CommitsLost:
-    """The database has lost commits of this owner that it had acknowledged; `what` says which."""
+    """The database has lost commits of this owner that it had acknowledged; `what` describes one of them."""
 
     owner: str
     what: str
@@ -102,7 +102,7 @@ class CommitsLost:
 
 @dataclass(frozen=True)
 class CallbackWanted:
-    """Ask the root to call the user's functions about a crash in a process of their own."""
+    """Ask the root to call the user's functions about a crash in a separate process."""
 
     call: int
     crash: str
@@ -132,7 +132,7 @@ class WorkerStarted:
 
 @dataclass(frozen=True)
 class WorkerExited:
-    """A worker is gone, and how it ended; `killed_for` is None unless the root ended it."""
+    """A worker has ended, and how; `killed_for` is None unless the root ended it."""
 
     incarnation: int
     pid: int
@@ -168,7 +168,7 @@ class NewOwner:
 
 @dataclass(frozen=True)
 class TakeNewName:
-    """Register this node under a new name, unless its name is not this one any more; only the lease gets this."""
+    """Register this node under a new name, if its name is still this one; only the lease gets this."""
 
     owner: str
 
@@ -183,7 +183,7 @@ class Retire:
 
 @dataclass(frozen=True)
 class PauseClaiming:
-    """Stop or resume claiming: a type whose workers cannot boot must not collect tasks."""
+    """Stop or resume claiming, because a type whose workers cannot boot must not claim tasks."""
 
     hold: bool
 
@@ -217,7 +217,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class StartChild:
-    """Start a process: the socket that comes with this message is its control channel."""
+    """Start a process. The socket that comes with this message is its control channel."""
 
     key: int
     boot: dict[str, Any]
@@ -233,7 +233,7 @@ class ChildStarted:
 
 @dataclass(frozen=True)
 class StartFailed:
-    """The process could not be made: the system is out of processes, memory or descriptors, or the app's fork died."""
+    """The process could not be started: the system lacks processes, memory or descriptors, or the app's fork died."""
 
     key: int
     message: str
@@ -242,7 +242,7 @@ class StartFailed:
 
 @dataclass(frozen=True)
 class ProtocolError:
-    """What a channel returns in place of bytes that are no message; it reads nothing more from that peer."""
+    """A channel returns this instead of bytes that are not a message. It reads nothing more from that peer."""
 
     why: str
 

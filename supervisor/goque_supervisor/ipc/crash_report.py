@@ -1,4 +1,4 @@
-"""What the fetcher tells the process that calls a user's functions about a crash, as JSON through the root."""
+"""The fetcher's report about a crash to the process that calls the user's functions, as JSON through the root."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from goque.task import TaskRow
 
 
 class CrashReport(msgspec.Struct, frozen=True):
-    """A WorkerCrash as it crosses processes.
+    """The data of a WorkerCrash.
 
     Attributes:
         row: the task as it was claimed, None if the worker was idle.
-        outcome: how the task's run ended; if the worker was idle, how its process ended.
-        follows: what happens to the task next, in words.
+        outcome: the outcome of the task's run; if the worker was idle, how its process ended.
+        follows: a text that says what happens to the task next.
     """
 
     row: TaskRow | None
@@ -33,5 +33,5 @@ def encode_crash(report: CrashReport) -> str:
 
 
 def decode_crash(text: str) -> CrashReport:
-    """Decode what `encode_crash` made."""
+    """Decode the text of `encode_crash`."""
     return msgspec.json.decode(text, type=CrashReport)

@@ -1,4 +1,4 @@
-"""How a process ended, in the words of logs and errors; standard library only."""
+"""How a process ended, and its text for logs and errors. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ExitCause:
 
     @classmethod
     def from_status(cls, code: int) -> ExitCause:
-        """Read what `os.waitstatus_to_exitcode` returned."""
+        """Convert the result of `os.waitstatus_to_exitcode`."""
         return cls(code, None) if code >= 0 else cls(None, -code)
 
     def __str__(self) -> str:

@@ -1,7 +1,8 @@
-"""Named points at which the test suite lets a process fail; without an environment variable they do nothing.
+"""Named points at which the test suite lets a process fail. Without an environment variable they do nothing.
 
-The variable names a directory. A process that reaches a point checks whether a file of that name is there. It removes
-the file, and does once what the file says: `kill` or `stop` itself, or `error`, as if the database had not answered.
+The variable names a directory. A process that reaches a point looks for a file of that name. If there is one, the
+process removes it and does once what the file says: `kill` or `stop` itself, or raise the `error` of a database that
+does not answer.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ POINTS: Final = (
     "result.before_ack",
     "result.acknowledged",
 )
-"""In the order in which a task passes them."""
+"""The points, in the order in which a task passes them."""
 
 
 def reached(name: str) -> None:

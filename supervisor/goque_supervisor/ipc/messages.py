@@ -64,7 +64,7 @@ decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 
 
 def decode_each_job(data: bytes) -> tuple[Jobs, list[Result]]:
-    """Decode what a fetcher sent; a job that does not decode becomes a failed attempt, and the others remain."""
+    """Decode the message of a fetcher. If a job cannot be decoded, it becomes a failed attempt; the others remain."""
     try:
         return decode_jobs(data), []
     except (msgspec.MsgspecError, ValueError):

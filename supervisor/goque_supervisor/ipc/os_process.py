@@ -1,4 +1,4 @@
-"""Calls to the system about processes: those of Linux through ctypes, elsewhere what POSIX offers."""
+"""System calls about processes: Linux's own through ctypes, on other systems those of POSIX."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent does, and make sure the parent still lives.
+    """Ask the kernel to kill this process when its parent dies, and check that the parent is still alive.
 
-    A process forked in two steps waits here until it has been handed over to `parent`, because the death signal
-    follows the parent at that time.
+    A process that was forked in two steps waits here until `parent` has become its parent, because the death signal
+    depends on the parent at the time of this call.
     """
     deadline = time.monotonic() + 10
     while os.getppid() != parent and time.monotonic() < deadline:
@@ -43,7 +43,7 @@ def set_name(name: str) -> None:
 
 
 def children() -> list[int]:
-    """Return the pids of this process's children, dead ones included; empty if the system does not tell.
+    """Return the pids of this process's children, including dead ones; empty if the system does not report them.
 
     `/proc/self/task/*/children` would be quicker, but many kernels are built without it.
     """
@@ -60,21 +60,21 @@ def _parent_of(process: Path) -> int:
     try:
         stat = (process / "stat").read_text("utf-8", "replace")
     except OSError:
-        return 0  # it ended while we looked
+        return 0  # the process has just ended
     return int(
         stat.rpartition(")")[2].split()[1]
     )  # the name before it may contain anything, also parentheses
 
 
 class Usage(NamedTuple):
-    """What a process uses: resident bytes, and the processor seconds so far."""
+    """The resident memory of a process in bytes, and its CPU seconds so far."""
 
     memory: int
     cpu_seconds: float
 
 
 def usage_of(pid: int) -> Usage | None:
-    """Return the memory and processor time of a process; None if it is gone, or the system does not tell."""
+    """Return the memory and CPU time of a process; None if it has ended or the system does not report them."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
@@ -90,7 +90,7 @@ def kill_group(group: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """Kill one process, if it is still there."""
+    """Kill one process, if it still exists."""
     with contextlib.suppress(ProcessLookupError):  # it ended by itself; its exit is read soon
         os.kill(pid, signal.SIGKILL)
 
@@ -119,13 +119,13 @@ def boot_id() -> str:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel has killed for memory so far, 0 where it does not say."""
+    """Return how many processes the kernel has killed for lack of memory so far; 0 if it does not report this."""
     try:
         for line in Path("/proc/vmstat").read_text("ascii").splitlines():
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     except (OSError, ValueError):
-        pass  # an older kernel, or a container that hides it: then there is no evidence
+        pass  # an older kernel, or a container that hides the number
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Opens files that an earlier process of this user has left. Standard library only, because the root uses it."""
+"""Open files that an earlier process of this user has left. Standard library only, because the root uses it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def read_private_file(path: Path, max_bytes: int) -> bytes:
-    """Read a file that this user's earlier processes have left, whatever is in its place now.
+    """Read a file that an earlier process of this user has left, and reject anything else in its place.
 
     Raises:
-        OSError: it cannot be read, or it is a link.
-        ValueError: it is no regular file, belongs to another user, or is too large.
+        OSError: the file cannot be read, or is a link.
+        ValueError: the file is not a regular one, belongs to another user, or is too large.
     """
     descriptor = open_private_file(path, os.O_RDONLY)
     with os.fdopen(descriptor, "rb") as file:
@@ -23,7 +23,7 @@ def read_private_file(path: Path, max_bytes: int) -> bytes:
 
 
 def open_private_file(path: Path, flags: int) -> int:
-    """Open a regular file of this user, and never wait for it. Raises as `read_private_file`."""
+    """Open a regular file of this user without blocking. Raises the errors of `read_private_file`."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():

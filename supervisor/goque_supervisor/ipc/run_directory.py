@@ -1,7 +1,7 @@
 """The run directory: sockets, black boxes and stderr files of one supervisor, private to its user.
 
-Each supervisor creates a directory of its own under a base, `<base>/<pid>-<random>/`, and keeps a lock in it while it
-lives. A directory whose lock is free belongs to a dead tree; the next tree reads its black boxes.
+Each supervisor creates its own directory under a base, `<base>/<pid>-<random>/`, and holds a lock in it while it is
+alive. If the lock of a directory is free, its tree is dead, and the next tree reads its black boxes.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class RunDirectoryError(Exception):
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A locked directory of this run; it stays locked until the process that created it ends."""
+    """The locked directory of one run. It stays locked until the process that created it ends."""
 
     path: Path
     locks: tuple[int, ...]
 
     def endpoint(self, task_type: str) -> str:
-        """Return the ZeroMQ endpoint of a type; the type is hashed, since socket paths are short."""
+        """Return the ZeroMQ endpoint of a type. The type is hashed, because socket paths must be short."""
         return f"ipc://{self.path / type_key(task_type)}.sock"
 
     def box(self, task_type: str, slot: int, incarnation: int) -> Path:
@@ -62,17 +62,17 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """The directory where the processes that imported the app keep its metrics."""
+        """The directory in which processes with the app keep the app's metrics."""
         return self.path / "metrics"
 
     def describe_tree(self, tree: dict[str, Any]) -> None:
-        """Write a description of this tree, for the tree that finds this directory after its death."""
+        """Write a description of this tree, for the next tree that finds this directory after a crash."""
         draft = self.path / f"{_TREE}.new"
         draft.write_text(json.dumps(tree), "utf-8")
         draft.rename(self.path / _TREE)
 
     def leave_black_boxes(self) -> None:
-        """Delete the sockets only: the next tree reads in the black boxes which outcomes were not written."""
+        """Delete only the sockets. The next tree reads the unwritten outcomes from the black boxes."""
         tree: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
             tree = _description(self.path)
@@ -81,9 +81,9 @@ class RunDirectory:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the directory with all that is left in it.
+        """Delete the directory and its contents.
 
-        The lock is deleted last. A process that dies in between leaves a directory that the next tree finds abandoned.
+        The lock is deleted last. If this process dies before, the next tree finds the directory and deletes it.
         """
         with contextlib.suppress(OSError):
             for path in self.path.iterdir():
@@ -110,7 +110,7 @@ def stack_path(box: str | os.PathLike[str]) -> Path:
 
 
 def remove_worker_files(box: str | os.PathLike[str]) -> None:
-    """Delete all files of one worker; a file that cannot be deleted now is deleted with the directory."""
+    """Delete all files of one worker. A file that cannot be deleted now is deleted with the directory."""
     with contextlib.suppress(OSError):
         for path in Path(box).parent.glob(f"{Path(box).stem}.*"):
             path.unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def open_run_directory(given: str | None) -> RunDirectory:
     """Create and lock the directory of this run, under the given base or a private default one.
 
     Raises:
-        RunDirectoryError: the base is not ours alone, too long, or held by another supervisor.
+        RunDirectoryError: the base is not private, too long, or locked by another supervisor.
     """
     base = Path(given).absolute() if given else _default_base()
     _make_base(base)
@@ -136,7 +136,7 @@ def open_run_directory(given: str | None) -> RunDirectory:
             f"run directory {base} makes socket paths of {longest} bytes, over {MAX_SOCKET_PATH}; "
             "give a shorter --run-dir"
         )
-    hidden = base / f".{path.name}"  # other trees look for dead ones here: show it only when it is locked
+    hidden = base / f".{path.name}"  # hidden until it is locked, because other trees look for dead ones here
     try:
         hidden.mkdir(mode=0o700)
         locks.append(_lock(hidden / _LOCK, f"run directory {path} is in use"))
@@ -147,10 +147,10 @@ def open_run_directory(given: str | None) -> RunDirectory:
 
 
 def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
-    """Yield the directories of dead trees, each locked by us, with the description that the tree wrote.
+    """Lock the directories of dead trees, and yield each with the description that the tree wrote.
 
-    The description is {} if the tree died before it could claim a task, and if it cannot be read: nobody knows then
-    whose tasks the tree had, so they are returned like those of another node.
+    The description is {} if the tree died before it could claim a task, or if the description cannot be read. In the
+    second case the tree's owner names are unknown, so a healer returns its tasks like those of another node.
     """
     bases = known_bases()
     for path in _run_directories(bases if base in bases else [base]):
@@ -161,13 +161,13 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
         try:
             tree = _description(path)
         except (OSError, ValueError) as error:
-            log.warning("what tree ran in %s cannot be read (%s): its tasks are returned later", path, error)
+            log.warning("the tree of %s cannot be identified (%s): its tasks are returned later", path, error)
             tree = {}
         yield RunDirectory(path, (lock,)), tree
 
 
 def _run_directories(bases: Iterable[Path]) -> Iterator[Path]:
-    """Yield the directories of this user that have a lock file; what else lies there is left alone."""
+    """Yield the directories of this user that have a lock file, and ignore everything else."""
     for base in bases:
         for path in sorted(base.iterdir()):
             with contextlib.suppress(OSError):
@@ -177,11 +177,11 @@ def _run_directories(bases: Iterable[Path]) -> Iterator[Path]:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """Return the description that a tree wrote; {} if it died before it had a lease, so it claimed nothing.
+    """Return the description that a tree wrote, or {} if it died before it had a lease and could claim tasks.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is not what a tree writes.
+        OSError: the description cannot be read.
+        ValueError: it is not a description of a tree.
     """
     try:
         tree = json.loads(read_private_file(path / _TREE, MAX_DESCRIPTION))

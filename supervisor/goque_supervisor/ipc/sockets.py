@@ -47,7 +47,7 @@ class FetcherSocket:
         self._descriptors.append(descriptor)
 
     def wait(self, timeout: float) -> set[int]:
-        """Wait for a message or a watched descriptor, at most so many seconds; returns the readable descriptors."""
+        """Wait for a message or a watched descriptor, at most `timeout` seconds. Returns the readable descriptors."""
         if 0 < timeout < _SHORT:  # ZeroMQ counts in whole milliseconds
             select.select(self._descriptors, [], [], timeout)
             timeout = 0.0
@@ -77,7 +77,7 @@ class FetcherSocket:
         return True
 
     def close(self) -> None:
-        """Close the socket and drop unsent messages; a sent message is not a delivered one either."""
+        """Close the socket and drop unsent messages. The protocol never assumes that a sent message was delivered."""
         self._socket.close(0)
         self._context.term()
 
@@ -108,7 +108,7 @@ class WorkerSocket:
         self._poller.register(descriptor, zmq.POLLIN)
 
     def wait(self, timeout: float | None) -> None:
-        """Wait for a message or a watched descriptor, at most so many seconds, or without a limit for None."""
+        """Wait for a message or a watched descriptor, at most `timeout` seconds, or without a limit for None."""
         self._poller.poll(None if timeout is None else max(0, round(timeout * 1000)))
 
     def receive(self) -> Iterator[bytes]:
@@ -132,6 +132,6 @@ class WorkerSocket:
         return int(self._socket.getsockopt(zmq.FD))
 
     def close(self, linger: float) -> None:
-        """Close the socket; messages that were sent have so many seconds to leave."""
+        """Close the socket, and wait at most `linger` seconds until the sent messages have left."""
         self._socket.close(round(linger * 1000))
         self._context.term()

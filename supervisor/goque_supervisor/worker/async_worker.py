@@ -41,7 +41,7 @@ class AsyncWorker(Worker):
     _runs: dict[int, Run]
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Run jobs until the root stops this worker."""
         self._runs = {}
         asyncio.run(self._serve())
         self.send_results()
@@ -79,7 +79,7 @@ class AsyncWorker(Worker):
         if run.alarm is not None:
             run.alarm.cancel()
         if os.getpid() != self.pid:
-            os._exit(0)  # a child that the handler forked came back here: it must not report for its parent
+            os._exit(0)  # this is a child that the handler forked: it must not report for its parent
         del self._runs[run.job.seq]
         outcome: Outcome | None
         if task.cancelled():
@@ -100,7 +100,7 @@ class AsyncWorker(Worker):
         """Run a handler; returns None if its job was revoked before it started.
 
         The start is recorded here, not when the asyncio task is created. Another handler may crash the process before
-        this one starts, and this one must not lose an attempt for it.
+        this one starts. Then this one must not lose an attempt.
         """
         deadline = self.begin(run.job)
         if deadline is None:
@@ -109,7 +109,7 @@ class AsyncWorker(Worker):
         run.alarm = asyncio.get_running_loop().call_later(self.options.timeout, self._time_out, run)
         try:
             outcome = (await handle_async(self.processor, run.job.row, run)).outcome
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
+        except BaseException as error:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             outcome = outcome_of_run(self.processor, run, translate_cancellation(self.processor, run, error))
         return charge_timeout(outcome, self.processor, run)
 

@@ -1,7 +1,7 @@
 """Turns what handlers print into lines of the log, each with its task.
 
-This covers what Python code writes to `sys.stdout` or `sys.stderr` while a task runs. What C code or a subprocess
-writes to the descriptors is left as it is. So is what a stream handler of `logging` writes, which has its own format.
+It captures the writes of Python code to `sys.stdout` and `sys.stderr` while a task runs. It does not change the writes
+of C code and subprocesses to the descriptors, nor those of stream handlers of `logging`, which have their own format.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CapturedStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Log the complete lines, if a task runs here; an unfinished line is kept until it ends."""
+        """Log the complete lines if a task runs here, and keep an unfinished line until its end."""
         task = context.current_task()
         if task is None or sys._getframe(1).f_globals.get("__name__") == "logging":  # noqa: SLF001 - as logging itself does
             written: int = self._stream.write(text)
@@ -53,7 +53,7 @@ class CapturedStream:
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write each of them."""
+        """Write each line."""
         for line in lines:
             self.write(line)
 
@@ -74,5 +74,5 @@ def end_task(task_id: str) -> None:
 
 
 def _log_line(line: str, fields: dict[str, Any]) -> None:
-    """Log a line at any log level, because the handler printed it to be seen."""
+    """Log a line regardless of the log level, because the handler printed it."""
     log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "%s", (line,), None, extra=fields))

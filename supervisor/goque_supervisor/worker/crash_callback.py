@@ -1,6 +1,6 @@
 """A short-lived process for the user's functions about a crash: crash_handler and next_attempt_at.
 
-They may do anything to their process: the root gives it a few seconds. If it fails, the default delay applies.
+These functions may crash or block this process. The root kills it after a few seconds, and the default delay applies.
 """
 
 from __future__ import annotations

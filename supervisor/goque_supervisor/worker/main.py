@@ -1,4 +1,4 @@
-"""The process of one worker slot: it prepares for crashes, then runs one of the two kinds of worker."""
+"""The process of one worker slot: it prepares for crashes, then runs a sync or an async worker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ The manager has the same constant; it is not imported from there, because a work
 
 
 def _prepare_process(boot: dict[str, Any]) -> None:
-    """Have the interpreter write its stack on a crash, and the kernel kill workers first when memory runs out."""
+    """Make the interpreter write its stack on a crash, and the kernel kill workers first when memory runs out."""
     stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     faulthandler.enable(stack, all_threads=False)
     faulthandler.register(
@@ -56,7 +56,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
 
 
 def _warn_of_threads() -> None:
-    """Log why this process does not end at once: the interpreter waits for threads that are no daemons."""
+    """Log why this process does not end at once: the interpreter waits for threads that are not daemons."""
     names = [thread.name for thread in threading.enumerate() if not thread.daemon and not _is_known(thread)]
     if names:
         log.warning(

@@ -1,7 +1,7 @@
 """A worker of `def` handlers: one at a time in the main thread, so that a signal can interrupt blocking calls.
 
-SIGALRM raises TaskTimeout in a handler that runs too long. SIGUSR1 raises TaskCanceled in one whose task was canceled.
-The root kills the worker of a handler that goes on.
+SIGALRM raises TaskTimeout in a handler that runs too long. SIGUSR1 raises TaskCanceled in a handler whose task was
+canceled. If the handler continues after that, the root kills the worker.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SyncWorker(Worker):
         self._alarm_at = 0.0
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Run jobs until the root stops this worker."""
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGUSR1, self._on_interrupt)
         self.introduce()
@@ -61,7 +61,7 @@ class SyncWorker(Worker):
         started = deadline - self.options.timeout
         outcome = self._outcome_of(job, deadline)
         if os.getpid() != self.pid:
-            os._exit(0)  # a child that the handler forked came back here: it must not report for its parent
+            os._exit(0)  # this is a child that the handler forked: it must not report for its parent
         now = time.monotonic()
         outcome = with_duration(outcome, now - started, self.pid)
         self.finish(job, outcome)
@@ -79,7 +79,7 @@ class SyncWorker(Worker):
                 outcome = contextvars.Context().run(handle, self.processor, job.row, self).outcome
             finally:
                 self.interruptible = False
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
+        except BaseException as error:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             outcome = outcome_of_run(self.processor, self, error)
         self.running_seq = 0
         outcome = charge_timeout(outcome, self.processor, self)

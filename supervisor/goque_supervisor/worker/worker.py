@@ -1,7 +1,7 @@
-"""What both kinds of worker share: a worker runs handlers and reports how they ended.
+"""The base of sync and async workers. A worker runs handlers and reports their outcomes.
 
 1. It takes jobs from the fetcher.
-2. It writes to the black box before each handler that it starts, and after each handler how it ended.
+2. It writes to the black box before each handler, and writes the outcome after each handler.
 3. It sends results in batches, and at once when no job is left.
 4. It forgets a result when the fetcher says that it is committed.
 5. It ends when the root sends Stop or is gone, or when this process has reached its memory or task limit.
@@ -73,7 +73,7 @@ class Worker:
             if not self.retiring:
                 self.jobs.extend(jobs.jobs)
             elif jobs.jobs:
-                self._send_retiring()  # to a new fetcher, which cannot know
+                self._send_retiring()  # a new fetcher does not know it yet
         for message in self.channel.receive():
             if isinstance(message, Stop):
                 self.stopping = True
@@ -98,13 +98,13 @@ class Worker:
         self._sent_at = time.monotonic()
 
     def send_results_if_due(self, now: float) -> None:
-        """Send the results if they are many, or the last message was some time ago."""
+        """Send the results if there are many, or if the last message is `BATCH_SECONDS` old."""
         if len(self.results) >= BATCH_RESULTS or now - self._sent_at > BATCH_SECONDS:
             self.send_results()
             self.receive()
 
     def consider_retiring(self) -> None:
-        """Start no more jobs if this process has reached a limit of its own; the fetcher requeues the rest."""
+        """Start no more jobs if this process has reached its task or memory limit. The fetcher requeues the others."""
         reason = self._limit_reached()
         if reason is not None and not self.retiring:
             self.retiring = reason
@@ -123,7 +123,7 @@ class Worker:
         return None
 
     def begin(self, job: Job) -> float | None:
-        """Record that a job starts; returns its deadline, or None if the fetcher has revoked the job."""
+        """Record that a job starts. Returns its deadline, or None if the fetcher has revoked the job."""
         row = job.row
         reached("run.before_begin")
         started = time.monotonic()
@@ -154,5 +154,5 @@ def resident_memory() -> int:
     except OSError:
         return resource.getrusage(
             resource.RUSAGE_SELF
-        ).ru_maxrss  # the peak, in bytes: macOS offers nothing better
+        ).ru_maxrss  # the peak in bytes, because macOS does not report the current size
     return pages * _PAGE

@@ -127,7 +127,7 @@ def test_the_row_is_there(row: Row) -> None:
 
 
 def rows_of_the_page() -> Iterator[tuple[list[str], str]]:
-    table = PAGE.partition("## The map")[2].partition("\n\n## ")[0]
+    table = PAGE.partition("## The names in Go and in Python")[2].partition("\n\n## ")[0]
     for line in table.splitlines():
         if line.startswith("| `"):
             there, here = line.strip("|").split(" | ", 1)
