@@ -311,8 +311,10 @@ def _free_port() -> int:
 
 
 def _last_words(data: Path) -> str:
+    """Return the first error in a server's log, or its last line: what follows an error is seldom of use."""
     lines = (data / "log").read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "its log is empty"
+    errors = [line for line in lines if "ERROR" in line or "FATAL" in line]
+    return next(iter(errors or reversed(lines)), "its log is empty")
 
 
 SERVERS = (

@@ -19,6 +19,7 @@ import pytest
 from backends import claim, done
 from server_backends import POSTGRES_URL
 
+from goque.errors import ConfigurationError
 from goque.storage import open_storage
 from goque.storage.postgresql.connection import PREPARE_AFTER, DeadlineConnection
 from goque.task import Task
@@ -31,7 +32,7 @@ listen_addr = 127.0.0.1
 listen_port = {own_port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = 2
 """
 
@@ -51,7 +52,13 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture
-def pooled(database: str) -> Iterator[str]:
+def mode() -> str:
+    """The pool mode of PgBouncer."""
+    return "transaction"
+
+
+@pytest.fixture
+def pooled(database: str, mode: str) -> Iterator[str]:
     """The URL of the same database through PgBouncer."""
     binary = shutil.which("pgbouncer", path=f"{os.environ.get('PATH')}:/usr/sbin")
     if binary is None:
@@ -68,6 +75,7 @@ def pooled(database: str) -> Iterator[str]:
         user=parts.username or "postgres",
         password=f" password='{parts.password}'" if parts.password else "",
         own_port=own_port,
+        mode=mode,
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -168,3 +176,22 @@ def test_a_watcher_whose_notifications_a_pooler_swallows_looks_once_a_second(
     assert watcher.changed()
     watcher.close()
     storage.close()
+
+
+@pytest.mark.parametrize("mode", ["statement"])
+def test_statement_mode_is_refused_and_the_error_says_what_to_do(pooled: str) -> None:
+    with (
+        contextlib.closing(open_storage(pooled)) as storage,
+        pytest.raises(ConfigurationError, match="pool_mode = transaction") as refusal,
+    ):
+        storage.claim_due("mail", "node-1", 10)
+    assert "\n" not in str(refusal.value)
+
+
+def test_options_that_pgbouncer_refuses_are_named_in_the_error(pooled: str) -> None:
+    with (
+        contextlib.closing(open_storage(f"{pooled}?options=-csearch_path%3Dapp")) as storage,
+        pytest.raises(ConfigurationError, match="PgBouncer that refuses 'options'") as refusal,
+    ):
+        storage.insert_tasks([Task("mail", external_id="order-7")])
+    assert "\n" not in str(refusal.value)

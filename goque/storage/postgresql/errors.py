@@ -40,6 +40,13 @@ UNAVAILABLE: Final = {
     "53200": "is out of memory; see the server's log",
     "58030": "cannot read or write its files; see the server's log",
 }
+STATEMENT_MODE: Final = (
+    "is a PgBouncer in statement mode, which allows no transactions; set pool_mode = transaction"
+)
+REFUSED_PARAMETER: Final = (
+    "is a PgBouncer that refuses {!r}; remove it from the URL (ALTER ROLE ... SET does the same), "
+    "or name it in ignore_startup_parameters"
+)
 SCHEMA: Final = ("42P01", "42703", "3F000")
 
 
@@ -47,6 +54,8 @@ def translate(error: psycopg.Error, where: str) -> GoqueError | None:
     """Return the error that a caller can act on, or None for a bug or bad data: the driver's error is raised then."""
     code = error.sqlstate or ""
     said = _first_line(error)
+    if "statement pooling mode" in said:
+        return ConfigurationError(f"{where} {STATEMENT_MODE}")
     if code in LOCKED:
         return DatabaseLockedError(f"{where}: {LOCKED[code]}; try again")
     if code.startswith(LOST):
@@ -74,7 +83,7 @@ def refused(error: psycopg.Error, where: str) -> ConfigurationError | DatabaseUn
         return _refused_by_all(hosts, where)
     said = _first_line(error)
     if wrong := _wrong_parameter(said):
-        return ConfigurationError(f"{where} is no storage URL: {wrong}")
+        return ConfigurationError(f"{where} {wrong}")
     if missing := re.search('database "(.*)" does not exist', said):
         return DatabaseUnavailableError(f"{where}: {NO_DATABASE.format(missing[1])}")
     for code, words in _BY_WORDS.items():
@@ -107,6 +116,13 @@ def _refused_by_all(hosts: Mapping[str, str], where: str) -> ConfigurationError 
 
 def _wrong_parameter(said: str) -> str | None:
     """Explain which parameter of the URL is wrong. libpq checks the parameters only when it connects."""
+    if found := re.search("unsupported startup parameter(?: in options)?: ([a-z_.]+)", said):
+        return REFUSED_PARAMETER.format(found[1])
+    reason = _wrong_value(said)
+    return reason and f"is no storage URL: {reason}"
+
+
+def _wrong_value(said: str) -> str | None:
     if found := re.search('invalid "?([a-z_]+)"? value: "(.*)"', said):
         return f"{found[1]} cannot be {found[2]!r:.40}"
     if found := re.search('invalid integer value ".*" for connection option "([a-z_]+)"', said):
