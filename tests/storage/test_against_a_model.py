@@ -149,7 +149,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
         rows = self._storage.unowned_claims(age)
         assert {row.id for row in rows} == abandoned
         changes = [heal(row, "nobody's", None) for row in rows]
-        assert self._storage.settle_unowned_if_unchanged(rows, changes) == len(rows)
+        assert len(self._storage.settle_unowned_if_unchanged(rows, changes)) == len(rows)
         for row, change in zip(rows, changes, strict=True):
             self._settle(row, change)
 

@@ -107,13 +107,23 @@ def test_claims_without_an_owner_are_found_by_their_age(storage, backend, clock)
     assert storage.unowned_claims(60, limit=0) == []
 
 
+def test_of_several_abandoned_claims_those_that_were_written_are_named(storage, other, backend, clock):
+    for _ in range(3):
+        unowned(storage, backend)
+    clock.advance(100)
+    rows = storage.unowned_claims(60)
+    changes = [move(row, TaskStatus.ERROR, attempts=1, delay=0.0) for row in rows]
+    other.settle_unowned_if_unchanged(rows[:1], changes[:1])
+    assert storage.settle_unowned_if_unchanged(rows, changes) == {row.token for row in rows[1:]}
+
+
 def test_an_abandoned_claim_is_healed_once(storage, other, backend, clock):
     task = unowned(storage, backend)
     clock.advance(100)
     rows, also = storage.unowned_claims(60), other.unowned_claims(60)
     changes = [move(row, TaskStatus.ERROR, attempts=1, delay=0.0) for row in rows]
-    assert storage.settle_unowned_if_unchanged(rows, changes) == 1
-    assert other.settle_unowned_if_unchanged(also, changes) == 0
+    assert len(storage.settle_unowned_if_unchanged(rows, changes)) == 1
+    assert other.settle_unowned_if_unchanged(also, changes) == set()
     healed = row_of(storage, task)
     assert (healed.status, healed.attempts) == ("error", 1)
     assert [row.id for row in claim(storage)] == [task.id]
@@ -129,14 +139,14 @@ def test_a_claim_that_moved_since_it_was_read_is_not_healed(storage, backend, cl
         saved = backend.execute("SELECT status, updated_at, claimed_by FROM goque_task")[0]
         backend.execute(f"UPDATE goque_task SET {moved}")
         before = row_of(storage, task)
-        assert storage.settle_unowned_if_unchanged(rows, changes) == 0
+        assert storage.settle_unowned_if_unchanged(rows, changes) == set()
         assert row_of(storage, task) == before
         backend.execute(
             "UPDATE goque_task SET status = :status, updated_at = :updated_at, claimed_by = :claimed_by",
             **dict(zip(("status", "updated_at", "claimed_by"), saved, strict=True)),
         )
-    assert storage.settle_unowned_if_unchanged(rows, changes) == 1
-    assert storage.settle_unowned_if_unchanged([], []) == 0
+    assert len(storage.settle_unowned_if_unchanged(rows, changes)) == 1
+    assert storage.settle_unowned_if_unchanged([], []) == set()
 
 
 def test_a_token_without_an_owner_settles_only_a_task_without_one(storage, backend):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from goque.outcome import Change
 from goque.storage.contract.records import NodeRow, TypePolicy
-from goque.task import TaskRow, TaskStatus
+from goque.task import TaskRow, TaskStatus, Token
 
 
 class Upkeep(Protocol):
@@ -64,8 +64,8 @@ class Upkeep(Protocol):
         """
 
     @abstractmethod
-    def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
-        """Write moves of rows without an owner that are still as they were read; returns how many."""
+    def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> set[Token]:
+        """Write the changes of rows without an owner that are still as they were read; returns their claims."""
 
     @abstractmethod
     def delete_finished(

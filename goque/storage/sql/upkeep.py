@@ -19,7 +19,7 @@ from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_READ, READ, REPE
 from goque.storage.sql.claims import SqlClaims
 from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.session import Row, Session
-from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus, Token
 
 _USUAL: Final = ProcessorOptions()
 
@@ -91,11 +91,11 @@ class SqlUpkeep(SqlClaims):
         rows = self._run(lambda session: session.rows(self._sql.unowned_claims, params), PINNED_READ)
         return [self._dialect.read_task(row) for row in rows]
 
-    def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> int:
-        """Write moves of rows without an owner that are still as they were read; returns how many."""
+    def settle_unowned_if_unchanged(self, rows: Sequence[TaskRow], changes: Sequence[Change]) -> set[Token]:
+        """Write the changes of rows without an owner that are still as they were read; returns their claims."""
         as_read = {row.id: (row.status, row.updated_at, row.claims, row.claimed_by) for row in rows}
 
-        def settle(session: Session) -> int:
+        def settle(session: Session) -> set[Token]:
             batch = self._dialect.encode_list(list(as_read))
             found = map(self._dialect.read_task, session.rows(self._sql.tasks_by_id, {"batch": batch}))
             same = {
@@ -104,11 +104,9 @@ class SqlUpkeep(SqlClaims):
                 if not row.claimed_by
                 and (row.status, row.updated_at, row.claims, row.claimed_by) == as_read[row.id]
             }
-            return len(
-                self._settle(session, [change for change in changes if change.token.task_id in same], None)
-            )
+            return self._settle(session, [change for change in changes if change.token.task_id in same], None)
 
-        return self._run(settle, WRITE) if rows and changes else 0
+        return self._run(settle, WRITE) if rows and changes else set()
 
     def delete_finished(
         self,

@@ -143,21 +143,28 @@ class Healer(Actor):
     def _heal_unowned_of(self, task_type: str | None, policy: TypePolicy | None, limit: float) -> None:
         age = policy.healer_age if policy is not None else self._heal_unpublished
         assert age is not None, "types without a policy are healed only by the age that the operator gave"
-        found = healed = BATCH
-        while found == BATCH and healed and time.monotonic() < limit and self.go_on():
-            rows = self.storage.unowned_claims(age, task_type, limit=BATCH)
-            found = len(rows)
+        left: set[Token] = set()
+        is_full = True
+        while is_full and len(left) < MAX_ASIDE and time.monotonic() < limit and self.go_on():
+            found = self.storage.unowned_claims(age, task_type, limit=BATCH + len(left))
+            is_full = len(found) == BATCH + len(left)
+            rows = [row for row in found if row.token not in left]
+            left |= {row.token for row in rows}
             rows = [row for row in rows if task_type is not None or row.type not in self._own]
             rows, changes = changes_of(rows, lambda row: heal(row, UNOWNED, policy))
             began, traced = time.perf_counter(), tracing.started()
-            healed = sum(write_in_halves(rows, changes, self.storage.settle_unowned_if_unchanged))
+            parts = write_in_halves(rows, changes, self.storage.settle_unowned_if_unchanged)
+            written = set[Token]().union(*parts)
+            left -= written
+            healed = [row for row in rows if row.token in written]
             if healed:
-                self._count(rows[:healed], time.perf_counter() - began, traced)
+                self._count(healed, time.perf_counter() - began, traced)
                 self.log.warning(
                     "returned %d task(s) of type %r whose claim had no owner: %s",
-                    healed,
+                    len(healed),
                     task_type or "nobody's",
-                    ", ".join(row.id for row in rows[:SOME_IDS]) + (", …" if healed > SOME_IDS else ""),
+                    ", ".join(row.id for row in healed[:SOME_IDS])
+                    + (", …" if len(healed) > SOME_IDS else ""),
                 )
 
     def _count(self, rows: Sequence[TaskRow], duration: float, traced: int) -> None:
