@@ -17,6 +17,7 @@ from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import BootFailed
 from goque_supervisor.ipc.run_directory import stderr_path
+from goque_supervisor.nursery import exit_functions
 
 LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
@@ -47,6 +48,9 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run
+    ends_in_order = role in exit_functions.ROLES
+    if ends_in_order:
+        exit_functions.leave_to_the_nursery()
     tracing.begin_process(traced=role in TRACED)
     try:
         run(boot, channel)
@@ -54,6 +58,8 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
         channel.send(BootFailed(str(error), error.exit_code))
         sys.exit(1)
     finally:
+        if ends_in_order:
+            exit_functions.run_exit_functions()
         tracing.flush()
         channel.close()
 
