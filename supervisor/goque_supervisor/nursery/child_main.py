@@ -22,6 +22,7 @@ from goque_supervisor.nursery import exit_functions
 LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
+    "reporter": "goque_supervisor.worker.failure_reporter",
     "fetcher": "goque_supervisor.fetcher.host",
     "lease": "goque_supervisor.actors.lease",
     "healer": "goque_supervisor.actors.healer",
@@ -32,7 +33,7 @@ LOOPS: Final = {
 }
 """The module that has the loop of each role; a nursery imports them before it forks."""
 
-TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})
+TRACED: Final = frozenset({"worker", "callback", "reporter", "fetcher", "healer", "cleaner", "scheduler"})
 
 
 def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:

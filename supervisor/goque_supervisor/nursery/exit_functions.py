@@ -15,7 +15,7 @@ from typing import Any, Final
 
 log = logging.getLogger("goque.worker")
 
-ROLES: Final = frozenset({"worker", "callback"})
+ROLES: Final = frozenset({"worker", "callback", "reporter"})
 """The processes that run code of the app and may end in order."""
 
 
@@ -34,7 +34,7 @@ def leave_to_the_nursery() -> None:
 
 
 def run_exit_functions() -> None:
-    """Run the functions that were registered with `atexit`, the last one first; a later exit does not run them again."""
+    """Run the functions that were registered with `atexit`, the last one first, and forget them."""
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     try:
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit follows, as at the end of each fork of multiprocessing
