@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
         WorkerCrashed,
     )
+    from goque.failure import Failure
     from goque.periodic.jobs import CronSchedule, PeriodicJob, cron_job
     from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.queue.async_manager import AsyncTaskQueueManager
@@ -66,6 +67,7 @@ _NAMES_OF_MODULE = {
         "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
         "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
     ),
+    "goque.failure": "Failure",
     "goque.queue.manager": "TaskQueueManager",
     "goque.periodic.jobs": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
@@ -85,6 +87,7 @@ __all__ = [
     "CronSchedule",
     "DatabaseUnavailableError",
     "DuplicateTaskError",
+    "Failure",
     "GoqueError",
     "InvalidPayloadFormatError",
     "PayloadDecodeError",

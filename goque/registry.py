@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from goque.callbacks import check_function
 from goque.errors import ConfigurationError
 from goque.options import ProcessorKeywords, check_options
 from goque.processor import make_processor
@@ -14,6 +15,7 @@ from goque.processor_table import ProcessorTable
 from goque.task_checks import check_name
 
 if TYPE_CHECKING:
+    from goque.failure import Failure
     from goque.periodic.jobs import Misfire, PeriodicJob, Schedule
     from goque.queue.async_manager import AsyncTaskQueueManager
     from goque.queue.manager import TaskQueueManager
@@ -29,14 +31,27 @@ class Registry:
     Args:
         database_url: the database of its tasks. A flag, the environment and the configuration file win over it.
         service_name: its name in metrics and traces.
+        on_failure: called with a `goque.Failure` for each failed attempt of each type, crashes included. A supervisor
+            calls it in a process of its own, after the attempt is written; it has 10 seconds, and what it raises is
+            logged. A fetcher that dies just then may leave out a call.
+
+    Raises:
+        ConfigurationError: an argument is of another type, or `on_failure` does not take one argument.
     """
 
-    def __init__(self, database_url: str | None = None, service_name: str | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str | None = None,
+        service_name: str | None = None,
+        *,
+        on_failure: Callable[[Failure], object] | None = None,
+    ) -> None:
         for name, value in (("database_url", database_url), ("service_name", service_name)):
             if value is not None and not isinstance(value, str):
                 raise ConfigurationError(f"{name} must be text or None, not {value!r:.80}")
         self.database_url = database_url
         self.service_name = service_name
+        self.on_failure = None if on_failure is None else check_function("on_failure", on_failure, "failure")
         self._processors = ProcessorTable()
         self._jobs: dict[str, PeriodicJob] = {}
         self._own_url: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -234,15 +234,42 @@ class Task:
         return f"<{type(self).__name__} {self.type} {self.id} {self.status}>"
 
 
+class TaskOptions(TypedDict, total=False):
+    """The keywords of `Task`, which explains them."""
+
+    external_id: str | None
+    metadata: Mapping[str, Any] | None
+    delay: float | timedelta | None
+    run_at: datetime | None
+    priority: int | None
+
+
 class TypedTask(Task, Generic[PayloadT]):
-    """A task whose payload is decoded as the handler's annotation says: `TypedTask[Email]`."""
+    """A task whose payload is decoded as the handler's annotation says: `TypedTask[Email]`.
+
+    One that you make yourself, for a test of a handler, has the payload that you give it.
+    """
 
     __slots__ = ()
 
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the column's name, fixed by the contract
+        payload: PayloadT | msgspec.Raw = NO_TASK_PAYLOAD,
+        **options: Unpack[TaskOptions],
+    ) -> None:
+        super().__init__(type, payload, **options)
+        if not isinstance(payload, msgspec.Raw):
+            self._decoded = payload
+
     @property
     def payload(self) -> PayloadT:
-        """The payload, decoded before the handler was called."""
-        decoded: PayloadT = self._decoded
+        """The payload, decoded before the handler was called; the plain JSON value if nothing said how.
+
+        Raises:
+            PayloadDecodeError: the text in the database is not JSON.
+        """
+        decoded: PayloadT = super().payload
         return decoded
 
 

@@ -15,25 +15,35 @@ REFUSED: Final[dict[str, str]] = {
 }
 """The states in which `goque migrate` changes nothing, and what to tell the user."""
 
+GO_VERSION: Final = 20251029020834
+"""The migration of the Go library that makes the table, as goose numbers it."""
+
 
 @command("migrate")
 @option("--status", is_flag=True, help="Only list the migrations that would be applied.")
 @option("--sql", is_flag=True, help="Only print the SQL, for psql, mysql or sqlite3.")
+@option("--for-go", is_flag=True, help="Also make what the Go library's own migration would make.")
 @database_option
-def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
+def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) -> None:
     """Create or upgrade goque's tables.
 
     PostgreSQL and MySQL need it before the first use and after an upgrade of goque. SQLite does not need it.
     Several machines may run it at once, and running it again changes nothing.
+
+    Give --for-go if a service with the Go library uses the same table. It makes the two indexes of that library, and
+    enters its migration in goose_db_version, so that `goose up` has nothing left to do.
 
     \b
     Examples:
       goque migrate --database-url postgresql://me@db/shop
       goque migrate --status
       goque migrate --sql > review.sql
+      goque migrate --for-go
     """
     if status and sql:
         raise click.UsageError("--status and --sql contradict each other; give one of them")
+    if status and for_go:
+        raise click.UsageError("--status lists goque's own migrations; give --for-go without it")
     from goque.storage import open_storage
 
     storage = open_storage(resolve_database_url(database_url))
@@ -44,12 +54,15 @@ def migrate(database_url: str | None, *, status: bool, sql: bool) -> None:
             for name in storage.pending_migrations() if state not in REFUSED else ():
                 click.echo(f"to be applied: {name}")
         elif sql:
-            if script := storage.migration_script():
+            if script := storage.migration_script(for_go=for_go):
                 click.echo(script)
         else:
             applied = storage.migrate()
             for name in applied:
                 click.echo(f"applied {name}")
             click.echo(f"schema of {storage.url} is up to date")
+            if for_go:
+                storage.prepare_for_go()
+                click.echo(f"the Go library finds its indexes, and its migration {GO_VERSION} as applied")
     finally:
         storage.close()

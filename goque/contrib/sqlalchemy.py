@@ -30,6 +30,29 @@ WAITING: Final = "goque_waiting"
 """The key in `Session.info` of the tasks to make at the next flush."""
 
 
+OWN_TABLES: Final = frozenset(
+    {
+        *("goque_task", "goque_attempt", "goque_node", "goque_type", "goque_schedule", "goque_migration"),
+        "goose_db_version",
+    }
+)
+"""The tables that `goque migrate` makes, and the ledger of the Go library's migrations."""
+
+
+def include_name(name: str | None, type_: str, parent_names: object) -> bool:
+    """Keep goque's tables out of Alembic's autogenerate, which else drops them; give it as `include_name` in env.py.
+
+    If you have a function of your own, call both: `include_name=lambda *args: mine(*args) and include_name(*args)`.
+
+    Args:
+        name: what Alembic found in the database.
+        type_: what it is: "table", "schema", "column", "index" and others.
+        parent_names: the names of its table and schema, which do not matter.
+    """
+    del parent_names
+    return type_ != "table" or name not in OWN_TABLES
+
+
 def enqueue_after_flush(
     session: Session | AsyncSession | scoped_session[Any], queue: ManagerBase, make_task: MakeTask
 ) -> None:

@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Final
 
 from goque.storage.contract import NodeRow, TypePolicy
-from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
 
 _UNITS: Final = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60))
+
+CLAIMED_BY_GO: Final = "claimed now by the Go library"
 
 
 def describe_claims(row: TaskRow, node: NodeRow | None) -> str:
@@ -19,14 +21,23 @@ def describe_claims(row: TaskRow, node: NodeRow | None) -> str:
         node: the supervisor named in `claimed_by`, None if the table has no such node.
     """
     if not row.claims:
-        return "never claimed"
+        return _without_claims(row)
     text = f"claimed {_times(row.claims)}"
     if row.lost_claims:
         text += f", the last {_times(row.lost_claims)} by a node that died before the handler started"
     if not row.claimed_by:
-        return f"{text}, not claimed now"
+        return f"{text}, {CLAIMED_BY_GO if row.status in CLAIMED_STATUSES else 'not claimed now'}"
     where = f"{node.host}, supervisor pid {node.pid}, {node.state}" if node else "no longer known"
     return f"{text}, claimed now by node {row.claimed_by} ({where})"
+
+
+def _without_claims(row: TaskRow) -> str:
+    """Say who had a task that no supervisor has claimed. The Go library counts no claims, but moves the row."""
+    if row.status in CLAIMED_STATUSES:
+        return CLAIMED_BY_GO
+    if row.attempts or row.errors or row.status not in (TaskStatus.NEW, TaskStatus.CANCELED):
+        return "run by the Go library, which does not count its claims"
+    return "never claimed" if row.status == TaskStatus.NEW else "never claimed by a supervisor"
 
 
 def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
@@ -40,7 +51,7 @@ def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None,
     """
     if row.status in TERMINAL_STATUSES:
         return _after_the_end(row, policy, now)
-    if row.status in (TaskStatus.PENDING, TaskStatus.PROCESSING):
+    if row.status in CLAIMED_STATUSES:
         return _while_claimed(row, node, now)
     attempt = f"attempt {row.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
     wait = (row.next_attempt_at - now).total_seconds()

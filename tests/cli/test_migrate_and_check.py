@@ -170,3 +170,13 @@ def test_check_fails_on_a_foreign_schema_with_exit_code_3(goque: Any) -> None:
     assert len(error.splitlines()) == 1
     (said,) = goque("migrate", "--status").stdout.splitlines()
     assert said.endswith(": foreign, a table goque_task that is not goque's; name another database")
+
+
+def test_migrate_for_go_makes_what_goose_would_make(goque: Any) -> None:
+    for _ in range(2):
+        assert "its migration 20251029020834 as applied" in goque("migrate", "--for-go").stdout
+    with closing(sqlite3.connect(goque.directory / "goque.db")) as connection:
+        versions = connection.execute("SELECT version_id FROM goose_db_version ORDER BY id").fetchall()
+    assert versions == [(0,), (20251029020834,)]
+    assert "goose_db_version" in goque("migrate", "--for-go", "--sql").stdout
+    assert "without it" in goque("migrate", "--for-go", "--status", code=2).stderr

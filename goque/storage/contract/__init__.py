@@ -92,14 +92,22 @@ class TaskStorage(Tasks, Claims, Upkeep, Search, ABC):
         """Bring the schema up to date and return the names of the migrations that were applied."""
 
     @abstractmethod
+    def prepare_for_go(self) -> None:
+        """Make the Go library's indexes, and enter its migration in goose's ledger as applied, where they are missing.
+
+        Raises:
+            SchemaError: the schema is not current; call `migrate` first.
+        """
+
+    @abstractmethod
     def pending_migrations(self) -> dict[str, str]:
         """Return the migrations that are still to be applied: name to SQL text."""
 
     @abstractmethod
-    def migration_script(self) -> str:
+    def migration_script(self, *, for_go: bool = False) -> str:
         """Return SQL that does what `migrate` would do, for a client of the database; empty where it is current.
 
-        Raises SchemaError where `migrate` would.
+        With `for_go` it also does what `prepare_for_go` would do. Raises SchemaError where `migrate` would.
         """
 
     @abstractmethod

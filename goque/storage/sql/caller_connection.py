@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import inspect
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from goque.errors import ConfigurationError
+
+_INSTEAD: Final = {
+    "asyncpg": "postgresql+psycopg",
+    "psycopg2": "postgresql+psycopg",
+    "pg8000": "postgresql+psycopg",
+    "MySQLdb": "mysql+pymysql",
+    "asyncmy": "mysql+aiomysql",
+}
+"""Drivers that SQLAlchemy knows and goque does not, each with the dialect and driver to use in its place."""
 
 
 def unwrap_connection(conn: Any) -> Any:
@@ -70,7 +79,11 @@ def is_of(connection: Any, package: str) -> bool:
 
 def not_of_driver(connection: Any, driver: str, why: str) -> ConfigurationError:
     """Say that a connection is of another driver than the one that goque uses there."""
-    return ConfigurationError(f"conn must be a {driver} connection, for {why}; it is a {kind_of(connection)}")
+    instead = _INSTEAD.get(type(connection).__module__.partition(".")[0])
+    return ConfigurationError(
+        f"conn must be a {driver} connection, for {why}; it is a {kind_of(connection)}"
+        + (f"; with SQLAlchemy, write {instead}:// in the engine's URL" if instead else "")
+    )
 
 
 def kind_of(conn: Any) -> str:

@@ -67,8 +67,11 @@ class Migrations:
             name: sql for name, sql in known_migrations(self._dialect.name).items() if name not in applied
         }
 
-    def script(self) -> str:
+    def script(self, *, for_go: bool = False) -> str:
         """Return SQL that does what `apply` would do, the ledger included; empty where nothing is pending.
+
+        Args:
+            for_go: whether it also does what `prepare_for_go` would do.
 
         Raises:
             SchemaError: the database holds something else under goque's names, or a later goque's schema.
@@ -76,7 +79,7 @@ class Migrations:
         state = self.state()
         if state in ("newer", "foreign"):
             raise schema_error(state, self._dialect)
-        return migration_script(self._dialect, self.pending())
+        return migration_script(self._dialect, self.pending(), for_go=for_go)
 
     def apply(self) -> list[str]:
         """Apply what is pending and return its names.
@@ -88,6 +91,19 @@ class Migrations:
         if state in ("newer", "foreign"):
             raise schema_error(state, self._dialect)
         return [name for name, sql in self.pending().items() if self._apply_one(name, sql)]
+
+    def prepare_for_go(self) -> None:
+        """Make the Go library's indexes, and enter its migration in goose's ledger as applied, where they are missing.
+
+        Raises:
+            SchemaError: the schema is not current.
+        """
+        state = self.state()
+        if state != "current":
+            raise schema_error(state, self._dialect)
+        with self._connections as session, session.migrating():
+            for statement in split_statements(go_script(self._dialect.name)):
+                session.migrate(statement)
 
     def _apply_one(self, name: str, sql: str) -> bool:
         with self._connections as session, session.migrating():
@@ -116,13 +132,20 @@ def known_migrations(dialect_name: str) -> dict[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.sql"))}
 
 
-def migration_script(dialect: Dialect, pending: dict[str, str]) -> str:
+def go_script(dialect_name: str) -> str:
+    """Return the SQL that makes the Go library's indexes and the entry of its migration."""
+    return (Path(__file__).parents[1] / "migrations" / "for_go" / f"{dialect_name}.sql").read_text("utf-8")
+
+
+def migration_script(dialect: Dialect, pending: dict[str, str], *, for_go: bool = False) -> str:
     """Return the SQL of migrations with the rows of the ledger, for a client of the database to run."""
-    if not pending:
+    if not pending and not for_go:
         return ""
-    parts = [f"{dedent(CREATE_LEDGER).strip()};"]
+    parts = [f"{dedent(CREATE_LEDGER).strip()};"] if pending else []
     for name, sql in pending.items():
         parts.append(f"-- {name}\n{sql.rstrip()}\n\n{record_of(name, dialect)};")
+    if for_go:
+        parts.append(go_script(dialect.name).rstrip())
     return "\n\n".join((dialect.script_begin, *parts, dialect.script_end)).strip()
 
 

@@ -65,15 +65,19 @@ class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
         """Bring the schema up to date and return the names of the migrations that were applied."""
         return self._migrations.apply()
 
+    def prepare_for_go(self) -> None:
+        """Make the Go library's indexes, and enter its migration in goose's ledger as applied."""
+        self._migrations.prepare_for_go()
+
     def pending_migrations(self) -> dict[str, str]:
         """Return the migrations that are still to be applied: name to SQL text."""
         return self._migrations.pending()
 
-    def migration_script(self) -> str:
+    def migration_script(self, *, for_go: bool = False) -> str:
         """Return SQL that does what `migrate` would do; an embedded database that is not there is not made."""
         if not self._dialect.exists():
-            return migration_script(self._dialect, known_migrations(self._dialect.name))
-        return self._migrations.script()
+            return migration_script(self._dialect, known_migrations(self._dialect.name), for_go=for_go)
+        return self._migrations.script(for_go=for_go)
 
     def use_clock(self, clock: Callable[[], datetime] | None) -> None:
         """Reckon by another clock than the database's, from the next call on; None ends that. For tests."""

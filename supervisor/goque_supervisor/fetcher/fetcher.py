@@ -30,6 +30,7 @@ from goque.outcome import Change, OutcomeKind
 from goque.storage import TaskStorage
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
+from goque_supervisor.fetcher.failure_reports import FailureReports
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
 from goque_supervisor.fetcher.reconciler import Reconciler
@@ -83,6 +84,9 @@ class Fetcher:
             self.in_flight, self.options.concurrency if spec.is_async else 1, channel.send
         )
         self.dead_workers = DeadWorkers(self.in_flight, self.options, channel.send)
+        self.failure_reports = FailureReports(
+            channel.send, wanted=boot["processor"].get("reports_failures", False)
+        )
         self.results = ResultReceiver(self.in_flight, self.worker_pool, counters, self.schedule)
         self.order_handler = OrderHandler(
             self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
@@ -194,6 +198,7 @@ class Fetcher:
         self.worker_pool.acknowledge(ended)
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
+        self.failure_reports.tell(settled)
         if unwritten := [task for task, _change, written in settled if not written]:
             self.reconciler.check_missing(unwritten)
 

@@ -116,6 +116,18 @@ class CallbackDone:
     delay: float | None = None
 
 
+@dataclass(frozen=True)
+class AttemptsFailed:
+    """Attempts that have failed, each as JSON, for the `on_failure` of the app."""
+
+    failures: list[str]
+
+
+@dataclass(frozen=True)
+class FailureTold:
+    """One call of `on_failure` has ended."""
+
+
 # -- from the root to its children -------------------------------------------------------------------
 
 
@@ -261,6 +273,8 @@ Message: TypeAlias = (
     | CommitsLost
     | CallbackWanted
     | CallbackDone
+    | AttemptsFailed
+    | FailureTold
     | WorkerStarted
     | WorkerExited
     | TakeOver

@@ -17,10 +17,12 @@ from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import BootFailed
 from goque_supervisor.ipc.run_directory import stderr_path
+from goque_supervisor.nursery import exit_functions
 
 LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
+    "reporter": "goque_supervisor.worker.failure_reporter",
     "fetcher": "goque_supervisor.fetcher.host",
     "lease": "goque_supervisor.actors.lease",
     "healer": "goque_supervisor.actors.healer",
@@ -31,7 +33,7 @@ LOOPS: Final = {
 }
 """The module that has the loop of each role; a nursery imports them before it forks."""
 
-TRACED: Final = frozenset({"worker", "callback", "fetcher", "healer", "cleaner", "scheduler"})
+TRACED: Final = frozenset({"worker", "callback", "reporter", "fetcher", "healer", "cleaner", "scheduler"})
 
 
 def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
@@ -47,6 +49,9 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run
+    ends_in_order = role in exit_functions.ROLES
+    if ends_in_order:
+        exit_functions.leave_to_the_nursery()
     tracing.begin_process(traced=role in TRACED)
     try:
         run(boot, channel)
@@ -54,6 +59,8 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
         channel.send(BootFailed(str(error), error.exit_code))
         sys.exit(1)
     finally:
+        if ends_in_order:
+            exit_functions.run_exit_functions()
         tracing.flush()
         channel.close()
 

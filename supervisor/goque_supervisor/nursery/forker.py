@@ -113,7 +113,7 @@ class Nursery:
             self.channel.send(ChildStarted(request.key, pid))
 
     def _fork(self, boot: dict[str, Any], descriptor: int) -> int:
-        if self.start_method == "spawn" and boot["role"] in ("worker", "callback"):
+        if self.start_method == "spawn" and boot["role"] in ("worker", "callback", "reporter"):
             return self._spawn(boot, descriptor)
         child = get_context("fork").Process(
             target=self._become_child, args=(boot, descriptor), name=boot["name"]

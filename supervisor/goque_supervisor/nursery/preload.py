@@ -55,16 +55,20 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     if options.reload:
         sys.dont_write_bytecode = True  # bytecode counts as fresh for files changed twice in a second
     registry, url = load_app(options, registry_fd)
+    reports = registry.on_failure is not None
     types = [msgspec.to_builtins(spec) for spec in processors_of(registry).specs()]
     traced = (
         ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
     )  # then they are forked from here: see root/tree.py
-    for role in ("worker", "callback", "scheduler", *traced):
+    for role in ("worker", "callback", *["reporter"] * reports, "scheduler", *traced):
         importlib.import_module(LOOPS[role])
     return {
         "sources": _sources_of(options.app),
         "import_began": began,
-        "types": [{**spec, "options": _with_defaults(spec["options"])} for spec in types],
+        "types": [
+            {**spec, "options": _with_defaults(spec["options"]), "reports_failures": reports}
+            for spec in types
+        ],
         "jobs": len(registry.jobs),
         "job_names": [logs.one_line(job.name) for job in registry.jobs],
         "database_url": url,

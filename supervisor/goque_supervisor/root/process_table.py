@@ -206,6 +206,7 @@ class ProcessTable:
             if not child.pid or child.killed_for is not None:
                 continue
             if child.stop_by and now >= child.stop_by:
+                log.warning("%s (pid %d) does not end by itself: killing it", child.spec.name, child.pid)
                 self.kill(child, "stop")
             elif not child.ready_at and now - child.beat_at > BOOT_LIMIT:
                 log.error(

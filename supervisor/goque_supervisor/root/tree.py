@@ -77,6 +77,10 @@ class PoolGroupSpec:
         """Return the process that calls the user's functions about a crash."""
         return ChildSpec(f"callback[{self.type}:{call}]", "callback", NurseryKind.APP, self.type)
 
+    def reporter(self, number: int) -> ChildSpec:
+        """Return a process that calls the app's `on_failure`."""
+        return ChildSpec(f"reporter[{self.type}:{number}]", "reporter", NurseryKind.APP, self.type)
+
 
 @dataclass(frozen=True)
 class Tree:

@@ -16,6 +16,7 @@ from goque.task import (
     TaskFilter,
     TaskRow,
     TaskStatus,
+    TypedTask,
 )
 from unit.rows import NOW, row
 
@@ -181,3 +182,21 @@ def test_a_filter_refuses_another_type_in_one_line(fields, told):
     with pytest.raises(ConfigurationError, match=told) as refusal:
         TaskFilter(**fields)
     assert "\n" not in str(refusal.value)
+
+
+class Email(msgspec.Struct):
+    to: str
+
+
+def test_a_typed_task_that_is_made_by_hand_has_the_payload_that_it_was_given():
+    task = TypedTask("mail", Email("a@b.c"), priority=3, external_id="order-7")
+    assert task.payload == Email("a@b.c")
+    assert (task.priority, task.external_id, task.payload_bytes) == (3, "order-7", b'{"to":"a@b.c"}')
+    assert TypedTask("mail", None).payload is None
+    assert TypedTask("mail").payload == {}
+    assert TypedTask("mail", msgspec.Raw(b"[1]")).payload == [1]
+
+
+def test_a_typed_task_that_was_read_without_a_type_has_the_plain_value():
+    assert TypedTask.from_row(row()).payload == Task.from_row(row()).payload
+    assert copy.copy(TypedTask("mail", Email("a@b.c"))).payload == Email("a@b.c")

@@ -47,7 +47,8 @@ class CrashCallbacks:
         self._timers.after(CALLBACK_LIMIT, lambda: self._end_slow(child))
 
     def on_done(self, child: Child, message: CallbackDone) -> None:
-        """Pass an answer on."""
+        """Pass an answer on; the process runs its exit functions now, for a limited time."""
+        self._processes.stop(child)
         if self._calls.pop(child.key, None) is not None:
             self._answer(message)
 

@@ -14,8 +14,6 @@ import logging
 from collections import Counter
 
 from goque_supervisor.ipc.control import (
-    CallbackDone,
-    CallbackWanted,
     CheckIdle,
     CrashSettled,
     Drain,
@@ -32,9 +30,9 @@ from goque_supervisor.ipc.control import (
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import remove_worker_files
 from goque_supervisor.root.child import Child
-from goque_supervisor.root.pools.crash_callbacks import CrashCallbacks
 from goque_supervisor.root.pools.group_context import GroupContext
 from goque_supervisor.root.pools.group_fetcher import GroupFetcher
+from goque_supervisor.root.pools.user_functions import ROLES, UserFunctions
 from goque_supervisor.root.pools.worker_exit import describe_exit, restart_reason
 from goque_supervisor.root.pools.worker_slots import WorkerSlots
 from goque_supervisor.root.processes import retry_start
@@ -61,7 +59,7 @@ class PoolGroup:
         self._processes = context.processes
         self._timers = context.timers
         self._fetcher = GroupFetcher(spec.fetcher.name, context)
-        self._callbacks = CrashCallbacks(context.processes, context.timers, self._fetcher.send)
+        self._functions = UserFunctions(context.processes, context.timers, self._fetcher.send)
         self._slots = WorkerSlots()
 
     # -- keeping it complete -------------------------------------------------------------------------
@@ -84,7 +82,8 @@ class PoolGroup:
     @property
     def is_gone(self) -> bool:
         """Whether the group has drained and has no process left."""
-        return self.draining and not self.workers and self.fetcher is None
+        has_processes = self.workers or self.fetcher is not None
+        return self.draining and not has_processes and not self._functions.is_reporting
 
     @property
     def _has_drained(self) -> bool:
@@ -150,8 +149,8 @@ class PoolGroup:
 
     def on_not_started(self, child: Child, why: str, *, died: bool) -> None:
         """React to a process that could not be started, or that died before the root knew its pid."""
-        if child.spec.role == "callback":
-            self._callbacks.on_ended(child)
+        if child.spec.role in ROLES:
+            self._functions.on_not_started(child, why)
         elif died and child.spec.role == "worker":
             self._on_died_before_known(child, why)
         elif self.draining and child.spec.role == "worker":
@@ -162,9 +161,8 @@ class PoolGroup:
     def on_exit(self, child: Child, cause: ExitCause, max_rss: int) -> None:
         """Report the end of a process to those that need to know, and start another."""
         match child.spec.role:
-            case "callback":
-                self._callbacks.on_ended(child)
-                return
+            case role if role in ROLES:
+                self._functions.on_ended(child)
             case "fetcher":
                 self._on_fetcher_exit(child, cause)
             case _:
@@ -251,12 +249,8 @@ class PoolGroup:
             case Drained():
                 self.drained = message
                 self._advance_draining()
-            case CallbackWanted(call, crash):
-                self._callbacks.start(self.spec, call, crash)
-            case CallbackDone():
-                self._callbacks.on_done(child, message)
             case _:
-                return False
+                return self._functions.on_message(self.spec, child, message)
         return True
 
     def _worker(self, incarnation: int) -> Child | None:

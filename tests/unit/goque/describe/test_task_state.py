@@ -44,6 +44,12 @@ def seconds(count: float) -> datetime:
     ("task", "node", "text"),
     [
         (row("new"), None, "never claimed"),
+        (row("canceled"), None, "never claimed by a supervisor"),
+        (row("processing"), None, "claimed now by the Go library"),
+        (row("pending", claims=1), None, "claimed once, claimed now by the Go library"),
+        (row("done"), None, "run by the Go library, which does not count its claims"),
+        (row("error", attempts=1), None, "run by the Go library, which does not count its claims"),
+        (row("attempts_left", attempts=3), None, "run by the Go library, which does not count its claims"),
         (row("error", claims=1), None, "claimed once, not claimed now"),
         (
             row("new", claims=3, lost_claims=2),
