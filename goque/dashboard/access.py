@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -153,6 +153,8 @@ class Gate:
         refusal = self._refusal(request)
         try:
             await (refusal or self.app)(scope, receive, send_guarded)
+        except ClientDisconnect:
+            return  # nobody is left to answer
         except Exception:
             if has_begun:
                 raise
@@ -174,13 +176,13 @@ class Gate:
 
     def _refusal(self, request: Request) -> Response | None:
         if not self.access.admits_host(request.headers):
-            names = ", ".join(sorted(self.access.hosts or ()))
+            request.state.viewer = None  # a page of another site may read this answer: it must tell nothing
             return page(
                 request,
                 "message.html",
                 421,
                 title="Not here",
-                text=f"This dashboard answers to {names} only.",
+                text="This dashboard does not answer to this host name. You can allow it with --hosts.",
             )
         if request.state.viewer is not None or _path(request).startswith(OPEN_PATHS):
             return None
@@ -198,7 +200,8 @@ class Gate:
 
 def cookie(request: Request, name: str, value: str, *, age: int | None = None) -> str:
     """Return a Set-Cookie header for this dashboard's pages only."""
-    secure = "; Secure" if request.url.scheme == "https" else ""
+    schemes = (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    secure = "; Secure" if "https" in schemes else ""
     lasting = "" if age is None else f"; Max-Age={age}"
     return f"{name}={value}; Path={prefix_of(request) or '/'}; HttpOnly; SameSite=Strict{secure}{lasting}"
 
