@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from goque.errors import ConfigurationError
+from goque.telemetry.passwords import SECRET_NAME
 
 SUPPORTED: Final = "sqlite:///relative.db, sqlite:////absolute.db, postgresql://…, mysql://…"
 ENCODE: Final = "percent-encode %, @, /, ? and # in the user and password (an @ is %40)"
@@ -160,11 +161,6 @@ def hide_password(url: str) -> str:
     return start + mark + _VALUE.sub(_value_if_harmless, parameters)
 
 
-def hide_passwords(text: str) -> str:
-    """Return a text with `***` for the password of each URL in it, of whatever kind, and for secret parameters."""
-    return _PARAMETER_IN_TEXT.sub(r"\1=***", _CREDENTIALS.sub(r"\1***@", text))
-
-
 def _value_if_harmless(parameter: re.Match[str]) -> str:
     return parameter[0] if parameter["name"].lower() in _SHOWN else f"{parameter['name']}=***"
 
@@ -194,9 +190,7 @@ _NO_PORT: Final = re.compile(
 )
 """What follows a host's colon and is no port: a password whose host was forgotten."""
 
-_SECRET: Final = r"(?i:([\w.%-]*(?:pass|pwd|secret|token|credential|api_?key|client_key|server_key)[\w.%-]*))"
-_PARAMETER: Final = re.compile(rf"{_SECRET}=[^&]*(?:&[^=&]*(?=&|$))*")
-_PARAMETER_IN_TEXT: Final = re.compile(rf"(?<=[?&;\s]){_SECRET}=[^&;\s\"'<>)]*")
+_PARAMETER: Final = re.compile(rf"{SECRET_NAME}=[^&]*(?:&[^=&]*(?=&|$))*")
 _VALUE: Final = re.compile(r"(?P<name>[^=&]+)=[^&]*")
 _SHOWN: Final = frozenset(
     {
@@ -209,11 +203,6 @@ _SHOWN: Final = frozenset(
     }
 )  # fmt: skip
 """The parameters whose values are shown. A parameter that goque does not know may be a secret."""
-
-_CREDENTIALS: Final = re.compile(
-    r"([a-zA-Z][\w+.-]*://(?:[^\s:/@\"'<>]*:|(?=[^\s:/@\"'<>]+@)(?<=http://|ttps://)))[^\s\"'<>]+@"
-)
-"""What stands between a URL's user and its last @; in a web address without a password, the user may be a token."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]{0,5}))?")
