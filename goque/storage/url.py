@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from goque.errors import ConfigurationError
-from goque.telemetry.passwords import SECRET_NAME
+from goque.telemetry.passwords import SENSITIVE_NAME
 
 SUPPORTED: Final = "sqlite:///relative.db, sqlite:////absolute.db, postgresql://…, mysql://…"
 ENCODE: Final = "percent-encode %, @, /, ? and # in the user and password (an @ is %40)"
@@ -190,7 +190,7 @@ _NO_PORT: Final = re.compile(
 )
 """What follows a host's colon and is no port: a password whose host was forgotten."""
 
-_PARAMETER: Final = re.compile(rf"{SECRET_NAME}=[^&]*(?:&[^=&]*(?=&|$))*")
+_PARAMETER: Final = re.compile(rf"{SENSITIVE_NAME}=[^&]*(?:&[^=&]*(?=&|$))*")
 _VALUE: Final = re.compile(r"(?P<name>[^=&]+)=[^&]*")
 _SHOWN: Final = frozenset(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-SECRET_NAME: Final = (
+SENSITIVE_NAME: Final = (
     r"(?i:([\w.%-]*(?:pass|pwd|secret|token|credential|api_?key|client_key|server_key)[\w.%-]*))"
 )
 """The name of a parameter whose value is a secret, as a group of a regular expression."""
@@ -16,7 +16,7 @@ def hide_passwords(text: str) -> str:
     return _PARAMETER.sub(r"\1=***", _CREDENTIALS.sub(r"\1***@", text))
 
 
-_PARAMETER: Final = re.compile(rf"(?<![\w.%-]){SECRET_NAME}=[^&;\s\"'<>)]*")
+_PARAMETER: Final = re.compile(rf"(?<![\w.%-]){SENSITIVE_NAME}=[^&;\s\"'<>)]*")
 _CREDENTIALS: Final = re.compile(
     r"([a-zA-Z][\w+.-]*://(?:[^\s:/@\"'<>]*:|(?=[^\s:/@\"'<>]+@)(?<=http://|ttps://)))[^\s\"'<>]+@"
 )
