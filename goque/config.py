@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 from goque.errors import ConfigurationError
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///goque.db"
+DATABASE_VARIABLE: Final = "GOQUE_DATABASE_URL"
 SHARED: Final = "[tool.goque] in pyproject.toml"
 OPTIONS: Final = (
     "database_url",
@@ -44,7 +46,7 @@ def resolve_database_url(explicit: str | None = None, *, registry_url: str | Non
     return (
         explicit
         or _url_of_tree
-        or os.environ.get("GOQUE_DATABASE_URL")
+        or os.environ.get(DATABASE_VARIABLE)
         or database_url_in_files()
         or registry_url
         or DEFAULT_DATABASE_URL
@@ -61,6 +63,25 @@ def settle_database_url(url: str) -> None:
     """
     global _url_of_tree  # noqa: PLW0603 - one process works on one tree's database
     _url_of_tree = url
+
+
+@contextmanager
+def tree_url_in_environment() -> Iterator[None]:
+    """Set `GOQUE_DATABASE_URL` to the URL of the tree, if it is known, while its app is imported.
+
+    A tree's processes do not have the variable, so that programs that handlers start do not inherit it. But an app may
+    read it for its own configuration.
+    """
+    before = os.environ.get(DATABASE_VARIABLE)
+    if _url_of_tree is not None:
+        os.environ[DATABASE_VARIABLE] = _url_of_tree
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(DATABASE_VARIABLE, None)
+        else:
+            os.environ[DATABASE_VARIABLE] = before
 
 
 def database_url_in_files() -> str | None:

@@ -71,6 +71,7 @@ class Command(click.Command):
 
     def __init__(self, *, log_level: str, **settings: Any) -> None:
         super().__init__(**settings)
+        self.log_level = log_level
         self.params.append(log_level_option(log_level))
         self.params.sort(key=lambda param: param.name in COMMON)
         example = next(param for param in self.params if isinstance(param, EnvironmentOption))
@@ -81,7 +82,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging, then run the command."""
-        logs.configure("goque", log_format="console", level=ctx.meta.get(LOG_LEVEL) or "warning")
+        logs.configure("goque", log_format="console", level=ctx.meta.get(LOG_LEVEL) or self.log_level)
         return super().invoke(ctx)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from goque.cli.command import WholeNumber, command, database_option, option
+from goque.cli.command import Names, WholeNumber, command, database_option, option
 from goque.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ PORT: Final = 9180
     help="Let in only users whose name a reverse proxy puts into this header, such as X-Forwarded-User.",
 )
 @option(
+    "--hosts",
+    type=Names(),
+    metavar="A,B",
+    help="Answer requests for these host names only, and for localhost. Needed where a proxy on this machine "
+    "keeps the Host header.",
+)
+@option(
     "--read-only",
     is_flag=True,
     help="Make the page read-only: nobody can cancel, reset, pause or run anything.",
@@ -58,6 +65,7 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
     port: int,
     token: str | None,
     user_header: str | None,
+    hosts: tuple[str, ...] | None,
     root_path: str,
     database_url: str | None,
     *,
@@ -76,11 +84,13 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
       GOQUE_TOKEN=… goque dashboard --host 0.0.0.0
     """
     from goque.cli.isolated_load import load_isolated
-    from goque.dashboard import create_app, missing_extra
+    from goque.dashboard import PACKAGES, create_app, missing_extra
 
     try:
-        import uvicorn
+        from goque.dashboard.server import serve
     except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
+            raise
         raise missing_extra() from error
     registry = load_isolated(app) if app else None
     is_loopback = host in LOOPBACK
@@ -91,7 +101,7 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
         actions=not read_only and (is_loopback or proven),
         token=token,
         user_header=user_header,
-        hosts=frozenset((*LOOPBACK, "[::1]")) if is_loopback and not proven else None,
+        hosts=_host_names(hosts, is_checked=is_loopback and token is None),
     )
     _require_schema(made)
     with _listen(host, port) as listening:
@@ -105,19 +115,18 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
                 "everybody who can reach this page can read all payloads; consider --token or --user-header",
                 err=True,
             )
-        config = uvicorn.Config(
-            made,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            root_path=root_path.rstrip("/"),
-        )
         signal.signal(
             signal.SIGTERM, lambda *_: None
         )  # at its end uvicorn sends itself again the signal that it got
         with suppress(KeyboardInterrupt):  # it stopped in order, as asked
-            uvicorn.Server(config).run([listening])
+            serve(made, listening, root_path=root_path.rstrip("/"), trusts_proxy=user_header is not None)
+
+
+def _host_names(given: tuple[str, ...] | None, *, is_checked: bool) -> frozenset[str] | None:
+    """Return the names to answer to, None for any: a web page can point a name of its own to this machine."""
+    if not given and not is_checked:
+        return None
+    return frozenset((*LOOPBACK, "[::1]", *(name.lower() for name in given or ())))
 
 
 def _require_schema(made: Starlette) -> None:

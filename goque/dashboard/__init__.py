@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-PACKAGES = ("starlette", "jinja2", "uvicorn", "markupsafe")
+PACKAGES = ("starlette", "jinja2", "uvicorn", "markupsafe", "anyio", "h11")
 
 
 def create_app(

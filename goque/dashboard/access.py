@@ -8,16 +8,17 @@ import hmac
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Viewer
+from goque.dashboard.throttle import Throttle
 from goque.errors import ConfigurationError
 
 CSRF_COOKIE: Final = "goque_csrf"
@@ -38,6 +39,22 @@ HEADERS: Final = {
 }
 
 
+class EndedSessions:
+    """The sessions of this process that somebody has signed out of, until they would have expired."""
+
+    def __init__(self) -> None:
+        self._expiries: dict[str, int] = {}
+
+    def __contains__(self, session: str) -> bool:
+        return session in self._expiries
+
+    def add(self, session: str) -> None:
+        """End a valid session. Only somebody with the token can make one, so that they stay few."""
+        now = time.time()
+        self._expiries = {one: until for one, until in self._expiries.items() if until > now}
+        self._expiries[session] = _expiry(session)
+
+
 @dataclass(frozen=True)
 class Access:
     """The access rules of a dashboard; see `goque.dashboard.create_app`."""
@@ -46,6 +63,8 @@ class Access:
     token: str | None = None
     user_header: str | None = None
     hosts: frozenset[str] | None = None
+    throttle: Throttle = field(default_factory=Throttle)
+    ended: EndedSessions = field(default_factory=EndedSessions)
 
     @classmethod
     def checked(
@@ -64,7 +83,7 @@ class Access:
 
     def viewer(self, connection: HTTPConnection) -> Viewer | None:
         """Return the viewer of a request; None without the token or the user header."""
-        client = connection.client.host if connection.client else "somebody"
+        client = client_of(connection)
         if self.user_header is not None:
             name = connection.headers.get(self.user_header, "").strip()
             return Viewer(name[:100], self.actions) if name else None
@@ -75,10 +94,19 @@ class Access:
     def _has_token(self, connection: HTTPConnection, token: str) -> bool:
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return is_same(given.strip(), token)
-        expires, _, seal = connection.cookies.get(SESSION_COOKIE, "").partition(".")
-        in_time = expires.isascii() and expires.isdecimal() and int(expires[:12]) > time.time()
-        return in_time and is_same(seal, _seal(token, expires))
+            return self.is_right_token(given.strip(), client_of(connection))
+        session = connection.cookies.get(SESSION_COOKIE, "")
+        return _is_session(session, token) and session not in self.ended
+
+    def is_right_token(self, given: str, client: str) -> bool:
+        """Return whether a client gave the token. After several wrong ones it has to wait."""
+        if self.token is None or self.throttle.wait_for(client):
+            return False
+        if is_same(given, self.token):
+            self.throttle.note_right(client)
+            return True
+        self.throttle.note_wrong(client)
+        return False
 
     def admits_host(self, headers: Headers) -> bool:
         """Return whether the Host header is allowed. Other names may come from DNS rebinding."""
@@ -91,8 +119,30 @@ class Access:
 
 def new_session(token: str) -> str:
     """Return the value of a session cookie, which is valid for some hours in every process of the app."""
-    expires = str(int(time.time()) + SESSION_LENGTH)
-    return f"{expires}.{_seal(token, expires)}"
+    start = f"{int(time.time()) + SESSION_LENGTH}.{secrets.token_urlsafe(12)}"
+    return f"{start}.{_seal(token, start)}"
+
+
+def end_session(access: Access, connection: HTTPConnection) -> None:
+    """End the session of a request, so that nobody can use a copy of its cookie."""
+    session = connection.cookies.get(SESSION_COOKIE, "")
+    if access.token is not None and _is_session(session, access.token):
+        access.ended.add(session)
+
+
+def client_of(connection: HTTPConnection) -> str:
+    """Return the address of a request's client."""
+    return connection.client.host if connection.client else "somebody"
+
+
+def _is_session(session: str, token: str) -> bool:
+    start, _, seal = session.rpartition(".")
+    return _expiry(session) > time.time() and is_same(seal, _seal(token, start))
+
+
+def _expiry(session: str) -> int:
+    expires = session.partition(".")[0]
+    return int(expires[:12]) if expires.isascii() and expires.isdecimal() else 0
 
 
 def is_same(given: str, wanted: str) -> bool:
@@ -100,8 +150,9 @@ def is_same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
-def _seal(token: str, expires: str) -> str:
-    seal = hmac.new(token.encode(), f"goque dashboard until {expires}".encode(), hashlib.sha256)
+def _seal(token: str, start: str) -> str:
+    text = f"goque dashboard until {start}".encode("utf-8", "surrogatepass")
+    seal = hmac.new(token.encode(), text, hashlib.sha256)
     return base64.urlsafe_b64encode(seal.digest()).decode().rstrip("=")
 
 
@@ -153,6 +204,8 @@ class Gate:
         refusal = self._refusal(request)
         try:
             await (refusal or self.app)(scope, receive, send_guarded)
+        except ClientDisconnect:
+            return  # nobody is left to answer
         except Exception:
             if has_begun:
                 raise
@@ -174,13 +227,13 @@ class Gate:
 
     def _refusal(self, request: Request) -> Response | None:
         if not self.access.admits_host(request.headers):
-            names = ", ".join(sorted(self.access.hosts or ()))
+            request.state.viewer = None  # a page of another site may read this answer: it must tell nothing
             return page(
                 request,
                 "message.html",
                 421,
                 title="Not here",
-                text=f"This dashboard answers to {names} only.",
+                text="This dashboard does not answer to this host name. You can allow it with --hosts.",
             )
         if request.state.viewer is not None or _path(request).startswith(OPEN_PATHS):
             return None
@@ -198,7 +251,8 @@ class Gate:
 
 def cookie(request: Request, name: str, value: str, *, age: int | None = None) -> str:
     """Return a Set-Cookie header for this dashboard's pages only."""
-    secure = "; Secure" if request.url.scheme == "https" else ""
+    schemes = (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    secure = "; Secure" if "https" in schemes else ""
     lasting = "" if age is None else f"; Max-Age={age}"
     return f"{name}={value}; Path={prefix_of(request) or '/'}; HttpOnly; SameSite=Strict{secure}{lasting}"
 

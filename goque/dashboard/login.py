@@ -13,9 +13,10 @@ from goque.dashboard.access import (
     SESSION_COOKIE,
     SESSION_LENGTH,
     Access,
+    client_of,
     cookie,
+    end_session,
     forges,
-    is_same,
     new_session,
 )
 from goque.dashboard.render import page, prefix_of
@@ -39,21 +40,25 @@ async def login(request: Request) -> Response:
         return page(request, "login.html", title="Who is there?", wrong="")
     form = await read_form(request)
     why = forges(request, form)
-    client = request.client.host if request.client else "somebody"
-    if why is None and not is_same(form.get("token", ""), access.token):
-        log.warning("wrong token from %s", client)
-        why = "that is not the token"
+    client = client_of(request)
+    status = 403
+    if why is None and not access.is_right_token(form.get("token", ""), client):
+        wait = access.throttle.wait_for(client)
+        why = f"too many wrong tokens; wait {wait} seconds" if wait else "that is not the token"
+        status = 429 if wait else 403
     if why is not None:
-        return page(request, "login.html", 403, title="Who is there?", wrong=why)
+        return page(request, "login.html", status, title="Who is there?", wrong=why)
     log.info("%s signed in with the token", client)
     return _with_session(request, new_session(access.token), SESSION_LENGTH)
 
 
 async def logout(request: Request) -> Response:
-    """Log out: delete the session cookie."""
+    """Log out: end the session, and delete its cookie."""
     why = forges(request, await read_form(request))
     if why is not None:
         raise BadFormError(f"this form is refused: {why}; load the page again")
+    end_session(request.state.access, request)
+    log.info("%s signed out", client_of(request))
     return _with_session(request, "", 0)
 
 

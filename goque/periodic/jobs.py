@@ -19,6 +19,7 @@ from goque.outcome import first_line
 from goque.periodic.cron import CronSchedule
 from goque.task import Task
 from goque.task_checks import check_name
+from goque.telemetry.passwords import hide_passwords
 
 __all__ = [
     "CronSchedule",
@@ -261,9 +262,9 @@ def wants_slot(job: str, factory: Any) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """Return an exception's class and the first line of its message."""
+    """Return an exception's class and the first line of its message, without the passwords of URLs in it."""
     try:
-        text = first_line(str(error))
+        text = hide_passwords(first_line(str(error)))
     except Exception:  # noqa: BLE001 - str() of the app's exception may raise anything
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

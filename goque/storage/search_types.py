@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from goque.storage.instants import EPOCH
+from goque.storage.instants import EPOCH, LATEST, later
 from goque.task import TaskStatus
 
-SKEW: Final = timedelta(minutes=10)
-"""How far the clock of whoever made an id may be from the database's, for a search by time to find its task."""
+SKEW: Final = 600.0
+"""The most seconds by which the clock that made an id may differ from the database's clock, for a search by time."""
 
 _TIMESTAMP_BITS: Final = 48
 
@@ -115,5 +115,8 @@ def first_id_at(instant: datetime) -> str:
 
 
 def time_of_id(task_id: str) -> datetime:
-    """Return when an id says that it was made."""
-    return EPOCH + timedelta(milliseconds=int(task_id.replace("-", "")[:12], 16))
+    """Return when an id says that it was made; the latest instant if it is not an id of goque."""
+    try:
+        return later(EPOCH, int(task_id.replace("-", "")[:12], 16) / 1000)
+    except ValueError:
+        return LATEST

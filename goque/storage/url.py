@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from goque.errors import ConfigurationError
+from goque.telemetry.passwords import SENSITIVE_NAME
 
 SUPPORTED: Final = "sqlite:///relative.db, sqlite:////absolute.db, postgresql://…, mysql://…"
 ENCODE: Final = "percent-encode %, @, /, ? and # in the user and password (an @ is %40)"
@@ -155,7 +156,13 @@ def malformed(url: str, why: str) -> ConfigurationError:
 
 def hide_password(url: str) -> str:
     """Return the URL with `***` for its password, wherever in it one may stand, and however malformed it is."""
-    return _PARAMETER.sub(r"\1=***", _hide_before_at(url.strip()))
+    shown = _PARAMETER.sub(r"\1=***", _hide_before_at(url.strip()))
+    start, mark, parameters = shown.partition("?")
+    return start + mark + _VALUE.sub(_value_if_harmless, parameters)
+
+
+def _value_if_harmless(parameter: re.Match[str]) -> str:
+    return parameter[0] if parameter["name"].lower() in _SHOWN else f"{parameter['name']}=***"
 
 
 def _hide_before_at(url: str) -> str:
@@ -183,6 +190,19 @@ _NO_PORT: Final = re.compile(
 )
 """What follows a host's colon and is no port: a password whose host was forgotten."""
 
-_PARAMETER: Final = re.compile(r"(?i)\b(pass(?:word|wd)?|sslpassword)=[^&]*(?:&[^=&]*(?=&|$))*")
+_PARAMETER: Final = re.compile(rf"{SENSITIVE_NAME}=[^&]*(?:&[^=&]*(?=&|$))*")
+_VALUE: Final = re.compile(r"(?P<name>[^=&]+)=[^&]*")
+_SHOWN: Final = frozenset(
+    {
+        "application_name", "channel_binding", "client_encoding", "connect_timeout", "dbname",
+        "fallback_application_name", "gssencmode", "host", "hostaddr", "keepalives", "keepalives_count",
+        "keepalives_idle", "keepalives_interval", "load_balance_hosts", "notify", "options", "port", "requiressl",
+        "service", "ssl", "ssl_ca", "ssl_cert", "ssl_disabled", "ssl_key", "ssl_verify_cert", "ssl_verify_identity",
+        "sslcert", "sslcompression", "sslcrl", "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "sslsni",
+        "target_session_attrs", "tcp_user_timeout", "unix_socket", "user",
+    }
+)  # fmt: skip
+"""The parameters whose values are shown. A parameter that goque does not know may be a secret."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]{0,5}))?")

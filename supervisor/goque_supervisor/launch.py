@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import IO, Any, ClassVar, NoReturn, Self
+from typing import IO, Any, ClassVar, Final, NoReturn, Self
 
 from goque_supervisor.settings import SuperviseOptions
+
+DATABASE_VARIABLE: Final = "GOQUE_DATABASE_URL"
 
 __all__ = ["SuperviseOptions", "Supervisor", "exec_supervisor"]
 
@@ -104,7 +106,8 @@ class Supervisor:
 
             raise ConfigurationError(str(error)) from None
         registry = self._registry_descriptor()
-        settings = _pipe(self._options.to_json().encode())
+        url = self._options.database_url or os.environ.get(DATABASE_VARIABLE) or None
+        settings = _pipe(replace(self._options, database_url=url).to_json().encode())
         self._process = subprocess.Popen(
             _command(self._options.app, settings, registry),
             pass_fds=(settings, registry),
@@ -233,14 +236,19 @@ def _command(app: str, settings: int, registry: int | None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without the entry by which `opentelemetry-instrument` would instrument the root."""
+    """Return the environment of the tree: ours without what the tree's processes must not inherit.
+
+    That is the database's URL, which the options hand over: programs that handlers start would inherit it. And it is
+    the entry of PYTHONPATH by which `opentelemetry-instrument` would instrument the root.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
     module = sys.modules.get("opentelemetry.instrumentation.auto_instrumentation")
     path = os.environ.get("PYTHONPATH")
     if module is None or not module.__file__ or path is None:
-        return dict(os.environ)
+        return inherited
     unwanted = str(Path(module.__file__).parent)
     kept = [part for part in path.split(os.pathsep) if part != unwanted]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(kept)}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(kept)}
 
 
 def _pipe(data: bytes) -> int:

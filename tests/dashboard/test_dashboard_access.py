@@ -49,6 +49,35 @@ def test_the_token_opens_the_page_until_somebody_signs_out(storage, backend, ope
     assert client.get("/").status_code == 303
 
 
+def test_signing_out_ends_copies_of_the_cookie_too_and_no_other_session(storage, backend, open_dashboard):
+    client = open_dashboard(backend.url, token=TOKEN)
+    csrf = form_of(client, "/login")["csrf"]
+    client.post("/login", data={"csrf": csrf, "token": TOKEN})
+    copy, other = client.cookies["goque_session"], access.new_session(TOKEN)
+    client.post("/logout", data={"csrf": csrf})
+    for session, status in ((copy, 303), (other, 200)):
+        client.cookies.clear()
+        client.cookies.set("goque_session", session)
+        assert client.get("/").status_code == status
+
+
+def test_a_client_with_many_wrong_tokens_waits_and_the_log_is_not_flooded(
+    storage, backend, open_dashboard, caplog
+):
+    logging.getLogger("goque").propagate = True
+    client = open_dashboard(backend.url, token=TOKEN)
+    form = {"csrf": form_of(client, "/login")["csrf"], "token": TOKEN}
+    for _ in range(50):
+        assert client.get("/", headers={"authorization": "Bearer wrong-token"}).status_code == 401
+    refused = client.post("/login", data=form)
+    assert (refused.status_code, "too many wrong tokens; wait" in refused.text) == (429, True)
+    assert client.get("/", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 401
+    assert caplog.text.count("wrong token from testclient") == 5
+    assert "wrong-token" not in caplog.text
+    client.cookies.set("goque_session", access.new_session(TOKEN))
+    assert client.get("/").status_code == 200
+
+
 def test_a_session_is_sealed_and_ends(storage, backend, open_dashboard, monkeypatch):
     client = open_dashboard(backend.url, token=TOKEN)
     expired = access.new_session(TOKEN)
@@ -92,7 +121,9 @@ def test_a_proxy_says_who_is_there(storage, backend, open_dashboard, caplog):
 def test_a_name_that_was_rebound_to_loopback_is_refused(storage, backend, open_dashboard, host, status):
     hosts = frozenset(("localhost", "127.0.0.1", "[::1]"))
     client = open_dashboard(backend.url, actions=True, hosts=hosts)
-    assert client.get("/tasks", headers={"host": host}).status_code == status
+    answer = client.get("/tasks", headers={"host": host})
+    assert answer.status_code == status
+    assert (backend.url in answer.text) is (status == 200)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,22 @@ def curious(task: Task):
     note("environment", "S3cr-t-w0rd" in environment)
 """
 SECRET = "S3cr-t-w0rd"
+READER = """
+note("import", "S3cr-t-w0rd" in os.environ["GOQUE_DATABASE_URL"])
+
+def look(name):
+    environment = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+    note(name, "S3cr-t-w0rd" in environment or "GOQUE_DATABASE_URL" in os.environ)
+
+@registry.processor("curious", workers=1, fetch_tick=0.1)
+def curious(task: Task):
+    look("environment")
+    registry.queue.add_task(Task("follow_up", {}))
+
+@registry.processor("follow_up", workers=1, fetch_tick=0.1)
+def follow_up(task: Task):
+    look("follow_up")
+"""
 KNOCK = """
 import os, socket, sys
 def answer(call, place):
@@ -143,13 +159,29 @@ class TestPassword:
         database.kill_connections()
         eventually(lambda: "not available" in tree.log or "closed the connection" in tree.log)
         for pid in tree.living():
-            assert SECRET.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+            for file in ("cmdline", "environ"):
+                assert SECRET.encode() not in Path(f"/proc/{pid}/{file}").read_bytes()
         for page in ("/metrics", "/healthz", "/readyz", "/"):
             assert SECRET not in get(port, page)[1]
         database.enqueue("fine", "t2")
         eventually(database.is_settled)
         assert tree.stop() == 0
         assert SECRET not in tree.log
+
+    @pytest.mark.fault(41)
+    @pytest.mark.parametrize("method", ["forkserver", "spawn"])
+    def test_from_the_environment_no_program_of_a_handler_inherits_it(
+        self, start_tree: StartTree, database: Database, method: str
+    ) -> None:
+        url = database.url.replace("//postgres@", f"//postgres:{SECRET}@")
+        tree = start_tree("--start-method", method, app=READER, GOQUE_DATABASE_URL=url)
+        database.enqueue("curious", "program")
+        eventually(lambda: database.is_settled() and len(database.tasks()) == 2, within=60)
+        said = sorted(line for line in tree.journal() if line[0] in ("environment", "import", "follow_up"))
+        assert said[:2] == [["environment", "False"], ["follow_up", "False"]]
+        assert {tuple(line) for line in said[2:]} == {("import", "True")}
+        for pid in tree.living():
+            assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
 
     @pytest.mark.fault(41)
     def test_from_a_file_it_is_in_no_environment_and_no_command_line_either(

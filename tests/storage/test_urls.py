@@ -83,7 +83,19 @@ def test_a_driver_that_is_missing_names_its_extra(monkeypatch):
         ("postgresql://u:secret@h:5432/db", "postgresql://u:***@h:5432/db"),
         ("postgresql://u:se:cr@et@h/db", "postgresql://u:***@h/db"),
         ("postgresql://:secret@h/db", "postgresql://:***@h/db"),
-        ("postgresql://h/db?user=u&password=secret&x=1", "postgresql://h/db?user=u&password=***&x=1"),
+        ("postgresql://h/db?user=u&password=secret&x=1", "postgresql://h/db?user=u&password=***&x=***"),
+        (
+            "mysql://u@h/db?ssl_key=/k&ssl_key_password=secret&ssl_ca=/c",
+            "mysql://u@h/db?ssl_key=/k&ssl_key_password=***&ssl_ca=/c",
+        ),
+        (
+            "postgresql://h/db?oauth_client_secret=secret&sslmode=require",
+            "postgresql://h/db?oauth_client_secret=***&sslmode=require",
+        ),
+        (
+            "postgresql://h/db?scram_client_key=secret&p%61ssword=s",
+            "postgresql://h/db?scram_client_key=***&p%61ssword=***",
+        ),
         ("mysql://u@h/db", "mysql://u@h/db"),
         (" mysql://u:secret@h/db\n", "mysql://u:***@h/db"),
         ("postgresql://u:secret@h1:1,[::1]:2/db", "postgresql://u:***@h1:1,[::1]:2/db"),

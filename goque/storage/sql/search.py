@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from goque.storage.contract import NodeRow
+from goque.storage.instants import later
 from goque.storage.search_types import (
     SKEW,
     FailureLine,
@@ -54,7 +55,7 @@ class SqlSearch(SqlRunner):
     def _start_of(self, search: TaskSearch, before: str | None) -> str:
         start = NEWEST_ID if before is None else before
         if search.created_before is not None:
-            start = min(start, first_id_at(search.created_before + SKEW))
+            start = min(start, first_id_at(later(search.created_before, SKEW)))
         return start
 
     def _search(self, session: Session, search: TaskSearch, start: str, limit: int) -> TaskPage:
@@ -73,7 +74,7 @@ class SqlSearch(SqlRunner):
             rows = session.rows(self._sql.search.floor, {"before": start, "scan": longest - 1})
             floor = oldest = self._dialect.read_text(rows[0][0]) if rows else None
         if search.created_from is not None:
-            first = first_id_at(search.created_from - SKEW)
+            first = first_id_at(later(search.created_from, -SKEW))
             oldest, floor = (oldest, floor) if floor is not None and floor > first else (first, None)
         params = self._params(search) | ({"floor": oldest} if oldest else {})
         head, tail = self._sql.search.walk

@@ -61,7 +61,7 @@ class Monitor(Actor):
                 "/healthz": self._health,
                 "/readyz": self._readiness,
             }
-            url = serve(self.boot["http"], pages, self.log.debug)
+            url = serve(self.boot["http"], pages, self.log)
             self.log.info("serving /metrics, /healthz and /readyz on %s", url)
 
     def run_once(self) -> float:

@@ -9,6 +9,7 @@ import sys
 import dill
 
 from goque.app import load_registry
+from goque.config import tree_url_in_environment
 from goque.errors import ConfigurationError
 from goque.registry import Registry
 
@@ -18,7 +19,8 @@ _loaded: list[Registry] = []
 def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
     """Return the registry: what this process or its nursery loaded, or else loaded now."""
     if not _loaded:
-        _loaded.append(load_registry(app) if registry_fd is None else _unpickle(registry_fd))
+        with tree_url_in_environment():
+            _loaded.append(load_registry(app) if registry_fd is None else _unpickle(registry_fd))
     return _loaded[0]
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from goque.config import settle_database_url
 from goque.errors import GoqueError
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc import os_process
@@ -90,6 +91,7 @@ def main() -> None:
     with os.fdopen(reader, "rb") as pipe:
         boot = json.loads(pipe.read())
     os.set_inheritable(descriptor, False)
+    settle_database_url(boot["database_url"])  # a forked child has it from its nursery
     run_child(boot, descriptor, root)
 
 

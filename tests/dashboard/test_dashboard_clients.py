@@ -1,0 +1,113 @@
+"""Clients that send half a request, send slowly or read nothing take no other client's answer."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from dashboard_process import running_dashboard
+from eventually import eventually
+
+from goque.dashboard.server import ACCEPTED_AT_ONCE, DESCRIPTORS_OF_A_THREAD, Connections, limits_for
+
+CLIENTS = 1000
+HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+HALF_FORM = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\ncsrf="
+
+
+@pytest.fixture(scope="module", autouse=True)
+def descriptors_of_this_process() -> Iterator[None]:
+    """Let the test itself hold all of its connections."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], CLIENTS * 2), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def connect(port: int, said: bytes, stack: contextlib.ExitStack) -> list[socket.socket]:
+    clients = []
+    for _ in range(CLIENTS):
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        with contextlib.suppress(OSError):  # the server may have dropped it for a newer one
+            client.sendall(said)
+        clients.append(client)
+    return clients
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("said", [b"", HALF, HALF_FORM], ids=["silent", "half a head", "half a form"])
+def test_a_thousand_half_open_clients_do_not_keep_others_out(storage, backend, tmp_path: Path, said: bytes):
+    del storage
+    with (
+        running_dashboard(tmp_path, backend.url, descriptors=256) as dashboard,
+        contextlib.ExitStack() as stack,
+    ):
+        connect(dashboard.port, said, stack)
+        began = time.monotonic()
+        for _ in range(5):
+            answer = dashboard.ask("/tasks")
+            assert answer.status == 200
+        assert time.monotonic() - began < 10
+        sockets = [one for one in psutil.Process(dashboard.pid).net_connections("tcp") if one.raddr]
+        assert len(sockets) <= limits_for(256)[0] + ACCEPTED_AT_ONCE
+        eventually(lambda: not _established(dashboard.pid), within=20)
+        assert "Traceback" not in dashboard.log
+        assert len(dashboard.log.splitlines()) < 5
+
+
+def _established(pid: int) -> list[object]:
+    found = psutil.Process(pid).net_connections("tcp")
+    return [one for one in found if one.status == psutil.CONN_ESTABLISHED]
+
+
+@pytest.mark.fault(61)
+def test_clients_that_leave_before_the_answer_leave_no_traceback(storage, backend, tmp_path: Path):
+    del storage
+    with running_dashboard(tmp_path, backend.url) as dashboard:
+        for _ in range(50):
+            for said in (
+                b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                HALF_FORM,
+                b"\x16\x03\x01nonsense\r\n\r\n",
+            ):
+                with socket.create_connection(("127.0.0.1", dashboard.port)) as client:
+                    client.sendall(said)
+        assert dashboard.ask("/tasks").status == 200
+        assert "Traceback" not in dashboard.log
+        assert len(dashboard.log.splitlines()) < 5
+
+
+@pytest.mark.parametrize("descriptors", [128, 256, 1024, 1 << 20])
+def test_connections_and_threads_fit_into_the_descriptors(descriptors: int):
+    connections, threads = limits_for(descriptors)
+    assert connections + threads * DESCRIPTORS_OF_A_THREAD + ACCEPTED_AT_ONCE + 24 <= descriptors
+
+
+class _Client:
+    def __init__(self, slots: Connections) -> None:
+        self.slots = slots
+        self.is_dropped = False
+
+    def drop(self) -> None:
+        self.is_dropped = True
+
+
+def test_a_new_connection_replaces_the_one_that_has_waited_longest_and_never_a_busy_one():
+    slots = Connections(2)
+    busy, waiting, third = (_Client(slots) for _ in range(3))
+    assert slots.admit(busy)
+    assert slots.admit(waiting)
+    slots.set_busy(busy)
+    assert slots.admit(third)
+    assert (busy.is_dropped, waiting.is_dropped) == (False, True)
+    slots.set_busy(third)
+    assert not slots.admit(_Client(slots))
+    slots.forget(third)
+    assert slots.admit(_Client(slots))
+    assert len(slots) == 2
