@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
+from django_databases import values_of
 from django_project import Project
 
 from goque.storage import open_storage
@@ -31,32 +32,15 @@ def server_of(name: str) -> Iterator[str]:
     if name == "postgresql":
         url = os.environ.get("GOQUE_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/test"
         with psycopg.connect(url, autocommit=True) as admin:
-            info = admin.info
             admin.execute(f"CREATE DATABASE {own}")
-            values = {
-                "ENGINE": "django.db.backends.postgresql",
-                "NAME": own,
-                "USER": info.user,
-                "PASSWORD": info.password,
-                "HOST": info.host,
-                "PORT": info.port,
-            }
-            yield repr(values)
+            yield repr(values_of(url, own))
             for made in (own, f"test_{own}"):  # the other is what `manage.py test` makes, and may leave
                 admin.execute(f"DROP DATABASE IF EXISTS {made} WITH (FORCE)")
         return
-    options = connection_options(os.environ.get("GOQUE_TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/test")
-    with pymysql.connect(**options, autocommit=True) as admin, admin.cursor() as cursor:
+    url = os.environ.get("GOQUE_TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/test"
+    with pymysql.connect(**connection_options(url), autocommit=True) as admin, admin.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {own}")
-        values = {
-            "ENGINE": "django.db.backends.mysql",
-            "NAME": own,
-            "USER": options["user"],
-            "PASSWORD": options["password"].decode(),
-            "HOST": options["host"],
-            "PORT": options["port"],
-        }
-        yield repr(values)
+        yield repr(values_of(url, own))
         for made in (own, f"test_{own}"):
             cursor.execute(f"DROP DATABASE IF EXISTS {made}")
 

@@ -6,7 +6,11 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.db.backends.signals import connection_created
 from django.utils.module_loading import autodiscover_modules
+
+from goque.before_fork import close_before_fork
+from goque.contrib.django.health import close_connections, opened
 
 
 class GoqueConfig(AppConfig):
@@ -20,6 +24,9 @@ class GoqueConfig(AppConfig):
         """Register handlers and checks, after all models are loaded."""
         from goque.contrib.django import checks, registry  # noqa: F401, PLC0415 - checks register themselves
         from goque.contrib.django.databases import setting  # noqa: PLC0415 - the settings are loaded now
+
+        connection_created.connect(opened.note)
+        close_before_fork(close_connections)
 
         setting("DATABASE")
         autodiscover_modules("tasks")
