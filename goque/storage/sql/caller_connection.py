@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from goque.errors import ConfigurationError
 
-
 HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)
 """The event of a peer that has closed, where the system has it; an error is an event everywhere."""
 

@@ -22,7 +22,7 @@ class ConnectedSocket(NamedTuple):
 def connected_sockets() -> set[ConnectedSocket]:
     """Return the connected stream sockets of this process that have an address at the other end."""
     found = set()
-    for name in os.listdir("/dev/fd"):
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers are wanted, no paths
         with suppress(OSError):  # it is closed meanwhile, or not connected
             about = os.fstat(int(name))
             if stat.S_ISSOCK(about.st_mode) and (address := _peer(int(name))):
