@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import services
-from django_databases import values_of
+from django_databases import server_of, values_of
 from django_project import Project
 from eventually import eventually
 from private_servers import STOP_AT_ONCE, STOP_FAST, PrivateServer
@@ -178,3 +180,65 @@ def test_row_57_a_server_restarted_under_idle_processes_of_django_costs_no_task_
             server.restart(stop[server.name])
             do_a_round(number)
     storage.close()
+
+
+EARLY_APP = """
+    from django.apps import AppConfig
+    from django.db import connection
+
+    class Shop(AppConfig):
+        name = "shop"
+
+        def ready(self):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+"""
+EARLY_TASKS = """
+    import os, socket, threading
+    from django.db import connection
+    from goque.contrib.django import queue, registry
+
+    stranger = socket.create_connection(("127.0.0.1", PORT))
+
+    @registry.processor("look", workers=2, store_result=True, max_attempts=1)
+    def look(number: int) -> list[int]:
+        query = "pg_backend_pid()" if connection.vendor == "postgresql" else "connection_id()"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {number}, {query}")
+            answer = cursor.fetchone()
+        assert answer[0] == number, answer
+        return [os.getpid(), answer[1]]
+"""
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"])
+@pytest.mark.fault(57)
+def test_row_57_workers_share_no_connection_that_was_open_before_their_fork(
+    backend: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for values in server_of(backend):
+            project = Project(tmp_path, values.replace("}", ", 'CONN_MAX_AGE': 600}"))
+            project.manage("migrate")
+            project.write("shop/apps.py", EARLY_APP)
+            project.write("shop/tasks.py", EARLY_TASKS.replace("PORT", str(port)))
+            project.run("""
+                from django.db import transaction
+                from goque.contrib.django import queue
+                with transaction.atomic():
+                    for number in range(200):
+                        queue.enqueue("look", number)
+            """)
+            told = project.manage("goque", "supervise", "--drain")
+            (warning,) = [line for line in told.splitlines() if "connections open" in line]
+            assert f"(to 127.0.0.1:{port})" in warning
+            pairs = project.run("""
+                from goque.contrib.django import queue
+                tasks = queue.get_tasks(limit=1000)
+                print({task.status.value for task in tasks})
+                print(*sorted({tuple(task.result) for task in tasks}))
+            """).splitlines()
+            assert pairs[0] == "{'done'}"
+            workers, connections = zip(*ast.literal_eval(f"[{pairs[1].replace(') (', '), (')}]"), strict=True)
+            assert len(set(workers)) == len(set(connections)) == len(workers) == 2
