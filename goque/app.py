@@ -34,6 +34,11 @@ def load_registry(app: str) -> Registry:
     return found
 
 
+def check_app_name(app: str) -> None:
+    """Raise ConfigurationError unless a text has the form `module:attribute`."""
+    _split(app)
+
+
 def _split(app: str) -> tuple[str, str]:
     module_name, colon, attribute = app.partition(":")
     if not colon:

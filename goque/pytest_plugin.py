@@ -48,18 +48,22 @@ def goque_queue(
 def goque_tree(
     goque_database_url: str, goque_queue: Callable[[Registry], TaskQueueManager]
 ) -> Iterator[Callable[..., RunningTree]]:
-    """Run real trees until the test ends: call it with a registry, and get a `RunningTree`.
+    """Run real trees until the test ends: call it with a registry or "module:registry", and get a `RunningTree`.
 
     Keywords are the options of `goque.Supervisor`. At the end of the test the tree is stopped. The test fails if the
-    tree does not stop in order. pytest captures the tree's log with stderr.
+    tree does not stop in order. pytest captures the tree's log with stderr. Waiting for a task of a tree that has ended
+    fails at once. By its name, the tree imports the registry itself: its processes have nothing of the test's.
     """
+    from goque.app import load_registry  # noqa: PLC0415 - see the top
     from goque.testing import RunningTree  # noqa: PLC0415 - see the top
 
     with ExitStack() as ends:
 
-        def start(registry: Registry, **options: Any) -> RunningTree:
-            goque_queue(registry)
-            return ends.enter_context(RunningTree(registry, goque_database_url, **options))
+        def start(registry: Registry | str, **options: Any) -> RunningTree:
+            app = registry if isinstance(registry, str) else None
+            loaded = load_registry(registry) if isinstance(registry, str) else registry
+            goque_queue(loaded)
+            return ends.enter_context(RunningTree(loaded, goque_database_url, app=app, **options))
 
         yield start
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from goque.storage import dialect_of
 from goque.storage.sql.call_policy import CallPolicy
+from goque.storage.sql.caller_connection import note_error
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.migrate import Migrations
@@ -51,12 +52,15 @@ class _Borrowed(Connections):
     def __init__(self, dialect: Dialect, borrow: Callable[[], Any]) -> None:
         super().__init__(lambda: dialect.wrap(borrow()))
         self._wrap = self._connect
+        self._borrow = borrow
 
     def __enter__(self) -> Session:
         return self._wrap()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Leave the connection to the framework."""
+        """Leave the connection to the framework, and tell it of an error."""
+        if error is not None:
+            note_error(self._borrow())
 
 
 def borrowed_dialect(vendor: str, url: str) -> Dialect:

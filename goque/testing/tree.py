@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import msgspec
 
-from goque.errors import ConfigurationError, WaitTimeoutError
+from goque.errors import ConfigurationError, GoqueError, WaitTimeoutError
 from goque.processor_table import processors_of
 from goque.storage import open_storage
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.task import Task
+
+LOOK_AT_TREE: Final = 0.5
+"""Seconds after which a wait for a task looks whether the tree still runs."""
 
 
 class RunningTree:
@@ -30,24 +34,39 @@ class RunningTree:
         supervisor: the `goque.Supervisor`, with its `pid`, `stop` and `wait`.
     """
 
-    def __init__(self, registry: Registry, database_url: str, **options: Any) -> None:
+    def __init__(
+        self, registry: Registry, database_url: str, *, app: str | None = None, **options: Any
+    ) -> None:
         from goque import Supervisor  # noqa: PLC0415 - handlers can be tested without any tree
 
         self.queue: TaskQueueManager = registry.queue
-        self.supervisor: Supervisor = Supervisor(registry, database_url=database_url, **options)
+        self.supervisor: Supervisor = Supervisor(app or registry, database_url=database_url, **options)
 
     def wait(self, task: Task, timeout: float = 30.0) -> Task:
         """Wait until a task is done, canceled or failed for good, and return it.
 
         Raises:
             WaitTimeoutError: it has not ended within `timeout` seconds; the message has its errors.
+            GoqueError: the tree has ended, and nothing will run the task.
         """
         __tracebackhide__ = True
-        try:
-            return self.queue.wait(task.id, timeout)
-        except WaitTimeoutError as error:
-            errors = self.queue.get_task(task.id).errors or "it has no errors"
-            raise WaitTimeoutError(f"{error}; {errors.strip()}") from None
+        deadline = time.monotonic() + timeout
+        while True:
+            has_ended = self.supervisor.exit_code is not None
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return self.queue.wait(task.id, 0.0 if has_ended else min(left, LOOK_AT_TREE))
+            except WaitTimeoutError:
+                if left > LOOK_AT_TREE and not has_ended:
+                    continue
+            row = self.queue.get_task(task.id)
+            errors = (row.errors or "it has no errors").strip()
+            if has_ended:
+                raise GoqueError(
+                    f"the tree ended with exit code {self.supervisor.wait()}, and task {task.id} is still "
+                    f"{row.status}; {errors}; the tree's log tells why"
+                )
+            raise WaitTimeoutError(f"task {task.id} is still {row.status} after {timeout:g}s; {errors}")
 
     def __enter__(self) -> Self:
         self.supervisor.__enter__()

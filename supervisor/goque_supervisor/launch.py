@@ -11,9 +11,12 @@ from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import IO, Any, ClassVar, Final, NoReturn, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
 
 from goque_supervisor.settings import SuperviseOptions
+
+if TYPE_CHECKING:
+    from goque.registry import Registry
 
 DATABASE_VARIABLE: Final = "GOQUE_DATABASE_URL"
 
@@ -45,7 +48,8 @@ class Supervisor:
     """Runs a tree for a registry from Python; handlers may be closures and lambdas.
 
     Args:
-        registry: what to run; it is handed to the tree over a private descriptor.
+        registry: what to run; it is handed to the tree over a private descriptor. Or `module:registry`, as
+            `goque supervise` takes it: then the tree imports it, with the import path of this process.
         options: the options of `goque supervise`, with underscores: `drain=True`, `http="127.0.0.1:9100"`. Times are
             seconds or a timedelta, types and roles any collection of names, run_dir a text or a path.
 
@@ -53,19 +57,25 @@ class Supervisor:
         ConfigurationError: on an option that is unknown or wrong, or something else than a registry.
     """
 
-    def __init__(self, registry: Any, **options: Any) -> None:
+    def __init__(self, registry: Registry | str, **options: Any) -> None:
+        from goque.app import check_app_name  # noqa: PLC0415 - the same
         from goque.errors import ConfigurationError  # noqa: PLC0415 - exec_supervisor must import little
         from goque.registry import Registry  # noqa: PLC0415 - the same
 
-        if not isinstance(registry, Registry):
-            raise ConfigurationError(f"Supervisor needs a goque.Registry, not {registry!r:.80}")
+        if not isinstance(registry, Registry | str):
+            raise ConfigurationError(
+                f"Supervisor needs a goque.Registry or 'module:registry', not {registry!r:.80}"
+            )
+        app = registry if isinstance(registry, str) else ""
+        if app:
+            check_app_name(app)
         known = {field.name for field in fields(SuperviseOptions)} - {"app"}
         for name in options:
             if name not in known:
                 raise ConfigurationError(
                     f"Supervisor has no option {name!r}; it has {', '.join(sorted(known))}"
                 )
-        self._options = SuperviseOptions(**{name: _plain(value) for name, value in options.items()})
+        self._options = SuperviseOptions(app=app, **{name: _plain(value) for name, value in options.items()})
         if self._options.reload:
             raise ConfigurationError(
                 "Supervisor cannot reload a registry that it was handed; use goque supervise"
@@ -78,9 +88,16 @@ class Supervisor:
             from goque.storage import open_storage  # noqa: PLC0415 - the same
 
             open_storage(self._options.database_url)  # refuses a wrong URL; it opens no connection yet
-        self._registry = registry
+        self._registry = None if isinstance(registry, str) else registry
         self._process: subprocess.Popen[bytes] | None = None
         self._exit_code: int | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the tree, None before its end."""
+        if self._exit_code is None and self._process is not None:
+            return self._process.poll()
+        return self._exit_code
 
     @property
     def pid(self) -> int | None:
@@ -99,23 +116,18 @@ class Supervisor:
         """
         if self._process is not None:
             raise RuntimeError("this supervisor was started already; make another")
-        try:
-            self._options.check_types(self._registry.task_types)
-        except ValueError as error:
-            from goque.errors import ConfigurationError  # noqa: PLC0415 - see __init__
-
-            raise ConfigurationError(str(error)) from None
         registry = self._registry_descriptor()
         url = self._options.database_url or os.environ.get(DATABASE_VARIABLE) or None
         settings = _pipe(replace(self._options, database_url=url).to_json().encode())
+        descriptors = [settings] if registry is None else [settings, registry]
         self._process = subprocess.Popen(
             _command(self._options.app, settings, registry),
-            pass_fds=(settings, registry),
-            env=_environment(),
+            pass_fds=descriptors,
+            env=_with_import_path(_environment()) if registry is None else _environment(),
             process_group=0 if apart else None,
         )
-        os.close(settings)
-        os.close(registry)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def run(self) -> int:
         """Run the tree until it ends, and pass on the signals that a root handles. Returns the exit code."""
@@ -190,7 +202,16 @@ class Supervisor:
         if self._process is not None:
             self._process.send_signal(number)
 
-    def _registry_descriptor(self) -> int:
+    def _registry_descriptor(self) -> int | None:
+        """Write the registry into a file for the tree; None if the tree imports it."""
+        if self._registry is None:
+            return None
+        try:
+            self._options.check_types(self._registry.task_types)
+        except ValueError as error:
+            from goque.errors import ConfigurationError  # noqa: PLC0415 - see __init__
+
+            raise ConfigurationError(str(error)) from None
         import dill  # noqa: PLC0415 - slow to import, and only this way of starting needs it
 
         descriptor = _anonymous_file()
@@ -249,6 +270,13 @@ def _environment() -> dict[str, str]:
     unwanted = str(Path(module.__file__).parent)
     kept = [part for part in path.split(os.pathsep) if part != unwanted]
     return {**inherited, "PYTHONPATH": os.pathsep.join(kept)}
+
+
+def _with_import_path(environment: dict[str, str]) -> dict[str, str]:
+    """Add the import path of this process. The current directory comes first in the app's process by itself."""
+    here = os.getcwd()  # noqa: PTH109 - sys.path holds text
+    places = [place for place in sys.path if place and place != here]
+    return {**environment, "PYTHONPATH": os.pathsep.join(places)}
 
 
 def _pipe(data: bytes) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pymysql
 import pytest
+from django_databases import server_of
 from django_project import Project
 
 from goque.storage import open_storage
-from goque.storage.mysql.url import connection_options
 from goque.storage.sql.migrate import known_migrations
 
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "BASE/shop.sqlite3"}
@@ -23,42 +22,6 @@ SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "BASE/shop.sqlite3"}
 def project(tmp_path: Path) -> Project:
     """A project on a SQLite file."""
     return Project(tmp_path, """{"ENGINE": "django.db.backends.sqlite3", "NAME": BASE / "shop.sqlite3"}""")
-
-
-def server_of(name: str) -> Iterator[str]:
-    """Make a database of the test's own on a server, and say it as Django's settings do."""
-    own = f"goque_django_{uuid.uuid4().hex}"
-    if name == "postgresql":
-        url = os.environ.get("GOQUE_TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/test"
-        with psycopg.connect(url, autocommit=True) as admin:
-            info = admin.info
-            admin.execute(f"CREATE DATABASE {own}")
-            values = {
-                "ENGINE": "django.db.backends.postgresql",
-                "NAME": own,
-                "USER": info.user,
-                "PASSWORD": info.password,
-                "HOST": info.host,
-                "PORT": info.port,
-            }
-            yield repr(values)
-            for made in (own, f"test_{own}"):  # the other is what `manage.py test` makes, and may leave
-                admin.execute(f"DROP DATABASE IF EXISTS {made} WITH (FORCE)")
-        return
-    options = connection_options(os.environ.get("GOQUE_TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/test")
-    with pymysql.connect(**options, autocommit=True) as admin, admin.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {own}")
-        values = {
-            "ENGINE": "django.db.backends.mysql",
-            "NAME": own,
-            "USER": options["user"],
-            "PASSWORD": options["password"].decode(),
-            "HOST": options["host"],
-            "PORT": options["port"],
-        }
-        yield repr(values)
-        for made in (own, f"test_{own}"):
-            cursor.execute(f"DROP DATABASE IF EXISTS {made}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])

@@ -190,6 +190,63 @@ def test_a_task_that_does_not_end_is_told_with_its_errors(suite: pytest.Pytester
     run(suite).assert_outcomes(passed=1)
 
 
+def test_a_tree_imports_the_registry_that_is_named(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+        import goque
+
+
+        def test_by_name(goque_tree, tmp_path):
+            tree = goque_tree("app:registry")
+            log = tmp_path / "log"
+            tree.wait(tree.queue.enqueue("order", {"log": str(log)}))
+            (email,) = tree.queue.get_tasks(goque.TaskFilter(task_type="send_email"))
+            tree.wait(email)
+            assert log.read_text() == "attempt 0\\n"
+
+
+        def test_a_wrong_name():
+            with pytest.raises(goque.ConfigurationError, match="must be module:attribute"):
+                goque.Supervisor("app")
+
+
+        def test_a_name_of_nothing():
+            assert goque.Supervisor("nothing:registry", drain=True).run() == 2
+        """
+    )
+    run(suite).assert_outcomes(passed=3)
+
+
+def test_a_tree_that_has_ended_fails_the_wait_at_once(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import time
+        import pytest
+        import goque
+
+
+        class Bad:
+            def __reduce__(self):
+                return eval, ("no_such_name",)
+
+            def __call__(self, task):
+                pass
+
+
+        def test_it_fails(goque_tree):
+            registry = goque.Registry()
+            registry.add_processor("mail", Bad())
+            tree = goque_tree(registry)
+            began = time.monotonic()
+            with pytest.raises(goque.GoqueError, match="the tree ended with exit code 2, and task .* is still new"):
+                tree.wait(tree.queue.enqueue("mail"), timeout=600)
+            assert time.monotonic() - began < 60
+        """
+    )
+    run(suite).assert_outcomes(passed=1)
+
+
 def test_another_database_is_named_by_a_fixture_of_ones_own(suite: pytest.Pytester) -> None:
     suite.makeconftest(
         """

@@ -6,40 +6,26 @@ queue are goque tasks of one type, such as `django.default`; their payload is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from django import VERSION
+from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
+from django.utils.timezone import is_naive, make_aware
 
-from goque import Task, TaskStatus
-from goque.contrib.django import registry
+from goque.contrib.django import framework, registry
+from goque.contrib.django.app_check import missing_app
+from goque.contrib.django.execution import finish_crashed, run_task
 from goque.contrib.django.projects import DjangoRegistry
-from goque.errors import ConfigurationError, GoqueError, TaskNotFoundError
+from goque.contrib.django.results import result_of
+from goque.crash import WorkerCrash
+from goque.errors import ConfigurationError, TaskNotFoundError
 
-if TYPE_CHECKING:
-    from goque.storage.contract import AttemptRow
-
-FRAMEWORK: Final = "django.tasks" if VERSION >= (6, 0) else "django_tasks"
 PREFIX: Final = "django"
 
-_base: Final = import_module(f"{FRAMEWORK}.base")
-_exceptions: Final = import_module(f"{FRAMEWORK}.exceptions")
-_signals: Final = import_module(f"{FRAMEWORK}.signals")
-_BaseTaskBackend: Any = import_module(f"{FRAMEWORK}.backends.base").BaseTaskBackend
 
-_STATUSES: Final = {
-    TaskStatus.PROCESSING: "RUNNING",
-    TaskStatus.DONE: "SUCCESSFUL",
-    TaskStatus.CANCELED: "FAILED",
-    TaskStatus.ATTEMPTS_LEFT: "FAILED",
-}
-_CAUSES: Final = {"crash": "goque.errors.WorkerCrashed", "timeout": "goque.errors.TaskTimeout"}
-
-
-class GoqueBackend(_BaseTaskBackend):
+class GoqueBackend(framework.BaseTaskBackend):  # type: ignore[misc]  # the framework has no types for mypy
     """Stores Django's tasks in goque's table, in Django's transaction.
 
     OPTIONS are those of a goque processor, for the tasks of every queue: workers, timeout, max_attempts and so on;
@@ -56,6 +42,10 @@ class GoqueBackend(_BaseTaskBackend):
         if not self.queues:
             raise ImproperlyConfigured(f"TASKS[{alias!r}]: goque needs QUEUES, a list of queue names")
 
+    def check(self, **kwargs: Any) -> Iterable[CheckMessage]:
+        """Check that goque's app is installed, without which no worker knows the tasks."""
+        return [*super().check(**kwargs), *missing_app()]
+
     def register(self, on: DjangoRegistry) -> None:
         """Register a processor for each queue.
 
@@ -66,18 +56,26 @@ class GoqueBackend(_BaseTaskBackend):
         single: Mapping[str, Any] = self.options.get("QUEUES", {})
         for queue in sorted(self.queues):
             options = {"store_result": True, **common, **single.get(queue, {})}
+            options["crash_handler"] = _with_signal(options.get("crash_handler"))
             try:
                 on.add_processor(type_of(queue), run_task, **options)
             except ConfigurationError as error:
                 raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from error
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
-        """Insert a task on Django's connection; workers see it after the commit."""
+        """Insert a task on Django's connection; workers see it after the commit.
+
+        Raises:
+            ImproperlyConfigured: goque's app is not installed.
+            InvalidTaskError: Django's; the backend or the queue does not take the task.
+        """
+        for problem in missing_app():
+            raise ImproperlyConfigured(problem.msg)
         self.validate_task(task)
-        result = _base.TaskResult(
+        result = framework.base.TaskResult(
             task=task,
             id="",
-            status=_base.TaskResultStatus.READY,
+            status=framework.base.TaskResultStatus.READY,
             enqueued_at=None,
             started_at=None,
             finished_at=None,
@@ -94,12 +92,16 @@ class GoqueBackend(_BaseTaskBackend):
             "kwargs": result.kwargs,
             "backend": self.alias,
         }
+        run_at = task.run_after
+        if run_at is not None:
+            payload["run_after"] = run_at.isoformat()
+            run_at = make_aware(run_at) if is_naive(run_at) else run_at
         added = registry.queue.enqueue(
-            type_of(task.queue_name), payload, run_at=task.run_after, priority=task.priority or None
+            type_of(task.queue_name), payload, run_at=run_at, priority=task.priority or None
         )
         object.__setattr__(result, "id", added.id)
         object.__setattr__(result, "enqueued_at", added.created_at)
-        _signals.task_enqueued.send(type(self), task_result=result)
+        framework.signals.task_enqueued.send(type(self), task_result=result)
         return result
 
     def get_result(self, result_id: str) -> Any:
@@ -110,9 +112,9 @@ class GoqueBackend(_BaseTaskBackend):
         """
         try:
             task = registry.queue.get_task(str(result_id))
-            return _result_of(task, registry.queue.storage.failed_attempts(task.id))
-        except (TaskNotFoundError, KeyError, TypeError):
-            raise _exceptions.TaskResultDoesNotExist(result_id) from None
+            return result_of(task, registry.queue.storage.failed_attempts(task.id))
+        except (TaskNotFoundError, KeyError, TypeError, AttributeError):
+            raise framework.exceptions.TaskResultDoesNotExist(result_id) from None
 
 
 def type_of(queue: str) -> str:
@@ -122,68 +124,19 @@ def type_of(queue: str) -> str:
 
 def register_backends() -> None:
     """Register the processors of each goque backend in TASKS."""
-    for backend in import_module(FRAMEWORK).task_backends.all():
+    for backend in import_module(framework.FRAMEWORK).task_backends.all():
         if isinstance(backend, GoqueBackend):
             backend.register(registry)
 
 
-def run_task(task: Task) -> Any:
-    """Run the function of a Django task, in a worker."""
-    storage = registry.queue.storage
-    result = _result_of(task, storage.failed_attempts(task.id), runs=True)
-    _signals.task_started.send(GoqueBackend, task_result=result)
-    django_task = result.task
-    context = [_base.TaskContext(task_result=result)] if django_task.takes_context else []
-    return django_task.call(*context, *result.args, **result.kwargs)
+def _with_signal(handler: Callable[[WorkerCrash], Any] | None) -> Callable[[WorkerCrash], Any]:
+    """Return a crash handler that sends Django's signal before it calls the user's."""
 
+    def send_and_call(crash: WorkerCrash) -> None:
+        try:
+            finish_crashed(crash)
+        finally:
+            if handler is not None:
+                handler(crash)
 
-def _django_task(path: str) -> Any:
-    """Import a task by its path. Any other object that a row may name is refused.
-
-    Raises:
-        GoqueError: there is no such task.
-    """
-    try:
-        found = import_string(path)
-    except ImportError as error:
-        raise GoqueError(f"there is no task {path!r:.200}: {error}") from error
-    if not isinstance(found, _base.Task):
-        raise GoqueError(f"{path!r:.200} is no task; decorate it with @task")
-    return found
-
-
-def _result_of(task: Task, attempts: list[AttemptRow], *, runs: bool = False) -> Any:
-    payload = task.payload
-    ran_before = [attempt.node or "" for attempt in attempts]
-    begun = runs or task.status in (TaskStatus.PROCESSING, TaskStatus.DONE)
-    status = "RUNNING" if runs else _STATUSES.get(task.status, "READY")
-    result = _base.TaskResult(
-        task=_django_task(payload["task"]).using(
-            queue_name=task.type.partition(".")[2], backend=payload["backend"]
-        ),
-        id=task.id,
-        status=_base.TaskResultStatus[status],
-        enqueued_at=task.created_at,
-        started_at=next((one.started_at for one in attempts), task.updated_at if begun else None),
-        finished_at=task.updated_at if task.status.is_terminal else None,
-        last_attempted_at=task.updated_at
-        if begun
-        else next((one.ended_at for one in reversed(attempts)), None),
-        args=payload["args"],
-        kwargs=payload["kwargs"],
-        backend=payload["backend"],
-        errors=[_error_of(attempt) for attempt in attempts],
-        worker_ids=[*ran_before, task.claimed_by or ""] if begun else ran_before,
-    )
-    object.__setattr__(result, "_return_value", task.result)
-    return result
-
-
-def _error_of(attempt: AttemptRow) -> Any:
-    failed = attempt.failed
-    named = (failed.traceback or "").strip().rpartition("\n")[2].partition(":")[0].strip()
-    raised = named if "." in named else f"builtins.{named or 'Exception'}"
-    return _base.TaskError(
-        exception_class_path=_CAUSES.get(failed.cause, raised),
-        traceback=failed.traceback or failed.stack or failed.error,
-    )
+    return send_and_call

@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from goque.errors import SchemaError
 from goque.storage.contract import SchemaState
 from goque.storage.framework import BorrowedStorage, borrowed_dialect
+from goque.storage.sql.caller_connection import close_if_hung_up
 from goque.storage.sql.migrate import known_migrations
 
 SETTINGS: Final = ("DATABASE", "DATABASE_URL")
@@ -97,7 +98,10 @@ class DjangoStorage(BorrowedStorage):
 
 def has_ledger() -> bool:
     """Return whether goque has any table. A failing SELECT would abort a transaction on PostgreSQL."""
-    return "goque_migration" in connections[database_alias()].introspection.table_names()
+    connection = connections[database_alias()]
+    if not connection.in_atomic_block:
+        close_if_hung_up(connection)
+    return "goque_migration" in connection.introspection.table_names()
 
 
 def _file(connection: Any) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
+from goque.contrib.django.health import LookedAfter, look_after_connections
 from goque.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class DjangoRegistry(Registry):
     """A registry whose `queue` uses Django's connection, in the transaction of `atomic`.
 
-    Before and after each `def` handler it does what Django does around a request: it closes connections that are too
-    old or broken, and clears the query log of DEBUG.
+    Before and after each handler it does what Django does around a request: it closes connections that are too old or
+    broken, and clears the query log of DEBUG.
     """
 
     def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
@@ -26,7 +27,8 @@ class DjangoRegistry(Registry):
         super().add_processor(task_type, processor, **options)
         made = self._processors.get(task_type)
         if made.spec.is_async:
-            return  # Django's connections belong to the threads of sync_to_async, not to the loop's thread
+            self._processors.put(msgspec.structs.replace(made, call=LookedAfter(made.call)))
+            return
         callbacks = msgspec.structs.replace(
             made.callbacks,
             hooks_before=(look_after_connections, *made.callbacks.hooks_before),
@@ -54,14 +56,3 @@ class DjangoRegistry(Registry):
 
             self.database_url = database_url()
         return super().async_queue
-
-
-def look_after_connections(task: object, error: object = None) -> None:
-    """Close the connections that Django would close around a request, but none in a transaction, such as a test's."""
-    del task, error
-    from django.db import connections, reset_queries  # noqa: PLC0415 - it needs the settings
-
-    reset_queries()
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import select
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ _INSTEAD: Final = {
     "asyncmy": "mysql+aiomysql",
 }
 """Drivers that SQLAlchemy knows and goque does not, each with the dialect and driver to use in its place."""
+
+HUNG_UP: Final = getattr(select, "POLLRDHUP", 0)
+"""The event of a peer that has closed, where the system has it; an error is an event everywhere."""
 
 
 def unwrap_connection(conn: Any) -> Any:
@@ -43,10 +47,49 @@ def unwrap_connection(conn: Any) -> Any:
         if not conn.in_transaction():
             conn.begin()
         conn = conn.connection  # a SQLAlchemy Connection holds a pooled one
-    if callable(getattr(conn, "ensure_connection", None)):
-        conn.ensure_connection()  # Django's wrapper connects when it is first used
-        conn = conn.connection
+    if belongs_to_its_thread(conn):
+        conn = _open_as_django_does(conn)
     return getattr(conn, "driver_connection", None) or getattr(conn, "dbapi_connection", None) or conn
+
+
+def _open_as_django_does(wrapper: Any) -> Any:
+    """Check Django's connection as its own cursors do, open it if need be, and return the driver's.
+
+    Raises:
+        TransactionManagementError: Django's; an error has broken the transaction, which will be rolled back.
+    """
+    wrapper.validate_no_broken_transaction()
+    if not wrapper.in_atomic_block:
+        close_if_hung_up(wrapper)
+    wrapper.close_if_health_check_failed()
+    wrapper.ensure_connection()
+    return wrapper.connection
+
+
+def close_if_hung_up(wrapper: Any) -> None:
+    """Close Django's connection if the server has closed it. That takes one system call, and no round trip."""
+    if wrapper.connection is not None and _has_hung_up(wrapper.connection) and not wrapper.is_usable():
+        wrapper.close()
+
+
+def _has_hung_up(connection: Any) -> bool:
+    """Return whether the server, or an error, has closed the connection of a driver."""
+    try:
+        socket = connection if hasattr(connection, "fileno") else connection._sock  # noqa: SLF001 - PyMySQL shows it not
+        descriptor = socket.fileno()
+    except AttributeError:
+        return getattr(connection, "open", True) is False  # a file of SQLite's has no socket
+    except Exception:  # noqa: BLE001 - each driver has its own error for a closed connection
+        return True
+    poll = select.poll()
+    poll.register(descriptor, HUNG_UP)
+    return bool(poll.poll(0))
+
+
+def note_error(conn: Any) -> None:
+    """Have Django check its connection before the next request, as it does after an error in its own statements."""
+    if belongs_to_its_thread(conn):
+        conn.errors_occurred = True
 
 
 async def unwrap_asyncio_connection(conn: Any) -> Any:

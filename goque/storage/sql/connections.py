@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from goque.before_fork import close_before_fork
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
@@ -200,4 +201,10 @@ def _after_fork() -> None:
         connections.after_fork()
 
 
+def _close_all() -> None:
+    for connections in list(_all):
+        connections.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+close_before_fork(_close_all)

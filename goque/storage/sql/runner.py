@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.call_policy import WRITE, CallPolicy
+from goque.storage.sql.caller_connection import note_error
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_optional_int
@@ -89,11 +90,15 @@ class SqlRunner(TaskStorage):
         self._has_lost_answers = False
 
     def _run_for_caller(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any) -> ResultT:
-        session = self._dialect.wrap(conn)
-        if not policy.writes:
-            return work(session)
-        with session.transaction():
-            return work(session)
+        try:
+            session = self._dialect.wrap(conn)
+            if not policy.writes:
+                return work(session)
+            with session.transaction():
+                return work(session)
+        except Exception:
+            note_error(conn)
+            raise
 
     def _read_node(self, row: Row) -> NodeRow:
         text, instant = self._dialect.read_text, self._dialect.read_time

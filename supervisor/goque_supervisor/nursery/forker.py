@@ -19,6 +19,7 @@ from typing import Any
 
 from multiprocess import get_context
 
+from goque.before_fork import close_connections
 from goque.errors import GoqueError
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
@@ -32,6 +33,7 @@ from goque_supervisor.ipc.control import (
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.nursery.child_main import run_child
+from goque_supervisor.nursery.open_sockets import connected_sockets, warn_of_sockets
 
 log = logging.getLogger("goque.nursery")
 Prepare = Callable[[], dict[str, Any]]
@@ -47,6 +49,7 @@ class Nursery:
 
     def run(self, prepare: Prepare) -> int:
         """Prepare, tell the root, and serve it; returns the exit code."""
+        open_before = connected_sockets()
         try:
             info = prepare()
         except BaseException as error:  # any error of the import becomes one line at the root
@@ -54,6 +57,9 @@ class Nursery:
             self.channel.send(_boot_failed(error))
             return 1
         self._choose_start_method()
+        if self.start_method == "forkserver":
+            close_connections()
+            warn_of_sockets(connected_sockets() - open_before)
         gc.collect()
         gc.freeze()
         self.channel.send(Ready({**info, "start_method": self.start_method}))

@@ -1,0 +1,216 @@
+"""Django's tasks framework on goque: signals, results, errors, transactions and system checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django_project import Project
+
+TASKS = """
+    import os, signal
+    from datetime import datetime, timezone
+    from django.dispatch import receiver
+    from django_tasks import TaskResultStatus, task
+    from django_tasks.signals import task_finished, task_started
+
+    class Refusal(Exception):
+        pass
+
+    class Outer:
+        class Inner(Exception):
+            pass
+
+    @receiver([task_started, task_finished])
+    def note(signal, sender, task_result, **rest):
+        with open("signals.log", "a") as log:
+            name = "started" if signal is task_started else "finished"
+            errors = [error.exception_class_path for error in task_result.errors]
+            print(name, sender.__name__, task_result.task.name, task_result.status.name, errors, file=log)
+
+    @task
+    def good(number):
+        return number + 1
+
+    @task
+    def returns_nothing():
+        return None
+
+    @task
+    def bad(kind):
+        if kind == "detail":
+            raise Refusal("duplicate key value\\nDETAIL: Key (id)=(1) already exists.")
+        if kind == "inner":
+            raise Outer.Inner("x")
+        if kind == "group":
+            raise ExceptionGroup("several", [ValueError("1"), Refusal("2")])
+        if kind == "cause":
+            try:
+                1 / 0
+            except ZeroDivisionError as error:
+                raise Refusal() from error
+        raise ValueError("wrong")
+
+    @task
+    def crash():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @task
+    def not_json():
+        return object()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path, """{"ENGINE": "django.db.backends.sqlite3", "NAME": BASE / "shop.sqlite3"}""")
+    made.write("shop/tasks.py", TASKS)
+    made.manage("migrate")
+    return made
+
+
+def drain(project: Project) -> None:
+    project.manage("goque", "supervise", "--drain")
+
+
+def test_each_task_is_reported_finished_once_whatever_its_end(project: Project) -> None:
+    project.run("""
+        from shop import tasks
+        tasks.good.enqueue(1)
+        tasks.bad.enqueue("plain")
+        tasks.crash.enqueue()
+        tasks.not_json.enqueue()
+    """)
+    drain(project)
+    lines = (project.directory / "signals.log").read_text("utf-8").splitlines()
+    assert sorted(line for line in lines if line.startswith("finished")) == [
+        "finished GoqueBackend bad FAILED ['builtins.ValueError', 'builtins.ValueError']",
+        "finished GoqueBackend crash FAILED ['goque.errors.WorkerCrashed', 'goque.errors.WorkerCrashed']",
+        "finished GoqueBackend good SUCCESSFUL []",
+        "finished GoqueBackend not_json FAILED ['builtins.TypeError', 'builtins.TypeError']",
+    ]
+    assert len([line for line in lines if line.startswith("started")]) == 1 + 2 + 2 + 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("plain", "builtins.ValueError"),
+        ("detail", "shop.tasks.Refusal"),
+        ("inner", "shop.tasks.Outer.Inner"),
+        ("group", "builtins.ExceptionGroup"),
+        ("cause", "shop.tasks.Refusal"),
+    ],
+)
+def test_an_error_has_the_path_of_its_exceptions_class(project: Project, kind: str, path: str) -> None:
+    task_id = project.run(f"from shop import tasks\nprint(tasks.bad.enqueue({kind!r}).id)").strip()
+    drain(project)
+    told = project.run(f"""
+        from shop import tasks
+        result = tasks.bad.get_result({task_id!r})
+        print(*(error.exception_class_path for error in result.errors))
+    """)
+    assert told.split() == [path, path]
+
+
+def test_a_result_has_its_times_its_worker_and_what_was_asked_for(project: Project) -> None:
+    told = project.run("""
+        from datetime import datetime, timezone
+        from shop import tasks
+        early = datetime(2020, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
+        first = tasks.good.using(priority=7, run_after=early).enqueue(1)
+        again = tasks.good.get_result(first.id)
+        assert again.task == first.task, again.task
+        print(first.id, tasks.returns_nothing.enqueue().id)
+    """)
+    drain(project)
+    checked = project.run(f"""
+        from shop import tasks
+        first, nothing = {told.split()!r}
+        result = tasks.good.get_result(first)
+        print(result.return_value, result.task.priority, result.task.run_after.isoformat())
+        print(result.enqueued_at <= result.started_at == result.last_attempted_at < result.finished_at)
+        (worker,) = result.worker_ids
+        print(bool(worker), result.attempts)
+        result = tasks.returns_nothing.get_result(nothing)
+        print(result.status.name, result.return_value, result.started_at < result.finished_at)
+    """)
+    assert checked.splitlines() == [
+        "2 7 2020-05-06T07:08:09+00:00",
+        "True",
+        "True 1",
+        "SUCCESSFUL None True",
+    ]
+
+
+def test_a_transaction_that_django_knows_to_be_broken_takes_no_tasks(project: Project) -> None:
+    told = project.run("""
+        from django.db import connection, transaction
+        import goque
+        from goque.contrib.django import queue
+        from shop import tasks
+
+        def with_tx():
+            with goque.with_tx(connection):
+                goque.TaskQueueManager("sqlite:///shop.sqlite3").enqueue("x")
+
+        for enqueue in (lambda: tasks.good.enqueue(1), lambda: queue.enqueue("x"), queue.get_tasks, with_tx):
+            with transaction.atomic():
+                transaction.set_rollback(True)
+                try:
+                    enqueue()
+                except Exception as error:
+                    print(type(error).__name__)
+        print(len(queue.get_tasks()))
+    """)
+    assert told.splitlines() == ["TransactionManagementError"] * 4 + ["0"]
+
+
+def test_a_subclass_of_the_backend_registers_its_queues(project: Project) -> None:
+    project.write(
+        "shop/backends.py",
+        """
+        from goque.contrib.django.backend import GoqueBackend
+
+        class Own(GoqueBackend):
+            pass
+        """,
+    )
+    project.add_settings("TASKS['default']['BACKEND'] = 'shop.backends.Own'")
+    told = project.run("""
+        from goque.contrib.django import queue, registry
+        from shop import tasks
+        tasks.good.enqueue(1)
+        print(registry.task_types, [run.status for run in queue.drain_inline(registry)])
+    """)
+    assert told == "['django.default', 'django.slow'] [<TaskStatus.DONE: 'done'>]\n"
+    assert "started Own good RUNNING" in (project.directory / "signals.log").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("backend", "apps"),
+    [
+        ("goque.contrib.django.backend.GoqueBackend", ["shop"]),
+        ("shop.backends.Own", ["django_tasks", "shop"]),
+    ],
+)
+def test_a_project_without_goques_app_is_told_by_check_and_enqueues_nothing(
+    project: Project, backend: str, apps: list[str]
+) -> None:
+    project.write(
+        "shop/backends.py",
+        "from goque.contrib.django.backend import GoqueBackend\nclass Own(GoqueBackend): pass\n",
+    )
+    project.add_settings(f"INSTALLED_APPS = {apps!r}; TASKS['default']['BACKEND'] = {backend!r}")
+    project.write("shop/tasks.py", "from django_tasks import task\n@task\ndef good(): pass\n")
+    project.write("shop/models.py", "import shop.tasks\n")
+    assert project.manage("check", code=1).count("(goque.E003) TASKS uses goque's backend") == 1
+    told = project.run("""
+        from django.core.exceptions import ImproperlyConfigured
+        from shop import tasks
+        try:
+            tasks.good.enqueue()
+        except ImproperlyConfigured as error:
+            print(error)
+    """)
+    assert told.startswith("TASKS uses goque's backend, but 'goque.contrib.django' is not in INSTALLED_APPS")
