@@ -150,7 +150,8 @@ class ProcessActs:
             self.stage.after(0.3, lambda: self._await_end(node, give_up_at))
             return
         unborn = code == -signal.SIGTERM and not node.tree.log  # the interpreter was still starting
-        if code not in (0, 3) and not unborn:
+        never_came_up = code == 2 and "up as pid" not in node.tree.log  # the import of the app was killed
+        if code not in (0, 3) and not unborn and not never_came_up:
             raise AssertionError(
                 f"the tree of node {node.name} (pid {node.tree.root}) ended with {code} after SIGTERM"
             )

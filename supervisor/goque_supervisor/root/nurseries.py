@@ -6,7 +6,7 @@ import logging
 import selectors
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import BootFailed, ChildStarted, ProtocolError, Ready, StartFailed, Stop
@@ -19,6 +19,10 @@ from goque_supervisor.root.tree import NurseryKind
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
+
+
+FIRST_TRIES: Final = 3
+"""Times that the actors nursery may end before the tree gives up its start. An app gets one: its import decides."""
 
 
 class Nurseries:
@@ -198,8 +202,13 @@ class Nurseries:
         nursery.channel.close()
 
     def _restart(self, kind: NurseryKind, nursery: NurseryProcess, cause: ExitCause) -> None:
-        if not self.were_ready:
-            self._on_failed(import_ended(self._options.app if kind is NurseryKind.APP else "goque", cause), 2)
+        if not self.were_ready and kind is NurseryKind.APP:
+            self._on_failed(import_ended(self._options.app, cause), 2)
+            return
+        if not self.were_ready and self._backoffs[kind].failures + 1 >= FIRST_TRIES:
+            self._on_failed(
+                f"the actors nursery ended by {cause}, {FIRST_TRIES} times before it was ready", 4
+            )
             return
         log.warning(
             "the %s nursery (pid %d) ended by %s: restarting it; workers go on", kind, nursery.pid, cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ class History:
 
     def _start(self, nursery: NurseryProcess) -> None:
         nursery.pid = 10 + len(self.started)
-        nursery.started_at = self.now
+        nursery.started_at = time.monotonic()
         self.started.append(nursery)
         self.ends[nursery.pid] = Channel(nursery._theirs, blocking=True)
 
@@ -104,6 +105,28 @@ def test_an_app_that_cannot_be_loaded_at_the_first_start_ends_the_tree(history: 
     history.end(11, ExitCause(None, 11))
     ended = "app 'shop:registry' does not import: the process that tried ended by signal 11 (SIGSEGV)"
     assert history.said == [("no module named shop", 2), (ended, 2), "app ended"]
+
+
+def test_an_actors_nursery_that_ends_at_the_first_start_is_started_again_three_times_in_all(
+    history: History,
+) -> None:
+    history.end(10)
+    history.pass_time(0.0)
+    history.end(12)
+    history.pass_time(1.0)
+    assert [nursery.kind for nursery in history.started[2:]] == [NurseryKind.ACTORS, NurseryKind.ACTORS]
+    assert history.said == ["actors ended", "actors ended"]
+    history.end(13)
+    gave_up = "the actors nursery ended by signal 9 (SIGKILL), 3 times before it was ready"
+    assert history.said[2:] == [(gave_up, 4), "actors ended"]
+
+
+def test_a_tree_comes_up_after_its_actors_nursery_ended_once_at_the_first_start(history: History) -> None:
+    history.end(10)
+    history.pass_time(0.0)
+    history.send(11, Ready({"name": "first"}))
+    history.send(12, Ready({}))
+    assert history.said == ["actors ended", "ready"]
 
 
 def test_a_slow_import_is_reported_once(history: History, caplog: pytest.LogCaptureFixture) -> None:
