@@ -113,7 +113,7 @@ def test_opentelemetry_instrument_needs_nothing_of_the_app(start_tree: StartTree
     tree = start_tree(app=PLAIN, wrapped_in=[str(instrument)], **exporters)
     with tree.database.queue as queue:
         queue.enqueue("mail", metadata={"traceparent": PARENT})
-    eventually(tree.database.is_settled)
+    eventually(tree.database.is_settled, 60)  # each process imports the instrumentation
     assert b"opentelemetry" not in Path(f"/proc/{tree.root}/maps").read_bytes()
     assert tree.stop() == 0
     assert "a handler's word" in tree.log
