@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,9 @@ log: Final = logging.getLogger("goque.tracing")
 
 INSTRUMENTED: Final = "_GOQUE_INSTRUMENTED"
 """Set in a tree started by `opentelemetry-instrument`: each of its processes instruments itself."""
+
+SUPPRESSED: Final = "suppress_instrumentation"
+"""The key in OpenTelemetry's context by which instrumented drivers and clients make no spans."""
 
 NOTHING: Final = nullcontext(None)
 
@@ -114,6 +118,35 @@ def begin_process(*, traced: bool) -> None:
         from opentelemetry.instrumentation.auto_instrumentation import initialize  # noqa: PLC0415 - only where asked for
 
         initialize()
+
+
+def hide_own_statements() -> None:
+    """Have instrumented database drivers make no spans in this process from now on.
+
+    A process that polls would make some each second, of no trace. The spans of claims and settles are goque's own.
+    """
+    if context := _context_of_instrumentation():
+        context.attach(context.set_value(SUPPRESSED, True))
+
+
+def app_code() -> AbstractContextManager[None]:
+    """Let instrumented libraries make spans in this block, which runs code of the app."""
+    context = _context_of_instrumentation()
+    return NOTHING if context is None else _unsuppressed(context)
+
+
+@contextmanager
+def _unsuppressed(context: Any) -> Iterator[None]:
+    token = context.attach(context.set_value(SUPPRESSED, False))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def _context_of_instrumentation() -> Any:
+    """Return OpenTelemetry's module, None if nothing has imported it: then nothing is instrumented."""
+    return sys.modules.get("opentelemetry.context")
 
 
 def flush() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tree import StartTree, Tree, eventually
 
 APP = """
@@ -112,7 +113,7 @@ def test_opentelemetry_instrument_needs_nothing_of_the_app(start_tree: StartTree
     tree = start_tree(app=PLAIN, wrapped_in=[str(instrument)], **exporters)
     with tree.database.queue as queue:
         queue.enqueue("mail", metadata={"traceparent": PARENT})
-    eventually(tree.database.is_settled)
+    eventually(tree.database.is_settled, 60)  # each process imports the instrumentation
     assert b"opentelemetry" not in Path(f"/proc/{tree.root}/maps").read_bytes()
     assert tree.stop() == 0
     assert "a handler's word" in tree.log
@@ -131,3 +132,45 @@ def printed_spans(text: str) -> list[dict[str, Any]]:
         found.append(span)
         start = text.find("{\n", end)
     return found
+
+
+INSTRUMENTED = """
+import psycopg
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+def instrument(cursor):  # as the instrumentation of each driver does it
+    execute = cursor.execute
+    def traced(self, query, *args, **kwargs):
+        if not is_instrumentation_enabled():
+            return execute(self, query, *args, **kwargs)
+        note("span", Path("/proc/self/comm").read_text().strip(), *str(query).split()[:2])
+        return execute(self, query, *args, **kwargs)
+    cursor.execute = traced
+
+instrument(psycopg.Cursor)
+goque.set_tracer_provider(trace.get_tracer_provider)
+
+def mine():
+    with psycopg.connect(os.environ["GOQUE_DATABASE_URL"]) as connection:
+        connection.cursor().execute("SELECT 'mine'")
+
+@registry.processor("mail", workers=1, fetch_tick=0.05)
+def mail(task):
+    mine()
+
+def factory():
+    mine()
+    return Task("mail")
+
+registry.add_periodic_job(goque.PeriodicJob("job", lambda after: None, factory, run_on_start=True))
+"""
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_an_instrumented_driver_makes_no_spans_of_what_goque_polls(start_tree: StartTree) -> None:
+    tree = start_tree(app=INSTRUMENTED)
+    eventually(lambda: tree.database.counts() == {"done": 1}, 60)
+    assert tree.stop() == 0
+    found = {tuple(line[1:]) for line in tree.journal() if line[0] == "span"}
+    assert found == {("goque:w0:mail", "SELECT", "'mine'"), ("goque:scheduler", "SELECT", "'mine'")}

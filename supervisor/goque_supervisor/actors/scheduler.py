@@ -108,7 +108,8 @@ def _time_limit() -> Iterator[None]:
     """Interrupt a schedule or factory that blocks, so that it does not delay the other jobs."""
     signal.setitimer(signal.ITIMER_REAL, MAX_CALL)
     try:
-        yield
+        with tracing.app_code():
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -54,6 +54,8 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     if ends_in_order:
         exit_functions.leave_to_the_nursery()
     tracing.begin_process(traced=role in TRACED)
+    if not ends_in_order:
+        tracing.hide_own_statements()
     try:
         run(boot, channel)
     except GoqueError as error:

@@ -125,3 +125,14 @@ def test_a_decorator_without_its_type_says_how_to_write_it() -> None:
             raise AssertionError
 
     assert registry.task_types == []
+
+
+def test_on_failure_is_a_plain_function_of_one_failure():
+    assert Registry(on_failure=print).on_failure is print
+    assert Registry().on_failure is None
+
+    async def awaited(failure): ...
+
+    for wrong in (3, lambda: None, awaited):
+        with pytest.raises(ConfigurationError, match="on_failure"):
+            Registry(on_failure=wrong)

@@ -48,9 +48,9 @@ class CrashCallbacks:
 
     def on_done(self, child: Child, message: CallbackDone) -> None:
         """Pass an answer on; the process runs its exit functions now, for a limited time."""
-        self._processes.stop(child)
         if self._calls.pop(child.key, None) is not None:
             self._answer(message)
+        self._processes.stop(child)
 
     def on_ended(self, child: Child) -> None:
         """Answer for a process that ended without an answer, or never started."""

@@ -36,6 +36,8 @@ EXAMPLES = [
     control.CommitsLost("n1", "claim 2 of task a was acknowledged, and the table has 1 claims"),
     control.CallbackWanted(1, '{"a": "ž"}'),
     control.CallbackDone(1, 2.5),
+    control.AttemptsFailed(['{"a": "ž"}', "{}"]),
+    control.FailureTold(),
     STARTED,
     EXITED,
     TakeOver(3, "n1", ["n0"], [STARTED, STARTED], [EXITED]),

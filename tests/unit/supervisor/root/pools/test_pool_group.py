@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from goque_supervisor.ipc.control import (
+    AttemptsFailed,
     BootFailed,
     CallbackDone,
     CallbackWanted,
     CrashSettled,
+    FailureTold,
     Interrupt,
     Replace,
     Retire,
@@ -321,7 +323,11 @@ def test_a_crash_callback_runs_in_a_process_of_its_own_and_its_answer_is_passed_
     tree.ends("callback[mail:3]", exit_code=0)
     tree.pass_time(10.0)
     answer = "fetcher[mail] <- CallbackDone(call=3, delay=60.0)"
-    assert tree.did("callback", "Callback") == ["start callback[mail:3]", answer]
+    assert tree.did("callback", "Callback") == [
+        "start callback[mail:3]",
+        answer,
+        "stop callback[mail:3]",  # its exit functions have a limited time
+    ]
 
 
 def test_a_crash_callback_that_dies_answers_nothing(tree: SimulatedTree) -> None:
@@ -344,6 +350,63 @@ def test_a_crash_callback_that_cannot_be_started_answers_nothing(tree: Simulated
     tree.processes.are_refused = True
     tree.sends("fetcher[mail]", CallbackWanted(3, "{}"))
     assert tree.did() == ["fetcher[mail] <- CallbackDone(call=3, delay=None)"]
+
+
+# -- on_failure ------------------------------------------------------------------------------------------
+
+
+def test_failures_are_reported_by_one_process_at_a_time(tree: SimulatedTree) -> None:
+    tree.sends("fetcher[mail]", AttemptsFailed(["1"]))
+    tree.sends("fetcher[mail]", AttemptsFailed(["2", "3"]))
+    assert tree.did() == ["start reporter[mail:1]"]
+    tree.is_forked("reporter[mail:1]")
+    tree.sends("reporter[mail:1]", FailureTold())
+    tree.ends("reporter[mail:1]", exit_code=0)
+    assert tree.did() == ["start reporter[mail:2]"]
+    for _ in range(2):
+        tree.sends("reporter[mail:2]", FailureTold())
+    tree.ends("reporter[mail:2]", exit_code=0)
+    tree.pass_time(60.0)
+    assert tree.did() == []
+
+
+def test_a_report_that_ends_its_process_is_lost_and_those_after_it_are_not(tree: SimulatedTree) -> None:
+    tree.sends("fetcher[mail]", AttemptsFailed(["deadly"]))
+    tree.sends("fetcher[mail]", AttemptsFailed(["next"]))
+    tree.ends("reporter[mail:1]", by_signal=11)
+    assert tree.did() == ["start reporter[mail:1]", "start reporter[mail:2]"]
+    tree.sends("reporter[mail:2]", FailureTold())
+    tree.ends("reporter[mail:2]", exit_code=0)
+    assert tree.did() == []
+
+
+def test_each_call_has_its_own_time(tree: SimulatedTree) -> None:
+    tree.processes.are_refused = True
+    tree.sends("fetcher[mail]", AttemptsFailed(["1", "2", "3"]))
+    assert tree.did() == []
+    tree.processes.are_refused = False
+    tree.pass_time(1.1)  # tried again
+    tree.did()
+    for _ in range(2):
+        tree.pass_time(14.0)
+        tree.sends("reporter[mail:2]", FailureTold())
+    tree.pass_time(14.0)
+    assert "kill reporter[mail:2] (callback)" not in tree.did()
+    tree.pass_time(1.5)
+    assert "kill reporter[mail:2] (callback)" in tree.did()
+
+
+def test_a_group_is_not_gone_while_a_failure_is_reported(tree: SimulatedTree) -> None:
+    tree.sends("fetcher[mail]", AttemptsFailed(["1"]))
+    group = tree.group()
+    group.drain()
+    tree.drains("mail")
+    for name in ("worker[mail:0]", "worker[mail:1]", "fetcher[mail]"):
+        tree.ends(name, exit_code=0)
+    assert not group.is_gone
+    tree.sends("reporter[mail:1]", FailureTold())
+    tree.ends("reporter[mail:1]", exit_code=0)
+    assert group.is_gone
 
 
 # -- draining -------------------------------------------------------------------------------------------
