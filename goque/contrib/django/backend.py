@@ -25,7 +25,7 @@ from goque.errors import ConfigurationError, TaskNotFoundError
 PREFIX: Final = "django"
 
 
-class GoqueBackend(framework.BaseTaskBackend):  # type: ignore[misc]  # the framework has no types for mypy
+class GoqueBackend(framework.BaseTaskBackend):
     """Stores Django's tasks in goque's table, in Django's transaction.
 
     OPTIONS are those of a goque processor, for the tasks of every queue: workers, timeout, max_attempts and so on;
