@@ -82,3 +82,18 @@ def goque_crash() -> Iterator[Callable[..., None]]:
             ends.enter_context(crash_on_purpose(registry, task_type, **how))
 
         yield let_crash
+
+
+@pytest.fixture
+def goque_django(request: pytest.FixtureRequest) -> Iterator[TaskQueueManager]:
+    """Give a test that commits the queue of the Django project. The queue is empty before and after the test.
+
+    With pytest-django it uses `transactional_db`, so that the test's database is used, and emptied too.
+    """
+    from importlib import import_module  # noqa: PLC0415 - see the top
+
+    if request.config.pluginmanager.hasplugin("django"):
+        request.getfixturevalue("transactional_db")
+    testing = import_module("goque.contrib.django.testing")  # it needs Django and the project's settings
+    with testing.empty_queue() as queue:
+        yield queue

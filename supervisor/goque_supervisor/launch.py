@@ -64,7 +64,7 @@ class Supervisor:
 
         if not isinstance(registry, Registry | str):
             raise ConfigurationError(
-                f"Supervisor needs a goque.Registry or 'module:registry', not {registry!r:.80}"
+                f"Supervisor needs 'module:registry' or a goque.Registry, not {registry!r:.80}"
             )
         app = registry if isinstance(registry, str) else ""
         if app:

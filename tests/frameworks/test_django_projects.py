@@ -146,6 +146,54 @@ def test_the_projects_own_tests_drain_the_queue_inside_their_transaction(on_each
     assert "Ran 3 tests" in on_each.manage("test", "--noinput")
 
 
+COMMITTING_TESTS = """
+    from django.test import TransactionTestCase
+    from goque.contrib.django import queue
+    from goque.contrib.django.testing import EmptyQueueMixin
+    from goque.testing import assert_not_enqueued
+
+    class Committing(EmptyQueueMixin, TransactionTestCase):
+        def setUp(self):
+            assert_not_enqueued(queue, "send_receipt")
+
+        def test_one(self):
+            queue.enqueue("send_receipt", 1)
+
+        def test_other(self):
+            queue.enqueue("send_receipt", 1)
+"""
+FIXTURE_TESTS = """
+    import django
+    import pytest
+
+    @pytest.fixture(scope="session", autouse=True)
+    def database():
+        django.setup()
+        from django.test.utils import setup_databases, teardown_databases
+        made = setup_databases(0, interactive=False)
+        yield
+        teardown_databases(made, 0)
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_a_queue_is_empty(goque_django, number):
+        assert goque_django.get_tasks() == []
+        goque_django.enqueue("send_receipt", number)
+"""
+
+
+def test_tests_that_commit_leave_no_tasks(on_each: Project) -> None:
+    on_each.write("shop/tests.py", COMMITTING_TESTS)
+    assert "Ran 2 tests" in on_each.manage("test", "--noinput")
+
+
+def test_the_fixture_gives_tests_that_commit_an_empty_queue(project: Project) -> None:
+    project.write("test_shop.py", FIXTURE_TESTS)
+    assert project.run("""
+        import sys, pytest
+        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "test_shop.py"]))
+    """).count("2 passed") == 1  # fmt: skip
+
+
 DJANGO_TASKS = """
     from shop import tasks
 

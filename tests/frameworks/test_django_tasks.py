@@ -143,6 +143,13 @@ def test_a_result_has_its_times_its_worker_and_what_was_asked_for(project: Proje
     ]
 
 
+def test_lists_show_the_path_of_each_function(project: Project) -> None:
+    project.run("from shop import tasks\ntasks.good.enqueue(1)\ntasks.returns_nothing.enqueue()")
+    told = project.manage("goque", "list")
+    assert "shop.tasks.good" in told
+    assert "shop.tasks.returns_nothing" in told
+
+
 def test_a_transaction_that_django_knows_to_be_broken_takes_no_tasks(project: Project) -> None:
     told = project.run("""
         from django.db import connection, transaction

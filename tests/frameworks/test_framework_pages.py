@@ -121,7 +121,7 @@ def project(tmp_path: Path) -> Project:
 
 def test_the_page_on_django(project: Project) -> None:
     project.manage("migrate")
-    assert "Ran 1 test" in project.manage("test")
+    assert "Ran 2 tests" in project.manage("test")
     looking = project.looking  # type: ignore[attr-defined]  # see the fixture
     assert project.run(f"from shop.tasks import count_words\n{looking}") == "READY False\n"
     told = project.manage("goque", "supervise", "--drain", "--log-level", "warning")
@@ -129,6 +129,6 @@ def test_the_page_on_django(project: Project) -> None:
     assert project.run("""
         from goque.contrib.django import queue
         (task,) = queue.get_tasks()
-        print(task.type, task.status, task.result)
+        print(task.type, task.status, task.result["returned"])
     """) == "django.default done 3\n"  # fmt: skip
     assert "goque.contrib.django.app:registry imports" in project.manage("goque", "check")

@@ -273,7 +273,7 @@ def test_another_database_is_named_by_a_fixture_of_ones_own(suite: pytest.Pytest
 
 def test_fixtures_are_told_of(suite: pytest.Pytester) -> None:
     listed = run(suite, "--fixtures").stdout.str()
-    for name in ("goque_database_url", "goque_queue", "goque_tree", "goque_crash"):
+    for name in ("goque_database_url", "goque_queue", "goque_tree", "goque_crash", "goque_django"):
         assert f"\n{name} -- " in listed
 
 

@@ -21,11 +21,13 @@ from goque.contrib.django.projects import DjangoRegistry
 from goque.contrib.django.results import result_of
 from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskNotFoundError
+from goque.identifiers import new_task_id
+from goque.task_checks import MAX_NAME_LENGTH
 
 PREFIX: Final = "django"
 
 
-class GoqueBackend(framework.BaseTaskBackend):  # type: ignore[misc]  # the framework has no types for mypy
+class GoqueBackend(framework.BaseTaskBackend):
     """Stores Django's tasks in goque's table, in Django's transaction.
 
     OPTIONS are those of a goque processor, for the tasks of every queue: workers, timeout, max_attempts and so on;
@@ -97,7 +99,11 @@ class GoqueBackend(framework.BaseTaskBackend):  # type: ignore[misc]  # the fram
             payload["run_after"] = run_at.isoformat()
             run_at = make_aware(run_at) if is_naive(run_at) else run_at
         added = registry.queue.enqueue(
-            type_of(task.queue_name), payload, run_at=run_at, priority=task.priority or None
+            type_of(task.queue_name),
+            payload,
+            external_id=name_of(task.module_path),
+            run_at=run_at,
+            priority=task.priority or None,
         )
         object.__setattr__(result, "id", added.id)
         object.__setattr__(result, "enqueued_at", added.created_at)
@@ -120,6 +126,12 @@ class GoqueBackend(framework.BaseTaskBackend):  # type: ignore[misc]  # the fram
 def type_of(queue: str) -> str:
     """Return goque's type for the tasks of a queue."""
     return f"{PREFIX}.{queue}"
+
+
+def name_of(path: str) -> str:
+    """Return an external id that begins with a function's path, which lists and pages show."""
+    own = new_task_id()
+    return f"{path[: MAX_NAME_LENGTH - len(own) - 1]}-{own}"
 
 
 def register_backends() -> None:
