@@ -23,7 +23,7 @@ def largest_groups(groups: str) -> str:
     SELECT type, status, tasks, earliest
     FROM ({groups}) AS task_groups
     ORDER BY CASE WHEN type IN (SELECT type FROM goque_type) THEN 0 ELSE 1 END, tasks DESC, type
-    LIMIT {MAX_GROUPS}"""
+    LIMIT {MAX_GROUPS}"""  # noqa: S608 - both are constants
 
 
 COUNT_TASKS: Final = """

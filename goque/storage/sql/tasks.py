@@ -125,7 +125,7 @@ class SqlTasks(SqlRunner):
         return sorted(counts, key=lambda count: (count.type, count.status))
 
     def queue_depths(self) -> list[QueueDepth]:
-        """Count the tasks that are not terminal, by type and status, in that order; of many types the largest groups."""
+        """Count the tasks that are not terminal, by type and status; of many types the largest groups."""
         rows, now = self._run(
             lambda session: (session.rows(self._sql.queue_depths), session.now), PINNED_READ
         )
