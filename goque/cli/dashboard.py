@@ -95,16 +95,16 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
     registry = load_isolated(app) if app else None
     is_loopback = host in LOOPBACK
     proven = token is not None or user_header is not None
-    made = create_app(
-        registry,
-        database_url=database_url,
-        actions=not read_only and (is_loopback or proven),
-        token=token,
-        user_header=user_header,
-        hosts=_host_names(hosts, is_checked=is_loopback and token is None),
-    )
-    _require_schema(made)
     with _listen(host, port) as listening:
+        made = create_app(
+            registry,
+            database_url=database_url,
+            actions=not read_only and (is_loopback or proven),
+            token=token,
+            user_header=user_header,
+            hosts=_host_names(hosts, is_checked=is_loopback and token is None),
+        )
+        _require_schema(made)
         at = f"[{host}]" if ":" in host else host
         click.echo(
             f"goque dashboard on http://{at}:{listening.getsockname()[1]}{root_path}/ (Ctrl-C stops it)",

@@ -6,7 +6,7 @@ import click
 
 from goque.cli.command import command, database_option, opened_storage, option
 from goque.cli.output import print_json, print_table
-from goque.storage.contract import TypeCount
+from goque.storage.contract import MAX_GROUPS, TypeCount
 from goque.task import TaskStatus
 
 
@@ -16,8 +16,8 @@ from goque.task import TaskStatus
 def stats(database_url: str | None, *, as_json: bool) -> None:
     """Count tasks by type and status.
 
-    It counts all tasks in the table, including ended ones. A column shows which types are paused. `goque top` shows
-    live what waits and what runs.
+    It counts all tasks in the table, including ended ones. A column shows which types are paused. Of very many types it
+    shows those that a supervisor has run, and then the largest. `goque top` shows live what waits and what runs.
 
     \b
     Examples:
@@ -34,6 +34,12 @@ def stats(database_url: str | None, *, as_json: bool) -> None:
         _print_counts(counts, paused)
     else:
         click.echo(f"no tasks in {storage.url}", err=True)
+    if len(counts) >= MAX_GROUPS:
+        click.echo(
+            f"there are more: these are the {MAX_GROUPS:,} largest counts of a type and a status, "
+            "published types first",
+            err=True,
+        )
 
 
 def _print_counts(counts: list[TypeCount], paused: set[str]) -> None:

@@ -46,6 +46,7 @@ BUDGET: Final = 0.5
 SAMPLE: Final = 40
 MAX_SAMPLES: Final = 200
 MAX_FAILURES: Final = 5000
+MAX_TYPES: Final = 100
 FAILURES_AT_ONCE: Final = 500
 LATE_IDS: Final = 100
 FIRST_PATIENCE: Final = 3.0
@@ -63,7 +64,7 @@ class Picture:
         at: the time of the last successful count, in seconds since 1970; 0 for never.
         depths: the numbers of unfinished tasks.
         policies: the published types.
-        types: all types.
+        types: the types whose ended tasks are counted.
         ended: how many tasks ended, by type, status and slot.
         latencies: seconds from due to done of a sample, by type and slot.
         failures: failed attempts, newest first.
@@ -168,7 +169,7 @@ class History:
         now = int(self._clock())
         depths = self._storage.queue_depths()
         policies = self._storage.type_policies()
-        types = sorted({*policies, *self._storage.task_types()})
+        types = _counted_types(policies, self._storage.task_types())
         self._count_recent(types, now)
         while self._picture.at and not self._knows_the_hour() and time.monotonic() < until:
             self._count_before(types)  # not at the first count, because a page waits for it
@@ -239,10 +240,20 @@ class History:
         for kinds in self._ended.values():
             for status, slots in kinds.items():
                 kinds[status] = {slot: tasks for slot, tasks in slots.items() if slot >= before}
-        for name, sampled in self._latencies.items():
+        for name in [name for name, kinds in self._ended.items() if not any(kinds.values())]:
+            del self._ended[name]
+        for name, sampled in list(self._latencies.items()):
             self._latencies[name] = {slot: times for slot, times in sampled.items() if slot >= before}
+            if not self._latencies[name]:
+                del self._latencies[name]
         for gone in sorted(self._failures)[:-MAX_FAILURES]:
             del self._failures[gone]
+
+
+def _counted_types(policies: Mapping[str, TypePolicy], found: Sequence[str]) -> list[str]:
+    """Return the types whose ended tasks are counted, which takes some queries for each: published types first."""
+    unpublished = [name for name in found if name not in policies]
+    return sorted([*sorted(policies), *unpublished][:MAX_TYPES])
 
 
 def _instant(second: int) -> datetime:

@@ -120,6 +120,11 @@ def types_of(picture: Picture, now: datetime) -> list[TypeView]:
     ]
 
 
+def busiest_first(types: Iterable[TypeView]) -> list[TypeView]:
+    """Sort types by what waits and runs, then by what was done."""
+    return sorted(types, key=lambda one: (-one.waiting - one.processing - one.pending, -one.done, one.name))
+
+
 def _type_view(
     picture: Picture, name: str, now: datetime, *, depth: Mapping[str, int], waited: float, failures: int
 ) -> TypeView:

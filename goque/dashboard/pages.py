@@ -26,6 +26,7 @@ PAGE: Final = 50
 NEXT_RUNS: Final = 3
 MAX_ATTEMPTS: Final = 20
 MAX_TYPES_SHOWN: Final = 12
+MAX_TYPES_LISTED: Final = 200
 
 
 def overview_page(request: Request) -> Response:
@@ -35,9 +36,7 @@ def overview_page(request: Request) -> Response:
     nodes = dashboard.ready_storage().recent_nodes()
     picture = _picture(dashboard)
     view = overview.overview(picture, nodes, window, datetime.now(UTC))
-    busiest = sorted(
-        view.types, key=lambda one: (-one.waiting - one.processing - one.pending, -one.done, one.name)
-    )
+    busiest = overview.busiest_first(view.types)
     return page(
         request,
         "overview.html",
@@ -51,7 +50,7 @@ def overview_page(request: Request) -> Response:
 
 
 def types_page(request: Request) -> Response:
-    """Show every type."""
+    """Show the types; of many the busiest."""
     dashboard = dashboard_of(request)
     dashboard.ready_storage()
     picture = _picture(dashboard)
@@ -59,7 +58,16 @@ def types_page(request: Request) -> Response:
         dashboard.storage.type_policies()
     )  # read again, so that a type that was just paused is shown so
     types = overview.types_of(picture, datetime.now(UTC))
-    return page(request, "types.html", types=types, policies=policies, picture=picture)
+    if len(types) > MAX_TYPES_LISTED:
+        types = sorted(overview.busiest_first(types)[:MAX_TYPES_LISTED], key=lambda one: one.name)
+    return page(
+        request,
+        "types.html",
+        types=types,
+        policies=policies,
+        picture=picture,
+        is_cut=len(types) == MAX_TYPES_LISTED,
+    )
 
 
 def tasks_page(request: Request) -> Response:

@@ -47,7 +47,7 @@ def test_an_app_that_does_not_import_is_told(goque):
 @pytest.mark.fault(41)
 def test_a_database_that_is_away_ends_it_without_its_password(goque):
     url = "postgresql://goque:s3cr3t-word@127.0.0.1:1/shop"
-    refused = goque("dashboard", "--database-url", url, code=3)
+    refused = goque("dashboard", "--port", "0", "--database-url", url, code=3)
     assert "127.0.0.1:1" in refused.stderr
     assert "s3cr3t" not in refused.stdout + refused.stderr
 

@@ -63,7 +63,7 @@ def running_dashboard(
             preexec_fn=limit,  # noqa: PLW1509 - this process has no thread that matters
         )
     try:
-        found = eventually(lambda: re.search(r":(\d+)/ ", log_path.read_text("utf-8")))
+        found = eventually(lambda: re.search(r":(\d+)/ ", log_path.read_text("utf-8")), within=60)
         yield DashboardProcess(int(found[1]), process.pid, log_path)
     finally:
         process.terminate()

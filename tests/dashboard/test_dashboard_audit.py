@@ -43,7 +43,7 @@ def test_behind_a_proxy_the_line_has_the_user_and_the_address_that_the_proxy_nam
 
 
 @pytest.mark.parametrize(
-    ("options", "host", "status"),
+    "case",
     [
         ((), "evil.example", 421),
         (("--user-header", "X-User"), "evil.example", 421),
@@ -54,8 +54,9 @@ def test_behind_a_proxy_the_line_has_the_user_and_the_address_that_the_proxy_nam
     ],
 )
 def test_a_page_that_points_its_own_name_here_gets_no_answer(
-    storage, backend, tmp_path: Path, options: tuple[str, ...], host: str, status: int
+    storage, backend, tmp_path: Path, case: tuple[tuple[str, ...], str, int]
 ):
+    options, host, status = case
     task = add(storage, external_id="order-7")
     with running_dashboard(tmp_path, backend.url, *options) as dashboard:
         answer = dashboard.ask("/tasks", Host=host, X_User="ada")

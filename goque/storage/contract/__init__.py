@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
 from goque.storage.contract.records import (
+    MAX_GROUPS,
     AttemptRow,
     HeldClaim,
     NodeRow,
@@ -32,6 +33,7 @@ from goque.storage.contract.upkeep import Upkeep
 from goque.storage.contract.watcher import Watcher
 
 __all__ = [
+    "MAX_GROUPS",
     "AsyncTasks",
     "AttemptRow",
     "Claims",

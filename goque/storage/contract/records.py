@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from goque.options import ProcessorOptions
 
 SchemaState = Literal["current", "missing", "outdated", "newer", "foreign"]
+
+
+MAX_GROUPS: Final = 1_000
+"""How many counts of a type and a status a read returns at most, so that no reader's memory grows with the types."""
 
 
 class TypeCount(msgspec.Struct, frozen=True):

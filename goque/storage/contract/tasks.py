@@ -90,11 +90,17 @@ class Tasks(Protocol):
 
     @abstractmethod
     def count_tasks(self) -> list[TypeCount]:
-        """Count all tasks by type and status, in that order."""
+        """Count all tasks by type and status, in that order.
+
+        Of more than 1,000 groups it returns those of published types, then the largest.
+        """
 
     @abstractmethod
     def queue_depths(self) -> list[QueueDepth]:
-        """Count the tasks that are not terminal, by type and status, in that order; finished ones cost nothing."""
+        """Count the tasks that are not terminal, by type and status, in that order; finished ones cost nothing.
+
+        Of more than 1,000 groups it returns those of published types, then the largest.
+        """
 
     @abstractmethod
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.search import MYSQL_SEARCH
-from goque.storage.sql.statements import LockThenChange, Statements
+from goque.storage.sql.statements import LockThenChange, Statements, largest_groups
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -250,7 +250,7 @@ UNPUBLISHED_TYPES: Final = """
     WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
 
 QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*), NULL
+    SELECT type, status, count(*) AS tasks, NULL AS earliest
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status IN ('new', 'error', 'pending', 'processing')
     GROUP BY status, type
@@ -316,7 +316,7 @@ MYSQL_STATEMENTS: Final = Statements(
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
-    queue_depths=QUEUE_DEPTHS,
+    queue_depths=largest_groups(QUEUE_DEPTHS),
     search=MYSQL_SEARCH,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,

@@ -23,7 +23,7 @@ from typing import Final
 from goque.storage.postgresql.claim_past import CLAIM_PAST
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements import Statements, largest_groups
 
 CHANNEL_OF: Final = """
     SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""
@@ -257,7 +257,7 @@ UNPUBLISHED_TYPES: Final = """
     WHERE type IS NOT NULL AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
 
 QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*), min(next_attempt_at)
+    SELECT type, status, count(*) AS tasks, min(next_attempt_at) AS earliest
     FROM (
         SELECT type, status, next_attempt_at
         FROM goque_task
@@ -308,7 +308,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
-    queue_depths=QUEUE_DEPTHS,
+    queue_depths=largest_groups(QUEUE_DEPTHS),
     search=POSTGRESQL_SEARCH,
 )
 

@@ -7,8 +7,29 @@ The columns of a task come in the order of `goque.task.TaskRow`. Moves repeat th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from goque.storage.contract import MAX_GROUPS
 from goque.storage.sql.search_statements import SearchStatements
+
+
+def largest_groups(groups: str) -> str:
+    """Return a statement that reads the largest of some groups of tasks, those of published types first.
+
+    Args:
+        groups: a statement whose columns are `type`, `status`, `tasks` and `earliest`.
+    """
+    return f"""
+    SELECT type, status, tasks, earliest
+    FROM ({groups}) AS task_groups
+    ORDER BY CASE WHEN type IN (SELECT type FROM goque_type) THEN 0 ELSE 1 END, tasks DESC, type
+    LIMIT {MAX_GROUPS}"""  # noqa: S608 - both are constants
+
+
+COUNT_TASKS: Final = """
+    SELECT type, status, count(*) AS tasks, NULL AS earliest
+    FROM goque_task
+    GROUP BY type, status"""
 
 
 @dataclass(frozen=True)
@@ -125,11 +146,7 @@ class Statements:
             next_attempt_at = :now, updated_at = :now
         WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
 
-    count_tasks: str = """
-        SELECT type, status, count(*)
-        FROM goque_task
-        GROUP BY type, status
-        ORDER BY type, status"""
+    count_tasks: str = largest_groups(COUNT_TASKS)
 
     failed_attempts: str = """
         SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,

@@ -118,13 +118,14 @@ class SqlTasks(SqlRunner):
         return SqlAsyncTasks(self._dialect, self._steps)
 
     def count_tasks(self) -> list[TypeCount]:
-        """Count all tasks by type and status, in that order."""
+        """Count all tasks by type and status, in that order; of many types the largest groups only."""
         text = self._dialect.read_text
         rows = self._run(lambda session: session.rows(self._sql.count_tasks), LONG_READ)
-        return [TypeCount(text(task_type), text(status), count) for task_type, status, count in rows]
+        counts = [TypeCount(text(task_type), text(status), count) for task_type, status, count, _ in rows]
+        return sorted(counts, key=lambda count: (count.type, count.status))
 
     def queue_depths(self) -> list[QueueDepth]:
-        """Count the tasks that are not terminal, by type and status, in that order."""
+        """Count the tasks that are not terminal, by type and status; of many types the largest groups."""
         rows, now = self._run(
             lambda session: (session.rows(self._sql.queue_depths), session.now), PINNED_READ
         )

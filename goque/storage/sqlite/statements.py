@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements import Statements, largest_groups
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
@@ -155,10 +155,9 @@ TASKS_BY_ID: Final = """
     WHERE id IN (SELECT value FROM json_each(:batch))"""
 
 COUNT_TASKS: Final = """
-    SELECT type, status, count(*)
+    SELECT type, status, count(*) AS tasks, NULL AS earliest
     FROM goque_task
-    GROUP BY +type, +status
-    ORDER BY +type, +status"""
+    GROUP BY +type, +status"""
 
 FIND_TASKS: Final = (
     """
@@ -256,7 +255,7 @@ MARK_NODE_DEAD: Final = """
       AND CASE typeof(seq) WHEN 'integer' THEN seq ELSE 0 END = :seen_seq"""
 
 QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*), min(next_attempt_at)
+    SELECT type, status, count(*) AS tasks, min(next_attempt_at) AS earliest
     FROM goque_task INDEXED BY goque_task_claim_idx
     WHERE status IN ('new', 'error') AND claimed_by IS NULL
     GROUP BY type, +status
@@ -283,7 +282,7 @@ SQLITE_STATEMENTS: Final = Statements(
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     tasks_by_id=TASKS_BY_ID,
-    count_tasks=COUNT_TASKS,
+    count_tasks=largest_groups(COUNT_TASKS),
     find_tasks=FIND_TASKS,
     conditions=CONDITIONS,
     claimed_by_owner=CLAIMED_BY_OWNER,
@@ -295,7 +294,7 @@ SQLITE_STATEMENTS: Final = Statements(
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
-    queue_depths=QUEUE_DEPTHS,
+    queue_depths=largest_groups(QUEUE_DEPTHS),
     search=SQLITE_SEARCH,
     version="",
     mark_node_dead=MARK_NODE_DEAD,

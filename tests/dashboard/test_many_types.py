@@ -1,0 +1,80 @@
+"""300,000 task types in the table: every page and command stays bounded."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from dashboard_process import running_dashboard
+from dashboards import publish
+from eventually import eventually
+from tree import python_command
+
+from goque.storage.contract import MAX_GROUPS
+
+TYPES = 300_000
+FILL = """
+    WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < :types - 1)
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, next_attempt_at, created_at)
+    SELECT printf('019b0000-0000-7000-8000-%012x', n), printf('type-%06d', n), printf('e%d', n), 'null', 'new', 0,
+           '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z'
+    FROM number"""
+SECONDS = 5.0
+"""The contract says one second; other tests run beside this one."""
+
+
+@pytest.mark.fault(62)
+def test_pages_and_commands_are_bounded(storage, backend, tmp_path: Path):
+    publish(storage, "type-299999")
+    storage.close()
+    with sqlite3.connect(backend.url.partition(":///")[2]) as connection:
+        connection.execute(FILL, {"types": TYPES})
+    connection.close()
+    for command in (["stats"], ["stats", "--json"], ["top", "--once"], ["list", "--limit", "5"]):
+        took, peak, said = run(tmp_path, backend.url, *command)
+        assert took < SECONDS, (command, took)
+        assert peak < 120 << 20, (command, peak)
+        assert len(said.splitlines()) <= MAX_GROUPS + 10
+        if command[0] in ("stats", "top"):
+            assert "type-299999" in said  # a supervisor has run it
+    with running_dashboard(tmp_path, backend.url) as dashboard:
+        eventually(lambda: dashboard.ask("/").status == 200)
+        for path in (
+            "/",
+            "/types",
+            "/tasks",
+            "/tasks?type=type-000007",
+            "/tasks?status=new",
+            "/jobs",
+            "/nodes",
+        ):
+            began = time.monotonic()
+            answer = dashboard.ask(path)
+            assert (answer.status, time.monotonic() - began < SECONDS) == (200, True), path
+            assert len(answer.text) < 1 << 20, path
+        assert (
+            "type-299999" in dashboard.ask("/types").text or "busiest types" in dashboard.ask("/types").text
+        )
+
+
+def run(directory: Path, url: str, *command: str) -> tuple[float, int, str]:
+    """Run a command; return its seconds on a CPU, its largest memory in bytes and what it printed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
+    process = subprocess.Popen(
+        python_command("-m", "goque.cli", *command),
+        cwd=directory,
+        env={**own, "GOQUE_DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _pid, status, used = os.wait4(process.pid, 0)
+    process.stdout.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, said
