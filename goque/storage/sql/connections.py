@@ -15,8 +15,8 @@ import weakref
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from goque.before_fork import close_before_fork
 from goque.errors import DatabaseUnavailableError, SchemaError
+from goque.storage.before_fork import close_before_fork
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
 ANSWER_WAIT: Final = 3.0

@@ -19,8 +19,8 @@ from typing import Any
 
 from multiprocess import get_context
 
-from goque.before_fork import close_connections
 from goque.errors import GoqueError
+from goque.storage.before_fork import close_connections
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import (
