@@ -18,6 +18,7 @@ from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import BootFailed
 from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.ipc.run_directory import stderr_path
+from goque_supervisor.ipc.stderr_marks import mark_of
 
 LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
@@ -44,7 +45,11 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     reset_signals()
     _redirect(boot)
     logs.configure(
-        role, log_format=boot["log_format"], level=boot["log_level"], task_type=boot.get("task_type") or None
+        role,
+        log_format=boot["log_format"],
+        level=boot["log_level"],
+        task_type=boot.get("task_type") or None,
+        mark=mark_of(stderr_path(boot["box"])) if role == "worker" else "",
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run

@@ -18,6 +18,7 @@ import msgspec
 from goque.errors import ConfigurationError
 from goque.options import ProcessorSpec
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_text
+from goque.private import ensure_temporary_directory
 from goque.processor_table import processors_of
 from goque.streams import flush_streams
 from goque.telemetry.logs import one_line
@@ -91,6 +92,7 @@ def _become_child(end: socket.socket, parent: int, options: SuperviseOptions) ->
 
 
 def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:
+    ensure_temporary_directory("/tmp")  # noqa: S108 - nothing is written there: see its docstring
     from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - what an app needs is loaded beside it only
 
     try:

@@ -18,6 +18,7 @@ from typing import Any
 from multiprocess import get_context
 
 from goque.errors import GoqueError
+from goque.streams import flush_streams
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import (
@@ -54,6 +55,7 @@ class Nursery:
             self.channel.send(_boot_failed(error))
             return 1
         reset_signals()  # the app may have changed them at its import
+        flush_streams()  # and these
         self._choose_start_method()
         gc.collect()
         gc.freeze()
