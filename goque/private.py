@@ -16,9 +16,15 @@ class PrivateDirectoryError(Exception):
 
 
 def default_base() -> Path:
-    """Return the private directory of this user: under XDG_RUNTIME_DIR, or the system's temporary directory."""
+    """Return the private directory of this user: under XDG_RUNTIME_DIR, or the system's temporary directory.
+
+    An XDG_RUNTIME_DIR that this user cannot write to, as `sudo -u` leaves it, does not count.
+
+    Raises:
+        FileNotFoundError: no directory for temporary files can be written.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
+    if runtime and os.path.isdir(runtime) and os.access(runtime, os.W_OK | os.X_OK):  # noqa: PTH112 - Path raises an error where it may not look
         return Path(runtime) / "goque"
     return _temporary() / f"goque-{os.getuid()}"
 
@@ -33,6 +39,17 @@ def make_base_elsewhere() -> Path:
     """Return a base with a random name, for a user whose default one another user has taken; later runs find it."""
     found = _bases_elsewhere()
     return found[0] if found else Path(tempfile.mkdtemp(prefix=_elsewhere(), dir=_temporary()))
+
+
+def ensure_temporary_directory(fallback: str) -> None:
+    """Have temporary files made in a fallback where no usual directory can be written.
+
+    Some packages, dill among them, ask for the directory at their import, and do not import without one.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ["TMPDIR"] = tempfile.tempdir = fallback
 
 
 def known_bases() -> list[Path]:

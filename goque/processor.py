@@ -126,8 +126,16 @@ def _is(kind: Callable[[Any], bool], call: Any) -> bool:
 
 
 def _only_parameter(task_type: str, call: Callable[..., Any]) -> inspect.Parameter | None:
+    """Return the parameter that gets the task, by the function's own signature; None if C code shows none.
+
+    A wrapper made with `functools.wraps` may call the function inside with something else, so that the signature
+    inside does not count. It counts only where the wrapper is `(*args)`, which passes on what it gets.
+
+    Raises:
+        ConfigurationError: it cannot be called with one task.
+    """
     try:
-        signature = inspect.signature(call)
+        signature = inspect.signature(call, follow_wrapped=False)
     except (TypeError, ValueError):
         return None  # written in C, without a signature: the first call shows whether it fits
     try:
@@ -136,7 +144,14 @@ def _only_parameter(task_type: str, call: Callable[..., Any]) -> inspect.Paramet
         raise ConfigurationError(
             f"the processor of {task_type!r} must be callable with one task: {error}"
         ) from None
-    return next(iter(signature.parameters.values()))
+    parameter = next(iter(signature.parameters.values()))
+    inside = getattr(call, "__wrapped__", None)
+    if parameter.kind is not inspect.Parameter.VAR_POSITIONAL or inside is None:
+        return parameter
+    try:
+        return _only_parameter(task_type, inside)
+    except ConfigurationError:
+        return parameter.replace(annotation=inspect.Parameter.empty)  # it adds arguments of its own
 
 
 def _annotation(task_type: str, call: Callable[..., Any], parameter: inspect.Parameter | None) -> Any:

@@ -237,6 +237,7 @@ class _Run:
         self.timed_out = False
         self.canceled = False
         self.interruptible = False
+        self.child_error: BaseException | None = None
 
 
 def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:

@@ -6,12 +6,11 @@ Both kinds of worker use it, and so do inline runs in tests. No I/O happens here
 from __future__ import annotations
 
 import logging
-import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
@@ -26,8 +25,9 @@ from goque.errors import (
     TaskCanceled,
     TaskTimeout,
 )
+from goque.execution.error_groups import deciding_error, leaves_of, may_retry
 from goque.options import ProcessorOptions
-from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, printable
+from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, first_line, printable
 from goque.payload import encode_payload
 from goque.processor import Processor
 from goque.retry import DEFAULT, delay_of
@@ -37,6 +37,8 @@ from goque.telemetry import tracing
 log = logging.getLogger("goque.worker")
 DONE = Outcome(OutcomeKind.DONE)
 NO_CALLBACKS = Callbacks()
+MAX_NAMED: Final = 5
+"""How many exceptions of a group its message names."""
 
 
 class Run(Protocol):
@@ -45,10 +47,12 @@ class Run(Protocol):
     Attributes:
         timed_out: whether the timeout has passed.
         canceled: whether the task was canceled and the handler is being stopped.
+        child_error: what an asyncio task of the handler raised to end the process, for which the handler is stopped.
     """
 
     timed_out: bool
     canceled: bool
+    child_error: BaseException | None
 
 
 class Handled(NamedTuple):
@@ -116,11 +120,13 @@ def outcome_of_run(processor: Processor, run: Run, error: BaseException) -> Outc
 
 
 def translate_cancellation(processor: Processor, run: Run, raised: BaseException) -> BaseException:
-    """Replace an asyncio.CancelledError that goque caused by the TaskTimeout or TaskCanceled that it means."""
+    """Replace an asyncio.CancelledError that goque caused by its reason: a timeout, a cancel, or a child's error."""
     import asyncio  # noqa: PLC0415 - fetchers use this module too, and need none of its 3 MiB
 
-    if not isinstance(raised, asyncio.CancelledError) or not (run.timed_out or run.canceled):
+    if not isinstance(raised, asyncio.CancelledError):
         return raised
+    if not (run.timed_out or run.canceled):
+        return run.child_error or raised
     reason = (
         TaskTimeout(timeout_text(processor.spec.options.timeout))
         if run.timed_out
@@ -196,21 +202,22 @@ def outcome_of_error(
     """
     if timed_out:
         return timed_out_outcome(timeout, callbacks, traceback_of(error))
-    match error:
+    decides = deciding_error(error)
+    match decides:
         case Snooze():
-            return Outcome(OutcomeKind.SNOOZED, delay=_bounded(error.delay))
+            return Outcome(OutcomeKind.SNOOZED, delay=_bounded(decides.delay))
         case TaskCanceled():
-            message = message_of(error) if error.args else ""
-            undecodable = isinstance(error.__cause__, PayloadDecodeError)
+            message = message_of(decides) if decides.args else ""
+            undecodable = isinstance(decides.__cause__, PayloadDecodeError)
             return Outcome(OutcomeKind.CANCELED, message, undecodable=undecodable)
         case RetryTask():
-            delay = None if error.delay is None else _bounded(error.delay)
-            return Outcome(OutcomeKind.FAILED, message_of(error), traceback_of(error), delay=delay)
+            delay = None if decides.delay is None else _bounded(decides.delay)
+            return Outcome(OutcomeKind.FAILED, message_of(decides), traceback_of(error), delay=delay)
     return Outcome(
         OutcomeKind.FAILED,
         message_of(error),
         traceback_of(error),
-        final=not callbacks.retries(type(error)),
+        final=not may_retry(error, callbacks),
         undecodable=isinstance(error, PayloadDecodeError),
     )
 
@@ -236,14 +243,26 @@ def timeout_text(timeout: float) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of an exception, or its class if the message is empty or cannot be read."""
+    """Return the message of an exception, or its class if the message is empty or cannot be read.
+
+    After that of a group comes what is in it.
+    """
     try:
         text = str(error)
     except BaseException as worse:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"{type(error).__name__} (its text cannot be read: {type(worse).__name__})"
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        text = f"{text}: {_contents_of(error)}"
     return printable(text, MAX_ERRORS_BYTES) or type(error).__name__
+
+
+def _contents_of(group: BaseException) -> str:
+    """Return the classes and messages of the exceptions in a group, on one line."""
+    leaves = leaves_of(group)
+    named = [f"{type(leaf).__name__}: {first_line(message_of(leaf))}" for leaf in leaves[:MAX_NAMED]]
+    return "; ".join(named) + (f"; and {len(leaves) - MAX_NAMED} more" if len(leaves) > MAX_NAMED else "")
 
 
 def traceback_of(error: BaseException) -> str:
@@ -299,12 +318,3 @@ def call_hooks(hooks: tuple[Callable[..., Any], ...], *arguments: Any) -> None:
                 getattr(hook, "__name__", hook),
                 extra={"task_id": task.id, "task_type": task.type},
             )
-
-
-def flush_streams() -> None:
-    """Flush stdout and stderr, so that a later crash does not lose what the handler printed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue  # the handler closed or replaced the stream: nothing can be lost

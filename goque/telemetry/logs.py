@@ -7,9 +7,9 @@ same format.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import os
 import sys
 import time
 import traceback
@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, Final
 
 from goque.errors import ConfigurationError
+from goque.telemetry.log_output import output
 
 FORMATS: Final = ("console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -30,7 +31,9 @@ _VALUE_LENGTH: Final = 200
 MAX_VALUES: Final = 20
 
 
-def configure(role: str, *, log_format: str, level: str, task_type: str | None = None) -> None:
+def configure(
+    role: str, *, log_format: str, level: str, task_type: str | None = None, mark: str = ""
+) -> None:
     """Send the log of this process to standard error; call it again after a fork to change the role.
 
     Args:
@@ -38,6 +41,7 @@ def configure(role: str, *, log_format: str, level: str, task_type: str | None =
         log_format: `console` or `json`.
         level: the lowest level of goque's own events: `debug` to `critical`.
         task_type: the task type of this process, if it has one.
+        mark: what begins each line, for a reader that tells these lines from what else is written to descriptor 2.
 
     Raises:
         ConfigurationError: the format or the level is not one of these.
@@ -48,32 +52,55 @@ def configure(role: str, *, log_format: str, level: str, task_type: str | None =
         raise ConfigurationError(f"log level must be one of {', '.join(LEVELS)}, not {level!r:.80}")
     formatter = (JsonLines if log_format == "json" else ConsoleLines)(role, task_type)
     logger = logging.getLogger("goque")
-    logger.handlers = [StderrHandler(formatter)]
+    logger.handlers = [StderrHandler(formatter, mark=mark)]
     logger.setLevel(level.upper())
     logger.propagate = False
     # The last resort prints only if the app configured no logging, before or after this call. A handler
     # on the root logger would make a later logging.basicConfig() of the app do nothing.
-    logging.lastResort = StderrHandler(formatter, logging.WARNING)
+    logging.lastResort = StderrHandler(formatter, logging.WARNING, mark)
 
 
 class StderrHandler(logging.Handler):
     """Writes each event to descriptor 2 in one piece, so that lines of many processes do not mix.
 
-    With a full disk or a closed pipe a line is lost, but the process goes on.
+    With a full disk, a closed pipe, or a pipe that nobody reads, a line is lost, but the process goes on.
     """
 
-    def __init__(self, formatter: logging.Formatter, level: int = logging.NOTSET) -> None:
+    def __init__(self, formatter: logging.Formatter, level: int = logging.NOTSET, mark: str = "") -> None:
         super().__init__(level)
         self.formatter = formatter
+        self._mark = mark
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one event, or drop it if it cannot be written."""
         try:
-            line = memoryview(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
-            while line:
-                line = line[os.write(2, line) :]
+            if output.dropped:
+                self.report_dropped()
+            output.write(self._encoded(record))
         except Exception:  # noqa: BLE001, S110 - there is no place left to report that logging failed
             pass
+
+    def report_dropped(self) -> None:
+        """Log how many lines were dropped, if there is a reader again."""
+        dropped, output.dropped = output.dropped, 0
+        event = "%d lines of the log were dropped, because nobody read them"
+        record = logging.LogRecord("goque", logging.WARNING, "", 0, event, (dropped,), None)
+        output.dropped = 0 if output.write(self._encoded(record)) else dropped
+
+    def _encoded(self, record: logging.LogRecord) -> bytes:
+        text = self.format(record)
+        if self._mark:
+            text = "\n".join(f"{self._mark}{line}" for line in text.split("\n"))
+        return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def report_dropped() -> None:
+    """Log how many lines this process has dropped, if it has and there is a reader again."""
+    if output.dropped:
+        for handler in logging.getLogger("goque").handlers:
+            if isinstance(handler, StderrHandler):
+                with contextlib.suppress(OSError):
+                    handler.report_dropped()
 
 
 class ConsoleLines(logging.Formatter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from goque.private import ensure_temporary_directory
 from goque.telemetry import logs
 from goque_supervisor.ipc.run_directory import RunDirectoryError, open_run_directory
 from goque_supervisor.root.event_loop import EventLoop
@@ -25,6 +26,7 @@ def main() -> int:
     except RunDirectoryError as error:
         sys.stderr.write(f"goque: {error}\n")
         return 2
+    ensure_temporary_directory(str(run.path))
     if registry:
         os.set_inheritable(registry[0], False)
     return EventLoop(options, run, registry_fd=registry[0] if registry else None).run()

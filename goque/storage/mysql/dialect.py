@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import pymysql
 from pymysql.constants import CLIENT
 
-from goque.errors import ConfigurationError
+from goque.errors import ConfigurationError, DatabaseUnavailableError
 from goque.storage.contract import Watcher
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.instants import EPOCH, due_at
@@ -48,9 +48,20 @@ from goque.task import Task
 
 SESSION: Final = """
     SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION',
-        innodb_lock_wait_timeout = 5"""
-ISOLATION: Final = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-"""REPEATABLE READ locks the gaps between rows too, and claims and inserts deadlock on those."""
+        innodb_lock_wait_timeout = 5, sql_safe_updates = 0, sql_big_selects = 1,
+        sql_select_limit = 18446744073709551615, completion_type = NO_CHAIN, wait_timeout = 28800"""
+"""What a server's defaults must not decide. A statement of goque's may lack a key, its result is whole, a COMMIT does
+not end the connection, and an idle connection stays open for 8 hours. DEFAULT would mean the server's own value."""
+
+OF_MARIADB: Final = """
+    SET SESSION tx_isolation = 'READ-COMMITTED', tx_read_only = 0, max_statement_time = 0,
+        idle_transaction_timeout = 0, idle_write_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"""
+OF_MYSQL: Final = """
+    SET SESSION transaction_isolation = 'READ-COMMITTED', transaction_read_only = 0, max_execution_time = 0"""
+"""The same that the two call differently. REPEATABLE READ locks the gaps between rows too, and claims and inserts
+deadlock on those."""
+
+LIMITS: Final = "SELECT @@max_allowed_packet, @@log_bin, @@binlog_format"
 
 COLUMNS: Final = """
     SELECT column_name
@@ -101,12 +112,21 @@ class MysqlDialect(Dialect):
         session = self._connect_to_one() if len(self._servers) == 1 else self._connect_to_one_of_several()
         try:
             self._returns_inserted = self._is_mariadb(session.connection.get_server_info())
-            session.run(ISOLATION)
-            self.largest_batch = int(session.rows("SELECT @@max_allowed_packet")[0][0]) // 3
+            session.run(OF_MARIADB if self._returns_inserted else OF_MYSQL)
+            [(largest, has_log, log_format)] = session.rows(LIMITS)
+            self._refuse_log_of_statements(int(has_log), mysql_rows.read_text(log_format))
+            self.largest_batch = int(largest) // 3
         except BaseException:
             session.close()
             raise
         return session
+
+    def _refuse_log_of_statements(self, has_log: int, log_format: str) -> None:
+        if has_log and log_format.upper() == "STATEMENT":
+            raise DatabaseUnavailableError(
+                f"{self.url} has binlog_format=STATEMENT, which refuses goque's writes (READ COMMITTED); "
+                "set binlog_format to ROW or MIXED on the server"
+            )
 
     def _connect_to_one(self) -> MysqlSession:
         try:

@@ -8,7 +8,7 @@ be committing. It keeps the exchange with the server, and `await_answer` continu
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -46,12 +46,28 @@ PINS: Final = {
     **PLANS,
     "plan_cache_mode": "force_generic_plan",
     "default_transaction_isolation": "'read committed'",
+    "default_transaction_deferrable": "off",
+    "client_min_messages": "notice",
 }
 """The same settings for a whole session, used only where no pooler can hand the session to another client. The planner
 has no choice left, so a generic plan is as good as a new one."""
 
-PIN: Final = " ".join(f"SET {name} = {value};" for name, value in PINS.items())
+
+def _sets(settings: Mapping[str, str]) -> str:
+    """Return the statements that apply settings to the session, to be sent as one message."""
+    return " ".join(f"SET {name} = {value};" for name, value in settings.items())
+
+
+STAY_OPEN: Final = {
+    90600: "idle_in_transaction_session_timeout",
+    140000: "idle_session_timeout",
+    170000: "transaction_timeout",
+}
+"""Settings by which a server closes sessions of goque's, with the version that has them first; 0 turns each off."""
+
+PIN: Final = _sets(PINS)
 UNPIN: Final = " ".join(f"RESET {name};" for name in PINS)
+CLOSES_IDLE: Final = "SELECT current_setting('idle_session_timeout', true), pg_backend_pid()"
 COMMITTED_ALONE: Final = "the server gave up waiting for its standby and committed alone"
 
 Conversation = Generator[Any, Any, Any]
@@ -92,6 +108,10 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         if self._uses == PREPARE_AFTER and self._reaches_the_server():
             self._is_direct = True
             self.prepare_threshold = 1
+            version = self.info.server_version
+            self.execute(
+                _sets({name: "0" for since, name in STAY_OPEN.items() if version >= since}), prepare=False
+            )
 
     def pin(self) -> bool:
         """Apply `PINS` to the whole session, once. Return False if a pooler may be in between."""
@@ -161,6 +181,13 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.source_function == "SyncRepWaitForLSN":
             self._committed_alone = True
+
+
+def stay_open_when_idle(connection: psycopg.Connection[Any]) -> None:
+    """Have the server keep a session open while it only listens; a pooler's sessions are left as they are."""
+    [(closes_after, pid)] = connection.execute(CLOSES_IDLE, prepare=False).fetchall()
+    if closes_after not in (None, "0") and pid == connection.info.backend_pid:
+        connection.execute("SET idle_session_timeout = 0", prepare=False)
 
 
 class _Resumable:

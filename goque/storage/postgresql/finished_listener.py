@@ -27,6 +27,7 @@ from typing import Any, Final
 import psycopg
 
 from goque.errors import DatabaseUnavailableError
+from goque.storage.postgresql.connection import stay_open_when_idle
 from goque.storage.sql.placeholders import percent_placeholders
 
 log: Final = logging.getLogger("goque.storage")
@@ -180,6 +181,7 @@ class FinishedListener:
         """Listen while there are waiters. Returns None when they are gone, else the seconds until the next try."""
         try:
             with closing(self._connect()) as self._connection:
+                stay_open_when_idle(self._connection)
                 return self._listen(self._connection, bell)
         except (DatabaseUnavailableError, psycopg.Error) as error:
             self._hears = False

@@ -13,6 +13,7 @@ import psycopg
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import Watcher
+from goque.storage.postgresql.connection import stay_open_when_idle
 from goque.storage.postgresql.finished_listener import WatchedIds
 from goque.storage.postgresql.statements import CHANNEL_OF
 from goque.storage.sql.placeholders import percent_placeholders
@@ -98,6 +99,7 @@ class PostgresqlWatcher(Watcher):
             return False
         try:
             self._connection = self._connect()
+            stay_open_when_idle(self._connection)
             if self._epoll is not None:
                 self._epoll.register(self._connection.fileno(), select.EPOLLIN)
             [(channel,)] = self._connection.execute(

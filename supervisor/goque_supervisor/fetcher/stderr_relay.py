@@ -1,17 +1,35 @@
 """Copies the standard error of workers to that of the tree, and reads its end for crash reports.
 
 Each worker writes to a file in the run directory. That never blocks the worker, and the file survives its death.
+
+A line of the worker's log has its mark, and is copied as it is. Everything else was written by the handler's C code, by
+programs that it started, or by Python directly. It may repeat what a stranger sent: control characters are escaped, and
+a line that looks like one of goque's log gets a prefix.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import time
 from pathlib import Path
 from typing import Final
 
+from goque.telemetry import logs
+from goque.telemetry.log_output import output
+from goque_supervisor.ipc.stderr_marks import mark_of, without_marks
+
 TAIL: Final = 4096
 MAX_FILE_SIZE: Final = 1024 * 1024
+PREFIX: Final = "stderr: "
+"""Begins a line that looks like one of goque's log, but is none."""
+
 _CHUNK: Final = 256 * 1024
+_PIECE: Final = 16 * 1024
+_BUDGET: Final = 0.5
+_LIKE_OURS: Final = re.compile(r"\s*\d\d:\d\d:\d\d\.\d\d\d ")
+_OUR_FIELDS: Final = frozenset({"time", "level", "role", "event"})
 
 
 class StderrRelay:
@@ -20,23 +38,25 @@ class StderrRelay:
     def __init__(self, path: Path, *, from_now: bool) -> None:
         self._path = path
         self._offset = _size(path) if from_now else 0
+        self._mark = mark_of(path)
+        self._continues = False
 
     def forward(self, *, rest: bool = False) -> None:
         """Write the new lines since the last call to this process's standard error.
 
         Args:
-            rest: whether to write an unfinished line too, because its worker is dead. Otherwise the line waits, so
-                that no line of another process is written into its middle.
+            rest: whether to write all, and an unfinished line too, because its worker is dead. Otherwise the line
+                waits, so that no line of another process is written into its middle, and so do lines that take long.
         """
         size = _size(self._path)
-        while self._offset < size:
+        deadline = time.monotonic() + _BUDGET
+        while self._offset < size and (rest or time.monotonic() < deadline):
             try:
                 with self._path.open("rb") as file:
                     file.seek(self._offset)
                     data = file.read(_CHUNK)
-                if not rest and len(data) < _CHUNK:
-                    data = data[: data.rfind(b"\n") + 1]
-                _write_all(data)
+                data = _whole_lines(data, rest=rest)
+                self._write(data)
             except OSError:
                 return  # the file is deleted, or nobody reads our stderr: no task depends on it
             if not data:
@@ -46,16 +66,74 @@ class StderrRelay:
             os.truncate(self._path, 0)  # the worker appends, so it continues at the new end
             self._offset = 0
 
+    def _write(self, data: bytes) -> None:
+        lines = data.decode("utf-8", "backslashreplace").split("\n")
+        unfinished = lines.pop()
+        shown = [line for text in lines for line in self._shown(text)]
+        if unfinished:
+            shown += self._shown(unfinished)
+        out = "".join(f"{line}\n" for line in shown)
+        if unfinished and len(data) == _CHUNK:
+            out = out[:-1]  # the rest of the line follows
+            self._continues = True
+        encoded = out.encode("utf-8", "backslashreplace")
+        start = 0
+        while start < len(encoded):
+            end = (
+                len(encoded)
+                if len(encoded) - start <= _PIECE
+                else encoded.rfind(b"\n", start, start + _PIECE) + 1
+            )
+            end = end if end > start else min(len(encoded), start + _PIECE)
+            output.write(encoded[start:end])
+            start = end
+
+    def _shown(self, line: str) -> list[str]:
+        """Return a line of the file as it is shown: the line itself with the mark, else what is safe of it."""
+        written, marked, ours = line.partition(self._mark)
+        shown = [inert(written, is_start=not self._continues)] if written or not marked else []
+        self._continues = False
+        return [*shown, without_marks(ours)] if marked else shown
+
+
+def inert(line: str, *, is_start: bool = True) -> str:
+    """Return a line without control characters, and with a prefix if it looks like one of goque's log.
+
+    Args:
+        line: what was written, without its end of line.
+        is_start: whether it is the beginning of a line.
+    """
+    text = line if line.isprintable() else "\t".join(logs.one_line(part) for part in line.split("\t"))
+    return f"{PREFIX}{text}" if is_start and (_LIKE_OURS.match(text) or _is_our_json(text)) else text
+
 
 def tail(path: Path) -> str | None:
     """Return the last lines of a file, None if there are none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, _size(path) - TAIL))
-            text = file.read(TAIL).decode("utf-8", "replace").strip()
+            text = without_marks(file.read(TAIL).decode("utf-8", "replace")).strip()
     except OSError:
         return None  # never written, or deleted
     return text or None
+
+
+def _is_our_json(text: str) -> bool:
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= _OUR_FIELDS
+
+
+def _whole_lines(data: bytes, *, rest: bool) -> bytes:
+    """Return the lines that have ended; a line that fills the chunk goes in parts."""
+    if rest and len(data) < _CHUNK:
+        return data
+    end = data.rfind(b"\n") + 1
+    return data if not end and len(data) == _CHUNK else data[:end]
 
 
 def _size(path: Path) -> int:
@@ -63,8 +141,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _write_all(data: bytes) -> None:
-    while data:
-        data = data[os.write(2, data) :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from goque.telemetry import tracing
+from goque.telemetry import logs, tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.prefetch import PrefetchWindow, distribute
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
@@ -262,3 +262,4 @@ class WorkerPool:
         """Forward what the workers have written to their standard error."""
         for worker in self._workers.values():
             worker.stderr_relay.forward()
+        logs.report_dropped()

@@ -199,7 +199,12 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _default_base() -> Path:
-    base = default_base()
+    try:
+        base = default_base()
+    except FileNotFoundError as error:
+        raise RunDirectoryError(
+            f"{error.strerror}, so there is none for the run directory; give --run-dir"
+        ) from None
     if not is_taken(base):
         return base
     elsewhere = make_base_elsewhere()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -13,11 +12,14 @@ from typing import Any, Final
 
 from goque.config import settle_database_url
 from goque.errors import GoqueError
+from goque.streams import flush_streams
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import BootFailed
+from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.ipc.run_directory import stderr_path
+from goque_supervisor.ipc.stderr_marks import mark_of
 from goque_supervisor.nursery import exit_functions
 
 LOOPS: Final = {
@@ -43,10 +45,14 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     os_process.die_with_parent(root)
     role = boot["role"]
     os_process.set_name(f"goque:{role}" if role != "worker" else f"goque:w{boot['slot']}:{boot['task_type']}")
-    _reset_signals()
+    reset_signals()
     _redirect(boot)
     logs.configure(
-        role, log_format=boot["log_format"], level=boot["log_level"], task_type=boot.get("task_type") or None
+        role,
+        log_format=boot["log_format"],
+        level=boot["log_level"],
+        task_type=boot.get("task_type") or None,
+        mark=mark_of(stderr_path(boot["box"])) if role == "worker" else "",
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run
@@ -68,19 +74,12 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
         channel.close()
 
 
-def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the root handles Ctrl-C
-
-
 def _redirect(boot: dict[str, Any]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
     if boot["role"] == "worker":
-        sys.stderr.flush()
+        flush_streams()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         file = os.open(stderr_path(boot["box"]), flags, 0o600)
         os.dup2(file, 2)

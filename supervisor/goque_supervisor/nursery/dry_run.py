@@ -10,7 +10,6 @@ import logging
 import os
 import select
 import socket
-import sys
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -19,7 +18,9 @@ import msgspec
 from goque.errors import ConfigurationError
 from goque.options import ProcessorSpec
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_text
+from goque.private import ensure_temporary_directory
 from goque.processor_table import processors_of
+from goque.streams import flush_streams
 from goque.telemetry.logs import one_line
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
@@ -53,8 +54,7 @@ def dry_run(options: SuperviseOptions) -> Plan:
         ConfigurationError: such a tree would refuse the app too, or loading it ended the process.
     """
     channel, theirs = Channel.pair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -92,6 +92,7 @@ def _become_child(end: socket.socket, parent: int, options: SuperviseOptions) ->
 
 
 def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:
+    ensure_temporary_directory("/tmp")  # noqa: S108 - nothing is written there: see its docstring
     from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - what an app needs is loaded beside it only
 
     try:
@@ -103,7 +104,7 @@ def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:
             prepare=lambda: {"plan": msgspec.to_builtins(_plan(options))},
         )
     finally:
-        sys.stdout.flush()  # what the app has printed; os._exit would drop it
+        flush_streams()  # what the app has printed; os._exit would drop it
 
 
 def _first_message(channel: Channel) -> Message | None:

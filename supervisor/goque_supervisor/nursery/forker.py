@@ -10,10 +10,8 @@ import gc
 import json
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +19,7 @@ from multiprocess import get_context
 
 from goque.errors import GoqueError
 from goque.storage.before_fork import close_connections
+from goque.streams import flush_streams
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import (
@@ -32,8 +31,10 @@ from goque_supervisor.ipc.control import (
     Stop,
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.nursery.child_main import run_child
 from goque_supervisor.nursery.open_sockets import connected_sockets, warn_of_sockets
+from goque_supervisor.nursery.threads import thread_names
 
 log = logging.getLogger("goque.nursery")
 Prepare = Callable[[], dict[str, Any]]
@@ -56,6 +57,8 @@ class Nursery:
             log.debug("loading failed", exc_info=error)
             self.channel.send(_boot_failed(error))
             return 1
+        reset_signals()  # the app may have changed them at its import
+        flush_streams()  # and these
         self._choose_start_method()
         if self.start_method == "forkserver":
             close_connections()
@@ -66,12 +69,12 @@ class Nursery:
         return self._serve()
 
     def _choose_start_method(self) -> None:
-        if self.start_method == "forkserver" and threading.active_count() > 1:
-            names = ", ".join(sorted(thread.name for thread in threading.enumerate()[1:]))
+        names = thread_names() if self.start_method == "forkserver" else []
+        if names:
             log.warning(
                 "the app starts threads at import (%s), which a fork would lose: workers are spawned instead, "
                 "which takes longer; start threads in handlers to avoid it",
-                names,
+                ", ".join(names),
             )
             self.start_method = "spawn"
 
@@ -162,9 +165,7 @@ def _boot_failed(error: BaseException) -> BootFailed:
 
 def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, prepare: Prepare) -> int:
     """Run a nursery in a process that the root has just forked."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    reset_signals()
     os.setsid()
     os_process.die_with_parent(root)
     os_process.set_name(f"goque:{name}")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from goque.telemetry.log_output import say
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
@@ -25,8 +25,7 @@ def announce(
     """Report a tree that has just come up: by a banner to a person, by a line to a log; see `banner`."""
     pid = os.getpid()
     if is_watched(options):
-        sys.stderr.write(banner(options, app, types, services, pid))
-        sys.stderr.flush()
+        say(banner(options, app, types, services, pid))
         return
     names = ", ".join(f"{spec['type']} ({spec['options']['workers']})" for spec in types)
     log.info("up as pid %d; task types (workers): %s", pid, names or "none in this process")

@@ -15,11 +15,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 from collections import Counter
 from functools import partial
 from typing import Any, Final
 
+from goque.telemetry.log_output import say
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import (
     Beat,
@@ -347,4 +347,4 @@ class Root:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"goque: {' '.join(message.split())}\n")
+    say(f"goque: {' '.join(message.split())}\n")

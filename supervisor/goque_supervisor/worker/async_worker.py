@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import signal
 import time
 from dataclasses import dataclass
+from typing import Any
 
+from goque.context import current_task
 from goque.execution.run_handler import (
     charge_timeout,
     handle_async,
@@ -18,9 +21,12 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
-from goque.outcome import Outcome
+from goque.outcome import Outcome, OutcomeKind
+from goque.task import Task
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker
+
+log = logging.getLogger("goque.worker")
 
 
 @dataclass
@@ -30,32 +36,71 @@ class Run:
     job: Job
     started: float = 0.0
     alarm: asyncio.TimerHandle | None = None
-    task: asyncio.Task[Outcome | None] | None = None
+    task: HandlerTask | None = None
     timed_out: bool = False
     canceled: bool = False
+    child_error: BaseException | None = None
+    canceled_by_neighbor: bool = False
+
+
+class HandlerTask(asyncio.Task[Outcome | None]):
+    """The asyncio task of a handler. It notices when the handler of another task cancels it."""
+
+    run: Run
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel it, as any asyncio task."""
+        by = current_task()
+        if by is not None and by.id != self.run.job.row.id:
+            self.run.canceled_by_neighbor = True
+        return super().cancel(msg)
 
 
 class AsyncWorker(Worker):
-    """Runs coroutines; a timeout or a cancel reaches the awaiting handler as asyncio.CancelledError first."""
+    """Runs coroutines; a timeout or a cancel reaches the awaiting handler as asyncio.CancelledError first.
+
+    The loop has no main task, which a handler that cancels all asyncio tasks would end. It goes on when an asyncio task
+    of a handler raises SystemExit or KeyboardInterrupt, or calls `stop()`: the others have no part in that.
+    """
 
     _runs: dict[int, Run]
 
     def run(self) -> None:
         """Run jobs until the root stops this worker."""
         self._runs = {}
-        asyncio.run(self._serve())
+        self._ended = False
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            loop.call_soon(self._serve, loop)
+            while not self._ended:
+                try:
+                    loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as error:
+                    self._charge_child_error(error)
         self.send_results()
         self.socket.close(1.0)
 
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._ended = asyncio.Event()
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGUSR1, self._on_interrupt)
         loop.add_reader(self.socket.fileno(), self._take_in)
         loop.add_reader(self.channel.fileno(), self._take_in)
         self.introduce()
         self._take_in()
-        await self._ended.wait()
+
+    def _charge_child_error(self, error: BaseException) -> None:
+        """Stop the handler that started the asyncio task from which an error came out of the loop."""
+        task = task_of_callback(error)
+        run = next((run for run in self._runs.values() if task and run.job.row.id == task.id), None)
+        if run is None or run.task is None:
+            log.error(
+                "an asyncio task that no running handler started raised %s; the worker goes on",
+                type(error).__name__,
+                exc_info=error,
+                extra={"task_id": task.id} if task else {},
+            )
+            return
+        run.child_error = error
+        run.task.cancel()
 
     def _take_in(self) -> None:
         """Receive and start jobs; the socket's descriptor is edge-triggered, so this follows each send too."""
@@ -66,13 +111,15 @@ class AsyncWorker(Worker):
             self.send_results()
             self._take_in()
         if self.stopping and not self._runs:
-            self._ended.set()
+            self._ended = True
+            asyncio.get_running_loop().stop()
 
     def _begin(self, job: Job) -> None:
         run = self._runs[job.seq] = Run(job)
-        run.task = asyncio.get_running_loop().create_task(
-            self._outcome_of(run), context=contextvars.Context()
+        run.task = HandlerTask(
+            self._outcome_of(run), loop=asyncio.get_running_loop(), context=contextvars.Context()
         )
+        run.task.run = run
         run.task.add_done_callback(lambda task: self._on_end(run, task))
 
     def _on_end(self, run: Run, task: asyncio.Task[Outcome | None]) -> None:
@@ -82,7 +129,10 @@ class AsyncWorker(Worker):
             os._exit(0)  # this is a child that the handler forked: it must not report for its parent
         del self._runs[run.job.seq]
         outcome: Outcome | None
-        if task.cancelled():
+        if task.cancelled() and not run.started:
+            self.jobs.appendleft(run.job)  # another handler canceled it before its first step
+            outcome = None
+        elif task.cancelled():
             outcome = outcome_of_error(
                 asyncio.CancelledError("the handler was canceled"),
                 timed_out=run.timed_out,
@@ -108,8 +158,11 @@ class AsyncWorker(Worker):
         run.started = deadline - self.options.timeout
         run.alarm = asyncio.get_running_loop().call_later(self.options.timeout, self._time_out, run)
         try:
-            outcome = (await handle_async(self.processor, run.job.row, run)).outcome
-        except BaseException as error:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
+            handled = await handle_async(self.processor, run.job.row, run)
+            outcome = handled.outcome
+            if run.canceled_by_neighbor and isinstance(handled.error, asyncio.CancelledError):
+                outcome = Outcome(OutcomeKind.INTERRUPTED)  # nothing that this task did
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
             outcome = outcome_of_run(self.processor, run, translate_cancellation(self.processor, run, error))
         return charge_timeout(outcome, self.processor, run)
 
@@ -124,3 +177,15 @@ class AsyncWorker(Worker):
         if run is not None and run.started and run.task is not None and not run.canceled:
             run.canceled = True
             run.task.cancel()
+
+
+def task_of_callback(error: BaseException) -> Task | None:
+    """Return the task in whose context the loop's callback ran that let an error out, None if that is not known."""
+    found: contextvars.Context | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        handle = trace.tb_frame.f_locals.get("self")
+        if isinstance(handle, asyncio.Handle):
+            found = handle._context  # type: ignore[attr-defined]  # noqa: SLF001 - the loop offers no other way to it
+        trace = trace.tb_next
+    return None if found is None else found.run(current_task)

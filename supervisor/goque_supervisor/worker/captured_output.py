@@ -6,16 +6,19 @@ of C code and subprocesses to the descriptors, nor those of stream handlers of `
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from goque import context
+from goque.streams import flush_streams
 
 MAX_WAITING: Final = 64 * 1024
 """Characters of an unfinished line that are kept; a longer line is logged in parts."""
 
 log: Final = logging.getLogger("goque.handler")
+_streams_of_app: Final[list[object]] = []
 _waiting: Final[dict[tuple[str, str], tuple[str, dict[str, Any]]]] = {}
 
 
@@ -59,13 +62,34 @@ class CapturedStream:
 
 
 def install() -> None:
-    """Capture the standard streams of this process."""
-    sys.stdout = CapturedStream(sys.stdout, "stdout")
-    sys.stderr = CapturedStream(sys.stderr, "stderr")
+    """Capture the standard streams of this process; a stream that the app put in their place is left as it is."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if _writes_to(stream, descriptor):
+            setattr(sys, name, CapturedStream(stream, name))
+        elif stream is not None:
+            _streams_of_app.append(stream)
+
+
+def flush_each_line() -> None:
+    """Write what is printed to stdout a line at a time, also by an app's own stream that passes it on."""
+    for stream in (sys.stdout, sys.__stdout__):
+        if _writes_to(stream, 1):
+            stream.reconfigure(line_buffering=True)
+
+
+def _writes_to(stream: object, descriptor: int) -> TypeGuard[io.TextIOWrapper]:
+    """Return whether it is an open text stream of this descriptor, the interpreter's own or one like it."""
+    try:
+        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False  # closed, detached, or kept in memory
 
 
 def end_task(task_id: str) -> None:
-    """Log the unfinished lines of a task."""
+    """Log the unfinished lines of a task, and flush what it printed to streams of the app."""
+    if _streams_of_app:
+        flush_streams()
     if _waiting:
         for name in ("stdout", "stderr"):
             rest, fields = _waiting.pop((task_id, name), ("", {}))

@@ -6,7 +6,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from goque.processor_table import processors_of
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.worker import captured_output
@@ -29,7 +29,7 @@ The manager has the same constant; it is not imported from there, because a work
 """
 
 
-def _prepare_process(boot: dict[str, Any]) -> None:
+def _prepare_process(boot: dict[str, Any]) -> int:
     """Make the interpreter write its stack on a crash, and the kernel kill workers first when memory runs out."""
     stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     faulthandler.enable(stack, all_threads=False)
@@ -41,14 +41,22 @@ def _prepare_process(boot: dict[str, Any]) -> None:
             Path("/proc/self/oom_score_adj").write_text("500", "ascii")
         except OSError as error:
             log.debug("oom_score_adj cannot be written: %s", error)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper at this point
+    return stack
+
+
+def _take_back(stack: int) -> None:
+    """Set up what the import of the app, in the nursery or here, may have changed: signals, streams, faulthandler."""
+    reset_signals()
+    faulthandler.enable(stack, all_threads=False)
+    captured_output.flush_each_line()
     captured_output.install()
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Run the worker of one slot in this process."""
-    _prepare_process(boot)
+    stack = _prepare_process(boot)
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])
+    _take_back(stack)
     processor = processors_of(registry).get(boot["task_type"])
     kind = AsyncWorker if processor.spec.is_async else SyncWorker
     kind(boot, channel, processor).run()

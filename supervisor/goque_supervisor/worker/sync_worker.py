@@ -10,6 +10,9 @@ import contextvars
 import os
 import signal
 import time
+from _signal import (  # type: ignore[import-not-found]  # as fast as it gets: that of `signal` makes an enum each time
+    getsignal,
+)
 from typing import Any
 
 from goque.errors import TaskCanceled, TaskTimeout
@@ -38,12 +41,13 @@ class SyncWorker(Worker):
         self.interruptible = False
         self.timed_out = False
         self.canceled = False
-        self._alarm_at = 0.0
+        self.child_error: BaseException | None = None
 
     def run(self) -> None:
         """Run jobs until the root stops this worker."""
-        signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.signal(signal.SIGUSR1, self._on_interrupt)
+        self._handlers = {signal.SIGALRM: self._on_alarm, signal.SIGUSR1: self._on_interrupt}
+        for number, ours in self._handlers.items():
+            signal.signal(number, ours)
         self.introduce()
         while not self.stopping:
             while self.jobs and not self.stopping:
@@ -88,15 +92,18 @@ class SyncWorker(Worker):
     def _arm(self, deadline: float) -> None:
         """Ensure that an alarm comes by the deadline.
 
-        An alarm that comes early is set again. This saves two system calls for each of many quick tasks.
+        An alarm that comes early is set again. This saves a system call for each of many quick tasks. The timer and
+        the handlers are looked at each time, because a handler may have used SIGALRM for itself.
         """
-        if not self._alarm_at or self._alarm_at > deadline:
-            self._alarm_at = deadline
-            signal.setitimer(signal.ITIMER_REAL, max(0.000001, deadline - time.monotonic()))
+        for number, ours in self._handlers.items():
+            if getsignal(number) is not ours:
+                signal.signal(number, ours)
+        left = max(0.000001, deadline - time.monotonic())
+        if not 0.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= left:
+            signal.setitimer(signal.ITIMER_REAL, left)
 
     def _on_alarm(self, number: int, frame: object) -> None:
         del number, frame
-        self._alarm_at = 0.0
         if not self.running_seq:
             return
         if time.monotonic() < self.deadline:

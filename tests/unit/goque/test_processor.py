@@ -254,3 +254,59 @@ def test_a_registry_with_typed_handlers_travels_to_other_processes() -> None:
 
 def test_a_function_written_in_c_is_taken_at_its_word() -> None:
     assert processor_of(operator.itemgetter(0)).spec.is_async is False
+
+
+def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(task: Any) -> Any:
+        return function("session", task)
+
+    return wrapper
+
+
+def with_session_and_more(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function("session", *args)
+
+    return wrapper
+
+
+def unpacked(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(task: Any) -> Any:
+        return function(**task.payload)
+
+    return wrapper
+
+
+def two_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(session: Any, task: Any) -> Any: ...
+
+    return wrapper
+
+
+def test_a_wrapper_is_judged_by_its_own_signature() -> None:
+    def injected(session: str, task: Task) -> tuple[str, Task]:
+        return session, task
+
+    def keywords(to: str) -> str:
+        return to
+
+    for wrap in (with_session, with_session_and_more):
+        processor = processor_of(wrap(injected))
+        task, argument = processor.make_argument(row())
+        assert argument is task
+        assert processor.call(argument) == ("session", task)
+    processor = processor_of(unpacked(keywords))
+    _, argument = processor.make_argument(row())
+    assert processor.call(argument) == "a@b.c"
+    with pytest.raises(ConfigurationError, match="must be callable with one task"):
+        processor_of(two_arguments(keywords))
+
+
+def test_a_wrapper_that_passes_all_on_is_judged_by_what_it_wraps() -> None:
+    for handler in (decorated(typed), decorated(decorated(typed))):
+        assert isinstance(argument_of(handler), TypedTask)
+    assert argument_of(decorated(with_session(configured))).payload == {"to": "a@b.c"}

@@ -34,13 +34,13 @@ def test_a_line_is_forwarded_when_it_has_an_end(
     assert capfdbinary.readouterr().err == b"three\n"
 
 
-def test_the_rest_of_a_dead_worker_goes_as_it_is(
+def test_the_rest_of_a_dead_worker_becomes_a_line(
     written: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     relay = StderrRelay(written, from_now=False)
     append(written, b"its last wor")
     relay.forward(rest=True)
-    assert capfdbinary.readouterr().err == b"its last wor"
+    assert capfdbinary.readouterr().err == b"its last wor\n"
 
 
 def test_a_line_of_any_length_is_forwarded_and_a_large_file_begins_anew(

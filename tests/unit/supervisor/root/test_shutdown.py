@@ -123,7 +123,7 @@ def test_a_second_signal_kills_what_runs_at_once_and_a_third_does_nothing(
 
 
 def test_results_that_cannot_be_written_end_the_tree_by_force_five_seconds_after_the_deadline(
-    tree: SimulatedTree, capsys: pytest.CaptureFixture[str]
+    tree: SimulatedTree, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tree.root.stop("SIGTERM")
     tree.pass_time(34.9)
@@ -133,7 +133,7 @@ def test_results_that_cannot_be_written_end_the_tree_by_force_five_seconds_after
     assert tree.did("kill") == [f"kill {name} (shutdown)" for name in tree.names()]
     assert tree.root.end is not None
     assert (tree.root.end.exit_code, tree.root.end.keep_black_boxes) == (3, True)
-    assert "the last results of mail could not be written" in capsys.readouterr().err
+    assert "the last results of mail could not be written" in capfd.readouterr().err
 
 
 def test_a_process_that_does_not_end_is_killed_at_last_and_costs_no_exit_code(tree: SimulatedTree) -> None:

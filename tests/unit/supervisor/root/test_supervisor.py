@@ -81,26 +81,26 @@ def test_a_tree_that_drains_or_stops_is_not_made_quiet(
 
 
 def test_a_lease_that_cannot_boot_at_the_first_start_ends_the_tree_with_its_exit_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tree = SimulatedTree(tmp_path, describe_app("mail"))
     tree.root.on_nurseries_ready()
     tree.is_forked("lease")
     tree.sends("lease", BootFailed("the schema is missing;\nrun goque migrate", 3))
     assert tree.root.end == TreeEnd(3, "the schema is missing;\nrun goque migrate")
-    assert capsys.readouterr().err == "goque: the schema is missing; run goque migrate\n"
+    assert capfd.readouterr().err == "goque: the schema is missing; run goque migrate\n"
     tree.ends("lease", exit_code=1)
     assert "lease" not in tree.names()
 
 
 def test_a_service_that_cannot_boot_after_the_lease_stops_the_tree_in_order(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tree = SimulatedTree(tmp_path, describe_app("mail"))
     tree.root.on_nurseries_ready()
     tree.becomes_ready("lease", owner="node-1", sent_at=tree.now)
     tree.sends("monitor", BootFailed("127.0.0.1:9100 cannot be opened", 2))
-    assert capsys.readouterr().err == "goque: 127.0.0.1:9100 cannot be opened\n"
+    assert capfd.readouterr().err == "goque: 127.0.0.1:9100 cannot be opened\n"
     assert tree.root.node.is_stopping
     tree.drains("mail")
     tree.all_told_to_end_do_so()

@@ -285,7 +285,7 @@ def test_a_worker_that_dies_before_its_pid_is_known_counts_as_a_failed_boot(tree
 
 
 def test_a_tree_none_of_whose_types_has_ever_booted_gives_up_with_the_cause(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tree = SimulatedTree(tmp_path, describe_app("mail", "report", workers=1))
     tree.root.on_nurseries_ready()
@@ -298,7 +298,7 @@ def test_a_tree_none_of_whose_types_has_ever_booted_gives_up_with_the_cause(
     tree.all_told_to_end_do_so()
     assert tree.root.end is not None
     assert tree.root.end.exit_code == 4
-    assert capsys.readouterr().err == "goque: no worker of any type can boot: no module named numpy\n"
+    assert capfd.readouterr().err == "goque: no worker of any type can boot: no module named numpy\n"
 
 
 def test_a_tree_goes_on_when_only_one_of_its_types_cannot_boot(tmp_path: Path) -> None:
