@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from goque.queue.async_manager import AsyncTaskQueueManager
     from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
-    from goque.service_name import set_metrics_service_name
     from goque.storage import TaskStorage, open_storage
     from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskStatus, TypedTask
+    from goque.telemetry.service_name import set_metrics_service_name
     from goque.telemetry.tracing import set_tracer_provider
     from goque_supervisor.launch import Supervisor
 
@@ -72,7 +72,7 @@ _NAMES_OF_MODULE = {
     "goque.periodic.jobs": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
     "goque.registry": "Registry",
-    "goque.service_name": "set_metrics_service_name",
+    "goque.telemetry.service_name": "set_metrics_service_name",
     "goque.storage": "TaskStorage open_storage",
     "goque.task": "NO_TASK_PAYLOAD Task TaskFilter TaskStatus TypedTask",
     "goque.telemetry.tracing": "set_tracer_provider",

@@ -15,8 +15,8 @@ from backends import START, claim, move, row_of
 from opentelemetry.sdk.trace import TracerProvider
 
 import goque
-from goque import service_name
 from goque.task import TaskStatus
+from goque.telemetry import service_name
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from goque.config import settle_database_url
 from goque.errors import GoqueError
-from goque.streams import flush_streams
+from goque.execution.streams import flush_streams
 from goque.telemetry import logs, tracing
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel

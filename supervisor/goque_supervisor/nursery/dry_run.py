@@ -16,11 +16,11 @@ from typing import NoReturn
 import msgspec
 
 from goque.errors import ConfigurationError
+from goque.execution.streams import flush_streams
 from goque.options import ProcessorSpec
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_text
 from goque.private import ensure_temporary_directory
 from goque.processor_table import processors_of
-from goque.streams import flush_streams
 from goque.telemetry.logs import one_line
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel

@@ -18,8 +18,8 @@ from typing import Any
 from multiprocess import get_context
 
 from goque.errors import GoqueError
+from goque.execution.streams import flush_streams
 from goque.storage.before_fork import close_connections
-from goque.streams import flush_streams
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import (

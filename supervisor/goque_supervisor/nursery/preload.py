@@ -21,10 +21,10 @@ from goque.errors import ConfigurationError
 from goque.options import ProcessorOptions
 from goque.processor_table import processors_of
 from goque.registry import Registry
-from goque.service_name import metrics_service_name
 from goque.storage import import_backend
 from goque.storage.url import hide_password
 from goque.telemetry import logs, tracing
+from goque.telemetry.service_name import metrics_service_name
 from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS

@@ -12,7 +12,7 @@ import sys
 from typing import Any, Final, TypeGuard
 
 from goque import context
-from goque.streams import flush_streams
+from goque.execution.streams import flush_streams
 
 MAX_WAITING: Final = 64 * 1024
 """Characters of an unfinished line that are kept; a longer line is logged in parts."""

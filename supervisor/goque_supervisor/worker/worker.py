@@ -19,9 +19,9 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
+from goque.execution.streams import flush_streams
 from goque.outcome import Outcome, OutcomeKind
 from goque.processor import Processor
-from goque.streams import flush_streams
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
