@@ -105,11 +105,7 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
             hosts=_host_names(hosts, is_checked=is_loopback and token is None),
         )
         _require_schema(made)
-        at = f"[{host}]" if ":" in host else host
-        click.echo(
-            f"goque dashboard on http://{at}:{listening.getsockname()[1]}{root_path}/ (Ctrl-C stops it)",
-            err=True,
-        )
+        _announce(host, listening.getsockname()[1], root_path)
         if not is_loopback and not proven:
             click.echo(
                 "everybody who can reach this page can read all payloads; consider --token or --user-header",
@@ -120,6 +116,11 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
         )  # at its end uvicorn sends itself again the signal that it got
         with suppress(KeyboardInterrupt):  # it stopped in order, as asked
             serve(made, listening, root_path=root_path.rstrip("/"), trusts_proxy=user_header is not None)
+
+
+def _announce(host: str, port: int, root_path: str) -> None:
+    at = f"[{host}]" if ":" in host else host
+    click.echo(f"goque dashboard on http://{at}:{port}{root_path}/ (Ctrl-C stops it)", err=True)
 
 
 def _host_names(given: tuple[str, ...] | None, *, is_checked: bool) -> frozenset[str] | None:
