@@ -124,11 +124,20 @@ def _decode_again(raw: bytes, payload: Any, what: str) -> Any:
 
 
 def _check_text_of_others(raw: bytes, payload: Any, what: str) -> None:
-    """Check what msgspec's own encoder would never write: it may be in a Raw, or in the text of a model's encoder."""
+    """Check what msgspec's own encoder would never write: it may be in a Raw, or in the text of a model's encoder.
+
+    Each must be one JSON value by itself: `1,"b":2` would add a field to the object that it is in.
+    """
     others: list[Any] = []
     msgspec.to_builtins(payload, builtin_types=(bytes,), enc_hook=others.append)
     if not others:
         return
+    for one in others:
+        try:
+            if one is not payload:
+                _decode(_encode(one))
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise _not_json(payload, what, error) from error
     shape = raw.translate(_SHAPE, b"+-")
     if b"0e000" in shape or (len(raw) > len(_LONG) and _LONG in shape):
         _check_scales(raw, what)

@@ -30,6 +30,8 @@ RAW = {
     "single quotes": b"{'a': 1}",
     "cut": b'{"a": 1',
     "two values": b"1 2",
+    "a value and a field": b'1,"b":2',
+    "a value and an item": b"1,2",
     "a closing brace": b"1}",
     "not UTF-8": b'"\xff"',
     "a lone surrogate": b'"\\ud800"',
@@ -184,6 +186,25 @@ def test_row_55_nan_by_pydantics_own_encoder_is_refused(queue: TaskQueueManager)
         for payload in (model, {"x": model}, [model]):
             with pytest.raises(InvalidPayloadFormatError):
                 queue.enqueue("mail", payload)
+    assert external_ids(queue) == []
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [msgspec.Raw(b"")],
+        [msgspec.Raw(b'"a'), msgspec.Raw(b'b"')],
+        {"a": msgspec.Raw(b"[1"), "b": msgspec.Raw(b"2]")},
+    ],
+)
+def test_row_55_each_raw_is_one_value_even_where_all_together_are_json(
+    queue: TaskQueueManager, payload: Any
+) -> None:
+    with pytest.raises(InvalidPayloadFormatError, match="is not JSON"):
+        queue.enqueue("mail", payload)
+    with pytest.raises(InvalidPayloadFormatError, match="is not JSON"):
+        queue.add_tasks([Task("mail", 1, metadata={"k": payload})], on_conflict="skip")
     assert external_ids(queue) == []
 
 

@@ -168,6 +168,13 @@ def test_nulls_are_no_numbers():
         ({"x": [1, msgspec.Raw(b"nope")]}, "payload.x[1]"),
         ([msgspec.Raw(b"1"), {"y": msgspec.Raw(b"NaN")}], "payload[1].y"),
         (msgspec.Raw(b"nope"), "payload"),
+        ({"a": msgspec.Raw(b'1,"b":2')}, "payload.a"),
+        ({"c": None, "a": [msgspec.Raw(b"1,2")]}, "payload.a[0]"),
+        ([msgspec.Raw(b"")], "payload[0]"),
+        ([msgspec.Raw(b'"a'), msgspec.Raw(b'b"')], "payload[0]"),
+        ({"a": msgspec.Raw(b"[1"), "b": msgspec.Raw(b"2]")}, "payload.a"),
+        ([0, msgspec.Raw(b"1],[2")], "payload[1]"),
+        (Point(1.0, [msgspec.Raw(b"1],\"x\":[2")]), "payload.labels[0]"),
     ],
 )
 def test_text_that_is_not_json_is_named_by_its_path(payload: object, path: str) -> None:
@@ -210,3 +217,22 @@ def test_numbers_in_the_text_of_a_models_own_encoder_are_checked() -> None:
     for payload, path in ((Own(), "payload.x"), ([Own()], "payload[0].x")):
         with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is a number"):
             encode_payload(payload)
+
+
+def test_the_text_of_a_model_is_one_value_too() -> None:
+    class Own:
+        def model_dump_json(self, **_: object) -> str:
+            return '1,"b":2'
+
+    for payload, path in ((Own(), "payload"), ({"a": Own()}, "payload.a")):
+        with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is not JSON: "):
+            encode_payload(payload)
+
+
+def test_a_raw_that_is_one_value_goes_in_with_its_white_space() -> None:
+    assert encode_payload({"a": msgspec.Raw(b' {"b": 2} ')}) == b'{"a": {"b": 2} }'
+
+
+def test_a_raw_in_a_result_is_one_value() -> None:
+    with pytest.raises(InvalidPayloadFormatError, match=r"^result\.a is not JSON: "):
+        encode_payload({"a": msgspec.Raw(b'1,"b":2')}, what="result", limit=1000)
