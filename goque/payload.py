@@ -89,8 +89,12 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
     return raw
 
 
-def decode_json(raw: bytes) -> Any:
+def decode_json(raw: bytes, what: str = "payload") -> Any:
     """Decode JSON text from a database.
+
+    Args:
+        raw: the text.
+        what: its name in errors.
 
     Raises:
         PayloadDecodeError: it is not JSON, or not JSON that Python can hold.
@@ -98,7 +102,7 @@ def decode_json(raw: bytes) -> Any:
     try:
         return _decode(raw)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise PayloadDecodeError(f"payload is not readable JSON: {error}") from error
+        raise PayloadDecodeError(f"{what} is not readable JSON: {error}") from error
 
 
 def max_payload() -> int:
