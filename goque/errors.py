@@ -67,7 +67,10 @@ class WaitTimeoutError(GoqueError, TimeoutError):
 
 
 class InvalidPayloadFormatError(GoqueError):
-    """The payload is not JSON that every backend can store: it is malformed, too deep, too large, or has a NUL."""
+    """The payload is not JSON that every backend can store: it is malformed, too deep, too large, or has a NUL.
+
+    A number with more digits than PostgreSQL's numeric holds is refused as well.
+    """
 
 
 class PayloadEncodeError(GoqueError):

@@ -20,6 +20,17 @@ from goque.errors import (
 DEFAULT_MAX_PAYLOAD: Final = 1024 * 1024
 MAX_PAYLOAD_LIMIT: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 30
+MAX_SCALE: Final = 16_383
+"""The most digits after the decimal point that PostgreSQL's numeric, and so its JSONB, can hold."""
+MAX_EXPONENT: Final = 308
+"""The highest power of ten that every database reads as a number, even if it is multiplied by zero."""
+
+_OWN_TYPES: Final = frozenset({str, int, float, bool, bytes, type(None)})
+"""The commonest payloads that cannot contain JSON text which msgspec did not write."""
+
+_SHAPE: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG: Final = b"0" * (MAX_SCALE - 99)
+"""A number beyond MAX_SCALE has this many digits, or an exponent of three digits or more."""
 
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -45,7 +56,8 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
 
     Raises:
         PayloadEncodeError: msgspec cannot encode the object.
-        InvalidPayloadFormatError: the text is not JSON, too large, too deep, or holds a NUL, NaN or infinity.
+        InvalidPayloadFormatError: the text is not JSON, too large, too deep, or holds a NUL, NaN, infinity, or
+            a number with more digits than a database stores.
     """
     try:
         raw = _encode(payload)
@@ -72,11 +84,17 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         raise InvalidPayloadFormatError(
             f"{what} has a NUL character, which PostgreSQL cannot store; leave it out"
         )
+    if type(payload) not in _OWN_TYPES:
+        _check_text_of_others(raw, payload, what)
     return raw
 
 
-def decode_json(raw: bytes) -> Any:
+def decode_json(raw: bytes, what: str = "payload") -> Any:
     """Decode JSON text from a database.
+
+    Args:
+        raw: the text.
+        what: its name in errors.
 
     Raises:
         PayloadDecodeError: it is not JSON, or not JSON that Python can hold.
@@ -84,7 +102,7 @@ def decode_json(raw: bytes) -> Any:
     try:
         return _decode(raw)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise PayloadDecodeError(f"payload is not readable JSON: {error}") from error
+        raise PayloadDecodeError(f"{what} is not readable JSON: {error}") from error
 
 
 def max_payload() -> int:
@@ -106,10 +124,56 @@ def _decode_again(raw: bytes, payload: Any, what: str) -> Any:
             f"{what} is nested deeper than {MAX_DEPTH} levels; flatten it"
         ) from None
     except (ValueError, msgspec.MsgspecError) as error:
-        _check_numbers(payload, what)
-        marked = msgspec.to_builtins(payload, enc_hook=_mark_what_is_not_json)
-        path, _ = next(_infinite(marked, what), (what, None))
-        raise InvalidPayloadFormatError(f"{path} is not JSON: {error}") from error
+        raise _not_json(payload, what, error) from error
+
+
+def _check_text_of_others(raw: bytes, payload: Any, what: str) -> None:
+    """Check what msgspec's own encoder would never write: it may be in a Raw, or in the text of a model's encoder.
+
+    Each must be one JSON value by itself: `1,"b":2` would add a field to the object that it is in.
+    """
+    others: list[Any] = []
+    msgspec.to_builtins(payload, builtin_types=(bytes,), enc_hook=others.append)
+    if not others:
+        return
+    for one in others:
+        try:
+            if one is not payload:
+                _decode(_encode(one))
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise _not_json(payload, what, error) from error
+    shape = raw.translate(_SHAPE, b"+-")
+    if b"0e000" in shape or (len(raw) > len(_LONG) and _LONG in shape):
+        _check_scales(raw, what)
+
+
+def _check_scales(raw: bytes, what: str) -> None:
+    """Refuse numbers that PostgreSQL cannot store. Python reads `1e-99999` as 0, so only the text shows them."""
+    for path, _ in _infinite(_decode_scales(raw), what):
+        raise InvalidPayloadFormatError(
+            f"{path} is a number that not every database can store: at most {MAX_SCALE} digits after the decimal "
+            f"point, and an exponent up to {MAX_EXPONENT}; round it, or give a text"
+        )
+
+
+def _zero_or_nan(number: str) -> float:
+    """Return NaN for the text of a number that has too many digits, 0 for any other."""
+    mantissa, _, exponent = number.lower().partition("e")
+    if len(exponent) > len("-999999999"):
+        return math.nan
+    scale = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    return 0.0 if -MAX_EXPONENT <= scale <= MAX_SCALE else math.nan
+
+
+_decode_scales = msgspec.json.Decoder(float_hook=_zero_or_nan).decode
+
+
+def _not_json(payload: Any, what: str, error: Exception) -> InvalidPayloadFormatError:
+    """Make the error that names the path of a Raw, or a model, whose text is not JSON."""
+    _check_numbers(payload, what)
+    marked = msgspec.to_builtins(payload, enc_hook=_mark_what_is_not_json)
+    path, _ = next(_infinite(marked, what), (what, None))
+    return InvalidPayloadFormatError(f"{path} is not JSON: {error}")
 
 
 def _mark_what_is_not_json(value: Any) -> Any:

@@ -188,7 +188,7 @@ class Task:
         task.delay = 0.0
         task.priority = row.priority
         task._wants_default = False  # noqa: SLF001 - the same
-        task.result = None if row.result is None else decode_json(row.result)
+        task.result = None if row.result is None else decode_json(row.result, "result")
         task.claimed_by = row.claimed_by
         task.claims = row.claims
         task.lost_claims = row.lost_claims
@@ -324,7 +324,7 @@ def _check_status(status: object) -> None:
 
 
 def _decode_metadata(raw: bytes) -> dict[str, Any]:
-    metadata = decode_json(raw)
+    metadata = decode_json(raw, "metadata")
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):

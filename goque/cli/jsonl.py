@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from goque.cli.output import exists_already
-from goque.errors import GoqueError
+from goque.errors import DatabaseUnavailableError, GoqueError
 from goque.payload import MAX_PAYLOAD_LIMIT
 from goque.queue.manager import TaskQueueManager
 from goque.storage import TaskStorage
@@ -117,14 +117,28 @@ def _enqueue_batch(
         except (ValueError, RecursionError, msgspec.MsgspecError, GoqueError) as error:
             refused[line.number] = text_of(error)
     try:
-        added = {task.id for task in queue.add_tasks(tasks.values(), on_conflict="skip")}
+        added = _add(queue, list(tasks.items()), refused)
         for number, task in tasks.items():
-            if task.id not in added:
+            if task.id not in added and number not in refused:
                 refused[number] = exists_already(task.type, task.external_id)
     finally:
         for number in sorted(refused):
             report(f"goque: line {number}: {one_line(refused[number])}")
     return len(added), len(refused)
+
+
+def _add(queue: TaskQueueManager, tasks: list[tuple[int, Task]], refused: dict[int, str]) -> set[str]:
+    """Add all tasks but those that goque or the database refuses, which it finds by halves. Returns their ids."""
+    try:
+        return {task.id for task in queue.add_tasks([task for _, task in tasks], on_conflict="skip")}
+    except DatabaseUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - goque's, or of any driver: the line is at fault, and is reported
+        if len(tasks) == 1:
+            refused[tasks[0][0]] = text_of(error)
+            return set()
+    middle = len(tasks) // 2
+    return _add(queue, tasks[:middle], refused) | _add(queue, tasks[middle:], refused)
 
 
 def batches(lines: Iterator[Line]) -> Iterator[list[Line]]:

@@ -331,7 +331,7 @@ def _task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) 
         attempts=change.attempts,
         errors=(row.errors if change.errors is None else change.errors) or "",
         delay=change.delay,
-        result=None if change.result is None else decode_json(change.result),
+        result=None if change.result is None else decode_json(change.result, "result"),
         returned=handled.returned,
         error=handled.error,
         written=written,

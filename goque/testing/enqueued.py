@@ -107,7 +107,7 @@ def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:
     attributes = {name: value for name, value in given.items() if value is not ANYTHING}
     for name in ("payload", "metadata"):
         if name in attributes:
-            attributes[name] = decode_json(encode_payload(attributes[name], what=name))
+            attributes[name] = decode_json(encode_payload(attributes[name], what=name), name)
     return _Wanted(task_type, attributes)
 
 

@@ -144,15 +144,47 @@ def test_lines_are_reported_in_their_order_whatever_is_wrong_with_them(goque: An
     ]
 
 
-def test_bad_lines_are_reported_even_if_the_database_fails_after_them(goque: Any) -> None:
+def test_bad_lines_are_reported_even_if_the_database_refuses_all_others(goque: Any) -> None:
     goque("migrate")
     with closing(sqlite3.connect(goque.directory / "goque.db")) as connection, connection:
         connection.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON goque_task BEGIN SELECT RAISE(ABORT, 'not today'); END"
         )
     done = goque("enqueue", "t", "--jsonl", "-", stdin="{bad\n{}", code=1)
-    assert done.stderr.startswith("goque: line 1: ")
-    assert done.stdout == ""
+    first, second, summary = done.stderr.splitlines()
+    assert first.startswith("goque: line 1: ")
+    assert second.startswith("goque: line 2: ")
+    assert "not today" in second
+    assert summary == "goque: 2 lines were not enqueued"
+    assert done.stdout == "enqueued 0 tasks\n"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        '"payload": 1e-99999',
+        '"payload": {"a": 0.%s1}' % ("0" * 20_000),
+        '"metadata": {"a": "\\u0000"}',
+        '"metadata": {"a": %s}' % ("[" * 40 + "]" * 40),
+        '"metadata": {"a": "%s"}' % ("x" * 1024 * 1024),
+        '"payload": "refused by the database"',
+    ],
+)
+def test_a_bad_line_of_any_kind_loses_no_other_line(goque: Any, fault: str) -> None:
+    goque("migrate")
+    with closing(sqlite3.connect(goque.directory / "goque.db")) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON goque_task WHEN NEW.payload LIKE '%refused%' "
+            "BEGIN SELECT RAISE(ABORT, 'not today'); END"
+        )
+    lines = [f'{{"type": "t", "payload": {n}}}' for n in range(1, 8)]
+    lines[2] = lines[5] = f'{{"type": "t", {fault}}}'
+    done = goque("enqueue", "--jsonl", "-", stdin="\n".join(lines), code=1)
+    assert done.stdout == "enqueued 5 tasks\n"
+    reports = done.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in reports[:-1]] == ["line 3", "line 6"]
+    assert reports[-1] == "goque: 2 lines were not enqueued"
+    assert {row["payload"] for row in goque.json_lines("list", "--json")} == {1, 2, 4, 5, 7}
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(goque: Any) -> None:

@@ -30,12 +30,18 @@ RAW = {
     "single quotes": b"{'a': 1}",
     "cut": b'{"a": 1',
     "two values": b"1 2",
+    "a value and a field": b'1,"b":2',
+    "a value and an item": b"1,2",
     "a closing brace": b"1}",
     "not UTF-8": b'"\xff"',
     "a lone surrogate": b'"\\ud800"',
     "a NUL": b'"\\u0000"',
     "a raw NUL": b'"\x00"',
     "beyond numbers": b"1e400",
+    "beyond small numbers": b"1e-99999",
+    "beyond zero": b"0e-16384",
+    "too many digits": b"0.%s1" % (b"0" * 20_000),
+    "an exponent beyond all": b"0e2000000000",
     "a trailing comma": b"[1,]",
     "deep": b"[" * 200 + b"]" * 200,
 }
@@ -134,11 +140,16 @@ async def enqueue_with_asyncio(url: str, payload: Any) -> None:
 
 @pytest.mark.fault(55)
 @pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("raw", [b"nope", b"1e-99999", b"0.%s1" % (b"0" * 20_000)])
+@pytest.mark.parametrize("column", ["payload", "metadata"])
 def test_row_55_the_callers_transaction_stays_usable(
-    queue: TaskQueueManager, backend: Backend, number: int
+    queue: TaskQueueManager, backend: Backend, number: int, raw: bytes, column: str
 ) -> None:
+    value = {"x": msgspec.Raw(raw)}
+    given: dict[str, Any] = {column: value} if column == "payload" else {"payload": 1, column: value}
+
     def add_bad() -> None:
-        bad = [Task("mail", {"x": msgspec.Raw(b"nope")}, external_id=f"bad{n}") for n in range(number)]
+        bad = [Task("mail", external_id=f"bad{n}", **given) for n in range(number)]
         queue.add_task(bad[0]) if number == 1 else queue.add_tasks(bad)
 
     with contextlib.closing(backend.connect()) as connection:
@@ -179,8 +190,37 @@ def test_row_55_nan_by_pydantics_own_encoder_is_refused(queue: TaskQueueManager)
 
 
 @pytest.mark.fault(55)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [msgspec.Raw(b"")],
+        [msgspec.Raw(b'"a'), msgspec.Raw(b'b"')],
+        {"a": msgspec.Raw(b"[1"), "b": msgspec.Raw(b"2]")},
+    ],
+)
+def test_row_55_each_raw_is_one_value_even_where_all_together_are_json(
+    queue: TaskQueueManager, payload: Any
+) -> None:
+    with pytest.raises(InvalidPayloadFormatError, match="is not JSON"):
+        queue.enqueue("mail", payload)
+    with pytest.raises(InvalidPayloadFormatError, match="is not JSON"):
+        queue.add_tasks([Task("mail", 1, metadata={"k": payload})], on_conflict="skip")
+    assert external_ids(queue) == []
+
+
+@pytest.mark.fault(55)
+def test_row_55_the_numbers_with_the_most_digits_are_stored(queue: TaskQueueManager) -> None:
+    """What is refused begins where PostgreSQL's numeric ends."""
+    for number in (b"1e-16383", b"0.%s1" % (b"0" * 16_382), b"1%s.5e-4000" % (b"0" * 4000)):
+        task = queue.enqueue("mail", {"x": msgspec.Raw(number)}, metadata={"y": msgspec.Raw(number)})
+        kept = queue.get_task(task.id)
+        assert kept.payload == {"x": float(number)}
+        assert kept.metadata == {"y": float(number)}
+
+
+@pytest.mark.fault(55)
 def test_row_55_metadata_is_checked_as_payloads_are(queue: TaskQueueManager) -> None:
-    for value in (msgspec.Raw(b"nope"), math.nan, {"x": [msgspec.Raw(b"{")]}):
+    for value in (*map(msgspec.Raw, RAW.values()), math.nan, {"x": [msgspec.Raw(b"{")]}):
         with pytest.raises(InvalidPayloadFormatError):
             queue.add_task(Task("mail", 1, metadata={"k": value}))
     assert external_ids(queue) == []

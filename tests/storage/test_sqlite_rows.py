@@ -8,6 +8,7 @@ import pytest
 from backends import START, add, claim, done, row_of
 from go_schema import ID
 
+from goque import Registry, TaskQueueManager
 from goque.task import Task
 
 INSERT = """
@@ -111,3 +112,14 @@ def test_bytes_that_are_no_utf_8_stay_in_the_payload(storage, backend):
 def test_an_instant_is_utc_whatever_offset_it_was_written_with(storage, backend):
     insert(backend, "2026-11-23T21:02:33Z", created_at="2026-11-23T22:02:33.123456+01:00")
     assert storage.get_task(ID).created_at == START
+
+
+@pytest.mark.parametrize("text", ["'{\"a\":'", "CAST(x'7b00' AS TEXT)", "CAST(x'ff' AS TEXT)", "'[1]'"])
+def test_a_task_with_broken_metadata_says_that_its_metadata_is_broken(storage, backend, text):
+    registry = Registry()
+    registry.add_processor("mail", lambda _: None)
+    add(storage)
+    backend.execute(f"UPDATE goque_task SET metadata = {text}")
+    (run,) = TaskQueueManager(storage).drain_inline(registry)
+    assert "metadata " in run.errors
+    assert "payload" not in run.errors

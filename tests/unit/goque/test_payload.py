@@ -168,8 +168,91 @@ def test_nulls_are_no_numbers():
         ({"x": [1, msgspec.Raw(b"nope")]}, "payload.x[1]"),
         ([msgspec.Raw(b"1"), {"y": msgspec.Raw(b"NaN")}], "payload[1].y"),
         (msgspec.Raw(b"nope"), "payload"),
+        ({"a": msgspec.Raw(b'1,"b":2')}, "payload.a"),
+        ({"c": None, "a": [msgspec.Raw(b"1,2")]}, "payload.a[0]"),
+        ([msgspec.Raw(b"")], "payload[0]"),
+        ([msgspec.Raw(b'"a'), msgspec.Raw(b'b"')], "payload[0]"),
+        ({"a": msgspec.Raw(b"[1"), "b": msgspec.Raw(b"2]")}, "payload.a"),
+        ([0, msgspec.Raw(b"1],[2")], "payload[1]"),
+        (Point(1.0, [msgspec.Raw(b'1],"x":[2')]), "payload.labels[0]"),
     ],
 )
 def test_text_that_is_not_json_is_named_by_its_path(payload: object, path: str) -> None:
     with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is not JSON: "):
         encode_payload(payload)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        b"1e-16384",
+        b"1e-99999",
+        b"-1.5E-99999",
+        b"0e-16384",
+        b"0.%s1" % (b"0" * 20000),
+        b"1.0e-16383",
+        b"1e-99999999999999999999",
+        b"1e-" + b"0" * 5000 + b"1",
+        b"0e2000000000",
+        b"0E+309",
+    ],
+)
+def test_a_number_with_too_many_digits_is_refused_and_found(number: bytes) -> None:
+    for payload, path in (
+        (msgspec.Raw(number), "payload"),
+        ({"a": [1.5, msgspec.Raw(number)]}, "payload.a[1]"),
+        (msgspec.Raw(b'{"e000": 1e-7, "a": {"b": %s}}' % number), "payload.a.b"),
+        ([msgspec.Raw(b'{"a": [%s]}' % number)], "payload[0].a[0]"),
+    ):
+        with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is a number that "):
+            encode_payload(payload)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"1e-16383",
+        b"0.%s1" % (b"0" * 16382),
+        b"1.0e-16382",
+        b"1%s.5e-4000" % (b"0" * 4000),
+        b"1e308",
+        b"-0E5",
+        b"0.%s1e10000" % (b"0" * 20000),
+        b'"1e-99999"',
+        b'{"1e-99999": "0e2000000000"}',
+        b"1e-00007",
+        b'"%s"' % (b"1" * 40000),
+    ],
+)
+def test_a_number_that_postgresql_can_hold_and_a_text_like_one_go_in(text: bytes) -> None:
+    assert encode_payload(msgspec.Raw(text)) == text
+    assert encode_payload({"a": msgspec.Raw(text)}) == b'{"a":%s}' % text
+
+
+def test_numbers_in_the_text_of_a_models_own_encoder_are_checked() -> None:
+    class Own:
+        def model_dump_json(self, **_: object) -> str:
+            return '{"x": 1e-99999}'
+
+    for payload, path in ((Own(), "payload.x"), ([Own()], "payload[0].x")):
+        with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is a number"):
+            encode_payload(payload)
+
+
+def test_the_text_of_a_model_is_one_value_too() -> None:
+    class Own:
+        def model_dump_json(self, **_: object) -> str:
+            return '1,"b":2'
+
+    for payload, path in ((Own(), "payload"), ({"a": Own()}, "payload.a")):
+        with pytest.raises(InvalidPayloadFormatError, match=rf"^{re.escape(path)} is not JSON: "):
+            encode_payload(payload)
+
+
+def test_a_raw_that_is_one_value_goes_in_with_its_white_space() -> None:
+    assert encode_payload({"a": msgspec.Raw(b' {"b": 2} ')}) == b'{"a": {"b": 2} }'
+
+
+def test_a_raw_in_a_result_is_one_value() -> None:
+    with pytest.raises(InvalidPayloadFormatError, match=r"^result\.a is not JSON: "):
+        encode_payload({"a": msgspec.Raw(b'1,"b":2')}, what="result", limit=1000)

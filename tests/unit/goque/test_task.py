@@ -107,7 +107,8 @@ def test_missing_metadata_is_empty(metadata):
 
 @pytest.mark.parametrize("fields", [{"metadata": b"\xff"}, {"metadata": b"[1]"}, {"result": b"{"}])
 def test_metadata_and_results_that_are_no_json_are_said_so(fields):
-    with pytest.raises(PayloadDecodeError):
+    (column,) = fields
+    with pytest.raises(PayloadDecodeError, match=f"^{column} "):
         Task.from_row(row(**fields))
 
 
