@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
@@ -37,15 +38,36 @@ class CrashRecovery:
     database: str
 
     def run(self) -> None:
-        """Recover every dead tree that is found."""
+        """Recover every dead tree that is found. A tree that cannot be recovered does not delay the others.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer; a later call recovers what is left.
+            OSError: this process has no descriptors or no memory left; a later call recovers what is left.
+        """
         for directory, tree in abandoned_runs(self.base):
-            if not tree:
-                os_process.kill_users_of(directory.path)
-                directory.remove()
-            elif tree["database"] == self.database:
-                self._recover(directory, tree)
-            for lock in directory.locks:
-                os.close(lock)
+            try:
+                self._recover_or_remove(directory, tree)
+            except DatabaseUnavailableError:
+                raise
+            except Exception as error:
+                if is_shortage(error):
+                    raise
+                log.error(  # noqa: TRY400 - one line for each directory
+                    "the tree of %s cannot be recovered (%s: %s): its tasks are returned later",
+                    directory.path,
+                    type(error).__name__,
+                    error,
+                )
+            finally:
+                for lock in directory.locks:
+                    os.close(lock)
+
+    def _recover_or_remove(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
+        if not tree:
+            os_process.kill_users_of(directory.path)
+            directory.remove()
+        elif tree["database"] == self.database:
+            self._recover(directory, tree)
 
     def _recover(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
         if tree["boot"] != os_process.boot_id():

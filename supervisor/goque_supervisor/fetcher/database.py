@@ -19,6 +19,7 @@ from goque.storage.contract import policy_of
 from goque.task import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask
+from goque_supervisor.ipc.blackbox import can_record
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.metrics.counters import Counters
 
@@ -157,7 +158,10 @@ class TaskDatabase:
         return self._ask(write)
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
-        """Publish the type's policy and return all tasks claimed under these names, None on a failure."""
+        """Publish the type's policy and return all tasks claimed under these names, None on a failure.
+
+        A claim that no black box can record was written by others, and no worker has it: the reconciler returns it.
+        """
 
         def take_over() -> list[TaskRow]:
             self._storage.publish_types([policy_of(self._type, self._options)])
@@ -166,7 +170,7 @@ class TaskDatabase:
                 for owner in owners
                 if owner
             ]
-            return [row for rows in held for row in rows]
+            return [row for rows in held for row in rows if can_record(row.id, row.claims)]
 
         return self._ask(take_over)
 

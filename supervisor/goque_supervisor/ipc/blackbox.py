@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ _START = struct.Struct("=36sQdd")  # task id, claims, started, deadline
 _START_KIND, _END_KIND, _SPILLED_KIND, _VOID_KIND = _KINDS = 1, 2, 3, 4
 
 INTERRUPT_REASONS: Final = ("", "canceled", "shutdown")
+_USUAL_ID: Final = re.compile("[0-9A-Za-z-]{36}")
+_MAX_CLAIMS: Final = (1 << 63) - 1
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -226,7 +229,13 @@ class BlackBoxWriter(BlackBox):
     def begin(
         self, seq: int, task_id: str, claims: int, started: float, deadline: float, *, kill_at: float
     ) -> None:
-        """Record that a handler is about to be called, and when the root must kill this process."""
+        """Record that a handler is about to be called, and when the root must kill this process.
+
+        Raises:
+            ValueError: a record cannot hold this claim; nothing is recorded.
+        """
+        if not can_record(task_id, claims):
+            raise ValueError(f"a black box cannot record claim {claims} of task {task_id!r}")
         record = _RECORD.pack(_START.size, _START_KIND, seq) + _START.pack(
             task_id.encode("ascii"), claims, started, deadline
         )
@@ -305,6 +314,11 @@ class BlackBoxWriter(BlackBox):
                 body = entry[1][_RECORD.size :]
                 entry[1] = _RECORD.pack(0, _SPILLED_KIND, seq) + self._spill(seq, body)
         return b"".join(record for entry in self._needed.values() for record in entry)
+
+
+def can_record(task_id: str, claims: int) -> bool:
+    """Return whether a record can hold this claim, so that a reader finds it again. goque claims no other task."""
+    return _USUAL_ID.fullmatch(task_id) is not None and 0 <= claims <= _MAX_CLAIMS
 
 
 def is_shortage(error: Exception) -> bool:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -35,6 +36,7 @@ log = logging.getLogger("goque.supervisor")
 MAX_DESCRIPTION: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
 _LOCK, _TREE = "lock", "tree.json"
+_NODE_ID: Final = re.compile("[0-9A-Za-z-]{36}")
 
 
 class RunDirectoryError(Exception):
@@ -193,9 +195,13 @@ def _description(path: Path) -> dict[str, Any]:
         isinstance(tree.get(name), kind) for name, kind in (("boot", str), ("database", str), ("pid", int))
     ):
         raise ValueError(f"{_TREE} is not the description of a tree")
-    if not isinstance(tree.get("owners"), list) or not all(isinstance(name, str) for name in tree["owners"]):
+    if not isinstance(tree.get("owners"), list) or not all(map(_is_node_id, tree["owners"])):
         raise ValueError(f"{_TREE} names no owners")
     return tree
+
+
+def _is_node_id(name: object) -> bool:
+    return isinstance(name, str) and _NODE_ID.fullmatch(name) is not None
 
 
 def _default_base() -> Path:

@@ -123,14 +123,22 @@ class Worker:
         return None
 
     def begin(self, job: Job) -> float | None:
-        """Record that a job starts. Returns its deadline, or None if the fetcher has revoked the job."""
+        """Record that a job starts. Returns its deadline, or None if it must not start.
+
+        It must not start if the fetcher has revoked it, or if the black box cannot record it: then it fails.
+        """
         row = job.row
         reached("run.before_begin")
         started = time.monotonic()
         deadline = started + self.options.timeout
-        self.box.begin(
-            job.seq, row.id, row.claims, started, deadline, kill_at=deadline + self.options.timeout_grace
-        )
+        try:
+            self.box.begin(
+                job.seq, row.id, row.claims, started, deadline, kill_at=deadline + self.options.timeout_grace
+            )
+        except ValueError as error:
+            text = f"the worker cannot run this task: {error}"
+            self.results.append(Result(job.seq, Outcome(OutcomeKind.FAILED, text, undecodable=True)))
+            return None
         if (
             job.seq <= self.box.revoked_through
         ):  # read after the record is written: see WorkerPool.revoke_unstarted

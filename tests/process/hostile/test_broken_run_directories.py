@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -39,6 +40,19 @@ def _replace(path: Path, make: Callable[[], object]) -> None:
     else:
         path.unlink(missing_ok=True)
     make()
+
+
+def name_owner(owner: object) -> Callable[[Path], None]:
+    """Leave the description as it is, but for its owners."""
+    return lambda path: _edit(path, "owners", [owner])
+
+
+def name_pid(pid: object) -> Callable[[Path], None]:
+    return lambda path: _edit(path, "pid", pid)
+
+
+def _edit(path: Path, key: str, value: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
 
 
 def make_fifo(path: Path) -> None:
@@ -117,6 +131,11 @@ TREES: dict[str, Callable[[Path], None]] = {
     "other keys": write_bytes(b'{"database": 5}'),
     "deep": write_bytes(b"[" * 100_000),
     "values of other kinds": write_bytes(b'{"database": null, "boot": [], "owners": 7, "pid": "x"}'),
+    "an owner of NULs": name_owner("\0" * 36),
+    "an owner that is a lone surrogate": name_owner("\ud800" * 36),
+    "an owner without end": name_owner("x" * 100_000),
+    "an empty owner": name_owner(""),
+    "a pid beyond 64 bits": name_pid(2**80),
     "a FIFO": make_fifo,
     "a folder": make_folder,
     "a dangling link": make_dangling_link,

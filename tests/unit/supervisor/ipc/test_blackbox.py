@@ -20,6 +20,7 @@ from goque_supervisor.ipc.blackbox import (
     BlackBox,
     BlackBoxWriter,
     Contents,
+    can_record,
 )
 
 TASK = "01a20ad1-3943-75c9-a997-5c814000a5bf"
@@ -89,6 +90,22 @@ def test_the_moment_to_kill_is_that_of_the_job_whose_time_is_up_first(path: Path
     writer.end(3, b"")
     writer.void(1)
     assert reader.kill_at == 0.0
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    ("task", "claims"),
+    [("ü" * 36, 1), ("x", 1), ("", 1), (TASK + "x", 1), ("\udcff" * 36, 1), (TASK, -1), (TASK, 2**64)],
+)
+def test_row_59_a_claim_that_no_record_can_hold_is_refused_and_leaves_no_trace(
+    path: Path, task: str, claims: int
+) -> None:
+    writer, reader = BlackBoxWriter(path), BlackBox(path)
+    assert not can_record(task, claims)
+    with pytest.raises(ValueError, match="cannot record"):
+        writer.begin(4, task, claims, 1.0, 31.0, kill_at=33.0)
+    assert reader.read() == Contents({}, {})
+    assert (reader.running_seq, reader.kill_at, writer.unacknowledged) == (0, 0.0, 0)
 
 
 def test_a_job_that_was_taken_back_leaves_no_trace(path: Path) -> None:

@@ -146,8 +146,8 @@ def test_the_files_of_a_worker_go_together_and_those_of_others_stay(base: Path) 
 def test_the_directory_of_a_dead_tree_is_found_with_what_it_said_of_itself_and_that_of_a_living_is_not(
     base: Path,
 ) -> None:
-    first = {"owners": ["n0"], "pid": 8, "boot": "b", "database": "d"}
-    second = {"owners": ["n1"], "pid": 7, "boot": "b", "database": "d"}
+    first = {"owners": ["0" * 36], "pid": 8, "boot": "b", "database": "d"}
+    second = {"owners": ["1" * 36], "pid": 7, "boot": "b", "database": "d"}
     trees = {"1-described": json.dumps(first), "2-broken": "{", ".4-unborn": "{}"}
     living = open_run_directory(str(base))
     living.describe_tree(second)
