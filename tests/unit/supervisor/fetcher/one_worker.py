@@ -15,6 +15,11 @@ from unit.rows import row
 NOW = 1000.0
 
 
+def task_id(seq: int) -> str:
+    """Return the id of the task that is sent under this number."""
+    return f"task-{seq:031}"
+
+
 class OneWorker:
     """One worker in a pool, with its side of the black box."""
 
@@ -32,11 +37,11 @@ class OneWorker:
     def send(self, *seqs: int, at: float = NOW - 1) -> None:
         for seq in seqs:
             self.worker.jobs[seq] = ClaimedTask(
-                row(id=f"task-{seq}", claims=1), seq=seq, sent_at=at, incarnation=7
+                row(id=task_id(seq), claims=1), seq=seq, sent_at=at, incarnation=7
             )
 
     def begin(self, seq: int) -> None:
-        self.writer.begin(seq, f"task-{seq}", 1, NOW, NOW + 30, kill_at=NOW + 32)
+        self.writer.begin(seq, task_id(seq), 1, NOW, NOW + 30, kill_at=NOW + 32)
 
     def close(self) -> None:
         self.worker.box.close()

@@ -25,7 +25,7 @@ from goque_supervisor.ipc.control import (
     WorkerExited,
 )
 from unit.rows import row
-from unit.supervisor.fetcher.one_worker import NOW, OneWorker
+from unit.supervisor.fetcher.one_worker import NOW, OneWorker, task_id
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_jobs_of_a_worker_that_exited_are_settled_and_it_gets_no_more(
     obedience = Obedience(setup)
     obedience.handler.obey(WorkerExited(7, 4711, str(tmp_path / "w.box"), None, 9))
     assert setup.worker_pool.by_incarnation(7) is None
-    assert [task.row.id for task in setup.in_flight.waiting] == ["waiting", "task-1"]
+    assert [task.row.id for task in setup.in_flight.waiting] == ["waiting", task_id(1)]
 
 
 def test_a_message_that_is_no_order_is_logged_and_dropped(
