@@ -56,20 +56,25 @@ def test_pages_and_commands_are_bounded(storage, backend, tmp_path: Path):
         )
 
 
+MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+print(done.stdout, end="")
+"""
+"""Runs a command from a small process: a child counts the memory of the process that it was forked from."""
+
+
 def run(directory: Path, url: str, *command: str) -> tuple[int, str]:
     """Run a command; return its largest memory in bytes and what it printed."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
-    process = subprocess.Popen(
-        python_command("-m", "goque.cli", *command),
+    done = subprocess.run(
+        python_command("-c", MEASURED, *python_command("-m", "goque.cli", *command)),
         cwd=directory,
         env={**own, "GOQUE_DATABASE_URL": url},
         stdout=subprocess.PIPE,
         text=True,
+        check=True,
     )
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _pid, status, used = os.wait4(process.pid, 0)
-    process.stdout.close()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_maxrss * 1024, said
+    peak, _, said = done.stdout.partition("\n")
+    return int(peak), said
