@@ -55,6 +55,7 @@ class GaleraNode(PrivateServer):
             f"--wsrep-provider-options={here};{QUICK}",
             f"--wsrep-node-address={self.address}",
             "--wsrep-sst-method=rsync",
+            f"--wsrep-sst-receive-address=127.0.0.1:{services._free_port()}",  # the default is one port for all
             "--binlog-format=ROW",
             "--innodb-autoinc-lock-mode=2",
             "--innodb-flush-log-at-trx-commit=2",
