@@ -21,6 +21,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.queue.manager_base import ManagerBase
 from goque.queue.manager_storage import storage_of
 from goque.storage.sql.caller_connection import is_asyncio, unwrap_connection
+from goque.storage.sql.migrate import TABLES
 from goque.task import Task
 
 EntityT = TypeVar("EntityT")
@@ -30,12 +31,7 @@ WAITING: Final = "goque_waiting"
 """The key in `Session.info` of the tasks to make at the next flush."""
 
 
-OWN_TABLES: Final = frozenset(
-    {
-        *("goque_task", "goque_attempt", "goque_node", "goque_type", "goque_schedule", "goque_migration"),
-        "goose_db_version",
-    }
-)
+OWN_TABLES: Final = frozenset({*TABLES, "goque_migration", "goose_db_version"})
 """The tables that `goque migrate` makes, and the ledger of the Go library's migrations."""
 
 

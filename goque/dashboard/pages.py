@@ -58,7 +58,8 @@ def types_page(request: Request) -> Response:
         dashboard.storage.type_policies()
     )  # read again, so that a type that was just paused is shown so
     types = overview.types_of(picture, datetime.now(UTC))
-    if len(types) > MAX_TYPES_LISTED:
+    is_cut = len(types) > MAX_TYPES_LISTED
+    if is_cut:
         types = sorted(overview.busiest_first(types)[:MAX_TYPES_LISTED], key=lambda one: one.name)
     return page(
         request,
@@ -66,7 +67,7 @@ def types_page(request: Request) -> Response:
         types=types,
         policies=policies,
         picture=picture,
-        is_cut=len(types) == MAX_TYPES_LISTED,
+        is_cut=is_cut,
     )
 
 

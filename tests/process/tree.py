@@ -101,6 +101,10 @@ class Tree:
         wanted = f"goque:{name}"[:15]
         return [pid for pid, found in sorted(self.living().items()) if found == wanted]
 
+    def actors(self) -> dict[str, list[int]]:
+        """Return the living processes of each role that every tree has."""
+        return {role: self.pids(role) for role in ("fetcher", "lease", "healer", "cleaner")}
+
     def pid(self, name: str) -> int:
         """Wait for the only process of a role."""
         return eventually(lambda: pids[0] if len(pids := self.pids(name)) == 1 else 0)

@@ -17,6 +17,7 @@ from goque.contrib.django.results import (
 )
 from goque.crash import WorkerCrash
 from goque.errors import DatabaseUnavailableError, RetryTask, Snooze, TaskCanceled
+from goque.execution.error_groups import deciding_error, may_retry
 from goque.execution.run_handler import traceback_of
 from goque.outcome import crashes_since_reset
 from goque.processor_table import processors_of
@@ -56,14 +57,15 @@ def run_task(task: Task) -> Any:
 
 def is_last(task: Task, error: BaseException) -> bool:
     """Return whether a task has failed for good with this exception."""
-    if isinstance(error, Snooze):
+    decides = deciding_error(error)
+    if isinstance(decides, Snooze):
         return False
-    if isinstance(error, TaskCanceled):
+    if isinstance(decides, TaskCanceled):
         return True
     processor = processors_of(registry).get(task.type)
     if task.attempts + 1 >= processor.spec.options.max_attempts:
         return True
-    return not isinstance(error, RetryTask) and not processor.callbacks.retries(type(error))
+    return not isinstance(decides, RetryTask) and not may_retry(error, processor.callbacks)
 
 
 def finish_crashed(crash: WorkerCrash) -> None:

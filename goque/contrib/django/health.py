@@ -14,22 +14,17 @@ def look_after_connections(task: object = None, error: object = None) -> None:
     A connection that the server has closed is closed at any age: an idle worker finds out before it runs its task.
     """
     del task, error
-    from django.db import connections, reset_queries  # noqa: PLC0415 - it needs the settings
+    from django.db import reset_queries  # noqa: PLC0415 - it needs the settings
 
     reset_queries()
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            close_if_hung_up(connection)
-            connection.close_if_unusable_or_obsolete()
+    for connection in _outside_transactions():
+        close_if_hung_up(connection)
+        connection.close_if_unusable_or_obsolete()
 
 
 def _replace_broken_connections() -> None:
     """Close connections that do not work, and no other: a handler may be reading rows from them."""
-    from django.db import connections  # noqa: PLC0415 - it needs the settings
-
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            continue
+    for connection in _outside_transactions():
         close_if_hung_up(connection)
         if connection.errors_occurred and connection.connection is not None:
             if connection.is_usable():
@@ -40,11 +35,15 @@ def _replace_broken_connections() -> None:
 
 def close_connections() -> None:
     """Close all connections of this thread that are not in a transaction."""
+    for connection in _outside_transactions():
+        connection.close()
+
+
+def _outside_transactions() -> list[Any]:
+    """Return this thread's connections that are not in a transaction."""
     from django.db import connections  # noqa: PLC0415 - it needs the settings
 
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    return [one for one in connections.all(initialized_only=True) if not one.in_atomic_block]
 
 
 class Opened:

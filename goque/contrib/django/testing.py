@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
 from goque.contrib.django import registry
 from goque.contrib.django.databases import database_alias
+from goque.storage.sql.migrate import TABLES
 
 if TYPE_CHECKING:
     from goque.queue.manager import TaskQueueManager
-
-TABLES: Final = ("goque_attempt", "goque_task", "goque_schedule", "goque_node", "goque_type")
 
 
 class EmptyQueueMixin:

@@ -13,6 +13,9 @@ from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import DatabaseLockedError, Session
 from goque.version import __version__
 
+TABLES: Final = ("goque_attempt", "goque_task", "goque_schedule", "goque_node", "goque_type")
+"""The tables with rows of the application; the ledger of migrations is not among them."""
+
 MIGRATIONS_A_MAJOR_VERSION: Final = 1000
 """Migrations of major version N are numbered from N * 1000. Within a major version they only add, so code
 goes on working on a schema that a later minor version has extended, as it must during a deploy."""

@@ -32,6 +32,7 @@ from goque_supervisor.ipc.control import (
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.process_signals import reset_signals
+from goque_supervisor.nursery import exit_functions
 from goque_supervisor.nursery.child_main import run_child
 from goque_supervisor.nursery.open_sockets import connected_sockets, warn_of_sockets
 from goque_supervisor.nursery.threads import thread_names
@@ -122,7 +123,7 @@ class Nursery:
             self.channel.send(ChildStarted(request.key, pid))
 
     def _fork(self, boot: dict[str, Any], descriptor: int) -> int:
-        if self.start_method == "spawn" and boot["role"] in ("worker", "callback", "reporter"):
+        if self.start_method == "spawn" and boot["role"] in exit_functions.ROLES:
             return self._spawn(boot, descriptor)
         child = get_context("fork").Process(
             target=self._become_child, args=(boot, descriptor), name=boot["name"]

@@ -9,7 +9,6 @@ import pytest
 from databases import Database, on_every_server
 from replicated_databases import database_on
 from replication import Pair, pair_of
-from test_failover import ROLES
 from tree import StartTree, eventually
 
 from goque import Task, TaskQueueManager
@@ -99,7 +98,7 @@ def test_rows_45_and_46_two_trees_go_on_under_load_after_a_failover_that_loses_c
         eventually(
             lambda: len({line[1] for line in trees[0].journal() if line[0] == "end"} - ended_before) > 50
         )
-        processes = [{role: tree.pids(role) for role in ROLES} for tree in trees]
+        processes = [tree.actors() for tree in trees]
         pair.fail_over()
         again = application.await_answers(5)
         application.await_answers(50)
@@ -114,6 +113,6 @@ def test_rows_45_and_46_two_trees_go_on_under_load_after_a_failover_that_loses_c
     assert len(set(application.answered) - found.keys()) > 20, (
         "the standby lacked what came after it was cut off"
     )
-    assert [{role: tree.pids(role) for role in ROLES} for tree in trees] == processes
+    assert [tree.actors() for tree in trees] == processes
     for tree in trees:
         assert "Traceback" not in tree.log

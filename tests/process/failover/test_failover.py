@@ -32,8 +32,6 @@ def quick(task: Task):
 TICK = 30.0
 """Seconds after which a fetcher of `rare` asks, if nobody tells it."""
 
-ROLES = ("fetcher", "lease", "healer", "cleaner")
-
 
 @pytest.fixture
 def pair(backend: str) -> Iterator[Pair]:
@@ -49,7 +47,7 @@ def database(pair: Pair) -> Iterator[Database]:
 
 
 def processes_of(tree: Tree) -> dict[str, list[int]]:
-    return {role: tree.pids(role) for role in ROLES} | {"workers": tree.workers("hold")}
+    return tree.actors() | {"workers": tree.workers("hold")}
 
 
 def seconds_to_start(tree: Tree, name: str) -> float:

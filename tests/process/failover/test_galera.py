@@ -30,7 +30,6 @@ def failing(task: Task):
             time.sleep(0.01)
         raise ValueError("it failed")
 """
-ROLES = ("fetcher", "lease", "healer", "cleaner")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def at_second(cluster: GaleraPair, database: Database) -> str:
 
 
 def processes_of(tree: Tree) -> dict[str, list[int]]:
-    return {role: tree.pids(role) for role in ROLES} | {"workers": tree.workers()}
+    return tree.actors() | {"workers": tree.workers()}
 
 
 @pytest.mark.fault(48)

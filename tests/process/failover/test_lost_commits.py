@@ -83,7 +83,7 @@ def start(start_tree: StartTree, database: Database, *types: str) -> tuple[Tree,
         database.enqueue(task_type, "first")
         eventually(lambda: database.task("first", task_type).status == "done")  # noqa: B023 - called at once
     database.execute("DELETE FROM goque_task WHERE external_id = 'first'")
-    return tree, {role: tree.pids(role) for role in ("fetcher", "lease", "healer", "cleaner")}
+    return tree, tree.actors()
 
 
 # -- on servers that really lose them ------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_row_45_an_enqueue_and_its_whole_run_are_lost(
     server.lose_power()
     assert_it_takes_a_new_name(database, former)
     assert_it_goes_on(tree)
-    assert {role: tree.pids(role) for role in processes} == processes
+    assert tree.actors() == processes
 
 
 @on_every_server
@@ -122,7 +122,7 @@ def test_row_45_a_claim_is_lost_while_its_handler_runs(
     assert_it_takes_a_new_name(database, former)
     tree.let_go("one", "two")
     assert_it_goes_on(tree, "one", "two")
-    assert {role: tree.pids(role) for role in processes} == processes
+    assert tree.actors() == processes
 
 
 @on_every_server
@@ -141,7 +141,7 @@ def test_row_45_an_end_is_lost(server: ForgetfulServer, start_tree: StartTree, d
     server.lose_power()
     assert_it_takes_a_new_name(database, former)
     assert_it_goes_on(tree, "one", "two")
-    assert {role: tree.pids(role) for role in processes} == processes
+    assert tree.actors() == processes
 
 
 @on_every_server
@@ -198,7 +198,7 @@ def test_row_45_losses_under_load_leave_nothing_pending_or_processing(
     kept = {task.external_id for task in database.tasks() if task.external_id.startswith("kept")}
     assert len(kept) == 900
     assert database.counts().keys() == {"done"}
-    assert {role: tree.pids(role) for role in processes} == processes
+    assert tree.actors() == processes
     assert "Traceback" not in tree.log
 
 
@@ -237,7 +237,7 @@ def test_case_41_the_end_of_a_claim_that_was_undone_does_not_settle_the_next_cla
     eventually(lambda: database.task("one").claimed_by is not None or NEW_NAME in tree.log, within=10)
     tree.let_go("one")
     assert_it_goes_on(tree, "one")
-    assert {role: tree.pids(role) for role in processes} == processes
+    assert tree.actors() == processes
 
 
 STATUSES = ("pending", "processing", "done", "canceled")
