@@ -63,7 +63,11 @@ def check(directory: Path, database: Database) -> subprocess.CompletedProcess[st
     return subprocess.run(
         python_command("-m", "goque.cli", "check", "app:registry", "--database-url", database.url),
         cwd=directory,
-        env={"PYTHONPATH": f"{Path(__file__).parent}", "PATH": "/usr/bin:/bin"},
+        env={
+            "PYTHONPATH": f"{Path(__file__).parent}",
+            "PATH": "/usr/bin:/bin",
+            "GOQUE_TEST_JOURNAL": str(directory / "journal"),
+        },
         capture_output=True,
         text=True,
         timeout=60,
