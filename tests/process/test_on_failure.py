@@ -114,5 +114,8 @@ def test_a_second_signal_ends_a_report_that_hangs(start_tree: StartTree) -> None
     eventually(tree.database.is_settled)
     eventually(lambda: tree.pids("reporter"))
     tree.signal(signal.SIGTERM)
+    eventually(lambda: "stopping (SIGTERM)" in tree.log)
     tree.signal(signal.SIGTERM)
     assert tree.wait(30) == 0
+    assert "on_failure of type 'raise': 2 call(s) left out, because the tree stops now" in tree.log
+    assert "by force" not in tree.log

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tree import StartTree, Tree, eventually
+from tree import Database, StartTree, Tree, eventually
 
 APP = """
 from opentelemetry.sdk.trace import TracerProvider
@@ -152,7 +152,7 @@ instrument(psycopg.Cursor)
 goque.set_tracer_provider(trace.get_tracer_provider)
 
 def mine():
-    with psycopg.connect(os.environ["GOQUE_DATABASE_URL"]) as connection:
+    with psycopg.connect(os.environ["DSN"]) as connection:
         connection.cursor().execute("SELECT 'mine'")
 
 @registry.processor("mail", workers=1, fetch_tick=0.05)
@@ -168,8 +168,10 @@ registry.add_periodic_job(goque.PeriodicJob("job", lambda after: None, factory, 
 
 
 @pytest.mark.parametrize("backend", ["postgresql"])
-def test_an_instrumented_driver_makes_no_spans_of_what_goque_polls(start_tree: StartTree) -> None:
-    tree = start_tree(app=INSTRUMENTED)
+def test_an_instrumented_driver_makes_no_spans_of_what_goque_polls(
+    start_tree: StartTree, database: Database
+) -> None:
+    tree = start_tree(app=INSTRUMENTED, DSN=database.url)
     eventually(lambda: tree.database.counts() == {"done": 1}, 60)
     assert tree.stop() == 0
     found = {tuple(line[1:]) for line in tree.journal() if line[0] == "span"}

@@ -1,7 +1,7 @@
 """The orderly end of a process that has run the app's code: its `atexit` functions run, as in any Python program.
 
-They run also if the app registered them at import, before the fork: an error reporter does so, and sends what it still
-has at its exit. The root kills a process that takes longer than its `ChildSpec.shutdown` says.
+They run after the threads that are not daemons have ended, as there. They run also if the app registered them at
+import, before the fork: an error reporter does so, and sends what it still has at its exit. The root kills a process that takes longer than its `ChildSpec.shutdown` says.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import atexit
 import logging
 import signal
 import sys
+import threading
 import weakref
 from typing import Any, Final
 
@@ -34,9 +35,10 @@ def leave_to_the_nursery() -> None:
 
 
 def run_exit_functions() -> None:
-    """Run the functions that were registered with `atexit`, the last one first, and forget them."""
+    """Wait for threads, then run the functions that were registered with `atexit`, the last one first."""
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - what the interpreter does at its end
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit follows, as at the end of each fork of multiprocessing
     except BaseException:
         log.exception("a function registered with atexit failed")

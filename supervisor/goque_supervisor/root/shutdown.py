@@ -21,6 +21,9 @@ from goque_supervisor.root.timers import Timers
 log = logging.getLogger("goque.supervisor")
 
 WRITE_LIMIT: Final = 5.0
+USER_FUNCTION_LIMIT: Final = 3.0
+"""Seconds after the deadline for the app's functions about crashes and failures, and for all that is written then."""
+
 UNWRITTEN: Final = 3
 FIRST_TO_END: Final = ("scheduler", "cleaner", "healer", "reloader")
 LAST_TO_END: Final = ("lease", "monitor")
@@ -72,6 +75,7 @@ class Shutdown:
         self._groups = groups
         self._timers = timers
         self._on_end = on_end
+        self._has_hurried = False
         self._killed_running = False
         self._last_were_stopped = False
         self._has_ended = False
@@ -92,6 +96,9 @@ class Shutdown:
     def hurry(self, reason: str) -> None:
         """Kill now what is still running, and requeue it."""
         log.info("%s again: stopping now", reason)
+        if not self._has_hurried:
+            self._has_hurried = True
+            self._groups.end_user_functions()
         self._kill_running("at the second signal")
 
     def advance(self) -> None:
@@ -119,6 +126,7 @@ class Shutdown:
         if running:
             log.warning("%d task(s) still running %s: they are stopped and given back", running, when)
         self._groups.kill_workers("shutdown")
+        self._timers.after(USER_FUNCTION_LIMIT, self._groups.end_user_functions)
         self._timers.after(WRITE_LIMIT, self._end_by_force)
         self.advance()
 

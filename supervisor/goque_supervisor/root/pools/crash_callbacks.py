@@ -30,7 +30,7 @@ class CrashCallbacks:
         self._processes = processes
         self._timers = timers
         self._answer = answer
-        self._calls: dict[int, int] = {}
+        self._calls: dict[int, tuple[Child, int]] = {}
 
     def start(self, spec: PoolGroupSpec, call: int, crash: str) -> None:
         """Start a process for one call; a process that cannot be started answers nothing."""
@@ -43,8 +43,14 @@ class CrashCallbacks:
         if child is None:
             self._answer(CallbackDone(call))
             return
-        self._calls[child.key] = call
+        self._calls[child.key] = child, call
         self._timers.after(CALLBACK_LIMIT, lambda: self._end_slow(child))
+
+    def end(self) -> None:
+        """Kill the processes that have not answered, because the tree stops now."""
+        for child, _ in self._calls.values():
+            if child.killed_for is None:
+                self._processes.kill(child, "shutdown")
 
     def on_done(self, child: Child, message: CallbackDone) -> None:
         """Pass an answer on; the process runs its exit functions now, for a limited time."""
@@ -54,9 +60,9 @@ class CrashCallbacks:
 
     def on_ended(self, child: Child) -> None:
         """Answer for a process that ended without an answer, or never started."""
-        call = self._calls.pop(child.key, None)
-        if call is not None:
-            self._answer(CallbackDone(call))
+        called = self._calls.pop(child.key, None)
+        if called is not None:
+            self._answer(CallbackDone(called[1]))
 
     def _end_slow(self, child: Child) -> None:
         if child.key in self._calls:

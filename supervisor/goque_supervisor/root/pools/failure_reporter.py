@@ -40,6 +40,7 @@ class FailureReporter:
         self._started = 0
         self._size = 0
         self._dropped = 0
+        self._has_ended = False
 
     @property
     def is_busy(self) -> bool:
@@ -48,6 +49,13 @@ class FailureReporter:
 
     def add(self, spec: PoolGroupSpec, failures: list[str]) -> None:
         """Report these failed attempts, after those that wait."""
+        if self._has_ended:
+            log.warning(
+                "on_failure of type %r: %d call(s) left out, because the tree stops now",
+                spec.type,
+                len(failures),
+            )
+            return
         self._spec = spec
         for failure in failures:
             if self._size + len(failure) > MAX_WAITING and self._waiting:
@@ -56,6 +64,23 @@ class FailureReporter:
             self._waiting.append(failure)
             self._size += len(failure)
         self._start_next()
+
+    def end(self) -> None:
+        """Report nothing more, because the tree stops now; the log tells how many calls are left out."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        left_out = len(self._waiting) + len(self._batch) - self._told
+        if self._spec is not None and left_out:
+            log.warning(
+                "on_failure of type %r: %d call(s) left out, because the tree stops now",
+                self._spec.type,
+                left_out,
+            )
+        self._waiting.clear()
+        self._batch, self._told = [], 0
+        if self._child is not None:
+            self._processes.kill(self._child, "shutdown")
 
     def on_told(self, child: Child) -> None:
         """Take note that one call has ended."""

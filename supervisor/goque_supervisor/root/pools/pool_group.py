@@ -288,6 +288,10 @@ class PoolGroup:
             if worker.killed_for is None:
                 self._processes.kill(worker, reason)
 
+    def end_user_functions(self) -> None:
+        """Kill the processes that call the app's functions about crashes and failures."""
+        self._functions.end()
+
     def reload(self, spec: PoolGroupSpec, generation: int) -> None:
         """Replace the workers one by one by those of a newer import, and the fetcher if the options changed."""
         changed = spec.processor != self.spec.processor

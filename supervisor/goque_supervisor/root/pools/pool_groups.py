@@ -92,6 +92,11 @@ class PoolGroups:
         for group in self:
             group.kill_workers(reason)
 
+    def end_user_functions(self) -> None:
+        """Kill all processes that call the app's functions about crashes and failures."""
+        for group in self:
+            group.end_user_functions()
+
     def drain(self) -> None:
         """Claim nothing more, let running handlers end, requeue the rest."""
         for group in self:

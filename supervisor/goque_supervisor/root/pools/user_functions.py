@@ -49,6 +49,11 @@ class UserFunctions:
                 return False
         return True
 
+    def end(self) -> None:
+        """Kill these processes, because the tree stops now; a crash is settled as if its callback had said nothing."""
+        self._crashes.end()
+        self._failures.end()
+
     def on_ended(self, child: Child) -> None:
         """Go on after the end of one of these processes."""
         self._crashes.on_ended(child)
