@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Final, NamedTuple, Self
 
@@ -14,10 +14,11 @@ import click
 import msgspec
 
 from goque.cli.output import exists_already
-from goque.errors import DatabaseUnavailableError, GoqueError
+from goque.errors import GoqueError
 from goque.payload import MAX_PAYLOAD_LIMIT
 from goque.queue.manager import TaskQueueManager
 from goque.storage import TaskStorage
+from goque.storage.in_halves import write_in_halves
 from goque.task import NO_TASK_PAYLOAD, Task
 from goque.telemetry.logs import one_line, text_of
 
@@ -129,16 +130,15 @@ def _enqueue_batch(
 
 def _add(queue: TaskQueueManager, tasks: list[tuple[int, Task]], refused: dict[int, str]) -> set[str]:
     """Add all tasks but those that goque or the database refuses, which it finds by halves. Returns their ids."""
-    try:
-        return {task.id for task in queue.add_tasks([task for _, task in tasks], on_conflict="skip")}
-    except DatabaseUnavailableError:
-        raise
-    except Exception as error:  # noqa: BLE001 - goque's, or of any driver: the line is at fault, and is reported
-        if len(tasks) == 1:
-            refused[tasks[0][0]] = text_of(error)
-            return set()
-    middle = len(tasks) // 2
-    return _add(queue, tasks[:middle], refused) | _add(queue, tasks[middle:], refused)
+
+    def add(these: Sequence[tuple[int, Task]]) -> set[str]:
+        return {task.id for task in queue.add_tasks([task for _, task in these], on_conflict="skip")}
+
+    def refuse(numbered: tuple[int, Task], error: Exception) -> set[str]:
+        refused[numbered[0]] = text_of(error)
+        return set()
+
+    return write_in_halves(tasks, add, refuse)
 
 
 def batches(lines: Iterator[Line]) -> Iterator[list[Line]]:

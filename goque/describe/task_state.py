@@ -50,9 +50,9 @@ def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None,
         now: the current time.
     """
     if row.status in TERMINAL_STATUSES:
-        return _after_the_end(row, policy, now)
+        return _after_the_end(row, policy, node, now)
     if row.status in CLAIMED_STATUSES:
-        return _while_claimed(row, node, now)
+        return _while_claimed(row, policy, node, now)
     attempt = f"attempt {row.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
     wait = (row.next_attempt_at - now).total_seconds()
     due = f"is due in {lasting(wait)}" if wait > 0 else f"has been due for {lasting(abs(wait))}"
@@ -71,20 +71,22 @@ def lasting(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
-def _while_claimed(row: TaskRow, node: NodeRow | None, now: datetime) -> str:
+def _while_claimed(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
     length = lasting(max(0.0, (now - (row.updated_at or row.created_at)).total_seconds()))
     doing = "running" if row.status == TaskStatus.PROCESSING else "waiting for a free worker"
     if not row.claimed_by:
         return f"{doing} for {length}, claimed by the Go library; a healer returns it when it is too old"
     if node is None or node.state != "alive":
-        charge = "and charges" if row.status == TaskStatus.PROCESSING else "without charging"
+        is_charged = row.status == TaskStatus.PROCESSING and policy is not None
+        charge = "and charges" if is_charged else "without charging"
         return f"its node is gone; a healer returns it {charge} an attempt"
     return f"{doing} on {node.host} for {length}"
 
 
-def _after_the_end(row: TaskRow, policy: TypePolicy | None, now: datetime) -> str:
+def _after_the_end(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
     if row.claimed_by:
-        return "its handler is being stopped"
+        is_gone = node is None or node.state != "alive"
+        return "its node is gone; a healer releases its claim" if is_gone else "its handler is being stopped"
     text = "finished"
     if row.status == TaskStatus.ATTEMPTS_LEFT:
         text = f"failed; `goque reset {row.id}` tries it again"

@@ -12,6 +12,9 @@ from tree import StartTree, eventually
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0))(hold)
 """
+LATER = """
+registry.processor("later", workers=1, fetch_tick=0.1)(hold)
+"""
 KILL = ("--on-lost-lease", "kill")
 
 
@@ -45,3 +48,30 @@ def test_a_lease_that_is_stopped_loses_what_runs_before_another_node_takes_it(
         "going on under a new name",
     )  # the other may have declared it dead by now
     eventually(lambda: any(words in tree.log for words in regained))
+
+
+@on_every_backend
+@pytest.mark.fault(59)
+def test_claims_of_a_node_that_the_table_does_not_have_are_returned(
+    start_tree: StartTree, database: Database
+) -> None:
+    tree = start_tree(app=APP + LATER)
+    names = ("processing", "pending", "canceled")
+    tree.let_go(*names)
+    database.enqueue("hold", "running")
+    tree.running_pid("running")
+    database.queue.storage.pause_type("later")
+    database.enqueue("later", *names)
+    for name in names:
+        database.execute(
+            f"UPDATE goque_task SET status = '{name}', claimed_by = 'nobody', claims = 1 WHERE external_id = '{name}'"
+        )
+    eventually(lambda: not any(database.task(name).claimed_by for name in names), 60)
+    assert "returned 2 task(s) of dead node nobody" in tree.log
+    database.queue.storage.resume_type("later")
+    tree.let_go("running")
+    eventually(database.is_settled)
+    found = {name: (database.task(name).status, database.task(name).attempts) for name in names}
+    assert found == {"processing": ("done", 1), "pending": ("done", 0), "canceled": ("canceled", 0)}
+    assert "goque_node has no row of the node" in (database.task("processing").errors or "")
+    tree.assert_each_ran(1, ["running", "pending", "processing"])

@@ -84,6 +84,17 @@ def test_dead_nodes_are_deleted_when_they_hold_nothing(storage, clock):
     assert [node.id for node in storage.nodes()] == ["node-3"]
 
 
+def test_owners_that_no_node_has_are_found(storage, backend):
+    for node_id in ("node-1", "node-2"):
+        register(storage, node_id)
+        add(storage)
+        assert len(claim(storage, node_id)) == 1
+    add(storage)
+    assert storage.unknown_owners() == []
+    backend.execute("DELETE FROM goque_node WHERE id = :id", id="node-2")
+    assert storage.unknown_owners() == ["node-2"]
+
+
 def unowned(storage, backend, status="processing"):
     """Let the original claim a task: it knows nothing of owners."""
     task = add(storage)

@@ -45,6 +45,7 @@ PLANS = {
     "queue_depths": [CLAIM, "using goque_task_owner_idx", "using goque_task_unowned_idx"],
     "nodes": ["goque_task_owner_idx"],
     "delete_dead_nodes": ["goque_task_owner_idx"],
+    "unknown_owners": ["goque_task_owner_idx"],
 }
 FORBIDDEN = ("Seq Scan on goque_task", "Bitmap", "Hash Join", "Merge Join", "Seq Scan on goque_attempt")
 FILL = """

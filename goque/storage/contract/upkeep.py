@@ -48,6 +48,10 @@ class Upkeep(Protocol):
         """Read every node that is alive, or that is not but may still hold tasks."""
 
     @abstractmethod
+    def unknown_owners(self) -> list[str]:
+        """Read up to 1,000 names that own tasks and that no node has."""
+
+    @abstractmethod
     def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
         """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
 

@@ -205,6 +205,12 @@ class Statements:
         WHERE state <> 'alive' AND heartbeat_at < :before
           AND (SELECT 1 FROM goque_task WHERE claimed_by = goque_node.id LIMIT 1) IS NULL"""
 
+    unknown_owners: str = """
+        SELECT owner
+        FROM (SELECT DISTINCT claimed_by AS owner FROM goque_task WHERE claimed_by IS NOT NULL) AS owners
+        WHERE (SELECT 1 FROM goque_node WHERE id = owner LIMIT 1) IS NULL
+        LIMIT 1000"""
+
     type_policies: str = """
         SELECT type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed, healer_age, paused
         FROM goque_type"""

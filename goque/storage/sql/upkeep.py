@@ -78,6 +78,11 @@ class SqlUpkeep(SqlClaims):
             for row in self._run(lambda session: session.rows(self._sql.nodes), PINNED_READ)
         ]
 
+    def unknown_owners(self) -> list[str]:
+        """Read up to 1,000 names that own tasks and that no node has."""
+        rows = self._run(lambda session: session.rows(self._sql.unknown_owners), PINNED_READ)
+        return [self._dialect.read_text(row[0]) for row in rows]
+
     def mark_node_dead(self, node_id: str, seen_seq: int) -> bool:
         """Declare a node dead if its seq is still the one seen; False if it moved or was marked before."""
         params = {"id": node_id, "seen_seq": seen_seq}

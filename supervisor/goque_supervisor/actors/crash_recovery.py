@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
-from goque.task import TaskRow, TaskStatus
+from goque.task import TaskRow, TaskStatus, Token
 from goque_supervisor.actors.healing import retry_policy
-from goque_supervisor.actors.settle_rows import changes_of, write_in_halves
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage
 from goque_supervisor.ipc.run_directory import RunDirectory, abandoned_runs
+from goque_supervisor.recovery.settle_rows import Decided, decide_each, settle_each
 
 log = logging.getLogger("goque.healer")
 
@@ -115,14 +116,12 @@ class CrashRecovery:
                 outcome = Outcome(OutcomeKind.UNSTARTED)
             return _change(row, outcome, policies.get(row.type))
 
-        decided, changes = changes_of(rows, decide)
-        for start in range(0, len(changes), 500):
-            part = slice(start, start + 500)
-            write_in_halves(
-                decided[part],
-                changes[part],
-                lambda _, these: self.storage.settle_if_held(these, node=owner),
-            )
+        def write(these: Sequence[Decided]) -> set[Token]:
+            return self.storage.settle_if_held([change for _row, change in these], node=owner)
+
+        decided = decide_each(rows, decide)
+        for start in range(0, len(decided), 500):
+            settle_each(decided[start : start + 500], write)
         if rows:
             log.warning("recovered %d task(s) of an earlier tree: %s", len(rows), end)
 

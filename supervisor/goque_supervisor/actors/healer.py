@@ -21,15 +21,16 @@ from goque_supervisor.actors.crash_recovery import CrashRecovery
 from goque_supervisor.actors.healing import heal
 from goque_supervisor.actors.own_policies import own_policies
 from goque_supervisor.actors.per_type_timer import PERIOD, PerTypeTimer
-from goque_supervisor.actors.settle_rows import changes_of, log_set_aside, write_in_halves
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready
 from goque_supervisor.metrics.counters import CountersByType
+from goque_supervisor.recovery.settle_rows import Decided, decide_each, log_set_aside, settle_each
 
 BATCH: Final = 500
 MAX_ASIDE: Final = 10_000
 SOME_IDS: Final = 5
 DEAD_NODE_KEPT: Final = 86400.0
+UNKNOWN_OWNER: Final = "node lost: goque_node has no row of the node that claimed this task"
 UNOWNED: Final = "node lost: the claim of this task has no owner, and the row has not changed for long"
 
 
@@ -41,7 +42,8 @@ class Healer(Actor):
         self.node_timeout = float(boot["node_timeout"])
         self.counters = CountersByType(boot["counters"])
         self.seen: dict[str, tuple[int, float]] = {}
-        self._looked_at = 0.0
+        self._strangers: dict[str, float] = {}
+        self._looked_at = self._looked_for_strangers_at = 0.0
         self._recovered = False
         self._heal_unpublished: float | None = boot["heal_unpublished"]
         period = (
@@ -62,10 +64,11 @@ class Healer(Actor):
             self._forget_after_a_gap(time.monotonic())
             for node in nodes:
                 self._look_at(node)
+            self._heal_unknown_owners()
             self._heal_unowned()
             return min(self.node_timeout / 6, self.per_type_timer.pause())
         except DatabaseUnavailableError:
-            self.seen.clear()  # old heartbeats prove nothing if the database does not answer
+            self._forget()  # old heartbeats prove nothing if the database does not answer
             raise
 
     def _prove_writable(self) -> None:
@@ -75,12 +78,17 @@ class Healer(Actor):
     def _forget_after_a_gap(self, now: float) -> None:
         """Forget the heartbeats after a long pause, because its cause may have stopped the other nodes too."""
         if now - self._looked_at > self.node_timeout / 2:
-            self.seen.clear()
+            self._forget()
         self._looked_at = now
 
+    def _forget(self) -> None:
+        self.seen.clear()
+        self._strangers.clear()
+
     def _look_at(self, node: NodeRow) -> None:
+        cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
         if node.state != "alive":
-            self._heal(node)
+            self._heal(node.id, cause)
             return
         now = time.monotonic()
         seq, since = self.seen.get(node.id, (-1, now))
@@ -96,27 +104,38 @@ class Healer(Actor):
                     node.pid,
                     now - since,
                 )
-                self._heal(node)
+                self._heal(node.id, cause)
 
-    def _heal(self, node: NodeRow) -> None:
+    def _heal_unknown_owners(self) -> None:
+        """Return the tasks of owners that no row of goque_node names, if it has been so for node_timeout.
+
+        A living node whose row somebody has deleted takes a new name before that.
+        """
+        now = time.monotonic()
+        if now - self._looked_for_strangers_at < self.node_timeout / 2:
+            return
+        self._looked_for_strangers_at = now
+        known_since = self._strangers
+        self._strangers = {owner: known_since.get(owner, now) for owner in self.storage.unknown_owners()}
+        for owner, since in self._strangers.items():
+            if now - since >= self.node_timeout:
+                self._heal(owner, UNKNOWN_OWNER)
+
+    def _heal(self, owner: str, cause: str) -> None:
         policies = self._policies()
-        cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
         aside: dict[Token, TaskRow] = {}
         while self.go_on() and len(aside) < MAX_ASIDE:
-            held = self.storage.claimed_by_owner(node.id, limit=BATCH + len(aside))
+            held = self.storage.claimed_by_owner(owner, limit=BATCH + len(aside))
             rows = [row for row in held if row.token not in aside]
             if not rows:
                 break
             aside |= {row.token: row for row in rows}
-            rows, changes = changes_of(rows, lambda row: heal(row, cause, policies.get(row.type)))
+            decided = decide_each(rows, lambda row: heal(row, cause, policies.get(row.type)))
             began, traced = time.perf_counter(), tracing.started()
-            parts = write_in_halves(
-                rows, changes, lambda _, these: self.storage.settle_if_held(these, node=node.id)
-            )
-            written = set[Token]().union(*parts)
+            written = settle_each(decided, lambda these: self._settle_claimed(these, owner))
             self._count([row for row in rows if row.token in written], time.perf_counter() - began, traced)
             if written:
-                self.log.warning("returned %d task(s) of dead node %s", len(written), node.id)
+                self.log.warning("returned %d task(s) of dead node %s", len(written), owner)
             aside = {token: row for token, row in aside.items() if token not in written}
         else:
             return
@@ -151,10 +170,9 @@ class Healer(Actor):
             rows = [row for row in found if row.token not in left]
             left |= {row.token for row in rows}
             rows = [row for row in rows if task_type is not None or row.type not in self._own]
-            rows, changes = changes_of(rows, lambda row: heal(row, UNOWNED, policy))
+            decided = decide_each(rows, lambda row: heal(row, UNOWNED, policy))
             began, traced = time.perf_counter(), tracing.started()
-            parts = write_in_halves(rows, changes, self.storage.settle_unowned_if_unchanged)
-            written = set[Token]().union(*parts)
+            written = settle_each(decided, self._settle_unowned)
             left -= written
             healed = [row for row in rows if row.token in written]
             if healed:
@@ -166,6 +184,13 @@ class Healer(Actor):
                     ", ".join(row.id for row in healed[:SOME_IDS])
                     + (", …" if len(healed) > SOME_IDS else ""),
                 )
+
+    def _settle_claimed(self, decided: Sequence[Decided], owner: str) -> set[Token]:
+        return self.storage.settle_if_held([change for _row, change in decided], node=owner)
+
+    def _settle_unowned(self, decided: Sequence[Decided]) -> set[Token]:
+        rows, changes = [row for row, _change in decided], [change for _row, change in decided]
+        return self.storage.settle_unowned_if_unchanged(rows, changes)
 
     def _count(self, rows: Sequence[TaskRow], duration: float, traced: int) -> None:
         by_type: dict[str, list[TaskRow]] = {}

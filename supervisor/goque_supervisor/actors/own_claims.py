@@ -7,18 +7,17 @@ tree runs any more, and for all types when the tree has stopped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from goque.outcome import release
 from goque.storage import TaskStorage
 from goque.task import Token
+from goque_supervisor.recovery.unheld_claims import log_released, release_unheld
 
 log = logging.getLogger("goque.lease")
 
 MAX_PERIOD: Final = 20.0
-SOME_IDS: Final = 5
 BATCH: Final = 500
 
 
@@ -55,20 +54,8 @@ class OwnClaims:
         self._return([held.token for owner in owners for held in self.storage.claims_of_owner(owner)])
 
     def _return(self, tokens: Collection[Token]) -> None:
-        returned: list[str] = []
         ordered = sorted(tokens, key=lambda token: token.task_id)
+        released: set[Token] = set()
         for start in range(0, len(ordered), BATCH):
-            owners: Mapping[str, str] = {
-                token.task_id: token.owner for token in ordered[start : start + BATCH]
-            }
-            found = [self.storage.get_task(task_id) for task_id in owners]
-            rows = [row for row in found if row is not None and row.claimed_by == owners[row.id]]
-            self.storage.settle_if_held([release(row) for row in rows])
-            returned += [row.id for row in rows]
-        if returned:
-            some = ", ".join(returned[:SOME_IDS]) + (", …" if len(returned) > SOME_IDS else "")
-            log.warning(
-                "returned %d task(s) that the table showed as claimed by this node, which does not hold them: %s",
-                len(returned),
-                some,
-            )
+            released |= release_unheld(self.storage, ordered[start : start + BATCH])
+        log_released(log, released)

@@ -6,22 +6,24 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
 from goque.errors import DatabaseUnavailableError
 from goque.options import ProcessorOptions
-from goque.outcome import Change, release, settle
+from goque.outcome import Change, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import policy_of
+from goque.storage.in_halves import write_in_halves
 from goque.task import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.ipc.blackbox import can_record
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.metrics.counters import Counters
+from goque_supervisor.recovery.unheld_claims import release_unheld
 
 log = logging.getLogger("goque.fetcher")
 
@@ -129,16 +131,9 @@ class TaskDatabase:
 
         return self._ask(ask)
 
-    def return_unheld(self, tokens: list[Token]) -> list[str] | None:
-        """Release claims that no worker has; returns the ids of the tasks, None on a failure."""
-
-        def write() -> list[str]:
-            found = [(token.owner, self._storage.get_task(token.task_id)) for token in tokens]
-            rows = [row for owner, row in found if row is not None and row.claimed_by == owner]
-            self._storage.settle_if_held([release(row) for row in rows])
-            return [row.id for row in rows]
-
-        return self._ask(write)
+    def release_unheld(self, tokens: list[Token]) -> set[Token] | None:
+        """Release claims that no worker has; returns those that were released, None on a failure."""
+        return self._ask(lambda: release_unheld(self._storage, tokens))
 
     def rows(self, ids: list[str]) -> list[TaskRow] | None:
         """Return these tasks as they are in the table, None on a failure."""
@@ -215,27 +210,23 @@ class TaskDatabase:
         return answer
 
     def _write(self, changes: list[Change], owner: str) -> set[Token]:
-        """Write a batch; if the database rejects its content, halve it until the rejected change is alone."""
-        try:
-            reached("settle.before")
-            written = self._storage.settle_if_held(changes, node=owner)
-            reached("settle.after_commit")
-        except DatabaseUnavailableError:
-            raise
-        except Exception:
-            if len(changes) > 1:
-                middle = len(changes) // 2
-                return self._write(changes[:middle], owner) | self._write(changes[middle:], owner)
-            (change,) = changes
-            log.exception(
-                "the outcome of a task cannot be written: it is written without its texts and result",
-                extra={"task_id": change.token.task_id},
-            )
-            bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
-            return self._write_bare(bare, owner)
-        return written
+        """Write changes; one that the database rejects is written without its texts and result."""
 
-    def _write_bare(self, bare: Change, owner: str) -> set[Token]:
+        def write(these: Sequence[Change]) -> set[Token]:
+            reached("settle.before")
+            written = self._storage.settle_if_held(these, node=owner)
+            reached("settle.after_commit")
+            return written
+
+        return write_in_halves(changes, write, lambda change, error: self._write_bare(change, owner, error))
+
+    def _write_bare(self, change: Change, owner: str, error: Exception) -> set[Token]:
+        log.error(
+            "the outcome of a task cannot be written: it is written without its texts and result",
+            exc_info=error,
+            extra={"task_id": change.token.task_id},
+        )
+        bare = msgspec.structs.replace(change, errors=None, result=None, failed=None)
         try:
             return self._storage.settle_if_held([bare], node=owner)
         except DatabaseUnavailableError:

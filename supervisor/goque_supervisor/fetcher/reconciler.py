@@ -23,6 +23,7 @@ from goque_supervisor.fetcher.orders import Orders
 from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.fetcher.settled_claims import SettledClaims
 from goque_supervisor.ipc.control import CommitsLost, Message
+from goque_supervisor.recovery.unheld_claims import log_released
 
 log = logging.getLogger("goque.fetcher")
 
@@ -123,6 +124,7 @@ class Reconciler:
         self._is_after_outage = False
         self._comparison = Comparison()
         self._settled = SettledClaims(rows_stay=rows_stay)
+        self._set_aside: set[Token] = set()
         self._reported = self._name = ""
 
     def settled(self, tokens: Iterable[Token], now: float) -> None:
@@ -152,22 +154,22 @@ class Reconciler:
             self._report(undone)
         self._check_settled(now)
         self._is_after_outage = False
-        if len(found.unheld) > BATCH:
-            self._schedule.reconcile_now()
-        return bool(found.unheld) and self._return(found.unheld[:BATCH])
+        return self._release(found.unheld)
 
-    def _return(self, tokens: list[Token]) -> bool:
-        returned = self._database.return_unheld(tokens)
-        if not returned:
+    def _release(self, unheld: list[Token]) -> bool:
+        """Release a batch of claims; those that could not be released before come last."""
+        self._set_aside &= set(unheld)
+        batch = sorted(unheld, key=self._set_aside.__contains__)[:BATCH]
+        released = self._database.release_unheld(batch) if batch else None
+        if released is None:
             return False
-        some = ", ".join(returned[:SOME_IDS]) + (", …" if len(returned) > SOME_IDS else "")
-        log.warning(
-            "returned %d task(s) that the table showed as claimed by this node, which does not hold them: %s",
-            len(returned),
-            some,
-        )
-        self._schedule.claim_now()
-        return True
+        self._set_aside |= set(batch) - released
+        if len(unheld) - len(released) > len(self._set_aside):
+            self._schedule.reconcile_now()
+        log_released(log, released)
+        if released:
+            self._schedule.claim_now()
+        return bool(released)
 
     def move_to_new_name(self) -> None:
         """Move the claims of the tasks in flight to the node's new name, so that healers do not return them.

@@ -37,6 +37,7 @@ MAX_DESCRIPTION: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
 _LOCK, _TREE = "lock", "tree.json"
 _NODE_ID: Final = re.compile("[0-9A-Za-z-]{36}")
+_RUN_NAME: Final = re.compile("[0-9]+-[0-9a-f]{8}")
 
 
 class RunDirectoryError(Exception):
@@ -169,13 +170,33 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
 
 
 def _run_directories(bases: Iterable[Path]) -> Iterator[Path]:
-    """Yield the directories of this user that have a lock file, and ignore everything else."""
+    """Yield the run directories of this user, and ignore everything else.
+
+    An empty one is deleted: its tree died at the end of its own clean-up. One without a lock file is logged.
+    """
     for base in bases:
         for path in sorted(base.iterdir()):
             with contextlib.suppress(OSError):
                 is_own = stat.S_ISDIR(path.lstat().st_mode) and not is_taken(path)
-                if is_own and not path.name.startswith(".") and stat.S_ISREG((path / _LOCK).lstat().st_mode):
+                if is_own and not path.name.startswith(".") and _has_lock(path):
                     yield path
+
+
+def _has_lock(path: Path) -> bool:
+    try:
+        if stat.S_ISREG((path / _LOCK).lstat().st_mode):
+            return True
+    except FileNotFoundError:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+            return False
+    if _RUN_NAME.fullmatch(path.name):
+        log.warning(
+            "the run directory %s has no lock file: it is not used, and its tasks are returned later; "
+            "delete it if no supervisor uses it",
+            path,
+        )
+    return False
 
 
 def _description(path: Path) -> dict[str, Any]:

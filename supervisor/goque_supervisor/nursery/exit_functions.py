@@ -1,7 +1,8 @@
 """The orderly end of a process that has run the app's code: its `atexit` functions run, as in any Python program.
 
 They run after the threads that are not daemons have ended, as there. They run also if the app registered them at
-import, before the fork: an error reporter does so, and sends what it still has at its exit. The root kills a process that takes longer than its `ChildSpec.shutdown` says.
+import, before the fork: an error reporter does so, and sends what it still has at its exit. The root kills a process
+that takes longer than its `ChildSpec.shutdown` says.
 """
 
 from __future__ import annotations

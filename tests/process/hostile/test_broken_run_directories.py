@@ -224,6 +224,8 @@ def test_row_60_strange_things_beside_a_run_directory_stop_nobody(
     for name in ("empty", "777-strange"):
         (base / name).mkdir()
     (base / "777-strange/lock").mkdir()
+    (base / "12-0123abcd/lock").mkdir(parents=True)
+    (base / "13-0123abcd").mkdir()
     (base / "888-strange").mkdir()
     (base / "888-strange/lock").touch()
     os.mkfifo(base / "888-strange/tree.json")
@@ -232,6 +234,9 @@ def test_row_60_strange_things_beside_a_run_directory_stop_nobody(
     tree.let_go("one")
     eventually(database.is_settled)
     assert "Traceback" not in tree.log
+    assert f"{base / '12-0123abcd'} has no lock file" in tree.log
+    assert tree.log.count("has no lock file") == 1
+    assert not (base / "13-0123abcd").exists()
     assert tree.stop() == 0
     for path in base.iterdir():
         if path.name != "lock":

@@ -95,6 +95,8 @@ def test_claims(task: TaskRow, node: NodeRow | None, text: str) -> None:
             "running for 10m, claimed by the Go library; a healer returns it when it is too old",
         ),
         (row("canceled", claimed_by="n1"), NODE, "its handler is being stopped"),
+        (row("canceled", claimed_by="n1"), DEAD, "its node is gone; a healer releases its claim"),
+        (row("canceled", claimed_by="n0"), None, "its node is gone; a healer releases its claim"),
         (row("done"), None, "finished; will be deleted in 50m"),
         (
             row("canceled", updated_at=seconds(-9999)),
@@ -112,6 +114,9 @@ def test_what_follows_where_nobody_may_claim_or_has_claimed() -> None:
     paused = TypePolicy("mail", 5, None, None, 3600.0, 600.0, 60.0, paused=True)
     assert describe_next(row("new"), paused, None, NOW) == (
         "attempt 1 of 5 has been due for 0s; the type is paused; `goque resume mail` starts it again"
+    )
+    assert describe_next(row("processing", claimed_by="n1"), None, DEAD, NOW) == (
+        "its node is gone; a healer returns it without charging an attempt"
     )
     assert describe_next(row("new"), None, None, NOW) == (
         "attempt 1 has been due for 0s; no supervisor has run tasks of type 'mail' yet"

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from goque import retry
+from goque.retry import DEFAULT, Static, Step
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow
-from goque_supervisor.actors.healing import heal, retry_policy
+from goque_supervisor.actors.healing import heal, retry_policy, strategy_of
 from unit.rows import row
 
 CAUSE = "node lost: host a (supervisor pid 7) went silent while it ran this task"
@@ -72,3 +73,30 @@ def test_a_published_policy_is_read_back() -> None:
     read = retry_policy(POLICY)
     assert (read.max_attempts, read.strategy, read.max_crashes) == (3, retry.static(60), None)
     assert retry_policy(msgspec.structs.replace(POLICY, strategy=None)).strategy is None
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "garbage",
+        "null",
+        "{}",
+        '{"type": "step", "periods": []}',
+        '{"type": "static", "period": -5}',
+        '{"type": "static", "period": 1e300}',
+        '{"type": "exponential", "base": 1, "maximum": 2, "jitter": 7}',
+        '{"type": "step", "periods": [1, 1e308]}',
+        "[" * 10_000,
+        "\u017e",
+    ],
+)
+def test_a_published_strategy_that_is_none_is_the_default(text: str) -> None:
+    assert strategy_of(text, "mail") == DEFAULT
+
+
+@pytest.mark.fault(59)
+def test_a_published_strategy_is_read() -> None:
+    assert strategy_of('{"type": "static", "period": 5}', "mail") == Static(5.0)
+    assert strategy_of('{"type": "step", "periods": [1, 2]}', "mail") == Step((1.0, 2.0))

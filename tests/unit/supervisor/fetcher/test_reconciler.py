@@ -76,6 +76,7 @@ class Table:
         self.found: dict[str, TaskRow] = {}
         self.has_recovered = False
         self.returned: list[Token] = []
+        self.stuck: set[Token] = set()
         self.is_down = False
 
     def is_away(self, _now: float) -> bool:
@@ -84,10 +85,11 @@ class Table:
     def claims(self, _owners: list[str]) -> tuple[list[Token], set[Token]] | None:
         return None if self.is_down else (self.in_table, set())
 
-    def return_unheld(self, tokens: list[Token]) -> list[str]:
-        self.returned += tokens
-        self.in_table = [token for token in self.in_table if token not in tokens]
-        return [token.task_id for token in tokens]
+    def release_unheld(self, tokens: list[Token]) -> set[Token]:
+        released = set(tokens) - self.stuck
+        self.returned += released
+        self.in_table = [token for token in self.in_table if token not in released]
+        return released
 
     def rows(self, ids: list[str]) -> list[TaskRow]:
         return [self.found[task_id] for task_id in ids if task_id in self.found]
@@ -150,6 +152,21 @@ def test_many_are_returned_in_batches_without_a_pause(setup: Setup) -> None:
     for _turn in range(3):
         assert setup.reconciler.run_if_due(NOW)
     assert setup.table.in_table == []
+
+
+def test_claims_that_cannot_be_released_keep_back_no_others_and_are_not_called_released(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup.table.in_table = [Token(f"t{n:03}", 1, "n0") for n in range(450)]
+    setup.table.stuck = set(setup.table.in_table[:250])
+    assert [setup.reconciler.run_if_due(NOW) for _turn in range(3)] == [False, True, True]
+    assert set(setup.table.in_table) == setup.table.stuck
+    assert "returned 150 task(s)" in caplog.text
+    assert setup.schedule.reconcile_at == NOW + 20  # nothing but the stuck ones is left
+    caplog.clear()
+    assert not setup.reconciler.run_if_due(NOW + 20)
+    assert setup.schedule.reconcile_at == NOW + 40
+    assert caplog.text == ""
 
 
 def test_a_task_that_is_claimed_again_is_not_run_twice_and_its_end_settles_the_new_claim(

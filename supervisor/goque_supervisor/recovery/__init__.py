@@ -1,0 +1,1 @@
+"""How tasks whose process is gone are returned: what fetchers and actors share."""

@@ -1,0 +1,53 @@
+"""Decide and write what happens to rows that others may have written. A bad row does not delay other rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias
+
+from goque.outcome import Change
+from goque.storage.in_halves import write_in_halves
+from goque.task import TaskRow, Token
+from goque.telemetry.rate_limit import RateLimit
+
+log = logging.getLogger("goque.recovery")
+
+Decided: TypeAlias = tuple[TaskRow, Change]
+_lines = RateLimit()
+
+
+def decide_each(rows: Iterable[TaskRow], decide: Callable[[TaskRow], Change]) -> list[Decided]:
+    """Decide what happens to each row. Set rows aside for which that raises an exception."""
+    decided: list[Decided] = []
+    for row in rows:
+        try:
+            decided.append((row, decide(row)))
+        except Exception as error:  # noqa: BLE001 - a row with any error is set aside and logged
+            log_set_aside(row, error)
+    return decided
+
+
+def settle_each(
+    decided: Sequence[Decided], write: Callable[[Sequence[Decided]], AbstractSet[Token]]
+) -> set[Token]:
+    """Write changes in one batch, without the rows that the database rejects; returns the claims that `write` did."""
+
+    def set_aside(rejected: Decided, error: Exception) -> set[Token]:
+        log_set_aside(rejected[0], error)
+        return set()
+
+    return write_in_halves(decided, write, set_aside)
+
+
+def log_set_aside(row: TaskRow, error: Exception | None = None) -> None:
+    """Log a row that cannot be returned, once a minute for each type."""
+    if _lines.admits(row.type):
+        why = f"{type(error).__name__}: {error}" if error else "its id or its claim cannot be found again"
+        log.warning(
+            "task %r of type %r cannot be returned and is set aside (%s); other tasks are not affected",
+            row.id,
+            row.type,
+            why.strip().partition("\n")[0],
+        )
