@@ -32,6 +32,9 @@ GUARDS: Final = {
 """Each guard that can be switched off, and the act that detects this best. It is chosen more often then."""
 
 QUIET: Final = 90.0
+QUIET_WITHOUT_A_GUARD: Final = 45.0
+"""Seconds for the last tasks to end. Without a guard some may never end, which is an error that was detected."""
+
 GIVES_BACK: Final = {
     "the lease is lost": "its node lost the lease",
     "was declared dead by others": "its node was declared dead",
@@ -67,6 +70,7 @@ class Chaos:
     def run(self) -> None:
         """Run, and add errors to `complaints`."""
         arena = self._arena
+        quiet = QUIET_WITHOUT_A_GUARD if self._sabotage else QUIET
         os_process.become_subreaper()  # so that orphans of killed trees are seen and reaped here
         try:
             for node in arena.nodes:
@@ -79,7 +83,7 @@ class Chaos:
                 self._nemesis.make_well()  # first: the application may wait for a lock that the nemesis holds
                 self._load.stop()
             self._await(arena.is_up, "the trees come up again")
-            self._await(arena.database.is_settled, "every task comes to an end", QUIET)
+            self._await(arena.database.is_settled, "every task comes to an end", quiet)
             self._await(arena.is_recovered, "what killed trees left is recovered")
             self._stop()
             self._judge()

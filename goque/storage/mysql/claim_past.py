@@ -20,7 +20,7 @@ CLAIM_PAST: Final = ClaimPast(
     SET status = 'pending', claimed_by = :owner, updated_at = :now,
         claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
     WHERE id IN :keys AND status IN ('new', 'error') AND claimed_by IS NULL
-      AND char_length(id) = 36 AND length(id) = 36""",
+      AND length(id) = 36 AND id NOT REGEXP '[^0-9A-Za-z-]'""",
     changed="""
     SELECT id, id, type, external_id, payload, status, attempts, errors, metadata, created_at,
            updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims

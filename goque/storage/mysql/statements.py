@@ -74,7 +74,7 @@ CLAIM_DUE: Final = LockThenChange(
     SET status = 'pending', claimed_by = :owner, updated_at = :now,
         claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
     WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL
-      AND char_length(id) = 36 AND length(id) = 36""",
+      AND length(id) = 36 AND id NOT REGEXP '[^0-9A-Za-z-]'""",
     changed="""
     SELECT id
     FROM goque_task FORCE INDEX (PRIMARY)

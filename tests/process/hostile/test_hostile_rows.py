@@ -192,6 +192,7 @@ ONE_OF: dict[str, dict[str, dict[str, Any]]] = {
     },
     "mysql": {
         "an id that is no UUID": {"id": "'x'"},
+        "an id of other signs": {"id": f"'{'a-' * 17}!?'"},
         "an id that is not ASCII": {"id": "'žluťoučký kůň úpěl ďábelské ódy žž'"},
         "an id in capitals": {"id": "'01A224C7-1E67-7DF6-9986-CDF1DD41FFD6'"},
     },
