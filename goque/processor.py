@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -38,12 +38,15 @@ class Processor(msgspec.Struct, frozen=True):
         call: the function, or the method of the object that was registered.
         make_argument: how a row becomes the task and what `call` is called with.
         callbacks: the options that are functions.
+        functions: returns the functions that the handler may call by the names in its tasks' external ids, as far as
+            the app knows them; None for a handler that is one function.
     """
 
     spec: ProcessorSpec
     call: Callable[[Any], Any]
     make_argument: MakeArgument
     callbacks: Callbacks
+    functions: Callable[[], Collection[str]] | None = None
 
 
 class TypedTaskProcessor:

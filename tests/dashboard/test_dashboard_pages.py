@@ -9,7 +9,16 @@ import pytest
 from dashboards import HOSTILE, add, on_every_backend, publish, settle, text_of
 
 from goque import PeriodicJob, Registry, Task, TaskStatus, cron_job
-from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import (
+    FunctionInfo,
+    NodeInfo,
+    ProcessInfo,
+    RunInfo,
+    TypeInfo,
+    WorkerInfo,
+    encode_info,
+)
+from goque.identifiers import external_id_of
 
 
 @on_every_backend
@@ -107,6 +116,26 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
     assert "worker-2 9 stopped" in told
     assert "It has not reported its tree yet." in told
     assert re.search(r"mail 1 0 0 0 ", text_of(dashboard.get("/types")))
+
+
+@on_every_backend
+def test_functions_of_a_type_are_shown_below_the_types_and_name_their_failures(dashboard, storage):
+    publish(storage, "django.default", "mail")
+    for path in ("shop.tasks.send", "shop.tasks.add"):
+        add(storage, "django.default", external_id=external_id_of(path))
+    row = settle(storage, "error", error="refused", task_type="django.default")
+    assert row.external_id.startswith("shop.tasks.send")
+    add(storage, external_id=external_id_of("shop.tasks.hidden"))
+    function = FunctionInfo("shop.tasks.send", {"error": 90}, {"error": 60}, 30.0)
+    info = NodeInfo(recent_seconds=60.0, types=(TypeInfo("django.default", functions=(function,)),))
+    storage.register_node("node-1", host="worker-1", pid=700, info=encode_info(info))
+    told = text_of(dashboard.get("/types"))
+    shown = told[told.index("Functions of django.default") :]
+    assert "shop.tasks.add 1 0 0 \N{EN DASH} 0 \N{EN DASH} " in shown
+    assert "shop.tasks.send 0 1 0 1 /s 60 500 ms" in shown
+    assert told.count("Functions of") == 1
+    assert "shop.tasks.hidden" not in told
+    assert text_of(dashboard.get("/")).count("shop.tasks.send") == 2  # grouped, and among the newest
 
 
 def test_jobs_show_their_next_runs(storage, backend, open_dashboard):

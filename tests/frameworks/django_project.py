@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -137,6 +139,25 @@ class Project:
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         return said
+
+    @contextmanager
+    def running(self, name: str, *arguments: str) -> Iterator[Path]:
+        """Run manage.py beside the block; yields the file with its output."""
+        log = self.directory / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=self.directory,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                yield log
+            finally:
+                process.terminate()
+                process.wait(30)
+                print(log.read_text("utf-8"))  # noqa: T201 - pytest shows it when the test failed
 
     def run(self, program: str) -> str:
         """Run a program within the project."""

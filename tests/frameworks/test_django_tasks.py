@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+import urllib.request
 from pathlib import Path
 
 import pytest
 from django_project import Project
+from eventually import eventually
+from prometheus_client.parser import text_string_to_metric_families
 
 TASKS = """
     import os, signal
@@ -148,6 +153,73 @@ def test_lists_show_the_path_of_each_function(project: Project) -> None:
     told = project.manage("goque", "list")
     assert "shop.tasks.good" in told
     assert "shop.tasks.returns_nothing" in told
+
+
+def test_stats_count_the_tasks_of_each_function(project: Project) -> None:
+    project.run("""
+        from goque.contrib.django import queue
+        from shop import tasks
+        tasks.good.enqueue(1)
+        tasks.good.enqueue(2)
+        tasks.returns_nothing.enqueue()
+        queue.enqueue("django.default", {}, external_id="made by hand")
+        queue.enqueue("mail", 1)
+    """)
+    lines = project.manage("goque", "stats").splitlines()
+    assert [line.split() for line in lines] == [
+        ["TYPE", "NEW"],
+        ["django.default", "4"],
+        ["shop.tasks.good", "2"],
+        ["shop.tasks.returns_nothing", "1"],
+        ["mail", "1"],
+    ]
+    assert [json.loads(line) for line in project.manage("goque", "stats", "--json").splitlines()] == [
+        {"type": "django.default", "status": "new", "count": 2, "function": "shop.tasks.good"},
+        {"type": "django.default", "status": "new", "count": 1, "function": "shop.tasks.returns_nothing"},
+        {"type": "django.default", "status": "new", "count": 1},
+        {"type": "mail", "status": "new", "count": 1},
+    ]
+
+
+def test_metrics_and_top_show_each_function_that_the_project_has(project: Project) -> None:
+    project.run("""
+        from goque.contrib.django import queue
+        from goque.identifiers import external_id_of
+        from shop import tasks
+        tasks.good.enqueue(1)
+        tasks.bad.enqueue("plain")
+        row = queue.get_task(tasks.good.enqueue(2).id)
+        queue.enqueue("django.default", row.payload, external_id=external_id_of("made.up"))
+    """)
+    with project.running("tree", "goque", "supervise", "--http", "127.0.0.1:0", "--node-timeout", "3") as log:
+        url = eventually(lambda: re.search(r"serving /metrics.* on (http\S+)", log.read_text("utf-8")), 60)[1]
+        ended = {
+            ("shop.tasks.good", "done"): 2,
+            ("shop.tasks.bad", "error"): 1,
+            ("shop.tasks.bad", "attempts_left"): 1,
+            ("other", "done"): 1,
+        }
+        eventually(lambda: processed(url) == ended, 60)
+        said = eventually(
+            lambda: (text := project.manage("goque", "top", "--once")).count("shop.tasks.bad") and text
+        )
+    lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.strip()}
+    assert lines["shop.tasks.bad"][:3] == ["0", "0", "0"]
+    assert lines["shop.tasks.bad"][4] == "2"
+    assert {"shop.tasks.good", "other"} <= lines.keys()
+    assert "made.up" not in said
+
+
+def processed(url: str) -> dict[tuple[str, str], float]:
+    """Return how many runs of each function led to each status, of those that there were."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {
+        (sample.labels["function"], sample.labels["status"]): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "goque_function_processed_tasks_total" and sample.value
+    }
 
 
 def test_a_transaction_that_django_knows_to_be_broken_takes_no_tasks(project: Project) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
+import msgspec
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.timezone import is_naive, make_aware
@@ -21,10 +22,11 @@ from goque.contrib.django.projects import DjangoRegistry
 from goque.contrib.django.results import result_of
 from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskNotFoundError
-from goque.identifiers import new_task_id
-from goque.task_checks import MAX_NAME_LENGTH
+from goque.identifiers import FUNCTIONS_PREFIX, external_id_of, short_function
+from goque.processor_table import processors_of
 
-PREFIX: Final = "django"
+_functions: Final[set[str]] = set()
+"""The paths of the functions that this process has seen decorated with `@task` for a backend of goque's."""
 
 
 class GoqueBackend(framework.BaseTaskBackend):
@@ -48,6 +50,11 @@ class GoqueBackend(framework.BaseTaskBackend):
         """Check that goque's app is installed, without which no worker knows the tasks."""
         return [*super().check(**kwargs), *missing_app()]
 
+    def validate_task(self, task: Any) -> None:
+        """Check a task as Django does, which calls this for each function that `@task` decorates, and note its name."""
+        super().validate_task(task)
+        _functions.add(short_function(task.module_path))
+
     def register(self, on: DjangoRegistry) -> None:
         """Register a processor for each queue.
 
@@ -61,6 +68,10 @@ class GoqueBackend(framework.BaseTaskBackend):
             options["crash_handler"] = _with_signal(options.get("crash_handler"))
             try:
                 on.add_processor(type_of(queue), run_task, **options)
+                processors = processors_of(on)
+                processors.put(
+                    msgspec.structs.replace(processors.get(type_of(queue)), functions=known_functions)
+                )
             except ConfigurationError as error:
                 raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from error
 
@@ -101,7 +112,7 @@ class GoqueBackend(framework.BaseTaskBackend):
         added = registry.queue.enqueue(
             type_of(task.queue_name),
             payload,
-            external_id=name_of(task.module_path),
+            external_id=external_id_of(task.module_path),
             run_at=run_at,
             priority=task.priority or None,
         )
@@ -125,13 +136,12 @@ class GoqueBackend(framework.BaseTaskBackend):
 
 def type_of(queue: str) -> str:
     """Return goque's type for the tasks of a queue."""
-    return f"{PREFIX}.{queue}"
+    return f"{FUNCTIONS_PREFIX}{queue}"
 
 
-def name_of(path: str) -> str:
-    """Return an external id that begins with a function's path, which lists and pages show."""
-    own = new_task_id()
-    return f"{path[: MAX_NAME_LENGTH - len(own) - 1]}-{own}"
+def known_functions() -> frozenset[str]:
+    """Return the functions that the project has, as far as its modules are imported: metrics have no others."""
+    return frozenset(_functions)
 
 
 def register_backends() -> None:

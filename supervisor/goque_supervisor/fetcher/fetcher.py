@@ -46,6 +46,7 @@ from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
 from goque_supervisor.ipc.messages import Result
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Counters
+from goque_supervisor.metrics.function_counters import FunctionCounters
 
 log = logging.getLogger("goque.fetcher")
 
@@ -74,6 +75,9 @@ class Fetcher:
         self.options = spec.options
         self.channel = channel
         self.counters = counters
+        self.function_counters = (
+            None if spec.functions is None else FunctionCounters(boot["counters"], task_type, spec.functions)
+        )
         self.socket = socket
         self.watcher = storage.watch(task_type)
         self.database = TaskDatabase(storage, task_type, self.options, counters)
@@ -208,6 +212,8 @@ class Fetcher:
             self.dead_workers.committed(task)
         assert task.outcome is not None
         self.counters.settled(change, task.outcome, task.row, written=written)
+        if self.function_counters is not None and written:
+            self.function_counters.settled(change, task.outcome, task.row)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_every_end:
             log_outcome(task.row, task.outcome, change, self.options, written=written)
             if not change.status.is_terminal:
