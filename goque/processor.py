@@ -12,6 +12,7 @@ import msgspec
 
 from goque.callbacks import Callbacks
 from goque.errors import ConfigurationError, PayloadDecodeError, TaskCanceled
+from goque.failure import Failure
 from goque.options import ProcessorOptions, ProcessorSpec, flag
 from goque.outcome import first_line
 from goque.payload_types import make_decoder
@@ -40,6 +41,8 @@ class Processor(msgspec.Struct, frozen=True):
         callbacks: the options that are functions.
         functions: returns the functions that the handler may call by the names in its tasks' external ids, as far as
             the app knows them; None for a handler that is one function.
+        failed_without_worker: called with a Failure when a task has failed for good, and its worker did not end the
+            attempt: it died, was killed at the timeout, or is lost with its node.
     """
 
     spec: ProcessorSpec
@@ -47,6 +50,7 @@ class Processor(msgspec.Struct, frozen=True):
     make_argument: MakeArgument
     callbacks: Callbacks
     functions: Callable[[], Collection[str]] | None = None
+    failed_without_worker: Callable[[Failure], object] | None = None
 
 
 class TypedTaskProcessor:

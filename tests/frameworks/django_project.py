@@ -97,6 +97,7 @@ class Project:
 
     def __init__(self, directory: Path, database: str) -> None:
         self.directory = directory
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -152,6 +153,7 @@ class Project:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+            self.processes[name] = process
             try:
                 yield log
             finally:

@@ -13,7 +13,8 @@ from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 TASKS = """
-    import os, signal
+    import os, signal, time
+    from pathlib import Path
     from datetime import datetime, timezone
     from django.dispatch import receiver
     from django_tasks import TaskResultStatus, task
@@ -63,6 +64,27 @@ TASKS = """
     @task
     def not_json():
         return object()
+
+    @task(queue_name="slow")
+    def hang():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(1000)
+
+    @task(queue_name="slow")
+    def swallow_the_timeout():
+        try:
+            time.sleep(1000)
+        except BaseException:
+            return "all is well"
+
+    @task(queue_name="slow")
+    def too_large():
+        return "x" * 100_000
+
+    @task(queue_name="slow")
+    def hold():
+        Path("held").touch()
+        time.sleep(1000)
 """
 
 
@@ -95,6 +117,44 @@ def test_each_task_is_reported_finished_once_whatever_its_end(project: Project) 
         "finished GoqueBackend not_json FAILED ['builtins.TypeError', 'builtins.TypeError']",
     ]
     assert len([line for line in lines if line.startswith("started")]) == 1 + 2 + 2 + 2
+
+
+def finished(project: Project) -> list[str]:
+    """Return what `task_finished` has told so far."""
+    path = project.directory / "signals.log"
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return sorted(line for line in lines if line.startswith("finished"))
+
+
+@pytest.mark.parametrize(
+    ("function", "path"),
+    [
+        ("hang", "goque.errors.TaskTimeout"),
+        ("swallow_the_timeout", "goque.errors.TaskTimeout"),
+        ("too_large", "goque.errors.InvalidPayloadFormatError"),
+    ],
+)
+def test_a_task_is_reported_failed_although_its_function_raised_nothing(
+    project: Project, function: str, path: str
+) -> None:
+    project.add_settings("TASKS['default']['OPTIONS'] |= {'timeout': 0.5, 'timeout_grace': 0.3}")
+    project.run(f"from shop import tasks\ntasks.{function}.enqueue()")
+    drain(project)
+    assert finished(project) == [f"finished GoqueBackend {function} FAILED ['{path}']"]
+
+
+@pytest.mark.parametrize("place", ["same", "other"])
+def test_a_task_that_is_lost_with_its_tree_is_reported_failed_once(project: Project, place: str) -> None:
+    """A tree at the same place recovers the dead tree by its files, another one after the node timeout."""
+    project.run("from shop import tasks\ntasks.hold.enqueue()")
+    options = ("goque", "supervise", "--node-timeout", "3", "--run-dir")
+    with project.running("tree", *options, "same"):
+        eventually((project.directory / "held").exists, 60)
+        eventually(lambda: '"processing"' in project.manage("goque", "list", "--json"))
+        project.processes["tree"].kill()
+        with project.running("next", *options, place):
+            eventually(lambda: finished(project), 60)
+    assert finished(project) == ["finished GoqueBackend hold FAILED ['goque.errors.WorkerCrashed']"]
 
 
 @pytest.mark.parametrize(
