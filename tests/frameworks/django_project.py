@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
+from django import VERSION
+
+HAS_TASKS = VERSION >= (6, 0)
+"""Whether Django has the framework itself, as `django.tasks`; before, it is the package django-tasks."""
+
 SETTINGS = """
     from pathlib import Path
     import pymysql
@@ -61,11 +66,7 @@ TASKS = """
     import os, signal
     import goque
     from goque.contrib.django import registry, queue
-    from django import VERSION
-    if VERSION >= (6, 0):
-        from django.tasks import task
-    else:
-        from django_tasks import task
+    from django_tasks import task
     from shop.models import Order
 
     @registry.processor("send_receipt", store_result=True)
@@ -112,6 +113,9 @@ class Project:
         self.write("shop/migrations/__init__.py", "")
 
     def write(self, name: str, text: str) -> None:
+        """Write a file of the project; what it imports of the tasks framework is found in each version of Django."""
+        if HAS_TASKS:
+            text = text.replace("from django_tasks", "from django.tasks")
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(text), "utf-8")
