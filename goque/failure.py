@@ -13,8 +13,10 @@ class Failure(msgspec.Struct, frozen=True):
     Attributes:
         task: the task as this attempt left it, with its errors and its new status.
         type: its type.
-        attempt: the number of the attempt, from 1.
-        cause: `failed` for an exception, `timeout`, or `crash` for the death of its worker.
+        attempt: the number of the attempt, from 1; for `lost_unstarted` the attempts before.
+        cause: `failed` for an exception, `timeout`, `crash` for the death of its worker, or `lost` for the death of its
+            node. `lost_unstarted` is no attempt: the task is given up, because eleven nodes in a row died holding it
+            before it started.
         error: the text of the error, as in the task's errors.
         traceback: the Python traceback; of a crash the last stack that the interpreter could write; None for none.
         final: whether no other attempt follows.

@@ -130,11 +130,19 @@ class ProcessorKeywords(TypedDict, total=False):
 
 
 class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tree needs to know of a processor, as plain data without functions."""
+    """What a tree needs to know of a processor, as plain data without functions.
+
+    Attributes:
+        type: the task type.
+        is_async: whether the handler is `async def`.
+        options: the options.
+        functions: the paths of the functions that its tasks call; None if the handler is the only one.
+    """
 
     type: str
     is_async: bool = False
     options: ProcessorOptions = ProcessorOptions()
+    functions: tuple[str, ...] | None = None
 
 
 def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbacks]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from goque.callbacks import Callbacks
 from goque.errors import ConfigurationError, PayloadDecodeError, TaskCanceled
+from goque.failure import Failure
 from goque.options import ProcessorOptions, ProcessorSpec, flag
 from goque.outcome import first_line
 from goque.payload_types import make_decoder
@@ -38,12 +39,18 @@ class Processor(msgspec.Struct, frozen=True):
         call: the function, or the method of the object that was registered.
         make_argument: how a row becomes the task and what `call` is called with.
         callbacks: the options that are functions.
+        functions: returns the functions that the handler may call by the names in its tasks' external ids, as far as
+            the app knows them; None for a handler that is one function.
+        failed_without_worker: called with a Failure when a task has failed for good, and its worker did not end the
+            attempt: it died, was killed at the timeout, or is lost with its node.
     """
 
     spec: ProcessorSpec
     call: Callable[[Any], Any]
     make_argument: MakeArgument
     callbacks: Callbacks
+    functions: Callable[[], Collection[str]] | None = None
+    failed_without_worker: Callable[[Failure], object] | None = None
 
 
 class TypedTaskProcessor:

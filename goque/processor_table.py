@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from goque.errors import ConfigurationError
 from goque.options import ProcessorSpec
 from goque.processor import Processor
@@ -40,12 +42,19 @@ class ProcessorTable:
 
     def specs(self) -> list[ProcessorSpec]:
         """Return what a tree needs to know of each processor, as plain data."""
-        return [processor.spec for processor in self._by_type.values()]
+        return [_described(processor) for processor in self._by_type.values()]
 
     def default_priority(self, task_type: str) -> int:
         """Return the priority option of the type's processor; 0 for a type without one."""
         processor = self._by_type.get(task_type)
         return processor.spec.options.priority if processor else 0
+
+
+def _described(processor: Processor) -> ProcessorSpec:
+    """Return the specification of a processor, with the functions that the app has by now."""
+    if processor.functions is None:
+        return processor.spec
+    return msgspec.structs.replace(processor.spec, functions=tuple(sorted(processor.functions())))
 
 
 class HasProcessors(Protocol):

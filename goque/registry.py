@@ -33,7 +33,8 @@ class Registry:
         service_name: its name in metrics and traces.
         on_failure: called with a `goque.Failure` for each failed attempt of each type, crashes included. A supervisor
             calls it in a process of its own, after the attempt is written; it has 10 seconds, and what it raises is
-            logged. A fetcher that dies just then may leave out a call.
+            logged. A fetcher or healer that dies just then may leave out a call. An attempt that is lost with its node
+            is reported by the node that returns the task, if its app has the type.
 
     Raises:
         ConfigurationError: an argument is of another type, or `on_failure` does not take one argument.

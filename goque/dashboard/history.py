@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from goque.describe.functions import read_unfinished
 from goque.errors import GoqueError
 from goque.storage.contract import QueueDepth, TaskStorage, TypePolicy
-from goque.storage.search_types import FailureLine
+from goque.storage.search_types import FailureLine, FunctionCount
 
 SLOT: Final = 10
 """Seconds of the finest slot."""
@@ -63,6 +64,7 @@ class Picture:
     Attributes:
         at: the time of the last successful count, in seconds since 1970; 0 for never.
         depths: the numbers of unfinished tasks.
+        functions: the same by function, of types whose tasks call different functions; None for too many tasks.
         policies: the published types.
         types: the types whose ended tasks are counted.
         ended: how many tasks ended, by type, status and slot.
@@ -75,6 +77,7 @@ class Picture:
 
     at: float = 0.0
     depths: Sequence[QueueDepth] = ()
+    functions: Mapping[str, Sequence[FunctionCount] | None] = field(default_factory=dict)
     policies: Mapping[str, TypePolicy] = field(default_factory=dict)
     types: Sequence[str] = ()
     ended: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
@@ -178,6 +181,7 @@ class History:
         return Picture(
             at=now,
             depths=depths,
+            functions=read_unfinished(self._storage, depths, policies.keys()),
             policies=policies,
             types=types,
             ended={

@@ -13,6 +13,7 @@ from typing import Final
 from goque.dashboard import formats
 from goque.dashboard.charts import Chart, Series, bars, lines, spark
 from goque.dashboard.history import SLOT, Picture
+from goque.identifiers import function_of
 from goque.storage.contract import NodeRow
 from goque.storage.search_types import FailureLine
 
@@ -52,9 +53,9 @@ class TypeView:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A group of similar failures."""
+    """A group of similar failures; `name` is the type of its tasks, or the function that they call."""
 
-    type: str
+    name: str
     cause: str
     text: str
     count: int
@@ -194,15 +195,20 @@ def latency(picture: Picture, window: str, now: datetime, task_type: str | None 
 
 
 def troubles(failures: Iterable[FailureLine], most: int = 8) -> list[Trouble]:
-    """Group failures that differ only in numbers, the most frequent first."""
+    """Group failures of a type or function that differ only in numbers, the most frequent first."""
     groups: dict[tuple[str, str, str], list[FailureLine]] = defaultdict(list)
     for line in failures:
-        groups[line.type, line.cause, _NUMBERS.sub("#", formats.last_line(line.error)[:200])].append(line)
+        groups[name_of(line), line.cause, _NUMBERS.sub("#", formats.last_line(line.error)[:200])].append(line)
     found = [
         Trouble(name, cause, alike[0].error, len(alike), len({one.task_id for one in alike}), alike[0])
         for (name, cause, _text), alike in groups.items()
     ]
     return sorted(found, key=lambda one: one.count, reverse=True)[:most]
+
+
+def name_of(line: FailureLine) -> str:
+    """Return the function that a task calls if its external id names one, else its type; empty if it is deleted."""
+    return function_of(line.type, line.external_id) or line.type
 
 
 def rate(slots: Mapping[int, int], now: datetime) -> float:

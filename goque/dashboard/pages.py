@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,9 +15,11 @@ from goque.dashboard.history import Picture
 from goque.dashboard.queries import is_task_id, read_query
 from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
-from goque.describe.node_info import NodeInfo, decode_info
+from goque.describe.functions import FunctionLine, function_lines
+from goque.describe.node_info import NodeInfo, decode_info, reports_by_type
 from goque.describe.task_state import describe_claims, describe_next
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
+from goque.identifiers import has_functions
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
 from goque.task import TaskStatus
@@ -45,6 +47,7 @@ def overview_page(request: Request) -> Response:
         windows=overview.WINDOWS,
         picture=picture,
         types=busiest[:MAX_TYPES_SHOWN],
+        name_of=overview.name_of,
         more=len(busiest) - MAX_TYPES_SHOWN,
     )
 
@@ -52,7 +55,7 @@ def overview_page(request: Request) -> Response:
 def types_page(request: Request) -> Response:
     """Show the types; of many the busiest."""
     dashboard = dashboard_of(request)
-    dashboard.ready_storage()
+    nodes = dashboard.ready_storage().recent_nodes()
     picture = _picture(dashboard)
     policies = (
         dashboard.storage.type_policies()
@@ -68,7 +71,17 @@ def types_page(request: Request) -> Response:
         policies=policies,
         picture=picture,
         is_cut=is_cut,
+        functions=_functions(picture, nodes, [one.name for one in types if has_functions(one.name)]),
     )
+
+
+def _functions(
+    picture: Picture, nodes: Sequence[NodeRow], types: Sequence[str]
+) -> dict[str, tuple[FunctionLine, ...]]:
+    """Return the functions of types whose tasks call different functions."""
+    reports = reports_by_type((row.state, decode_info(row.info)) for row in nodes) if types else {}
+    found = {name: function_lines(picture.functions.get(name, ()), reports.get(name, ())) for name in types}
+    return {name: lines for name, lines in found.items() if lines}
 
 
 def tasks_page(request: Request) -> Response:

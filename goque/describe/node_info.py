@@ -6,10 +6,16 @@ times are durations in seconds at the heartbeat, so that differences between the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+
+from goque.task import TaskStatus
+
+FAILED: Final = (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT)
+"""The statuses that a failed attempt leads to."""
 
 MAX_BYTES: Final = 60_000
 """The longest text that is written; a TEXT column of MySQL takes 65,535 bytes."""
@@ -54,6 +60,22 @@ class WorkerInfo(ProcessInfo, frozen=True, omit_defaults=True):
     more: int = 0
 
 
+class FunctionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One function of a task type whose tasks call different functions, such as Django's tasks.
+
+    Attributes:
+        name: its path, `shop.tasks.add`; `other` for all that the app has not named.
+        processed: runs since the tree started, by the new status of the task.
+        recent: the same for the last `NodeInfo.recent_seconds`.
+        recent_run_seconds: the total duration of those runs.
+    """
+
+    name: str
+    processed: Mapping[str, int] = {}
+    recent: Mapping[str, int] = {}
+    recent_run_seconds: float = 0.0
+
+
 class TypeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """One task type in a tree.
 
@@ -68,6 +90,7 @@ class TypeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         recent: the same for the last `NodeInfo.recent_seconds`.
         recent_run_seconds: the total duration of those runs.
         workers: the workers, by slot.
+        functions: the functions that its tasks have called, those with most recent runs first, at most fifty.
     """
 
     type: str
@@ -80,6 +103,7 @@ class TypeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     recent: Mapping[str, int] = {}
     recent_run_seconds: float = 0.0
     workers: tuple[WorkerInfo, ...] = ()
+    functions: tuple[FunctionInfo, ...] = ()
 
 
 class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,11 +137,15 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def encode_info(info: NodeInfo) -> str:
-    """Encode a report for the column. Workers that do not fit are left out, then types."""
+    """Encode a report for the column. Workers that do not fit are left out, then functions, then types."""
     for most in (1000, 200, 50, 10, 0):
         text = msgspec.json.encode(_cut(info, most))
         if len(text) <= MAX_BYTES:
             return text.decode()
+    types = tuple(msgspec.structs.replace(kind, functions=()) for kind in _cut(info, 0).types)
+    text = msgspec.json.encode(msgspec.structs.replace(_cut(info, 0), types=types))
+    if len(text) <= MAX_BYTES:
+        return text.decode()
     return msgspec.json.encode(msgspec.structs.replace(info, types=(), processes=())).decode()
 
 
@@ -142,3 +170,45 @@ def _cut(info: NodeInfo, most: int) -> NodeInfo:
         for kind in info.types
     )
     return msgspec.structs.replace(info, types=types, left_out=len(workers) - most)
+
+
+def reports_by_type(
+    nodes: Iterable[tuple[str, NodeInfo | None]],
+) -> dict[str, list[tuple[TypeInfo, float]]]:
+    """Return what living nodes report of each type, and the period of the recent figures in seconds.
+
+    Args:
+        nodes: the state and the report of each node.
+    """
+    parts: dict[str, list[tuple[TypeInfo, float]]] = {}
+    for state, info in nodes:
+        if info is not None and state == "alive":
+            for part in info.types:
+                parts.setdefault(part.type, []).append((part, info.recent_seconds))
+    return parts
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a type or a function in the last minute, over all nodes.
+
+    Attributes:
+        a_second: runs that ended per second.
+        failed: how many of them failed, timeouts and crashes included.
+        took: the mean duration in seconds, None if there was none.
+    """
+
+    a_second: float = 0.0
+    failed: int = 0
+    took: float | None = None
+
+
+def summed(parts: Iterable[tuple[TypeInfo | FunctionInfo, float]]) -> Runs:
+    """Sum the recent runs that nodes report, each with the period of its recent figures in seconds."""
+    reports = list(parts)
+    runs = sum(sum(part.recent.values()) for part, _seconds in reports)
+    return Runs(
+        a_second=sum(sum(part.recent.values()) / seconds for part, seconds in reports if seconds > 0),
+        failed=sum(part.recent.get(status, 0) for part, _seconds in reports for status in FAILED),
+        took=sum(part.recent_run_seconds for part, _seconds in reports) / runs if runs else None,
+    )

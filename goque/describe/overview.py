@@ -1,22 +1,21 @@
 """An overview of a database: waiting and running tasks, nodes and throughput, for `goque top`.
 
-`look` runs three cheap queries, none of which reads a finished task.
+`look` runs three cheap queries, and one more for each type whose tasks call different functions. None of them reads a
+finished task.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
-from goque.describe.node_info import NodeInfo, TypeInfo, decode_info
+from goque.describe.functions import FunctionLine, function_lines, read_unfinished
+from goque.describe.node_info import NodeInfo, TypeInfo, decode_info, reports_by_type, summed
 from goque.storage.contract import NodeRow, QueueDepth, TaskStorage
+from goque.storage.search_types import FunctionCount
 from goque.task import CLAIMED_STATUSES, TaskStatus
-
-FAILED: Final = (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT)
-"""The statuses that a failed attempt leads to."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class TypeLine:
         runs_a_second: runs that ended per second, in the last minute.
         failed: how many of them failed, timeouts and crashes included.
         took: the mean duration of those runs in seconds, None if there was none.
+        functions: the functions that its tasks call; empty for other types.
     """
 
     type: str
@@ -48,6 +48,7 @@ class TypeLine:
     runs_a_second: float = 0.0
     failed: int = 0
     took: float | None = None
+    functions: Sequence[FunctionLine] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def look(storage: TaskStorage, now: datetime) -> Overview:
     depths = storage.queue_depths()
     policies = storage.type_policies()
     paused = frozenset(policy.type for policy in policies.values() if policy.paused)
-    return overview(depths, policies.keys(), paused, storage.nodes(), now)
+    unfinished = read_unfinished(storage, depths, policies.keys())
+    return overview(depths, policies.keys(), paused, storage.nodes(), now, unfinished=unfinished)
 
 
 def overview(
@@ -88,6 +90,8 @@ def overview(
     paused: frozenset[str],
     rows: Iterable[NodeRow],
     now: datetime,
+    *,
+    unfinished: Mapping[str, Sequence[FunctionCount] | None] | None = None,
 ) -> Overview:
     """Make an overview.
 
@@ -97,6 +101,7 @@ def overview(
         paused: the types that no node may claim.
         rows: the nodes.
         now: the current time.
+        unfinished: the unfinished tasks by function, of types whose tasks call different functions.
     """
     nodes = [
         NodeLine(row, decode_info(row.info), max(0.0, (now - row.heartbeat_at).total_seconds()))
@@ -105,14 +110,14 @@ def overview(
     queues: dict[str, _Queue] = {}
     for depth in depths:
         queues.setdefault(depth.type, _Queue()).add(depth)
-    parts: dict[str, list[tuple[TypeInfo, float]]] = {}
-    for node in nodes:
-        if node.info is not None and node.row.state == "alive":
-            for part in node.info.types:
-                parts.setdefault(part.type, []).append((part, node.info.recent_seconds))
+    parts = reports_by_type((node.row.state, node.info) for node in nodes)
     names = sorted({*known, *queues, *parts})
     types = [
-        _type_line(name, queues.get(name, _Queue()), name in paused, parts.get(name, [])) for name in names
+        replace(
+            _type_line(name, queues.get(name, _Queue()), name in paused, parts.get(name, [])),
+            functions=function_lines((unfinished or {}).get(name, ()), parts.get(name, [])),
+        )
+        for name in names
     ]
     return Overview(now, types, nodes)
 
@@ -128,7 +133,7 @@ class _Queue:
 
 
 def _type_line(name: str, queue: _Queue, paused: bool, parts: list[tuple[TypeInfo, float]]) -> TypeLine:  # noqa: FBT001 - as in TypeLine
-    runs = sum(sum(part.recent.values()) for part, _seconds in parts)
+    runs = summed(parts)
     return TypeLine(
         type=name,
         new=queue.counts[TaskStatus.NEW],
@@ -139,7 +144,7 @@ def _type_line(name: str, queue: _Queue, paused: bool, parts: list[tuple[TypeInf
         held=sum(part.held for part, _seconds in parts),
         workers=sum(part.living for part, _seconds in parts),
         slots=sum(part.slots for part, _seconds in parts),
-        runs_a_second=sum(sum(part.recent.values()) / seconds for part, seconds in parts if seconds > 0),
-        failed=sum(part.recent.get(status, 0) for part, _seconds in parts for status in FAILED),
-        took=sum(part.recent_run_seconds for part, _seconds in parts) / runs if runs else None,
+        runs_a_second=runs.a_second,
+        failed=runs.failed,
+        took=runs.took,
     )

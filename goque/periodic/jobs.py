@@ -172,7 +172,7 @@ def next_slot(job: PeriodicJob, after: datetime) -> datetime | None:
         return None
     if not isinstance(slot, datetime) or slot.tzinfo is None:
         raise PeriodicJobError(
-            f"periodic job {job.name!r}: its schedule must return an aware datetime or None, not {slot!r:.80}"
+            f"periodic job {job.name!r}: its schedule must return an aware datetime or None, not {shown(slot)}"
         )
     if slot <= after:
         raise PeriodicJobError(
@@ -268,6 +268,14 @@ def said(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - str() of the app's exception may raise anything
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def shown(value: object) -> str:
+    """Return the beginning of what `repr` says of a wrong value, without the passwords of URLs in it."""
+    try:
+        return hide_passwords(first_line(repr(value)))[:80]
+    except Exception:  # noqa: BLE001 - repr() of the app's object may raise anything
+        return f"a {type(value).__name__}"
 
 
 def _utc(instant: datetime) -> datetime:

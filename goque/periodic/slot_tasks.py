@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from goque.identifiers import new_task_id
-from goque.periodic.jobs import PeriodicJob, PeriodicJobError, said, slot_text, wants_slot
+from goque.periodic.jobs import PeriodicJob, PeriodicJobError, said, shown, slot_text, wants_slot
 from goque.task import Task
 
 
@@ -54,7 +54,7 @@ def _make_task(job: PeriodicJob, slot: datetime, external_id: str) -> Task:
         raise PeriodicJobError(f"periodic job {job.name!r}: its factory raised {said(error)}") from error
     if not isinstance(made, Task):
         raise PeriodicJobError(
-            f"periodic job {job.name!r}: its factory must return a goque.Task, not {made!r:.80}"
+            f"periodic job {job.name!r}: its factory must return a goque.Task, not {shown(made)}"
         )
     task = copy.copy(made)  # a factory may return the same Task object each time
     task.id = new_task_id()

@@ -67,6 +67,14 @@ class TaskPage(msgspec.Struct, frozen=True):
     looked_back_to: datetime | None = None
 
 
+class FunctionCount(msgspec.Struct, frozen=True):
+    """How many tasks of a type that call the same function are in a status; an empty `function` is not named."""
+
+    function: str
+    status: str
+    count: int
+
+
 class FinishedCount(msgspec.Struct, frozen=True):
     """How many tasks of a type reached a status in a slot; `slot` is its start in seconds since 1970."""
 
@@ -85,7 +93,7 @@ class FinishedRun(msgspec.Struct, frozen=True):
 
 
 class FailureLine(msgspec.Struct, frozen=True):
-    """One failed attempt in a list; type and status are the task's now, empty where it is gone."""
+    """One failed attempt in a list; type, status and external id are the task's now, empty where it is gone."""
 
     id: int
     task_id: str
@@ -96,6 +104,7 @@ class FailureLine(msgspec.Struct, frozen=True):
     error: str
     ended_at: datetime
     duration: float | None
+    external_id: str = ""
 
 
 class ScheduleRow(msgspec.Struct, frozen=True):

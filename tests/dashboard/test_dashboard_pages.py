@@ -6,10 +6,19 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from dashboards import HOSTILE, add, on_every_backend, publish, settle, text_of
+from dashboards import HOSTILE, add, do, on_every_backend, publish, settle, text_of
 
 from goque import PeriodicJob, Registry, Task, TaskStatus, cron_job
-from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import (
+    FunctionInfo,
+    NodeInfo,
+    ProcessInfo,
+    RunInfo,
+    TypeInfo,
+    WorkerInfo,
+    encode_info,
+)
+from goque.identifiers import external_id_of
 
 
 @on_every_backend
@@ -109,6 +118,26 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
     assert re.search(r"mail 1 0 0 0 ", text_of(dashboard.get("/types")))
 
 
+@on_every_backend
+def test_functions_of_a_type_are_shown_below_the_types_and_name_their_failures(dashboard, storage):
+    publish(storage, "django.default", "mail")
+    for path in ("shop.tasks.send", "shop.tasks.add"):
+        add(storage, "django.default", external_id=external_id_of(path))
+    row = settle(storage, "error", error="refused", task_type="django.default")
+    assert row.external_id.startswith("shop.tasks.send")
+    add(storage, external_id=external_id_of("shop.tasks.hidden"))
+    function = FunctionInfo("shop.tasks.send", {"error": 90}, {"error": 60}, 30.0)
+    info = NodeInfo(recent_seconds=60.0, types=(TypeInfo("django.default", functions=(function,)),))
+    storage.register_node("node-1", host="worker-1", pid=700, info=encode_info(info))
+    told = text_of(dashboard.get("/types"))
+    shown = told[told.index("Functions of django.default") :]
+    assert "shop.tasks.add 1 0 0 \N{EN DASH} 0 \N{EN DASH} " in shown
+    assert "shop.tasks.send 0 1 0 1 /s 60 500 ms" in shown
+    assert told.count("Functions of") == 1
+    assert "shop.tasks.hidden" not in told
+    assert text_of(dashboard.get("/")).count("shop.tasks.send") == 2  # grouped, and among the newest
+
+
 def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
     registry = Registry()
     registry.add_periodic_job(cron_job("nightly", "0 3 * * *", lambda: Task("report"), tz="Europe/Prague"))
@@ -124,6 +153,36 @@ def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
     assert "its schedule has ended" in told
     assert "its schedule does not advance" in told
     assert "Only the database is known here" in text_of(open_dashboard(backend.url).get("/jobs"))
+
+
+SECRET_ERRORS = (
+    "postgresql://shop:s3cr3t-word@other-db:5432/shop refused the connection",
+    "no route to amqps://user:s3cr3t-word@broker/vhost and redis://:s3cr3t-word@cache:6379/0",
+    "https://s3cr3t-word@api.example/hook?token=s3cr3t-word answered 401",
+    "host=other-db user=shop password=s3cr3t-word",
+)
+
+
+@pytest.mark.fault(41)
+@pytest.mark.parametrize("text", SECRET_ERRORS)
+def test_jobs_show_no_password_of_the_urls_in_an_apps_exceptions(storage, backend, open_dashboard, text):
+    def fail(*_slot):
+        raise ConnectionError(text)
+
+    registry = Registry()
+    registry.add_periodic_job(PeriodicJob("schedule fails", fail, lambda: Task("report")))
+    registry.add_periodic_job(PeriodicJob("schedule is wrong", lambda _after: text, lambda: Task("report")))
+    registry.add_periodic_job(cron_job("factory-fails", "0 3 * * *", fail))
+    registry.add_periodic_job(cron_job("factory-is-wrong", "0 3 * * *", lambda: text))
+    client = open_dashboard(registry, database_url=backend.url, actions=True)
+    jobs = client.get("/jobs")
+    assert "its schedule raised ConnectionError: " in text_of(jobs)
+    assert "***" in text_of(jobs)
+    answers = [do(client, f"/do/run-job?name={name}") for name in ("factory-fails", "factory-is-wrong")]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert "its factory raised ConnectionError: " in text_of(answers[0])
+    for answer in (jobs, *answers):
+        assert "s3cr3t" not in answer.text
 
 
 @pytest.mark.parametrize(

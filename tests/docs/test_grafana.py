@@ -16,6 +16,7 @@ SNAPSHOT = Snapshot(
     {"types": {"mail": GROUP}, "child_restarts": {"fetcher": 1}},
     {"mail": Counts({"processing:0": 1.0, "attempts:0": 1.0, "payload:0": 1.0})},
     QueueSample([QueueDepth("mail", "new", 1)]),
+    {("django.default", "shop.tasks.add"): Counts({"processing:0": 1.0})},
 )
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+
+from django import VERSION
+
+HAS_TASKS = VERSION >= (6, 0)
+"""Whether Django has the framework itself, as `django.tasks`; before, it is the package django-tasks."""
 
 SETTINGS = """
     from pathlib import Path
@@ -59,11 +66,7 @@ TASKS = """
     import os, signal
     import goque
     from goque.contrib.django import registry, queue
-    from django import VERSION
-    if VERSION >= (6, 0):
-        from django.tasks import task
-    else:
-        from django_tasks import task
+    from django_tasks import task
     from shop.models import Order
 
     @registry.processor("send_receipt", store_result=True)
@@ -95,6 +98,7 @@ class Project:
 
     def __init__(self, directory: Path, database: str) -> None:
         self.directory = directory
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -109,6 +113,9 @@ class Project:
         self.write("shop/migrations/__init__.py", "")
 
     def write(self, name: str, text: str) -> None:
+        """Write a file of the project; what it imports of the tasks framework is found in each version of Django."""
+        if HAS_TASKS:
+            text = text.replace("from django_tasks", "from django.tasks")
         path = self.directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(text), "utf-8")
@@ -137,6 +144,26 @@ class Project:
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         return said
+
+    @contextmanager
+    def running(self, name: str, *arguments: str) -> Iterator[Path]:
+        """Run manage.py beside the block; yields the file with its output."""
+        log = self.directory / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=self.directory,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            self.processes[name] = process
+            try:
+                yield log
+            finally:
+                process.terminate()
+                process.wait(30)
+                print(log.read_text("utf-8"))  # noqa: T201 - pytest shows it when the test failed
 
     def run(self, program: str) -> str:
         """Run a program within the project."""

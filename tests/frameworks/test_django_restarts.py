@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,26 +117,6 @@ def project(server: PrivateServer, tmp_path: Path) -> Project:
     return made
 
 
-@contextmanager
-def running(project: Project, name: str, *arguments: str) -> Iterator[Path]:
-    """Run manage.py beside the block; yields the file with its output."""
-    log = project.directory / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
-            cwd=project.directory,
-            env=project.environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield log
-        finally:
-            process.terminate()
-            process.wait(30)
-            print(log.read_text("utf-8"))  # noqa: T201 - pytest shows it when the test failed
-
-
 def status(url: str) -> int:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
@@ -171,8 +148,8 @@ def test_row_57_a_server_restarted_under_idle_processes_of_django_costs_no_task_
         }
 
     with (
-        running(project, "tree", "goque", "supervise"),
-        running(project, "web", "runserver", "--noreload", "--nothreading", web),
+        project.running("tree", "goque", "supervise"),
+        project.running("web", "runserver", "--noreload", "--nothreading", web),
     ):
         eventually(lambda: status(f"http://{web}/look"), within=30)
         do_a_round(1)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import urllib.request
 from pathlib import Path
 
 import pytest
-from django_project import Project
+from django_project import HAS_TASKS, Project
+from eventually import eventually
+from prometheus_client.parser import text_string_to_metric_families
 
 TASKS = """
-    import os, signal
+    import os, signal, time
+    from pathlib import Path
     from datetime import datetime, timezone
     from django.dispatch import receiver
     from django_tasks import TaskResultStatus, task
@@ -58,6 +64,27 @@ TASKS = """
     @task
     def not_json():
         return object()
+
+    @task(queue_name="slow")
+    def hang():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(1000)
+
+    @task(queue_name="slow")
+    def swallow_the_timeout():
+        try:
+            time.sleep(1000)
+        except BaseException:
+            return "all is well"
+
+    @task(queue_name="slow")
+    def too_large():
+        return "x" * 100_000
+
+    @task(queue_name="slow")
+    def hold():
+        Path("held").touch()
+        time.sleep(1000)
 """
 
 
@@ -90,6 +117,44 @@ def test_each_task_is_reported_finished_once_whatever_its_end(project: Project) 
         "finished GoqueBackend not_json FAILED ['builtins.TypeError', 'builtins.TypeError']",
     ]
     assert len([line for line in lines if line.startswith("started")]) == 1 + 2 + 2 + 2
+
+
+def finished(project: Project) -> list[str]:
+    """Return what `task_finished` has told so far."""
+    path = project.directory / "signals.log"
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return sorted(line for line in lines if line.startswith("finished"))
+
+
+@pytest.mark.parametrize(
+    ("function", "path"),
+    [
+        ("hang", "goque.errors.TaskTimeout"),
+        ("swallow_the_timeout", "goque.errors.TaskTimeout"),
+        ("too_large", "goque.errors.InvalidPayloadFormatError"),
+    ],
+)
+def test_a_task_is_reported_failed_although_its_function_raised_nothing(
+    project: Project, function: str, path: str
+) -> None:
+    project.add_settings("TASKS['default']['OPTIONS'] |= {'timeout': 0.5, 'timeout_grace': 0.3}")
+    project.run(f"from shop import tasks\ntasks.{function}.enqueue()")
+    drain(project)
+    assert finished(project) == [f"finished GoqueBackend {function} FAILED ['{path}']"]
+
+
+@pytest.mark.parametrize("place", ["same", "other"])
+def test_a_task_that_is_lost_with_its_tree_is_reported_failed_once(project: Project, place: str) -> None:
+    """A tree at the same place recovers the dead tree by its files, another one after the node timeout."""
+    project.run("from shop import tasks\ntasks.hold.enqueue()")
+    options = ("goque", "supervise", "--node-timeout", "3", "--run-dir")
+    with project.running("tree", *options, "same"):
+        eventually((project.directory / "held").exists, 60)
+        eventually(lambda: '"processing"' in project.manage("goque", "list", "--json"))
+        project.processes["tree"].kill()
+        with project.running("next", *options, place):
+            eventually(lambda: finished(project), 60)
+    assert finished(project) == ["finished GoqueBackend hold FAILED ['goque.errors.WorkerCrashed']"]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +215,73 @@ def test_lists_show_the_path_of_each_function(project: Project) -> None:
     assert "shop.tasks.returns_nothing" in told
 
 
+def test_stats_count_the_tasks_of_each_function(project: Project) -> None:
+    project.run("""
+        from goque.contrib.django import queue
+        from shop import tasks
+        tasks.good.enqueue(1)
+        tasks.good.enqueue(2)
+        tasks.returns_nothing.enqueue()
+        queue.enqueue("django.default", {}, external_id="made by hand")
+        queue.enqueue("mail", 1)
+    """)
+    lines = project.manage("goque", "stats").splitlines()
+    assert [line.split() for line in lines] == [
+        ["TYPE", "NEW"],
+        ["django.default", "4"],
+        ["shop.tasks.good", "2"],
+        ["shop.tasks.returns_nothing", "1"],
+        ["mail", "1"],
+    ]
+    assert [json.loads(line) for line in project.manage("goque", "stats", "--json").splitlines()] == [
+        {"type": "django.default", "status": "new", "count": 2, "function": "shop.tasks.good"},
+        {"type": "django.default", "status": "new", "count": 1, "function": "shop.tasks.returns_nothing"},
+        {"type": "django.default", "status": "new", "count": 1},
+        {"type": "mail", "status": "new", "count": 1},
+    ]
+
+
+def test_metrics_and_top_show_each_function_that_the_project_has(project: Project) -> None:
+    project.run("""
+        from goque.contrib.django import queue
+        from goque.identifiers import external_id_of
+        from shop import tasks
+        tasks.good.enqueue(1)
+        tasks.bad.enqueue("plain")
+        row = queue.get_task(tasks.good.enqueue(2).id)
+        queue.enqueue("django.default", row.payload, external_id=external_id_of("made.up"))
+    """)
+    with project.running("tree", "goque", "supervise", "--http", "127.0.0.1:0", "--node-timeout", "3") as log:
+        url = eventually(lambda: re.search(r"serving /metrics.* on (http\S+)", log.read_text("utf-8")), 60)[1]
+        ended = {
+            ("shop.tasks.good", "done"): 2,
+            ("shop.tasks.bad", "error"): 1,
+            ("shop.tasks.bad", "attempts_left"): 1,
+            ("other", "done"): 1,
+        }
+        eventually(lambda: processed(url) == ended, 60)
+        said = eventually(
+            lambda: (text := project.manage("goque", "top", "--once")).count("shop.tasks.bad") and text
+        )
+    lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.strip()}
+    assert lines["shop.tasks.bad"][:3] == ["0", "0", "0"]
+    assert lines["shop.tasks.bad"][4] == "2"
+    assert {"shop.tasks.good", "other"} <= lines.keys()
+    assert "made.up" not in said
+
+
+def processed(url: str) -> dict[tuple[str, str], float]:
+    """Return how many runs of each function led to each status, of those that there were."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {
+        (sample.labels["function"], sample.labels["status"]): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "goque_function_processed_tasks_total" and sample.value
+    }
+
+
 def test_a_transaction_that_django_knows_to_be_broken_takes_no_tasks(project: Project) -> None:
     told = project.run("""
         from django.db import connection, transaction
@@ -198,7 +330,7 @@ def test_a_subclass_of_the_backend_registers_its_queues(project: Project) -> Non
     ("backend", "apps"),
     [
         ("goque.contrib.django.backend.GoqueBackend", ["shop"]),
-        ("shop.backends.Own", ["django_tasks", "shop"]),
+        ("shop.backends.Own", ["shop"] if HAS_TASKS else ["django_tasks", "shop"]),
     ],
 )
 def test_a_project_without_goques_app_is_told_by_check_and_enqueues_nothing(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 from databases import on_every_backend
 from tree import StartTree, Tree, eventually
+
+from goque_supervisor.ipc.blackbox import BlackBox
 
 APP = """
 import atexit
@@ -119,3 +122,91 @@ def test_a_second_signal_ends_a_report_that_hangs(start_tree: StartTree) -> None
     assert tree.wait(30) == 0
     assert "on_failure of type 'raise': 2 call(s) left out, because the tree stops now" in tree.log
     assert "by force" not in tree.log
+
+
+HOLDING = """
+def report(failure):
+    note("failure", failure.task.external_id, failure.cause, failure.attempt, failure.final, failure.task.status,
+         failure.error.replace(" ", "_"))
+
+registry = Registry(on_failure=report)
+options = dict(workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0))
+registry.processor("last", max_attempts=1, **options)(hold)
+registry.processor("more", max_attempts=5, **options)(hold)
+
+@registry.processor("raise", workers=1, max_attempts=1)
+def fail(task: Task):
+    hold(task)
+    raise ValueError("oops")
+"""
+
+
+def killed_while_it_runs(start_tree: StartTree, *options: str, apart: bool) -> Tree:
+    """Kill a tree that runs a task of `last` and a task of `more`."""
+    tree = start_tree(*options, app=HOLDING, apart=apart)
+    tree.database.enqueue("last", "last-task")
+    tree.database.enqueue("more", "more-task")
+    tree.running_pid("last-task"), tree.running_pid("more-task")
+    eventually(lambda: tree.database.counts() == {"processing": 2})
+    return tree
+
+
+def test_attempts_that_an_earlier_tree_has_lost_are_reported(start_tree: StartTree) -> None:
+    tree = killed_while_it_runs(start_tree, apart=False)
+    tree.kill_root()
+    eventually(tree.is_gone)
+    tree.let_go("more-task")
+    again = start_tree()
+    lost = f"node_lost:_supervisor_pid_{tree.root}_was_killed_while_it_ran_this_task"
+    eventually(lambda: len(failures(again)) == 2)
+    assert failures(again) == [
+        ["last-task", "lost", "1", "True", "attempts_left", lost],
+        ["more-task", "lost", "1", "False", "error", lost],
+    ]
+    eventually(again.database.is_settled)
+
+
+def test_a_failure_that_an_earlier_tree_had_not_written_is_reported(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "raise", app=HOLDING)
+    tree.database.enqueue("raise", "task")
+    tree.running_pid("task")
+    os.kill(tree.pid("fetcher"), signal.SIGSTOP)  # so that nobody writes the outcome
+    tree.let_go("task")
+    (box,) = tree.run_dir.glob("*/*.box")
+    eventually(lambda: BlackBox(box).read().finished)
+    tree.kill_root()
+    eventually(tree.is_gone)
+    again = start_tree("--types", "raise")
+    eventually(lambda: failures(again) == [["task", "failed", "1", "True", "attempts_left", "oops"]])
+
+
+@pytest.mark.parametrize("options", [(), ("--roles", "healer"), ("--types", "raise")])
+def test_attempts_of_a_dead_node_are_reported_by_the_node_that_heals_them(
+    start_tree: StartTree, options: tuple[str, ...]
+) -> None:
+    tree = killed_while_it_runs(start_tree, apart=True)
+    other = start_tree(*options, apart=True)
+    eventually(lambda: other.pids("healer"))
+    tree.kill_root()
+    eventually(tree.is_gone)
+    eventually(lambda: len(failures(other)) == 2, 3 + 15)
+    assert [line[:5] for line in failures(other)] == [
+        ["last-task", "lost", "1", "True", "attempts_left"],
+        ["more-task", "lost", "1", "False", "error"],
+    ]
+    tree.let_go("more-task")
+    assert other.stop() == 0
+    start_tree("--drain", "--types", "raise", beside=tree).wait()  # it deletes the run directory
+
+
+def test_a_node_whose_app_lacks_the_type_heals_without_a_report(start_tree: StartTree) -> None:
+    tree = killed_while_it_runs(start_tree, apart=True)
+    lacking = HOLDING.replace('"last"', '"first"').replace('"more"', '"fewer"')
+    other = start_tree(app=lacking, apart=True)
+    eventually(lambda: other.pids("healer"))
+    tree.kill_root()
+    eventually(tree.is_gone)
+    eventually(lambda: tree.database.counts() == {"attempts_left": 1, "error": 1}, 3 + 15)
+    assert other.stop() == 0
+    assert failures(other) == []
+    start_tree("--drain", "--types", "raise", beside=tree).wait()  # it deletes the run directory

@@ -7,8 +7,16 @@ from datetime import timedelta
 import pytest
 from backends import START, add, claim, done, move
 
+from goque.identifiers import external_id_of, new_task_id
 from goque.outcome import FailedAttempt
-from goque.storage.search_types import FinishedRun, ScheduleRow, TaskSearch, first_id_at, time_of_id
+from goque.storage.search_types import (
+    FinishedRun,
+    FunctionCount,
+    ScheduleRow,
+    TaskSearch,
+    first_id_at,
+    time_of_id,
+)
 from goque.storage.sql import search as sql_search
 from goque.task import Task, TaskStatus
 
@@ -285,3 +293,37 @@ def test_ids_tell_when_they_were_made():
     task = Task("mail", {})
     made = time_of_id(task.id)
     assert first_id_at(made) <= task.id < first_id_at(made + timedelta(milliseconds=1))
+
+
+def test_tasks_are_counted_by_the_function_that_they_call(storage):
+    for function, count in (("shop.tasks.add", 3), ("shop.tasks.send", 2)):
+        for _ in range(count):
+            add(storage, "django.default", external_id=external_id_of(function))
+    for external_id in ("order-7", "x" * 37, f"x-{new_task_id()}"):
+        add(storage, "django.default", external_id=external_id)
+    add(storage, "django.other", external_id=external_id_of("shop.tasks.add"))
+    rows = claim(storage, task_type="django.default", limit=5)
+    storage.mark_processing([rows[1].token])
+    storage.settle_if_held([done(rows[0]), move(rows[3], TaskStatus.ERROR)])
+    unfinished = [
+        FunctionCount("", "new", 3),
+        FunctionCount("shop.tasks.add", "pending", 1),
+        FunctionCount("shop.tasks.add", "processing", 1),
+        FunctionCount("shop.tasks.send", "error", 1),
+        FunctionCount("shop.tasks.send", "pending", 1),
+    ]
+    assert storage.unfinished_functions("django.default") == unfinished
+    assert storage.function_counts("django.default") == sorted(
+        [*unfinished, FunctionCount("shop.tasks.add", "done", 1)], key=lambda one: (one.function, one.status)
+    )
+    assert storage.function_counts("django.none") == storage.unfinished_functions("django.none") == []
+
+
+def test_too_many_unfinished_tasks_are_not_counted_by_function(storage, monkeypatch):
+    monkeypatch.setattr(sql_search, "MAX_CANDIDATES", 3)
+    for _ in range(3):
+        add(storage, "django.default", external_id=external_id_of("shop.tasks.add"))
+    assert storage.unfinished_functions("django.default") == [FunctionCount("shop.tasks.add", "new", 3)]
+    add(storage, "django.default", external_id=external_id_of("shop.tasks.add"))
+    assert storage.unfinished_functions("django.default") is None
+    assert [one.count for one in storage.function_counts("django.default")] == [4]

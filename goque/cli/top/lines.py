@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from goque.cli.output import fitted, shortened
-from goque.describe.node_info import ProcessInfo, WorkerInfo
+from goque.describe.functions import FunctionLine
+from goque.describe.node_info import ProcessInfo, Runs, WorkerInfo
 from goque.describe.overview import NodeLine, Overview, TypeLine
 from goque.describe.task_state import lasting
+from goque.identifiers import function_of
 from goque.task import TaskRow
 from goque.telemetry.logs import one_line
 
@@ -78,6 +80,9 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
         yield Line("  no task types: no task was enqueued here, and no supervisor has run", "dim")
     for kind in seen.types:
         yield Line(f"  {_name(kind, elastic)} {_figures(kind)}", _type_style(kind), Target("type", kind.type))
+        for function in kind.functions:
+            name = one_line(function.name) or "not named"
+            yield Line(f"    {fitted(name, elastic - 2)} {_figures_of_function(function)}", "dim")
     yield Line("")
     if not seen.nodes:
         yield Line("  no supervisor runs: `goque supervise APP` starts one", "yellow")
@@ -86,12 +91,14 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
 
 
 def task_lines(rows: Sequence[TaskRow], width: int) -> Iterator[Line]:
-    """Yield a line for each task: id, status, attempts, and the last of its errors."""
+    """Yield a line for each task: id, status, attempts, the function if its type has several, its last error."""
     yield Line(f"  {'ID':<36} {'STATUS':<13} TRIES  LAST ERROR", "bold")
     if not rows:
         yield Line("  no task of this type has failed", "dim")
     for row in rows:
-        text = f"  {one_line(row.id):<36} {row.status:<13} {row.attempts:>5}  {last_error(row)}"
+        function = one_line(function_of(row.type, row.external_id))
+        what = f"{function}: {last_error(row)}" if function else last_error(row)
+        text = f"  {one_line(row.id):<36} {row.status:<13} {row.attempts:>5}  {what}"
         yield Line(fitted(text, width), target=Target("task", row.id))
 
 
@@ -114,13 +121,25 @@ def _type_style(kind: TypeLine) -> str:
 
 
 def _figures(kind: TypeLine) -> str:
-    rate = f"{kind.runs_a_second:.1f}" if kind.runs_a_second < 1000 else amount(int(kind.runs_a_second))
-    took = "-" if kind.took is None else span(kind.took)
     waited = span(kind.waited) if kind.waited >= 1 else "0s"
+    runs = _runs(Runs(kind.runs_a_second, kind.failed, kind.took))
     return (
-        f"{amount(kind.new):>6} {amount(kind.error):>6} {amount(kind.claimed):>5} {waited:>7} {rate:>6} "
-        f"{amount(kind.failed):>6} {took:>6} {f'{kind.workers}/{kind.slots}':>7}"
+        f"{amount(kind.new):>6} {amount(kind.error):>6} {amount(kind.claimed):>5} {waited:>7} {runs} "
+        f"{f'{kind.workers}/{kind.slots}':>7}"
     )
+
+
+def _figures_of_function(function: FunctionLine) -> str:
+    new, error, claimed = (
+        "-" if count is None else amount(count) for count in (function.new, function.error, function.claimed)
+    )
+    return f"{new:>6} {error:>6} {claimed:>5} {'':>7} {_runs(function.runs)}"
+
+
+def _runs(runs: Runs) -> str:
+    rate = f"{runs.a_second:.1f}" if runs.a_second < 1000 else amount(int(runs.a_second))
+    took = "-" if runs.took is None else span(runs.took)
+    return f"{rate:>6} {amount(runs.failed):>6} {took:>6}"
 
 
 def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[Line]:

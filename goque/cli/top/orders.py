@@ -18,7 +18,8 @@ from typing import Final
 
 from goque.cli.cancel_reset import reset_all
 from goque.describe.cancellation import describe_cancellation
-from goque.describe.overview import FAILED, Overview, look
+from goque.describe.node_info import FAILED
+from goque.describe.overview import Overview, look
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskStateError
 from goque.storage import TaskStorage
 from goque.task import TaskFilter, TaskRow, TaskStatus

@@ -6,25 +6,26 @@ queue are goque tasks of one type, such as `django.default`; their payload is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
+import msgspec
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.timezone import is_naive, make_aware
 
 from goque.contrib.django import framework, registry
 from goque.contrib.django.app_check import missing_app
-from goque.contrib.django.execution import finish_crashed, run_task
+from goque.contrib.django.execution import finish_run, finish_without_worker, run_task
 from goque.contrib.django.projects import DjangoRegistry
 from goque.contrib.django.results import result_of
-from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskNotFoundError
-from goque.identifiers import new_task_id
-from goque.task_checks import MAX_NAME_LENGTH
+from goque.identifiers import FUNCTIONS_PREFIX, external_id_of, short_function
+from goque.processor_table import ProcessorTable, processors_of
 
-PREFIX: Final = "django"
+_functions: Final[set[str]] = set()
+"""The paths of the functions that this process has seen decorated with `@task` for a backend of goque's."""
 
 
 class GoqueBackend(framework.BaseTaskBackend):
@@ -48,6 +49,11 @@ class GoqueBackend(framework.BaseTaskBackend):
         """Check that goque's app is installed, without which no worker knows the tasks."""
         return [*super().check(**kwargs), *missing_app()]
 
+    def validate_task(self, task: Any) -> None:
+        """Check a task as Django does, which calls this for each function that `@task` decorates, and note its name."""
+        super().validate_task(task)
+        _functions.add(short_function(task.module_path))
+
     def register(self, on: DjangoRegistry) -> None:
         """Register a processor for each queue.
 
@@ -58,11 +64,11 @@ class GoqueBackend(framework.BaseTaskBackend):
         single: Mapping[str, Any] = self.options.get("QUEUES", {})
         for queue in sorted(self.queues):
             options = {"store_result": True, **common, **single.get(queue, {})}
-            options["crash_handler"] = _with_signal(options.get("crash_handler"))
             try:
                 on.add_processor(type_of(queue), run_task, **options)
             except ConfigurationError as error:
                 raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from error
+            _complete(processors_of(on), type_of(queue))
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Insert a task on Django's connection; workers see it after the commit.
@@ -101,7 +107,7 @@ class GoqueBackend(framework.BaseTaskBackend):
         added = registry.queue.enqueue(
             type_of(task.queue_name),
             payload,
-            external_id=name_of(task.module_path),
+            external_id=external_id_of(task.module_path),
             run_at=run_at,
             priority=task.priority or None,
         )
@@ -125,13 +131,12 @@ class GoqueBackend(framework.BaseTaskBackend):
 
 def type_of(queue: str) -> str:
     """Return goque's type for the tasks of a queue."""
-    return f"{PREFIX}.{queue}"
+    return f"{FUNCTIONS_PREFIX}{queue}"
 
 
-def name_of(path: str) -> str:
-    """Return an external id that begins with a function's path, which lists and pages show."""
-    own = new_task_id()
-    return f"{path[: MAX_NAME_LENGTH - len(own) - 1]}-{own}"
+def known_functions() -> frozenset[str]:
+    """Return the functions that the project has, as far as its modules are imported: metrics have no others."""
+    return frozenset(_functions)
 
 
 def register_backends() -> None:
@@ -141,14 +146,15 @@ def register_backends() -> None:
             backend.register(registry)
 
 
-def _with_signal(handler: Callable[[WorkerCrash], Any] | None) -> Callable[[WorkerCrash], Any]:
-    """Return a crash handler that sends Django's signal before it calls the user's."""
-
-    def send_and_call(crash: WorkerCrash) -> None:
-        try:
-            finish_crashed(crash)
-        finally:
-            if handler is not None:
-                handler(crash)
-
-    return send_and_call
+def _complete(processors: ProcessorTable, task_type: str) -> None:
+    """Add what Django's tasks need besides the options of any processor: their functions' names, and signals."""
+    made = processors.get(task_type)
+    callbacks = msgspec.structs.replace(made.callbacks, hooks_after=(finish_run, *made.callbacks.hooks_after))
+    processors.put(
+        msgspec.structs.replace(
+            made,
+            callbacks=callbacks,
+            functions=known_functions,
+            failed_without_worker=finish_without_worker,
+        )
+    )

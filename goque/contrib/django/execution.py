@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Final
 
 from goque import Task
@@ -11,19 +13,31 @@ from goque.contrib.django.results import (
     class_path,
     end,
     error_of,
+    error_of_failure,
     note_class,
+    result_of,
     running_result,
     stored_run,
 )
-from goque.crash import WorkerCrash
 from goque.errors import DatabaseUnavailableError, RetryTask, Snooze, TaskCanceled
 from goque.execution.error_groups import deciding_error, may_retry
 from goque.execution.run_handler import traceback_of
-from goque.outcome import crashes_since_reset
+from goque.failure import Failure
 from goque.processor_table import processors_of
 
 WAIT_FOR_DATABASE: Final = 1.0
 """Seconds until a task is tried again whose failed attempts could not be read. It loses no attempt."""
+
+
+@dataclass
+class _Run:
+    """The run of a Django task in this process: its result, and what the function has returned."""
+
+    result: Any
+    returned: Any = None
+
+
+_run: Final[ContextVar[_Run | None]] = ContextVar("goque_django_run", default=None)
 
 
 def run_task(task: Task) -> Any:
@@ -38,21 +52,50 @@ def run_task(task: Task) -> Any:
     except DatabaseUnavailableError:
         raise Snooze(WAIT_FOR_DATABASE) from None
     result = running_result(task, attempts)
-    backend = type(result.task.get_backend())
-    signals.task_started.send(backend, task_result=result)
+    run = _Run(result)
+    _run.set(run)
     try:
+        signals.task_started.send(type(result.task.get_backend()), task_result=result)
         context = [base.TaskContext(task_result=result)] if result.task.takes_context else []
-        returned = normalize_json(result.task.call(*context, *result.args, **result.kwargs))
+        run.returned = normalize_json(result.task.call(*context, *result.args, **result.kwargs))
     except BaseException as error:
-        traceback = traceback_of(error)
-        note_class(error, traceback)
-        if is_last(task, error):
-            end(result, "FAILED", error=error_of(class_path(error), traceback))
-            signals.task_finished.send_robust(backend, task_result=result)
+        note_class(error, traceback_of(error))
         raise
-    end(result, "SUCCESSFUL", returned)
-    signals.task_finished.send_robust(backend, task_result=result)
-    return stored_run(result, returned)
+    return stored_run(result, run.returned)
+
+
+def finish_run(task: Task, error: BaseException | None) -> None:
+    """Send `task_finished` if this run has ended its task.
+
+    It is a hook after the handler, because only then is it known whether the attempt has failed: a result may be too
+    large to store, and a function that swallows TaskTimeout has timed out all the same.
+    """
+    run = _run.get()
+    if run is None:
+        return  # the function is not there any more, or the database was not available
+    _run.set(None)
+    if error is None:
+        end(run.result, "SUCCESSFUL", run.returned)
+    elif is_last(task, error):
+        end(run.result, "FAILED", error=error_of(class_path(error), traceback_of(error)))
+    else:
+        return
+    _send_finished(run.result)
+
+
+def finish_without_worker(failure: Failure) -> None:
+    """Send `task_finished` for a task that has failed for good, and whose worker could not send it."""
+    try:
+        attempts = registry.queue.storage.failed_attempts(failure.task.id)
+    except DatabaseUnavailableError:
+        attempts = []
+    result = result_of(failure.task, attempts)
+    end(result, "FAILED", error=None if attempts else error_of_failure(failure))
+    _send_finished(result)
+
+
+def _send_finished(result: Any) -> None:
+    signals.task_finished.send_robust(type(result.task.get_backend()), task_result=result)
 
 
 def is_last(task: Task, error: BaseException) -> bool:
@@ -66,20 +109,3 @@ def is_last(task: Task, error: BaseException) -> bool:
     if task.attempts + 1 >= processor.spec.options.max_attempts:
         return True
     return not isinstance(decides, RetryTask) and not may_retry(error, processor.callbacks)
-
-
-def finish_crashed(crash: WorkerCrash) -> None:
-    """Send `task_finished` for a task that a crash has ended."""
-    task = crash.task
-    if task is None:
-        return
-    options = processors_of(registry).get(task.type).spec.options
-    crashes = crashes_since_reset(task.errors) + 1
-    if crash.attempt < options.max_attempts and (
-        options.max_crashes is None or crashes < options.max_crashes
-    ):
-        return
-    attempts = registry.queue.storage.failed_attempts(task.id)
-    result = running_result(task, [one for one in attempts if one.failed.attempt < crash.attempt])
-    end(result, "FAILED", error=error_of("goque.errors.WorkerCrashed", crash.traceback or crash.cause))
-    signals.task_finished.send_robust(type(result.task.get_backend()), task_result=result)

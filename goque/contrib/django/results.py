@@ -14,6 +14,7 @@ from goque.contrib.django.framework import base
 from goque.errors import GoqueError
 
 if TYPE_CHECKING:
+    from goque.failure import Failure
     from goque.storage.contract import AttemptRow
 
 _STATUSES: Final = {
@@ -99,6 +100,12 @@ def end(result: Any, status: str, returned: Any = None, error: Any = None) -> No
 def error_of(path: str, traceback: str) -> Any:
     """Make an error from the path of an exception's class and a traceback."""
     return base.TaskError(exception_class_path=path, traceback=traceback)
+
+
+def error_of_failure(failure: Failure) -> Any:
+    """Make the error of an attempt that failed without its worker."""
+    path = _CAUSES.get(failure.cause, "builtins.Exception")
+    return error_of(path, failure.traceback or failure.error)
 
 
 def class_path(error: BaseException) -> str:

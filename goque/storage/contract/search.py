@@ -12,6 +12,7 @@ from goque.storage.search_types import (
     FailureLine,
     FinishedCount,
     FinishedRun,
+    FunctionCount,
     ScheduleRow,
     TaskPage,
     TaskSearch,
@@ -31,6 +32,20 @@ class Search(Protocol):
     @abstractmethod
     def task_types(self) -> list[str]:
         """Return the types that have tasks, in their order, the first 501 at most."""
+
+    @abstractmethod
+    def function_counts(self, task_type: str) -> list[FunctionCount]:
+        """Count all tasks of a type by the function that their external id names, and by status, in that order.
+
+        It reads all tasks of the type. Of more than 1,000 groups it returns the largest.
+        """
+
+    @abstractmethod
+    def unfinished_functions(self, task_type: str) -> list[FunctionCount] | None:
+        """Count the tasks of a type that wait or run, by function and status, in that order.
+
+        None if more than 5,000 of them wait or more than 5,000 run: it reads no more rows than that.
+        """
 
     @abstractmethod
     def finished_counts(

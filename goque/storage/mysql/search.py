@@ -33,12 +33,12 @@ MYSQL_SEARCH: Final = SearchStatements(
     ORDER BY id DESC
     LIMIT 1 OFFSET :scan""",
     waiting="""
-    SELECT id, status
+    SELECT id, status, external_id
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
     WHERE type IN :types AND claim_rank IS NOT NULL
     LIMIT :most""",
     held="""
-    SELECT id, status
+    SELECT id, status, external_id
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NOT NULL AND type IN :types
     LIMIT :most""",

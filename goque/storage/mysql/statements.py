@@ -17,7 +17,7 @@ from typing import Final
 
 from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.search import MYSQL_SEARCH
-from goque.storage.sql.statements import LockThenChange, Statements, largest_groups
+from goque.storage.sql.statements import LockThenChange, Statements, function_counts, largest_groups
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -317,6 +317,7 @@ MYSQL_STATEMENTS: Final = Statements(
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=largest_groups(QUEUE_DEPTHS),
+    function_counts=function_counts("left(external_id, greatest(37, char_length(external_id)) - 37)"),
     search=MYSQL_SEARCH,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,

@@ -37,18 +37,23 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
     ORDER BY id DESC
     LIMIT 1 OFFSET :scan""",
     waiting="""
-    SELECT found.id, found.status
+    SELECT found.id, found.status, found.external_id
     FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
     CROSS JOIN LATERAL (
-        SELECT id, status
+        SELECT id, status, external_id
         FROM goque_task
         WHERE goque_task.type = wanted.type AND status IN ('new', 'error') AND claimed_by IS NULL
         ORDER BY priority DESC, next_attempt_at
         LIMIT :most) AS found
     LIMIT :most""",
     held="""
-    SELECT id, status
-    FROM (SELECT id, status, type FROM goque_task WHERE claimed_by IS NOT NULL ORDER BY claimed_by LIMIT :most) AS held
+    SELECT id, status, external_id
+    FROM (
+        SELECT id, status, external_id, type
+        FROM goque_task
+        WHERE claimed_by IS NOT NULL
+        ORDER BY claimed_by
+        LIMIT :most) AS held
     WHERE type = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))""",
     unowned="""
     SELECT id, status

@@ -23,7 +23,7 @@ from typing import Final
 from goque.storage.postgresql.claim_past import CLAIM_PAST
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
-from goque.storage.sql.statements import Statements, largest_groups
+from goque.storage.sql.statements import Statements, function_counts, largest_groups
 
 CHANNEL_OF: Final = """
     SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""
@@ -309,6 +309,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=largest_groups(QUEUE_DEPTHS),
+    function_counts=function_counts("left(external_id, -37)"),
     search=POSTGRESQL_SEARCH,
 )
 

@@ -10,10 +10,12 @@ Tasks come newest first, by id, whatever is asked for. Three ways lead there, tr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from goque.identifiers import function_of, function_or_nothing
 from goque.storage.contract import NodeRow
 from goque.storage.instants import later
 from goque.storage.search_types import (
@@ -21,6 +23,7 @@ from goque.storage.search_types import (
     FailureLine,
     FinishedCount,
     FinishedRun,
+    FunctionCount,
     ScheduleRow,
     TaskLine,
     TaskPage,
@@ -28,7 +31,7 @@ from goque.storage.search_types import (
     first_id_at,
     time_of_id,
 )
-from goque.storage.sql.call_policy import PINNED_READ, READ
+from goque.storage.sql.call_policy import LONG_READ, PINNED_READ, READ
 from goque.storage.sql.read_values import read_count, read_number
 from goque.storage.sql.runner import SqlRunner
 from goque.storage.sql.session import Row, Session
@@ -174,6 +177,35 @@ class SqlSearch(SqlRunner):
         rows = session.rows(self._sql.search.typed_tasks, {"limit": MAX_TYPES + 1})
         return [self._dialect.read_text(row[0]) for row in rows]
 
+    def function_counts(self, task_type: str) -> list[FunctionCount]:
+        """Count all tasks of a type by the function that their external id names, and by status, in that order."""
+        params = {"task_type": task_type}
+        rows = self._run(lambda session: session.rows(self._sql.function_counts, params), LONG_READ)
+        text = self._dialect.read_text
+        counts: Counter[tuple[str, str]] = Counter()
+        for name, status, count in rows:
+            counts[function_or_nothing(text(name)), text(status)] += count
+        return _function_counts(counts)
+
+    def unfinished_functions(self, task_type: str) -> list[FunctionCount] | None:
+        """Count the tasks of a type that wait or run, by function and status; None if there are too many."""
+        params = {"types": self._dialect.encode_list([task_type]), "most": MAX_CANDIDATES + 1}
+        sql, text = self._sql.search, self._dialect.read_text
+        parts = self._run(
+            lambda session: [session.rows(one, params) for one in (sql.waiting, sql.held)], PINNED_READ
+        )
+        if any(len(rows) > MAX_CANDIDATES for rows in parts):
+            return None
+        unfinished = WAITING | CLAIMED_STATUSES
+        return _function_counts(
+            Counter(
+                (function_of(task_type, text(external_id)), text(status))
+                for rows in parts
+                for _id, status, external_id in rows
+                if text(status) in unfinished
+            )
+        )
+
     def finished_counts(
         self, task_types: Sequence[str], since: datetime, until: datetime, *, step: int
     ) -> list[FinishedCount]:
@@ -227,6 +259,7 @@ class SqlSearch(SqlRunner):
             error=text(row[6]),
             ended_at=self._dialect.read_time(row[7]),
             duration=read_number(row[8], None),
+            external_id=text(row[9]),
         )
 
     def recent_nodes(self) -> list[NodeRow]:
@@ -239,3 +272,7 @@ class SqlSearch(SqlRunner):
         rows = self._run(lambda session: session.rows(self._sql.search.schedules, {"limit": MAX_ROWS}), READ)
         text, instant = self._dialect.read_text, self._dialect.read_time
         return [ScheduleRow(text(name), instant(slot), bool(paused)) for name, slot, paused in rows]
+
+
+def _function_counts(counts: Counter[tuple[str, str]]) -> list[FunctionCount]:
+    return [FunctionCount(function, status, count) for (function, status), count in sorted(counts.items())]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class SearchStatements:
     """What the dashboard asks besides the contract's other reads.
 
-    The columns of a task come in the order of `TaskLine`. Candidates are ids and statuses, at most `:most` of them.
+    The columns of a task come in the order of `TaskLine`. Candidates are ids and statuses, at most `:most` of them;
+    those of `waiting` and `held` have their external ids, too.
 
     Attributes:
         walk: the head and the tail of a walk from the newest id to older ones; conditions come between.
@@ -52,7 +53,7 @@ class SearchStatements:
 
     failures: str = """
         SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
-               newest.error, newest.ended_at, newest.duration
+               newest.error, newest.ended_at, newest.duration, goque_task.external_id
         FROM (
             SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration
             FROM goque_attempt

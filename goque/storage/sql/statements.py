@@ -32,6 +32,22 @@ COUNT_TASKS: Final = """
     GROUP BY type, status"""
 
 
+def function_counts(beginning: str) -> str:
+    """Return a statement that counts the tasks of `:task_type` by the beginning of their external id, and by status.
+
+    Args:
+        beginning: an expression for the external id without its last 37 characters, which are an id; empty for a
+            shorter one.
+    """
+    return f"""
+    SELECT {beginning} AS beginning, status, count(*) AS tasks
+    FROM goque_task
+    WHERE type = :task_type
+    GROUP BY beginning, status
+    ORDER BY tasks DESC, beginning
+    LIMIT {MAX_GROUPS}"""  # noqa: S608 - both are constants
+
+
 @dataclass(frozen=True)
 class LockThenChange:
     """What `UPDATE … RETURNING` does, for a database without it, in one transaction.
@@ -93,6 +109,7 @@ class Statements:
         unpublished_types: the types of tasks that have no row in goque_type.
         queue_depths: how many unfinished tasks of each type and status there are, and the earliest
             `next_attempt_at` of the unclaimed ones; a type and status may come in several rows.
+        function_counts: how many tasks of one type name each function, by status.
         version: what server it is; empty where there is none.
         search: what people ask who look at the table.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
@@ -116,6 +133,7 @@ class Statements:
     delete_attempts: str
     unpublished_types: str
     queue_depths: str
+    function_counts: str
     unowned_claims: str
     claimed_by_owner: str
     changed_by_others: str

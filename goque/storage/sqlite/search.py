@@ -27,12 +27,12 @@ SQLITE_SEARCH: Final = SearchStatements(
         "created_before": "rtrim(created_at, 'Z') < rtrim(:created_before, 'Z')",
     },
     waiting="""
-    SELECT id, status
+    SELECT id, status, external_id
     FROM goque_task INDEXED BY goque_task_claim_idx
     WHERE type IN (SELECT value FROM json_each(:types)) AND status IN ('new', 'error') AND claimed_by IS NULL
     LIMIT :most""",
     held="""
-    SELECT id, status
+    SELECT id, status, external_id
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by IS NOT NULL AND +type IN (SELECT value FROM json_each(:types))
     LIMIT :most""",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.statements import Statements, largest_groups
+from goque.storage.sql.statements import Statements, function_counts, largest_groups
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
@@ -295,6 +295,7 @@ SQLITE_STATEMENTS: Final = Statements(
     delete_attempts=DELETE_ATTEMPTS,
     unpublished_types=UNPUBLISHED_TYPES,
     queue_depths=largest_groups(QUEUE_DEPTHS),
+    function_counts=function_counts("substr(external_id, 1, max(0, length(external_id) - 37))"),
     search=SQLITE_SEARCH,
     version="",
     mark_node_dead=MARK_NODE_DEAD,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,19 @@ log = logging.getLogger("goque.healer")
 
 @dataclass
 class CrashRecovery:
-    """Searches the base of this tree's run directory for dead trees that used the same database."""
+    """Searches the base of this tree's run directory for dead trees that used the same database.
+
+    Attributes:
+        storage: the database.
+        base: the directory with the run directories.
+        database: the fingerprint of the database's URL.
+        tell: called with the rows that were returned, as they were before, and their changes.
+    """
 
     storage: TaskStorage
     base: Path
     database: str
+    tell: Callable[[Iterable[Decided]], object] = list
 
     def run(self) -> None:
         """Recover every dead tree that is found. A tree that cannot be recovered does not delay the others.
@@ -121,7 +129,9 @@ class CrashRecovery:
 
         decided = decide_each(rows, decide)
         for start in range(0, len(decided), 500):
-            settle_each(decided[start : start + 500], write)
+            batch = decided[start : start + 500]
+            written = settle_each(batch, write)
+            self.tell(pair for pair in batch if pair[0].token in written)
         if rows:
             log.warning("recovered %d task(s) of an earlier tree: %s", len(rows), end)
 

@@ -23,7 +23,9 @@ from goque_supervisor.actors.own_policies import own_policies
 from goque_supervisor.actors.per_type_timer import PERIOD, PerTypeTimer
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready
+from goque_supervisor.ipc.failure_report import Reported
 from goque_supervisor.metrics.counters import CountersByType
+from goque_supervisor.recovery.failure_reports import FailureReports
 from goque_supervisor.recovery.settle_rows import Decided, decide_each, log_set_aside, settle_each
 
 BATCH: Final = 500
@@ -51,11 +53,19 @@ class Healer(Actor):
         )
         self.per_type_timer = PerTypeTimer("healer", boot["types"], unpublished_period=period)
         self._own = own_policies(boot["types"], boot["own_types"])
+        self._failure_reports = FailureReports(
+            channel.send, {spec["type"]: spec.get("reports", Reported.NONE) for spec in boot["types"]}
+        )
 
     def run_once(self) -> float:
         """Recover the dead trees of this machine first, then check all nodes and the claims without an owner."""
         if not self._recovered:
-            CrashRecovery(self.storage, Path(self.boot["run_base"]), self.boot["database_fingerprint"]).run()
+            CrashRecovery(
+                self.storage,
+                Path(self.boot["run_base"]),
+                self.boot["database_fingerprint"],
+                self._failure_reports.tell,
+            ).run()
             self._recovered = True
             self.channel.send(Ready({"recovered": True}))
         try:
@@ -134,6 +144,7 @@ class Healer(Actor):
             began, traced = time.perf_counter(), tracing.started()
             written = settle_each(decided, lambda these: self._settle_claimed(these, owner))
             self._count([row for row in rows if row.token in written], time.perf_counter() - began, traced)
+            self._failure_reports.tell(pair for pair in decided if pair[0].token in written)
             if written:
                 self.log.warning("returned %d task(s) of dead node %s", len(written), owner)
             aside = {token: row for token, row in aside.items() if token not in written}
@@ -174,6 +185,7 @@ class Healer(Actor):
             began, traced = time.perf_counter(), tracing.started()
             written = settle_each(decided, self._settle_unowned)
             left -= written
+            self._failure_reports.tell(pair for pair in decided if pair[0].token in written)
             healed = [row for row in rows if row.token in written]
             if healed:
                 self._count(healed, time.perf_counter() - began, traced)

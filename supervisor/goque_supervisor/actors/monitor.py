@@ -23,6 +23,7 @@ from goque_supervisor.actors.http_server import Answer, json_answer, serve
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Message, TreeState
 from goque_supervisor.metrics.counters import read_counters
+from goque_supervisor.metrics.function_counters import read_function_counters
 from goque_supervisor.metrics.prometheus import ENDS, QueueSample, Snapshot, families
 from goque_supervisor.metrics.user_metrics import UserMetrics
 
@@ -93,7 +94,12 @@ class Monitor(Actor):
     def snapshot(self) -> Snapshot:
         """Return the current state, counters and queue sample."""
         fresh = time.monotonic() - self._sampled_at < MAX_SAMPLE_AGE
-        return Snapshot(self.state, read_counters(self.run_directory), self._queue if fresh else None)
+        return Snapshot(
+            self.state,
+            read_counters(self.run_directory),
+            self._queue if fresh else None,
+            read_function_counters(self.run_directory),
+        )
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric of the tree, goque's own and the app's."""

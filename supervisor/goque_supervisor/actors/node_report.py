@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
+from goque.describe.node_info import FunctionInfo, NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
 from goque.version import __version__
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.os_process import Usage, usage_of
 from goque_supervisor.metrics.counters import Counts, read_counters
+from goque_supervisor.metrics.function_counters import read_function_counters
 from goque_supervisor.metrics.prometheus import ENDS
 
 log = logging.getLogger("goque.lease")
 
 MAX_RUNS: Final = 10
+MAX_FUNCTIONS: Final = 50
 RECENT: Final = 60.0
 BOX_BUDGET: Final = 0.5
 """Seconds that one report may spend on black boxes; the remaining workers are shown without a task."""
@@ -40,7 +42,7 @@ class NodeReport:
         self._run_directory = run_directory
         self._app = app
         self._node_timeout = node_timeout
-        self._history: deque[tuple[float, dict[str, Counts]]] = deque()
+        self._history: deque[tuple[float, dict[tuple[str, str], Counts]]] = deque()
         self._usage: dict[int, tuple[float, Usage]] = {}
         self._boxes: dict[str, BlackBox] = {}
 
@@ -70,7 +72,8 @@ class NodeReport:
         )
 
     def _remember(self, now: float, started_at: float) -> None:
-        counters = read_counters(self._run_directory)
+        counters = read_function_counters(self._run_directory)
+        counters |= {(name, ""): counts for name, counts in read_counters(self._run_directory).items()}
         if not self._history:  # in a new tree all counts are recent, but not in an old one
             self._history.append((started_at, {}) if now - started_at <= RECENT else (now, counters))
         self._history.append((now, counters))
@@ -78,11 +81,6 @@ class NodeReport:
             self._history.popleft()
 
     def _type(self, task_type: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> TypeInfo:
-        newest = self._history[-1][1].get(task_type, Counts())
-        before = self._history[0][1].get(task_type, Counts())
-        recent = {
-            status: int(newest[f"processed:{status}"] - before[f"processed:{status}"]) for status in ENDS
-        }
         return TypeInfo(
             task_type,
             slots=group["slots"],
@@ -90,11 +88,31 @@ class NodeReport:
             ready=group["ready"],
             held=group["held"],
             restarts=group["restarts"],
-            processed={end: count for end in ENDS if (count := int(newest[f"processed:{end}"]))},
-            recent={status: count for status, count in recent.items() if count},
-            recent_run_seconds=round(newest["processing:sum"] - before["processing:sum"], 6),
             workers=workers,
+            functions=self._functions(task_type),
+            **self._runs_of(task_type, ""),
         )
+
+    def _functions(self, task_type: str) -> tuple[FunctionInfo, ...]:
+        """Describe the functions of a type that have run, those with most recent runs first."""
+        described = [
+            FunctionInfo(function, **self._runs_of(task_type, function))
+            for counted, function in self._history[-1][1]
+            if counted == task_type and function
+        ]
+        described.sort(key=lambda one: (-sum(one.recent.values()), -sum(one.processed.values()), one.name))
+        return tuple(described[:MAX_FUNCTIONS])
+
+    def _runs_of(self, task_type: str, function: str) -> dict[str, Any]:
+        """Return the runs of a type, or of one function of it: since the start of the tree, and recent ones."""
+        newest = self._history[-1][1].get((task_type, function), Counts())
+        before = self._history[0][1].get((task_type, function), Counts())
+        recent = {end: int(newest[f"processed:{end}"] - before[f"processed:{end}"]) for end in ENDS}
+        return {
+            "processed": {end: count for end in ENDS if (count := int(newest[f"processed:{end}"]))},
+            "recent": {end: count for end, count in recent.items() if count},
+            "recent_run_seconds": round(newest["processing:sum"] - before["processing:sum"], 6),
+        }
 
     def _processes(
         self, processes: list[dict[str, Any]], now: float

@@ -30,7 +30,6 @@ from goque.outcome import Change, OutcomeKind
 from goque.storage import TaskStorage
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
-from goque_supervisor.fetcher.failure_reports import FailureReports
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
 from goque_supervisor.fetcher.reconciler import Reconciler
@@ -43,9 +42,12 @@ from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
+from goque_supervisor.ipc.failure_report import Reported
 from goque_supervisor.ipc.messages import Result
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Counters
+from goque_supervisor.metrics.function_counters import FunctionCounters
+from goque_supervisor.recovery.failure_reports import FailureReports
 
 log = logging.getLogger("goque.fetcher")
 
@@ -74,6 +76,9 @@ class Fetcher:
         self.options = spec.options
         self.channel = channel
         self.counters = counters
+        self.function_counters = (
+            None if spec.functions is None else FunctionCounters(boot["counters"], task_type, spec.functions)
+        )
         self.socket = socket
         self.watcher = storage.watch(task_type)
         self.database = TaskDatabase(storage, task_type, self.options, counters)
@@ -85,7 +90,7 @@ class Fetcher:
         )
         self.dead_workers = DeadWorkers(self.in_flight, self.options, channel.send)
         self.failure_reports = FailureReports(
-            channel.send, wanted=boot["processor"].get("reports_failures", False)
+            channel.send, {task_type: boot["processor"].get("reports", Reported.NONE)}
         )
         self.results = ResultReceiver(self.in_flight, self.worker_pool, counters, self.schedule)
         self.order_handler = OrderHandler(
@@ -198,7 +203,7 @@ class Fetcher:
         self.worker_pool.acknowledge(ended)
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
-        self.failure_reports.tell(settled)
+        self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
         if unwritten := [task for task, _change, written in settled if not written]:
             self.reconciler.check_missing(unwritten)
 
@@ -208,6 +213,8 @@ class Fetcher:
             self.dead_workers.committed(task)
         assert task.outcome is not None
         self.counters.settled(change, task.outcome, task.row, written=written)
+        if self.function_counters is not None and written:
+            self.function_counters.settled(change, task.outcome, task.row)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_every_end:
             log_outcome(task.row, task.outcome, change, self.options, written=written)
             if not change.status.is_terminal:

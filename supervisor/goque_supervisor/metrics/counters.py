@@ -13,7 +13,7 @@ import os
 import struct
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -69,10 +69,11 @@ class Counters:
     Args:
         path: the file; it is created if it is missing.
         task_type: whose tasks are counted, or `unregistered`.
+        function: the function that these tasks call, if only its tasks are counted.
     """
 
-    def __init__(self, path: str | os.PathLike[str], task_type: str) -> None:
-        self._slots = _open(Path(path), task_type)
+    def __init__(self, path: str | os.PathLike[str], task_type: str, function: str = "") -> None:
+        self._slots = _open(Path(path), {"task_type": task_type, "function": function})
         self._slots[_PLACE[_ANSWERED]] = 0.0
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -152,7 +153,14 @@ class Counts(dict[str, float]):
 def read_counters(directory: Path) -> dict[str, Counts]:
     """Read the counters of all processes of a tree, dead ones included, and sum them by task type."""
     totals: dict[str, Counts] = {}
-    for path in directory.glob(f"*{SUFFIX}"):
+    for header, counts in read_files(directory, SUFFIX):
+        totals.setdefault(header["task_type"], Counts()).add(counts)
+    return totals
+
+
+def read_files(directory: Path, suffix: str) -> Iterator[tuple[Mapping[str, str], Counts]]:
+    """Yield what each file of counters with this suffix counts, and its values."""
+    for path in directory.glob(f"*{suffix}"):
         try:
             data = path.read_bytes()
             (length,) = struct.unpack_from("=Q", data)
@@ -160,14 +168,11 @@ def read_counters(directory: Path) -> dict[str, Counts]:
             values = struct.unpack_from(f"={len(header['names'])}d", data, 8 + length)
         except (OSError, ValueError, struct.error):
             continue  # it is just being created: its process has counted nothing yet
-        totals.setdefault(header["task_type"], Counts()).add(
-            Counts(zip(header["names"], values, strict=True))
-        )
-    return totals
+        yield header, Counts(zip(header["names"], values, strict=True))
 
 
-def _open(path: Path, task_type: str) -> memoryview[float]:
-    header = json.dumps({"task_type": task_type, "names": list(_PLACE)}).encode()
+def _open(path: Path, counted: Mapping[str, str]) -> memoryview[float]:
+    header = json.dumps({**counted, "names": list(_PLACE)}).encode()
     header += b" " * (-len(header) % 8)
     start, size = 8 + len(header), 8 + len(header) + 8 * len(_PLACE)
     try:
@@ -178,6 +183,8 @@ def _open(path: Path, task_type: str) -> memoryview[float]:
         with path.open("r+b") as file:
             mapped = mmap.mmap(file.fileno(), size)
     except OSError as error:
-        log.warning("what happens to tasks of type %r is not counted: %s: %s", task_type, path, error)
+        log.warning(
+            "what happens to tasks of type %r is not counted: %s: %s", counted["task_type"], path, error
+        )
         mapped = mmap.mmap(-1, size)
     return memoryview(mapped)[start:].cast("d")

@@ -39,11 +39,13 @@ class Snapshot:
         state: the root's last TreeState; {} before the first.
         counters: the counters by task type.
         queue: the last sample of the queue, None if there is no recent one.
+        functions: the counters by task type and function, of types whose tasks call different functions.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict)
     counters: Mapping[str, Counts] = field(default_factory=dict)
     queue: QueueSample | None = None
+    functions: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
 
     @property
     def types(self) -> Mapping[str, Any]:
@@ -64,7 +66,7 @@ def families(snapshot: Snapshot, service: str | None = None) -> Iterator[Metric]
         snapshot: what to report.
         service: the value of the label `service` of every metric, None for no such label.
     """
-    for metric in (*_counted(snapshot), *_living(snapshot), *_queued(snapshot)):
+    for metric in (*_counted(snapshot), *_by_function(snapshot), *_living(snapshot), *_queued(snapshot)):
         if service is not None:
             metric.samples = [
                 sample._replace(labels={**sample.labels, "service": service}) for sample in metric.samples
@@ -138,6 +140,29 @@ def _add(
     if totals[-1]:
         edges = [*map(str, bounds), "+Inf"]
         family.add_metric(labels, list(zip(edges, totals, strict=True)), counts[f"{name}:sum"])
+
+
+def _by_function(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield what each function has run; nothing where no task names a function."""
+    if not snapshot.functions:
+        return
+    processed = CounterMetricFamily(
+        "goque_function_processed_tasks",
+        "Runs of the tasks of one function by the status that followed.",
+        labels=["task_type", "function", "status"],
+    )
+    durations = HistogramMetricFamily(
+        "goque_function_processing_duration_seconds",
+        "How long the runs of one function took.",
+        labels=["task_type", "function"],
+    )
+    for (task_type, function), counts in sorted(snapshot.functions.items()):
+        for status in TaskStatus:
+            if (total := counts[f"processed:{status}"]) or status in ENDS:
+                processed.add_metric([task_type, function, status], total)
+        _add(durations, [task_type, function], counts, "processing", DURATIONS)
+    yield processed
+    yield durations
 
 
 def _living(snapshot: Snapshot) -> Iterator[Metric]:

@@ -25,6 +25,7 @@ from goque.storage import import_backend
 from goque.storage.url import hide_password
 from goque.telemetry import logs, tracing
 from goque.telemetry.service_name import metrics_service_name
+from goque_supervisor.ipc.failure_report import Reported
 from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS
@@ -55,18 +56,24 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     if options.reload:
         sys.dont_write_bytecode = True  # bytecode counts as fresh for files changed twice in a second
     registry, url = load_app(options, registry_fd)
-    reports = registry.on_failure is not None
+    reported = _reported(registry)
     types = [msgspec.to_builtins(spec) for spec in processors_of(registry).specs()]
     traced = (
         ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
     )  # then they are forked from here: see root/tree.py
-    for role in ("worker", "callback", *["reporter"] * reports, "scheduler", *traced):
+    for role in (
+        "worker",
+        "callback",
+        *["reporter"] * any(which != Reported.NONE for which in reported.values()),
+        "scheduler",
+        *traced,
+    ):
         importlib.import_module(LOOPS[role])
     return {
         "sources": _sources_of(options.app),
         "import_began": began,
         "types": [
-            {**spec, "options": _with_defaults(spec["options"]), "reports_failures": reports}
+            {**spec, "options": _with_defaults(spec["options"]), "reports": reported[spec["type"]]}
             for spec in types
         ],
         "jobs": len(registry.jobs),
@@ -77,6 +84,17 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         "keys": {spec["type"]: make_keys() for spec in types},
         "traces": tracing.is_on(),
         "service_name": metrics_service_name() or registry.service_name,
+    }
+
+
+def _reported(registry: Registry) -> dict[str, str]:
+    """Return which failed attempts of each type are reported to functions of the app."""
+    if registry.on_failure is not None:
+        return dict.fromkeys(registry.task_types, Reported.ALL.value)
+    table = processors_of(registry)
+    return {
+        name: (Reported.WITHOUT_WORKER if table.get(name).failed_without_worker else Reported.NONE).value
+        for name in registry.task_types
     }
 
 

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from goque_supervisor.ipc.control import Message
+from goque_supervisor.ipc.control import AttemptsFailed, FailureTold, Message
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.node import NodeView
+from goque_supervisor.root.pools.failure_reporter import FailureReporter
 from goque_supervisor.root.processes import Processes, retry_start
 from goque_supervisor.root.restart_policy import Backoff
 from goque_supervisor.root.timers import Timers
-from goque_supervisor.root.tree import ChildSpec, Tree
+from goque_supervisor.root.tree import ChildSpec, HealedTasks, Tree
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
@@ -39,6 +40,9 @@ class Services:
         node: returns the node as it is now.
         app: returns how the newest import describes the app.
         child_restarts: the tree's count of restarts by role.
+
+    Attributes:
+        failures: the process that calls the app's functions about what the healer has charged.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Services:
         app: Callable[[], dict[str, Any]],
         child_restarts: Counter[str],
     ) -> None:
+        self.failures = FailureReporter(processes, timers)
         self._options = options
         self._run_directory = run_directory
         self._processes = processes
@@ -92,13 +97,29 @@ class Services:
             if child is not None:
                 self._processes.kill(child, "reload")
 
+    def on_message(self, child: Child, message: Message) -> bool:
+        """Have the attempts reported that the healer has charged; returns whether the message is about that."""
+        match message:
+            case AttemptsFailed(failures):
+                self.failures.add(HealedTasks(), failures)
+            case FailureTold():
+                self.failures.on_told(child)
+            case _:
+                return False
+        return True
+
     def on_not_started(self, child: Child, why: str) -> None:
         """Try again in a while to start a service that could not be started."""
-        if not self._node().is_stopping:
+        if child.spec.role == "reporter":
+            self.failures.on_not_started(child, why)
+        elif not self._node().is_stopping:
             retry_start(self._timers, child.spec.name, why, lambda: self._start(child.spec))
 
     def on_exit(self, child: Child, cause: ExitCause) -> None:
         """Start another service in the place of one that has ended, after its backoff."""
+        if child.spec.role == "reporter":
+            self.failures.on_ended(child)
+            return
         if child.stop_by or self._node().is_stopping:
             return
         if child.killed_for == "reload":

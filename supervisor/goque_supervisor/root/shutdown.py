@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from goque_supervisor.root.child import Child
+from goque_supervisor.root.pools.failure_reporter import FailureReporter
 from goque_supervisor.root.pools.pool_groups import PoolGroups
 from goque_supervisor.root.processes import Processes
 from goque_supervisor.root.timers import Timers
@@ -53,6 +54,7 @@ class Shutdown:
         limit: how long running handlers may go on, in seconds.
         processes: the processes of the tree.
         groups: its pool groups.
+        failures: the process that calls the app's functions about what the healer has charged.
         timers: the root's timers and clock.
         on_end: called once, when everything has ended or was killed.
     """
@@ -65,6 +67,7 @@ class Shutdown:
         *,
         processes: Processes,
         groups: PoolGroups,
+        failures: FailureReporter,
         timers: Timers,
         on_end: Callable[[TreeEnd], None],
     ) -> None:
@@ -73,6 +76,7 @@ class Shutdown:
         self._limit = limit
         self._processes = processes
         self._groups = groups
+        self._failures = failures
         self._timers = timers
         self._on_end = on_end
         self._has_hurried = False
@@ -98,12 +102,14 @@ class Shutdown:
         log.info("%s again: stopping now", reason)
         if not self._has_hurried:
             self._has_hurried = True
-            self._groups.end_user_functions()
+            self._end_user_functions()
         self._kill_running("at the second signal")
 
     def advance(self) -> None:
         """Take the next step once all before it is done."""
-        if not self._groups.are_gone or any(self._processes.find(name) for name in FIRST_TO_END):
+        if any(self._processes.find(name) for name in FIRST_TO_END):
+            return
+        if not self._groups.are_gone or self._failures.is_busy:
             return
         if not self._last_were_stopped:
             self._last_were_stopped = True
@@ -126,9 +132,13 @@ class Shutdown:
         if running:
             log.warning("%d task(s) still running %s: they are stopped and given back", running, when)
         self._groups.kill_workers("shutdown")
-        self._timers.after(USER_FUNCTION_LIMIT, self._groups.end_user_functions)
+        self._timers.after(USER_FUNCTION_LIMIT, self._end_user_functions)
         self._timers.after(WRITE_LIMIT, self._end_by_force)
         self.advance()
+
+    def _end_user_functions(self) -> None:
+        self._groups.end_user_functions()
+        self._failures.end()
 
     def _workers(self) -> Iterator[Child]:
         for group in self._groups:

@@ -179,6 +179,7 @@ class Root:
                 self._options.shutdown_timeout,
                 processes=self._processes,
                 groups=self._groups,
+                failures=self._services.failures,
                 timers=self._timers,
                 on_end=self._end,
             )
@@ -261,7 +262,7 @@ class Root:
     def on_message(self, child: Child, message: Message) -> None:
         """Do what a child asks for."""
         child.beat_at = self._timers.now()
-        group = self._groups.find(child.task_type)
+        group = self._groups.find(child.task_type) or self._services
         match message:
             case Beat():
                 pass
@@ -278,7 +279,7 @@ class Root:
                 self._begin_reload(f"{', '.join(paths)}{more} changed")
             case ProtocolError(why):
                 self._on_protocol_error(child, why)
-            case _ if group is not None and group.on_message(child, message):
+            case _ if group.on_message(child, message):
                 if isinstance(message, Idle) and self._options.drain and self._shutdown is None:
                     self._idle_check.on_answer()
             case _:
@@ -315,9 +316,8 @@ class Root:
     def _on_protocol_error(self, child: Child, why: str) -> None:
         log.error("%s (pid %d) is killed: %s", child.spec.name, child.pid, why)
         if child.pid:
-            os_process.kill(
-                child.pid
-            )  # without a reason, as if it had crashed: its running task loses an attempt
+            # without a reason, as if it had crashed: its running task loses an attempt
+            os_process.kill(child.pid)
         else:
             self._processes.kill(child, "protocol")
 

@@ -49,6 +49,11 @@ class PoolGroupSpec:
     fetcher_nursery: NurseryKind = NurseryKind.ACTORS
 
     @property
+    def tasks(self) -> str:
+        """What a log line calls its tasks."""
+        return f"type {self.type!r}"
+
+    @property
     def workers(self) -> int:
         """How many worker processes run."""
         return int(self.processor["options"]["workers"])
@@ -80,6 +85,17 @@ class PoolGroupSpec:
     def reporter(self, number: int) -> ChildSpec:
         """Return a process that calls the app's `on_failure`."""
         return ChildSpec(f"reporter[{self.type}:{number}]", "reporter", NurseryKind.APP, self.type)
+
+
+@dataclass(frozen=True)
+class HealedTasks:
+    """The tasks of any type that the healer has charged with an attempt."""
+
+    tasks: str = "tasks of dead nodes"
+
+    def reporter(self, number: int) -> ChildSpec:
+        """Return a process that calls the app's `on_failure`."""
+        return ChildSpec(f"reporter[healer:{number}]", "reporter", NurseryKind.APP)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from goque import identifiers
 from goque.errors import ConfigurationError
-from goque.identifiers import internal_id, new_task_id
+from goque.identifiers import external_id_of, function_of, internal_id, new_task_id, short_function
 from goque.task_checks import check_name
 
 pytestmark = pytest.mark.fault(35)
@@ -97,3 +97,24 @@ def test_names_that_some_database_could_not_keep_are_refused(name, problem):
     assert "\n" not in str(refusal.value)
     assert str(refusal.value).startswith("external_id")
     str(refusal.value).encode()
+
+
+@pytest.mark.parametrize("path", ["shop.tasks.add", "a.b", "š.tasks.add", "x." + "y" * 300])
+def test_an_external_id_names_the_function_that_a_django_task_calls(path):
+    external_id = external_id_of(path)
+    check_name("external_id", external_id)
+    assert external_id != external_id_of(path)
+    assert function_of("django.default", external_id) == short_function(path)
+    assert path.startswith(short_function(path))
+
+
+@pytest.mark.parametrize(
+    "external_id",
+    ["", "order-7", "x" * 40, internal_id(new_task_id()), f"order-{new_task_id()}", new_task_id()],
+)
+def test_other_external_ids_name_no_function(external_id):
+    assert function_of("django.default", external_id) == ""
+
+
+def test_tasks_of_other_types_name_no_function():
+    assert function_of("mail", external_id_of("shop.tasks.add")) == ""

@@ -1,15 +1,18 @@
-"""The process that calls the app's `on_failure` for one pool group; it starts when an attempt has failed."""
+"""The process that calls the app's functions about failures of one pool group, or of tasks that the healer has charged.
+
+It starts when an attempt has failed.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Final
+from typing import Final, TypeAlias
 
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.processes import Processes, retry_start
 from goque_supervisor.root.timers import Timers
-from goque_supervisor.root.tree import PoolGroupSpec
+from goque_supervisor.root.tree import HealedTasks, PoolGroupSpec
 
 log = logging.getLogger("goque.supervisor")
 
@@ -19,6 +22,9 @@ CALL_LIMIT: Final = 15.0
 MAX_BATCH: Final = 4 * 1024 * 1024
 MAX_WAITING: Final = 32 * 1024 * 1024
 """Characters of reports that one process gets, and that wait here; more are not called for."""
+
+
+HasTasks: TypeAlias = PoolGroupSpec | HealedTasks
 
 
 class FailureReporter:
@@ -32,7 +38,7 @@ class FailureReporter:
     def __init__(self, processes: Processes, timers: Timers) -> None:
         self._processes = processes
         self._timers = timers
-        self._spec: PoolGroupSpec | None = None
+        self._spec: HasTasks | None = None
         self._waiting: deque[str] = deque()
         self._batch: list[str] = []
         self._told = 0
@@ -47,12 +53,16 @@ class FailureReporter:
         """Whether a report waits, or a process runs."""
         return bool(self._waiting) or self._child is not None
 
-    def add(self, spec: PoolGroupSpec, failures: list[str]) -> None:
+    @property
+    def _tasks(self) -> str:
+        return self._spec.tasks if self._spec is not None else ""
+
+    def add(self, spec: HasTasks, failures: list[str]) -> None:
         """Report these failed attempts, after those that wait."""
         if self._has_ended:
             log.warning(
-                "on_failure of type %r: %d call(s) left out, because the tree stops now",
-                spec.type,
+                "on_failure of %s: %d call(s) left out, because the tree stops now",
+                spec.tasks,
                 len(failures),
             )
             return
@@ -73,8 +83,8 @@ class FailureReporter:
         left_out = len(self._waiting) + len(self._batch) - self._told
         if self._spec is not None and left_out:
             log.warning(
-                "on_failure of type %r: %d call(s) left out, because the tree stops now",
-                self._spec.type,
+                "on_failure of %s: %d call(s) left out, because the tree stops now",
+                self._spec.tasks,
                 left_out,
             )
         self._waiting.clear()
@@ -94,7 +104,7 @@ class FailureReporter:
             return
         untold, self._batch, self._child = self._batch[self._told :], [], None
         if untold:
-            log.error("on_failure of type %r has ended its process: one call is lost", child.task_type)
+            log.error("on_failure of %s has ended its process: one call is lost", self._tasks)
         self._put_back(untold[1:])
         self._start_next()
 
@@ -114,16 +124,17 @@ class FailureReporter:
             return
         if self._dropped:
             log.warning(
-                "on_failure of type %r is too slow: %d calls were left out", self._spec.type, self._dropped
+                "on_failure of %s is too slow: %d calls were left out", self._spec.tasks, self._dropped
             )
             self._dropped = 0
         batch = self._next_batch()
         self._started += 1
+        spec = self._spec.reporter(self._started)
         try:
-            child = self._processes.start(self._spec.reporter(self._started), _boot(self._spec, batch))
+            child = self._processes.start(spec, {"task_type": spec.task_type, "failures": batch})
         except OSError as error:
             self._put_back(batch)
-            retry_start(self._timers, f"on_failure of {self._spec.type!r}", str(error), self._start_next)
+            retry_start(self._timers, f"on_failure of {self._spec.tasks}", str(error), self._start_next)
             return
         if child is None:  # its nursery is on the way
             self._put_back(batch)
@@ -147,9 +158,5 @@ class FailureReporter:
 
     def _end_slow(self, child: Child, told: int) -> None:
         if child is self._child and told == self._told:
-            log.error("on_failure of type %r takes over %gs: killed", child.task_type, CALL_LIMIT)
+            log.error("on_failure of %s takes over %gs: killed", self._tasks, CALL_LIMIT)
             self._processes.kill(child, "callback")
-
-
-def _boot(spec: PoolGroupSpec, batch: list[str]) -> dict[str, object]:
-    return {"task_type": spec.type, "failures": batch}

@@ -118,3 +118,20 @@ def test_the_kernel_tells_what_a_process_takes() -> None:
     assert usage.memory > 2**20
     assert usage.cpu_seconds > 0
     assert usage_of(NO_PID) is None
+
+
+def test_the_functions_of_a_type_are_told_with_those_that_run_most_first(tmp_path: Path) -> None:
+    report = NodeReport(tmp_path, "shop:registry", 30.0)
+    Counters(tmp_path / "mail.fetcher.counters", "mail")
+    Counters(tmp_path / "a.function", "mail", "shop.tasks.a").count("processed:done", 1)
+    busy = Counters(tmp_path / "b.function", "mail", "shop.tasks.b")
+    Counters(tmp_path / "c.function", "sms", "shop.tasks.c").count("processed:done", 1)
+    report.collect(state(age=600))
+    busy.count("processed:error", 3)
+    busy.observe("processing", 0.25)
+    (kind,) = report.collect(state(age=600)).types
+    assert [(one.name, one.processed, one.recent) for one in kind.functions] == [
+        ("shop.tasks.b", {"error": 3}, {"error": 3}),
+        ("shop.tasks.a", {"done": 1}, {}),
+    ]
+    assert kind.functions[0].recent_run_seconds == 0.25

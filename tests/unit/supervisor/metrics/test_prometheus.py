@@ -145,3 +145,21 @@ def test_what_is_not_ready_is_named_with_the_reason() -> None:
     assert reasons(counters={}) == {"mail": "the database has not answered its fetcher yet"}
     assert reasons(now=116.0)["tree"] == "its loop has been silent for 16s"
     assert not_alive(100.0, 116.0) == {"tree": "its loop has been silent for 16s"}
+
+
+def test_functions_have_metrics_of_their_own_and_other_types_have_none() -> None:
+    counts = Counts(
+        {"processed:done": 2.0, "processed:new": 1.0, "processing:1": 3.0, "processing:sum": 0.01}
+    )
+    found = parsed(snapshot(functions={("django.default", "shop.tasks.add"): counts}))
+    labels = "function=shop.tasks.add", "task_type=django.default"
+    processed = {
+        key[2]: value for key, value in found.items() if key[0] == "goque_function_processed_tasks_total"
+    }
+    assert processed == {
+        f"status={status}": value
+        for status, value in (("done", 2), ("error", 0), ("attempts_left", 0), ("canceled", 0), ("new", 1))
+    }
+    assert found["goque_function_processing_duration_seconds_count", *labels] == 3
+    assert found["goque_function_processing_duration_seconds_sum", *labels] == 0.01
+    assert not [key for key in parsed(snapshot()) if "function" in key[0]]

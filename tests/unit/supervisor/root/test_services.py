@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from goque_supervisor.ipc.control import AttemptsFailed, FailureTold
 from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
 
 
@@ -93,3 +94,27 @@ def test_what_waits_for_a_nursery_starts_when_the_nursery_is_up_again(tree: Simu
     tree.processes.nurseries_are_up = True
     tree.root.on_nurseries_ready()
     assert tree.did("start") == ["start cleaner", "start fetcher[mail]"]
+
+
+def test_what_the_healer_charges_is_reported_by_a_process_of_the_tree(tree: SimulatedTree) -> None:
+    tree.sends("healer", AttemptsFailed(["1", "2"]))
+    assert tree.did() == ["start reporter[healer:1]"]
+    assert tree.processes.boots["reporter[healer:1]"]["failures"] == ["1", "2"]
+    tree.is_forked("reporter[healer:1]")
+    tree.sends("reporter[healer:1]", FailureTold())
+    tree.ends("reporter[healer:1]", by_signal=11)
+    assert tree.did() == []  # the call that ended its process is not tried again
+    assert tree.root.child_restarts == {}
+    tree.processes.are_refused = True
+    tree.sends("healer", AttemptsFailed(["3"]))
+    tree.processes.are_refused = False
+    tree.pass_time(1.1)
+    assert tree.did("start") == ["start reporter[healer:3]"]
+
+
+def test_the_healer_reports_although_no_type_runs_here(tmp_path: Path) -> None:
+    tree = SimulatedTree(tmp_path, describe_app("mail"), roles=("healer",))
+    tree.comes_up()
+    tree.did()
+    tree.sends("healer", AttemptsFailed(["1"]))
+    assert tree.did() == ["start reporter[healer:1]"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from goque_supervisor.ipc.control import AttemptsFailed, FailureTold
 from goque_supervisor.root.shutdown import TreeEnd
 from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
 
@@ -179,3 +180,27 @@ def test_a_tree_that_has_no_lease_yet_ends_without_a_fetcher(tmp_path: Path) -> 
     tree.all_told_to_end_do_so()
     assert tree.root.end == TreeEnd(0)
     assert tree.did("start fetcher") == []
+
+
+def test_what_the_healer_has_charged_is_reported_before_the_end(tree: SimulatedTree) -> None:
+    tree.sends("healer", AttemptsFailed(["1"]))
+    tree.root.stop("SIGTERM")
+    tree.drains("mail")
+    end_services(tree)
+    tree.ends("worker[mail:0]", exit_code=0)
+    tree.ends("fetcher[mail]", exit_code=0)
+    assert tree.did("stop lease") == []
+    tree.sends("reporter[healer:1]", FailureTold())
+    tree.ends("reporter[healer:1]", exit_code=0)
+    assert tree.did("stop lease") == ["stop lease"]
+
+
+def test_a_second_signal_ends_what_reports_for_the_healer(
+    tree: SimulatedTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree.sends("healer", AttemptsFailed(["1", "2"]))
+    tree.root.on_signal(signal.SIGTERM)
+    tree.did()
+    tree.root.on_signal(signal.SIGTERM)
+    assert tree.did("reporter") == ["kill reporter[healer:1] (shutdown)"]
+    assert "on_failure of tasks of dead nodes: 2 call(s) left out" in caplog.text

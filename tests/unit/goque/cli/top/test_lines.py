@@ -12,7 +12,15 @@ from goque.cli.top.keys import names_of
 from goque.cli.top.lines import Line, amount, overview_lines, size, span
 from goque.cli.top.orders import Answer, Order, answer_to, signal_root
 from goque.cli.top.screen import Screen
-from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import (
+    FunctionInfo,
+    NodeInfo,
+    ProcessInfo,
+    RunInfo,
+    TypeInfo,
+    WorkerInfo,
+    encode_info,
+)
 from goque.describe.overview import Overview, overview
 from goque.errors import GoqueError
 from goque.storage import open_storage
@@ -333,3 +341,23 @@ def test_only_a_supervisor_is_signaled() -> None:
 
 def test_a_line_about_nothing_is_about_no_line() -> None:
     assert not Line("").is_about(None)
+
+
+def test_functions_are_shown_below_their_type_and_the_cursor_passes_them() -> None:
+    functions = (FunctionInfo("shop.tasks.add", recent={"done": 59, "error": 1}, recent_run_seconds=6.0),)
+    found = seen(functions=functions)
+    (line,) = [line for line in overview_lines(found, 100) if "shop.tasks.add" in line.text]
+    assert line.target is None
+    assert line.text.split() == ["shop.tasks.add", "0", "0", "0", "1.0", "1", "100ms"]
+    header, kind = (next(text for text in texts(found, 100) if word in text) for word in ("TYPE", "mail"))
+    at = header.index("RUNS/S")
+    assert line.text[at : at + 6].split() == ["1.0"] == kind[at : at + 6].split()
+    assert selected(screen(found)).startswith("mail")
+
+
+def test_waiting_tasks_of_functions_that_are_too_many_to_count_are_shown_as_unknown() -> None:
+    info = NodeInfo(recent_seconds=60.0, types=(TypeInfo("django.a", functions=(FunctionInfo("a.b"),)),))
+    row = NodeRow("n1", 7, "alive", "web-1", 42, NOW, NOW, encode_info(info))
+    found = overview([], [], frozenset(), [row], NOW, unfinished={"django.a": None})
+    (line,) = [text for text in texts(found, 100) if "a.b" in text]
+    assert line.split() == ["a.b", "-", "-", "-", "0.0", "0", "-"]
