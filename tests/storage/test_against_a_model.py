@@ -67,17 +67,20 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self._clock.advance(seconds)
 
-    @rule(target=claims, owner=st.sampled_from(["node-1", "node-2"]), limit=st.integers(1, 3))
-    def claim(self, owner: str, limit: int) -> Any:
+    @rule(
+        target=claims,
+        owner=st.sampled_from(["node-1", "node-2"]),
+        limit=st.integers(1, 3),
+        priority=st.none() | st.integers(-2, 2),
+    )
+    def claim(self, owner: str, limit: int, priority: int | None) -> Any:
         due = [
             row
-            for row in self._model.values()
-            if row.status in ("new", "error")
-            and row.claimed_by is None
-            and row.next_attempt_at <= self._clock.now
+            for row in self._waiting()
+            if row.next_attempt_at <= self._clock.now and priority in (None, row.priority)
         ]
         due.sort(key=lambda row: (-row.priority, row.next_attempt_at))
-        rows = self._nodes[owner].claim_due("mail", owner, limit)
+        rows = self._nodes[owner].claim_due("mail", owner, limit, priority=priority)
         rank = [(row.priority, row.next_attempt_at) for row in rows]
         assert rank == [(row.priority, row.next_attempt_at) for row in due[:limit]]
         for row in rows:
@@ -216,6 +219,11 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def the_table_is_what_the_model_says(self) -> None:
         for task_id, known in self._model.items():
             assert self._storage.get_task(task_id) == known
+
+    def _waiting(self) -> list[TaskRow]:
+        return [
+            row for row in self._model.values() if row.status in ("new", "error") and row.claimed_by is None
+        ]
 
     @invariant()
     def owners_hold_what_the_model_says(self) -> None:

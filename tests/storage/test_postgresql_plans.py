@@ -64,7 +64,8 @@ BACKLOG = """
 PARAMS = {
     "task_type": "type-1",
     "owner": "node-1",
-    "priority": 1,
+    "priority": None,
+    "past": "[]",
     "top": None,
     "since": None,
     "limit": 500,
@@ -149,7 +150,7 @@ def keeps_to_its_index(name, plan):
 def locking(plan):
     """Return how many pages the part of a plan touches that finds and locks rows."""
     [found] = [part for part in parts(plan) if part["Node Type"] == "LockRows"]
-    return found["Shared Hit Blocks"] + found["Shared Read Blocks"]
+    return pages(found)
 
 
 def parts(plan):
@@ -176,6 +177,34 @@ def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
     assert locking(plan[0]["Plan"]) < 100 * 4
 
 
+def pages(plan):
+    """Return how many pages a plan touches."""
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.mark.fault(32)
+def test_a_claim_of_one_priority_does_not_pass_the_others(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(FILL, tasks=20_000)
+    backend.execute("UPDATE goque_task SET priority = 7 WHERE status = 'new' AND external_id <> 'x20'")
+    backend.execute("VACUUM goque_task")
+    touched = {}
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        for name in ("claim_past", "claim_due"):  # the second one claims
+            statement = getattr(NOTIFYING_STATEMENTS, name)
+            sql = statement if name == "claim_due" else statement.lock
+            [(plan,)] = connection.execute(
+                percent_placeholders(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"),
+                PARAMS | {"task_type": "type-2", "now": "2099-01-01T00:00:00Z", "priority": 0},
+            ).fetchall()
+            assert plan[0]["Plan"]["Actual Rows"] == 1
+            touched[name] = locking(plan[0]["Plan"])
+        connection.rollback()
+    assert max(touched.values()) < 20, touched
+
+
 @pytest.mark.fault(32)
 def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(backend):
     storage = backend.new_storage()
@@ -199,7 +228,7 @@ def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(ba
             [(plan,)] = connection.execute(sql, asked | place).fetchall()
             assert plan[0]["Plan"]["Actual Rows"] == 100
             lock = plan[0]["Plan"]["Plans"][0]
-            touched[name] = lock["Shared Hit Blocks"] + lock["Shared Read Blocks"]
+            touched[name] = pages(lock)
         connection.rollback()
     assert touched["place"] < 100 * 6
     assert touched["head"] > 6_000, "each of them: if not, there is nothing to be spared"
@@ -208,8 +237,8 @@ def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(ba
 class Unforgetting(ClaimCursor):
     """Begins at the head once only, however slowly the test runs."""
 
-    def of(self, task_type, _now):
-        return super().of(task_type, 0.0)
+    def of(self, task_type, _now, **options):
+        return super().of(task_type, 0.0, **options)
 
 
 @pytest.mark.fault(32)
@@ -227,4 +256,4 @@ def test_a_round_of_cleaning_touches_few_pages_however_many_rows_are_done(backen
         ).fetchall()
         connection.rollback()
     assert plan[0]["Plan"]["Actual Rows"] == 100
-    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 100 * 10
+    assert pages(plan[0]["Plan"]) < 100 * 10

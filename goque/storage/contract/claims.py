@@ -17,18 +17,28 @@ class Claims(Protocol):
 
     @abstractmethod
     def claim_due(
-        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+        self,
+        task_type: str,
+        owner: str,
+        limit: int,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
     ) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due.
 
         The rows come back as they are after the claim: `pending`, `claimed_by` the owner, `claims` risen.
         A paused type claims nothing.
 
+        If the answer to an earlier claim of the type was lost, the call returns the tasks of that claim instead,
+        of whatever priority: they are claimed already, and no other process would run them.
+
         Args:
             task_type: the type.
             owner: who claims.
             limit: how many tasks at most.
             timeout: seconds that the database may keep a statement waiting; None for as long as it ever may.
+            priority: claim only tasks of this priority; None for all.
 
         Raises:
             DatabaseUnavailableError: it kept it waiting longer, or cannot be reached.

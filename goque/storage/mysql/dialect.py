@@ -68,6 +68,10 @@ COLUMNS: Final = """
     FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = :table"""
 
+BELOW_ALL_RANKS: Final = -1000
+LAST_RANK: Final = 32768
+"""The rank of the lowest priority that the table can hold."""
+
 OLDEST_MYSQL: Final = (8, 0, 17)
 OLDEST_MARIADB: Final = (10, 6, 0)
 
@@ -199,19 +203,26 @@ class MysqlDialect(Dialect):
         """Return the names of a table's columns, none where there is no such table."""
         return {mysql_rows.read_text(row[0]).lower() for row in session.rows(COLUMNS, {"table": table})}
 
-    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
+    def due_priorities(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterable[int | None]:
         """Walk down the levels, one statement each: none is asked for that is not needed."""
-        for priority, due in self._levels(session, task_type):
+        for found, due in self._levels(session, task_type, priority):
             if due <= session.now:
-                yield priority
+                yield found
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
         """Return when the next unclaimed task of each priority is due."""
         return [due for _, due in self._levels(session, task_type)]
 
-    def _levels(self, session: Session, task_type: str) -> Iterator[tuple[int, datetime]]:
-        rank = -1000
-        while rows := session.rows(self.sql.next_due, {"task_type": task_type, "rank": rank}):
+    def _levels(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterator[tuple[int, datetime]]:
+        rank, last = (BELOW_ALL_RANKS, LAST_RANK) if priority is None else (-priority - 1, -priority)
+        while rank < last:
+            rows = session.rows(self.sql.next_due, {"task_type": task_type, "rank": rank, "last_rank": last})
+            if not rows:
+                return
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
 

@@ -54,7 +54,7 @@ PRESENT: Final = """
 NEXT_LEVEL: Final = """
     SELECT claim_rank, next_attempt_at
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
-    WHERE type = :task_type AND claim_rank > :rank
+    WHERE type = :task_type AND claim_rank > :rank AND claim_rank <= :last_rank
       AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
     ORDER BY claim_rank, next_attempt_at
     LIMIT 1"""

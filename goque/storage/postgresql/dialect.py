@@ -169,10 +169,12 @@ class PostgresqlDialect(Dialect):
         """Return whether a text is a UUID. The server raises an error for any other text."""
         return isinstance(text, str) and _ID.fullmatch(text) is not None
 
-    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
-        """Return one level for all, because the claim statement reads all levels in one round trip."""
+    def due_priorities(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterable[int | None]:
+        """Return what is asked for, because the claim statement walks the priorities itself, in one round trip."""
         del session, task_type
-        return (0,)
+        return (priority,)
 
     def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task in one round trip, with the server's time."""

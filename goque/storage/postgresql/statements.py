@@ -84,7 +84,7 @@ COPY_TASKS: Final = """
 
 CLAIM_DUE: Final = """
     WITH RECURSIVE level (priority) AS (
-        SELECT coalesce(CAST(:top AS smallint), (
+        SELECT coalesce(CAST(:top AS smallint), CAST(:priority AS smallint), (
             SELECT priority
             FROM goque_task
             WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
@@ -99,7 +99,7 @@ CLAIM_DUE: Final = """
             ORDER BY lower.priority DESC
             LIMIT 1)
         FROM level
-        WHERE level.priority IS NOT NULL)
+        WHERE level.priority > coalesce(CAST(:priority AS smallint), -32768))
     UPDATE goque_task
     SET status = 'pending', claimed_by = :owner, updated_at = :now,
         claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
@@ -121,8 +121,9 @@ CLAIM_DUE: Final = """
         LIMIT :limit))
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
               next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
-"""Reads priority by priority, from the highest or from `top` downwards, and stops at the limit. In the priority `top`
-it begins at `since`: before that are the dead entries of earlier claims, see `claim_cursor`."""
+"""Reads priority by priority, from the highest or from `top` downwards, and stops at the limit; with `priority`, it
+reads that one only. In the priority `top` it begins at `since`: before that are the dead entries of earlier claims,
+see `claim_cursor`."""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task

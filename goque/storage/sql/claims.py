@@ -37,7 +37,13 @@ class SqlClaims(SqlSettling):
         self._unclaimable = Unclaimable()
 
     def claim_due(
-        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+        self,
+        task_type: str,
+        owner: str,
+        limit: int,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
     ) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due."""
         if limit <= 0:
@@ -45,14 +51,21 @@ class SqlClaims(SqlSettling):
         if found := self._claimed_in_doubt(task_type, owner, limit):
             return found
         if self._dialect.one_writer and not self._run(
-            lambda session: self._is_due(session, task_type), PINNED_READ
+            lambda session: self._is_due(session, task_type, priority), PINNED_READ
         ):
             return []  # an idle fetcher must not take the write lock
         began = time.monotonic()
         past = self._unclaimable.keys(task_type, began)
         cursor = self._cursor if self._dialect.needs_claim_cursor and not past else None
-        place = None if cursor is None else cursor.of(task_type, began)
-        asked = {"task_type": task_type, "owner": owner, "top": None, "since": None, "past": past}
+        place = None if cursor is None else cursor.of(task_type, began, priority=priority)
+        asked = {
+            "task_type": task_type,
+            "owner": owner,
+            "priority": priority,
+            "top": None,
+            "since": None,
+            "past": past,
+        }
         claimed: list[TaskRow] = []
         try:
             stuck = self._claim_in_transaction(asked, place, limit, claimed, PINNED_WRITE.within(timeout))
@@ -61,10 +74,11 @@ class SqlClaims(SqlSettling):
             raise
         self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
         claimed.sort(key=_claim_order)
-        self._unclaimable.claimed(task_type, len(claimed), stuck, time.monotonic())
+        now = time.monotonic()
+        self._unclaimable.claimed(task_type, len(claimed), stuck, now, priority=priority)
         if cursor is not None:
             from_head = began if place is None else None
-            cursor.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
+            cursor.claimed(task_type, claimed, limit, began=from_head, now=now, priority=priority)
         return claimed
 
     def _claim_in_transaction(
@@ -80,7 +94,9 @@ class SqlClaims(SqlSettling):
         def claim(session: Session) -> dict[Any, str]:
             if not asked["past"]:
                 self._claim_due(session, asked, place, limit, claimed)
-            if asked["past"] or (not claimed and self._unclaimable.is_suspected(asked["task_type"])):
+            if asked["past"] or (
+                not claimed and self._unclaimable.is_suspected(asked["task_type"], asked["priority"])
+            ):
                 return self._claim_past(session, asked, limit, claimed)
             return {}
 
@@ -110,7 +126,7 @@ class SqlClaims(SqlSettling):
             self._claim(session, asked, limit, claimed)
 
     def _claim(self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]) -> None:
-        for priority in self._dialect.due_levels(session, asked["task_type"]):
+        for priority in self._dialect.due_priorities(session, asked["task_type"], asked["priority"]):
             params = {**asked, "priority": priority, "limit": limit - len(claimed)}
             rows = map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
             claimed += (row for row in rows if row.status == "pending" and row.claimed_by == params["owner"])
@@ -160,8 +176,8 @@ class SqlClaims(SqlSettling):
             session.run(self._sql.rollback_savepoint)
         session.run(self._sql.release_savepoint)
 
-    def _is_due(self, session: Session, task_type: str) -> bool:
-        return any(True for _ in self._dialect.due_levels(session, task_type))
+    def _is_due(self, session: Session, task_type: str, priority: int | None) -> bool:
+        return any(True for _ in self._dialect.due_priorities(session, task_type, priority))
 
     def _claimed_in_doubt(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
         """Return tasks of earlier claims whose commit was not answered. No other process would run them."""

@@ -115,9 +115,18 @@ class Dialect(ABC):
         del text
         return True
 
-    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
-        """Return the priorities that have a due task, highest first: `claim_due` runs once for each."""
-        return [row[0] for row in session.rows(self.sql.due_priorities, {"task_type": task_type})]
+    def due_priorities(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterable[int | None]:
+        """Return the priorities that have a due task, highest first: `claim_due` runs once for each.
+
+        Args:
+            session: the connection.
+            task_type: the type.
+            priority: look at this priority only; None for all.
+        """
+        params = {"task_type": task_type, "priority": priority}
+        return [row[0] for row in session.rows(self.sql.due_priorities, params)]
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
         """Return when the next unclaimed task of each priority is due."""

@@ -69,11 +69,12 @@ class Statements:
     Attributes:
         insert_task: one task, unless its type and external id are taken; returns what was inserted.
         insert_tasks: the same for the tasks in `:batch`.
-        due_priorities: the priorities that have a due task, highest first; none while the type is paused. Empty
-            where `claim_due` walks them itself.
+        due_priorities: the priorities that have a due task, highest first; only `:priority` if that is not NULL;
+            none while the type is paused. Empty where `claim_due` walks them itself.
         next_due: the earliest `next_attempt_at` of each priority; none while the type is paused.
-        claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, and return them.
-        claim_past: the same past tasks that cannot be changed, in three statements.
+        claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, else of
+            `:priority` or of all if that is NULL, and return them.
+        claim_past: the same past tasks that cannot be changed, in three statements, of `:priority` or of all.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids.
         settle_moves: write the moves in `:batch` and return their ids.

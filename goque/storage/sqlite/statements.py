@@ -43,12 +43,12 @@ INSERT_TASKS: Final = """
 
 DUE_PRIORITIES: Final = """
     WITH RECURSIVE level (priority) AS (
-        SELECT * FROM (
+        SELECT coalesce(:priority, (
             SELECT priority
             FROM goque_task INDEXED BY goque_task_claim_idx
             WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
             ORDER BY priority DESC
-            LIMIT 1)
+            LIMIT 1))
         UNION ALL
         SELECT (
             SELECT lower.priority
@@ -58,7 +58,7 @@ DUE_PRIORITIES: Final = """
             ORDER BY lower.priority DESC
             LIMIT 1)
         FROM level
-        WHERE level.priority IS NOT NULL)
+        WHERE level.priority IS NOT NULL AND :priority IS NULL)
     SELECT priority
     FROM level
     WHERE priority IS NOT NULL
