@@ -29,6 +29,7 @@ from test_claiming import policy
 from goque.errors import TaskNotFoundError, TaskStateError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.retry import static
+from goque.storage.contract import DueLevel
 from goque.task import TERMINAL_STATUSES, Task, TaskRow, TaskStatus
 from goque_supervisor.actors.healing import heal
 
@@ -219,6 +220,18 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def the_table_is_what_the_model_says(self) -> None:
         for task_id, known in self._model.items():
             assert self._storage.get_task(task_id) == known
+
+    @invariant()
+    def the_levels_are_those_of_the_model(self) -> None:
+        waits: dict[int, float] = {}
+        for row in self._waiting():
+            wait = max(0.0, (row.next_attempt_at - self._clock.now).total_seconds())
+            waits[row.priority] = min(wait, waits.get(row.priority, wait))
+        for storage in self._nodes.values():
+            levels = storage.due_levels(["sms", "mail"])
+            assert sorted(levels, key=lambda level: level.priority) == [
+                DueLevel("mail", priority, wait) for priority, wait in sorted(waits.items())
+            ]
 
     def _waiting(self) -> list[TaskRow]:
         return [

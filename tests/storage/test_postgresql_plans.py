@@ -26,6 +26,7 @@ CLAIM = "using goque_task_claim_idx"
 BY_ID = "Index Scan using goque_task_pkey on goque_task"
 PLANS = {
     "next_due": [CLAIM],
+    "due_levels": [f"Index Scan {CLAIM}", "(type = asked.type)", "AND (priority < level"],
     "claim_due": ["Tid Scan on goque_task", f"Index Scan {CLAIM}", f"Index Only Scan {CLAIM}", "LockRows"],
     "mark_processing": [BY_ID, "Index Cond: (id = ANY"],
     "settle_done": [BY_ID, "Index Cond: (id = ANY"],
@@ -55,6 +56,12 @@ FILL = """
            CASE WHEN n % 20 > 0 THEN 'done' WHEN n % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
            now(), now(), now(), n % 2, CASE WHEN n % 40 = 0 THEN 'node-1' END
     FROM generate_series(1, :tasks) AS n"""
+MANY_TYPES = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, updated_at, next_attempt_at)
+    SELECT CAST(md5('x' || n) AS uuid), 'type-' || n % 60, 'x' || n, '{}',
+           CASE WHEN n / 60 % 2 = 0 THEN 'done' ELSE 'new' END, 0, '{}',
+           now(), CAST(CAST(:due AS text) AS timestamptz) + n * interval '1 second'
+    FROM generate_series(1, :tasks) AS n"""
 BACKLOG = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, next_attempt_at)
     SELECT CAST(md5('x' || n) AS uuid), 'mail', 'x' || n, '{}', 'new', 0, '{}',
@@ -65,6 +72,7 @@ PARAMS = {
     "task_type": "type-1",
     "owner": "node-1",
     "priority": None,
+    "types": '["type-0", "type-1", "type-2", "type-3"]',
     "past": "[]",
     "top": None,
     "since": None,
@@ -180,6 +188,28 @@ def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
 def pages(plan):
     """Return how many pages a plan touches."""
     return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("due", ["2026-11-23", "2099-01-01"], ids=["due", "scheduled"])
+def test_the_levels_of_60_types_touch_few_pages_however_many_rows_wait_or_are_done(backend, due):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(MANY_TYPES, tasks=20_000, due=due)
+    asked = PARAMS | {"types": json.dumps([f"type-{number}" for number in range(60)])}
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        sql = percent_placeholders(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.due_levels}"
+        )
+        [(plan,)] = connection.execute(sql, asked).fetchall()
+        connection.rollback()
+    assert plan[0]["Plan"]["Actual Rows"] == 60
+    assert pages(plan[0]["Plan"]) < 60 * 10
+    steps = [part for part in parts(plan[0]["Plan"]) if part.get("Relation Name") == "goque_task"]
+    assert {(step["Index Name"], step["Actual Rows"] <= 1) for step in steps} == {
+        ("goque_task_claim_idx", True)
+    }
 
 
 @pytest.mark.fault(32)

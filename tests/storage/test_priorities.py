@@ -57,10 +57,10 @@ def pages(storage, backend):
         "since": None,
         "limit": 10,
     }
-    params |= {"now": now}
+    params |= {"now": now, "clock": now, "types": '["mail"]', "past": "[]"}
     with backend.connect() as connection:
         connection.execute(BEGIN)
-        for name in ("next_due", "claim_due"):
+        for name in ("next_due", "due_levels", "claim_due"):
             sql = getattr(NOTIFYING_STATEMENTS, name)
             [(plan,)] = connection.execute(
                 percent_placeholders(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"), params
@@ -80,6 +80,10 @@ def effort(backend, storage):
 
     def look_and_claim():
         assert storage.seconds_until_due("mail") == 0
+        assert {(level.priority, level.seconds == 0) for level in storage.due_levels(["mail"])} == {
+            (100, False),
+            (0, True),
+        }
         assert {row.priority for row in claim(storage, limit=10)} == {0}
 
     if backend.name == "sqlite":

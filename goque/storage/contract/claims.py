@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from goque.outcome import Change
-from goque.storage.contract.records import HeldClaim
+from goque.storage.contract.records import DueLevel, HeldClaim
 from goque.storage.contract.watcher import Watcher
 from goque.task import TaskRow, Token
 
@@ -42,6 +42,17 @@ class Claims(Protocol):
 
         Raises:
             DatabaseUnavailableError: it kept it waiting longer, or cannot be reached.
+        """
+
+    @abstractmethod
+    def due_levels(self, types: Sequence[str]) -> list[DueLevel]:
+        """Return, for each type and each priority in which it has an unclaimed task, when the first is due.
+
+        The levels come in any order. A paused type has none. Tasks that this process found that it cannot change
+        are not counted.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
         """
 
     @abstractmethod

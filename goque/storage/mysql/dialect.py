@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - looking up a host's address loads it: megabytes, better shared over a fork
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
@@ -13,10 +13,11 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.storage.contract import Watcher
+from goque.storage.contract import DueLevel, Watcher
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
+from goque.storage.mysql.due_levels import AT_ONCE, highest_levels
 from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
@@ -225,6 +226,22 @@ class MysqlDialect(Dialect):
                 return
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
+
+    def due_levels(self, session: Session, asked: Mapping[str, Sequence[Any]]) -> list[DueLevel]:
+        """Walk down the levels of all types side by side, one statement for each level of the type with the most."""
+        clock = None if self.clock is None else self.time(self.clock())
+        ranks = dict.fromkeys(asked, BELOW_ALL_RANKS)
+        levels: list[DueLevel] = []
+        while ranks:
+            some = [ranks.popitem() for _ in range(min(len(ranks), AT_ONCE))]
+            params: dict[str, Any] = {"clock": clock}
+            for number, (task_type, rank) in enumerate(some):
+                past = self.encode_list(asked[task_type])
+                params |= {f"type_{number}": task_type, f"rank_{number}": rank, f"past_{number}": past}
+            rows = session.rows(highest_levels(len(some)), params)
+            levels += self.read_levels((row[0], -row[1], row[2], row[3]) for row in rows)
+            ranks |= {self.read_text(row[0]): row[1] for row in rows if row[1] < row[4]}
+        return levels
 
     def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task; a duplicate ends the statement, and no transaction."""

@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Final
 
 from goque.storage.postgresql.claim_past import CLAIM_PAST
+from goque.storage.postgresql.due_levels import DUE_LEVELS
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.statements import Statements, largest_groups
@@ -289,6 +290,7 @@ QUEUE_DEPTHS: Final = """
 POSTGRESQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
+    due_levels=DUE_LEVELS,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
     claim_past=CLAIM_PAST,

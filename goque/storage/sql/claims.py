@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.storage.contract import HeldClaim, Watcher
+from goque.storage.contract import DueLevel, HeldClaim, Watcher
 from goque.storage.sql.call_policy import PINNED_READ, PINNED_WRITE, CallPolicy
 from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.dialect import Dialect
@@ -202,6 +202,18 @@ class SqlClaims(SqlSettling):
         if self._in_doubt:
             known = {row.token for row in rows}
             self._in_doubt = [doubt for doubt in self._in_doubt if doubt[0] not in known]
+
+    def due_levels(self, types: Sequence[str]) -> list[DueLevel]:
+        """Return, for each type and each priority in which it has an unclaimed task, when the first is due."""
+        if not types:
+            return []
+        now = time.monotonic()
+        asked = {task_type: self._unclaimable.keys(task_type, now) for task_type in types}
+        levels = self._run(lambda session: self._dialect.due_levels(session, asked), PINNED_READ)
+        for level in levels:
+            if not level.seconds:
+                self._unclaimable.seen_due(level.type, level.priority)
+        return levels
 
     def seconds_until_due(self, task_type: str) -> float | None:
         """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""

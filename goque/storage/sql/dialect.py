@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change
-from goque.storage.contract import Watcher
+from goque.storage.contract import DueLevel, Watcher
 from goque.storage.instants import due_at
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
@@ -127,6 +127,26 @@ class Dialect(ABC):
         """
         params = {"task_type": task_type, "priority": priority}
         return [row[0] for row in session.rows(self.sql.due_priorities, params)]
+
+    def due_levels(self, session: Session, asked: Mapping[str, Sequence[Any]]) -> list[DueLevel]:
+        """Return when the first task of each type and priority is due.
+
+        Args:
+            session: the connection.
+            asked: the types, each with the keys of the tasks that do not count.
+        """
+        past = [key for keys in asked.values() for key in keys]
+        params = {"types": self.encode_list(list(asked)), "past": self.encode_list(past)}
+        return self.read_levels(session.rows(self.sql.due_levels, params))
+
+    def read_levels(self, rows: Iterable[Row]) -> list[DueLevel]:
+        """Read levels from rows of type, priority, the time when the first task is due (None if one is), and now."""
+        levels = []
+        for task_type, priority, due, now in rows:
+            wait = 0.0 if due is None else (self.read_time(due) - self.read_time(now)).total_seconds()
+            if due is None or wait > 0:  # else the time cannot be read, and the task is never due
+                levels.append(DueLevel(self.read_text(task_type), priority, wait))
+        return levels
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
         """Return when the next unclaimed task of each priority is due."""

@@ -71,6 +71,9 @@ class Statements:
         insert_tasks: the same for the tasks in `:batch`.
         due_priorities: the priorities that have a due task, highest first; only `:priority` if that is not NULL;
             none while the type is paused. Empty where `claim_due` walks them itself.
+        due_levels: for each of `:types` that is not paused, and each priority in which it has an unclaimed task
+            other than those in `:past`, four columns: type, priority, when the first of these is due or NULL if
+            one is, and now. Empty where the dialect makes the statement.
         next_due: the earliest `next_attempt_at` of each priority; none while the type is paused.
         claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, else of
             `:priority` or of all if that is NULL, and return them.
@@ -110,6 +113,7 @@ class Statements:
     release_stale: str
     tasks_by_id: str
     due_priorities: str = ""
+    due_levels: str = ""
     conditions: dict[str, str] = field(default_factory=dict)
     find_tasks: tuple[str, str]
     finished_exists: str

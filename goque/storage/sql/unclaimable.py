@@ -62,10 +62,14 @@ class Unclaimable:
 
     def is_due(self, task_type: str, now: float) -> bool:
         """Return whether a due task can be claimed. If the last claim was empty, the next one checks why."""
-        level = task_type, None
-        if self._empty_claims.get(level):
-            self._suspected.add(level)
+        self.seen_due(task_type)
         return not self.keys(task_type, now)
+
+    def seen_due(self, task_type: str, priority: int | None = None) -> None:
+        """Record that a task is due. If the last claim that could have taken it was empty, the next one checks why."""
+        for level in {(task_type, priority), (task_type, None)}:
+            if self._empty_claims.get(level):
+                self._suspected.add(level)
 
     def _add(self, task_type: str, stuck: Mapping[Hashable, str], now: float) -> None:
         """Skip these tasks for `KEPT` seconds, and log that once in this time."""

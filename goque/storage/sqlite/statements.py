@@ -16,6 +16,7 @@ from typing import Final
 
 from goque.storage.sql.statements import Statements, largest_groups
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
+from goque.storage.sqlite.due_levels import DUE_LEVELS
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
 CLAIMS: Final = """
@@ -274,6 +275,7 @@ SQLITE_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
     due_priorities=DUE_PRIORITIES,
+    due_levels=DUE_LEVELS,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
     claim_past=CLAIM_PAST,
