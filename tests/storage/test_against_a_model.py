@@ -248,6 +248,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def owners_are_told_of_what_others_moved(self) -> None:
         for owner, storage in self._nodes.items():
             moved = {token.task_id for token in storage.changed_by_others(owner, "mail")}
+            assert moved == {token.task_id for token in storage.changed_by_others(owner)}
             mine = [row for row in self._model.values() if row.claimed_by == owner]
             assert moved == {row.id for row in mine if row.status not in RUNNING}
 

@@ -85,8 +85,8 @@ class Claims(Protocol):
         """Read tasks that an owner holds, whatever their status, oldest id first."""
 
     @abstractmethod
-    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
-        """Return the claims of an owner whose task is neither pending nor processing any more."""
+    def changed_by_others(self, owner: str, task_type: str | None = None) -> list[Token]:
+        """Return the claims of an owner whose task is neither pending nor processing any more, of a type or of all."""
 
     @abstractmethod
     def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:
@@ -97,8 +97,11 @@ class Claims(Protocol):
         """Write another owner into claims that still hold; nothing else of their tasks changes."""
 
     @abstractmethod
-    def claims_in_doubt(self, task_type: str) -> set[Token]:
-        """Return the claims of this process whose commit was not answered, and which it will still look for."""
+    def claims_in_doubt(self) -> set[Token]:
+        """Return the claims of this storage, of all types, whose commit was not answered and may still take effect.
+
+        `claim_due` returns those that have.
+        """
 
     @abstractmethod
     def watch(self, task_type: str) -> Watcher:

@@ -194,7 +194,8 @@ CLAIMED_BY_OWNER: Final = """
 CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task FORCE INDEX (goque_task_state_idx)
-    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
+      AND status NOT IN ('pending', 'processing')"""
 
 MOVE_CLAIMS: Final = """
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (

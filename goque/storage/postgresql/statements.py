@@ -210,7 +210,8 @@ CLAIMED_BY_OWNER: Final = """
 CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task
-    WHERE claimed_by = :owner AND type || '' = :task_type AND status NOT IN ('pending', 'processing')"""
+    WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type || '' = :task_type)
+      AND status NOT IN ('pending', 'processing')"""
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

@@ -242,8 +242,8 @@ class SqlClaims(SqlSettling):
         rows = self._run(lambda session: session.rows(self._sql.claimed_by_owner, params), PINNED_READ)
         return [self._dialect.read_task(row) for row in rows]
 
-    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
-        """Return the claims of an owner whose task is no longer pending or processing."""
+    def changed_by_others(self, owner: str, task_type: str | None = None) -> list[Token]:
+        """Return the claims of an owner whose task is no longer pending or processing, of a type or of all."""
         params = {"owner": owner, "task_type": task_type}
         rows = self._run(lambda session: session.rows(self._sql.changed_by_others, params), PINNED_READ)
         return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
@@ -266,12 +266,10 @@ class SqlClaims(SqlSettling):
         if tokens:
             self._run(move, PINNED_WRITE)
 
-    def claims_in_doubt(self, task_type: str) -> set[Token]:
-        """Return the claims whose commit was not answered and may still take effect."""
+    def claims_in_doubt(self) -> set[Token]:
+        """Return the claims, of all types, whose commit was not answered and may still take effect."""
         oldest = time.monotonic() - DOUBT
-        return {
-            token for token, its_type, since in self._in_doubt if its_type == task_type and since >= oldest
-        }
+        return {token for token, _, since in self._in_doubt if since >= oldest}
 
     def watch(self, task_type: str) -> Watcher:
         """Return a watcher for new tasks of a type. On some databases, tasks of other types wake it up too."""

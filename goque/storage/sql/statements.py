@@ -88,7 +88,7 @@ class Statements:
         find_tasks: the head and the tail of a search.
         finished_exists: whether the next statement has anything to do.
         claimed_by_owner: read what an owner holds, of one type or of all.
-        changed_by_others: the claims of an owner whose task is neither pending nor processing.
+        changed_by_others: the claims of an owner whose task is neither pending nor processing, of one type or of all.
         move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
         claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.

@@ -189,7 +189,8 @@ CLAIMED_BY_OWNER: Final = """
 CHANGED_BY_OTHERS: Final = """
     SELECT id, <claims>
     FROM goque_task INDEXED BY goque_task_owner_idx
-    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
+      AND status NOT IN ('pending', 'processing')
     """.replace("<claims>", CLAIMS)
 
 MOVE_CLAIMS: Final = """
