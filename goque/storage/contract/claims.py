@@ -104,5 +104,5 @@ class Claims(Protocol):
         """
 
     @abstractmethod
-    def watch(self, task_type: str) -> Watcher:
-        """Start to watch for new work of a type."""
+    def watch(self, types: Sequence[str]) -> Watcher:
+        """Start to watch for new tasks of some types. On some databases, tasks of other types wake it up too."""

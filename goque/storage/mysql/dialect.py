@@ -191,10 +191,10 @@ class MysqlDialect(Dialect):
         async with session.transaction() if writes else nullcontext():
             return await await_steps(session, steps)
 
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
         """Look from time to time, and whenever an enqueuer of this machine nudges: the server tells nobody."""
         del connections
-        return MysqlWatcher(NudgeListener.open(self._address, task_type))
+        return MysqlWatcher(NudgeListener.open(self._address, types))
 
     def nudge(self, tasks: Sequence[Task]) -> None:
         """Wake up the fetchers of this machine."""

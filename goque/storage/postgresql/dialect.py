@@ -138,11 +138,11 @@ class PostgresqlDialect(Dialect):
         async with session.transaction() if writes else nullcontext():
             return await await_steps(session, steps)
 
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
         """Return a watcher that listens on its own connection, or that is polled if notifications are off."""
         del connections
         connect = self.open if self.notifies else None
-        return PostgresqlWatcher(connect, task_type, self.watched, self.times_connected)
+        return PostgresqlWatcher(connect, types, self.watched, self.times_connected)
 
     def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]

@@ -26,9 +26,10 @@ from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAI
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.statements import Statements, largest_groups
 
-CHANNEL_OF: Final = """
-    SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""
-"""One channel for each type in each table, so that a fetcher wakes up only for its own type."""
+CHANNELS_OF: Final = """
+    SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type)
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS type"""
+"""One channel for each type in each table, so that a fetcher wakes up only for its own types."""
 
 NOTIFY: Final = """
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')

@@ -271,9 +271,9 @@ class SqlClaims(SqlSettling):
         oldest = time.monotonic() - DOUBT
         return {token for token, _, since in self._in_doubt if since >= oldest}
 
-    def watch(self, task_type: str) -> Watcher:
-        """Return a watcher for new tasks of a type. On some databases, tasks of other types wake it up too."""
-        return self._dialect.watch(self._connections, task_type)
+    def watch(self, types: Sequence[str]) -> Watcher:
+        """Return a watcher for new tasks of some types. On some databases, tasks of other types wake it up too."""
+        return self._dialect.watch(self._connections, types)
 
 
 def _claim_order(row: TaskRow) -> tuple[int, datetime]:

@@ -97,8 +97,8 @@ class Dialect(ABC):
         )
 
     @abstractmethod
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
-        """Make a watcher that tells when another connection may have written tasks of a type."""
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
+        """Make a watcher that tells when another connection may have written tasks of these types."""
 
     @abstractmethod
     def columns(self, session: Session, table: str) -> set[str]:

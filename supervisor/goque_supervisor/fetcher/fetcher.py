@@ -75,7 +75,7 @@ class Fetcher:
         self.channel = channel
         self.counters = counters
         self.socket = socket
-        self.watcher = storage.watch(task_type)
+        self.watcher = storage.watch([task_type])
         self.database = TaskDatabase(storage, task_type, self.options, counters)
         self.orders = Orders()
         self.schedule = Schedule()
