@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import sys
 from typing import Final
 
@@ -15,9 +16,23 @@ _MOVE_SELF: Final = 0x800
 WRITTEN: Final = _MODIFY | _DELETE_SELF | _MOVE_SELF
 TOUCHED: Final = _ATTRIB | _DELETE_SELF | _MOVE_SELF
 
+_EVENT: Final = struct.Struct("iIII")
+"""The watch, the kind, a cookie, and the length of the name that follows."""
+
+
+def tell_only_of_touches(events: bytes) -> bool:
+    """Return whether all events mean that a file was touched, and none that it was removed or moved away."""
+    place = 0
+    while place < len(events):
+        _, kind, _, length = _EVENT.unpack_from(events, place)
+        if kind != _ATTRIB:
+            return False
+        place += _EVENT.size + length
+    return True
+
 
 class Inotify:
-    """One inotify instance; its descriptor turns readable when a watched file stirs."""
+    """One inotify instance; its descriptor turns readable when one of the watched files stirs."""
 
     def __init__(self, libc: ctypes.CDLL, descriptor: int) -> None:
         self._libc = libc
@@ -42,15 +57,15 @@ class Inotify:
         """Stop to watch the file that was added last."""
         self._libc.inotify_rm_watch(self.descriptor, self._watch)
 
-    def drain(self) -> bool:
-        """Take what is there to read; returns whether there was anything."""
-        stirred = False
+    def drain(self) -> bytes:
+        """Take the events that are there, as the system writes them; empty if there are none."""
+        events = b""
         try:
-            while os.read(self.descriptor, 65536):
-                stirred = True
+            while some := os.read(self.descriptor, 65536):
+                events += some
         except BlockingIOError:
-            return stirred
-        return stirred
+            return events
+        return events
 
     def close(self) -> None:
         """Give up the descriptor."""

@@ -105,9 +105,9 @@ def row_of(storage: SqlStorage, task: Task | TaskRow) -> TaskRow:
 
 
 def claim(
-    storage: SqlStorage, owner: str = "node-1", task_type: str = "mail", limit: int = 10
+    storage: SqlStorage, owner: str = "node-1", task_type: str = "mail", limit: int = 10, **options: Any
 ) -> list[TaskRow]:
-    return storage.claim_due(task_type, owner, limit)
+    return storage.claim_due(task_type, owner, limit, **options)
 
 
 def done(row: TaskRow, **fields: Any) -> Change:

@@ -29,6 +29,7 @@ from test_claiming import policy
 from goque.errors import TaskNotFoundError, TaskStateError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.retry import static
+from goque.storage.contract import DueLevel
 from goque.task import TERMINAL_STATUSES, Task, TaskRow, TaskStatus
 from goque_supervisor.actors.healing import heal
 
@@ -67,17 +68,20 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self._clock.advance(seconds)
 
-    @rule(target=claims, owner=st.sampled_from(["node-1", "node-2"]), limit=st.integers(1, 3))
-    def claim(self, owner: str, limit: int) -> Any:
+    @rule(
+        target=claims,
+        owner=st.sampled_from(["node-1", "node-2"]),
+        limit=st.integers(1, 3),
+        priority=st.none() | st.integers(-2, 2),
+    )
+    def claim(self, owner: str, limit: int, priority: int | None) -> Any:
         due = [
             row
-            for row in self._model.values()
-            if row.status in ("new", "error")
-            and row.claimed_by is None
-            and row.next_attempt_at <= self._clock.now
+            for row in self._waiting()
+            if row.next_attempt_at <= self._clock.now and priority in (None, row.priority)
         ]
         due.sort(key=lambda row: (-row.priority, row.next_attempt_at))
-        rows = self._nodes[owner].claim_due("mail", owner, limit)
+        rows = self._nodes[owner].claim_due("mail", owner, limit, priority=priority)
         rank = [(row.priority, row.next_attempt_at) for row in rows]
         assert rank == [(row.priority, row.next_attempt_at) for row in due[:limit]]
         for row in rows:
@@ -218,6 +222,23 @@ class StorageAgainstModel(RuleBasedStateMachine):
             assert self._storage.get_task(task_id) == known
 
     @invariant()
+    def the_levels_are_those_of_the_model(self) -> None:
+        waits: dict[int, float] = {}
+        for row in self._waiting():
+            wait = max(0.0, (row.next_attempt_at - self._clock.now).total_seconds())
+            waits[row.priority] = min(wait, waits.get(row.priority, wait))
+        for storage in self._nodes.values():
+            levels = storage.due_levels(["sms", "mail"])
+            assert sorted(levels, key=lambda level: level.priority) == [
+                DueLevel("mail", priority, wait) for priority, wait in sorted(waits.items())
+            ]
+
+    def _waiting(self) -> list[TaskRow]:
+        return [
+            row for row in self._model.values() if row.status in ("new", "error") and row.claimed_by is None
+        ]
+
+    @invariant()
     def owners_hold_what_the_model_says(self) -> None:
         for owner, storage in self._nodes.items():
             held = {row.id for row in storage.claimed_by_owner(owner)}
@@ -227,6 +248,7 @@ class StorageAgainstModel(RuleBasedStateMachine):
     def owners_are_told_of_what_others_moved(self) -> None:
         for owner, storage in self._nodes.items():
             moved = {token.task_id for token in storage.changed_by_others(owner, "mail")}
+            assert moved == {token.task_id for token in storage.changed_by_others(owner)}
             mine = [row for row in self._model.values() if row.claimed_by == owner]
             assert moved == {row.id for row in mine if row.status not in RUNNING}
 

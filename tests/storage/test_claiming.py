@@ -143,10 +143,10 @@ def test_what_comes_before_the_place_of_a_stream_waits_no_longer_than_a_moment(s
     waiting = stream(storage, 5 * MIN_CLAIM)
     assert claim_ids(storage) == waiting[:MIN_CLAIM]
     urgent = add(storage, priority=1).id
-    if "mail" in storage._cursor._positions:
-        storage._cursor._positions["mail"].until = float("inf")
+    if position := storage._cursor._positions.get(("mail", None)):
+        position.until = float("inf")
         assert claim_ids(storage) == waiting[MIN_CLAIM : 2 * MIN_CLAIM]
-        storage._cursor._positions["mail"].until = 0.0
+        position.until = 0.0
     assert claim_ids(storage)[0] == urgent
 
 

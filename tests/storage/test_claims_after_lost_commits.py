@@ -51,7 +51,7 @@ def test_the_claims_of_an_owner_show_whatever_the_status_of_their_task(storage):
         (report.token, "report"),
     }
     assert storage.claims_of_owner("node-2") == []
-    assert storage.claims_in_doubt("mail") == set()
+    assert storage.claims_in_doubt() == set()
 
 
 def test_claims_move_to_another_owner_if_they_still_hold(storage):

@@ -9,6 +9,7 @@ import math
 import select
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -271,7 +272,7 @@ def hears(watcher):
 
 
 def test_an_enqueuer_on_the_same_machine_wakes_the_watchers_of_its_types(storage, other, own_base):
-    mail, sms = storage.watch("mail"), storage.watch("sms")
+    mail, sms = storage.watch(["mail"]), storage.watch(["sms"])
     for watcher in (mail, sms):
         pauses_of(watcher, 3)
         watcher._look_at = math.inf
@@ -290,7 +291,7 @@ def test_an_enqueuer_on_the_same_machine_wakes_the_watchers_of_its_types(storage
 
 
 def test_a_watcher_goes_on_when_the_nudge_file_was_tidied_away(storage, other, own_base):
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     (nudged,) = (own_base / "nudges").iterdir()
     nudged.unlink()
     assert hears(watcher)
@@ -302,11 +303,43 @@ def test_a_watcher_goes_on_when_the_nudge_file_was_tidied_away(storage, other, o
     watcher.close()
 
 
+def test_a_watcher_of_many_types_hears_each_of_them_on_one_descriptor(storage, other, own_base):
+    types = [f"type-{number}" for number in range(60)]
+    before = open_inotifies()
+    watcher = storage.watch(types)
+    assert len(open_inotifies() - before) == 1
+    for task_type in ("type-0", "type-59", "type-30"):
+        watcher._look_at = math.inf
+        add(other, "other")
+        assert not watcher.changed()
+        add(other, task_type)
+        assert hears(watcher)
+        assert watcher.changed()
+    for nudged in (own_base / "nudges").iterdir():
+        nudged.unlink()
+    assert hears(watcher)
+    watcher.changed()
+    watcher._look_at = math.inf
+    add(other, "type-7")
+    assert hears(watcher)
+    assert watcher.changed()
+    watcher.close()
+
+
+def open_inotifies():
+    """Return the inotify descriptors of this process."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the descriptor that reads this directory
+            found |= {entry.name} if "inotify" in entry.readlink().name else set()
+    return found
+
+
 def test_nobody_listening_or_a_directory_of_somebody_else_harms_no_enqueuer(storage, own_base, caplog):
     add(storage)
     own_base.mkdir(mode=0o755)
     with caplog.at_level(logging.INFO, "goque.storage"):
-        watcher = storage.watch("mail")
+        watcher = storage.watch(["mail"])
     assert watcher.fileno() is None
     assert "must belong to you alone" in caplog.text
     assert watcher.changed(), "it looks by the clock instead"

@@ -7,9 +7,10 @@ import pytest
 from backends import MysqlBackend, claim
 from go_schema import ORIGINAL
 
+from goque.storage.mysql.due_levels import highest_levels
 from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS, PRESENT
 from goque.storage.sql.placeholders import percent_placeholders
-from goque.task import TaskStatus
+from goque.task import Task, TaskStatus
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ PARAMS = {
     "owner": "node-1",
     "priority": 0,
     "rank": -1000,
+    "last_rank": 32768,
     "limit": 100,
     "now": "2026-11-23 21:02:33.000000",
     "before": "2026-11-23 21:02:33.000000",
@@ -133,6 +135,69 @@ def test_a_round_of_cleaning_reads_few_rows_however_many_are_done(backend):
         before = rows_read(storage)
         assert storage.delete_finished("type-1", [TaskStatus.DONE], 60.0, limit=100) == 100
         assert rows_read(storage) - before < 100 * 6
+
+
+TYPES = [f"type-{number}" for number in range(60)]
+
+
+def fill_types(backend, tasks):
+    """Make 60 types, each with finished tasks and waiting ones."""
+    sql = FILL.replace("seq % 3", "seq % 60").replace("seq % 20 > 0", "seq DIV 60 % 2 = 0")
+    sql = sql.replace("seq % 40 > 0", "TRUE").replace("seq % 40 = 0", "FALSE").replace("seq % 2,", "0,")
+    for part in range(tasks // 1000):
+        backend.execute(sql.replace("'x'", f"'x{part}-'"), tasks=1000)
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("statistics", ["of the empty table", "fresh"])
+def test_the_levels_of_many_types_are_read_by_their_index(backend, statistics):
+    backend.new_storage().migrate()
+    if statistics == "of the empty table":
+        backend.execute("ALTER TABLE goque_task STATS_AUTO_RECALC = 0")
+        backend.execute("ANALYZE TABLE goque_task")
+    fill_types(backend, 20_000)
+    if statistics == "fresh":
+        backend.execute("ANALYZE TABLE goque_task")
+    params = {"clock": None}
+    for number, task_type in enumerate(TYPES):
+        params |= {f"type_{number}": task_type, f"rank_{number}": -1000, f"past_{number}": [""]}
+    with backend.connect_autocommit() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute(percent_placeholders(f"EXPLAIN {highest_levels(60)}"), params)
+        steps = [row for row in cursor.fetchall() if row["table"] == "goque_task"]
+    assert len(steps) == 60, "the highest rank is known without a step"
+    for step in steps:
+        assert (step["key"], step["type"]) == (CLAIM, "range"), step
+        assert not {"temporary", "filesort"} & set(step["Extra"].split()), step
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("due", ["2026-11-23 21:02:33", "2030-01-01"], ids=["due", "scheduled"])
+def test_the_levels_of_60_types_read_few_rows_however_many_wait_or_are_done(backend, due):
+    storage = backend.new_storage()
+    storage.migrate()
+    fill_types(backend, 20_000)
+    backend.execute("UPDATE goque_task SET next_attempt_at = :due", due=due)
+    storage.ping()
+    before = rows_read(storage)
+    assert len(storage.due_levels(TYPES)) == 60
+    assert rows_read(storage) - before < 60 * 6
+
+
+@pytest.mark.fault(32)
+def test_the_levels_of_types_are_read_in_one_statement_for_each_level(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    storage.insert_tasks([Task(task_type, priority=number) for task_type in TYPES for number in (0, 7)])
+    storage.insert_tasks([Task("type-7", priority=-3)])
+    with storage._connections as session:
+        before = selects(session)
+    assert len(storage.due_levels(TYPES)) == 2 * 60 + 1
+    with storage._connections as session:
+        assert selects(session) - before == 3
+
+
+def selects(session):
+    return int(session.rows("SHOW SESSION STATUS LIKE 'Com_select'")[0][1])
 
 
 def rows_read(storage):

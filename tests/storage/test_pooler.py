@@ -169,7 +169,7 @@ def test_a_watcher_whose_notifications_a_pooler_swallows_looks_once_a_second(
     database: str, pooled: str
 ) -> None:
     storage = open_storage(pooled)
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     with contextlib.closing(open_storage(database)) as enqueuer:
         enqueuer.insert_tasks([Task("mail")])
     watcher._look_at = 0.0

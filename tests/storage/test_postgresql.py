@@ -33,7 +33,7 @@ def readable(watcher, seconds):
 
 @pytest.fixture
 def watcher(storage):
-    made = storage.watch("mail")
+    made = storage.watch(["mail"])
     made._look_at = float("inf")  # no blind looks: what is seen here was told
     yield made
     made.close()
@@ -50,6 +50,47 @@ def test_a_watcher_wakes_for_its_type_and_for_no_other(watcher, other):
     watcher._look_at = float("inf")
     assert not watcher.changed()
     assert not readable(watcher, 0)
+
+
+def test_a_watcher_of_many_types_wakes_for_each_of_them_on_one_connection(storage, other, backend):
+    storage.ping()
+    other.ping()
+    before = backend.connections()
+    watcher = storage.watch([f"type-{number}" for number in range(60)])
+    assert backend.connections() == before + 1
+    for task_type in ("type-0", "type-59", "it's another", "type-30"):
+        watcher._look_at = float("inf")
+        add(other, task_type)
+        told = task_type.startswith("type-")
+        assert readable(watcher, 10 if told else 0.1) == told
+        assert watcher.changed() == told
+    watcher.close()
+
+
+def test_a_watcher_of_no_types_looks_by_itself(storage):
+    watcher = storage.watch([])
+    assert not watcher.changed()
+    watcher._look_at = 0.0
+    assert watcher.changed()
+    watcher.close()
+
+
+def test_a_watcher_that_lost_its_connection_listens_to_all_its_types_again(storage, other, backend):
+    watcher = storage.watch(["mail", "sms"])
+    backend.kill_connections()
+    assert readable(watcher, 10)
+
+    def heard():
+        watcher._listen_at = 0.0
+        return watcher.changed()
+
+    backend.eventually(heard)
+    for task_type in ("mail", "sms"):
+        watcher._look_at = float("inf")
+        add(other, task_type)
+        assert readable(watcher, 10)
+        assert watcher.changed()
+    watcher.close()
 
 
 def test_cancel_and_reset_wake_up_too(watcher, other):
@@ -78,7 +119,7 @@ def test_nothing_is_said_when_it_is_switched_off(watcher, backend):
     task = add(quiet)
     quiet.insert_tasks([Task("mail"), Task("mail")])
     quiet.cancel_unless_finished(task.id)
-    own = quiet.watch("mail")
+    own = quiet.watch(["mail"])
     assert own.fileno() is None
     assert not readable(watcher, 0.1)
     own.close()
@@ -106,7 +147,7 @@ def test_a_watcher_whose_connection_was_killed_listens_again_on_the_same_descrip
 
 def test_a_watcher_that_cannot_listen_looks_by_itself(backend):
     storage = SqlStorage(backend.dialect(port=9))
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     watcher._look_at = 0.0
     assert watcher.changed()
     assert not watcher.changed()

@@ -26,6 +26,7 @@ CLAIM = "using goque_task_claim_idx"
 BY_ID = "Index Scan using goque_task_pkey on goque_task"
 PLANS = {
     "next_due": [CLAIM],
+    "due_levels": [f"Index Scan {CLAIM}", "(type = asked.type)", "AND (priority < level"],
     "claim_due": ["Tid Scan on goque_task", f"Index Scan {CLAIM}", f"Index Only Scan {CLAIM}", "LockRows"],
     "mark_processing": [BY_ID, "Index Cond: (id = ANY"],
     "settle_done": [BY_ID, "Index Cond: (id = ANY"],
@@ -55,6 +56,12 @@ FILL = """
            CASE WHEN n % 20 > 0 THEN 'done' WHEN n % 40 > 0 THEN 'new' ELSE 'pending' END, 0, '{}',
            now(), now(), now(), n % 2, CASE WHEN n % 40 = 0 THEN 'node-1' END
     FROM generate_series(1, :tasks) AS n"""
+MANY_TYPES = """
+    INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, updated_at, next_attempt_at)
+    SELECT CAST(md5('x' || n) AS uuid), 'type-' || n % 60, 'x' || n, '{}',
+           CASE WHEN n / 60 % 2 = 0 THEN 'done' ELSE 'new' END, 0, '{}',
+           now(), CAST(CAST(:due AS text) AS timestamptz) + n * interval '1 second'
+    FROM generate_series(1, :tasks) AS n"""
 BACKLOG = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, next_attempt_at)
     SELECT CAST(md5('x' || n) AS uuid), 'mail', 'x' || n, '{}', 'new', 0, '{}',
@@ -64,7 +71,9 @@ BACKLOG = """
 PARAMS = {
     "task_type": "type-1",
     "owner": "node-1",
-    "priority": 1,
+    "priority": None,
+    "types": '["type-0", "type-1", "type-2", "type-3"]',
+    "past": "[]",
     "top": None,
     "since": None,
     "limit": 500,
@@ -149,7 +158,7 @@ def keeps_to_its_index(name, plan):
 def locking(plan):
     """Return how many pages the part of a plan touches that finds and locks rows."""
     [found] = [part for part in parts(plan) if part["Node Type"] == "LockRows"]
-    return found["Shared Hit Blocks"] + found["Shared Read Blocks"]
+    return pages(found)
 
 
 def parts(plan):
@@ -176,6 +185,56 @@ def test_a_claim_touches_few_pages_however_many_rows_wait_or_are_done(backend):
     assert locking(plan[0]["Plan"]) < 100 * 4
 
 
+def pages(plan):
+    """Return how many pages a plan touches."""
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("due", ["2026-11-23", "2099-01-01"], ids=["due", "scheduled"])
+def test_the_levels_of_60_types_touch_few_pages_however_many_rows_wait_or_are_done(backend, due):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(MANY_TYPES, tasks=20_000, due=due)
+    asked = PARAMS | {"types": json.dumps([f"type-{number}" for number in range(60)])}
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        sql = percent_placeholders(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NOTIFYING_STATEMENTS.due_levels}"
+        )
+        [(plan,)] = connection.execute(sql, asked).fetchall()
+        connection.rollback()
+    assert plan[0]["Plan"]["Actual Rows"] == 60
+    assert pages(plan[0]["Plan"]) < 60 * 10
+    steps = [part for part in parts(plan[0]["Plan"]) if part.get("Relation Name") == "goque_task"]
+    assert {(step["Index Name"], step["Actual Rows"] <= 1) for step in steps} == {
+        ("goque_task_claim_idx", True)
+    }
+
+
+@pytest.mark.fault(32)
+def test_a_claim_of_one_priority_does_not_pass_the_others(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    backend.execute(FILL, tasks=20_000)
+    backend.execute("UPDATE goque_task SET priority = 7 WHERE status = 'new' AND external_id <> 'x20'")
+    backend.execute("VACUUM goque_task")
+    touched = {}
+    with backend.connect() as connection:
+        connection.execute(BEGIN)
+        for name in ("claim_past", "claim_due"):  # the second one claims
+            statement = getattr(NOTIFYING_STATEMENTS, name)
+            sql = statement if name == "claim_due" else statement.lock
+            [(plan,)] = connection.execute(
+                percent_placeholders(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"),
+                PARAMS | {"task_type": "type-2", "now": "2099-01-01T00:00:00Z", "priority": 0},
+            ).fetchall()
+            assert plan[0]["Plan"]["Actual Rows"] == 1
+            touched[name] = locking(plan[0]["Plan"])
+        connection.rollback()
+    assert max(touched.values()) < 20, touched
+
+
 @pytest.mark.fault(32)
 def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(backend):
     storage = backend.new_storage()
@@ -199,7 +258,7 @@ def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(ba
             [(plan,)] = connection.execute(sql, asked | place).fetchall()
             assert plan[0]["Plan"]["Actual Rows"] == 100
             lock = plan[0]["Plan"]["Plans"][0]
-            touched[name] = lock["Shared Hit Blocks"] + lock["Shared Read Blocks"]
+            touched[name] = pages(lock)
         connection.rollback()
     assert touched["place"] < 100 * 6
     assert touched["head"] > 6_000, "each of them: if not, there is nothing to be spared"
@@ -208,8 +267,8 @@ def test_a_claim_in_a_stream_does_not_pass_what_the_ones_before_it_have_taken(ba
 class Unforgetting(ClaimCursor):
     """Begins at the head once only, however slowly the test runs."""
 
-    def of(self, task_type, _now):
-        return super().of(task_type, 0.0)
+    def of(self, task_type, _now, **options):
+        return super().of(task_type, 0.0, **options)
 
 
 @pytest.mark.fault(32)
@@ -227,4 +286,4 @@ def test_a_round_of_cleaning_touches_few_pages_however_many_rows_are_done(backen
         ).fetchall()
         connection.rollback()
     assert plan[0]["Plan"]["Actual Rows"] == 100
-    assert plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"] < 100 * 10
+    assert pages(plan[0]["Plan"]) < 100 * 10

@@ -107,7 +107,7 @@ def readable(watcher, seconds):
 
 def test_a_watcher_wakes_for_others_and_not_for_itself(sqlite_pair):
     storage, other = sqlite_pair
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     assert not watcher.changed()
     add(storage)
     assert not watcher.changed()
@@ -124,7 +124,7 @@ def test_a_watcher_wakes_for_others_and_not_for_itself(sqlite_pair):
 
 def test_a_watcher_goes_on_after_the_log_was_made_anew(sqlite_pair):
     storage, other = sqlite_pair
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     storage.close()
     other.close()  # the last connection takes the log with it
     watcher.changed()
@@ -136,7 +136,7 @@ def test_a_watcher_goes_on_after_the_log_was_made_anew(sqlite_pair):
 
 def test_a_watcher_that_rests_hears_nothing_and_tells_at_the_end(sqlite_pair):
     storage, other = sqlite_pair
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     watcher.rest(3600)
     assert not watcher.changed()
     add(other)
@@ -154,7 +154,7 @@ def test_a_watcher_that_rests_hears_nothing_and_tells_at_the_end(sqlite_pair):
 
 def test_a_watcher_looks_again_after_a_change_for_what_was_written_and_not_yet_committed(sqlite_pair):
     storage, other = sqlite_pair
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     add(other)
     assert watcher.changed()
     assert 0 < watcher.ask_again_in() <= COMMIT_LIMIT / 2
@@ -168,7 +168,7 @@ def test_a_watcher_looks_again_after_a_change_for_what_was_written_and_not_yet_c
 def test_without_inotify_a_watcher_is_polled(sqlite_pair, monkeypatch):
     storage, other = sqlite_pair
     monkeypatch.setattr(Inotify, "open", classmethod(lambda _: None))
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     assert isinstance(watcher, SqliteWatcher)
     assert watcher.fileno() is None
     add(other)

@@ -125,6 +125,24 @@ def test_a_claim_whose_commit_was_not_answered_is_found_again(far, proxy, storag
 
 
 @pytest.mark.fault(25)
+def test_claims_in_doubt_are_told_for_all_types_and_found_whatever_priority_is_asked_for(
+    far, proxy, storage, backend
+):
+    ids = [add(storage, task_type, priority=5).id for task_type in ("mail", "sms")]
+    for task_type in ("mail", "sms"):
+        proxy.cut_after = backend.commit
+        with pytest.raises(DatabaseUnavailableError):
+            claim(far, task_type=task_type, priority=5)
+    assert far.claims_in_doubt() == {(task_id, 1, "node-1") for task_id in ids}
+    add(storage, priority=0)
+    assert [row.id for row in claim(far, priority=0)] == ids[:1]
+    assert {token.task_id for token in far.claims_in_doubt()} == set(ids[1:])
+    assert [row.id for row in claim(far, task_type="sms", priority=-7)] == ids[1:]
+    assert far.claims_in_doubt() == set()
+    assert [row.priority for row in claim(far, priority=0)] == [0]
+
+
+@pytest.mark.fault(25)
 def test_a_claim_in_doubt_is_found_again_however_long_the_database_was_away(
     far, proxy, storage, backend, monkeypatch
 ):

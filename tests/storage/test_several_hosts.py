@@ -186,7 +186,7 @@ class TestListening:
     def test_a_watcher_follows_the_main_connection(self, hosts, url):
         with contextlib.closing(open_storage(url)) as storage, TaskQueueManager(hosts[1].url) as at_second:
             storage.ping()
-            watcher = storage.watch("mail")
+            watcher = storage.watch(["mail"])
             hosts[0].take_writes(False)
             with contextlib.suppress(DatabaseUnavailableError):  # a fetcher tries again by itself
                 storage.claim_due("mail", "node", 1)

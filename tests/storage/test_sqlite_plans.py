@@ -28,6 +28,13 @@ EXPECTED = {
         "priority=? AND next_attempt_at<?",
     ],
     "next_due": [f"{CLAIM} (type=?)", f"{CLAIM} (type=? AND priority<?)"],
+    "due_levels": [
+        f"{CLAIM} (type=?)",
+        f"{CLAIM} (type=? AND priority<?)",
+        f"{CLAIM} (type=? AND priority=? AND next_attempt_at=?)",
+        "SEARCH highest USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH lower USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
     "claim_due": ["(rowid=?)", f"{CLAIM} (type=? AND priority=? AND next_attempt_at<?)"],
     "mark_processing": [BY_ID],
     "settle_done": [BY_ID],
@@ -55,7 +62,7 @@ def plans(backend: SqliteBackend) -> dict[str, list[str]]:
     found = {}
     for name, sql in texts.items():
         if name in EXPECTED:
-            params = dict.fromkeys(re.findall(r":(\w+)", sql)) | {"batch": "[]"}
+            params = dict.fromkeys(re.findall(r":(\w+)", sql)) | {"batch": "[]", "types": "[]", "past": "[]"}
             found[name] = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", params)]
     connection.close()
     return found
@@ -119,6 +126,7 @@ def test_a_claim_and_a_round_of_cleaning_take_as_many_steps_in_a_large_table_as_
         steps[tasks] = [
             steps_of(storage, lambda storage=storage: claim(storage, task_type="type-1", limit=50)),
             steps_of(storage, lambda storage=storage: storage.seconds_until_due("type-1")),
+            steps_of(storage, lambda storage=storage: storage.due_levels(["type-1", "type-2", "none"])),
             steps_of(
                 storage, lambda storage=storage: storage.delete_finished("type-1", DONE, 30.0, limit=500)
             ),
@@ -128,3 +136,21 @@ def test_a_claim_and_a_round_of_cleaning_take_as_many_steps_in_a_large_table_as_
         backend.close()
     for small, large in zip(*steps.values(), strict=True):
         assert large <= small * 1.5 + 2, steps
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("delay", [0, 3600], ids=["due", "scheduled"])
+def test_the_levels_of_60_types_take_as_many_steps_in_a_large_table_as_in_a_small_one(tmp_path, delay):
+    types = [f"type-{number}" for number in range(60)]
+    steps = {}
+    for tasks in (600, 20_000):
+        (tmp_path / f"{tasks}").mkdir()
+        backend = SqliteBackend(tmp_path / f"{tasks}")
+        storage = backend.new_storage()
+        storage.migrate()
+        storage.insert_tasks([Task(f"type-{number % 60}", delay=delay) for number in range(tasks)])
+        backend.execute("UPDATE goque_task SET status = 'done' WHERE rowid / 60 % 2 = 0")
+        steps[tasks] = steps_of(storage, lambda storage=storage: storage.due_levels(types))
+        assert len(storage.due_levels(types)) == 60
+        backend.close()
+    assert steps[20_000] <= steps[600] * 1.5 + 2, steps

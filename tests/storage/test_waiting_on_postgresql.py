@@ -38,7 +38,7 @@ def fetcher(postgresql):
     """Another process that watches for tasks, as a fetcher does."""
     storage = postgresql.new_storage()
     storage.migrate()
-    watcher = storage.watch("mail")
+    watcher = storage.watch(["mail"])
     yield storage, watcher
     watcher.close()
 

@@ -19,6 +19,7 @@ from goque.storage.contract.claims import Claims
 from goque.storage.contract.records import (
     MAX_GROUPS,
     AttemptRow,
+    DueLevel,
     HeldClaim,
     NodeRow,
     QueueDepth,
@@ -37,6 +38,7 @@ __all__ = [
     "AsyncTasks",
     "AttemptRow",
     "Claims",
+    "DueLevel",
     "HeldClaim",
     "NodeRow",
     "QueueDepth",

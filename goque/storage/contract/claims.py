@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from goque.outcome import Change
-from goque.storage.contract.records import HeldClaim
+from goque.storage.contract.records import DueLevel, HeldClaim
 from goque.storage.contract.watcher import Watcher
 from goque.task import TaskRow, Token
 
@@ -17,21 +17,42 @@ class Claims(Protocol):
 
     @abstractmethod
     def claim_due(
-        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+        self,
+        task_type: str,
+        owner: str,
+        limit: int,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
     ) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due.
 
         The rows come back as they are after the claim: `pending`, `claimed_by` the owner, `claims` risen.
         A paused type claims nothing.
 
+        If the answer to an earlier claim of the type was lost, the call returns the tasks of that claim instead,
+        of whatever priority: they are claimed already, and no other process would run them.
+
         Args:
             task_type: the type.
             owner: who claims.
             limit: how many tasks at most.
             timeout: seconds that the database may keep a statement waiting; None for as long as it ever may.
+            priority: claim only tasks of this priority; None for all.
 
         Raises:
             DatabaseUnavailableError: it kept it waiting longer, or cannot be reached.
+        """
+
+    @abstractmethod
+    def due_levels(self, types: Sequence[str]) -> list[DueLevel]:
+        """Return, for each type and each priority in which it has an unclaimed task, when the first is due.
+
+        The levels come in any order. A paused type has none. Tasks that this process found that it cannot change
+        are not counted.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
         """
 
     @abstractmethod
@@ -64,8 +85,8 @@ class Claims(Protocol):
         """Read tasks that an owner holds, whatever their status, oldest id first."""
 
     @abstractmethod
-    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
-        """Return the claims of an owner whose task is neither pending nor processing any more."""
+    def changed_by_others(self, owner: str, task_type: str | None = None) -> list[Token]:
+        """Return the claims of an owner whose task is neither pending nor processing any more, of a type or of all."""
 
     @abstractmethod
     def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:
@@ -76,9 +97,12 @@ class Claims(Protocol):
         """Write another owner into claims that still hold; nothing else of their tasks changes."""
 
     @abstractmethod
-    def claims_in_doubt(self, task_type: str) -> set[Token]:
-        """Return the claims of this process whose commit was not answered, and which it will still look for."""
+    def claims_in_doubt(self) -> set[Token]:
+        """Return the claims of this storage, of all types, whose commit was not answered and may still take effect.
+
+        `claim_due` returns those that have.
+        """
 
     @abstractmethod
-    def watch(self, task_type: str) -> Watcher:
-        """Start to watch for new work of a type."""
+    def watch(self, types: Sequence[str]) -> Watcher:
+        """Start to watch for new tasks of some types. On some databases, tasks of other types wake it up too."""

@@ -45,6 +45,20 @@ class QueueDepth(msgspec.Struct, frozen=True):
     waited: float = 0.0
 
 
+class DueLevel(msgspec.Struct, frozen=True):
+    """When a type has unclaimed tasks of one priority.
+
+    Attributes:
+        type: the task type.
+        priority: the priority.
+        seconds: the seconds until the first of these tasks is due; 0 if one is.
+    """
+
+    type: str
+    priority: int
+    seconds: float
+
+
 class AttemptRow(msgspec.Struct, frozen=True):
     """One recorded failed attempt, as `goque show` prints it."""
 

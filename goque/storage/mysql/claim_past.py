@@ -10,7 +10,8 @@ CLAIM_PAST: Final = ClaimPast(
     lock="""
     SELECT id, id
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
-    WHERE type = :task_type AND claim_rank > -1000 AND next_attempt_at <= :now AND id NOT IN :past
+    WHERE type = :task_type AND next_attempt_at <= :now AND id NOT IN :past
+      AND claim_rank BETWEEN coalesce(0 - :priority, -999) AND coalesce(0 - :priority, 32768)
       AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
     ORDER BY claim_rank, next_attempt_at
     LIMIT :limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - looking up a host's address loads it: megabytes, better shared over a fork
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
@@ -13,10 +13,11 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from goque.errors import ConfigurationError, DatabaseUnavailableError
-from goque.storage.contract import Watcher
+from goque.storage.contract import DueLevel, Watcher
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
+from goque.storage.mysql.due_levels import AT_ONCE, highest_levels
 from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
@@ -67,6 +68,10 @@ COLUMNS: Final = """
     SELECT column_name
     FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = :table"""
+
+BELOW_ALL_RANKS: Final = -1000
+LAST_RANK: Final = 32768
+"""The rank of the lowest priority that the table can hold."""
 
 OLDEST_MYSQL: Final = (8, 0, 17)
 OLDEST_MARIADB: Final = (10, 6, 0)
@@ -186,10 +191,10 @@ class MysqlDialect(Dialect):
         async with session.transaction() if writes else nullcontext():
             return await await_steps(session, steps)
 
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
         """Look from time to time, and whenever an enqueuer of this machine nudges: the server tells nobody."""
         del connections
-        return MysqlWatcher(NudgeListener.open(self._address, task_type))
+        return MysqlWatcher(NudgeListener.open(self._address, types))
 
     def nudge(self, tasks: Sequence[Task]) -> None:
         """Wake up the fetchers of this machine."""
@@ -199,21 +204,44 @@ class MysqlDialect(Dialect):
         """Return the names of a table's columns, none where there is no such table."""
         return {mysql_rows.read_text(row[0]).lower() for row in session.rows(COLUMNS, {"table": table})}
 
-    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
+    def due_priorities(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterable[int | None]:
         """Walk down the levels, one statement each: none is asked for that is not needed."""
-        for priority, due in self._levels(session, task_type):
+        for found, due in self._levels(session, task_type, priority):
             if due <= session.now:
-                yield priority
+                yield found
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
         """Return when the next unclaimed task of each priority is due."""
         return [due for _, due in self._levels(session, task_type)]
 
-    def _levels(self, session: Session, task_type: str) -> Iterator[tuple[int, datetime]]:
-        rank = -1000
-        while rows := session.rows(self.sql.next_due, {"task_type": task_type, "rank": rank}):
+    def _levels(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterator[tuple[int, datetime]]:
+        rank, last = (BELOW_ALL_RANKS, LAST_RANK) if priority is None else (-priority - 1, -priority)
+        while rank < last:
+            rows = session.rows(self.sql.next_due, {"task_type": task_type, "rank": rank, "last_rank": last})
+            if not rows:
+                return
             rank, due = rows[0]
             yield -rank, mysql_rows.read_time(due)
+
+    def due_levels(self, session: Session, asked: Mapping[str, Sequence[Any]]) -> list[DueLevel]:
+        """Walk down the levels of all types side by side, one statement for each level of the type with the most."""
+        clock = None if self.clock is None else self.time(self.clock())
+        ranks = dict.fromkeys(asked, BELOW_ALL_RANKS)
+        levels: list[DueLevel] = []
+        while ranks:
+            some = [ranks.popitem() for _ in range(min(len(ranks), AT_ONCE))]
+            params: dict[str, Any] = {"clock": clock}
+            for number, (task_type, rank) in enumerate(some):
+                past = self.encode_list(asked[task_type])
+                params |= {f"type_{number}": task_type, f"rank_{number}": rank, f"past_{number}": past}
+            rows = session.rows(highest_levels(len(some)), params)
+            levels += self.read_levels((row[0], -row[1], row[2], row[3]) for row in rows)
+            ranks |= {self.read_text(row[0]): row[1] for row in rows if row[1] < row[4]}
+        return levels
 
     def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task; a duplicate ends the statement, and no transaction."""

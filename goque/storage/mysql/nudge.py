@@ -1,7 +1,7 @@
 """Nudges from enqueuers to the fetchers of the same machine and user, because MySQL has no notifications.
 
-A fetcher watches an empty file, and an enqueuer touches that file. A nudge is only a hint: without it, the fetcher
-finds new tasks when it polls.
+A fetcher watches an empty file for each of its types, and an enqueuer touches that file. A nudge is only a hint:
+without it, the fetcher finds new tasks when it polls.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from goque.private import PrivateDirectoryError, make_private, private_base
-from goque.storage.inotify import TOUCHED, Inotify
+from goque.storage.inotify import TOUCHED, Inotify, tell_only_of_touches
 
 log = logging.getLogger("goque.storage")
 
@@ -41,32 +41,34 @@ def nudge_path(database: str, task_type: str) -> Path:
 
 
 class NudgeListener:
-    """Receives the nudges for one type. It leaves the file in place, because other processes may watch it."""
+    """Receives the nudges for some types. It leaves the files in place, because other processes may watch them."""
 
-    def __init__(self, path: Path, inotify: Inotify) -> None:
-        self._path = path
+    def __init__(self, paths: Sequence[Path], inotify: Inotify) -> None:
+        self._paths = paths
         self._inotify = inotify
         self._listen()
 
     @classmethod
-    def open(cls, database: str, task_type: str) -> NudgeListener | None:
+    def open(cls, database: str, types: Sequence[str]) -> NudgeListener | None:
         """Return a listener, or None if the system has no inotify or the directory is not private."""
         inotify = Inotify.open()
         if inotify is None:
             return None
         try:
-            path = nudge_path(database, task_type)
-            make_private(path.parent.parent)
-            make_private(path.parent)
-            return cls(path, inotify)
+            paths = [nudge_path(database, task_type) for task_type in types]
+            for folder in {path.parent for path in paths}:
+                make_private(folder.parent)
+                make_private(folder)
+            return cls(paths, inotify)
         except (OSError, PrivateDirectoryError) as error:
             log.info("cannot listen for nudges (%s): polling for new tasks instead", error)
             inotify.close()
             return None
 
     def _listen(self) -> None:
-        os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        self._inotify.add(os.fsencode(self._path), TOUCHED)
+        for path in self._paths:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._inotify.add(os.fsencode(path), TOUCHED)
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when a nudge comes."""
@@ -74,10 +76,13 @@ class NudgeListener:
 
     def heard(self) -> bool:
         """Return whether there was a nudge since the last call."""
-        if not self._inotify.drain():
+        events = self._inotify.drain()
+        if not events:
             return False
+        if tell_only_of_touches(events):
+            return True
         try:
-            self._listen()  # the file may be a new one, after a cleanup of temporary directories
+            self._listen()  # a file was removed, as by a cleanup of temporary directories
         except OSError as error:
             log.info("cannot listen for nudges any more (%s): polling for new tasks instead", error)
         return True

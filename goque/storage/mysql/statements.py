@@ -54,7 +54,7 @@ PRESENT: Final = """
 NEXT_LEVEL: Final = """
     SELECT claim_rank, next_attempt_at
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
-    WHERE type = :task_type AND claim_rank > :rank
+    WHERE type = :task_type AND claim_rank > :rank AND claim_rank <= :last_rank
       AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
     ORDER BY claim_rank, next_attempt_at
     LIMIT 1"""
@@ -194,7 +194,8 @@ CLAIMED_BY_OWNER: Final = """
 CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task FORCE INDEX (goque_task_state_idx)
-    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')"""
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
+      AND status NOT IN ('pending', 'processing')"""
 
 MOVE_CLAIMS: Final = """
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (

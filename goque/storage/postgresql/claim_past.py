@@ -11,6 +11,8 @@ CLAIM_PAST: Final = ClaimPast(
     SELECT CAST(id AS text), CAST(id AS text)
     FROM goque_task
     WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL AND next_attempt_at <= :now
+      AND priority BETWEEN coalesce(CAST(:priority AS smallint), -32768)
+                       AND coalesce(CAST(:priority AS smallint), 32767)
       AND id <> ALL (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:past AS jsonb)) AS uuid)))
       AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
     ORDER BY priority DESC, next_attempt_at

@@ -138,11 +138,11 @@ class PostgresqlDialect(Dialect):
         async with session.transaction() if writes else nullcontext():
             return await await_steps(session, steps)
 
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
         """Return a watcher that listens on its own connection, or that is polled if notifications are off."""
         del connections
         connect = self.open if self.notifies else None
-        return PostgresqlWatcher(connect, task_type, self.watched, self.times_connected)
+        return PostgresqlWatcher(connect, types, self.watched, self.times_connected)
 
     def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]
@@ -169,10 +169,12 @@ class PostgresqlDialect(Dialect):
         """Return whether a text is a UUID. The server raises an error for any other text."""
         return isinstance(text, str) and _ID.fullmatch(text) is not None
 
-    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
-        """Return one level for all, because the claim statement reads all levels in one round trip."""
+    def due_priorities(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterable[int | None]:
+        """Return what is asked for, because the claim statement walks the priorities itself, in one round trip."""
         del session, task_type
-        return (0,)
+        return (priority,)
 
     def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task in one round trip, with the server's time."""

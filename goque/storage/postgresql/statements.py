@@ -21,13 +21,15 @@ from dataclasses import replace
 from typing import Final
 
 from goque.storage.postgresql.claim_past import CLAIM_PAST
+from goque.storage.postgresql.due_levels import DUE_LEVELS
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.statements import Statements, function_counts, largest_groups
 
-CHANNEL_OF: Final = """
-    SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(CAST(:task_type AS text))"""
-"""One channel for each type in each table, so that a fetcher wakes up only for its own type."""
+CHANNELS_OF: Final = """
+    SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type)
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS type"""
+"""One channel for each type in each table, so that a fetcher wakes up only for its own types."""
 
 NOTIFY: Final = """
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')
@@ -84,7 +86,7 @@ COPY_TASKS: Final = """
 
 CLAIM_DUE: Final = """
     WITH RECURSIVE level (priority) AS (
-        SELECT coalesce(CAST(:top AS smallint), (
+        SELECT coalesce(CAST(:top AS smallint), CAST(:priority AS smallint), (
             SELECT priority
             FROM goque_task
             WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
@@ -99,7 +101,7 @@ CLAIM_DUE: Final = """
             ORDER BY lower.priority DESC
             LIMIT 1)
         FROM level
-        WHERE level.priority IS NOT NULL)
+        WHERE level.priority > coalesce(CAST(:priority AS smallint), -32768))
     UPDATE goque_task
     SET status = 'pending', claimed_by = :owner, updated_at = :now,
         claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
@@ -121,8 +123,9 @@ CLAIM_DUE: Final = """
         LIMIT :limit))
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
               next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
-"""Reads priority by priority, from the highest or from `top` downwards, and stops at the limit. In the priority `top`
-it begins at `since`: before that are the dead entries of earlier claims, see `claim_cursor`."""
+"""Reads priority by priority, from the highest or from `top` downwards, and stops at the limit; with `priority`, it
+reads that one only. In the priority `top` it begins at `since`: before that are the dead entries of earlier claims,
+see `claim_cursor`."""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task
@@ -208,7 +211,8 @@ CLAIMED_BY_OWNER: Final = """
 CHANGED_BY_OTHERS: Final = """
     SELECT id, claims
     FROM goque_task
-    WHERE claimed_by = :owner AND type || '' = :task_type AND status NOT IN ('pending', 'processing')"""
+    WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type || '' = :task_type)
+      AND status NOT IN ('pending', 'processing')"""
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
@@ -288,6 +292,7 @@ QUEUE_DEPTHS: Final = """
 POSTGRESQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
+    due_levels=DUE_LEVELS,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
     claim_past=CLAIM_PAST,

@@ -6,7 +6,7 @@ import logging
 import random
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -15,7 +15,8 @@ from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import Watcher
 from goque.storage.postgresql.connection import stay_open_when_idle
 from goque.storage.postgresql.finished_listener import WatchedIds
-from goque.storage.postgresql.statements import CHANNEL_OF
+from goque.storage.postgresql.statements import CHANNELS_OF
+from goque.storage.sql.batches import encode_list
 from goque.storage.sql.placeholders import percent_placeholders
 
 log: Final = logging.getLogger("goque.storage")
@@ -27,7 +28,7 @@ MAX_PAUSE: Final = 30.0
 
 
 class PostgresqlWatcher(Watcher):
-    """Listens for one type, at the server of the main connection.
+    """Listens for some types on one connection, at the server of the main connection.
 
     After a failover, the main connection may be to another server. The old server may still be up, but it sends no
     notifications any more. So the watcher connects anew whenever the main connection did.
@@ -37,20 +38,20 @@ class PostgresqlWatcher(Watcher):
 
     Args:
         connect: opens a connection; None if the watcher is to be polled.
-        task_type: the type to listen for.
-        watched: receives the ids of tasks with a waiter, which arrive on the same channel.
+        types: the types to listen for.
+        watched: receives the ids of tasks with a waiter, which arrive on the same channels.
         times_connected: returns how often the main connection was opened.
     """
 
     def __init__(
         self,
         connect: Callable[[], psycopg.Connection[Any]] | None,
-        task_type: str,
+        types: Sequence[str],
         watched: WatchedIds,
         times_connected: Callable[[], int] = lambda: 0,
     ) -> None:
         self._connect = connect
-        self._type = task_type
+        self._types = types
         self._watched = watched
         self._times_connected = times_connected
         self._follows = times_connected()
@@ -102,10 +103,11 @@ class PostgresqlWatcher(Watcher):
             stay_open_when_idle(self._connection)
             if self._epoll is not None:
                 self._epoll.register(self._connection.fileno(), select.EPOLLIN)
-            [(channel,)] = self._connection.execute(
-                percent_placeholders(CHANNEL_OF), {"task_type": self._type}
+            rows = self._connection.execute(
+                percent_placeholders(CHANNELS_OF), {"types": encode_list(self._types)}
             ).fetchall()
-            self._connection.execute(f'LISTEN "{channel}"')  # made of an oid and a digest
+            # one message for all; a channel's name is made of an oid and a digest
+            self._connection.execute("; ".join(f'LISTEN "{channel}"' for (channel,) in rows), prepare=False)
         except (DatabaseUnavailableError, psycopg.Error) as error:
             self._failed(error)
             return False

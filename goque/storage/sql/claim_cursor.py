@@ -1,4 +1,4 @@
-"""Decide where the next claim of a type begins: for a short time, after the tasks of the last claim. No I/O here.
+"""Decide where the next claim begins: for a short time, after the tasks of the last one like it. No I/O here.
 
 Claimed tasks leave dead entries in the index until the next vacuum, and a claim from the head of the queue reads them
 all. After some hundred thousand tasks that takes longer than the claim itself. If an open transaction prevents the
@@ -33,18 +33,25 @@ class _Position:
 
 
 class ClaimCursor:
-    """Remembers, for each type, the last row of the last full claim."""
+    """Remembers, for the claims of each type, and of each single priority of it, the last row of the last full one."""
 
     def __init__(self) -> None:
-        self._positions: dict[str, _Position] = {}
+        self._positions: dict[tuple[str, int | None], _Position] = {}
 
-    def of(self, task_type: str, now: float) -> tuple[int, datetime] | None:
+    def of(self, task_type: str, now: float, *, priority: int | None = None) -> tuple[int, datetime] | None:
         """Return the priority and the date at which to begin, or None to begin at the head."""
-        position = self._positions.get(task_type)
+        position = self._positions.get((task_type, priority))
         return (position.priority, position.due) if position is not None and now < position.until else None
 
     def claimed(
-        self, task_type: str, rows: Sequence[TaskRow], limit: int, *, began: float | None, now: float
+        self,
+        task_type: str,
+        rows: Sequence[TaskRow],
+        limit: int,
+        *,
+        began: float | None,
+        now: float,
+        priority: int | None = None,
     ) -> None:
         """Record a claim.
 
@@ -54,12 +61,14 @@ class ClaimCursor:
             limit: the limit of the claim.
             began: the time at which it began, on the clock of `now`; None if it did not begin at the head.
             now: the current time.
+            priority: the only priority that was claimed; None if the claim was of all.
         """
-        position = self._positions.get(task_type)
+        key = task_type, priority
+        position = self._positions.get(key)
         if len(rows) < limit or limit < MIN_CLAIM:
-            self._positions.pop(task_type, None)
+            self._positions.pop(key, None)
         elif began is not None:
             until = now + max(MAX_AGE, AGE_PER_CLAIM * (now - began))
-            self._positions[task_type] = _Position(rows[-1].priority, rows[-1].next_attempt_at, until)
+            self._positions[key] = _Position(rows[-1].priority, rows[-1].next_attempt_at, until)
         elif position is not None:
             position.priority, position.due = rows[-1].priority, rows[-1].next_attempt_at

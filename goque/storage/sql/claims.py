@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.storage.contract import HeldClaim, Watcher
+from goque.storage.contract import DueLevel, HeldClaim, Watcher
 from goque.storage.sql.call_policy import PINNED_READ, PINNED_WRITE, CallPolicy
 from goque.storage.sql.claim_cursor import ClaimCursor
 from goque.storage.sql.dialect import Dialect
@@ -37,7 +37,13 @@ class SqlClaims(SqlSettling):
         self._unclaimable = Unclaimable()
 
     def claim_due(
-        self, task_type: str, owner: str, limit: int, *, timeout: float | None = None
+        self,
+        task_type: str,
+        owner: str,
+        limit: int,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
     ) -> list[TaskRow]:
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due."""
         if limit <= 0:
@@ -45,14 +51,21 @@ class SqlClaims(SqlSettling):
         if found := self._claimed_in_doubt(task_type, owner, limit):
             return found
         if self._dialect.one_writer and not self._run(
-            lambda session: self._is_due(session, task_type), PINNED_READ
+            lambda session: self._is_due(session, task_type, priority), PINNED_READ
         ):
             return []  # an idle fetcher must not take the write lock
         began = time.monotonic()
         past = self._unclaimable.keys(task_type, began)
         cursor = self._cursor if self._dialect.needs_claim_cursor and not past else None
-        place = None if cursor is None else cursor.of(task_type, began)
-        asked = {"task_type": task_type, "owner": owner, "top": None, "since": None, "past": past}
+        place = None if cursor is None else cursor.of(task_type, began, priority=priority)
+        asked = {
+            "task_type": task_type,
+            "owner": owner,
+            "priority": priority,
+            "top": None,
+            "since": None,
+            "past": past,
+        }
         claimed: list[TaskRow] = []
         try:
             stuck = self._claim_in_transaction(asked, place, limit, claimed, PINNED_WRITE.within(timeout))
@@ -61,10 +74,11 @@ class SqlClaims(SqlSettling):
             raise
         self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
         claimed.sort(key=_claim_order)
-        self._unclaimable.claimed(task_type, len(claimed), stuck, time.monotonic())
+        now = time.monotonic()
+        self._unclaimable.claimed(task_type, len(claimed), stuck, now, priority=priority)
         if cursor is not None:
             from_head = began if place is None else None
-            cursor.claimed(task_type, claimed, limit, began=from_head, now=time.monotonic())
+            cursor.claimed(task_type, claimed, limit, began=from_head, now=now, priority=priority)
         return claimed
 
     def _claim_in_transaction(
@@ -80,7 +94,9 @@ class SqlClaims(SqlSettling):
         def claim(session: Session) -> dict[Any, str]:
             if not asked["past"]:
                 self._claim_due(session, asked, place, limit, claimed)
-            if asked["past"] or (not claimed and self._unclaimable.is_suspected(asked["task_type"])):
+            if asked["past"] or (
+                not claimed and self._unclaimable.is_suspected(asked["task_type"], asked["priority"])
+            ):
                 return self._claim_past(session, asked, limit, claimed)
             return {}
 
@@ -110,7 +126,7 @@ class SqlClaims(SqlSettling):
             self._claim(session, asked, limit, claimed)
 
     def _claim(self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]) -> None:
-        for priority in self._dialect.due_levels(session, asked["task_type"]):
+        for priority in self._dialect.due_priorities(session, asked["task_type"], asked["priority"]):
             params = {**asked, "priority": priority, "limit": limit - len(claimed)}
             rows = map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
             claimed += (row for row in rows if row.status == "pending" and row.claimed_by == params["owner"])
@@ -160,8 +176,8 @@ class SqlClaims(SqlSettling):
             session.run(self._sql.rollback_savepoint)
         session.run(self._sql.release_savepoint)
 
-    def _is_due(self, session: Session, task_type: str) -> bool:
-        return any(True for _ in self._dialect.due_levels(session, task_type))
+    def _is_due(self, session: Session, task_type: str, priority: int | None) -> bool:
+        return any(True for _ in self._dialect.due_priorities(session, task_type, priority))
 
     def _claimed_in_doubt(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
         """Return tasks of earlier claims whose commit was not answered. No other process would run them."""
@@ -186,6 +202,18 @@ class SqlClaims(SqlSettling):
         if self._in_doubt:
             known = {row.token for row in rows}
             self._in_doubt = [doubt for doubt in self._in_doubt if doubt[0] not in known]
+
+    def due_levels(self, types: Sequence[str]) -> list[DueLevel]:
+        """Return, for each type and each priority in which it has an unclaimed task, when the first is due."""
+        if not types:
+            return []
+        now = time.monotonic()
+        asked = {task_type: self._unclaimable.keys(task_type, now) for task_type in types}
+        levels = self._run(lambda session: self._dialect.due_levels(session, asked), PINNED_READ)
+        for level in levels:
+            if not level.seconds:
+                self._unclaimable.seen_due(level.type, level.priority)
+        return levels
 
     def seconds_until_due(self, task_type: str) -> float | None:
         """Return the seconds until the next unclaimed task is due (0 if one is), None if none waits."""
@@ -214,8 +242,8 @@ class SqlClaims(SqlSettling):
         rows = self._run(lambda session: session.rows(self._sql.claimed_by_owner, params), PINNED_READ)
         return [self._dialect.read_task(row) for row in rows]
 
-    def changed_by_others(self, owner: str, task_type: str) -> list[Token]:
-        """Return the claims of an owner whose task is no longer pending or processing."""
+    def changed_by_others(self, owner: str, task_type: str | None = None) -> list[Token]:
+        """Return the claims of an owner whose task is no longer pending or processing, of a type or of all."""
         params = {"owner": owner, "task_type": task_type}
         rows = self._run(lambda session: session.rows(self._sql.changed_by_others, params), PINNED_READ)
         return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
@@ -238,16 +266,14 @@ class SqlClaims(SqlSettling):
         if tokens:
             self._run(move, PINNED_WRITE)
 
-    def claims_in_doubt(self, task_type: str) -> set[Token]:
-        """Return the claims whose commit was not answered and may still take effect."""
+    def claims_in_doubt(self) -> set[Token]:
+        """Return the claims, of all types, whose commit was not answered and may still take effect."""
         oldest = time.monotonic() - DOUBT
-        return {
-            token for token, its_type, since in self._in_doubt if its_type == task_type and since >= oldest
-        }
+        return {token for token, _, since in self._in_doubt if since >= oldest}
 
-    def watch(self, task_type: str) -> Watcher:
-        """Return a watcher for new tasks of a type. On some databases, tasks of other types wake it up too."""
-        return self._dialect.watch(self._connections, task_type)
+    def watch(self, types: Sequence[str]) -> Watcher:
+        """Return a watcher for new tasks of some types. On some databases, tasks of other types wake it up too."""
+        return self._dialect.watch(self._connections, types)
 
 
 def _claim_order(row: TaskRow) -> tuple[int, datetime]:

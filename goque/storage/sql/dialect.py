@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from goque.errors import ConfigurationError
 from goque.outcome import Change
-from goque.storage.contract import Watcher
+from goque.storage.contract import DueLevel, Watcher
 from goque.storage.instants import due_at
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
@@ -97,8 +97,8 @@ class Dialect(ABC):
         )
 
     @abstractmethod
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
-        """Make a watcher that tells when another connection may have written tasks of a type."""
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
+        """Make a watcher that tells when another connection may have written tasks of these types."""
 
     @abstractmethod
     def columns(self, session: Session, table: str) -> set[str]:
@@ -115,9 +115,38 @@ class Dialect(ABC):
         del text
         return True
 
-    def due_levels(self, session: Session, task_type: str) -> Iterable[int]:
-        """Return the priorities that have a due task, highest first: `claim_due` runs once for each."""
-        return [row[0] for row in session.rows(self.sql.due_priorities, {"task_type": task_type})]
+    def due_priorities(
+        self, session: Session, task_type: str, priority: int | None = None
+    ) -> Iterable[int | None]:
+        """Return the priorities that have a due task, highest first: `claim_due` runs once for each.
+
+        Args:
+            session: the connection.
+            task_type: the type.
+            priority: look at this priority only; None for all.
+        """
+        params = {"task_type": task_type, "priority": priority}
+        return [row[0] for row in session.rows(self.sql.due_priorities, params)]
+
+    def due_levels(self, session: Session, asked: Mapping[str, Sequence[Any]]) -> list[DueLevel]:
+        """Return when the first task of each type and priority is due.
+
+        Args:
+            session: the connection.
+            asked: the types, each with the keys of the tasks that do not count.
+        """
+        past = [key for keys in asked.values() for key in keys]
+        params = {"types": self.encode_list(list(asked)), "past": self.encode_list(past)}
+        return self.read_levels(session.rows(self.sql.due_levels, params))
+
+    def read_levels(self, rows: Iterable[Row]) -> list[DueLevel]:
+        """Read levels from rows of type, priority, the time when the first task is due (None if one is), and now."""
+        levels = []
+        for task_type, priority, due, now in rows:
+            wait = 0.0 if due is None else (self.read_time(due) - self.read_time(now)).total_seconds()
+            if due is None or wait > 0:  # else the time cannot be read, and the task is never due
+                levels.append(DueLevel(self.read_text(task_type), priority, wait))
+        return levels
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
         """Return when the next unclaimed task of each priority is due."""

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-_NAME: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 
 @lru_cache(maxsize=256)

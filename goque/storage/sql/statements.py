@@ -85,11 +85,15 @@ class Statements:
     Attributes:
         insert_task: one task, unless its type and external id are taken; returns what was inserted.
         insert_tasks: the same for the tasks in `:batch`.
-        due_priorities: the priorities that have a due task, highest first; none while the type is paused. Empty
-            where `claim_due` walks them itself.
+        due_priorities: the priorities that have a due task, highest first; only `:priority` if that is not NULL;
+            none while the type is paused. Empty where `claim_due` walks them itself.
+        due_levels: for each of `:types` that is not paused, and each priority in which it has an unclaimed task
+            other than those in `:past`, four columns: type, priority, when the first of these is due or NULL if
+            one is, and now. Empty where the dialect makes the statement.
         next_due: the earliest `next_attempt_at` of each priority; none while the type is paused.
-        claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, and return them.
-        claim_past: the same past tasks that cannot be changed, in three statements.
+        claim_due: claim up to `:limit` due tasks, of one priority where there are `due_priorities`, else of
+            `:priority` or of all if that is NULL, and return them.
+        claim_past: the same past tasks that cannot be changed, in three statements, of `:priority` or of all.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids.
         settle_moves: write the moves in `:batch` and return their ids.
@@ -100,7 +104,7 @@ class Statements:
         find_tasks: the head and the tail of a search.
         finished_exists: whether the next statement has anything to do.
         claimed_by_owner: read what an owner holds, of one type or of all.
-        changed_by_others: the claims of an owner whose task is neither pending nor processing.
+        changed_by_others: the claims of an owner whose task is neither pending nor processing, of one type or of all.
         move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
         claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
@@ -126,6 +130,7 @@ class Statements:
     release_stale: str
     tasks_by_id: str
     due_priorities: str = ""
+    due_levels: str = ""
     conditions: dict[str, str] = field(default_factory=dict)
     find_tasks: tuple[str, str]
     finished_exists: str

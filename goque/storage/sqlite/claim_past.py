@@ -15,6 +15,7 @@ CLAIM_PAST: Final = ClaimPast(
     FROM goque_task INDEXED BY goque_task_claim_idx
     WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
       AND next_attempt_at <= :upper AND (next_attempt_at <= :now OR next_attempt_at = :upper)
+      AND (:priority IS NULL OR priority = :priority)
       AND rowid NOT IN (SELECT value FROM json_each(:past))
       AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused)
     ORDER BY priority DESC, next_attempt_at

@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,9 +146,9 @@ class SqliteDialect(Dialect):
         result: ResultT = await run_in_its_thread(run)
         return result
 
-    def watch(self, connections: Connections, task_type: str) -> Watcher:
+    def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
         """Watch the write-ahead log, and ask `data_version` whose write it was; of which type it is not told."""
-        del task_type
+        del types
         return SqliteWatcher(connections, self.path)
 
     def columns(self, session: Session, table: str) -> set[str]:

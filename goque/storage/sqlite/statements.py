@@ -16,6 +16,7 @@ from typing import Final
 
 from goque.storage.sql.statements import Statements, function_counts, largest_groups
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
+from goque.storage.sqlite.due_levels import DUE_LEVELS
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
 CLAIMS: Final = """
@@ -43,12 +44,12 @@ INSERT_TASKS: Final = """
 
 DUE_PRIORITIES: Final = """
     WITH RECURSIVE level (priority) AS (
-        SELECT * FROM (
+        SELECT coalesce(:priority, (
             SELECT priority
             FROM goque_task INDEXED BY goque_task_claim_idx
             WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL
             ORDER BY priority DESC
-            LIMIT 1)
+            LIMIT 1))
         UNION ALL
         SELECT (
             SELECT lower.priority
@@ -58,7 +59,7 @@ DUE_PRIORITIES: Final = """
             ORDER BY lower.priority DESC
             LIMIT 1)
         FROM level
-        WHERE level.priority IS NOT NULL)
+        WHERE level.priority IS NOT NULL AND :priority IS NULL)
     SELECT priority
     FROM level
     WHERE priority IS NOT NULL
@@ -188,7 +189,8 @@ CLAIMED_BY_OWNER: Final = """
 CHANGED_BY_OTHERS: Final = """
     SELECT id, <claims>
     FROM goque_task INDEXED BY goque_task_owner_idx
-    WHERE claimed_by = :owner AND type = :task_type AND status NOT IN ('pending', 'processing')
+    WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
+      AND status NOT IN ('pending', 'processing')
     """.replace("<claims>", CLAIMS)
 
 MOVE_CLAIMS: Final = """
@@ -274,6 +276,7 @@ SQLITE_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
     due_priorities=DUE_PRIORITIES,
+    due_levels=DUE_LEVELS,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
     claim_past=CLAIM_PAST,

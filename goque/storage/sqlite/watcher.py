@@ -44,7 +44,7 @@ class SqliteWatcher(Watcher):
 
     def changed(self) -> bool:
         """Return whether another connection has committed since the last call."""
-        stirred = self._inotify is None or self._inotify.drain()
+        stirred = self._inotify is None or bool(self._inotify.drain())
         now = time.monotonic()
         if self._rests_until:
             if now < self._rests_until:

@@ -127,7 +127,7 @@ class TaskDatabase:
             found = [
                 held.token for owner in owners for held in self._storage.claims_of_owner(owner, self._type)
             ]
-            return found, self._storage.claims_in_doubt(self._type)
+            return found, self._storage.claims_in_doubt()
 
         return self._ask(ask)
 

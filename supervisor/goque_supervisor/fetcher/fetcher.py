@@ -80,7 +80,7 @@ class Fetcher:
             None if spec.functions is None else FunctionCounters(boot["counters"], task_type, spec.functions)
         )
         self.socket = socket
-        self.watcher = storage.watch(task_type)
+        self.watcher = storage.watch([task_type])
         self.database = TaskDatabase(storage, task_type, self.options, counters)
         self.orders = Orders()
         self.schedule = Schedule()

@@ -58,3 +58,12 @@ def test_one_from_the_head_that_took_long_is_put_off_in_proportion():
 def test_a_claim_that_is_small_or_not_full_forgets_the_place(places, found, limit):
     places.claimed("mail", rows(found), limit, began=None, now=NOW)
     assert places.of("mail", NOW) is None
+
+
+def test_claims_of_one_priority_and_of_all_have_places_of_their_own(places):
+    places.claimed("mail", rows(MIN_CLAIM, priority=5), MIN_CLAIM, began=NOW, now=NOW, priority=5)
+    places.claimed("mail", rows(1, priority=4), MIN_CLAIM, began=NOW, now=NOW, priority=4)
+    due = START + timedelta(seconds=MIN_CLAIM - 1)
+    assert places.of("mail", NOW) == (0, due)
+    assert places.of("mail", NOW, priority=5) == (5, due)
+    assert places.of("mail", NOW, priority=4) is None

@@ -49,3 +49,25 @@ def test_it_looks_for_the_reason_once_in_many_claims_that_get_nothing() -> None:
         unclaimable.claimed("mail", 0, {}, float(number))
     assert looked.index(True) == EMPTY_CLAIMS - 1
     assert sum(looked) == 1
+
+
+def test_empty_claims_are_counted_for_each_priority() -> None:
+    unclaimable = Unclaimable()
+    for _ in range(EMPTY_CLAIMS - 1):
+        unclaimable.claimed("mail", 0, {}, 0.0, priority=5)
+        unclaimable.claimed("mail", 3, {}, 0.0, priority=0)
+    assert unclaimable.is_suspected("mail", 5)
+    assert not unclaimable.is_suspected("mail", 0)
+    assert not unclaimable.is_suspected("mail")
+
+
+def test_a_task_that_is_seen_due_in_one_priority_makes_the_next_claim_of_it_and_of_all_look_for_the_reason() -> (
+    None
+):
+    unclaimable = Unclaimable()
+    for priority in (5, 0, None):
+        unclaimable.claimed("mail", 0, {}, 0.0, priority=priority)
+    unclaimable.claimed("other", 0, {}, 0.0)
+    unclaimable.seen_due("mail", 5)
+    assert [unclaimable.is_suspected("mail", priority) for priority in (5, 0, None)] == [True, False, True]
+    assert not unclaimable.is_suspected("other")
