@@ -18,6 +18,7 @@ SHARED: Final = "[tool.goque] in pyproject.toml"
 OPTIONS: Final = (
     "database_url",
     "drain",
+    "exclude_pools",
     "exclude_types",
     "heal_unpublished",
     "http",
@@ -25,12 +26,14 @@ OPTIONS: Final = (
     "log_level",
     "node_timeout",
     "on_lost_lease",
+    "pools",
     "reload",
     "roles",
     "run_dir",
     "shutdown_timeout",
     "start_method",
     "types",
+    "workers",
 )
 """The options that a file may give outside of any table: those of `goque supervise`. They hold for all commands."""
 

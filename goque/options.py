@@ -10,7 +10,6 @@ from typing import Any, Final, TypedDict
 import msgspec
 
 from goque.callbacks import CODE_OPTIONS, Callbacks, check_callbacks, strategy_of
-from goque.cpus import available_cpus
 from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskTimeout, length
 from goque.outcome import RetryPolicy
@@ -23,19 +22,13 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """How to run tasks of one type; times are in seconds. Processes send it to each other as JSON.
 
     Attributes:
-        workers: worker processes.
-        concurrency: `async def` handlers that run at a time in each worker.
         timeout: seconds until TaskTimeout is raised in the handler.
         timeout_grace: seconds more until its process is killed.
         max_attempts: charged attempts until the task ends in attempts_left.
+        max_running: how many tasks of the type run at a time on one node, None for no limit of its own.
         max_crashes: crashes until the task ends in attempts_left, None for no limit of its own.
-        max_memory: MiB of resident memory; a worker above it is replaced after its task. None for no limit.
-        max_tasks: tasks after which a worker is replaced, None for no limit.
         strategy: the wait between attempts; None if a function of the user decides.
         retry_timeouts: whether a timeout leads to another attempt, by `retry_on` and `no_retry_on`.
-        fetch_tick: the longest time between two checks for due tasks.
-        fetch_timeout: the longest time for one claim; a claim that takes longer is canceled and tried again later.
-        fetch_max_tasks: the most tasks that one claim takes.
         cleaner_period: seconds between two rounds of the cleaner.
         cleaner_timeout: the longest time for one round.
         cleaner_updated_at_time_ago: the age at which done and canceled tasks are deleted.
@@ -52,19 +45,13 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         has_crash_handler: whether the processor has a `crash_handler`.
     """
 
-    workers: int = 1
-    concurrency: int = 100
     timeout: float = 30.0
     timeout_grace: float = 2.0
     max_attempts: int = MAX_ATTEMPTS
+    max_running: int | None = None
     max_crashes: int | None = None
-    max_memory: float | None = None
-    max_tasks: int | None = None
     strategy: Strategy | None = DEFAULT
     retry_timeouts: bool = True
-    fetch_tick: float = 1.0
-    fetch_timeout: float = 30.0
-    fetch_max_tasks: int = 100
     cleaner_period: float = 300.0
     cleaner_timeout: float = 30.0
     cleaner_updated_at_time_ago: float = 10800.0
@@ -90,9 +77,17 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         )
 
 
+class Pool(msgspec.Struct, frozen=True):
+    """A declared pool, as `Registry.pool` returns it, for the `pool=` of processors."""
+
+    name: str
+
+
 class ProcessorKeywords(TypedDict, total=False):
     """The keywords of `Registry.processor`, for editors and type checkers."""
 
+    pool: str | Pool | None
+    max_running: int | None
     workers: int
     concurrency: int
     timeout: float | timedelta
@@ -145,20 +140,33 @@ class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
     functions: tuple[str, ...] | None = None
 
 
+PROCESS_OPTIONS: Final = frozenset(
+    {
+        "workers",
+        "concurrency",
+        "max_memory",
+        "max_tasks",
+        "fetch_tick",
+        "fetch_timeout",
+        "fetch_max_tasks",
+    }
+)
+"""A processor that gives one of these has processes of its own: a pool with this type alone."""
+
+
 def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbacks]:
-    """Check the options of one processor and split them into data and functions.
+    """Check the options of one processor, without those of processes, and split them into data and functions.
 
     Raises:
         ConfigurationError: an option is unknown, of the wrong type or out of range; the message names it.
     """
-    known = _CHECKS.keys() | CODE_OPTIONS
+    known = _CHECKS.keys() | CODE_OPTIONS | PROCESS_OPTIONS | {"pool"}
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
             raise ConfigurationError(f"unknown option {name!r}; {hint}")
     data = {name: _CHECKS[name](name, value) for name, value in options.items() if name in _CHECKS}
-    data.setdefault("workers", available_cpus())
     callbacks = check_callbacks(options)
     data["strategy"] = strategy_of(options)
     data["has_crash_handler"] = callbacks.crash_handler is not None
@@ -166,7 +174,8 @@ def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbac
     return ProcessorOptions(**data), callbacks
 
 
-def _duration(name: str, value: Any) -> float:
+def check_duration(name: str, value: Any) -> float:
+    """Return a time in seconds, more than 0, or raise ConfigurationError naming it."""
     return length(value, name, positive=True)
 
 
@@ -174,17 +183,20 @@ def _duration_or_zero(name: str, value: Any) -> float:
     return length(value, name)
 
 
-def _count(name: str, value: Any) -> int:
+def check_count(name: str, value: Any) -> int:
+    """Return a whole number from 1 up, or raise ConfigurationError naming it."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000_000:
         raise ConfigurationError(f"{name} must be a whole number from 1 up, not {value!r}")
     return value
 
 
-def _optional_count(name: str, value: Any) -> int | None:
-    return None if value is None else _count(name, value)
+def check_optional_count(name: str, value: Any) -> int | None:
+    """Return a whole number from 1 up or None, or raise ConfigurationError naming it."""
+    return None if value is None else check_count(name, value)
 
 
-def _optional_size(name: str, value: Any) -> float | None:
+def check_optional_size(name: str, value: Any) -> float | None:
+    """Return a size in MiB or None, or raise ConfigurationError naming it."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
@@ -205,26 +217,20 @@ def _priority(name: str, value: Any) -> int:
 
 
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
-    "workers": _count,
-    "concurrency": _count,
-    "timeout": _duration,
+    "timeout": check_duration,
     "timeout_grace": _duration_or_zero,
-    "max_attempts": _count,
-    "max_crashes": _optional_count,
-    "max_memory": _optional_size,
-    "max_tasks": _optional_count,
-    "fetch_tick": _duration,
-    "fetch_timeout": _duration,
-    "fetch_max_tasks": _count,
-    "cleaner_period": _duration,
-    "cleaner_timeout": _duration,
+    "max_attempts": check_count,
+    "max_running": check_optional_count,
+    "max_crashes": check_optional_count,
+    "cleaner_period": check_duration,
+    "cleaner_timeout": check_duration,
     "cleaner_updated_at_time_ago": _duration_or_zero,
     "cleaner_keep_failed": _duration_or_zero,
-    "healer_period": _duration,
-    "healer_timeout": _duration,
-    "healer_updated_at_time_ago": _duration,
+    "healer_period": check_duration,
+    "healer_timeout": check_duration,
+    "healer_updated_at_time_ago": check_duration,
     "store_result": flag,
-    "max_result": _count,
+    "max_result": check_count,
     "priority": _priority,
     "cancel_on_decode_error": flag,
     "verbose": flag,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from goque.callbacks import check_function
 from goque.errors import ConfigurationError
-from goque.options import ProcessorKeywords, check_options
+from goque.options import PROCESS_OPTIONS, Pool, ProcessorKeywords, check_options
+from goque.pools.options import PoolKeywords
+from goque.pools.table import PoolTable
 from goque.processor import make_processor
 from goque.processor_table import ProcessorTable
 from goque.task_checks import check_name
@@ -54,10 +56,23 @@ class Registry:
         self.service_name = service_name
         self.on_failure = None if on_failure is None else check_function("on_failure", on_failure, "failure")
         self._processors = ProcessorTable()
+        self._pools = PoolTable()
         self._jobs: dict[str, PeriodicJob] = {}
         self._own_url: str | None = None
         self._queue: TaskQueueManager | None = None
         self._async_queue: AsyncTaskQueueManager | None = None
+
+    def pool(self, name: str, /, **options: Unpack[PoolKeywords]) -> Pool:
+        """Declare a pool: worker processes that run the tasks of all types which name it in `pool=`.
+
+        Args:
+            name: its name; `default` is the pool of the types that name none.
+            options: those of `PoolOptions`; times are seconds or timedeltas.
+
+        Raises:
+            ConfigurationError: a pool of this name is declared already, or an option is wrong.
+        """
+        return self._pools.declare(name, options)
 
     def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
         """Register a callable, or an object with `process_task(task)`, for a type.
@@ -68,7 +83,8 @@ class Registry:
                 the payload.
             options: those of `ProcessorOptions`; times are seconds or timedeltas. And these functions and classes:
                 `next_attempt_at`, also called `retry`; `retry_on`, `no_retry_on`, `crash_handler`,
-                `hooks_before`, `hooks_after`.
+                `hooks_before`, `hooks_after`. And `pool`, the pool that runs it, or options of `PoolOptions`, which
+                give the type processes of its own.
 
         Raises:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
@@ -78,9 +94,16 @@ class Registry:
             raise ConfigurationError(f"type {task_type!r} has a processor already; give each type one")
         try:
             checked, callbacks = check_options(options)
+            made = make_processor(task_type, processor, checked, callbacks)
+            own = {name: value for name, value in options.items() if name in PROCESS_OPTIONS}
+            self._pools.put(task_type, options.get("pool"), own, is_async=made.spec.is_async)
         except ConfigurationError as error:
-            raise ConfigurationError(f"the processor of {task_type!r}: {error}") from None
-        self._processors.put(make_processor(task_type, processor, checked, callbacks))
+            told = str(error)
+            named = (
+                told if told.startswith("the processor of ") else f"the processor of {task_type!r}: {told}"
+            )
+            raise ConfigurationError(named) from None
+        self._processors.put(made)
 
     def processor(
         self, task_type: str, /, **options: Unpack[ProcessorKeywords]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ import msgspec
 from goque.cli.command import LOG_LEVEL, command, database_option
 from goque.cli.selection import selection_options, supervise_options
 from goque.options import ProcessorSpec
+from goque.pools.options import PoolSpec
 from goque.storage.contract import QueueDepth
 from goque.telemetry.logs import one_line
 
@@ -49,9 +50,13 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
         depths = storage.queue_depths() if plan.types else []
     finally:
         storage.close()
+    pool_of = {task_type: pool for pool in plan.pools for task_type in pool.types}
+    for pool in plan.pools:
+        if pool.types != (pool.name,):
+            click.echo(f"pool      {one_line(pool.name)}: {_pairs(_shown_of_pool(pool))}")
     for spec in plan.types:
         paused = " (paused)" if spec.type in policies and policies[spec.type].paused else ""
-        click.echo(f"type      {one_line(spec.type)}{paused}: {_options(spec)}")
+        click.echo(f"type      {one_line(spec.type)}{paused}: {_options(spec, pool_of[spec.type])}")
     for job in plan.jobs:
         click.echo(f"job       {one_line(job.name)}: {job.next_run}")
     for task_type, count in _left_alone(depths, {*policies, *(spec.type for spec in plan.types)}).items():
@@ -68,12 +73,13 @@ def _left_alone(depths: Iterable[QueueDepth], known: set[str]) -> Counter[str]:
     return counts
 
 
-def _options(spec: ProcessorSpec) -> str:
+def _options(spec: ProcessorSpec, pool: PoolSpec) -> str:
     """Format the options that differ from their defaults, and the most important ones in any case."""
     chosen = msgspec.to_builtins(spec.options)
+    own = pool.types == (spec.type,) and pool.name == spec.type
     shown = {
         "handler": "async" if spec.is_async else "def",
-        "workers": spec.options.workers,
+        **(_shown_of_own_pool(spec, pool) if own else {"pool": one_line(pool.name)}),
         "timeout": spec.options.timeout,
         "max_attempts": spec.options.max_attempts,
         **chosen,
@@ -81,6 +87,22 @@ def _options(spec: ProcessorSpec) -> str:
     strategy = shown.pop("strategy", None)
     if "strategy" in chosen:
         shown["next_attempt_at"] = "a function" if strategy is None else _strategy(strategy)
+    return _pairs(shown)
+
+
+def _shown_of_pool(pool: PoolSpec) -> dict[str, object]:
+    """Return the options of a pool that differ from their defaults, and the number of workers in any case."""
+    return {"workers": pool.options.workers, **msgspec.to_builtins(pool.options)}
+
+
+def _shown_of_own_pool(spec: ProcessorSpec, pool: PoolSpec) -> dict[str, object]:
+    """Return the same for a type that has the pool alone, with the workers of its kind of handler."""
+    shown = _shown_of_pool(pool)
+    shown["workers"] = shown.pop("async_workers", 1) if spec.is_async else pool.options.workers
+    return shown
+
+
+def _pairs(shown: Mapping[str, object]) -> str:
     return " ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in shown.items()

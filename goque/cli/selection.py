@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from goque.cli.command import Names, option
+from goque.cli.command import Names, WholeNumber, option
 from goque_supervisor.settings import ROLES, SuperviseOptions
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 def selection_options(function: FunctionT) -> FunctionT:
-    """Add --types, --exclude-types and --roles."""
+    """Add --types, --exclude-types, --pools, --exclude-pools, --workers and --roles."""
     for add in (
         option(
             "--roles",
@@ -27,6 +27,21 @@ def selection_options(function: FunctionT) -> FunctionT:
             "--exclude-types", type=Names(), default=(), help="Run all task types of the app except these."
         ),
         option("--types", type=Names(), default=(), help="Run only these task types.  [default: all]"),
+        option(
+            "--workers",
+            type=WholeNumber(1, 1_000_000),
+            metavar="N",
+            help="The workers of the pool 'default'.",
+        ),
+        option(
+            "--exclude-pools", type=Names(), default=(), help="Run the task types of all pools except these."
+        ),
+        option(
+            "--pools",
+            type=Names(),
+            default=(),
+            help="Run only the task types of these pools.  [default: all]",
+        ),
     ):
         function = add(function)
     return function
@@ -36,4 +51,6 @@ def supervise_options(app: str, log_level: str, **options: Any) -> SuperviseOpti
     """Make the options of a tree. Raises click.UsageError if they contradict each other."""
     if options["types"] and options["exclude_types"]:
         raise click.UsageError("--types and --exclude-types contradict each other; give one of them")
+    if options["pools"] and options["exclude_pools"]:
+        raise click.UsageError("--pools and --exclude-pools contradict each other; give one of them")
     return SuperviseOptions(app=app, log_level=log_level, **options)

@@ -81,15 +81,13 @@ class TypeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         type: the task type.
-        slots: the wanted number of workers.
-        living: the number of workers, including those that did not fit into `workers`.
+        slots: the most workers of its pool.
+        living: the number of workers that its pool has now.
         ready: how many of them accept tasks.
         held: whether claiming is stopped because workers cannot boot.
-        restarts: replaced workers since the tree started, by reason.
         processed: runs since the tree started, by the new status of the task.
         recent: the same for the last `NodeInfo.recent_seconds`.
         recent_run_seconds: the total duration of those runs.
-        workers: the workers, by slot.
         functions: the functions that its tasks have called, those with most recent runs first, at most fifty.
     """
 
@@ -98,12 +96,34 @@ class TypeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     living: int = 0
     ready: int = 0
     held: bool = False
-    restarts: Mapping[str, int] = {}
     processed: Mapping[str, int] = {}
     recent: Mapping[str, int] = {}
     recent_run_seconds: float = 0.0
-    workers: tuple[WorkerInfo, ...] = ()
     functions: tuple[FunctionInfo, ...] = ()
+
+
+class PoolInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One pool in a tree.
+
+    Attributes:
+        name: its name; a type with processes of its own has a pool that is named like the type.
+        types: its task types.
+        slots: the most workers.
+        living: the number of workers, including those that did not fit into `workers`.
+        ready: how many of them accept tasks.
+        held: whether claiming is stopped because workers cannot boot.
+        restarts: replaced workers since the tree started, by reason.
+        workers: the workers, by slot.
+    """
+
+    name: str
+    types: tuple[str, ...] = ()
+    slots: int = 0
+    living: int = 0
+    ready: int = 0
+    held: bool = False
+    restarts: Mapping[str, int] = {}
+    workers: tuple[WorkerInfo, ...] = ()
 
 
 class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -119,6 +139,7 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         stopping: whether it is ending.
         restarts: restarts of processes other than workers, by role.
         types: its task types.
+        pools: its pools.
         processes: all processes except workers.
         left_out: how many workers did not fit into the report.
     """
@@ -132,6 +153,7 @@ class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     stopping: bool = False
     restarts: Mapping[str, int] = {}
     types: tuple[TypeInfo, ...] = ()
+    pools: tuple[PoolInfo, ...] = ()
     processes: tuple[ProcessInfo, ...] = ()
     left_out: int = 0
 
@@ -146,7 +168,7 @@ def encode_info(info: NodeInfo) -> str:
     text = msgspec.json.encode(msgspec.structs.replace(_cut(info, 0), types=types))
     if len(text) <= MAX_BYTES:
         return text.decode()
-    return msgspec.json.encode(msgspec.structs.replace(info, types=(), processes=())).decode()
+    return msgspec.json.encode(msgspec.structs.replace(info, types=(), pools=(), processes=())).decode()
 
 
 def decode_info(text: str | None) -> NodeInfo | None:
@@ -161,15 +183,15 @@ def decode_info(text: str | None) -> NodeInfo | None:
 
 def _cut(info: NodeInfo, most: int) -> NodeInfo:
     """Keep at most this many workers, busy ones first."""
-    workers = [worker for kind in info.types for worker in kind.workers]
+    workers = [worker for pool in info.pools for worker in pool.workers]
     if len(workers) <= most:
         return info
     kept = {id(worker) for worker in sorted(workers, key=lambda worker: not worker.runs)[:most]}
-    types = tuple(
-        msgspec.structs.replace(kind, workers=tuple(one for one in kind.workers if id(one) in kept))
-        for kind in info.types
+    pools = tuple(
+        msgspec.structs.replace(pool, workers=tuple(one for one in pool.workers if id(one) in kept))
+        for pool in info.pools
     )
-    return msgspec.structs.replace(info, types=types, left_out=len(workers) - most)
+    return msgspec.structs.replace(info, pools=pools, left_out=len(workers) - most)
 
 
 def reports_by_type(

@@ -74,6 +74,7 @@ def describe_retry(outcome: Outcome, change: Change, options: ProcessorOptions) 
 def _fields(outcome: Outcome, row: TaskRow) -> dict[str, Any]:
     values = shown_values(_values_of(row))
     return {
+        "task_type": row.type,
         "task_id": row.id,
         "attempt": max(row.attempts, 0) + 1,
         "duration": round(outcome.duration, 6),

@@ -32,7 +32,13 @@ MAX_VALUES: Final = 20
 
 
 def configure(
-    role: str, *, log_format: str, level: str, task_type: str | None = None, mark: str = ""
+    role: str,
+    *,
+    log_format: str,
+    level: str,
+    of: str | None = None,
+    task_type: str | None = None,
+    mark: str = "",
 ) -> None:
     """Send the log of this process to standard error; call it again after a fork to change the role.
 
@@ -40,7 +46,8 @@ def configure(
         role: the role of this process in the tree, such as `fetcher`.
         log_format: `console` or `json`.
         level: the lowest level of goque's own events: `debug` to `critical`.
-        task_type: the task type of this process, if it has one.
+        of: the pool of this process, or its task type, if it has one.
+        task_type: its task type, if it works for this type alone.
         mark: what begins each line, for a reader that tells these lines from what else is written to descriptor 2.
 
     Raises:
@@ -50,7 +57,7 @@ def configure(
         raise ConfigurationError(f"log format must be {' or '.join(FORMATS)}, not {log_format!r:.80}")
     if level.lower() not in LEVELS:
         raise ConfigurationError(f"log level must be one of {', '.join(LEVELS)}, not {level!r:.80}")
-    formatter = (JsonLines if log_format == "json" else ConsoleLines)(role, task_type)
+    formatter = JsonLines(role, of, task_type) if log_format == "json" else ConsoleLines(role, of)
     logger = logging.getLogger("goque")
     logger.handlers = [StderrHandler(formatter, mark=mark)]
     logger.setLevel(level.upper())
@@ -106,9 +113,10 @@ def report_dropped() -> None:
 class ConsoleLines(logging.Formatter):
     """`12:03:04.123 INFO  fetcher[send_email] message key=value`; tracebacks and blocks follow, indented."""
 
-    def __init__(self, role: str, task_type: str | None) -> None:
+    def __init__(self, role: str, of: str | None) -> None:
         super().__init__()
-        self.role = f"{role}[{one_line(task_type)}]" if task_type else role
+        self.role = f"{role}[{one_line(of)}]" if of else role
+        self._of = of
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the lines of a block (`extra={"block": […]}` of ours) and of a traceback."""
@@ -118,6 +126,8 @@ class ConsoleLines(logging.Formatter):
         name = "" if _is_ours(record) else f" {record.name}:"
         shown = fields_of(record)
         block = shown.pop("block") if _is_ours(record) and isinstance(shown.get("block"), list) else []
+        if record.name == "goque.fetcher" and shown.get("task_type") == self._of:
+            del shown["task_type"]  # it is in the name of the fetcher
         if isinstance(shown.get("values"), dict):
             shown = {**shown.pop("values"), **shown}
         fields = "".join(f" {one_line(key)}={_plain_value(value)}" for key, value in shown.items())
@@ -129,10 +139,10 @@ class ConsoleLines(logging.Formatter):
 class JsonLines(logging.Formatter):
     """One JSON object a line, with `time`, `level`, `role`, `event` and the fields of the event."""
 
-    def __init__(self, role: str, task_type: str | None) -> None:
+    def __init__(self, role: str, of: str | None, task_type: str | None) -> None:
         super().__init__()
         self.role = role
-        self.task_type = task_type
+        self.of = {"task_type": task_type} if task_type else {"pool": of} if of else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -145,8 +155,7 @@ class JsonLines(logging.Formatter):
         }
         if not _is_ours(record):
             line["logger"] = record.name
-        if self.task_type:
-            line["task_type"] = self.task_type
+        line.update(self.of)
         line.update(fields_of(record))
         if trace := traceback_of(record):
             line["exception"] = trace

@@ -18,6 +18,7 @@ import draining
 import enqueueing
 import filling
 import idling
+import many_types
 import peers
 import scaling
 import waiting
@@ -34,6 +35,7 @@ WORKLOADS: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "drain_cpu": draining.drain_cpu,
     "latency": waiting.latency,
     "idle": idling.idle,
+    "many_types": many_types.many_types,
     "big_table": filling.big_table,
     "start": waiting.start,
     "replace": waiting.replace,

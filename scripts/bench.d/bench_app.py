@@ -6,6 +6,7 @@ Its settings are environment variables:
 - BENCH_WORKERS: the workers of `noop` and `cpu` (2), and of each further type.
 - BENCH_BATCH: the maximum number of tasks in one claim (goque's default).
 - BENCH_TYPES: the number of further types, which are called type-1, type-2, … (0).
+- BENCH_SHARED: the number of types that share a pool with BENCH_WORKERS workers, called shared-1, shared-2, … (0).
 - BENCH_IMPORT_SECONDS: the seconds that importing this module takes (0).
 """
 
@@ -25,6 +26,11 @@ registry = goque.Registry()
 registry.add_processor("noop", goque.noop_task_processor, workers=workers, **claims)
 for number in range(int(os.environ.get("BENCH_TYPES", "0"))):
     registry.add_processor(f"type-{number + 1}", goque.noop_task_processor, workers=workers)
+
+if shared := int(os.environ.get("BENCH_SHARED", "0")):
+    registry.pool("shared", workers=workers)
+    for number in range(shared):
+        registry.add_processor(f"shared-{number + 1}", goque.noop_task_processor, pool="shared")
 
 
 def burn(seconds: float) -> None:

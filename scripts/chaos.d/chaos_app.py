@@ -16,8 +16,10 @@ from diary import note, run_of
 import goque
 from goque import Registry, Task, retry
 
-OPTIONS = {"max_attempts": 12, "retry": retry.static(0.1), "fetch_tick": 0.3, "timeout_grace": 0.5}
+OPTIONS = {"max_attempts": 12, "retry": retry.static(0.1), "timeout_grace": 0.5}
 registry = Registry()
+calm_pool = registry.pool("default", workers=2, async_workers=1, concurrency=8, fetch_tick=0.3)
+wild_pool = registry.pool("wild", workers=2, async_workers=1, concurrency=8, max_memory=200, fetch_tick=0.3)
 
 
 def fine(run: int) -> None:
@@ -118,13 +120,13 @@ def weights(task_type: str) -> dict[str, int]:
     return {temper.__name__: weight for temper, weight in chosen.items()}
 
 
-@registry.processor("plain", workers=2, timeout=5, **OPTIONS)
+@registry.processor("plain", pool=calm_pool, timeout=5, **OPTIONS)
 def plain(task: Task) -> None:
     """Run a temper that leaves its process alive."""
     _run(task)
 
 
-@registry.processor("wild", workers=2, timeout=1, max_memory=200, **OPTIONS)
+@registry.processor("wild", pool=wild_pool, timeout=1, **OPTIONS)
 def wild(task: Task) -> None:
     """Run a temper that can end its process."""
     _run(task)
@@ -136,7 +138,7 @@ def _run(task: Task) -> None:
         TEMPERS[temper](run)
 
 
-@registry.processor("many", workers=1, concurrency=8, timeout=3, **OPTIONS)
+@registry.processor("many", pool=calm_pool, timeout=3, **OPTIONS)
 async def many(task: Task) -> None:
     """Run several tasks in one process. One of them may end the process."""
     temper = task.payload["temper"]
@@ -149,7 +151,7 @@ async def many(task: Task) -> None:
             TEMPERS[temper](run)
 
 
-@registry.processor("calm", workers=1, concurrency=8, timeout=20, **OPTIONS)
+@registry.processor("calm", pool=wild_pool, timeout=20, **OPTIONS)
 async def calm(task: Task) -> None:
     """Take long enough for a node to lose its lease and for another node to run the task again."""
     temper = task.payload["temper"]

@@ -206,8 +206,10 @@ class Supervisor:
         """Write the registry into a file for the tree; None if the tree imports it."""
         if self._registry is None:
             return None
+        from goque.pools.table import pools_of  # noqa: PLC0415 - see __init__
+
         try:
-            self._options.check_types(self._registry.task_types)
+            self._options.check_names(self._registry.task_types, pools_of(self._registry).names())
         except ValueError as error:
             from goque.errors import ConfigurationError  # noqa: PLC0415 - see __init__
 

@@ -53,7 +53,7 @@ _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
     ("on_lost_lease", ("finish", "kill").__contains__, "finish or kill"),
     *(
         (name, _are_names, "several names, such as ['a', 'b']")
-        for name in ("types", "exclude_types", "roles")
+        for name in ("types", "exclude_types", "pools", "exclude_pools", "roles")
     ),
     ("roles", _are_roles, f"some of {', '.join(ROLES)}"),
     ("shutdown_timeout", partial(_is_seconds, least=0.0), "0 or more seconds"),
@@ -61,6 +61,11 @@ _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
         "node_timeout",
         partial(_is_seconds, least=MIN_NODE_TIMEOUT),
         f"{MIN_NODE_TIMEOUT:g} or more seconds",
+    ),
+    (
+        "workers",
+        lambda value: value is None or (type(value) is int and 1 <= value <= 1_000_000),
+        "a whole number from 1 up, or None",
     ),
     (
         "heal_unpublished",
@@ -83,6 +88,9 @@ class SuperviseOptions:
         database_url: the URL from a flag or the environment; None leaves it to the configuration and the registry.
         types: run only these types; empty for all.
         exclude_types: run all types but these.
+        pools: run only the types of these pools; empty for all.
+        exclude_pools: run the types of all pools but these.
+        workers: how many workers the pool `default` has, None for what the app says.
         roles: which parts of the tree run here.
         drain: stop when no task runs and none could run now.
         shutdown_timeout: how long running handlers may go on after SIGTERM.
@@ -102,6 +110,9 @@ class SuperviseOptions:
     database_url: str | None = None
     types: tuple[str, ...] = ()
     exclude_types: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    exclude_pools: tuple[str, ...] = ()
+    workers: int | None = None
     roles: tuple[str, ...] = ROLES
     drain: bool = False
     shutdown_timeout: float = 30.0
@@ -123,15 +134,31 @@ class SuperviseOptions:
                 raise ValueError(f"{name} must be {wanted}, not {value!r:.80}")
         if self.types and self.exclude_types:
             raise ValueError("give types or exclude_types, not both")
+        if self.pools and self.exclude_pools:
+            raise ValueError("give pools or exclude_pools, not both")
 
-    def check_types(self, known: Collection[str]) -> None:
-        """Raise ValueError when an option names a type that the app lacks, or the processors have no type to run."""
+    def check_names(self, types: Collection[str], pools: Collection[str]) -> None:
+        """Raise ValueError when an option names what the app lacks, or the processors have no type to run.
+
+        Args:
+            types: the task types that have a processor.
+            pools: the pools that have types.
+        """
         for name in (*self.types, *self.exclude_types):
-            if name not in known:
+            if name not in types:
                 raise ValueError(
-                    f"the app has no processor for type {name!r}; it has {', '.join(known) or 'none'}"
+                    f"the app has no processor for type {name!r}; it has {', '.join(types) or 'none'}"
                 )
-        if not known and "processors" in self.roles:
+        for name in (*self.pools, *self.exclude_pools):
+            if name not in pools:
+                raise ValueError(
+                    f"the app has no types in a pool {name!r}; it has {', '.join(pools) or 'none'}"
+                )
+        if self.workers is not None and "default" not in pools:
+            raise ValueError(
+                "workers sets the workers of the pool 'default', and no type of the app is in it"
+            )
+        if not types and "processors" in self.roles:
             raise ValueError("the registry has no processors; register one, or run other --roles only")
 
     def to_json(self) -> str:
@@ -142,12 +169,12 @@ class SuperviseOptions:
     def from_json(cls, text: str) -> SuperviseOptions:
         """Decode what `to_json` made."""
         values = json.loads(text)
-        for name in ("types", "exclude_types", "roles"):
+        for name in ("types", "exclude_types", "pools", "exclude_pools", "roles"):
             values[name] = tuple(values[name])
         return cls(**values)
 
-    def runs(self, task_type: str) -> bool:
-        """Return whether tasks of this type run here."""
-        if self.types:
-            return task_type in self.types
-        return task_type not in self.exclude_types
+    def runs(self, task_type: str, pool: str) -> bool:
+        """Return whether tasks of this type, which is in this pool, run here."""
+        if task_type in self.exclude_types or pool in self.exclude_pools:
+            return False
+        return (not self.types or task_type in self.types) and (not self.pools or pool in self.pools)

@@ -37,7 +37,7 @@ def test_check_tells_of_a_paused_type(goque: Any) -> None:
     )
     publish(goque, "mail")
     goque("pause", "mail")
-    assert "type      mail (paused): handler=def" in goque("check", "app:registry").stdout
+    assert "type      mail (paused): handler=def pool=default" in goque("check", "app:registry").stdout
 
 
 def test_a_type_that_nobody_runs_is_refused_with_those_there_are(goque: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pytest
 
-from goque.describe.node_info import NodeInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
+from goque.describe.node_info import NodeInfo, PoolInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
 from goque.storage import open_storage
 from goque.storage.contract import TypePolicy
 
@@ -90,7 +90,11 @@ def test_without_a_terminal_it_prints_plain_lines(goque: Any, storage: Any) -> N
     with goque.queue as queue:
         task = queue.enqueue("sms")
     worker = WorkerInfo("worker[mail:0]", 4711, runs=(RunInfo(task.id, 5.0),))
-    info = NodeInfo(app="app:registry", types=(TypeInfo("mail", slots=1, living=1, workers=(worker,)),))
+    info = NodeInfo(
+        app="app:registry",
+        types=(TypeInfo("mail", slots=1, living=1),),
+        pools=(PoolInfo("mail", ("mail",), workers=(worker,)),),
+    )
     storage.register_node("n1", host="web-1", pid=4242, info=encode_info(info))
     for line in (goque("top", "--once").stdout, goque.in_terminal("top", "--once").screen):
         text = " ".join(line.split())

@@ -12,6 +12,7 @@ from goque import PeriodicJob, Registry, Task, TaskStatus, cron_job
 from goque.describe.node_info import (
     FunctionInfo,
     NodeInfo,
+    PoolInfo,
     ProcessInfo,
     RunInfo,
     TypeInfo,
@@ -95,7 +96,8 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
     info = NodeInfo(
         version="0.1.0",
         app="shop:registry",
-        types=(TypeInfo("mail", slots=2, living=2, ready=1, restarts={"crash": 3}, workers=(worker,)),),
+        types=(TypeInfo("mail", slots=2, living=2, ready=1),),
+        pools=(PoolInfo("mail", ("mail",), slots=2, ready=1, restarts={"crash": 3}, workers=(worker,)),),
         processes=(ProcessInfo("root", 700), ProcessInfo("fetcher[mail]", 705)),
     )
     storage.register_node("node-1", host="worker-1", pid=700, info=encode_info(info))
@@ -260,7 +262,8 @@ def test_hostile_text_is_inert_on_every_page(dashboard, storage):
     worker = WorkerInfo(HOSTILE, 812, runs=(RunInfo(HOSTILE, 3.0),), state=HOSTILE)
     info = NodeInfo(
         app=HOSTILE,
-        types=(TypeInfo(HOSTILE, restarts={HOSTILE: 1}, workers=(worker,)),),
+        types=(TypeInfo(HOSTILE, recent={HOSTILE: 1}),),
+        pools=(PoolInfo(HOSTILE, (HOSTILE,), restarts={HOSTILE: 1}, workers=(worker,)),),
         processes=(ProcessInfo(HOSTILE, 1),),
     )
     storage.register_node("node-1", host=HOSTILE[:200], pid=700, info=encode_info(info))

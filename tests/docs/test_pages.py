@@ -11,7 +11,8 @@ import pytest
 from page_app import App
 
 from goque.callbacks import CODE_OPTIONS
-from goque.options import _CHECKS, ProcessorOptions, _duration, _duration_or_zero
+from goque.options import _CHECKS, ProcessorOptions, _duration_or_zero, check_duration
+from goque.pools.options import PoolOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -140,8 +141,10 @@ def test_the_tasks_of_the_page_on_retries_end_as_it_says(tmp_path: Path) -> None
     }
 
 
-def options_on_the_page() -> dict[str, tuple[str, str]]:
-    text = (DOCS / "handlers.md").read_text("utf-8").partition("## All options")[2]
+def options_on_the_page(
+    page: str = "handlers.md", title: str = "## All options"
+) -> dict[str, tuple[str, str]]:
+    text = (DOCS / page).read_text("utf-8").partition(title)[2]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", text, re.MULTILINE)
     return {name: (default.strip("`"), unit) for name, default, unit in rows}
 
@@ -150,13 +153,24 @@ def test_the_table_of_options_is_that_of_the_code() -> None:
     assert set(options_on_the_page()) == _CHECKS.keys() | CODE_OPTIONS
 
 
-@pytest.mark.parametrize("name", sorted(_CHECKS.keys() - {"workers"}))
+@pytest.mark.parametrize("name", sorted(_CHECKS))
 def test_an_option_has_the_default_and_the_unit_that_the_page_says(name: str) -> None:
     default, unit = options_on_the_page()[name]
     value = getattr(ProcessorOptions(), name)
     expected = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     assert default == expected
-    assert (unit == "seconds") == (_CHECKS[name] in (_duration, _duration_or_zero))
+    assert (unit == "seconds") == (_CHECKS[name] in (check_duration, _duration_or_zero))
+
+
+def test_the_table_of_the_options_of_pools_is_that_of_the_code() -> None:
+    table = options_on_the_page("pools.md", "## Options")
+    defaults = PoolOptions()
+    assert table.keys() == set(PoolOptions.__struct_fields__)
+    for name, (default, unit) in table.items():
+        value = getattr(defaults, name)
+        expected = "none" if value is None else f"{value:g}"
+        assert default == ("CPUs" if name == "workers" else expected)
+        assert (unit == "seconds") == isinstance(value, float)
 
 
 def test_the_strategy_by_default_is_the_one_on_the_page() -> None:

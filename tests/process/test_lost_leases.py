@@ -60,6 +60,7 @@ def test_claims_of_a_node_that_the_table_does_not_have_are_returned(
     tree.let_go(*names)
     database.enqueue("hold", "running")
     tree.running_pid("running")
+    eventually(lambda: "later" in database.queue.storage.type_policies())
     database.queue.storage.pause_type("later")
     database.enqueue("later", *names)
     database.execute(

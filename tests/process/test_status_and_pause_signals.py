@@ -71,7 +71,7 @@ def test_the_row_of_a_node_tells_what_its_workers_run_and_what_became_of_others(
 
     def runs() -> set[tuple[int, str]]:
         return {
-            (one.pid, run.task_id) for kind in told_by(tree).types for one in kind.workers for run in one.runs
+            (one.pid, run.task_id) for pool in told_by(tree).pools for one in pool.workers for run in one.runs
         }
 
     eventually(lambda: (worker, task.id) in runs())
@@ -83,10 +83,10 @@ def test_the_row_of_a_node_tells_what_its_workers_run_and_what_became_of_others(
     def told() -> set[int]:
         info = told_by(tree)
         others = {one.pid for one in info.processes}
-        return others | {one.pid for kind in info.types for one in kind.workers}
+        return others | {one.pid for pool in info.pools for one in pool.workers}
 
     eventually(lambda: told() == set(tree.living()))
-    assert all(one.memory for kind in info.types for one in kind.workers)
+    assert all(one.memory for pool in info.pools for one in pool.workers)
     tree.let_go("long")
     eventually(tree.database.is_settled)
 

@@ -153,8 +153,8 @@ def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[
         yield Line(fitted(f"    {notes}", width), "yellow")
     elastic = max(MIN_WIDTH, width) - len(_WORKER_HEADER) - 5
     yield Line(f"    {fitted('WORKER', elastic)} {_WORKER_HEADER}", "dim")
-    for kind in info.types:
-        for worker in sorted(kind.workers, key=_slot):
+    for pool in info.pools:
+        for worker in sorted(pool.workers, key=_slot):
             run = worker.runs[0] if worker.runs else None
             place = Target("worker", worker.name, node.row.id, run.task_id if run else None)
             yield Line(_worker_text(worker, node, elastic), "" if run else "dim", place)
@@ -196,16 +196,16 @@ def _notes(node: NodeLine) -> Iterator[str]:
     if info is None:
         return
     reasons: dict[str, int] = {}
-    for kind in info.types:
-        for reason, count in kind.restarts.items():
+    for pool in info.pools:
+        for reason, count in pool.restarts.items():
             reasons[reason] = reasons.get(reason, 0) + count
     if reasons:
         yield f"workers replaced: {_counts(reasons)}"
     if info.restarts:
         yield f"restarts: {_counts(info.restarts)}"
-    for kind in info.types:
-        if kind.held:
-            yield f"workers of {one_line(kind.type)} do not boot"
+    for pool in info.pools:
+        if pool.held:
+            yield f"workers of {one_line(pool.name)} do not boot"
     if info.left_out:
         yield f"{info.left_out} workers more"
 
@@ -217,8 +217,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _processes(node: NodeLine) -> Iterator[ProcessInfo]:
     if node.info is not None:
         yield from node.info.processes
-        for kind in node.info.types:
-            yield from kind.workers
+        for pool in node.info.pools:
+            yield from pool.workers
 
 
 def _worker_text(worker: WorkerInfo, node: NodeLine, elastic: int) -> str:

@@ -19,6 +19,7 @@ from goque.storage.contract.claims import Claims
 from goque.storage.contract.records import (
     MAX_GROUPS,
     AttemptRow,
+    Claim,
     DueLevel,
     HeldClaim,
     NodeRow,
@@ -37,6 +38,7 @@ __all__ = [
     "MAX_GROUPS",
     "AsyncTasks",
     "AttemptRow",
+    "Claim",
     "Claims",
     "DueLevel",
     "HeldClaim",

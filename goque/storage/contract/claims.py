@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from goque.outcome import Change
-from goque.storage.contract.records import DueLevel, HeldClaim
+from goque.storage.contract.records import Claim, DueLevel, HeldClaim
 from goque.storage.contract.watcher import Watcher
 from goque.task import TaskRow, Token
 
@@ -53,6 +53,21 @@ class Claims(Protocol):
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached.
+        """
+
+    @abstractmethod
+    def claim_in_turns(
+        self, wanted: Sequence[Claim], owner: str, *, timeout: float | None = None
+    ) -> list[TaskRow]:
+        """Claim due tasks of several types, of each the longest due of one priority, in one transaction.
+
+        Args:
+            wanted: what to claim, each of another type.
+            owner: who claims.
+            timeout: as of `claim_due`.
+
+        Raises:
+            DatabaseUnavailableError: as of `claim_due`.
         """
 
     @abstractmethod

@@ -45,6 +45,20 @@ class QueueDepth(msgspec.Struct, frozen=True):
     waited: float = 0.0
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What to claim of one type.
+
+    Attributes:
+        type: the task type.
+        priority: the only priority to claim.
+        limit: how many tasks at most.
+    """
+
+    type: str
+    priority: int
+    limit: int
+
+
 class DueLevel(msgspec.Struct, frozen=True):
     """When a type has unclaimed tasks of one priority.
 

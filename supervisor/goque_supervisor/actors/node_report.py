@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from goque.describe.node_info import FunctionInfo, NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo
+from goque.describe.node_info import (
+    FunctionInfo,
+    NodeInfo,
+    PoolInfo,
+    ProcessInfo,
+    RunInfo,
+    TypeInfo,
+    WorkerInfo,
+)
 from goque.version import __version__
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.os_process import Usage, usage_of
@@ -64,9 +72,9 @@ class NodeReport:
             quiet=state["quiet"],
             stopping=state["stopping"],
             restarts=state["child_restarts"],
-            types=tuple(
-                self._type(task_type, group, tuple(workers.get(task_type, ())))
-                for task_type, group in state["types"].items()
+            types=tuple(self._type(task_type, group) for task_type, group in state["types"].items()),
+            pools=tuple(
+                _pool(name, group, tuple(workers.get(name, ()))) for name, group in state["pools"].items()
             ),
             processes=tuple(processes),
         )
@@ -80,15 +88,13 @@ class NodeReport:
         while len(self._history) > 2 and self._history[1][0] <= now - RECENT:
             self._history.popleft()
 
-    def _type(self, task_type: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> TypeInfo:
+    def _type(self, task_type: str, group: Mapping[str, Any]) -> TypeInfo:
         return TypeInfo(
             task_type,
             slots=group["slots"],
             living=group["workers"],
             ready=group["ready"],
             held=group["held"],
-            restarts=group["restarts"],
-            workers=workers,
             functions=self._functions(task_type),
             **self._runs_of(task_type, ""),
         )
@@ -131,7 +137,7 @@ class NodeReport:
             if usage is not None:
                 used[entry["pid"]] = (now, usage)
                 facts |= {"memory": usage.memory, "cpu": _share(before, now, usage)}
-            if "type" in entry:
+            if "pool" in entry:
                 runs = self._runs(entry["box"], now) if time.monotonic() - now < BOX_BUDGET else []
                 worker = WorkerInfo(
                     **facts,
@@ -139,7 +145,7 @@ class NodeReport:
                     runs=tuple(runs[:MAX_RUNS]),
                     more=max(0, len(runs) - MAX_RUNS),
                 )
-                workers.setdefault(entry["type"], []).append(worker)
+                workers.setdefault(entry["pool"], []).append(worker)
             else:
                 others.append(ProcessInfo(**facts))
         self._usage = used
@@ -161,6 +167,19 @@ class NodeReport:
         for box in self._boxes.values():
             box.close()
         self._boxes.clear()
+
+
+def _pool(name: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> PoolInfo:
+    return PoolInfo(
+        name,
+        types=tuple(group["types"]),
+        slots=group["slots"],
+        living=group["workers"],
+        ready=group["ready"],
+        held=group["held"],
+        restarts=group["restarts"],
+        workers=workers,
+    )
 
 
 def _share(before: tuple[float, Usage] | None, now: float, usage: Usage) -> float | None:

@@ -12,17 +12,17 @@ from typing import Final, TypeVar
 import msgspec
 
 from goque.errors import DatabaseUnavailableError
-from goque.options import ProcessorOptions
 from goque.outcome import Change, settle
 from goque.storage import TaskStorage
-from goque.storage.contract import policy_of
+from goque.storage.contract import Claim, DueLevel
 from goque.storage.in_halves import write_in_halves
 from goque.task import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask
+from goque_supervisor.fetcher.pool_counters import PoolCounters
+from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.ipc.blackbox import can_record
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.metrics.counters import Counters
 from goque_supervisor.recovery.unheld_claims import release_unheld
 
 log = logging.getLogger("goque.fetcher")
@@ -35,7 +35,7 @@ OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class TaskDatabase:
-    """Reads and writes the rows of one type; after a failure it makes no call for a while.
+    """Reads and writes the rows of one pool; after a failure it makes no call for a while.
 
     Attributes:
         retry_at: before this time no call is made.
@@ -43,11 +43,11 @@ class TaskDatabase:
     """
 
     def __init__(
-        self, storage: TaskStorage, task_type: str, options: ProcessorOptions, counters: Counters
+        self, storage: TaskStorage, types: PoolTypes, fetch_timeout: float, counters: PoolCounters
     ) -> None:
         self._storage = storage
-        self._type = task_type
-        self._options = options
+        self._types = types
+        self._fetch_timeout = fetch_timeout
         self._counters = counters
         self._answered_at = 0.0
         self._failures = 0
@@ -58,25 +58,39 @@ class TaskDatabase:
 
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
         """Write how tasks ended; returns each with its change and whether it was written, None on a failure."""
-        policy = self._options.retry_policy
+        policy_of = self._types.retry_policy
         changes = [
-            (task, settle(task.outcome, task.row, policy)) for task in batch if task.outcome is not None
+            (task, settle(task.outcome, task.row, policy_of(task.row.type)))
+            for task in batch
+            if task.outcome is not None
         ]
         traced = tracing.started()
         written = self._ask(lambda: self._write([change for _task, change in changes], owner))
         if written is None:
             return None
         if traced:
-            tracing.tell("settle", self._type, [task.row for task, _change in changes], traced)
+            _tell_by_type("settle", [task.row for task, _change in changes], traced)
             _end_lost_spans(task for task, _change in changes)
         return [(task, change, change.token in written) for task, change in changes]
 
-    def claim(self, owner: str, limit: int) -> list[TaskRow] | None:
-        """Claim up to `limit` tasks; returns None on a failure."""
+    def claim(self, task_type: str, owner: str, limit: int) -> list[TaskRow] | None:
+        """Claim up to `limit` tasks of a type; returns None on a failure."""
+        return self._claim(
+            [task_type],
+            lambda: self._storage.claim_due(task_type, owner, limit, timeout=self._fetch_timeout),
+        )
 
+    def claim_in_turns(self, wanted: Sequence[Claim], owner: str) -> list[TaskRow] | None:
+        """Claim tasks of several types in one transaction; returns None on a failure."""
+        return self._claim(
+            [claim.type for claim in wanted],
+            lambda: self._storage.claim_in_turns(wanted, owner, timeout=self._fetch_timeout),
+        )
+
+    def _claim(self, types: Sequence[str], ask: Callable[[], list[TaskRow]]) -> list[TaskRow] | None:
         def claim() -> list[TaskRow]:
             reached("claim.before")
-            rows = self._storage.claim_due(self._type, owner, limit, timeout=self._options.fetch_timeout)
+            rows = ask()
             if rows:
                 reached("claim.after_commit")
             return rows
@@ -84,19 +98,25 @@ class TaskDatabase:
         began, traced = time.perf_counter(), tracing.started()
         claimed = self._ask(claim)
         if claimed is not None:
-            self._counters.observe("fetch", time.perf_counter() - began)
-            if claimed:
-                tracing.tell("claim", self._type, claimed, traced)
+            took = time.perf_counter() - began
+            for task_type in types:
+                self._counters[task_type].observe("fetch", took)
+            if claimed and traced:
+                _tell_by_type("claim", claimed, traced)
         return claimed
 
-    def seconds_until_due(self) -> float | None:
-        """Return the seconds until the next task is due: infinity if none waits, None on a failure."""
+    def seconds_until_due(self, task_type: str) -> float | None:
+        """Return the seconds until the next task of a type is due: infinity if none waits, None on a failure."""
 
         def ask() -> float:
-            due = self._storage.seconds_until_due(self._type)
+            due = self._storage.seconds_until_due(task_type)
             return math.inf if due is None else due
 
         return self._ask(ask)
+
+    def due_levels(self) -> list[DueLevel] | None:
+        """Return when the next task of each type and priority is due, None on a failure."""
+        return self._ask(lambda: self._storage.due_levels(self._types.names))
 
     def prove_reachable(self, now: float) -> None:
         """Make a round trip if the last is too old, so that readiness is known even when there is no work."""
@@ -118,16 +138,18 @@ class TaskDatabase:
 
     def changed_by_others(self, owner: str) -> list[Token] | None:
         """Return our claims whose rows another process has changed, None on a failure."""
-        return self._ask(lambda: self._storage.changed_by_others(owner, self._type))
+        return self._ask(lambda: self._storage.changed_by_others(owner, self._types.only))
 
     def claims(self, owners: list[str]) -> tuple[list[Token], set[Token]] | None:
         """Return the claims of these owners, and the claims in doubt; None on a failure."""
 
         def ask() -> tuple[list[Token], set[Token]]:
-            found = [
-                held.token for owner in owners for held in self._storage.claims_of_owner(owner, self._type)
+            held = [
+                claim for owner in owners for claim in self._storage.claims_of_owner(owner, self._types.only)
             ]
-            return found, self._storage.claims_in_doubt()
+            return [
+                claim.token for claim in held if claim.type in self._types
+            ], self._storage.claims_in_doubt()
 
         return self._ask(ask)
 
@@ -141,31 +163,36 @@ class TaskDatabase:
         return None if found is None else [row for row in found if row is not None]
 
     def move_claims(self, tokens: list[Token], owner: str) -> set[Token] | None:
-        """Publish the type's policy again, and write a new owner into claims; returns its claims, None on a failure."""
+        """Publish the policies again, and write a new owner into claims; returns its claims, None on a failure."""
 
         def write() -> set[Token]:
-            self._storage.publish_types([policy_of(self._type, self._options)])
+            self._storage.publish_types(self._types.policies())
             if not tokens:
                 return set()
             self._storage.move_claims(tokens, owner)
-            return {held.token for held in self._storage.claims_of_owner(owner, self._type)}
+            return {held.token for held in self._storage.claims_of_owner(owner, self._types.only)}
 
         return self._ask(write)
 
     def take_over(self, owners: list[str]) -> list[TaskRow] | None:
-        """Publish the type's policy and return all tasks claimed under these names, None on a failure.
+        """Publish the policies of the types and return all tasks claimed under these names, None on a failure.
 
         A claim that no black box can record was written by others, and no worker has it: the reconciler returns it.
         """
 
         def take_over() -> list[TaskRow]:
-            self._storage.publish_types([policy_of(self._type, self._options)])
+            self._storage.publish_types(self._types.policies())
             held = [
-                self._storage.claimed_by_owner(owner, self._type, limit=MAX_TAKEN_OVER)
+                self._storage.claimed_by_owner(owner, self._types.only, limit=MAX_TAKEN_OVER)
                 for owner in owners
                 if owner
             ]
-            return [row for rows in held for row in rows if can_record(row.id, row.claims)]
+            return [
+                row
+                for rows in held
+                for row in rows
+                if row.type in self._types and can_record(row.id, row.claims)
+            ]
 
         return self._ask(take_over)
 
@@ -237,6 +264,12 @@ class TaskDatabase:
                 extra={"task_id": bare.token.task_id},
             )
             return set()
+
+
+def _tell_by_type(what: str, rows: Sequence[TaskRow], traced: int) -> None:
+    """Make a span of each type of these rows."""
+    for task_type in {row.type for row in rows}:
+        tracing.tell(what, task_type, [row for row in rows if row.type == task_type], traced)
 
 
 def _end_lost_spans(batch: Iterable[ClaimedTask]) -> None:

@@ -13,6 +13,7 @@ from goque.execution.run_handler import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
+from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.stderr_relay import tail
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shortage
@@ -32,11 +33,9 @@ _CALLERS = (
 class DeadWorkers:
     """Decides how the tasks of dead workers ended; the root deletes a worker's files when all is committed."""
 
-    def __init__(
-        self, in_flight: InFlight, options: ProcessorOptions, tell_root: Callable[[Message], None]
-    ) -> None:
+    def __init__(self, in_flight: InFlight, types: PoolTypes, tell_root: Callable[[Message], None]) -> None:
         self._in_flight = in_flight
-        self._options = options
+        self._types = types
         self._tell_root = tell_root
         self._unsettled: dict[int, set[str]] = {}
         self._calls: dict[int, tuple[ClaimedTask, Outcome]] = {}
@@ -71,8 +70,9 @@ class DeadWorkers:
             elif seq in contents.running:
                 task_ids.add(task.row.id)
                 running = contents.running[seq]
+                options = self._types.options(task.row.type)
                 self._end_or_call_back(
-                    task, outcome_of_death(running, notice, evidence, self._options, time.monotonic())
+                    task, outcome_of_death(running, notice, evidence, options, time.monotonic())
                 )
             else:
                 self._in_flight.requeue(task)
@@ -95,34 +95,33 @@ class DeadWorkers:
             self._in_flight.end(task, msgspec.structs.replace(outcome, delay=delay))
 
     def _end_or_call_back(self, task: ClaimedTask, outcome: Outcome) -> None:
+        options = self._types.options(task.row.type)
         crashed = outcome.kind is OutcomeKind.CRASHED
-        wants_delay = self._options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
-        if wants_delay or (crashed and (self._options.has_crash_handler or self._options.strategy is None)):
-            self._calls[self._call_back(task, outcome)] = task, outcome
+        wants_delay = options.strategy is None and outcome.kind is OutcomeKind.TIMED_OUT
+        if wants_delay or (crashed and (options.has_crash_handler or options.strategy is None)):
+            report = CrashReport(task.row, outcome, self._follows(task, outcome))
+            self._calls[self._call_back(task.row.type, report)] = task, outcome
         else:
             self._in_flight.end(task, outcome)
 
     def _report_idle_crash(self, notice: WorkerExited, evidence: CrashEvidence) -> None:
-        if self._options.has_crash_handler:
-            text = crash_cause(evidence, _signal_of(evidence))
-            self._call_back(None, Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence))
+        text = crash_cause(evidence, _signal_of(evidence))
+        for task_type in self._types.with_crash_handler():
+            outcome = Outcome(OutcomeKind.CRASHED, text, pid=notice.pid, crash=evidence)
+            self._call_back(task_type, CrashReport(None, outcome))
 
-    def _call_back(self, task: ClaimedTask | None, outcome: Outcome) -> int:
+    def _call_back(self, task_type: str, report: CrashReport) -> int:
         """Ask the root to call the user's functions in a separate process. Returns the number of the call."""
         self._last_call += 1
-        report = (
-            CrashReport(task.row, outcome, self._follows(task, outcome))
-            if task
-            else CrashReport(None, outcome)
-        )
-        self._tell_root(CallbackWanted(self._last_call, encode_crash(report)))
+        self._tell_root(CallbackWanted(self._last_call, task_type, encode_crash(report)))
         return self._last_call
 
     def _follows(self, task: ClaimedTask, outcome: Outcome) -> str:
-        change = settle(outcome, task.row, self._options.retry_policy)
-        if self._options.strategy is None and not change.status.is_terminal:
+        options = self._types.options(task.row.type)
+        change = settle(outcome, task.row, options.retry_policy)
+        if options.strategy is None and not change.status.is_terminal:
             return "next when next_attempt_at says"
-        return describe_retry(outcome, change, self._options)
+        return describe_retry(outcome, change, options)
 
     def _close_if_empty(self, incarnation: int) -> None:
         if not self._unsettled[incarnation]:

@@ -1,4 +1,4 @@
-"""The loop of a fetcher: the only process that reads and writes this type's rows while it runs.
+"""The loop of a fetcher: the only process of its node that reads and writes the rows of its pool while it runs.
 
 One turn of its loop:
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import time
 from typing import Any
 
@@ -25,19 +24,21 @@ import msgspec
 
 from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
-from goque.options import ProcessorSpec
 from goque.outcome import Change, OutcomeKind
+from goque.pools.options import PoolOptions
 from goque.storage import TaskStorage
+from goque_supervisor.fetcher.claims import Claims
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
+from goque_supervisor.fetcher.pool_counters import PoolCounters
+from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
 from goque_supervisor.fetcher.takeover import take_over
-from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.channel import Channel
@@ -45,15 +46,13 @@ from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
 from goque_supervisor.ipc.failure_report import Reported
 from goque_supervisor.ipc.messages import Result
 from goque_supervisor.ipc.sockets import FetcherSocket
-from goque_supervisor.metrics.counters import Counters
-from goque_supervisor.metrics.function_counters import FunctionCounters
 from goque_supervisor.recovery.failure_reports import FailureReports
 
 log = logging.getLogger("goque.fetcher")
 
 
 class Fetcher:
-    """Claims, dispatches and settles the tasks of one type.
+    """Claims, dispatches and settles the tasks of one pool.
 
     Args:
         boot: the settings of this process, from the root.
@@ -68,31 +67,35 @@ class Fetcher:
         boot: dict[str, Any],
         channel: Channel,
         storage: TaskStorage,
-        counters: Counters,
+        counters: PoolCounters,
         socket: FetcherSocket,
     ) -> None:
-        spec = msgspec.convert(boot["processor"], ProcessorSpec)
-        task_type: str = boot["task_type"]
-        self.options = spec.options
+        self.types = PoolTypes(boot["processors"], boot["leaving"])
+        self.options = msgspec.convert(boot["options"], PoolOptions)
         self.channel = channel
         self.counters = counters
-        self.function_counters = (
-            None if spec.functions is None else FunctionCounters(boot["counters"], task_type, spec.functions)
-        )
         self.socket = socket
-        self.watcher = storage.watch([task_type])
-        self.database = TaskDatabase(storage, task_type, self.options, counters)
+        self.watcher = storage.watch(self.types.names)
+        self.database = TaskDatabase(storage, self.types, self.options.fetch_timeout, counters)
         self.orders = Orders()
         self.schedule = Schedule()
-        self.in_flight = InFlight(self.orders.may_run)
-        self.worker_pool = WorkerPool(
-            self.in_flight, self.options.concurrency if spec.is_async else 1, channel.send
+        self.in_flight = InFlight(self._may_wait, self.types.is_async)
+        self.worker_pool = WorkerPool(self.in_flight, self.types, self.options.concurrency, channel.send)
+        self.dead_workers = DeadWorkers(self.in_flight, self.types, channel.send)
+        self.claims = Claims(
+            self.types,
+            self.options,
+            database=self.database,
+            in_flight=self.in_flight,
+            worker_pool=self.worker_pool,
+            schedule=self.schedule,
+            counters=counters,
         )
-        self.dead_workers = DeadWorkers(self.in_flight, self.options, channel.send)
         self.failure_reports = FailureReports(
-            channel.send, {task_type: boot["processor"].get("reports", Reported.NONE)}
+            channel.send,
+            {processor["type"]: processor.get("reports", Reported.NONE) for processor in boot["processors"]},
         )
-        self.results = ResultReceiver(self.in_flight, self.worker_pool, counters, self.schedule)
+        self.results = ResultReceiver(self.in_flight, self.worker_pool, counters.whole, self.schedule)
         self.order_handler = OrderHandler(
             self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         )
@@ -103,15 +106,17 @@ class Fetcher:
             self.schedule,
             channel.send,
             node_timeout=boot["node_timeout"],
-            rows_stay=min(self.options.cleaner_updated_at_time_ago, self.options.cleaner_keep_failed)
-            > MAX_AGE,
+            rows_stay=self.types.shortest_age() > MAX_AGE,
         )
-        self._wakeup_backoff = WakeupBackoff()
-        self._logs_every_end = self.options.verbose and log.isEnabledFor(logging.DEBUG)
+        self._logs_debug = log.isEnabledFor(logging.DEBUG)
         self._reports_idle: bool = boot["drain"]
-        self._may_have_changes = self._knows_next_due = True
+        self._may_have_changes = True
         self._drained = False
         self._idle: bool | None = None
+
+    def _may_wait(self, task: ClaimedTask) -> bool:
+        """Return whether a task that has not started may wait here for a worker."""
+        return self.orders.may_run(task) and task.row.type in self.types.names
 
     @property
     def is_stopping(self) -> bool:
@@ -147,7 +152,8 @@ class Fetcher:
         now = time.monotonic()
         if self.worker_pool.dispatch(self.socket, now):
             self.schedule.inspect_within(now, INSPECT_PERIOD)
-        self._learn_when_due()
+        if self.orders.may_claim:
+            self.claims.learn_when_due()
         if self.schedule.is_inspection_due(now):
             self._inspect(now)
         self._report(now)
@@ -158,7 +164,7 @@ class Fetcher:
             ended=len(self.in_flight.ended),
             wants_more=self.orders.may_claim and self.worker_pool.wants_more(now),
             is_busy=self.worker_pool.is_busy,
-            waiting=len(self.in_flight.waiting),
+            waiting=self.in_flight.number_waiting,
             draining=self.orders.draining,
             database_at=self.database.retry_at,
             poll_in=self.watcher.ask_again_in(),
@@ -181,7 +187,7 @@ class Fetcher:
             now = time.monotonic()
             self._may_have_changes = True
             self.schedule.table_changed(now)
-            self.schedule.claim_within(now, 0.0 if self.watcher.rests else self._wakeup_backoff.pause(now))
+            self.schedule.claim_within(now, self.claims.pause_after_wakeup(now, rests=self.watcher.rests))
 
     # -- to and from the database --------------------------------------------------------------------------
 
@@ -212,11 +218,12 @@ class Fetcher:
         if self.dead_workers.is_pending:
             self.dead_workers.committed(task)
         assert task.outcome is not None
+        task_type = task.row.type
+        if self.types.options(task_type).max_running is not None:
+            self.schedule.claim_now()
         self.counters.settled(change, task.outcome, task.row, written=written)
-        if self.function_counters is not None and written:
-            self.function_counters.settled(change, task.outcome, task.row)
-        if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_every_end:
-            log_outcome(task.row, task.outcome, change, self.options, written=written)
+        if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
+            log_outcome(task.row, task.outcome, change, self.types.options(task_type), written=written)
             if not change.status.is_terminal:
                 self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 
@@ -224,25 +231,17 @@ class Fetcher:
         now = time.monotonic()
         if not self.orders.may_claim or now < self.schedule.claim_at:
             return
-        limit = min(
-            self.worker_pool.capacity(now) - len(self.in_flight.waiting), self.options.fetch_max_tasks
-        )
-        if limit <= 0 or not self.worker_pool.wants_more(now):
+        claimed = self.claims.claim(self.orders.owner, now)
+        if claimed is None:
             return
-        rows = self.database.claim(self.orders.owner, limit)
-        if rows is None:
-            return
+        rows, is_all = claimed
         if former := self.in_flight.add(rows):
             self.reconciler.claimed_again(former)
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
-        self.counters.count("fetched", len(rows))
-        if len(rows) < limit:
-            self._wakeup_backoff.claimed(len(rows), now)
-            self.watcher.rest(self._wakeup_backoff.pause(now))
-            self.schedule.claim_after(now, self.options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes
-            self._knows_next_due = False
+        if is_all:
+            self.watcher.rest(self.claims.pause_after_wakeup(now, rests=False))
 
     def _reconcile(self) -> None:
         """Move to a new name of the node, and compare the table with the tasks in flight when it is time."""
@@ -250,15 +249,6 @@ class Fetcher:
             self.reconciler.move_to_new_name()
         if self.reconciler.run_if_due(time.monotonic()):
             self.watcher.wrote()
-
-    def _learn_when_due(self) -> None:
-        """Ask when the next task is due. This follows the dispatch, so that claimed tasks do not wait for it."""
-        if self._knows_next_due or not self.orders.may_claim:
-            return
-        due = self.database.seconds_until_due()
-        if due is not None:
-            self._knows_next_due = True
-            self.schedule.claim_within(time.monotonic(), max(due, 0.001))
 
     # -- inspecting and reporting ----------------------------------------------------------------------------
 
@@ -303,7 +293,7 @@ class Fetcher:
             self.database.prove_reachable(now)
 
     def _report_idle(self, now: float) -> None:
-        has_looked = self.orders.paused or (self._knows_next_due and self.schedule.claim_at > now)
+        has_looked = self.orders.paused or (self.claims.knows_next_due and self.schedule.claim_at > now)
         idle = has_looked and not self.in_flight and not self.dead_workers.is_pending
         check = self.orders.idle_check
         if idle != self._idle or (check and (has_looked or not idle)):

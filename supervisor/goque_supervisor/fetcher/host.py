@@ -11,19 +11,20 @@ from typing import Any
 
 from goque.storage import open_storage
 from goque_supervisor.fetcher.fetcher import Fetcher
+from goque_supervisor.fetcher.pool_counters import PoolCounters
+from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Message, Ready, TakeOver
 from goque_supervisor.ipc.sockets import FetcherSocket
-from goque_supervisor.metrics.counters import Counters
 from goque_supervisor.wait_for_database import wait_for_database
 
 log = logging.getLogger("goque.fetcher")
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
-    """Run the fetcher of one type in this process, until the root says Stop."""
+    """Run the fetcher of one pool in this process, until the root says Stop."""
     storage = open_storage(boot["database_url"])
-    counters = Counters(boot["counters"], boot["task_type"])
+    counters = PoolCounters(boot["counters"], PoolTypes(boot["processors"], boot["leaving"]))
 
     def beat_and_wait(pause: float) -> bool:
         channel.send(Beat())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -42,16 +42,31 @@ class InFlight:
     Args:
         may_wait: decides whether a task that has not started may wait here for a worker. Otherwise it is released
             to the table.
+        is_async: returns whether the handler of a type is `async def`, and so by which workers it is run.
     """
 
-    def __init__(self, may_wait: Callable[[ClaimedTask], bool]) -> None:
+    def __init__(self, may_wait: Callable[[ClaimedTask], bool], is_async: Callable[[str], bool]) -> None:
         self.by_id: dict[str, ClaimedTask] = {}
-        self.waiting: deque[ClaimedTask] = deque()
         self.ended: list[ClaimedTask] = []
+        self.by_type: Counter[str] = Counter()
+        self._waiting: tuple[deque[ClaimedTask], deque[ClaimedTask]] = (deque(), deque())
         self._may_wait = may_wait
+        self._is_async = is_async
 
     def __len__(self) -> int:
         return len(self.by_id)
+
+    def waiting(self, *, is_async: bool) -> deque[ClaimedTask]:
+        """Return the tasks that wait for a worker of this kind."""
+        return self._waiting[is_async]
+
+    @property
+    def number_waiting(self) -> int:
+        """How many tasks wait for a worker."""
+        return len(self._waiting[0]) + len(self._waiting[1])
+
+    def _wait(self, task: ClaimedTask) -> None:
+        self._waiting[self._is_async(task.row.type)].append(task)
 
     def add(self, rows: Iterable[TaskRow]) -> list[TaskRow]:
         """Add newly claimed tasks; they wait for a worker.
@@ -70,13 +85,15 @@ class InFlight:
                 continue
             task = ClaimedTask(row)
             self.by_id[row.id] = task
-            self.waiting.append(task)
+            self.by_type[row.type] += 1
+            self._wait(task)
         return former
 
     def take_over(self, rows: Iterable[TaskRow]) -> None:
         """Add tasks that an earlier fetcher has claimed. Their workers are still unknown."""
         for row in rows:
             self.by_id[row.id] = ClaimedTask(row)
+            self.by_type[row.type] += 1
 
     def requeue(self, task: ClaimedTask) -> None:
         """Let a task that has not started wait for a worker again, or release it to the table."""
@@ -84,12 +101,13 @@ class InFlight:
         if task.canceled or not self._may_wait(task):
             self.end(task, UNSTARTED)
         else:
-            self.waiting.append(task)
+            self._wait(task)
 
     def release_waiting(self) -> None:
         """Release all waiting tasks to the table."""
-        while self.waiting:
-            self.end(self.waiting.popleft(), UNSTARTED)
+        for waiting in self._waiting:
+            while waiting:
+                self.end(waiting.popleft(), UNSTARTED)
 
     def end(self, task: ClaimedTask, outcome: Outcome) -> None:
         """Record how a task ended; the next `settle` writes it."""
@@ -99,7 +117,7 @@ class InFlight:
     def stop_waiting(self, task: ClaimedTask) -> bool:
         """Release a task if it waits for a worker; returns whether it did."""
         try:
-            self.waiting.remove(task)
+            self._waiting[self._is_async(task.row.type)].remove(task)
         except ValueError:
             return False
         self.end(task, UNSTARTED)
@@ -114,3 +132,4 @@ class InFlight:
         for task in tasks:
             if self.by_id.get(task.row.id) is task:
                 del self.by_id[task.row.id]
+                self.by_type[task.row.type] -= 1

@@ -9,31 +9,73 @@ from typing import Final
 from goque_supervisor.settings import MAX_PREFETCH
 
 AHEAD: Final = 0.05
+"""Seconds of work that a worker is sent ahead: what a round trip over fetcher and database may take."""
+
 _SMOOTHING: Final = 0.2
 
 
-class PrefetchWindow:
-    """Sizes the window of jobs from a running mean of the seconds that this type's handlers take."""
+class Pace:
+    """A running mean of the seconds that the handlers of each type take."""
 
     def __init__(self) -> None:
-        self.mean: float | None = None
+        self._means: dict[str, float] = {}
+        self._of_all: float | None = None
 
-    def note(self, durations: Sequence[float]) -> None:
-        """Update the mean with the durations of jobs that ended together."""
-        if durations:
-            latest = sum(durations) / len(durations)
-            self.mean = latest if self.mean is None else self.mean + _SMOOTHING * (latest - self.mean)
+    def note(self, task_type: str, durations: Sequence[float]) -> None:
+        """Update the mean of a type with the durations of jobs that ended together."""
+        latest = sum(durations) / len(durations)
+        self._means[task_type] = _smoothed(self._means.get(task_type), latest)
+        self._of_all = _smoothed(self._of_all, latest)
 
-    def window(self, concurrency: int) -> int:
-        """Return how many jobs a worker may have at once.
+    def mean(self, task_type: str) -> float | None:
+        """Return the mean of a type; before its first end that of all types, None before any."""
+        return self._means.get(task_type, self._of_all)
 
-        They keep it busy for the 50 ms that a round trip over fetcher and database may take. If handlers take
-        microseconds, these are hundreds of jobs. If handlers take a second, no job is sent ahead: it would only wait.
+
+def _smoothed(mean: float | None, latest: float) -> float:
+    return latest if mean is None else mean + _SMOOTHING * (latest - mean)
+
+
+class Room:
+    """How many more jobs one worker may be sent.
+
+    It may have as many as it runs at a time, and ahead of these as many as it probably ends within `AHEAD`. If handlers
+    take microseconds, these are hundreds of jobs. If handlers take a second, no job is sent ahead: it would only wait.
+
+    Args:
+        concurrency: how many jobs it runs at a time.
+        jobs: how many it has.
+        load: the seconds that these will probably take, one after the other.
+    """
+
+    __slots__ = ("_concurrency", "_jobs", "_load")
+
+    def __init__(self, concurrency: int, jobs: int = 0, load: float = 0.0) -> None:
+        self._concurrency = concurrency
+        self._jobs = jobs
+        self._load = load
+
+    def jobs(self, mean: float | None) -> int:
+        """Return how many more jobs it may be sent, if each takes this number of seconds; None if that is unknown.
+
+        A worker whose jobs end within `AHEAD` may be sent at least one, however long that takes. Otherwise a backlog of
+        quick jobs would keep slow ones from every worker.
         """
-        if self.mean is None:
-            return concurrency
-        ahead = int(AHEAD / max(self.mean, 1e-6) * concurrency)
-        return concurrency + min(ahead, MAX_PREFETCH)
+        free = max(0, self._concurrency - self._jobs)
+        if mean is None:
+            return free
+        behind = self._jobs - self._concurrency
+        waits = self._load * behind / self._jobs if behind > 0 else 0.0
+        ahead = int((AHEAD * self._concurrency - waits) / max(mean, 1e-6))
+        most = self._concurrency + MAX_PREFETCH - self._jobs
+        number = min(free + max(0, ahead), most)
+        is_soon_free = self._jobs and self._load < AHEAD * self._concurrency
+        return max(number, 1) if is_soon_free and most > 0 else max(number, 0)
+
+    def take(self, number: int, mean: float | None) -> None:
+        """Record that it is sent jobs, each of which takes this number of seconds."""
+        self._jobs += number
+        self._load += number * (AHEAD * self._concurrency if mean is None else mean)
 
 
 def distribute(loads: Sequence[int], capacities: Sequence[int], jobs: int) -> list[int]:

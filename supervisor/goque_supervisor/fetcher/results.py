@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from goque.outcome import OutcomeKind
-from goque_supervisor.fetcher.in_flight import InFlight
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import WorkerPool
@@ -27,7 +27,7 @@ class ResultReceiver:
     Args:
         in_flight: the tasks in flight.
         worker_pool: the living workers.
-        counters: what the fetcher counts.
+        counters: what the fetcher counts of the pool as a whole.
         schedule: the next times of the loop.
     """
 
@@ -41,7 +41,7 @@ class ResultReceiver:
 
     def receive(self, socket: FetcherSocket) -> None:
         """Handle the messages that have arrived."""
-        durations: list[float] = []
+        durations: dict[str, list[float]] = {}
         for identity, data in socket.receive():
             try:
                 message = messages.decode_from_worker(data)
@@ -59,16 +59,18 @@ class ResultReceiver:
             match message:
                 case Results(results):
                     reached("result.received")
-                    durations += [result.outcome.duration for result in results]
                     for result in results:
-                        self.take(worker, result)
+                        task = self.take(worker, result)
+                        if task is not None and result.outcome.kind is not OutcomeKind.UNSTARTED:
+                            durations.setdefault(task.row.type, []).append(result.outcome.duration)
                 case Retiring(reason):
                     self._worker_pool.retire(worker, reason, time.monotonic())
                     self._schedule.inspect_now()
-        self._worker_pool.prefetch.note(durations)
+        for task_type, of_type in durations.items():
+            self._worker_pool.pace.note(task_type, of_type)
 
-    def take(self, worker: WorkerHandle, result: Result) -> None:
-        """Record how one job ended."""
+    def take(self, worker: WorkerHandle, result: Result) -> ClaimedTask | None:
+        """Record how one job ended, and return its task; None if that is known already."""
         task = worker.jobs.pop(result.seq, None)
         if task is None:
             self._take_again(worker, result.seq)
@@ -76,6 +78,7 @@ class ResultReceiver:
             self._in_flight.requeue(task)
         else:
             self._in_flight.end(task, result.outcome)
+        return task
 
     def _take_again(self, worker: WorkerHandle, seq: int) -> None:
         """Let a worker forget a committed result. A result read from its black box may not be committed yet."""

@@ -57,12 +57,15 @@ class WorkerHandle:
         )
 
     @property
+    def is_async(self) -> bool:
+        """Whether it runs `async def` handlers."""
+        return self.started.is_async
+
+    @property
     def incarnation(self) -> int:
         """The number of this worker among all that the tree has started."""
         return self.started.incarnation
 
-    def capacity(self, window: int, now: float) -> int:
-        """Return how many more jobs it may be sent now."""
-        if not self.ready or self.retiring or self.revoked_at or now < self.not_before:
-            return 0
-        return max(0, window - len(self.jobs))
+    def takes_jobs(self, now: float) -> bool:
+        """Return whether it may be sent jobs now."""
+        return bool(self.ready and not self.retiring and not self.revoked_at and now >= self.not_before)

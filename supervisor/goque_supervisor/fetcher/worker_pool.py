@@ -1,13 +1,16 @@
-"""The workers of one type, in their fetcher: decide which worker gets which jobs, and when to revoke jobs."""
+"""The workers of one pool, in their fetcher: decide which worker gets which jobs, and when to revoke jobs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Final
 
 from goque.telemetry import logs, tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
-from goque_supervisor.fetcher.prefetch import PrefetchWindow, distribute
+from goque_supervisor.fetcher.pool_types import PoolTypes
+from goque_supervisor.fetcher.prefetch import AHEAD, Pace, Room, distribute
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.ipc import messages
@@ -33,14 +36,18 @@ class WorkerPool:
 
     Args:
         in_flight: the tasks to run.
-        concurrency: how many handlers a worker runs at a time.
+        types: the types of the pool.
+        concurrency: how many `async def` handlers a worker of such runs at a time.
         tell_root: sends a message to the root supervisor.
     """
 
-    def __init__(self, in_flight: InFlight, concurrency: int, tell_root: Callable[[Message], None]) -> None:
-        self.prefetch = PrefetchWindow()
+    def __init__(
+        self, in_flight: InFlight, types: PoolTypes, concurrency: int, tell_root: Callable[[Message], None]
+    ) -> None:
+        self.pace = Pace()
         self.epoch = 0
         self._in_flight = in_flight
+        self._types = types
         self._concurrency = concurrency
         self._tell_root = tell_root
         self._workers: dict[int, WorkerHandle] = {}
@@ -91,18 +98,58 @@ class WorkerPool:
         """Return whether a job of this number was ever sent, by this fetcher or an earlier one."""
         return 0 < seq <= (self.epoch << EPOCH_BITS) + self._count
 
-    def capacity(self, now: float) -> int:
-        """Return how many more jobs the workers may be sent now."""
-        window = self.prefetch.window(self._concurrency)
-        return sum(worker.capacity(window, now) for worker in self._workers.values())
+    def capacity(self, task_type: str, now: float) -> int:
+        """Return how many more tasks of a type to claim, so that the workers can be sent them now.
+
+        Claims are large: it is 0 if each worker has jobs ahead, and less than half of the room is free.
+        """
+        is_async = self._types.is_async(task_type)
+        return self._capacity(task_type, self._rooms(now, is_async=is_async))
+
+    def capacities(self, now: float) -> dict[str, int]:
+        """Return the same for each type of the pool."""
+        rooms = {is_async: self._rooms(now, is_async=is_async) for is_async in (False, True)}
+        return {name: self._capacity(name, rooms[self._types.is_async(name)]) for name in self._types.names}
 
     def wants_more(self, now: float) -> bool:
-        """Return whether to claim more: a worker has no job ahead, or half of the capacity is free."""
-        window = self.prefetch.window(self._concurrency)
-        capacities = [(worker, worker.capacity(window, now)) for worker in self._workers.values()]
-        if any(free and len(worker.jobs) <= self._concurrency for worker, free in capacities):
-            return True
-        return 2 * sum(free for _worker, free in capacities) >= window * len(capacities) > 0
+        """Return whether the workers can be sent more tasks of any type."""
+        if self._types.only is not None:
+            return self.capacity(self._types.only, now) > 0
+        return any(self.capacities(now).values())
+
+    def _capacity(self, task_type: str, rooms: list[tuple[WorkerHandle, Room | None]]) -> int:
+        is_async = self._types.is_async(task_type)
+        concurrency, mean = self._concurrency_of(is_async=is_async), self.pace.mean(task_type)
+        free = [(worker, room.jobs(mean) if room is not None else 0) for worker, room in rooms]
+        total = sum(count for _worker, count in free)
+        has_idle = any(count and len(worker.jobs) <= concurrency for worker, count in free)
+        if not total or not (has_idle or 2 * total >= len(free) * Room(concurrency).jobs(mean)):
+            return 0
+        return max(0, total - len(self._in_flight.waiting(is_async=is_async)))
+
+    def _rooms(self, now: float, *, is_async: bool) -> list[tuple[WorkerHandle, Room | None]]:
+        """Return the workers of a kind, each with its room if it may be sent jobs now."""
+        return [
+            (worker, self._room(worker) if worker.takes_jobs(now) else None)
+            for worker in self._workers.values()
+            if worker.is_async is is_async
+        ]
+
+    def _room(self, worker: WorkerHandle) -> Room:
+        concurrency, jobs = self._concurrency_of(is_async=worker.is_async), len(worker.jobs)
+        only = self._types.only
+        if only is not None:
+            return Room(concurrency, jobs, jobs * self._expected(only, concurrency))
+        of_types = Counter(task.row.type for task in worker.jobs.values())
+        load = sum(number * self._expected(name, concurrency) for name, number in of_types.items())
+        return Room(concurrency, jobs, load)
+
+    def _expected(self, task_type: str, concurrency: int) -> float:
+        mean = self.pace.mean(task_type)
+        return AHEAD * concurrency if mean is None else mean
+
+    def _concurrency_of(self, *, is_async: bool) -> int:
+        return self._concurrency if is_async else 1
 
     # -- sending ---------------------------------------------------------------------------------------
 
@@ -112,14 +159,8 @@ class WorkerPool:
         Returns whether any job was sent.
         """
         sent = False
-        if self._in_flight.waiting:
-            window = self.prefetch.window(self._concurrency)
-            workers = list(self._workers.values())
-            free = [worker.capacity(window, now) for worker in workers]
-            counts = distribute([len(worker.jobs) for worker in workers], free, len(self._in_flight.waiting))
-            for worker, count in zip(workers, counts, strict=True):
-                if count:
-                    sent |= self._send_jobs(socket, worker, count, now)
+        for is_async in (False, True):
+            sent |= self._dispatch_kind(socket, now, is_async=is_async)
         for worker in self._workers.values():
             if worker.acknowledged:
                 reached("result.before_ack")
@@ -127,8 +168,26 @@ class WorkerPool:
                     worker.acknowledged = []
         return sent
 
+    def _dispatch_kind(self, socket: FetcherSocket, now: float, *, is_async: bool) -> bool:
+        """Send the waiting tasks to the workers of one kind, in the order of their claims."""
+        sent = False
+        waiting = self._in_flight.waiting(is_async=is_async)
+        rooms = self._rooms(now, is_async=is_async) if waiting else []
+        while waiting:
+            mean = self.pace.mean(waiting[0].row.type)
+            number = _number_of_first_type(waiting)
+            free = [0 if room is None else room.jobs(mean) for _worker, room in rooms]
+            counts = distribute([len(worker.jobs) for worker, _room in rooms], free, number)
+            for (worker, room), count in zip(rooms, counts, strict=True):
+                if count and room is not None:
+                    sent |= self._send_jobs(socket, worker, count, now)
+                    room.take(count, mean)
+            if sum(counts) < number:
+                break
+        return sent
+
     def _send_jobs(self, socket: FetcherSocket, worker: WorkerHandle, count: int, now: float) -> bool:
-        waiting = self._in_flight.waiting
+        waiting = self._in_flight.waiting(is_async=worker.is_async)
         batch = [waiting.popleft() for _ in range(count)]
         first = (self.epoch << EPOCH_BITS) + self._count + 1
         self._count += count
@@ -214,24 +273,34 @@ class WorkerPool:
                 for task in running
                 if not task.marked and contents.running[task.seq].started <= started_by
             ]
-            some_wait = any(
-                seq not in contents.running and seq not in contents.finished for seq in worker.jobs
+            unstarted = (
+                task
+                for seq, task in worker.jobs.items()
+                if seq not in contents.running and seq not in contents.finished
             )
             if running:
                 worker.idle_job = 0
-                self._inspect_running(worker, running, now, some_wait=some_wait)
+                self._inspect_running(worker, running, next(unstarted, None), now)
             else:
                 self._inspect_unresponsive(worker, oldest, now)
         return unmarked, lost
 
     def _inspect_running(
-        self, worker: WorkerHandle, running: list[ClaimedTask], now: float, *, some_wait: bool
+        self, worker: WorkerHandle, running: list[ClaimedTask], waiting: ClaimedTask | None, now: float
     ) -> None:
         for task in running:
             if task.canceled:
-                self._tell_root(Interrupt(worker.incarnation, task.seq, "canceled"))
-        if some_wait and now - running[0].sent_at > WAITS_BEHIND and self.capacity(now) > 0:
+                self._interrupt(worker, task)
+        if waiting is None or now - running[0].sent_at <= WAITS_BEHIND:
+            return
+        mean = self.pace.mean(waiting.row.type)
+        rooms = self._rooms(now, is_async=worker.is_async)
+        if any(room.jobs(mean) for _other, room in rooms if room is not None):
             self.revoke_unstarted(worker, now)
+
+    def _interrupt(self, worker: WorkerHandle, task: ClaimedTask) -> None:
+        grace = self._types.options(task.row.type).timeout_grace
+        self._tell_root(Interrupt(worker.incarnation, task.seq, "canceled", grace))
 
     def _inspect_unresponsive(self, worker: WorkerHandle, oldest: ClaimedTask, now: float) -> None:
         """Ask for another worker if this one has jobs and has run none of them for a long time.
@@ -254,7 +323,7 @@ class WorkerPool:
         if worker is None or task.seq not in worker.jobs:
             return
         if task.seq in worker.box.read().running:
-            self._tell_root(Interrupt(worker.incarnation, task.seq, "canceled"))
+            self._interrupt(worker, task)
         else:
             self.revoke_unstarted(worker, now)
 
@@ -263,3 +332,9 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.stderr_relay.forward()
         logs.report_dropped()
+
+
+def _number_of_first_type(tasks: Iterable[ClaimedTask]) -> int:
+    """Return how many tasks at the head are of one type."""
+    _task_type, of_type = next(groupby(tasks, key=lambda task: task.row.type))
+    return sum(1 for _task in of_type)

@@ -55,11 +55,12 @@ class SourceChanged:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Ask the root to stop a running task: with a signal first, and with SIGKILL after the grace period."""
+    """Ask the root to stop a running task: with a signal first, and with SIGKILL after `grace` seconds."""
 
     incarnation: int
     seq: int
     reason: str
+    grace: float
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,10 @@ class CommitsLost:
 
 @dataclass(frozen=True)
 class CallbackWanted:
-    """Ask the root to call the user's functions about a crash in a separate process."""
+    """Ask the root to call the functions of a type's processor about a crash, in a separate process."""
 
     call: int
+    task_type: str
     crash: str
 
 
@@ -133,13 +135,14 @@ class FailureTold:
 
 @dataclass(frozen=True)
 class WorkerStarted:
-    """A worker exists: the path of its black box and its name on the wire."""
+    """A worker exists: the path of its black box, its name on the wire, and whether it runs `async def` handlers."""
 
     slot: int
     incarnation: int
     pid: int
     identity: str
     box: str
+    is_async: bool = False
 
 
 @dataclass(frozen=True)

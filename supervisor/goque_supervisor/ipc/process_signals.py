@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Final
 
 _DEFAULTS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM)
+
+
+def fork_without_signals() -> int:
+    """Fork, and keep the signals of this process out of the child: returns as `os.fork` does.
+
+    The child has copies of the handlers and of the wake-up descriptor. A signal to the whole process group, such as
+    Ctrl-C, would reach the parent a second time through that descriptor, or be written to one that is closed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = 0
+    try:
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
 
 
 def reset_signals() -> None:

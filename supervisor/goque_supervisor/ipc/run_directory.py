@@ -51,17 +51,17 @@ class RunDirectory:
     path: Path
     locks: tuple[int, ...]
 
-    def endpoint(self, task_type: str) -> str:
+    def endpoint(self, pool: str) -> str:
         """Return the ZeroMQ endpoint of a type. The type is hashed, because socket paths must be short."""
-        return f"ipc://{self.path / type_key(task_type)}.sock"
+        return f"ipc://{self.path / name_key(pool)}.sock"
 
-    def box(self, task_type: str, slot: int, incarnation: int) -> Path:
+    def box(self, pool: str, slot: int, incarnation: int) -> Path:
         """Return the path of a worker's black box."""
-        return self.path / f"{type_key(task_type)}-{slot}-{incarnation}.box"
+        return self.path / f"{name_key(pool)}-{slot}-{incarnation}.box"
 
     def counters(self, role: str, task_type: str) -> Path:
         """Return the path of the counters of a role for a type."""
-        return self.path / f"{type_key(task_type)}.{role}.counters"
+        return self.path / f"{name_key(task_type)}.{role}.counters"
 
     @property
     def metrics(self) -> Path:
@@ -97,9 +97,9 @@ class RunDirectory:
             shutil.rmtree(self.path)
 
 
-def type_key(task_type: str) -> str:
-    """Return a short name for a type that is safe in a path."""
-    return hashlib.sha256(task_type.encode()).hexdigest()[:12]
+def name_key(name: str) -> str:
+    """Return a short name for a type or a pool that is safe in a path."""
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
 def stderr_path(box: str | os.PathLike[str]) -> Path:

@@ -172,11 +172,21 @@ def _living(snapshot: Snapshot) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
         "goque_worker_restarts", "Workers that were replaced, by why.", labels=["task_type", "reason"]
     )
+    pool_workers = GaugeMetricFamily(
+        "goque_pool_workers", "Worker processes of a pool.", labels=["pool", "state"]
+    )
+    pool_size = GaugeMetricFamily("goque_pool_size", "Wanted workers for plain handlers.", labels=["pool"])
+    for name, group in snapshot.state.get("pools", {}).items():
+        for state, count in group["states"].items():
+            pool_workers.add_metric([name, state], count)
+        pool_size.add_metric([name], group["size"])
     for task_type, group in snapshot.types.items():
         workers.add_metric([task_type], group["workers"])
         for reason in RESTART_REASONS:
             restarts.add_metric([task_type, reason], group["restarts"].get(reason, 0))
     yield workers
+    yield pool_workers
+    yield pool_size
     yield restarts
     children = CounterMetricFamily("goque_child_restarts", "Restarts of other processes.", labels=["child"])
     for child, count in snapshot.state.get("child_restarts", {}).items():

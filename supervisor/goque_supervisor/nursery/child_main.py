@@ -44,14 +44,15 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
     os.setsid()
     os_process.die_with_parent(root)
     role = boot["role"]
-    os_process.set_name(f"goque:{role}" if role != "worker" else f"goque:w{boot['slot']}:{boot['task_type']}")
+    os_process.set_name(f"goque:{role}" if role != "worker" else f"goque:w{boot['slot']}:{boot['pool']}")
     reset_signals()
     _redirect(boot)
     logs.configure(
         role,
         log_format=boot["log_format"],
         level=boot["log_level"],
-        task_type=boot.get("task_type") or None,
+        of=boot.get("pool") or boot.get("task_type"),
+        task_type=boot.get("task_type"),
         mark=mark_of(stderr_path(boot["box"])) if role == "worker" else "",
     )
     channel = Channel(socket.socket(fileno=descriptor), blocking=True)

@@ -19,6 +19,7 @@ from goque.errors import ConfigurationError
 from goque.execution.streams import flush_streams
 from goque.options import ProcessorSpec
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_text
+from goque.pools.options import PoolSpec
 from goque.private import ensure_temporary_directory
 from goque.processor_table import processors_of
 from goque.telemetry.logs import one_line
@@ -43,6 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
     """What a tree would run, and on which database."""
 
     database_url: str
+    pools: list[PoolSpec]
     types: list[ProcessorSpec]
     jobs: list[JobPlan]
 
@@ -119,12 +121,19 @@ def _first_message(channel: Channel) -> Message | None:
 def _plan(options: SuperviseOptions) -> Plan:
     from goque_supervisor.nursery.preload import load_app  # noqa: PLC0415 - as above
 
-    registry, url = load_app(options, None)
+    registry, url, pools = load_app(options, None)
+    pool_of = {task_type: pool.name for pool in pools for task_type in pool.types}
+    runs = "processors" in options.roles
+    types = [
+        spec
+        for spec in processors_of(registry).specs()
+        if runs and options.runs(spec.type, pool_of[spec.type])
+    ]
+    used = {pool_of[spec.type] for spec in types}
     return Plan(
         url,
-        types=[spec for spec in processors_of(registry).specs() if options.runs(spec.type)]
-        if "processors" in options.roles
-        else [],
+        pools=[pool for pool in pools if pool.name in used],
+        types=types,
         jobs=[JobPlan(job.name, _next_run(job)) for job in registry.jobs]
         if "scheduler" in options.roles
         else [],

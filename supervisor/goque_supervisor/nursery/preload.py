@@ -19,6 +19,8 @@ import msgspec
 from goque.config import resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
 from goque.options import ProcessorOptions
+from goque.pools.options import PoolSpec
+from goque.pools.table import pools_of
 from goque.processor_table import processors_of
 from goque.registry import Registry
 from goque.storage import import_backend
@@ -31,7 +33,7 @@ from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS
 from goque_supervisor.settings import SuperviseOptions
 
-ROOT_OPTIONS: Final = ("workers", "timeout", "max_attempts", "timeout_grace")
+ROOT_OPTIONS: Final = ("timeout", "max_attempts")
 
 
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
@@ -55,9 +57,10 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
     began = time.time_ns()
     if options.reload:
         sys.dont_write_bytecode = True  # bytecode counts as fresh for files changed twice in a second
-    registry, url = load_app(options, registry_fd)
+    registry, url, pools = load_app(options, registry_fd)
     reported = _reported(registry)
     types = [msgspec.to_builtins(spec) for spec in processors_of(registry).specs()]
+    pool_of = {task_type: pool.name for pool in pools for task_type in pool.types}
     traced = (
         ("fetcher", "healer", "cleaner") if tracing.is_on() else ()
     )  # then they are forked from here: see root/tree.py
@@ -73,15 +76,21 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         "sources": _sources_of(options.app),
         "import_began": began,
         "types": [
-            {**spec, "options": _with_defaults(spec["options"]), "reports": reported[spec["type"]]}
+            {
+                **spec,
+                "options": _with_defaults(spec["options"]),
+                "pool": pool_of[spec["type"]],
+                "reports": reported[spec["type"]],
+            }
             for spec in types
         ],
+        "pools": {pool.name: msgspec.structs.asdict(pool.options) for pool in pools},
         "jobs": len(registry.jobs),
         "job_names": [logs.one_line(job.name) for job in registry.jobs],
         "database_url": url,
         "database": logs.one_line(hide_password(url)),
         "database_fingerprint": hashlib.sha256(url.encode()).hexdigest(),
-        "keys": {spec["type"]: make_keys() for spec in types},
+        "keys": {pool.name: make_keys() for pool in pools},
         "traces": tracing.is_on(),
         "service_name": metrics_service_name() or registry.service_name,
     }
@@ -105,24 +114,24 @@ def _sources_of(app: str) -> list[str]:
     return [str(Path(place).absolute()) for place in places if place]
 
 
-def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Registry, str]:
-    """Import the app; returns its registry and the database URL of a tree with these options.
+def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Registry, str, list[PoolSpec]]:
+    """Import the app; returns its registry, and the database URL and the pools of a tree with these options.
 
     Raises:
-        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, or an
-            option names a type that it lacks.
+        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, has a type
+            in a pool that it does not declare, or an option names a type or a pool that it lacks.
     """
     logs.configure("nursery", log_format=options.log_format, level=options.log_level)
     if options.database_url:
         _use_database(options.database_url)
     registry = registry_of_this_process(options.app, registry_fd)
+    pools = pools_of(registry).specs(default_workers=options.workers)
     try:
-        options.check_types(registry.task_types)
+        options.check_names(registry.task_types, [pool.name for pool in pools])
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    return registry, _use_database(
-        resolve_database_url(options.database_url, registry_url=registry.database_url)
-    )
+    url = _use_database(resolve_database_url(options.database_url, registry_url=registry.database_url))
+    return registry, url, pools
 
 
 def _use_database(url: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from goque.telemetry.log_output import say
+from goque_supervisor.root.tree import PoolGroupSpec
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
@@ -20,15 +21,18 @@ MAX_NAME: Final = 32
 
 
 def announce(
-    options: SuperviseOptions, app: dict[str, Any], types: Sequence[dict[str, Any]], services: Sequence[str]
+    options: SuperviseOptions,
+    app: dict[str, Any],
+    pools: Sequence[PoolGroupSpec],
+    services: Sequence[str],
 ) -> None:
     """Report a tree that has just come up: by a banner to a person, by a line to a log; see `banner`."""
     pid = os.getpid()
     if is_watched(options):
-        say(banner(options, app, types, services, pid))
+        say(banner(options, app, pools, services, pid))
         return
-    names = ", ".join(f"{spec['type']} ({spec['options']['workers']})" for spec in types)
-    log.info("up as pid %d; task types (workers): %s", pid, names or "none in this process")
+    names = ", ".join(f"{pool.name} ({pool.workers}){_types_of(pool)}" for pool in pools)
+    log.info("up as pid %d; pools (workers): %s", pid, names or "none in this process")
 
 
 def is_watched(options: SuperviseOptions) -> bool:
@@ -40,7 +44,7 @@ def is_watched(options: SuperviseOptions) -> bool:
 def banner(
     options: SuperviseOptions,
     app: dict[str, Any],
-    types: Sequence[dict[str, Any]],
+    pools: Sequence[PoolGroupSpec],
     services: Sequence[str],
     pid: int,
 ) -> str:
@@ -49,13 +53,13 @@ def banner(
     Args:
         options: what it was started with.
         app: the description that the app's nursery sent.
-        types: the types that run here, each a ProcessorSpec as plain data.
+        pools: the pools that run here.
         services: the other roles that run here.
         pid: the root's process id.
     """
     parts = [
         ("database", [app["database"]]),
-        ("types", list(_types(types))),
+        ("pools", list(_pools(pools))),
         ("jobs", _shortened(app["job_names"]) if "scheduler" in services else []),
         ("besides", [", ".join(services)] if services else []),
         ("metrics", [f"http://{options.http}/metrics, /healthz, /readyz"] if options.http else []),
@@ -72,19 +76,37 @@ def banner(
     return "\n".join([*lines, "", ""])
 
 
-def _types(types: Sequence[dict[str, Any]]) -> Iterator[str]:
-    width = min(MAX_NAME, max((len(spec["type"]) for spec in types), default=0))
-    for spec in types[:MAX_NAMES]:
-        chosen = spec["options"]
-        workers, attempts = chosen["workers"], chosen["max_attempts"]
-        yield (
-            f"{spec['type']:<{width}}  {workers} {'worker' if workers == 1 else 'workers'}, "
-            f"timeout {chosen['timeout']:g}s, {attempts} {'attempt' if attempts == 1 else 'attempts'}"
-        )
-    if len(types) > MAX_NAMES:
-        yield f"and {len(types) - MAX_NAMES} more"
-    if not types:
+def _types_of(pool: PoolGroupSpec) -> str:
+    """Return the types of a pool that is not named like its only type."""
+    return "" if pool.types == [pool.name] else f": {_shortened(pool.types)[0]}"
+
+
+def _pools(pools: Sequence[PoolGroupSpec]) -> Iterator[str]:
+    width = min(MAX_NAME, max((len(pool.name) for pool in pools), default=0))
+    for pool in pools[:MAX_NAMES]:
+        workers = f"{pool.workers} {'worker' if pool.workers == 1 else 'workers'}"
+        if pool.types == [pool.name]:
+            yield f"{pool.name:<{width}}  {workers}, {_options(pool.processors[0])}"
+            continue
+        yield f"{pool.name:<{width}}  {workers} for {len(pool.types)} {'type' if len(pool.types) == 1 else 'types'}"
+        yield from _types(pool)
+    if len(pools) > MAX_NAMES:
+        yield f"and {len(pools) - MAX_NAMES} more"
+    if not pools:
         yield "none in this process"
+
+
+def _types(pool: PoolGroupSpec) -> Iterator[str]:
+    width = min(MAX_NAME, max(map(len, pool.types)))
+    for spec in pool.processors[:MAX_NAMES]:
+        yield f"  {spec['type']:<{width}}  {_options(spec)}"
+    if len(pool.types) > MAX_NAMES:
+        yield f"  and {len(pool.types) - MAX_NAMES} more"
+
+
+def _options(spec: dict[str, Any]) -> str:
+    timeout, attempts = spec["options"]["timeout"], spec["options"]["max_attempts"]
+    return f"timeout {timeout:g}s, {attempts} {'attempt' if attempts == 1 else 'attempts'}"
 
 
 def _shortened(names: Sequence[str]) -> list[str]:

@@ -56,9 +56,9 @@ class Child:
     interrupts: dict[int, tuple[float, str]] = field(default_factory=dict)
 
     @property
-    def task_type(self) -> str:
-        """The type that it works for, empty for a service."""
-        return self.spec.task_type
+    def pool(self) -> str:
+        """The pool that it works for, empty for a service."""
+        return self.spec.pool
 
     @property
     def slot(self) -> int:
@@ -73,7 +73,9 @@ class Child:
     def as_worker(self) -> WorkerStarted:
         """Describe a worker to its fetcher."""
         assert self.box is not None
-        return WorkerStarted(self.slot, self.key, self.pid, self.identity, str(self.box.path))
+        return WorkerStarted(
+            self.slot, self.key, self.pid, self.identity, str(self.box.path), self.spec.is_async
+        )
 
 
 class Children:
@@ -116,10 +118,8 @@ class Children:
         found = [child for child in self._by_key.values() if child.spec.name == name]
         return found[-1] if found else None
 
-    def workers(self, task_type: str) -> list[Child]:
+    def workers(self, pool: str) -> list[Child]:
         """Return the workers of a type."""
         return [
-            child
-            for child in self._by_key.values()
-            if child.task_type == task_type and child.spec.role == "worker"
+            child for child in self._by_key.values() if child.pool == pool and child.spec.role == "worker"
         ]

@@ -12,6 +12,7 @@ import signal
 import sys
 
 from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.process_signals import fork_without_signals
 
 
 class Guard:
@@ -25,7 +26,7 @@ class Guard:
     def start(self) -> None:
         """Fork a guard, the first or the next after one that died, and tell it all groups."""
         reader, writer = os.pipe()
-        self.pid = os.fork()
+        self.pid = fork_without_signals()
         if self.pid == 0:
             try:
                 _close_all_but(reader)
@@ -66,7 +67,6 @@ def _watch(reader: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    signal.set_wakeup_fd(-1)
     os_process.set_name("goque:guard")
     groups: set[int] = set()
     rest = b""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from goque_supervisor.ipc.channel import Channel
+from goque_supervisor.ipc.process_signals import fork_without_signals
 from goque_supervisor.root.tree import NurseryKind
 from goque_supervisor.settings import SuperviseOptions
 
@@ -36,7 +37,7 @@ class NurseryProcess:
         """Fork the nursery; the child never returns from here."""
         sys.stdout.flush()
         sys.stderr.flush()
-        self.pid = os.fork()
+        self.pid = fork_without_signals()
         if self.pid == 0:
             code = 1
             try:

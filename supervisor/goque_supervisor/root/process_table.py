@@ -78,9 +78,9 @@ class ProcessTable:
         """Return the newest living child of this name."""
         return self._children.named(name)
 
-    def workers(self, task_type: str) -> list[Child]:
+    def workers(self, pool: str) -> list[Child]:
         """Return the living workers of a type."""
-        return self._children.workers(task_type)
+        return self._children.workers(pool)
 
     def living(self) -> list[Child]:
         """Return every child from the request to start it until it is reaped."""
@@ -112,7 +112,7 @@ class ProcessTable:
         return child
 
     def _make_box(self, worker: Child) -> BlackBox:
-        path = self._run_directory.box(worker.task_type, worker.slot, worker.key)
+        path = self._run_directory.box(worker.pool, worker.slot, worker.key)
         BlackBox.create(path, jobs=worker.spec.max_jobs)
         return BlackBox(path)
 

@@ -37,7 +37,7 @@ class Processes(Protocol):
     def find(self, name: str) -> Child | None:
         """Return the newest living process of this name."""
 
-    def workers(self, task_type: str) -> list[Child]:
+    def workers(self, pool: str) -> list[Child]:
         """Return the living workers of a type."""
 
     def living(self) -> list[Child]:

@@ -158,7 +158,9 @@ class Services:
         if spec.role in ("healer", "cleaner"):
             boot["types"] = app["types"]
             boot["own_types"] = [
-                described["type"] for described in app["types"] if self._options.runs(described["type"])
+                described["type"]
+                for described in app["types"]
+                if self._options.runs(described["type"], described["pool"])
             ]
             boot["heal_unpublished"] = self._options.heal_unpublished
             boot["counters"] = {

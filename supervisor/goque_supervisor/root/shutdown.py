@@ -147,7 +147,7 @@ class Shutdown:
     def _end_by_force(self) -> None:
         if self._has_ended:
             return
-        undrained = ", ".join(group.spec.type for group in self._groups if group.drained is None)
+        undrained = ", ".join(group.spec.name for group in self._groups if group.drained is None)
         for child in self._processes.living():
             self._processes.kill(child, "shutdown")
         end = TreeEnd(self._exit_code())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from goque_supervisor.root.child import Child
@@ -74,7 +74,7 @@ class Status:
             f"{'' if nursery.ready else ', not ready'}"
             for nursery in self._nurseries
         ]
-        lines += [_describe(child, now) for child in self._processes.living() if not child.task_type]
+        lines += [_describe(child, now) for child in self._processes.living() if not child.pool]
         for group in self._groups:
             lines += _describe_group(group, now)
         return f"the tree of pid {os.getpid()}: {', '.join(self._describe_node())}", lines
@@ -99,8 +99,10 @@ class Status:
     def tree_state(self) -> dict[str, Any]:
         """Describe the tree as plain data, for the monitor's metrics and the node report of the lease."""
         node = self._node()
+        states = {group.spec.name: _group_state(group) for group in self._groups}
         return {
-            "types": {group.spec.type: _group_state(group) for group in self._groups},
+            "types": {name: state for state in states.values() for name in state["types"]},
+            "pools": states,
             "child_restarts": dict(self._child_restarts),
             "lease": bool(node.may_claim_as),
             "stopping": node.is_stopping,
@@ -132,7 +134,7 @@ def _as_data(child: Child) -> dict[str, Any]:
     if child.spec.role == "worker":
         leaves = child.stop_by or child.killed_for is not None or child.retire_reason
         described |= {
-            "type": child.task_type,
+            "pool": child.pool,
             "state": "ending" if leaves else "ready" if child.ready_at else "booting",
             "box": str(child.box.path) if child.box is not None else "",
         }
@@ -142,7 +144,10 @@ def _as_data(child: Child) -> dict[str, Any]:
 def _group_state(group: PoolGroup) -> dict[str, Any]:
     workers, fetcher = group.workers, group.fetcher
     return {
+        "types": group.spec.types,
         "slots": group.spec.workers,
+        "size": group.spec.options["workers"],
+        "states": _worker_states(workers),
         "workers": len(workers),
         "ready": sum(worker.ready for worker in workers),
         "fetcher": bool(fetcher and fetcher.ready_at),
@@ -151,13 +156,22 @@ def _group_state(group: PoolGroup) -> dict[str, Any]:
     }
 
 
+def _worker_states(workers: Sequence[Child]) -> dict[str, int]:
+    """Count the workers by what they do: idle, busy or starting."""
+    counts = {"idle": 0, "busy": 0, "starting": 0}
+    for worker in workers:
+        is_busy = worker.box is not None and bool(worker.box.read().running)
+        counts["starting" if not worker.ready_at else "busy" if is_busy else "idle"] += 1
+    return counts
+
+
 def _describe_group(group: PoolGroup, now: float) -> Iterator[str]:
     notes = [f"{len(group.workers)} of {group.spec.workers} workers"]
     notes += ["held: its workers do not boot"] if group.boot.held else []
     notes += ["draining"] if group.draining else []
     notes += [f"{len(group.unsettled_exits)} dead workers not settled yet"] if group.unsettled_exits else []
     notes += [f"replaced: {count} for {reason}" for reason, count in sorted(group.restarts.items())]
-    yield f"type {group.spec.type}: {', '.join(notes)}"
+    yield f"{group.spec.title}: {', '.join(notes)}"
     yield f"  {_describe(group.fetcher, now) if group.fetcher else 'no fetcher'}, epoch {group.epoch}"
     for worker in group.workers:
         yield f"  {_describe(worker, now)}"

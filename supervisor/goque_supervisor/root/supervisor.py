@@ -3,7 +3,7 @@
 The event loop (event_loop.py) calls it for each signal, message, exit and timer. What it does with them:
 
 1. the app's nursery has described the app: lay out the tree (tree.py), start lease and monitor (services.py) and the
-   workers of each task type (pool_groups.py);
+   workers of each pool (pool_groups.py);
 2. the node has its lease (node_lease.py): start the fetchers and the other services;
 3. a process ends: its group or the services start another by its policy (restart_policy.py);
 4. SIGTERM and SIGINT stop the tree in order (shutdown.py), SIGHUP replaces the app (reload.py), SIGUSR1 logs the
@@ -219,7 +219,7 @@ class Root:
 
     def on_child_started(self, child: Child) -> None:
         """React to a child that has its pid now."""
-        group = self._groups.find(child.task_type)
+        group = self._groups.find(child.pool)
         if group is not None:
             group.on_started(child)
 
@@ -227,10 +227,10 @@ class Root:
         """React to a child that could not be forked, or that died before its pid was known."""
         if died and child.spec.role == "worker":
             self._boot_error = why
-        group = self._groups.find(child.task_type)
+        group = self._groups.find(child.pool)
         if group is not None:
             group.on_not_started(child, why, died=died)
-        elif not child.task_type:
+        elif not child.pool:
             self._services.on_not_started(child, why)
         self._advance_shutdown()
 
@@ -248,10 +248,10 @@ class Root:
         """React to the end of a child."""
         if self.end is not None:
             return  # the tree ends: nothing is started or sent any more
-        group = self._groups.find(child.task_type)
+        group = self._groups.find(child.pool)
         if group is not None:
             group.on_exit(child, cause, max_rss)
-        elif not child.task_type:
+        elif not child.pool:
             self._services.on_exit(child, cause)
         self._advance_shutdown()
 
@@ -262,7 +262,7 @@ class Root:
     def on_message(self, child: Child, message: Message) -> None:
         """Do what a child asks for."""
         child.beat_at = self._timers.now()
-        group = self._groups.find(child.task_type) or self._services
+        group = self._groups.find(child.pool) or self._services
         match message:
             case Beat():
                 pass
@@ -288,7 +288,7 @@ class Root:
     def _on_ready(self, child: Child, info: dict[str, Any]) -> None:
         child.ready_at = child.ready_at or self._timers.now()
         self._were_ready.add(child.spec.name)
-        group = self._groups.find(child.task_type)
+        group = self._groups.find(child.pool)
         if group is not None:
             group.on_ready(child)
         elif child.spec.role == "lease":
@@ -329,8 +329,8 @@ class Root:
             return
         self.node.is_up = True
         self._start_missing()
-        types = [group.spec.processor for group in self._groups]
-        announce(self._options, self._nurseries.app, types, self._services.roles)
+        pools = [group.spec for group in self._groups]
+        announce(self._options, self._nurseries.app, pools, self._services.roles)
         if self._options.drain and not len(self._groups):
             self.stop("nothing to drain")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -24,74 +25,110 @@ class ChildSpec:
         name: unique in the tree, and what logs call it.
         role: which loop runs in it.
         nursery: the nursery that forks it; only the app's nursery has user code.
-        task_type: the type that it works for, if it belongs to a pool group.
+        pool: the pool that it works for, empty for a service.
         slot: the worker slot that it fills.
         max_jobs: how many jobs a worker may hold at once; its black box has room for so many.
         shutdown: seconds from the order to stop to SIGKILL.
+        is_async: whether a worker runs `async def` handlers.
     """
 
     name: str
     role: str
     nursery: NurseryKind = NurseryKind.ACTORS
-    task_type: str = ""
+    pool: str = ""
     slot: int = 0
     max_jobs: int = 0
     shutdown: float = 5.0
+    is_async: bool = False
 
 
 @dataclass(frozen=True)
 class PoolGroupSpec:
-    """One task type: a fetcher and its workers; `processor` is a ProcessorSpec as plain data."""
+    """One pool: a fetcher and its workers.
 
-    type: str
-    processor: dict[str, Any]
+    Attributes:
+        name: the name of the pool.
+        processors: the ProcessorSpec of each of its types, as plain data.
+        options: its PoolOptions, as plain data.
+        keys: the keys of its socket.
+        fetcher_nursery: the nursery that forks its fetcher.
+        leaving: the processors of types that an earlier import of the app had in the pool.
+    """
+
+    name: str
+    processors: tuple[dict[str, Any], ...]
+    options: dict[str, Any]
     keys: tuple[str, str] = field(repr=False)
     fetcher_nursery: NurseryKind = NurseryKind.ACTORS
+    leaving: tuple[dict[str, Any], ...] = ()
+
+    def after(self, former: PoolGroupSpec) -> PoolGroupSpec:
+        """Return this spec with the types that the pool had before, whose tasks in flight come to their end in it."""
+        before = {spec["type"]: spec for spec in (*former.leaving, *former.processors)}
+        return replace(self, leaving=tuple(spec for name, spec in before.items() if name not in self.types))
 
     @property
-    def tasks(self) -> str:
-        """What a log line calls its tasks."""
-        return f"type {self.type!r}"
+    def title(self) -> str:
+        """What logs call it: the type that has it alone, or the pool."""
+        return f"type {self.name!r}" if self.types == [self.name] else f"pool {self.name!r}"
+
+    @property
+    def only_type(self) -> str | None:
+        """Its type, if it has one alone."""
+        return self.types[0] if len(self.processors) == 1 and not self.leaving else None
+
+    @property
+    def types(self) -> list[str]:
+        """Its task types."""
+        return [processor["type"] for processor in self.processors]
 
     @property
     def workers(self) -> int:
         """How many worker processes run."""
-        return int(self.processor["options"]["workers"])
+        return self.plain_workers + self.async_workers
 
     @property
-    def grace(self) -> float:
-        """Seconds between the polite interrupt of a handler and SIGKILL."""
-        return float(self.processor["options"]["timeout_grace"])
+    def plain_workers(self) -> int:
+        """How many of them run `def` handlers."""
+        has_plain = not all(processor["is_async"] for processor in self.processors)
+        return int(self.options["workers"]) if has_plain else 0
+
+    @property
+    def async_workers(self) -> int:
+        """How many of them run `async def` handlers."""
+        has_async = any(processor["is_async"] for processor in self.processors)
+        return int(self.options["async_workers"]) if has_async else 0
 
     @property
     def max_jobs(self) -> int:
         """How many jobs a worker may hold at once: what it was sent, and as many whose end is not acknowledged."""
-        return int(self.processor["options"].get("concurrency", 100)) + 2 * MAX_PREFETCH
+        return int(self.options["concurrency"]) + 2 * MAX_PREFETCH
 
     @property
     def fetcher(self) -> ChildSpec:
-        """The process that reads and writes this type's rows."""
-        return ChildSpec(f"fetcher[{self.type}]", "fetcher", self.fetcher_nursery, self.type)
+        """The process that reads and writes the rows of its types."""
+        return ChildSpec(f"fetcher[{self.name}]", "fetcher", self.fetcher_nursery, self.name)
 
     def worker(self, slot: int) -> ChildSpec:
-        """Return the process in one worker slot."""
-        name = f"worker[{self.type}:{slot}]"
-        return ChildSpec(name, "worker", NurseryKind.APP, self.type, slot, self.max_jobs)
+        """Return the process in one worker slot. The slots of `async def` handlers come after the others."""
+        name = f"worker[{self.name}:{slot}]"
+        is_async = slot >= self.plain_workers
+        return ChildSpec(name, "worker", NurseryKind.APP, self.name, slot, self.max_jobs, is_async=is_async)
 
     def callback(self, call: int) -> ChildSpec:
         """Return the process that calls the user's functions about a crash."""
-        return ChildSpec(f"callback[{self.type}:{call}]", "callback", NurseryKind.APP, self.type)
+        return ChildSpec(f"callback[{self.name}:{call}]", "callback", NurseryKind.APP, self.name)
 
     def reporter(self, number: int) -> ChildSpec:
         """Return a process that calls the app's `on_failure`."""
-        return ChildSpec(f"reporter[{self.type}:{number}]", "reporter", NurseryKind.APP, self.type)
+        return ChildSpec(f"reporter[{self.name}:{number}]", "reporter", NurseryKind.APP, self.name)
 
 
 @dataclass(frozen=True)
 class HealedTasks:
     """The tasks of any type that the healer has charged with an attempt."""
 
-    tasks: str = "tasks of dead nodes"
+    title: str = "tasks of dead nodes"
 
     def reporter(self, number: int) -> ChildSpec:
         """Return a process that calls the app's `on_failure`."""
@@ -118,11 +155,7 @@ def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
     return Tree(
         lease=ChildSpec("lease", "lease"),
         monitor=ChildSpec("monitor", "monitor") if "monitor" in options.roles else None,
-        groups=[
-            PoolGroupSpec(spec["type"], spec, tuple(app["keys"][spec["type"]]), nursery)
-            for spec in app["types"]
-            if "processors" in options.roles and options.runs(spec["type"])
-        ],
+        groups=list(_groups(options, app, nursery)) if "processors" in options.roles else [],
         services=[
             ChildSpec(role, role, NurseryKind.APP if role == "scheduler" else nursery)
             for role in ("healer", "cleaner", "scheduler")
@@ -130,3 +163,13 @@ def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
         ]
         + [ChildSpec("reloader", "reloader")] * options.reload,
     )
+
+
+def _groups(options: SuperviseOptions, app: dict[str, Any], nursery: NurseryKind) -> Iterator[PoolGroupSpec]:
+    """Yield the pools that have types which run here."""
+    for name, pool_options in app["pools"].items():
+        processors = tuple(
+            spec for spec in app["types"] if spec["pool"] == name and options.runs(spec["type"], name)
+        )
+        if processors:
+            yield PoolGroupSpec(name, processors, pool_options, tuple(app["keys"][name]), nursery)

@@ -22,6 +22,7 @@ from goque.execution.run_handler import (
     with_users_delay,
 )
 from goque.outcome import Outcome, OutcomeKind
+from goque.processor import Processor
 from goque.task import Task
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker
@@ -136,12 +137,12 @@ class AsyncWorker(Worker):
             outcome = outcome_of_error(
                 asyncio.CancelledError("the handler was canceled"),
                 timed_out=run.timed_out,
-                timeout=self.options.timeout,
+                timeout=self._processor_of(run).spec.options.timeout,
             )
         else:
             outcome = task.result()
         if outcome is not None:
-            outcome = with_users_delay(outcome, run.job.row, self.processor.callbacks)
+            outcome = with_users_delay(outcome, run.job.row, self._processor_of(run).callbacks)
             self.finish(run.job, with_duration(outcome, time.monotonic() - run.started, self.pid))
             self.consider_retiring()
         asyncio.get_running_loop().call_soon(self._take_in)
@@ -155,16 +156,21 @@ class AsyncWorker(Worker):
         deadline = self.begin(run.job)
         if deadline is None:
             return None
-        run.started = deadline - self.options.timeout
-        run.alarm = asyncio.get_running_loop().call_later(self.options.timeout, self._time_out, run)
+        processor = self._processor_of(run)
+        timeout = processor.spec.options.timeout
+        run.started = deadline - timeout
+        run.alarm = asyncio.get_running_loop().call_later(timeout, self._time_out, run)
         try:
-            handled = await handle_async(self.processor, run.job.row, run)
+            handled = await handle_async(processor, run.job.row, run)
             outcome = handled.outcome
             if run.canceled_by_neighbor and isinstance(handled.error, asyncio.CancelledError):
                 outcome = Outcome(OutcomeKind.INTERRUPTED)  # nothing that this task did
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
-            outcome = outcome_of_run(self.processor, run, translate_cancellation(self.processor, run, error))
-        return charge_timeout(outcome, self.processor, run)
+            outcome = outcome_of_run(processor, run, translate_cancellation(processor, run, error))
+        return charge_timeout(outcome, processor, run)
+
+    def _processor_of(self, run: Run) -> Processor:
+        return self.processors.get(run.job.row.type)
 
     def _time_out(self, run: Run) -> None:
         run.timed_out = True

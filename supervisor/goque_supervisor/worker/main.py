@@ -57,9 +57,8 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     stack = _prepare_process(boot)
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])
     _take_back(stack)
-    processor = processors_of(registry).get(boot["task_type"])
-    kind = AsyncWorker if processor.spec.is_async else SyncWorker
-    kind(boot, channel, processor).run()
+    kind = AsyncWorker if boot["is_async"] else SyncWorker
+    kind(boot, channel, processors_of(registry)).run()
     _warn_of_threads()
 
 

@@ -26,6 +26,7 @@ from goque.execution.run_handler import (
 )
 from goque.outcome import Outcome
 from goque.processor import Processor
+from goque.processor_table import ProcessorTable
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker
@@ -34,8 +35,9 @@ from goque_supervisor.worker.worker import Worker
 class SyncWorker(Worker):
     """Runs `def` handlers one at a time in the main thread, so that a signal can interrupt blocking calls."""
 
-    def __init__(self, boot: dict[str, Any], channel: Channel, processor: Processor) -> None:
-        super().__init__(boot, channel, processor)
+    def __init__(self, boot: dict[str, Any], channel: Channel, processors: ProcessorTable) -> None:
+        super().__init__(boot, channel, processors)
+        self.timeout = 0.0
         self.deadline = 0.0
         self.running_seq = 0
         self.interruptible = False
@@ -62,8 +64,10 @@ class SyncWorker(Worker):
         deadline = self.begin(job)
         if deadline is None:
             return
-        started = deadline - self.options.timeout
-        outcome = self._outcome_of(job, deadline)
+        processor = self.processors.get(job.row.type)
+        self.timeout = processor.spec.options.timeout
+        started = deadline - self.timeout
+        outcome = self._outcome_of(job, processor, deadline)
         if os.getpid() != self.pid:
             os._exit(0)  # this is a child that the handler forked: it must not report for its parent
         now = time.monotonic()
@@ -73,21 +77,21 @@ class SyncWorker(Worker):
             self.consider_retiring()
         self.send_results_if_due(now)
 
-    def _outcome_of(self, job: Job, deadline: float) -> Outcome:
+    def _outcome_of(self, job: Job, processor: Processor, deadline: float) -> Outcome:
         self.deadline, self.running_seq = deadline, job.seq
         self.timed_out = self.canceled = False
         self._arm(deadline)
         try:
             try:
                 self.interruptible = True
-                outcome = contextvars.Context().run(handle, self.processor, job.row, self).outcome
+                outcome = contextvars.Context().run(handle, processor, job.row, self).outcome
             finally:
                 self.interruptible = False
         except BaseException as error:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
-            outcome = outcome_of_run(self.processor, self, error)
+            outcome = outcome_of_run(processor, self, error)
         self.running_seq = 0
-        outcome = charge_timeout(outcome, self.processor, self)
-        return with_users_delay(outcome, job.row, self.processor.callbacks)
+        outcome = charge_timeout(outcome, processor, self)
+        return with_users_delay(outcome, job.row, processor.callbacks)
 
     def _arm(self, deadline: float) -> None:
         """Ensure that an alarm comes by the deadline.
@@ -110,7 +114,7 @@ class SyncWorker(Worker):
             self._arm(self.deadline)
         elif self.interruptible and not self.timed_out and not self.canceled:
             self.timed_out = True
-            raise TaskTimeout(timeout_text(self.options.timeout))
+            raise TaskTimeout(timeout_text(self.timeout))
 
     def _on_interrupt(self, number: int, frame: object) -> None:
         del number, frame

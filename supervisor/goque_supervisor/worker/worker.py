@@ -19,9 +19,13 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from goque.errors import ConfigurationError
 from goque.execution.streams import flush_streams
 from goque.outcome import Outcome, OutcomeKind
-from goque.processor import Processor
+from goque.pools.options import PoolOptions
+from goque.processor_table import ProcessorTable
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
@@ -41,11 +45,11 @@ _PAGE: Final = resource.getpagesize()
 class Worker:
     """The base of both kinds of worker: the socket to the fetcher, the black box, the limits."""
 
-    def __init__(self, boot: dict[str, Any], channel: Channel, processor: Processor) -> None:
+    def __init__(self, boot: dict[str, Any], channel: Channel, processors: ProcessorTable) -> None:
         self.boot = boot
         self.channel = channel
-        self.processor = processor
-        self.options = processor.spec.options
+        self.processors = processors
+        self.options = msgspec.convert(boot["options"], PoolOptions)
         self.box = BlackBoxWriter(boot["box"])
         self.socket = WorkerSocket(boot["endpoint"], boot["identity"], boot["server_key"])
         self.socket.watch(channel.fileno())
@@ -125,17 +129,19 @@ class Worker:
     def begin(self, job: Job) -> float | None:
         """Record that a job starts. Returns its deadline, or None if it must not start.
 
-        It must not start if the fetcher has revoked it, or if the black box cannot record it: then it fails.
+        It must not start if the fetcher has revoked it. It fails if the black box cannot record it, or if a newer
+        import of the app has no processor for it.
         """
         row = job.row
         reached("run.before_begin")
         started = time.monotonic()
-        deadline = started + self.options.timeout
         try:
+            options = self.processors.get(row.type).spec.options
+            deadline = started + options.timeout
             self.box.begin(
-                job.seq, row.id, row.claims, started, deadline, kill_at=deadline + self.options.timeout_grace
+                job.seq, row.id, row.claims, started, deadline, kill_at=deadline + options.timeout_grace
             )
-        except ValueError as error:
+        except (ValueError, ConfigurationError) as error:
             text = f"the worker cannot run this task: {error}"
             self.results.append(Result(job.seq, Outcome(OutcomeKind.FAILED, text, undecodable=True)))
             return None

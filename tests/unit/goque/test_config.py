@@ -42,7 +42,7 @@ def test_a_pyproject_of_others_says_nothing(text: str) -> None:
         (b"database_url = 3", "must be a URL"),
         (b"database_url = ''", "must be a URL"),
         (b"database_ulr = 'x'", "did you mean database_url?"),
-        (b"workers = 3", "unknown key 'workers'"),
+        (b"processes = 3", "unknown key 'processes'"),
         (b"database_url = 'a'\ndatabase-url = 'b'", "keep one"),
         (b"database-url = 3", "must be a URL"),
     ],

@@ -111,6 +111,7 @@ def test_an_external_id_names_the_function_that_a_django_task_calls(path):
 @pytest.mark.parametrize(
     "external_id",
     ["", "order-7", "x" * 40, internal_id(new_task_id()), f"order-{new_task_id()}", new_task_id()],
+    ids=["empty", "short", "long", "internal", "ends like an id", "an id"],
 )
 def test_other_external_ids_name_no_function(external_id):
     assert function_of("django.default", external_id) == ""

@@ -14,7 +14,7 @@ import pytest
 
 import goque
 from goque.callbacks import CODE_OPTIONS
-from goque.options import ProcessorOptions, check_options
+from goque.options import PROCESS_OPTIONS, ProcessorOptions, check_options
 
 TESTS = Path(__file__).resolve().parents[2]
 PAGE = (TESTS.parent / "docs" / "from_go.md").read_text("utf-8")
@@ -113,7 +113,7 @@ def check(name: str) -> None:
     option = re.fullmatch(r"(\w+)=", name)
     parameter = re.fullmatch(r"([\w.]+)\((\w+)\)", name)
     if option:
-        assert option[1] in {*ProcessorOptions.__struct_fields__, *CODE_OPTIONS}
+        assert option[1] in {*ProcessorOptions.__struct_fields__, *CODE_OPTIONS, *PROCESS_OPTIONS}
     elif parameter:
         assert parameter[2] in inspect.signature(look_up(parameter[1])).parameters, name
     else:

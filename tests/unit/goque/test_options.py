@@ -18,10 +18,8 @@ from goque.options import ProcessorKeywords, ProcessorOptions, ProcessorSpec, ch
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     options, callbacks = check_options({})
-    assert options.workers == available_cpus()
     assert (options.max_attempts, options.timeout, options.timeout_grace) == (5, 30, 2)
     assert options.strategy == retry.static(600)
-    assert (options.fetch_tick, options.fetch_timeout, options.fetch_max_tasks) == (1, 30, 100)
     assert (options.cleaner_period, options.cleaner_timeout, options.cleaner_updated_at_time_ago) == (
         300,
         30,
@@ -33,21 +31,16 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         30,
         3600,
     )
-    assert (options.concurrency, options.max_crashes, options.max_memory, options.max_tasks) == (
-        100,
-        None,
-        None,
-        None,
-    )
+    assert (options.max_crashes, options.max_running) == (None, None)
     assert callbacks.hooks_before == callbacks.hooks_after == ()
 
 
 def test_times_are_seconds_or_timedeltas() -> None:
-    options, _ = check_options({"timeout": timedelta(minutes=2), "fetch_tick": 0.25, "timeout_grace": 0})
-    assert (options.timeout, options.fetch_tick, options.timeout_grace) == (120.0, 0.25, 0.0)
+    options, _ = check_options({"timeout": timedelta(minutes=2), "timeout_grace": 0})
+    assert (options.timeout, options.timeout_grace) == (120.0, 0.0)
 
 
-@pytest.mark.parametrize("name", ["max_crashes", "max_memory", "max_tasks"])
+@pytest.mark.parametrize("name", ["max_crashes", "max_running"])
 def test_none_takes_a_limit_away(name: str) -> None:
     options, _ = check_options({name: None})
     assert getattr(options, name) is None

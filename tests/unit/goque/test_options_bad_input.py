@@ -12,7 +12,7 @@ import pytest
 import goque
 from goque import ConfigurationError, PeriodicJob, Registry, Task, cron_job
 from goque.callbacks import CODE_OPTIONS
-from goque.options import ProcessorOptions
+from goque.options import PROCESS_OPTIONS, ProcessorOptions
 
 DAILY = cron_job("daily", "@daily", lambda: Task("report"))
 
@@ -28,6 +28,7 @@ WRONG_DURATIONS = (-1, math.nan, math.inf, True, "30", timedelta(days=40000), [3
 WRONG_COUNTS = (0, -1, 1.5, True, "3", 10**12)
 WRONG_FLAGS = (1, 0, "yes", None)
 WRONG = {
+    "max_running": (*WRONG_COUNTS,),
     "workers": (*WRONG_COUNTS, None),
     "concurrency": (*WRONG_COUNTS, None),
     "timeout": (*WRONG_DURATIONS, 0),
@@ -89,7 +90,9 @@ def test_an_option_wrong_in_type_or_range_is_named_with_its_value(name: str, val
 
 def test_there_are_wrong_values_for_every_option() -> None:
     derived = {"strategy", "retry_timeouts", "has_crash_handler"}
-    assert set(WRONG) == (set(ProcessorOptions.__struct_fields__) - derived) | CODE_OPTIONS
+    assert set(WRONG) == (
+        (set(ProcessorOptions.__struct_fields__) - derived) | CODE_OPTIONS | PROCESS_OPTIONS
+    )
 
 
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:

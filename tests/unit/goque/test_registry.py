@@ -9,6 +9,7 @@ import dill
 import pytest
 
 from goque import ConfigurationError, Registry, Task, cron_job, noop_task_processor
+from goque.pools.table import pools_of
 from goque.processor_table import processors_of
 
 
@@ -24,7 +25,11 @@ def test_processors_and_jobs_keep_their_order() -> None:
     assert registry.task_types == ["b", "a", "c"]
     assert [spec.type for spec in processors_of(registry).specs()] == ["b", "a", "c"]
     assert [one.name for one in registry.jobs] == ["b", "a", "c"]
-    assert processors_of(registry).get("a").spec.options.workers == 2
+    assert [(pool.name, pool.options.workers) for pool in pools_of(registry).specs()] == [
+        ("b", 2),
+        ("a", 2),
+        ("c", 2),
+    ]
 
 
 def test_the_decorator_leaves_the_function_as_it_is() -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from goque_supervisor.ipc.control import CallbackDone
+from goque_supervisor.ipc.control import CallbackDone, CallbackWanted
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.processes import Processes
 from goque_supervisor.root.timers import Timers
@@ -32,13 +32,14 @@ class CrashCallbacks:
         self._answer = answer
         self._calls: dict[int, tuple[Child, int]] = {}
 
-    def start(self, spec: PoolGroupSpec, call: int, crash: str) -> None:
+    def start(self, spec: PoolGroupSpec, wanted: CallbackWanted) -> None:
         """Start a process for one call; a process that cannot be started answers nothing."""
-        boot = {"task_type": spec.type, "crash": crash, "call": call}
+        call = wanted.call
+        boot = {"task_type": wanted.task_type, "crash": wanted.crash, "call": call}
         try:
             child = self._processes.start(spec.callback(call), boot)
         except OSError as error:
-            log.error("the crash handler of type %r cannot be started: %s", spec.type, error)  # noqa: TRY400 - the sentence tells all
+            log.error("the crash handler of type %r cannot be started: %s", wanted.task_type, error)  # noqa: TRY400 - the sentence tells all
             child = None
         if child is None:
             self._answer(CallbackDone(call))
@@ -66,5 +67,5 @@ class CrashCallbacks:
 
     def _end_slow(self, child: Child) -> None:
         if child.key in self._calls:
-            log.error("the crash handler of type %r takes over %gs: killed", child.task_type, CALLBACK_LIMIT)
+            log.error("%s: the crash handler takes over %gs: killed", child.spec.name, CALLBACK_LIMIT)
             self._processes.kill(child, "callback")

@@ -24,7 +24,7 @@ MAX_WAITING: Final = 32 * 1024 * 1024
 """Characters of reports that one process gets, and that wait here; more are not called for."""
 
 
-HasTasks: TypeAlias = PoolGroupSpec | HealedTasks
+Reportable: TypeAlias = PoolGroupSpec | HealedTasks
 
 
 class FailureReporter:
@@ -38,7 +38,7 @@ class FailureReporter:
     def __init__(self, processes: Processes, timers: Timers) -> None:
         self._processes = processes
         self._timers = timers
-        self._spec: HasTasks | None = None
+        self._spec: Reportable | None = None
         self._waiting: deque[str] = deque()
         self._batch: list[str] = []
         self._told = 0
@@ -54,15 +54,15 @@ class FailureReporter:
         return bool(self._waiting) or self._child is not None
 
     @property
-    def _tasks(self) -> str:
-        return self._spec.tasks if self._spec is not None else ""
+    def _title(self) -> str:
+        return self._spec.title if self._spec is not None else ""
 
-    def add(self, spec: HasTasks, failures: list[str]) -> None:
+    def add(self, spec: Reportable, failures: list[str]) -> None:
         """Report these failed attempts, after those that wait."""
         if self._has_ended:
             log.warning(
                 "on_failure of %s: %d call(s) left out, because the tree stops now",
-                spec.tasks,
+                spec.title,
                 len(failures),
             )
             return
@@ -84,7 +84,7 @@ class FailureReporter:
         if self._spec is not None and left_out:
             log.warning(
                 "on_failure of %s: %d call(s) left out, because the tree stops now",
-                self._spec.tasks,
+                self._spec.title,
                 left_out,
             )
         self._waiting.clear()
@@ -104,7 +104,7 @@ class FailureReporter:
             return
         untold, self._batch, self._child = self._batch[self._told :], [], None
         if untold:
-            log.error("on_failure of %s has ended its process: one call is lost", self._tasks)
+            log.error("on_failure of %s has ended its process: one call is lost", self._title)
         self._put_back(untold[1:])
         self._start_next()
 
@@ -124,17 +124,17 @@ class FailureReporter:
             return
         if self._dropped:
             log.warning(
-                "on_failure of %s is too slow: %d calls were left out", self._spec.tasks, self._dropped
+                "on_failure of %s is too slow: %d calls were left out", self._spec.title, self._dropped
             )
             self._dropped = 0
         batch = self._next_batch()
         self._started += 1
         spec = self._spec.reporter(self._started)
         try:
-            child = self._processes.start(spec, {"task_type": spec.task_type, "failures": batch})
+            child = self._processes.start(spec, {"pool": spec.pool, "failures": batch})
         except OSError as error:
             self._put_back(batch)
-            retry_start(self._timers, f"on_failure of {self._spec.tasks}", str(error), self._start_next)
+            retry_start(self._timers, f"on_failure of {self._spec.title}", str(error), self._start_next)
             return
         if child is None:  # its nursery is on the way
             self._put_back(batch)
@@ -158,5 +158,5 @@ class FailureReporter:
 
     def _end_slow(self, child: Child, told: int) -> None:
         if child is self._child and told == self._told:
-            log.error("on_failure of %s takes over %gs: killed", self._tasks, CALL_LIMIT)
+            log.error("on_failure of %s takes over %gs: killed", self._title, CALL_LIMIT)
             self._processes.kill(child, "callback")

@@ -23,7 +23,7 @@ class GroupContext:
         run_directory: where the group's sockets and counters are.
         child_restarts: the tree's count of restarts by role.
         on_held: called when the workers of a group have failed to boot too often in a row.
-        on_gone: called with the type of a group that has drained and has no process left.
+        on_gone: called with the name of a group that has drained and has no process left.
     """
 
     processes: Processes

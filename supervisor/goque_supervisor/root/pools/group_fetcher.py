@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from goque_supervisor.ipc.control import Message, TakeOver, WorkerExited
 from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.ipc.run_directory import RunDirectory, name_key
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.pools.group_context import GroupContext
 from goque_supervisor.root.restart_policy import Backoff, Intensity
 from goque_supervisor.root.tree import PoolGroupSpec
 
 log = logging.getLogger("goque.supervisor")
+
+UNREGISTERED: Final = "unregistered"
 
 
 class GroupFetcher:
@@ -57,11 +61,14 @@ class GroupFetcher:
             return
         run_directory = self._context.run_directory
         boot = {
-            "task_type": spec.type,
-            "processor": spec.processor,
-            "endpoint": run_directory.endpoint(spec.type),
+            "pool": spec.name,
+            "task_type": spec.only_type,
+            "processors": spec.processors,
+            "leaving": spec.leaving,
+            "options": spec.options,
+            "endpoint": run_directory.endpoint(spec.name),
             "secret_key": spec.keys[1],
-            "counters": str(run_directory.counters("fetcher", spec.type)),
+            "counters": _counters(run_directory, spec),
             "drain": node.ends_when_idle,
             "node_timeout": node.node_timeout,
         }
@@ -88,3 +95,11 @@ class GroupFetcher:
         delay = self._backoff.after_exit(now - child.started_at)
         self._not_before = now + delay
         return delay, self._intensity.too_many(now)
+
+
+def _counters(run_directory: RunDirectory, spec: PoolGroupSpec) -> dict[str, str]:
+    """Return the file of each type's counters, and one for what belongs to no type if there are several."""
+    paths = {name: run_directory.counters("fetcher", name) for name in spec.types}
+    if len(paths) > 1:
+        paths[UNREGISTERED] = run_directory.counters(f"fetcher-{name_key(spec.name)}", UNREGISTERED)
+    return {name: str(path) for name, path in paths.items()}

@@ -1,4 +1,4 @@
-"""One pool group of the tree: a fetcher, its workers, and the crash callbacks of one task type.
+"""One pool group of the tree: a fetcher, its workers, and the processes that call the app's functions.
 
 1. `start_missing` keeps the group complete: a fetcher once the node has a lease, and a worker in each slot;
 2. `on_exit` reports a dead worker to the fetcher, and starts another process after its backoff;
@@ -43,7 +43,7 @@ log = logging.getLogger("goque.supervisor")
 
 
 class PoolGroup:
-    """One task type of the tree."""
+    """One pool of the tree."""
 
     def __init__(self, spec: PoolGroupSpec, context: GroupContext) -> None:
         self.spec = spec
@@ -77,7 +77,7 @@ class PoolGroup:
     @property
     def workers(self) -> list[Child]:
         """The living workers."""
-        return self._processes.workers(self.spec.type)
+        return self._processes.workers(self.spec.name)
 
     @property
     def is_gone(self) -> bool:
@@ -99,7 +99,7 @@ class PoolGroup:
             self._start_fetcher()
             self._start_workers()
         except OSError as error:
-            retry_start(self._timers, f"a process of type {self.spec.type!r}", str(error), self.start_missing)
+            retry_start(self._timers, f"a process of {self.spec.title}", str(error), self.start_missing)
 
     def _start_fetcher(self) -> None:
         if self._has_drained:
@@ -120,12 +120,15 @@ class PoolGroup:
         now = self._timers.now()
         for slot in self._slots.to_fill(self.spec.workers, taken, now, canary=self.boot.held):
             boot = {
-                "task_type": self.spec.type,
+                "pool": self.spec.name,
+                "task_type": self.spec.only_type,
+                "options": self.spec.options,
                 "slot": slot,
-                "endpoint": self._context.run_directory.endpoint(self.spec.type),
+                "endpoint": self._context.run_directory.endpoint(self.spec.name),
                 "server_key": self.spec.keys[0],
             }
-            self._processes.start(self.spec.worker(slot), boot)
+            spec = self.spec.worker(slot)
+            self._processes.start(spec, {**boot, "is_async": spec.is_async})
 
     # -- what happens to its processes ---------------------------------------------------------------
 
@@ -141,7 +144,7 @@ class PoolGroup:
         was_held = self.boot.held
         self.boot.booted()
         if was_held:
-            log.info("workers of type %r boot again: claiming goes on", self.spec.type)
+            log.info("workers of %s boot again: claiming goes on", self.spec.title)
             self.send_pause()
             self._slots.allow_all()
             self.start_missing()
@@ -177,7 +180,7 @@ class PoolGroup:
         if fetcher.killed_for != "reload":
             delay, too_many = self._fetcher.on_exit(fetcher, cause)
             if too_many:
-                log.error("the fetcher of type %r keeps dying: its workers are restarted too", self.spec.type)
+                log.error("the fetcher of %s keeps dying: its workers are restarted too", self.spec.title)
                 self.kill_workers("group")
             if delay:
                 self._timers.after(delay, self.start_missing)
@@ -224,8 +227,8 @@ class PoolGroup:
             self.send_pause()
             self._context.on_held()
             log.error(
-                "workers of type %r cannot boot: its tasks wait, one worker is tried every 30s",
-                self.spec.type,
+                "workers of %s cannot boot: its tasks wait, one worker is tried every 30s",
+                self.spec.title,
             )
         return delay
 
@@ -236,10 +239,10 @@ class PoolGroup:
         match message:
             case Idle(idle, check):
                 self.idle, self.idle_check = idle, check
-            case Interrupt(incarnation, seq, reason):
+            case Interrupt(incarnation, seq, reason, grace):
                 worker = self._worker(incarnation)
                 if worker is not None:
-                    self._processes.interrupt(worker, seq, reason, self.spec.grace)
+                    self._processes.interrupt(worker, seq, reason, grace)
             case Replace(incarnation, reason):
                 self._replace(incarnation, reason)
             case CrashSettled(incarnation):
@@ -294,8 +297,8 @@ class PoolGroup:
 
     def reload(self, spec: PoolGroupSpec, generation: int) -> None:
         """Replace the workers one by one by those of a newer import, and the fetcher if the options changed."""
-        changed = spec.processor != self.spec.processor
-        self.spec = spec
+        changed = (spec.processors, spec.options) != (self.spec.processors, self.spec.options)
+        self.spec = spec.after(self.spec)
         self.generation = generation
         self._slots.allow_all()  # new code deserves a new try at once
         fetcher = self.fetcher
@@ -339,4 +342,4 @@ class PoolGroup:
         if not self.workers and fetcher is not None:
             self._processes.stop(fetcher)
         if self.is_gone:
-            self._context.on_gone(self.spec.type)
+            self._context.on_gone(self.spec.name)

@@ -1,9 +1,12 @@
-"""All pool groups of a tree, by task type."""
+"""All pool groups of a tree, by the name of the pool."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.node import NodeView
@@ -12,6 +15,8 @@ from goque_supervisor.root.pools.pool_group import PoolGroup
 from goque_supervisor.root.processes import Processes
 from goque_supervisor.root.timers import Timers
 from goque_supervisor.root.tree import PoolGroupSpec
+
+log = logging.getLogger("goque.supervisor")
 
 
 class PoolGroups:
@@ -29,7 +34,9 @@ class PoolGroups:
     ) -> None:
         self._node = node
         self._on_no_type_can_boot = on_no_type_can_boot
-        self._by_type: dict[str, PoolGroup] = {}
+        self._by_name: dict[str, PoolGroup] = {}
+        self._wanted: dict[str, PoolGroupSpec] = {}
+        self._generation = 0
         self._context = GroupContext(
             processes,
             timers,
@@ -41,14 +48,14 @@ class PoolGroups:
         )
 
     def __iter__(self) -> Iterator[PoolGroup]:
-        return iter(list(self._by_type.values()))
+        return iter(list(self._by_name.values()))
 
     def __len__(self) -> int:
-        return len(self._by_type)
+        return len(self._by_name)
 
-    def find(self, task_type: str) -> PoolGroup | None:
-        """Return the group of a type."""
-        return self._by_type.get(task_type)
+    def find(self, pool: str) -> PoolGroup | None:
+        """Return the group of a pool."""
+        return self._by_name.get(pool)
 
     @property
     def are_gone(self) -> bool:
@@ -56,21 +63,52 @@ class PoolGroups:
         return all(group.is_gone for group in self)
 
     def lay_out(self, specs: Iterable[PoolGroupSpec]) -> None:
-        """Add a group for each type that has none; nothing is started yet."""
+        """Add a group for each pool that has none; nothing is started yet."""
         for spec in specs:
-            if spec.type not in self._by_type:
-                self._by_type[spec.type] = PoolGroup(spec, self._context)
+            if spec.name not in self._by_name:
+                self._by_name[spec.name] = PoolGroup(spec, self._context)
 
     def reload(self, specs: Iterable[PoolGroupSpec], generation: int) -> None:
-        """Follow a newer import: drain the types that are gone, replace the workers of others, add new types."""
-        wanted = {spec.type: spec for spec in specs}
+        """Follow a newer import: drain the pools that are gone, replace the workers of others, add new pools."""
+        self._wanted = {spec.name: spec for spec in specs}
+        self._generation = generation
         for group in self:
-            if group.spec.type in wanted:
-                group.reload(wanted[group.spec.type], generation)
-            else:
+            if group.spec.name not in self._wanted:
                 group.drain()
-        self.lay_out(wanted.values())
+        self._follow()
+
+    def _follow(self) -> None:
+        """Give each pool the types that it may have by now.
+
+        Two pools must not have one type at a time, because each would take the tasks of the other for lost ones.
+        """
+        specs = self._without_types_of_others()
+        for group in self:
+            if group.spec.name in specs and not group.draining:
+                group.reload(specs[group.spec.name], self._generation)
+        self.lay_out(spec for spec in specs.values() if spec.processors)
         self.start_missing()
+
+    def _without_types_of_others(self) -> dict[str, PoolGroupSpec]:
+        """Return the wanted pools. A type stays where it is until its pool is gone."""
+        holder = {name: group.spec.name for group in self for name in group.spec.types}
+        processors: dict[str, list[dict[str, Any]]] = {name: [] for name in self._wanted}
+        for spec in self._wanted.values():
+            for processor in spec.processors:
+                pool = holder.get(processor["type"], spec.name)
+                if pool not in processors:
+                    continue  # its pool drains: it follows when that is gone
+                processors[pool].append(processor)
+                if pool != spec.name:
+                    log.warning(
+                        "type %r stays in the pool %r until this supervisor is started again; then it is in %r",
+                        processor["type"],
+                        pool,
+                        spec.name,
+                    )
+        return {
+            name: replace(spec, processors=tuple(processors[name])) for name, spec in self._wanted.items()
+        }
 
     def start_missing(self) -> None:
         """Start what is missing in each group."""
@@ -106,6 +144,7 @@ class PoolGroups:
         if all(group.boot.held and not group.boot.ever_booted for group in self):
             self._on_no_type_can_boot()
 
-    def _on_gone(self, task_type: str) -> None:
+    def _on_gone(self, pool: str) -> None:
         if not self._node().is_stopping:
-            self._by_type.pop(task_type, None)
+            self._by_name.pop(pool, None)
+            self._follow()

@@ -37,8 +37,8 @@ class UserFunctions:
     def on_message(self, spec: PoolGroupSpec, child: Child, message: Message) -> bool:
         """Do what the fetcher or one of these processes asks for; returns whether the message is about them."""
         match message:
-            case CallbackWanted(call, crash):
-                self._crashes.start(spec, call, crash)
+            case CallbackWanted():
+                self._crashes.start(spec, message)
             case CallbackDone():
                 self._crashes.on_done(child, message)
             case AttemptsFailed(failures):

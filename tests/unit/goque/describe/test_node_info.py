@@ -7,6 +7,7 @@ import pytest
 from goque.describe.node_info import (
     MAX_BYTES,
     NodeInfo,
+    PoolInfo,
     RunInfo,
     TypeInfo,
     WorkerInfo,
@@ -18,8 +19,9 @@ from goque.describe.node_info import (
 def crowd(kinds: int, workers: int, *, name: str = "mail") -> NodeInfo:
     run = RunInfo("01a20b6d-f9ad-7bbd-861b-dbe0c9408260", 1.5)
     return NodeInfo(
-        types=tuple(
-            TypeInfo(
+        types=tuple(TypeInfo(f"{name}{kind}", living=workers) for kind in range(kinds)),
+        pools=tuple(
+            PoolInfo(
                 f"{name}{kind}",
                 living=workers,
                 workers=tuple(
@@ -28,7 +30,7 @@ def crowd(kinds: int, workers: int, *, name: str = "mail") -> NodeInfo:
                 ),
             )
             for kind in range(kinds)
-        )
+        ),
     )
 
 
@@ -42,7 +44,7 @@ def test_workers_that_do_not_fit_are_left_out_and_counted_and_busy_ones_stay() -
     found = decode_info(text)
     assert len(text) <= MAX_BYTES
     assert found is not None
-    shown = [worker for kind in found.types for worker in kind.workers]
+    shown = [worker for pool in found.pools for worker in pool.workers]
     assert found.left_out == 1600 - len(shown) > 0
     assert all(worker.runs for worker in shown)
     assert [kind.living for kind in found.types] == [400] * 4

@@ -36,7 +36,7 @@ class Hostile:
 
 
 def console(**extra: Any) -> logging.Logger:
-    logs.configure("fetcher", log_format="console", level="info", task_type="send_email", **extra)
+    logs.configure("fetcher", log_format="console", level="info", of="send_email", **extra)
     return logging.getLogger("goque.test")
 
 

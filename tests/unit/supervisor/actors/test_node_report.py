@@ -17,9 +17,18 @@ NO_PID = 2**22 + 1  # above what Linux gives
 
 
 def state(*processes: dict[str, Any], age: float = 600) -> dict[str, Any]:
-    group = {"slots": 2, "workers": 2, "ready": 1, "fetcher": True, "held": False, "restarts": {"crash": 3}}
+    group = {
+        "types": ["mail"],
+        "slots": 2,
+        "workers": 2,
+        "ready": 1,
+        "fetcher": True,
+        "held": False,
+        "restarts": {"crash": 3},
+    }
     return {
         "types": {"mail": group},
+        "pools": {"mail": group},
         "child_restarts": {"fetcher": 1},
         "lease": True,
         "stopping": False,
@@ -34,7 +43,7 @@ def worker(box: Path, *, pid: int = 0) -> dict[str, Any]:
         "name": "worker[mail:0]",
         "pid": pid or os.getpid(),
         "started_at": time.monotonic() - 60,
-        "type": "mail",
+        "pool": "mail",
         "state": "ready",
         "box": str(box),
     }
@@ -51,9 +60,10 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
     box.close()
     assert (info.app, info.quiet, info.restarts) == ("shop:registry", True, {"fetcher": 1})
     assert 600 <= info.seconds < 700
-    (kind,) = info.types
-    assert (kind.type, kind.slots, kind.living, kind.ready, kind.restarts) == ("mail", 2, 2, 1, {"crash": 3})
-    (told,) = kind.workers
+    (kind,), (pool,) = info.types, info.pools
+    assert (kind.type, kind.slots, kind.living, kind.ready) == ("mail", 2, 2, 1)
+    assert (pool.name, pool.types, pool.slots, pool.restarts) == ("mail", ("mail",), 2, {"crash": 3})
+    (told,) = pool.workers
     assert [run.task_id for run in told.runs] == [task_id]
     assert 5 <= told.runs[0].seconds < 65
     assert told.memory is not None
@@ -67,8 +77,8 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
     for number in range(MAX_RUNS + 5):
         box.begin(number + 1, new_task_id(), 1, time.monotonic() - number, 0.0, kill_at=0.0)
     ((told,),) = (
-        kind.workers
-        for kind in NodeReport(tmp_path, "", 30.0).collect(state(worker(tmp_path / "a.box"))).types
+        pool.workers
+        for pool in NodeReport(tmp_path, "", 30.0).collect(state(worker(tmp_path / "a.box"))).pools
     )
     box.close()
     assert (len(told.runs), told.more) == (MAX_RUNS, 5)
@@ -79,7 +89,7 @@ def test_a_process_that_has_just_ended_is_told_without_figures(tmp_path: Path) -
     info = NodeReport(tmp_path, "", 30.0).collect(
         state(worker(tmp_path / "gone.box", pid=NO_PID), {"name": "root", "pid": NO_PID, "started_at": 0.0})
     )
-    ((told,),) = (kind.workers for kind in info.types)
+    ((told,),) = (pool.workers for pool in info.pools)
     assert (told.runs, told.memory, told.cpu) == ((), None, None)
     assert [(one.name, one.memory) for one in info.processes] == [("root", None)]
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from goque.options import ProcessorOptions, ProcessorSpec
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
+from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import WorkerPool
 from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
@@ -20,14 +24,20 @@ def task_id(seq: int) -> str:
     return f"task-{seq:031}"
 
 
+def types_with(options: ProcessorOptions | None = None, *, name: str = "mail") -> PoolTypes:
+    """Return a pool with one type that has these options."""
+    return PoolTypes([msgspec.to_builtins(ProcessorSpec(type=name, options=options or ProcessorOptions()))])
+
+
 class OneWorker:
     """One worker in a pool, with its side of the black box."""
 
     def __init__(self, directory: Path) -> None:
         self.told: list[Any] = []
-        self.in_flight = InFlight(lambda _task: True)
-        self.worker_pool = WorkerPool(self.in_flight, 1, self.told.append)
-        self.worker_pool.prefetch.note([0.0001])  # quick handlers, so that many are sent ahead
+        types = types_with()
+        self.in_flight = InFlight(lambda _task: True, types.is_async)
+        self.worker_pool = WorkerPool(self.in_flight, types, 100, self.told.append)
+        self.worker_pool.pace.note("mail", [0.0001])  # quick handlers, so that many are sent ahead
         path = directory / "w.box"
         BlackBox.create(path)
         self.writer = BlackBoxWriter(path)

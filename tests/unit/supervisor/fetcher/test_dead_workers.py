@@ -20,6 +20,7 @@ from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Ru
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 from unit.rows import row
+from unit.supervisor.fetcher.one_worker import types_with
 
 OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0)
 NOW = 1000.0
@@ -80,8 +81,9 @@ class DeadWorkersSetup:
         may_wait: Callable[[ClaimedTask], bool] = lambda _task: True,
     ):
         self.told: list[Any] = []
-        self.in_flight = InFlight(may_wait)
-        self.dead_workers = DeadWorkers(self.in_flight, options, self.told.append)
+        types = types_with(options)
+        self.in_flight = InFlight(may_wait, types.is_async)
+        self.dead_workers = DeadWorkers(self.in_flight, types, self.told.append)
         self.box = box
 
     def hold(self, *seqs: int) -> dict[int, ClaimedTask]:
@@ -109,7 +111,7 @@ def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(setup
     jobs = setup.hold(1, 2, 3, 4)
     setup.dead_workers.settle_dead_worker(setup.notice(signal=11), jobs, contents([2], [1]))
     assert setup.outcomes() == {"task-1": OutcomeKind.DONE, "task-2": OutcomeKind.CRASHED}
-    assert [task.row.id for task in setup.in_flight.waiting] == ["task-3", "task-4"]
+    assert [task.row.id for task in setup.in_flight.waiting(is_async=False)] == ["task-3", "task-4"]
     assert setup.told == []
     for task in list(setup.in_flight.ended):
         setup.dead_workers.committed(task)

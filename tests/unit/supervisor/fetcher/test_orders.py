@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from goque.options import ProcessorOptions
 from goque.outcome import OutcomeKind
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
@@ -25,7 +24,7 @@ from goque_supervisor.ipc.control import (
     WorkerExited,
 )
 from unit.rows import row
-from unit.supervisor.fetcher.one_worker import NOW, OneWorker, task_id
+from unit.supervisor.fetcher.one_worker import NOW, OneWorker, task_id, types_with
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ class Obedience:
         self.in_flight: InFlight = setup.in_flight
         self.in_flight.add([row(id="waiting", claimed_by="node-1")])
         setup.send(1)
-        dead_workers = DeadWorkers(self.in_flight, ProcessorOptions(), setup.told.append)
+        dead_workers = DeadWorkers(self.in_flight, types_with(), setup.told.append)
         self.handler = OrderHandler(
             self.orders, self.in_flight, setup.worker_pool, dead_workers, self.schedule
         )
@@ -125,7 +124,7 @@ def test_the_jobs_of_a_worker_that_exited_are_settled_and_it_gets_no_more(
     obedience = Obedience(setup)
     obedience.handler.obey(WorkerExited(7, 4711, str(tmp_path / "w.box"), None, 9))
     assert setup.worker_pool.by_incarnation(7) is None
-    assert [task.row.id for task in setup.in_flight.waiting] == ["waiting", task_id(1)]
+    assert [task.row.id for task in setup.in_flight.waiting(is_async=False)] == ["waiting", task_id(1)]
 
 
 def test_a_message_that_is_no_order_is_logged_and_dropped(

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goque_supervisor.fetcher.prefetch import AHEAD, PrefetchWindow, distribute
+from goque_supervisor.fetcher.prefetch import AHEAD, Pace, Room, distribute
 from goque_supervisor.settings import MAX_PREFETCH
 
 
 @pytest.mark.parametrize(
-    ("durations", "concurrency", "window"),
+    ("durations", "concurrency", "number"),
     [
         ([], 1, 1),
         ([], 100, 100),
@@ -27,23 +27,52 @@ from goque_supervisor.settings import MAX_PREFETCH
     ],
 )
 def test_quick_handlers_are_sent_more_ahead_and_slow_ones_nothing(
-    durations: list[float], concurrency: int, window: int
+    durations: list[float], concurrency: int, number: int
 ) -> None:
-    pace = PrefetchWindow()
-    pace.note(durations)
-    assert pace.window(concurrency) == window
+    pace = Pace()
+    if durations:
+        pace.note("mail", durations)
+    assert Room(concurrency).jobs(pace.mean("mail")) == number
 
 
 def test_the_pace_follows_handlers_that_change_their_ways() -> None:
-    pace = PrefetchWindow()
-    pace.note([AHEAD / 25])
-    windows = []
+    pace = Pace()
+    pace.note("mail", [AHEAD / 25])
+    numbers = []
     for _ in range(30):
-        pace.note([2.0])
-        windows.append(pace.window(1))
-    assert windows == sorted(windows, reverse=True)
-    assert windows[0] < 27
-    assert windows[-1] == 1
+        pace.note("mail", [2.0])
+        numbers.append(Room(1).jobs(pace.mean("mail")))
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[0] < 27
+    assert numbers[-1] == 1
+
+
+def test_a_type_that_has_not_run_yet_is_taken_for_one_like_the_others() -> None:
+    pace = Pace()
+    assert pace.mean("new") is None
+    pace.note("mail", [0.25])
+    assert (pace.mean("new"), pace.mean("mail")) == (0.25, 0.25)
+
+
+@given(st.integers(1, 20), st.floats(1e-7, 10), st.integers(0, 2000))
+def test_what_is_sent_bit_by_bit_is_what_is_sent_at_once(concurrency: int, mean: float, sent: int) -> None:
+    at_once = Room(concurrency).jobs(mean)
+    room = Room(concurrency)
+    first = min(sent, at_once)
+    room.take(first, mean)
+    assert abs(room.jobs(mean) - (at_once - first)) <= 1  # rounding
+
+
+def test_a_backlog_of_quick_jobs_leaves_room_for_a_slow_one_and_a_slow_one_for_nothing_behind_it() -> None:
+    quick, slow = AHEAD / 100, AHEAD * 20
+    room = Room(1)
+    room.take(90, quick)
+    assert room.jobs(slow) == 1
+    room.take(1, slow)
+    assert (room.jobs(slow), room.jobs(quick)) == (0, 0)
+    full = Room(1)
+    full.take(full.jobs(quick), quick)
+    assert (full.jobs(quick), full.jobs(slow)) == (0, 0)
 
 
 @pytest.mark.parametrize(

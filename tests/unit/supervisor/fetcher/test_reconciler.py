@@ -103,7 +103,7 @@ class Table:
 class Setup:
     def __init__(self, owner: str = "n1") -> None:
         self.table: Any = Table()
-        self.in_flight = InFlight(lambda _task: True)
+        self.in_flight = InFlight(lambda _task: True, lambda _type: False)
         self.orders = Orders()
         self.orders.claim_as(owner)
         self.schedule = Schedule()
@@ -176,7 +176,7 @@ def test_a_task_that_is_claimed_again_is_not_run_twice_and_its_end_settles_the_n
     task = setup.in_flight.by_id["a"]
     task.marked = True
     setup.claim()
-    assert list(setup.in_flight.waiting) == [task]
+    assert list(setup.in_flight.waiting(is_async=False)) == [task]
     assert (len(setup.in_flight), task.marked, task.row.claims) == (1, False, 1)
     [told] = setup.told
     assert isinstance(told, CommitsLost)

@@ -29,7 +29,7 @@ def test_what_waits_behind_a_long_handler_is_taken_back_for_ever(setup: OneWorke
         setup.worker_pool.inspect(now)
         setup.worker_pool.finish_revoking(now + REVOCATION_SETTLES)
     assert sorted(setup.worker.jobs) == [1, 2]
-    assert [task.seq for task in setup.in_flight.waiting] == [3, 4]
+    assert [task.seq for task in setup.in_flight.waiting(is_async=False)] == [3, 4]
     assert setup.writer.revoked_through == 4
 
 
@@ -42,7 +42,7 @@ def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(setup: 
     assert unmarked == []
     assert unheard == [(setup.worker, 1, b"its message waits for the next one")]
     assert setup.writer.revoked_through == 0
-    assert setup.worker_pool.capacity(NOW) > 0
+    assert setup.worker_pool.capacity("mail", NOW) > 0
 
 
 def test_a_handler_is_written_down_as_running_when_it_lasts(setup: OneWorker) -> None:

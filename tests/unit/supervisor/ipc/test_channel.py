@@ -18,7 +18,7 @@ from goque_supervisor.ipc.control import Beat, ProtocolError, Ready, StartChild,
 MESSAGES = [
     Ready({"owner": "n1"}),
     Beat(),
-    control.CallbackWanted(1, '{"a": "ž"}'),
+    control.CallbackWanted(1, "mail", '{"a": "ž"}'),
     control.CheckIdle(9),
     Stop(),
 ]

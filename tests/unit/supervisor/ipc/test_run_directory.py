@@ -14,11 +14,11 @@ from goque_supervisor.ipc.run_directory import (
     MAX_SOCKET_PATH,
     RunDirectoryError,
     abandoned_runs,
+    name_key,
     open_run_directory,
     remove_worker_files,
     stack_path,
     stderr_path,
-    type_key,
 )
 
 
@@ -128,7 +128,7 @@ def test_every_type_has_a_short_socket_path_of_its_own_inside_the_directory(
 
 def test_types_that_look_alike_do_not_share_a_key() -> None:
     names = ["a", "A", "a ", " a", "á", "a.", "b"]
-    assert len({type_key(name) for name in names}) == len(names)
+    assert len({name_key(name) for name in names}) == len(names)
 
 
 def test_the_files_of_a_worker_go_together_and_those_of_others_stay(base: Path) -> None:

@@ -34,23 +34,23 @@ from goque_supervisor.settings import SuperviseOptions
 BEGIN = 1000.0
 
 
-def describe_app(*types: str, workers: int = 2, jobs: int = 0, **options: Any) -> dict[str, Any]:
-    """Return what the app's nursery reports of an app with these types."""
+def describe_app(
+    *types: str, workers: int = 2, jobs: int = 0, pool: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """Return what the app's nursery reports of an app with these types, in one pool or each in a pool of its own."""
+    pools = dict.fromkeys([pool] if pool else types)
     return {
         "types": [
             {
                 "type": name,
-                "options": {
-                    "workers": workers,
-                    "timeout": 30.0,
-                    "max_attempts": 5,
-                    "timeout_grace": 2.0,
-                    **options,
-                },
+                "pool": pool or name,
+                "is_async": False,
+                "options": {"timeout": 30.0, "max_attempts": 5, **options},
             }
             for name in types
         ],
-        "keys": dict.fromkeys(types, ("public", "secret")),
+        "pools": {name: {"workers": workers, "async_workers": 1, "concurrency": 100} for name in pools},
+        "keys": dict.fromkeys(pools, ("public", "secret")),
         "traces": False,
         "jobs": jobs,
         "job_names": [f"job{number}" for number in range(jobs)],
@@ -136,10 +136,8 @@ class SimulatedProcesses:
         found = [child for child in self._children.values() if child.spec.name == name]
         return found[-1] if found else None
 
-    def workers(self, task_type: str) -> list[Child]:
-        return [
-            child for child in self.living() if child.task_type == task_type and child.spec.role == "worker"
-        ]
+    def workers(self, pool: str) -> list[Child]:
+        return [child for child in self.living() if child.pool == pool and child.spec.role == "worker"]
 
     def living(self) -> list[Child]:
         return list(self._children.values())
@@ -182,8 +180,8 @@ class SimulatedTree:
         self.history.clear()
         return [entry for entry in entries if not only or any(word in entry for word in only)]
 
-    def group(self, task_type: str = "mail") -> PoolGroup:
-        found = self.root._groups.find(task_type)
+    def group(self, pool: str = "mail") -> PoolGroup:
+        found = self.root._groups.find(pool)
         assert found is not None
         return found
 
@@ -258,5 +256,5 @@ class SimulatedTree:
                 if child in self.processes.living():
                     self.ends(child.spec.name, exit_code=0)
 
-    def drains(self, task_type: str, unwritten: int = 0) -> None:
-        self.sends(f"fetcher[{task_type}]", Drained(unwritten))
+    def drains(self, pool: str, unwritten: int = 0) -> None:
+        self.sends(f"fetcher[{pool}]", Drained(unwritten))

@@ -29,7 +29,7 @@ def reload(tree: SimulatedTree, app: dict[str, Any]) -> None:
 
 def replace_one(tree: SimulatedTree, name: str) -> None:
     """Let the fetcher find a worker idle, and the worker end."""
-    tree.sends(f"fetcher[{tree.child(name).task_type}]", Replace(tree.child(name).key, "reload"))
+    tree.sends(f"fetcher[{tree.child(name).pool}]", Replace(tree.child(name).key, "reload"))
     tree.ends(name, exit_code=0)
 
 
@@ -95,7 +95,7 @@ def test_a_type_whose_options_changed_gets_another_fetcher_which_takes_over(tree
     assert tree.did("kill fetcher") == ["kill fetcher[mail] (reload)"]
     tree.ends("fetcher[mail]")
     assert tree.did("fetcher[mail]")[:2] == ["start fetcher[mail]", "fetcher[mail] <- TakeOver"]
-    assert tree.processes.boots["fetcher[mail]"]["processor"]["options"]["timeout"] == 60.0
+    assert tree.processes.boots["fetcher[mail]"]["processors"][0]["options"]["timeout"] == 60.0
     assert not tree.root.child_restarts
 
 
@@ -103,8 +103,8 @@ def test_a_type_that_got_more_workers_starts_them_and_one_that_got_fewer_retires
     tree: SimulatedTree,
 ) -> None:
     app = describe_app("mail", "report", jobs=1)
-    app["types"][0]["options"]["workers"] = 3
-    app["types"][1]["options"]["workers"] = 1
+    app["pools"]["mail"]["workers"] = 3
+    app["pools"]["report"]["workers"] = 1
     surplus = tree.child("worker[report:1]").key
     reload(tree, app)
     assert tree.did("start") == ["start worker[mail:2]"]
@@ -156,3 +156,52 @@ def test_an_import_that_ends_during_a_shutdown_changes_nothing(tree: SimulatedTr
     tree.root.on_reloaded(describe_app("mail", "report", "thumbnail"), 2)
     tree.root.on_signal(signal.SIGHUP)
     assert (tree.did(), tree.nurseries.imports) == ([], 1)
+
+
+def ends_of(tree: SimulatedTree, pool: str, *slots: int) -> None:
+    """Let a pool that drains come to its end."""
+    tree.drains(pool)
+    for slot in slots:
+        tree.ends(f"worker[{pool}:{slot}]", exit_code=0)
+    tree.ends(f"fetcher[{pool}]", exit_code=0)
+
+
+def test_the_types_of_a_pool_share_its_fetcher_and_its_workers(tmp_path: Path) -> None:
+    tree = SimulatedTree(tmp_path, describe_app("mail", "report", "thumbnail", workers=2, pool="default"))
+    tree.comes_up()
+    assert [name for name in tree.names() if "default" in name] == [
+        "worker[default:0]",
+        "worker[default:1]",
+        "fetcher[default]",
+    ]
+    assert tree.group("default").spec.types == ["mail", "report", "thumbnail"]
+
+
+def test_a_type_that_leaves_a_pool_comes_to_its_end_there(tmp_path: Path) -> None:
+    tree = SimulatedTree(tmp_path, describe_app("mail", "report", pool="default"))
+    tree.comes_up()
+    reload(tree, describe_app("mail", pool="default"))
+    tree.ends("fetcher[default]")
+    boot = tree.processes.boots["fetcher[default]"]
+    assert [spec["type"] for spec in boot["processors"]] == ["mail"]
+    assert [spec["type"] for spec in boot["leaving"]] == ["report"]
+
+
+def test_a_type_moves_to_another_pool_when_its_own_has_ended(tree: SimulatedTree) -> None:
+    reload(tree, describe_app("mail", "report", pool="default"))
+    assert "fetcher[default]" not in tree.names()
+    ends_of(tree, "report", 0, 1)
+    assert tree.group("default").spec.types == ["report"]
+    ends_of(tree, "mail", 0, 1)
+    assert tree.group("default").spec.types == ["mail", "report"]
+    assert [name for name in tree.names() if name.startswith("fetcher")] == ["fetcher[default]"]
+
+
+def test_a_type_stays_in_a_pool_that_stays(tree: SimulatedTree, caplog: pytest.LogCaptureFixture) -> None:
+    app = describe_app("mail", "report", jobs=1)
+    app["types"][1]["pool"] = "mail"
+    app["types"].append({**app["types"][0], "type": "sms", "pool": "report"})
+    reload(tree, app)
+    assert tree.group("mail").spec.types == ["mail"]
+    assert sorted(tree.group("report").spec.types) == ["report", "sms"]
+    assert "type 'report' stays in the pool 'report' until this supervisor is started again" in caplog.text

@@ -54,7 +54,7 @@ def test_the_block_has_a_line_for_every_process_and_every_job_that_runs(tree: Si
         "actors nursery pid 97, generation 1",
         "app nursery pid 98, generation 1",
     ]
-    assert "type mail: 2 of 2 workers" in block
+    assert "type 'mail': 2 of 2 workers" in block
     assert block[-1] == "    runs task-1 for 2.0s, times out in 28.0s"
     for child in tree.processes.living():
         (line,) = [line for line in block if line.strip().startswith(child.spec.name)]
@@ -82,7 +82,7 @@ def test_the_list_has_every_process_that_has_a_pid_and_the_state_of_workers(tree
     tree.becomes_ready("worker[mail:0]")
     listed = {process["name"]: process for process in tree.root._status.list_processes()}
     assert listed["worker[mail:0]"]["state"] == "ready"
-    assert listed["worker[mail:0]"]["type"] == "mail"
+    assert listed["worker[mail:0]"]["pool"] == "mail"
     assert set(listed["healer"]) == {"name", "pid", "started_at"}
 
 
@@ -93,7 +93,10 @@ def test_the_state_counts_what_runs_and_what_was_replaced(tree: SimulatedTree) -
     state = tree.root._status.tree_state()
     assert state["types"] == {
         "mail": {
+            "types": ["mail"],
             "slots": 2,
+            "size": 2,
+            "states": {"idle": 1, "busy": 0, "starting": 1},
             "workers": 2,
             "ready": 1,
             "fetcher": False,
@@ -101,6 +104,7 @@ def test_the_state_counts_what_runs_and_what_was_replaced(tree: SimulatedTree) -
             "restarts": {"crash": 1},
         }
     }
+    assert state["pools"] == state["types"]
     assert state["child_restarts"] == {"fetcher": 1}
     assert (state["lease"], state["stopping"], state["quiet"]) == (True, False, False)
     assert (state["known_types"], state["started_at"]) == (["mail"], BEGIN)

@@ -15,6 +15,7 @@ from goque.cli.top.screen import Screen
 from goque.describe.node_info import (
     FunctionInfo,
     NodeInfo,
+    PoolInfo,
     ProcessInfo,
     RunInfo,
     TypeInfo,
@@ -44,11 +45,9 @@ def seen(
         **{
             "slots": 4,
             "living": 3,
-            "restarts": {"crash": 3},
             "recent": {"done": 57, "error": 3},
             "recent_run_seconds": 6.0,
-            "workers": workers(),
-            **part,
+            **{name: value for name, value in part.items() if name not in ("workers", "restarts")},
         },
     )
     info = NodeInfo(
@@ -57,6 +56,14 @@ def seen(
         recent_seconds=60.0,
         quiet=quiet,
         types=(kind,),
+        pools=(
+            PoolInfo(
+                type_name,
+                restarts=part.get("restarts", {"crash": 3}),
+                held=kind.held,
+                workers=part.get("workers", workers()),
+            ),
+        ),
         processes=(ProcessInfo("lease", 99, 60.0, 20 * 2**20, 0.03),),
         restarts={"fetcher": 1},
     )

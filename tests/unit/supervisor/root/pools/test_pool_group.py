@@ -187,8 +187,8 @@ def test_a_worker_that_the_root_killed_is_replaced_at_once(
 
 def test_interrupts_go_to_a_living_worker_with_the_grace_of_its_type(tree: SimulatedTree) -> None:
     worker = tree.child("worker[mail:0]")
-    tree.sends("fetcher[mail]", Interrupt(worker.key, 7, "canceled"))
-    tree.sends("fetcher[mail]", Interrupt(999, 7, "canceled"))
+    tree.sends("fetcher[mail]", Interrupt(worker.key, 7, "canceled", 2.0))
+    tree.sends("fetcher[mail]", Interrupt(999, 7, "canceled", 2.0))
     assert tree.did() == ["interrupt worker[mail:0] job 7 (canceled, 2s)"]
 
 
@@ -317,7 +317,7 @@ def test_a_tree_goes_on_when_only_one_of_its_types_cannot_boot(tmp_path: Path) -
 def test_a_crash_callback_runs_in_a_process_of_its_own_and_its_answer_is_passed_on(
     tree: SimulatedTree,
 ) -> None:
-    tree.sends("fetcher[mail]", CallbackWanted(3, "{}"))
+    tree.sends("fetcher[mail]", CallbackWanted(3, "mail", "{}"))
     tree.is_forked("callback[mail:3]")
     tree.sends("callback[mail:3]", CallbackDone(3, 60.0))
     tree.ends("callback[mail:3]", exit_code=0)
@@ -331,14 +331,14 @@ def test_a_crash_callback_runs_in_a_process_of_its_own_and_its_answer_is_passed_
 
 
 def test_a_crash_callback_that_dies_answers_nothing(tree: SimulatedTree) -> None:
-    tree.sends("fetcher[mail]", CallbackWanted(3, "{}"))
+    tree.sends("fetcher[mail]", CallbackWanted(3, "mail", "{}"))
     tree.did()
     tree.ends("callback[mail:3]", by_signal=11)
     assert tree.did() == ["fetcher[mail] <- CallbackDone(call=3, delay=None)"]
 
 
 def test_a_crash_callback_that_takes_over_five_seconds_is_killed(tree: SimulatedTree) -> None:
-    tree.sends("fetcher[mail]", CallbackWanted(3, "{}"))
+    tree.sends("fetcher[mail]", CallbackWanted(3, "mail", "{}"))
     tree.did()
     tree.pass_time(4.9)
     assert tree.did() == []
@@ -348,7 +348,7 @@ def test_a_crash_callback_that_takes_over_five_seconds_is_killed(tree: Simulated
 
 def test_a_crash_callback_that_cannot_be_started_answers_nothing(tree: SimulatedTree) -> None:
     tree.processes.are_refused = True
-    tree.sends("fetcher[mail]", CallbackWanted(3, "{}"))
+    tree.sends("fetcher[mail]", CallbackWanted(3, "mail", "{}"))
     assert tree.did() == ["fetcher[mail] <- CallbackDone(call=3, delay=None)"]
 
 
@@ -415,7 +415,7 @@ def test_when_the_tree_must_end_no_failure_is_reported_any_more_and_the_log_tell
     tree.sends("fetcher[mail]", AttemptsFailed(["1", "2", "3"]))
     tree.sends("fetcher[mail]", AttemptsFailed(["4"]))
     tree.sends("reporter[mail:1]", FailureTold())
-    tree.sends("fetcher[mail]", CallbackWanted(3, "{}"))
+    tree.sends("fetcher[mail]", CallbackWanted(3, "mail", "{}"))
     tree.did()
     tree.group().end_user_functions()
     tree.group().end_user_functions()

@@ -1,0 +1,1 @@
+"""Pools: sets of worker processes that run the tasks of several types."""

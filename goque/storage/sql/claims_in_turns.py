@@ -1,0 +1,80 @@
+"""Claim tasks of several types in one transaction, for a fetcher that serves them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from goque.errors import DatabaseUnavailableError, GoqueError
+from goque.storage.contract import Claim
+from goque.storage.sql.call_policy import PINNED_WRITE
+from goque.storage.sql.claims import SqlClaims
+from goque.storage.sql.session import Session
+from goque.task import TaskRow
+
+
+class SqlClaimsInTurns(SqlClaims):
+    """The part of the contract that claims for a pool of types."""
+
+    def claim_in_turns(
+        self, wanted: Sequence[Claim], owner: str, *, timeout: float | None = None
+    ) -> list[TaskRow]:
+        """Claim due tasks of several types, of each the given priority, in one transaction."""
+        if len(wanted) == 1 or any(self._needs_care(claim.type) for claim in wanted):
+            return self._claim_one_by_one(wanted, owner, timeout)
+        claimed: list[TaskRow] = []
+
+        def claim(session: Session) -> None:
+            claimed.clear()
+            for one in wanted:
+                of_type: list[TaskRow] = []
+                self._claim(session, _asked(one, owner), one.limit, of_type)
+                claimed.extend(of_type)
+
+        try:
+            self._run(claim, PINNED_WRITE.within(timeout))
+        except DatabaseUnavailableError:
+            self._in_doubt += [(row.token, row.type, time.monotonic()) for row in claimed]
+            raise
+        except GoqueError:
+            raise
+        except Exception:  # noqa: BLE001 - a task of one type cannot be changed: the others are claimed all the same
+            return self._claim_one_by_one(wanted, owner, timeout)
+        self._doubt_no_more(claimed)
+        now = time.monotonic()
+        for one in wanted:
+            number = sum(1 for row in claimed if row.type == one.type)
+            self._unclaimable.claimed(one.type, number, {}, now, priority=one.priority)
+        return claimed
+
+    def _needs_care(self, task_type: str) -> bool:
+        """Return whether claims of this type may be in doubt, or some of its tasks cannot be claimed."""
+        return bool(
+            self._unclaimable.keys(task_type, time.monotonic())
+            or self._unclaimable.is_suspected(task_type, None)
+            or any(its_type == task_type for _, its_type, _ in self._in_doubt)
+        )
+
+    def _claim_one_by_one(self, wanted: Sequence[Claim], owner: str, timeout: float | None) -> list[TaskRow]:
+        """Claim of each type in a transaction of its own. What is claimed when one fails is returned."""
+        claimed: list[TaskRow] = []
+        for one in wanted:
+            try:
+                claimed += self.claim_due(one.type, owner, one.limit, timeout=timeout, priority=one.priority)
+            except DatabaseUnavailableError:
+                if not claimed:
+                    raise
+                break
+        return claimed
+
+
+def _asked(claim: Claim, owner: str) -> dict[str, Any]:
+    return {
+        "task_type": claim.type,
+        "owner": owner,
+        "priority": claim.priority,
+        "top": None,
+        "since": None,
+        "past": [],
+    }

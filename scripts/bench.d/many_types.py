@@ -1,0 +1,54 @@
+"""Many types: sixty task types that share one pool, beside one type with as many workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from figure import Figure
+from idling import cpu_seconds, family, proportional_memory, workers_of
+from tree import Tree
+from workload import Run
+
+from goque import Task
+
+TYPES: Final = 60
+WORKERS: Final = 2
+
+
+def many_types(run: Run) -> Iterator[Figure]:
+    """Measure an idle tree with sixty types, and how fast it drains tasks, compared with one type in another tree.
+
+    The tasks are spread evenly, or nine of ten are of one type.
+    """
+    rounds, count, seconds = (2, 12_000, 2.5) if run.quick else (5, 60_000, 10.0)
+    name = run.name("many_types")
+    shared = [f"shared-{number + 1}" for number in range(TYPES)]
+    with (
+        run.backend.fresh(run.directory) as database,
+        run.backend.fresh(run.directory) as other,
+        Tree(database, run.directory, *shared, shared=TYPES, workers=WORKERS) as tree,
+        Tree(other, run.directory, "noop", workers=WORKERS) as alone,
+    ):
+        tree.wait_for(lambda: len(workers_of(tree.process.pid)) == WORKERS, 0.05)
+        tree.seconds_to_drain([Task(task_type) for task_type in shared])
+        alone.warm_up("noop")
+        time.sleep(1)
+        before, began = cpu_seconds(tree.process.pid), time.perf_counter()
+        time.sleep(seconds)
+        used = cpu_seconds(tree.process.pid) - before
+        yield Figure(f"{name}_idle_cpu", "% of a CPU", [100 * used / (time.perf_counter() - began)])
+        processes = family(tree.process.pid)
+        yield Figure(f"{name}_memory", "MiB PSS", [sum(map(proportional_memory, processes)) / 2**20])
+        yield Figure(f"{name}_processes", "processes", [float(len(processes))])
+        even, skewed, single = [], [], []
+        for _ in range(rounds):
+            single.append(count / alone.seconds_to_drain([Task("noop") for _ in range(count)]))
+            tasks = [Task(shared[number % TYPES]) for number in range(count)]
+            even.append(count / tree.seconds_to_drain(tasks))
+            tasks = [Task(shared[number % TYPES if number % 10 == 0 else 0]) for number in range(count)]
+            skewed.append(count / tree.seconds_to_drain(tasks))
+        what = "one type alone"
+        yield Figure(f"{name}_drain_even", "tasks/s", even, single, what, compares="ratios")
+        yield Figure(f"{name}_drain_90_10", "tasks/s", skewed, single, what, compares="ratios")

@@ -1,0 +1,54 @@
+"""The counters of a fetcher: one set for each type of its pool, and one for what belongs to no type."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from goque.outcome import Change, Outcome
+from goque.task import TaskRow
+from goque_supervisor.fetcher.pool_types import PoolTypes
+from goque_supervisor.metrics.counters import UNREGISTERED, Counters
+from goque_supervisor.metrics.function_counters import FunctionCounters
+
+ANSWERED_PERIOD: Final = 0.5
+"""Seconds between two notes that the database answers, because each is a write for each type."""
+
+
+class PoolCounters:
+    """Counts for the types of one pool.
+
+    Attributes:
+        whole: counts what belongs to no type: those of the type that has the pool alone, else `unregistered`.
+
+    Args:
+        paths: the file of each type, and that of `unregistered` if the pool has several types.
+        types: the types of the pool.
+    """
+
+    def __init__(self, paths: Mapping[str, str], types: PoolTypes) -> None:
+        self._functions = {
+            name: FunctionCounters(paths[name], name, functions)
+            for name, functions in types.functions().items()
+        }
+        self._by_type = {name: Counters(path, name) for name, path in paths.items()}
+        self.whole = self._by_type.get(UNREGISTERED) or next(iter(self._by_type.values()))
+        self._answered_at = 0.0
+
+    def __getitem__(self, task_type: str) -> Counters:
+        return self._by_type.get(task_type, self.whole)
+
+    def settled(self, change: Change, outcome: Outcome, row: TaskRow, *, written: bool) -> None:
+        """Count the end of a task's run, for its type and for its function if the type has several."""
+        self[row.type].settled(change, outcome, row, written=written)
+        if written and row.type in self._functions:
+            self._functions[row.type].settled(change, outcome, row)
+
+    def database_answered(self) -> None:
+        """Record that the database has answered now."""
+        now = time.monotonic()
+        if now - self._answered_at >= ANSWERED_PERIOD:
+            self._answered_at = now
+            for counters in self._by_type.values():
+                counters.database_answered()
