@@ -6,7 +6,7 @@ import pytest
 from backends import START, add, claim, row_of
 
 from goque.storage.contract import TypePolicy
-from goque.storage.sql.claim_cursor import MIN_CLAIM
+from goque.storage.sql.claiming.claim_cursor import MIN_CLAIM
 from goque.task import Task
 
 

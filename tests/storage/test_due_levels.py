@@ -9,7 +9,7 @@ from test_sqlite_rows import insert
 from undone_claims import undo_claims
 
 from goque.storage.contract import DueLevel
-from goque.storage.sql.unclaimable import EMPTY_CLAIMS
+from goque.storage.sql.claiming.unclaimable import EMPTY_CLAIMS
 from goque.task import Task, TaskStatus
 
 

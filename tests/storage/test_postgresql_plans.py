@@ -13,7 +13,7 @@ from go_schema import ORIGINAL
 from goque.storage.postgresql.connection import PIN
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
-from goque.storage.sql.claim_cursor import ClaimCursor
+from goque.storage.sql.claiming.claim_cursor import ClaimCursor
 from goque.storage.sql.placeholders import percent_placeholders
 
 

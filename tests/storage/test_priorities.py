@@ -14,9 +14,9 @@ from undone_claims import undo_claims
 import goque
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
-from goque.storage.sql.claim_cursor import MIN_CLAIM
+from goque.storage.sql.claiming.claim_cursor import MIN_CLAIM
+from goque.storage.sql.claiming.unclaimable import EMPTY_CLAIMS
 from goque.storage.sql.placeholders import percent_placeholders
-from goque.storage.sql.unclaimable import EMPTY_CLAIMS
 from goque.task import Task
 from goque.task_checks import MAX_PRIORITY, MIN_PRIORITY
 

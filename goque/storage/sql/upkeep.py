@@ -16,7 +16,7 @@ from goque.options import ProcessorOptions
 from goque.outcome import Change
 from goque.storage.contract import NodeRow, TypePolicy
 from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_READ, READ, REPEATABLE_WRITE, WRITE
-from goque.storage.sql.claims_in_turns import SqlClaimsInTurns
+from goque.storage.sql.claiming.claims_in_turns import SqlClaimsInTurns
 from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.session import Row, Session
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus, Token

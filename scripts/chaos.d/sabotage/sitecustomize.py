@@ -14,7 +14,7 @@ def owner_guard() -> None:
     """Write the outcomes of tasks even if another owner holds them now."""
     import msgspec
 
-    from goque.storage.sql.claims import SqlClaims
+    from goque.storage.sql.claiming.claims import SqlClaims
     from goque.task import TaskFilter, Token
 
     settle = SqlClaims.settle_if_held

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from goque.storage.sql.claim_cursor import AGE_PER_CLAIM, MAX_AGE, MIN_CLAIM, ClaimCursor
+from goque.storage.sql.claiming.claim_cursor import AGE_PER_CLAIM, MAX_AGE, MIN_CLAIM, ClaimCursor
 
 NOW = 100.0
 START = datetime(2026, 11, 23, tzinfo=UTC)

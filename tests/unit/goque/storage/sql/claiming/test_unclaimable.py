@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from goque.storage.sql.unclaimable import EMPTY_CLAIMS, KEPT, Unclaimable
+from goque.storage.sql.claiming.unclaimable import EMPTY_CLAIMS, KEPT, Unclaimable
 
 pytestmark = pytest.mark.fault(49)
 

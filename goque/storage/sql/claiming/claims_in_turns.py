@@ -9,7 +9,7 @@ from typing import Any
 from goque.errors import DatabaseUnavailableError, GoqueError
 from goque.storage.contract import Claim
 from goque.storage.sql.call_policy import PINNED_WRITE
-from goque.storage.sql.claims import SqlClaims
+from goque.storage.sql.claiming.claims import SqlClaims
 from goque.storage.sql.session import Session
 from goque.task import TaskRow
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 from goque.errors import DatabaseUnavailableError, GoqueError
 from goque.storage.contract import DueLevel, HeldClaim, Watcher
 from goque.storage.sql.call_policy import PINNED_READ, PINNED_WRITE, CallPolicy
-from goque.storage.sql.claim_cursor import ClaimCursor
+from goque.storage.sql.claiming.claim_cursor import ClaimCursor
+from goque.storage.sql.claiming.unclaimable import Unclaimable
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE
 from goque.storage.sql.session import Session
 from goque.storage.sql.settling import SqlSettling
-from goque.storage.sql.unclaimable import Unclaimable
 from goque.task import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0
