@@ -64,7 +64,7 @@ class FunctionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """One function of a task type whose tasks call different functions, such as Django's tasks.
 
     Attributes:
-        name: its path, `shop.tasks.add`; `other` for all that the app has not named.
+        name: its path, `shop.tasks.add`; `other` for all that are not known to exist.
         processed: runs since the tree started, by the new status of the task.
         recent: the same for the last `NodeInfo.recent_seconds`.
         recent_run_seconds: the total duration of those runs.

@@ -127,17 +127,17 @@ def finished(project: Project) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("function", "path"),
+    ("function", "options", "path"),
     [
-        ("hang", "goque.errors.TaskTimeout"),
-        ("swallow_the_timeout", "goque.errors.TaskTimeout"),
-        ("too_large", "goque.errors.InvalidPayloadFormatError"),
+        ("hang", {"timeout": 0.5, "timeout_grace": 0.3}, "goque.errors.TaskTimeout"),
+        ("swallow_the_timeout", {"timeout": 0.5, "timeout_grace": 60}, "goque.errors.TaskTimeout"),
+        ("too_large", {}, "goque.errors.InvalidPayloadFormatError"),
     ],
 )
 def test_a_task_is_reported_failed_although_its_function_raised_nothing(
-    project: Project, function: str, path: str
+    project: Project, function: str, options: dict[str, float], path: str
 ) -> None:
-    project.add_settings("TASKS['default']['OPTIONS'] |= {'timeout': 0.5, 'timeout_grace': 0.3}")
+    project.add_settings(f"TASKS['default']['OPTIONS'] |= {options!r}")
     project.run(f"from shop import tasks\ntasks.{function}.enqueue()")
     drain(project)
     assert finished(project) == [f"finished GoqueBackend {function} FAILED ['{path}']"]

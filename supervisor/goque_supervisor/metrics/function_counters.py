@@ -11,35 +11,50 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from goque.identifiers import function_of
-from goque.outcome import Change, Outcome
+import msgspec
+
+from goque.identifiers import function_of, short_function
+from goque.outcome import Change, Outcome, OutcomeKind
 from goque.task import TaskRow
 from goque_supervisor.metrics.counters import Counters, Counts, read_files
 
 SUFFIX: Final = ".function"
 OTHER: Final = "other"
-"""The label of all functions that the app has not named: an enqueued task must not add a label."""
+"""The label of all functions that are not known to exist: an enqueued task must not add a label."""
+
+
+class _Call(msgspec.Struct):
+    """The payload of a Django task, as far as it is read here."""
+
+    task: str = ""
 
 
 class FunctionCounters:
     """Counts the runs of each function of one task type.
 
+    A function is known if the app has named it at its import, or if a task that calls it has succeeded: then a worker
+    has imported it.
+
     Args:
         path: the file of the type's own counters; those of its functions are beside it.
         task_type: the type.
-        functions: the functions that the app names.
+        functions: the functions that the app has named.
     """
 
     def __init__(self, path: str | os.PathLike[str], task_type: str, functions: Iterable[str]) -> None:
         self._path = Path(path)
         self._task_type = task_type
-        self._functions = frozenset(functions)
+        self._functions = set(functions)
         self._counters: dict[str, Counters] = {}
 
     def settled(self, change: Change, outcome: Outcome, row: TaskRow) -> None:
         """Count the end of a run that was written, for the function that the task names."""
-        named = function_of(row.type, row.external_id)
-        function = named if named in self._functions else OTHER
+        function = function_of(row.type, row.external_id)
+        if function not in self._functions:
+            if outcome.kind is OutcomeKind.DONE and _calls(row, function):
+                self._functions.add(function)
+            else:
+                function = OTHER
         counters = self._counters.get(function)
         if counters is None:
             counters = Counters(self._path_of(function), self._task_type, function)
@@ -50,6 +65,15 @@ class FunctionCounters:
         """Return the file of a function. Its name is hashed, because names of files must be short."""
         key = hashlib.sha256(function.encode()).hexdigest()[:16]
         return self._path.with_name(f"{self._path.stem}.{key}{SUFFIX}")
+
+
+def _calls(row: TaskRow, function: str) -> bool:
+    """Return whether the payload of a task names the function that its external id names."""
+    try:
+        called = msgspec.json.decode(row.payload, type=_Call).task
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return False
+    return bool(function) and short_function(called) == function
 
 
 def read_function_counters(directory: Path) -> dict[tuple[str, str], Counts]:

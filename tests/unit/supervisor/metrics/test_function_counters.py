@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goque.identifiers import external_id_of
+from goque.identifiers import external_id_of, short_function
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
 from goque_supervisor.metrics.counters import Counters, read_counters
 from goque_supervisor.metrics.function_counters import OTHER, FunctionCounters, read_function_counters
@@ -13,8 +13,8 @@ from unit.rows import row
 ADD, SEND = "shop.tasks.add", "shop.tasks.send"
 
 
-def run(counters: FunctionCounters, external_id: str, outcome: Outcome) -> None:
-    task = row(type="django.default", external_id=external_id)
+def run(counters: FunctionCounters, external_id: str, outcome: Outcome, payload: bytes = b"{}") -> None:
+    task = row(type="django.default", external_id=external_id, payload=payload)
     counters.settled(settle(outcome, task, RetryPolicy(max_attempts=2)), outcome, task)
 
 
@@ -37,6 +37,26 @@ def test_each_function_is_counted_by_itself_and_what_the_app_does_not_name_toget
     assert found["django.default", ADD]["processing:sum"] == 0.5
     assert list(read_counters(tmp_path)) == ["django.default"]  # which do not count these once more
     assert read_counters(tmp_path)["django.default"]["processed:done"] == 0
+
+
+def test_a_function_that_the_app_has_not_named_is_known_once_it_has_succeeded(tmp_path: Path) -> None:
+    counters = FunctionCounters(tmp_path / "a.counters", "django.default", [])
+    long = "shop.views." + "x" * 300
+    for path in (ADD, long):
+        payload = b'{"task":"%s","args":[]}' % path.encode()
+        run(counters, external_id_of(path), Outcome(OutcomeKind.FAILED, "no such task"), payload)
+        run(counters, external_id_of(path), Outcome(OutcomeKind.DONE), payload)
+        run(counters, external_id_of(path), Outcome(OutcomeKind.FAILED, "boom"), payload)
+    for payload in (b'{"task":"shop.tasks.add"}', b'{"task":7}', b"[]", b"{", b"\xff"):
+        run(counters, external_id_of(SEND), Outcome(OutcomeKind.DONE), payload)
+    found = read_function_counters(tmp_path)
+    assert {
+        key[1]: (counts["processed:done"], counts["processed:error"]) for key, counts in found.items()
+    } == {
+        ADD: (1, 1),
+        short_function(long): (1, 1),
+        OTHER: (5, 2),
+    }
 
 
 def test_the_counters_go_on_when_the_fetcher_dies(tmp_path: Path) -> None:
