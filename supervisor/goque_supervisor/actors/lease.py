@@ -73,7 +73,7 @@ class Lease(Actor):
         self._end_former_names()
         if self._state:
             owners = [*self._held_names, self.owner]
-            self._own_claims.return_unheld_if_due(owners, self._state["types"], sent_at)
+            self._own_claims.return_unheld_if_due(owners, self._state["held_types"], sent_at)
         self._due = sent_at + self._period
         return self._due - time.monotonic()
 

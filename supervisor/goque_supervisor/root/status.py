@@ -103,6 +103,7 @@ class Status:
         return {
             "types": {name: state for state in states.values() for name in state["types"]},
             "pools": states,
+            "held_types": [name for group in self._groups for name in group.spec.held_types],
             "child_restarts": dict(self._child_restarts),
             "lease": bool(node.may_claim_as),
             "stopping": node.is_stopping,

@@ -83,6 +83,11 @@ class PoolGroupSpec:
         return [processor["type"] for processor in self.processors]
 
     @property
+    def held_types(self) -> list[str]:
+        """The types of which its fetcher may hold tasks."""
+        return [processor["type"] for processor in (*self.processors, *self.leaving)]
+
+    @property
     def workers(self) -> int:
         """How many worker processes run."""
         return self.plain_workers + self.async_workers

@@ -104,7 +104,7 @@ def test_the_state_counts_what_runs_and_what_was_replaced(tree: SimulatedTree) -
             "restarts": {"crash": 1},
         }
     }
-    assert state["pools"] == state["types"]
+    assert (state["pools"], state["held_types"]) == (state["types"], ["mail"])
     assert state["child_restarts"] == {"fetcher": 1}
     assert (state["lease"], state["stopping"], state["quiet"]) == (True, False, False)
     assert (state["known_types"], state["started_at"]) == (["mail"], BEGIN)
