@@ -13,8 +13,9 @@ from proxy import Proxy
 from goque.errors import DatabaseUnavailableError
 from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
+from goque.storage.contract import Claim
 from goque.storage.postgresql.connection import PREPARE_AFTER
-from goque.storage.sql import claims as sql_claims
+from goque.storage.sql.claiming import claims as sql_claims
 from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
 from goque.task import Task, TaskFilter
 
@@ -140,6 +141,21 @@ def test_claims_in_doubt_are_told_for_all_types_and_found_whatever_priority_is_a
     assert [row.id for row in claim(far, task_type="sms", priority=-7)] == ids[1:]
     assert far.claims_in_doubt() == set()
     assert [row.priority for row in claim(far, priority=0)] == [0]
+
+
+@pytest.mark.fault(25)
+def test_claims_of_several_types_in_doubt_count_as_due_until_they_are_found(far, proxy, storage, backend):
+    ids = {add(storage, task_type).id for task_type in ("mail", "sms")}
+    wanted = [Claim("mail", 0, 5), Claim("sms", 0, 5)]
+    proxy.cut_after = backend.commit
+    with pytest.raises(DatabaseUnavailableError):
+        far.claim_in_turns(wanted, "node-1")
+    assert {token.task_id for token in far.claims_in_doubt()} == ids
+    levels = far.due_levels(["mail", "sms", "other"])
+    assert {(level.type, level.seconds) for level in levels} == {("mail", 0), ("sms", 0)}
+    found = far.claim_in_turns(wanted, "node-1")
+    assert {(row.id, row.claims) for row in found} == {(task_id, 1) for task_id in ids}
+    assert far.due_levels(["mail", "sms"]) == []
 
 
 @pytest.mark.fault(25)

@@ -135,10 +135,12 @@ class Claims:
 
     def _learn(self, now: float) -> bool:
         """Ask what is due, if a worker can take anything. Returns whether a task is due."""
-        levels = self._database.due_levels() if self._worker_pool.wants_more(now) else None
+        if not self._worker_pool.wants_more(now):
+            return False
+        levels = self._database.due_levels()
         if levels is None:
             return False
-        next_due = self._turns.learn(levels, now)
+        next_due = self._turns.learn(levels, now, took=time.monotonic() - now)
         if self._turns.has_due:
             return True
         self._wait_for_the_tick(now)

@@ -14,6 +14,10 @@ FRESH: Final = 0.02
 """Seconds for which goque trusts what it has learned of due tasks. A task of a higher priority may come meanwhile."""
 
 
+COST: Final = 10
+"""A question is asked again after this many times its duration. Dead entries of an index can make it slow."""
+
+
 class Turns:
     """Remembers which types have due tasks, and whose turn it is.
 
@@ -27,11 +31,11 @@ class Turns:
         self._rest = rest
         self._levels: dict[str, list[int]] = {}
         self._rests_until: dict[str, float] = {}
-        self._learned_at = float("-inf")
+        self._fresh_until = float("-inf")
 
     def is_fresh(self, now: float) -> bool:
         """Return whether it need not learn again what is due."""
-        return bool(self._levels) and now - self._learned_at < FRESH
+        return bool(self._levels) and now < self._fresh_until
 
     @property
     def has_due(self) -> bool:
@@ -43,9 +47,15 @@ class Turns:
         self._levels.clear()
         self._rests_until.clear()
 
-    def learn(self, levels: Sequence[DueLevel], now: float) -> float | None:
-        """Take note of what is due, and return the seconds until more is due, None if nothing waits."""
-        self._learned_at = now
+    def learn(self, levels: Sequence[DueLevel], now: float, *, took: float = 0.0) -> float | None:
+        """Take note of what is due, and return the seconds until more is due, None if nothing waits.
+
+        Args:
+            levels: what is due, and when more is.
+            now: the current time.
+            took: how many seconds the answer took. After a slow answer the next question comes later.
+        """
+        self._fresh_until = now + max(FRESH, COST * took)
         self._rests_until = {name: until for name, until in self._rests_until.items() if now < until}
         self._levels = {}
         for level in levels:

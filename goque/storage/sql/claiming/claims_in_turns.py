@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.storage.contract import Claim
+from goque.storage.contract import Claim, DueLevel
 from goque.storage.sql.call_policy import PINNED_WRITE
 from goque.storage.sql.claiming.claims import SqlClaims
 from goque.storage.sql.session import Session
@@ -16,6 +16,16 @@ from goque.task import TaskRow
 
 class SqlClaimsInTurns(SqlClaims):
     """The part of the contract that claims for a pool of types."""
+
+    def due_levels(self, types: Sequence[str]) -> list[DueLevel]:
+        """Return when the first task of each type and priority is due.
+
+        A type with claims in doubt counts as due, so that the next claim of this type finds them.
+        """
+        levels = super().due_levels(types)
+        due = {level.type for level in levels if level.seconds <= 0}
+        doubtful = {its_type for _, its_type, _ in self._in_doubt if its_type in types} - due
+        return [*levels, *(DueLevel(name, 0, 0.0) for name in sorted(doubtful))]
 
     def claim_in_turns(
         self, wanted: Sequence[Claim], owner: str, *, timeout: float | None = None

@@ -66,6 +66,8 @@ def test_what_is_learned_is_trusted_for_a_moment_and_forgotten_at_a_wakeup() -> 
     turns.learn(due(("a", 0)), NOW)
     assert turns.is_fresh(NOW + FRESH / 2)
     assert not turns.is_fresh(NOW + FRESH * 2)
+    turns.learn(due(("a", 0)), NOW, took=0.5)
+    assert turns.is_fresh(NOW + 4)
     turns.forget()
     assert not turns.is_fresh(NOW)
 

@@ -186,7 +186,10 @@ def test_a_type_that_leaves_a_pool_comes_to_its_end_there(tmp_path: Path) -> Non
     assert [spec["type"] for spec in boot["processors"]] == ["mail"]
     assert [spec["type"] for spec in boot["leaving"]] == ["report"]
     state = tree.root._status.tree_state()
-    assert ([*state["types"]], state["held_types"]) == (["mail"], ["mail", "report"])  # the lease leaves both alone
+    assert ([*state["types"]], state["held_types"]) == (
+        ["mail"],
+        ["mail", "report"],
+    )  # the lease leaves both alone
 
 
 def test_a_type_moves_to_another_pool_when_its_own_has_ended(tree: SimulatedTree) -> None:
