@@ -89,6 +89,8 @@ class ProcessorKeywords(TypedDict, total=False):
     pool: str | Pool | None
     max_running: int | None
     workers: int
+    min_workers: int | None
+    idle_timeout: float | timedelta
     concurrency: int
     timeout: float | timedelta
     timeout_grace: float | timedelta
@@ -143,6 +145,8 @@ class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
 PROCESS_OPTIONS: Final = frozenset(
     {
         "workers",
+        "min_workers",
+        "idle_timeout",
         "concurrency",
         "max_memory",
         "max_tasks",

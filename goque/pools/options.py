@@ -18,8 +18,11 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """How the tasks of one pool are run; times are in seconds. Processes send it to each other as JSON.
 
     Attributes:
-        workers: the processes for `def` handlers; each runs one task at a time.
-        async_workers: the processes for `async def` handlers.
+        workers: the most processes for `def` handlers; each runs one task at a time.
+        min_workers: how many of them run even without work; those of `async def` handlers then start when there is work
+            for them. None for all.
+        idle_timeout: seconds without a task after which a worker above `min_workers` ends.
+        async_workers: the most processes for `async def` handlers.
         concurrency: how many `async def` handlers run at a time in each of these.
         max_memory: MiB of resident memory; a worker above it is replaced after its task. None for no limit.
         max_tasks: tasks after which a worker is replaced, None for no limit.
@@ -29,6 +32,8 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """
 
     workers: int = 1
+    min_workers: int | None = None
+    idle_timeout: float = 60.0
     async_workers: int = 1
     concurrency: int = 100
     max_memory: float | None = None
@@ -42,6 +47,8 @@ class PoolKeywords(TypedDict, total=False):
     """The keywords of `Registry.pool`, for editors and type checkers."""
 
     workers: int
+    min_workers: int | None
+    idle_timeout: float | timedelta
     async_workers: int
     concurrency: int
     max_memory: float | None
@@ -78,11 +85,18 @@ def check_pool_options(options: Mapping[str, Any]) -> PoolOptions:
             raise ConfigurationError(f"unknown option {name!r}; {hint}")
     data = {name: _CHECKS[name](name, value) for name, value in options.items()}
     data.setdefault("workers", available_cpus())
-    return PoolOptions(**data)
+    checked = PoolOptions(**data)
+    if checked.min_workers is not None and checked.min_workers > checked.workers:
+        raise ConfigurationError(
+            f"min_workers is {checked.min_workers} and workers is {checked.workers}; give min_workers up to workers"
+        )
+    return checked
 
 
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "workers": check_count,
+    "min_workers": check_optional_count,
+    "idle_timeout": check_duration,
     "async_workers": check_count,
     "concurrency": check_count,
     "max_memory": check_optional_size,

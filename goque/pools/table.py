@@ -99,7 +99,8 @@ class PoolTable:
                 f"add registry.pool({name!r}), or name one that is: {known}"
             )
         if name == DEFAULT_POOL and default_workers is not None:
-            options = msgspec.structs.replace(options, workers=default_workers)
+            fewest = None if options.min_workers is None else min(options.min_workers, default_workers)
+            options = msgspec.structs.replace(options, workers=default_workers, min_workers=fewest)
         return options
 
 

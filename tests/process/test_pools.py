@@ -242,3 +242,51 @@ def test_row_58_sixty_types_cost_the_connections_of_one_pool(
     tree.assert_each_ran(1, [f"task-{number}" for number in range(60)])
     assert len(set(database.connections()) - before) <= 2 * 1 + 5
     assert len(tree.living()) < 20
+
+
+ELASTIC = """
+registry.pool("default", workers=4, min_workers=1, async_workers=2, concurrency=1, idle_timeout=1, fetch_tick=0.1)
+registry.processor("hold")(hold)
+
+@registry.processor("ahold")
+async def ahold(task: Task):
+    note("start", task.external_id, os.getpid())
+    while not Path("journal", f"{task.external_id}.go").exists():
+        await asyncio.sleep(0.01)
+    note("end", task.external_id, os.getpid())
+"""
+
+
+@on_every_backend
+def test_workers_start_when_there_is_work_for_them_and_end_when_there_is_none(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree(app=ELASTIC)
+    eventually(lambda: len(tree.workers()) == 1)
+    names = [f"t{n}" for n in range(6)]
+    tree.database.enqueue("hold", *names)
+    tree.database.enqueue("ahold", "awaited-1", "awaited-2")
+    eventually(lambda: running(tree) == 6)
+    assert len(tree.workers()) == 6
+    tree.let_go(*names, "awaited-1", "awaited-2")
+    eventually(tree.database.is_settled)
+    eventually(lambda: len(tree.workers()) == 1)
+    assert {(task.status, task.attempts) for task in tree.database.tasks()} == {("done", 0)}
+    tree.assert_each_ran(1, [*names, "awaited-1", "awaited-2"])
+    assert "WARN" not in tree.log
+
+
+@pytest.mark.fault(14)
+def test_a_fetcher_that_dies_leaves_the_number_of_workers_as_it_is(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "hold", app=ELASTIC)
+    tree.database.enqueue("hold", "a", "b", "c")
+    eventually(lambda: running(tree) == 3)
+    fetcher, workers = tree.pid("fetcher"), set(tree.workers())
+    os.kill(fetcher, signal.SIGKILL)
+    eventually(lambda: [pid for pid in tree.pids("fetcher") if pid != fetcher])
+    tree.database.enqueue("hold", "d")
+    eventually(lambda: running(tree) == 4)
+    assert workers <= set(tree.workers())
+    tree.let_go("a", "b", "c", "d")
+    eventually(tree.database.is_settled)
+    tree.assert_each_ran(1, ["a", "b", "c", "d"])

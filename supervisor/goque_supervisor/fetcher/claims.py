@@ -23,6 +23,9 @@ from goque_supervisor.fetcher.turns import Turns
 from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_pool import WorkerPool
 
+LOOK_PERIOD: Final = 0.1
+"""Seconds between two questions whether tasks wait for a further worker."""
+
 MIN_SHARE: Final = 10
 """How many tasks of a type one claim takes at least if other types have their turn in it too."""
 
@@ -54,6 +57,8 @@ class Claims:
         self._counters = counters
         self._turns = Turns(types.names, options.fetch_tick)
         self._backoff = WakeupBackoff()
+        self._look_at = 0.0
+        self._due_kinds: set[bool] = set()
         self.knows_next_due = True
 
     def pause_after_wakeup(self, now: float, *, rests: bool) -> float:
@@ -108,6 +113,23 @@ class Claims:
                 wanted.append(Claim(name, self._turns.priority(name), limit))
                 taken[is_async] += limit
         return wanted
+
+    def has_due(self, now: float, *, is_async: bool) -> bool:
+        """Return whether tasks for a kind of worker wait for one, here or in the table. Asks the table now and then."""
+        if self._in_flight.waiting(is_async=is_async):
+            return True
+        if now >= self._look_at:
+            self._look_at = now + LOOK_PERIOD
+            self._due_kinds = self._look()
+        return is_async in self._due_kinds
+
+    def _look(self) -> set[bool]:
+        """Return for which kinds of worker tasks are due."""
+        only = self._types.only
+        if only is not None:
+            return {self._types.is_async(only)} if self._database.seconds_until_due(only) == 0 else set()
+        levels = self._database.due_levels() or ()
+        return {self._types.is_async(level.type) for level in levels if level.seconds <= 0}
 
     def learn_when_due(self) -> None:
         """Ask when the next task is due. This follows the dispatch, so that claimed tasks do not wait for it."""

@@ -39,6 +39,7 @@ from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
 from goque_supervisor.fetcher.takeover import take_over
+from goque_supervisor.fetcher.worker_numbers import WorkerNumbers
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.channel import Channel
@@ -91,6 +92,13 @@ class Fetcher:
             schedule=self.schedule,
             counters=counters,
         )
+        self.worker_numbers = WorkerNumbers(
+            boot["workers"],
+            self.options.idle_timeout,
+            worker_pool=self.worker_pool,
+            claims=self.claims,
+            tell_root=channel.send,
+        )
         self.failure_reports = FailureReports(
             channel.send,
             {processor["type"]: processor.get("reports", Reported.NONE) for processor in boot["processors"]},
@@ -134,6 +142,7 @@ class Fetcher:
         self.orders.is_renamed = bool(order.owner and order.former_owners)
         self.in_flight.take_over(rows)
         take_over(order, self.in_flight, self.worker_pool, self.dead_workers)
+        self.worker_numbers.take_over()
         return True
 
     def obey(self, message: Message) -> None:
@@ -154,6 +163,8 @@ class Fetcher:
             self.schedule.inspect_within(now, INSPECT_PERIOD)
         if self.orders.may_claim:
             self.claims.learn_when_due()
+        if self.worker_numbers.follow_the_work(now, may_claim=self.orders.may_claim):
+            self.schedule.inspect_now()
         if self.schedule.is_inspection_due(now):
             self._inspect(now)
         self._report(now)

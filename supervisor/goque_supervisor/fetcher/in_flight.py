@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from goque.outcome import Outcome, OutcomeKind
@@ -59,6 +60,11 @@ class InFlight:
     def waiting(self, *, is_async: bool) -> deque[ClaimedTask]:
         """Return the tasks that wait for a worker of this kind."""
         return self._waiting[is_async]
+
+    def number_of_first_type(self, *, is_async: bool) -> int:
+        """Return how many of them, from the first on, are of one type."""
+        _task_type, of_type = next(groupby(self._waiting[is_async], key=lambda task: task.row.type))
+        return sum(1 for _task in of_type)
 
     @property
     def number_waiting(self) -> int:

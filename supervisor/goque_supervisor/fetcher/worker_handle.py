@@ -29,6 +29,7 @@ class WorkerHandle:
         replace_asked: whether the root was asked to replace it.
         idle_job: its oldest job at the last inspection that found none of its jobs running, 0 while one runs.
         idle_since: when an inspection first found this.
+        busy_at: when it was last seen with a job, or first seen ready.
     """
 
     started: WorkerStarted
@@ -44,6 +45,7 @@ class WorkerHandle:
     replace_asked: bool = False
     idle_job: int = 0
     idle_since: float = 0.0
+    busy_at: float = 0.0
 
     @classmethod
     def of(cls, started: WorkerStarted, *, taken_over: bool) -> WorkerHandle:

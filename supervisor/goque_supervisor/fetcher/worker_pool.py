@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
 from typing import Final
 
 from goque.telemetry import logs, tracing
@@ -135,6 +134,22 @@ class WorkerPool:
             if worker.is_async is is_async
         ]
 
+    def ready(self, now: float, *, is_async: bool) -> list[WorkerHandle]:
+        """Return the workers of a kind that take tasks, and take note of those that have some."""
+        found = [
+            worker
+            for worker in self._workers.values()
+            if worker.is_async is is_async and worker.ready and not worker.retiring
+        ]
+        for worker in found:
+            if worker.jobs or not worker.busy_at:
+                worker.busy_at = now
+        return found
+
+    def are_busy(self, workers: Iterable[WorkerHandle]) -> bool:
+        """Return whether none of these workers could begin another task now."""
+        return all(len(worker.jobs) >= self._concurrency_of(is_async=worker.is_async) for worker in workers)
+
     def _room(self, worker: WorkerHandle) -> Room:
         concurrency, jobs = self._concurrency_of(is_async=worker.is_async), len(worker.jobs)
         only = self._types.only
@@ -175,7 +190,7 @@ class WorkerPool:
         rooms = self._rooms(now, is_async=is_async) if waiting else []
         while waiting:
             mean = self.pace.mean(waiting[0].row.type)
-            number = _number_of_first_type(waiting)
+            number = self._in_flight.number_of_first_type(is_async=is_async)
             free = [0 if room is None else room.jobs(mean) for _worker, room in rooms]
             counts = distribute([len(worker.jobs) for worker, _room in rooms], free, number)
             for (worker, room), count in zip(rooms, counts, strict=True):
@@ -332,9 +347,3 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.stderr_relay.forward()
         logs.report_dropped()
-
-
-def _number_of_first_type(tasks: Iterable[ClaimedTask]) -> int:
-    """Return how many tasks at the head are of one type."""
-    _task_type, of_type = next(groupby(tasks, key=lambda task: task.row.type))
-    return sum(1 for _task in of_type)

@@ -72,6 +72,14 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class WorkersWanted:
+    """How many workers the pool wants now: for `def` handlers, and for `async def` handlers."""
+
+    plain: int
+    asynchronous: int
+
+
+@dataclass(frozen=True)
 class CrashSettled:
     """All outcomes of a dead worker are in the database: its files may be deleted."""
 
@@ -270,6 +278,7 @@ Message: TypeAlias = (
     | SourceChanged
     | Interrupt
     | Replace
+    | WorkersWanted
     | CrashSettled
     | Idle
     | Drained

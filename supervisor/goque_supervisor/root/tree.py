@@ -89,18 +89,31 @@ class PoolGroupSpec:
 
     @property
     def workers(self) -> int:
-        """How many worker processes run."""
+        """The most worker processes."""
         return self.plain_workers + self.async_workers
+
+    def fewest(self, *, is_async: bool) -> int:
+        """Return how many workers of a kind run even without work: all, unless the pool says how many."""
+        fewest = self.options["min_workers"]
+        if fewest is None:
+            return len(self.slots(is_async=is_async))
+        if is_async:
+            return 0 if self.plain_workers else min(fewest, self.async_workers)
+        return min(int(fewest), self.plain_workers)
+
+    def slots(self, *, is_async: bool) -> range:
+        """Return the slots of the workers of a kind. Those of `async def` handlers come after the others."""
+        return range(self.plain_workers, self.workers) if is_async else range(self.plain_workers)
 
     @property
     def plain_workers(self) -> int:
-        """How many of them run `def` handlers."""
+        """The most of them that run `def` handlers."""
         has_plain = not all(processor["is_async"] for processor in self.processors)
         return int(self.options["workers"]) if has_plain else 0
 
     @property
     def async_workers(self) -> int:
-        """How many of them run `async def` handlers."""
+        """The most of them that run `async def` handlers."""
         has_async = any(processor["is_async"] for processor in self.processors)
         return int(self.options["async_workers"]) if has_async else 0
 
@@ -115,7 +128,7 @@ class PoolGroupSpec:
         return ChildSpec(f"fetcher[{self.name}]", "fetcher", self.fetcher_nursery, self.name)
 
     def worker(self, slot: int) -> ChildSpec:
-        """Return the process in one worker slot. The slots of `async def` handlers come after the others."""
+        """Return the process in one worker slot."""
         name = f"worker[{self.name}:{slot}]"
         is_async = slot >= self.plain_workers
         return ChildSpec(name, "worker", NurseryKind.APP, self.name, slot, self.max_jobs, is_async=is_async)
@@ -177,4 +190,10 @@ def _groups(options: SuperviseOptions, app: dict[str, Any], nursery: NurseryKind
             spec for spec in app["types"] if spec["pool"] == name and options.runs(spec["type"], name)
         )
         if processors:
-            yield PoolGroupSpec(name, processors, pool_options, tuple(app["keys"][name]), nursery)
+            yield PoolGroupSpec(
+                name,
+                processors,
+                pool_options,
+                tuple(app["keys"][name]),
+                nursery,
+            )

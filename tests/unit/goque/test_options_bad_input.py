@@ -29,6 +29,8 @@ WRONG_COUNTS = (0, -1, 1.5, True, "3", 10**12)
 WRONG_FLAGS = (1, 0, "yes", None)
 WRONG = {
     "max_running": (*WRONG_COUNTS,),
+    "min_workers": WRONG_COUNTS,
+    "idle_timeout": (*WRONG_DURATIONS, 0),
     "workers": (*WRONG_COUNTS, None),
     "concurrency": (*WRONG_COUNTS, None),
     "timeout": (*WRONG_DURATIONS, 0),

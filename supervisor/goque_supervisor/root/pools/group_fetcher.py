@@ -66,6 +66,10 @@ class GroupFetcher:
             "processors": spec.processors,
             "leaving": spec.leaving,
             "options": spec.options,
+            "workers": {
+                "plain": [spec.fewest(is_async=False), len(spec.slots(is_async=False))],
+                "asynchronous": [spec.fewest(is_async=True), len(spec.slots(is_async=True))],
+            },
             "endpoint": run_directory.endpoint(spec.name),
             "secret_key": spec.keys[1],
             "counters": _counters(run_directory, spec),

@@ -26,6 +26,7 @@ from goque_supervisor.ipc.control import (
     Replace,
     Retire,
     WorkerExited,
+    WorkersWanted,
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import remove_worker_files
@@ -33,7 +34,7 @@ from goque_supervisor.root.child import Child
 from goque_supervisor.root.pools.group_context import GroupContext
 from goque_supervisor.root.pools.group_fetcher import GroupFetcher
 from goque_supervisor.root.pools.user_functions import ROLES, UserFunctions
-from goque_supervisor.root.pools.worker_exit import describe_exit, restart_reason
+from goque_supervisor.root.pools.worker_exit import IDLE, describe_exit, end_worker, restart_reason
 from goque_supervisor.root.pools.worker_slots import WorkerSlots
 from goque_supervisor.root.processes import retry_start
 from goque_supervisor.root.restart_policy import BootWatch
@@ -61,6 +62,7 @@ class PoolGroup:
         self._fetcher = GroupFetcher(spec.fetcher.name, context)
         self._functions = UserFunctions(context.processes, context.timers, self._fetcher.send)
         self._slots = WorkerSlots()
+        self._slots.want(spec, 0, 0)
 
     # -- keeping it complete -------------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class PoolGroup:
             return
         taken = {worker.slot for worker in self.workers}
         now = self._timers.now()
-        for slot in self._slots.to_fill(self.spec.workers, taken, now, canary=self.boot.held):
+        for slot in self._slots.to_fill(self.spec, taken, now, canary=self.boot.held):
             boot = {
                 "pool": self.spec.name,
                 "task_type": self.spec.only_type,
@@ -200,7 +202,8 @@ class PoolGroup:
         self.start_missing()
 
     def _delay_before_next(self, worker: Child, cause: ExitCause, *, crashed: bool) -> float:
-        self.restarts[restart_reason(worker)] += 1
+        if worker.retire_reason != IDLE:
+            self.restarts[restart_reason(worker)] += 1
         ended = f"{worker.spec.name} (pid {worker.pid}) ended by {cause}"
         if not worker.ready_at and worker.killed_for in (None, "boot"):
             return self._on_boot_failure(f"{ended} before it could take a task")
@@ -245,6 +248,9 @@ class PoolGroup:
                     self._processes.interrupt(worker, seq, reason, grace)
             case Replace(incarnation, reason):
                 self._replace(incarnation, reason)
+            case WorkersWanted(plain, asynchronous):
+                self._slots.want(self.spec, plain, asynchronous)
+                self.start_missing()
             case CrashSettled(incarnation):
                 notice = self.unsettled_exits.pop(incarnation, None)
                 if notice is not None:
@@ -264,12 +270,7 @@ class PoolGroup:
         if worker is None:
             return
         worker.retire_reason = reason
-        if reason == "unresponsive":
-            log.error("%s (pid %d) takes no tasks: replacing it", worker.spec.name, worker.pid)
-            self._processes.kill(worker, reason)
-        else:
-            log.info("%s (pid %d) is replaced: %s", worker.spec.name, worker.pid, reason)
-            self._processes.stop(worker)
+        end_worker(self._processes, worker, reason)
 
     # -- orders from above ------------------------------------------------------------------------------
 
@@ -299,6 +300,7 @@ class PoolGroup:
         """Replace the workers one by one by those of a newer import, and the fetcher if the options changed."""
         changed = (spec.processors, spec.options) != (self.spec.processors, self.spec.options)
         self.spec = spec.after(self.spec)
+        self._slots.want(spec, self._slots.wanted[False], self._slots.wanted[True])
         self.generation = generation
         self._slots.allow_all()  # new code deserves a new try at once
         fetcher = self.fetcher
@@ -312,7 +314,7 @@ class PoolGroup:
         workers = self.workers
         if self.draining or not all(worker.ready and not worker.retire_reason for worker in workers):
             return
-        if len(workers) < self.spec.workers:
+        if len(workers) < sum(self._slots.wanted.values()):
             return
         for worker in workers:
             if worker.generation < self.generation or worker.slot >= self.spec.workers:

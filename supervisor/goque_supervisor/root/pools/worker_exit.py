@@ -1,13 +1,21 @@
-"""What the end of a worker means: the notice for its fetcher, and why another one takes its place."""
+"""How a worker ends and what that means: the notice for its fetcher, and why another one takes its place."""
 
 from __future__ import annotations
 
+import logging
 import signal
+from typing import Final
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.control import WorkerExited
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.root.child import Child
+from goque_supervisor.root.processes import Processes
+
+log = logging.getLogger("goque.supervisor")
+
+IDLE: Final = "idle"
+"""Why a worker ends that the pool does not need; no other takes its place."""
 
 
 def describe_exit(worker: Child, cause: ExitCause, max_rss: int) -> WorkerExited:
@@ -38,3 +46,16 @@ def _oom_evidence(worker: Child, cause: ExitCause) -> str | None:
         return None
     kills = os_process.oom_kills() - worker.oom_before
     return f"the kernel killed {kills} process(es) for memory while this one lived" if kills > 0 else None
+
+
+def end_worker(processes: Processes, worker: Child, reason: str) -> None:
+    """End a worker, because its fetcher asks for it."""
+    if reason == "unresponsive":
+        log.error("%s (pid %d) takes no tasks: replacing it", worker.spec.name, worker.pid)
+        processes.kill(worker, reason)
+    elif reason == IDLE:
+        log.debug("%s (pid %d) ends, because it has nothing to do", worker.spec.name, worker.pid)
+        processes.stop(worker)
+    else:
+        log.info("%s (pid %d) is replaced: %s", worker.spec.name, worker.pid, reason)
+        processes.stop(worker)

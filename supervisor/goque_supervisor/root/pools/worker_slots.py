@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from goque_supervisor.root.restart_policy import Backoff
+from goque_supervisor.root.tree import PoolGroupSpec
 
 
 @dataclass
 class WorkerSlots:
-    """The slots of a group, numbered from 0; each worker fills one."""
+    """The slots of a group, numbered from 0; each worker fills one.
 
+    Attributes:
+        wanted: how many workers run, by whether they run `async def` handlers.
+    """
+
+    wanted: dict[bool, int] = field(default_factory=dict)
     _not_before: dict[int, float] = field(default_factory=dict)
     _backoffs: dict[int, Backoff] = field(default_factory=dict)
 
-    def to_fill(self, wanted: int, taken: Collection[int], now: float, *, canary: bool) -> list[int]:
-        """Return the slots to start a worker in now.
+    def want(self, spec: PoolGroupSpec, plain: int, asynchronous: int) -> None:
+        """Run so many workers of each kind from now on, within the bounds of the pool."""
+        for is_async, number in ((False, plain), (True, asynchronous)):
+            fewest, most = spec.fewest(is_async=is_async), len(spec.slots(is_async=is_async))
+            self.wanted[is_async] = max(fewest, min(number, most))
+
+    def to_fill(
+        self, spec: PoolGroupSpec, taken: Collection[int], now: float, *, canary: bool
+    ) -> Iterator[int]:
+        """Yield the slots to start a worker in now.
 
         Args:
-            wanted: how many workers the group runs.
+            spec: the pool.
             taken: the slots that have a worker.
             now: a CLOCK_MONOTONIC second.
             canary: whether the workers cannot boot, so that one alone is tried.
         """
-        empty = [slot for slot in range(wanted) if slot not in taken]
+        empty: list[int] = []
+        for is_async, wanted in self.wanted.items():
+            slots = spec.slots(is_async=is_async)
+            missing = wanted - sum(slot in taken for slot in slots)
+            empty += [slot for slot in slots if slot not in taken][: max(0, missing)]
         if canary:
             empty = [] if taken else empty[:1]
-        return [slot for slot in empty if now >= self._not_before.get(slot, 0.0)]
+        return (slot for slot in empty if now >= self._not_before.get(slot, 0.0))
 
     def put_off(self, slot: int, until: float) -> None:
         """Leave a slot empty until this time."""

@@ -29,6 +29,7 @@ EXAMPLES = [
     Beat(),
     control.LeaseRenewed(12.5, 3),
     control.Interrupt(7, 1 << 40, "canceled", 2.0),
+    control.WorkersWanted(2, 0),
     control.Replace(7, "memory"),
     control.CrashSettled(7),
     control.Idle(idle=True, check=4),

@@ -35,7 +35,12 @@ BEGIN = 1000.0
 
 
 def describe_app(
-    *types: str, workers: int = 2, jobs: int = 0, pool: str | None = None, **options: Any
+    *types: str,
+    workers: int = 2,
+    jobs: int = 0,
+    pool: str | None = None,
+    fewest: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Return what the app's nursery reports of an app with these types, in one pool or each in a pool of its own."""
     pools = dict.fromkeys([pool] if pool else types)
@@ -49,7 +54,15 @@ def describe_app(
             }
             for name in types
         ],
-        "pools": {name: {"workers": workers, "async_workers": 1, "concurrency": 100} for name in pools},
+        "pools": {
+            name: {
+                "workers": workers,
+                "min_workers": fewest,
+                "async_workers": 1,
+                "concurrency": 100,
+            }
+            for name in pools
+        },
         "keys": dict.fromkeys(pools, ("public", "secret")),
         "traces": False,
         "jobs": jobs,
