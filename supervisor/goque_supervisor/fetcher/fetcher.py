@@ -46,7 +46,7 @@ from goque_supervisor.ipc.failure_report import Reported
 from goque_supervisor.ipc.messages import Result
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Counters
-from goque_supervisor.metrics.function_counters import FunctionCounters
+from goque_supervisor.metrics.function_counters import function_counters
 from goque_supervisor.recovery.failure_reports import FailureReports
 
 log = logging.getLogger("goque.fetcher")
@@ -76,9 +76,7 @@ class Fetcher:
         self.options = spec.options
         self.channel = channel
         self.counters = counters
-        self.function_counters = (
-            None if spec.functions is None else FunctionCounters(boot["counters"], task_type, spec.functions)
-        )
+        self.function_counters = function_counters(boot["counters"], spec)
         self.socket = socket
         self.watcher = storage.watch(task_type)
         self.database = TaskDatabase(storage, task_type, self.options, counters)

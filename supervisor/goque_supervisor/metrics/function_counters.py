@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from goque.identifiers import function_of, short_function
+from goque.options import ProcessorSpec
 from goque.outcome import Change, Outcome, OutcomeKind
 from goque.task import TaskRow
 from goque_supervisor.metrics.counters import Counters, Counts, read_files
@@ -65,6 +66,11 @@ class FunctionCounters:
         """Return the file of a function. Its name is hashed, because names of files must be short."""
         key = hashlib.sha256(function.encode()).hexdigest()[:16]
         return self._path.with_name(f"{self._path.stem}.{key}{SUFFIX}")
+
+
+def function_counters(path: str | os.PathLike[str], spec: ProcessorSpec) -> FunctionCounters | None:
+    """Return the counters of a type's functions; None if its tasks do not call different functions."""
+    return None if spec.functions is None else FunctionCounters(path, spec.type, spec.functions)
 
 
 def _calls(row: TaskRow, function: str) -> bool:

@@ -12,6 +12,7 @@ from goque.identifiers import external_id_of, function_of, internal_id, new_task
 from goque.task_checks import check_name
 
 pytestmark = pytest.mark.fault(35)
+TASK_ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
 
 
 def test_a_task_id_is_a_lower_case_uuid_7():
@@ -109,8 +110,7 @@ def test_an_external_id_names_the_function_that_a_django_task_calls(path):
 
 
 @pytest.mark.parametrize(
-    "external_id",
-    ["", "order-7", "x" * 40, internal_id(new_task_id()), f"order-{new_task_id()}", new_task_id()],
+    "external_id", ["", "order-7", "x" * 40, internal_id(TASK_ID), f"order-{TASK_ID}", TASK_ID, f"-{TASK_ID}"]
 )
 def test_other_external_ids_name_no_function(external_id):
     assert function_of("django.default", external_id) == ""
