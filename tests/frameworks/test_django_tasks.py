@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -146,13 +147,18 @@ def test_a_task_is_reported_failed_although_its_function_raised_nothing(
 @pytest.mark.parametrize("place", ["same", "other"])
 def test_a_task_that_is_lost_with_its_tree_is_reported_failed_once(project: Project, place: str) -> None:
     """A tree at the same place recovers the dead tree by its files, another one after the node timeout."""
+    with tempfile.TemporaryDirectory(prefix="gq-") as base:  # short, because the paths of sockets must be
+        assert_lost_task_is_reported(project, Path(base) / "same", Path(base) / place)
+
+
+def assert_lost_task_is_reported(project: Project, first: Path, second: Path) -> None:
     project.run("from shop import tasks\ntasks.hold.enqueue()")
     options = ("goque", "supervise", "--node-timeout", "3", "--run-dir")
-    with project.running("tree", *options, "same"):
+    with project.running("tree", *options, str(first)):
         eventually((project.directory / "held").exists, 60)
         eventually(lambda: '"processing"' in project.manage("goque", "list", "--json"))
         project.processes["tree"].kill()
-        with project.running("next", *options, place):
+        with project.running("next", *options, str(second)):
             eventually(lambda: finished(project), 60)
     assert finished(project) == ["finished GoqueBackend hold FAILED ['goque.errors.WorkerCrashed']"]
 

@@ -13,12 +13,12 @@ import pytest
 from backends import SqliteBackend, add, claim, row_of
 
 from goque.errors import DatabaseUnavailableError
-from goque.options import ProcessorOptions
 from goque.queue.manager import TaskQueueManager
 from goque.storage.sql.session import DatabaseLockedError
 from goque.task import Task, TaskStatus
 from goque_supervisor.fetcher.database import TaskDatabase
-from goque_supervisor.metrics.counters import Counters
+from goque_supervisor.fetcher.pool_counters import PoolCounters
+from goque_supervisor.fetcher.pool_types import PoolTypes
 
 
 @pytest.fixture
@@ -143,11 +143,11 @@ def test_a_fetcher_waits_for_another_writer_no_longer_than_its_fetch_timeout(bac
     storage = backend.new_storage(lock_slice=60)
     storage.require_schema()
     add(storage)
-    options = ProcessorOptions(fetch_timeout=0.05)
-    database = TaskDatabase(storage, "mail", options, Counters(str(tmp_path / "counters"), "mail"))
+    types = PoolTypes([{"type": "mail"}])
+    database = TaskDatabase(storage, types, 0.05, PoolCounters({"mail": str(tmp_path / "counters")}, types))
     with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
         blocker.execute("BEGIN IMMEDIATE")
-        claiming = thread.submit(database.claim, "node-1", 1)
+        claiming = thread.submit(database.claim, "mail", "node-1", 1)
         try:
             assert claiming.result(15) is None
         finally:

@@ -12,6 +12,7 @@ from goque.identifiers import external_id_of, function_of, internal_id, new_task
 from goque.task_checks import check_name
 
 pytestmark = pytest.mark.fault(35)
+TASK_ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
 
 
 def test_a_task_id_is_a_lower_case_uuid_7():
