@@ -174,7 +174,7 @@ class Claims:
         """Return how many tasks of a type one claim may take."""
         limit = min(capacity, self._options.fetch_max_tasks)
         most = self._types.options(task_type).max_running
-        return limit if most is None else min(limit, most - self._in_flight.by_type[task_type])
+        return limit if most is None else min(limit, most - self._in_flight.number_of(task_type))
 
     def _count(self, task_type: str, rows: list[TaskRow]) -> None:
         self._counters[task_type].count("fetched", len(rows))

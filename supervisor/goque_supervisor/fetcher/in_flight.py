@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -49,7 +49,6 @@ class InFlight:
     def __init__(self, may_wait: Callable[[ClaimedTask], bool], is_async: Callable[[str], bool]) -> None:
         self.by_id: dict[str, ClaimedTask] = {}
         self.ended: list[ClaimedTask] = []
-        self.by_type: Counter[str] = Counter()
         self._waiting: tuple[deque[ClaimedTask], deque[ClaimedTask]] = (deque(), deque())
         self._may_wait = may_wait
         self._is_async = is_async
@@ -61,7 +60,7 @@ class InFlight:
         """Return the tasks that wait for a worker of this kind."""
         return self._waiting[is_async]
 
-    def number_of_first_type(self, *, is_async: bool) -> int:
+    def number_alike(self, *, is_async: bool) -> int:
         """Return how many of them, from the first on, are of one type."""
         _task_type, of_type = next(groupby(self._waiting[is_async], key=lambda task: task.row.type))
         return sum(1 for _task in of_type)
@@ -71,8 +70,9 @@ class InFlight:
         """How many tasks wait for a worker."""
         return len(self._waiting[0]) + len(self._waiting[1])
 
-    def _wait(self, task: ClaimedTask) -> None:
-        self._waiting[self._is_async(task.row.type)].append(task)
+    def number_of(self, task_type: str) -> int:
+        """Return how many tasks of a type are in flight."""
+        return sum(task.row.type == task_type for task in self.by_id.values())
 
     def add(self, rows: Iterable[TaskRow]) -> list[TaskRow]:
         """Add newly claimed tasks; they wait for a worker.
@@ -83,6 +83,7 @@ class InFlight:
             The former rows of these tasks.
         """
         former: list[TaskRow] = []
+        task_type, waiting = "", self._waiting[False]
         for row in rows:
             task = self.by_id.get(row.id)
             if task is not None:
@@ -91,15 +92,15 @@ class InFlight:
                 continue
             task = ClaimedTask(row)
             self.by_id[row.id] = task
-            self.by_type[row.type] += 1
-            self._wait(task)
+            if row.type != task_type:
+                task_type, waiting = row.type, self._waiting[self._is_async(row.type)]
+            waiting.append(task)
         return former
 
     def take_over(self, rows: Iterable[TaskRow]) -> None:
         """Add tasks that an earlier fetcher has claimed. Their workers are still unknown."""
         for row in rows:
             self.by_id[row.id] = ClaimedTask(row)
-            self.by_type[row.type] += 1
 
     def requeue(self, task: ClaimedTask) -> None:
         """Let a task that has not started wait for a worker again, or release it to the table."""
@@ -107,7 +108,7 @@ class InFlight:
         if task.canceled or not self._may_wait(task):
             self.end(task, UNSTARTED)
         else:
-            self._wait(task)
+            self._waiting[self._is_async(task.row.type)].append(task)
 
     def release_waiting(self) -> None:
         """Release all waiting tasks to the table."""
@@ -138,4 +139,3 @@ class InFlight:
         for task in tasks:
             if self.by_id.get(task.row.id) is task:
                 del self.by_id[task.row.id]
-                self.by_type[task.row.type] -= 1

@@ -190,7 +190,7 @@ class WorkerPool:
         rooms = self._rooms(now, is_async=is_async) if waiting else []
         while waiting:
             mean = self.pace.mean(waiting[0].row.type)
-            number = self._in_flight.number_of_first_type(is_async=is_async)
+            number = len(waiting) if self._types.only else self._in_flight.number_alike(is_async=is_async)
             free = [0 if room is None else room.jobs(mean) for _worker, room in rooms]
             counts = distribute([len(worker.jobs) for worker, _room in rooms], free, number)
             for (worker, room), count in zip(rooms, counts, strict=True):
