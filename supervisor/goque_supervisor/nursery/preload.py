@@ -28,6 +28,7 @@ from goque.telemetry.service_name import metrics_service_name
 from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS
+from goque_supervisor.nursery.replaced_functions import refuse_replaced_functions
 from goque_supervisor.settings import SuperviseOptions
 
 ROOT_OPTIONS: Final = ("workers", "timeout", "max_attempts", "timeout_grace")
@@ -91,13 +92,14 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
     """Import the app; returns its registry and the database URL of a tree with these options.
 
     Raises:
-        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, or an
-            option names a type that it lacks.
+        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, replaces
+            functions of Python that workers need, or an option names a type that it lacks.
     """
     logs.configure("nursery", log_format=options.log_format, level=options.log_level)
     if options.database_url:
         _use_database(options.database_url)
     registry = registry_of_this_process(options.app, registry_fd)
+    refuse_replaced_functions(options.app)
     try:
         options.check_types(registry.task_types)
     except ValueError as error:
