@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("live_pages")
+
 HERE = Path(__file__).parent
 SUITES = (
     "chaos",

@@ -1,9 +1,9 @@
 """Serves the dashboard with uvicorn, and bounds what clients can take of it: connections, descriptors and time.
 
-1. The event loop accepts a few connections at a time, so that it never runs out of descriptors.
-2. At the limit, a new connection replaces the one that has waited longest for its client.
-3. A client has ten seconds to send its whole request, or to read on in an answer.
-4. A busy connection, whose answer is being made, is never replaced.
+1. A connection is accepted when there is a place for it, so that the process never runs out of descriptors.
+2. At the limit, a new connection replaces an idle one, or else the one that has waited longest for its client.
+3. A busy connection, whose answer is being made, is never replaced. While all are busy, new ones wait in the kernel.
+4. A client has ten seconds to send its whole request, or to read on in an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import logging
 import resource
 import socket
 import time
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
 
 import anyio.to_thread
 import h11
@@ -24,17 +26,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 PATIENCE: Final = 10.0
 """Seconds that a client has to send a request, or to take what is waiting for it."""
 
+GRACE: Final = 0.1
+"""Seconds in which a client may send its request, or read on, before a new connection may replace its own."""
+
 MAX_CONNECTIONS: Final = 512
-MAX_THREADS: Final = 40
-ACCEPTED_AT_ONCE: Final = 16
+MAX_THREADS: Final = 10
+"""Pages that are made at a time. They need the processor rather than the database: more only wait for each other."""
+
 QUEUE: Final = 1024
-"""Connections that the kernel keeps until the loop accepts them."""
+"""Connections that the kernel keeps until there is a place for them."""
 
 OWN_DESCRIPTORS: Final = 64
-"""Descriptors for the process itself and for connections that were accepted but are not counted yet."""
+"""Descriptors for the process itself, and for connections that are being closed."""
 
 DESCRIPTORS_OF_A_THREAD: Final = 4
 COMPLAINT_PERIOD: Final = 60.0
+PAUSE: Final = 0.1
+"""Seconds until another try to accept a connection, after an error."""
 
 log = logging.getLogger("goque.dashboard")
 
@@ -47,47 +55,80 @@ class Client(Protocol):
 
 
 class Connections:
-    """The open connections of a server.
+    """The open connections of a server. Each is idle, busy, or waits for its client to send or read.
 
     Args:
         limit: the most connections at a time.
+        clock: seconds of any origin.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
-        self._waiting: dict[Client, None] = {}
+        self._clock = clock
+        self._idle: dict[Client, None] = {}
+        self._waiting: dict[Client, float] = {}
         self._busy: set[Client] = set()
+        self._reserved = 0
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._busy)
+        return len(self._idle) + len(self._waiting) + len(self._busy) + self._reserved
 
-    def admit(self, client: Client) -> bool:
-        """Count a new connection; at the limit, drop the one that has waited longest. False if all are busy."""
-        if len(self) >= self.limit:
-            oldest = next(iter(self._waiting), None)
-            if oldest is None:
-                return False
-            del self._waiting[oldest]
-            oldest.drop()
-        self._waiting[client] = None
+    async def reserve(self) -> None:
+        """Keep a place for a new connection; at the limit, wait until another can be dropped for it."""
+        while not self.has_place():
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._rest_of_grace())
+        self._reserved += 1
+
+    def has_place(self) -> bool:
+        """Return whether there is a place; at the limit, drop a connection for it if one may be dropped."""
+        if len(self) < self.limit:
+            return True
+        rest = self._rest_of_grace()
+        oldest = next(iter(self._idle), None) or (next(iter(self._waiting)) if rest == 0 else None)
+        if oldest is None:
+            return False
+        self.forget(oldest)
+        oldest.drop()
         return True
+
+    def _rest_of_grace(self) -> float | None:
+        """Return the seconds until the connection that waits longest may be dropped; None if none waits."""
+        since = next(iter(self._waiting.values()), None)
+        return None if since is None else max(0.0, since + GRACE - self._clock())
+
+    def cancel_reservation(self) -> None:
+        """Give a place back that no connection took."""
+        self._reserved -= 1
+
+    def admit(self, client: Client) -> None:
+        """Count a new connection, in its reserved place; it waits for its client."""
+        self._reserved -= 1
+        self._waiting[client] = self._clock()
 
     def set_busy(self, client: Client) -> None:
         """Keep a connection while its answer is being made."""
-        if client in self._waiting:
-            del self._waiting[client]
-            self._busy.add(client)
+        self.forget(client)
+        self._busy.add(client)
 
     def set_waiting(self, client: Client) -> None:
-        """Let a connection be replaced while it waits for its client."""
-        if client in self._busy:
-            self._busy.remove(client)
-            self._waiting[client] = None
+        """Let a connection be dropped if its client does not read on soon."""
+        self.forget(client)
+        self._waiting[client] = self._clock()
+
+    def set_idle(self, client: Client) -> None:
+        """Let a connection be dropped at any time: its client has got its answer."""
+        self.forget(client)
+        self._idle[client] = None
 
     def forget(self, client: Client) -> None:
-        """Count a closed connection no more."""
+        """Count a connection no more."""
+        self._idle.pop(client, None)
         self._waiting.pop(client, None)
         self._busy.discard(client)
+        self._changed.set()
 
 
 class BoundedConfig(uvicorn.Config):
@@ -103,12 +144,10 @@ class BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class
-        """Take one of the server's connections, or close this one."""
+        """Take the place that is reserved, and start the client's time."""
         super().connection_made(transport)
-        if self.config.slots.admit(self):
-            self._set_deadline()
-        else:
-            transport.abort()
+        self.config.slots.admit(self)
+        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the connection back."""
@@ -124,14 +163,19 @@ class BoundedProtocol(H11Protocol):
             self.config.slots.set_busy(self)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        self._wait_for_client()
+        """Wait for the next request, or first for the client to read the end of this answer."""
+        if self.transport.get_write_buffer_size():
+            self.config.slots.set_waiting(self)
+        else:
+            self.config.slots.set_idle(self)
+        self._set_deadline()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Wait for a client that does not read."""
         super().pause_writing()
-        self._wait_for_client()
+        self.config.slots.set_waiting(self)
+        self._set_deadline()
 
     def resume_writing(self) -> None:
         """Go on with an answer that the client reads again."""
@@ -149,10 +193,6 @@ class BoundedProtocol(H11Protocol):
         received = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
         return received and self.cycle is not None and not self.cycle.response_complete
 
-    def _wait_for_client(self) -> None:
-        self.config.slots.set_waiting(self)
-        self._set_deadline()
-
     def _set_deadline(self) -> None:
         self._unset_deadline()
         self._deadline = self.loop.call_later(PATIENCE, self.drop)
@@ -166,25 +206,57 @@ class BoundedProtocol(H11Protocol):
 class BoundedServer(uvicorn.Server):
     """A server that has a descriptor left for everything that it does."""
 
+    config: BoundedConfig
+
     def __init__(self, config: BoundedConfig, threads: int) -> None:
         super().__init__(config)
         self._threads = threads
         self._complain_at = 0.0
+        self._acceptors: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections."""
-        asyncio.get_running_loop().set_exception_handler(self._report)
+        """Start to accept connections; the base class would accept them without looking for places."""
         anyio.to_thread.current_default_thread_limiter().total_tokens = self._threads
-        await super().startup(sockets)
-        for listening in sockets or ():
-            listening.listen(QUEUE)  # asyncio has set it to the number that it accepts at once
+        await super().startup([])
+        self._acceptors = [asyncio.create_task(self._accept(listening)) for listening in sockets or ()]
 
-    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log an error of the event loop; a lack of descriptors once a minute, not once for each connection."""
-        error = context.get("exception")
-        if not isinstance(error, OSError):
-            loop.default_exception_handler(context)
-        elif time.monotonic() >= self._complain_at:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, and let the answers that are being made be sent."""
+        for acceptor in self._acceptors:
+            acceptor.cancel()
+        await asyncio.gather(*self._acceptors, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        listening.setblocking(False)
+        listening.listen(QUEUE)
+        while True:
+            try:
+                await self._accept_one(listening)
+            except OSError as error:
+                self._complain(error)
+                await asyncio.sleep(PAUSE)
+
+    async def _accept_one(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        client, _ = await loop.sock_accept(listening)
+        try:
+            await self.config.slots.reserve()
+            try:
+                await loop.connect_accepted_socket(self._protocol, client)
+            except OSError:
+                self.config.slots.cancel_reservation()
+                raise
+        except BaseException:
+            client.close()
+            raise
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+
+    def _complain(self, error: OSError) -> None:
+        """Log a lack of descriptors once a minute, not once for each connection."""
+        if time.monotonic() >= self._complain_at:
             self._complain_at = time.monotonic() + COMPLAINT_PERIOD
             log.warning("the dashboard cannot take more connections now: %s", error.strerror or error)
 
@@ -214,7 +286,6 @@ def serve(app: ASGIApp, listening: socket.socket, *, root_path: str, trusts_prox
         http=BoundedProtocol,
         loop="asyncio",
         ws="none",
-        backlog=ACCEPTED_AT_ONCE,
         log_config=None,
         access_log=False,
         server_header=False,

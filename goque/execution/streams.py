@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Any
 
@@ -34,3 +35,11 @@ def flush_streams() -> None:
             continue  # a full disk, or a pipe that nobody reads
         except Exception:  # noqa: BLE001 - the app's stream may raise anything
             setattr(sys, name, QuietStream(stream))
+
+
+def open_standard_descriptors() -> None:
+    """Open those of the descriptors 0 to 2 that the app has closed: the next socket would get their number."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= 2:
+        opened = os.open(os.devnull, os.O_RDWR)
+    os.close(opened)

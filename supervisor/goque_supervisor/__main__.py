@@ -22,7 +22,7 @@ def main() -> int:
         sys.stderr.write("goque: Windows has no process groups and no fork; run goque on Linux\n")
         return 2
     try:
-        run = open_run_directory(options.run_dir)
+        run = open_run_directory(options.run_dir, with_metrics=bool(options.http))
     except RunDirectoryError as error:
         sys.stderr.write(f"goque: {error}\n")
         return 2

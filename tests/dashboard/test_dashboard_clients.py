@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -13,8 +14,10 @@ import psutil
 import pytest
 from dashboard_process import running_dashboard
 from eventually import eventually
+from live_pages import ask_beside_live_pages
 
-from goque.dashboard.server import ACCEPTED_AT_ONCE, DESCRIPTORS_OF_A_THREAD, Connections, limits_for
+from goque import Task
+from goque.dashboard.server import DESCRIPTORS_OF_A_THREAD, GRACE, Connections, limits_for
 
 CLIENTS = 1000
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
@@ -55,7 +58,7 @@ def test_a_thousand_half_open_clients_do_not_keep_others_out(storage, backend, t
             assert answer.status == 200
         assert time.monotonic() - began < 10
         sockets = [one for one in psutil.Process(dashboard.pid).net_connections("tcp") if one.raddr]
-        assert len(sockets) <= limits_for(256)[0] + ACCEPTED_AT_ONCE
+        assert len(sockets) <= limits_for(256)[0] + 2  # one is being accepted, one is being closed
         eventually(lambda: not _established(dashboard.pid), within=20)
         assert "Traceback" not in dashboard.log
         assert len(dashboard.log.splitlines()) < 5
@@ -83,31 +86,79 @@ def test_clients_that_leave_before_the_answer_leave_no_traceback(storage, backen
         assert len(dashboard.log.splitlines()) < 5
 
 
+PATHS = ("/tasks", "/", "/types", "/nodes")
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("descriptors", [256, 1024])
+def test_live_pages_and_slow_readers_do_not_keep_others_out(
+    storage, backend, tmp_path: Path, descriptors: int
+):
+    storage.insert_tasks([Task("mail", {"n": n, "text": "x" * 500}) for n in range(200)])
+    with running_dashboard(tmp_path, backend.url, descriptors=descriptors) as dashboard:
+        answers = ask_beside_live_pages(dashboard.port, PATHS, large="/static/vendor/htmx.min.js")
+        answers.assert_all_were_served()
+        assert "Traceback" not in dashboard.log
+        assert len(dashboard.log.splitlines()) < 5
+
+
 @pytest.mark.parametrize("descriptors", [128, 256, 1024, 1 << 20])
 def test_connections_and_threads_fit_into_the_descriptors(descriptors: int):
     connections, threads = limits_for(descriptors)
-    assert connections + threads * DESCRIPTORS_OF_A_THREAD + ACCEPTED_AT_ONCE + 24 <= descriptors
+    assert connections + threads * DESCRIPTORS_OF_A_THREAD + 40 <= descriptors
 
 
 class _Client:
-    def __init__(self, slots: Connections) -> None:
-        self.slots = slots
-        self.is_dropped = False
+    is_dropped = False
 
     def drop(self) -> None:
         self.is_dropped = True
 
 
-def test_a_new_connection_replaces_the_one_that_has_waited_longest_and_never_a_busy_one():
-    slots = Connections(2)
-    busy, waiting, third = (_Client(slots) for _ in range(3))
-    assert slots.admit(busy)
-    assert slots.admit(waiting)
+def test_a_new_connection_replaces_an_idle_one_or_the_one_that_waits_longest_and_never_a_busy_one():
+    now = [0.0]
+    slots = Connections(3, clock=lambda: now[0])
+    busy, waiting, idle, *others = (_Client() for _ in range(6))
+
+    def admit(client: _Client) -> None:
+        slots._reserved += 1
+        slots.admit(client)
+
+    for client in (busy, waiting, idle):
+        assert slots.has_place()
+        admit(client)
     slots.set_busy(busy)
-    assert slots.admit(third)
-    assert (busy.is_dropped, waiting.is_dropped) == (False, True)
-    slots.set_busy(third)
-    assert not slots.admit(_Client(slots))
-    slots.forget(third)
-    assert slots.admit(_Client(slots))
+    slots.set_busy(idle)
+    slots.set_idle(idle)
+    assert slots.has_place()
+    assert (busy.is_dropped, waiting.is_dropped, idle.is_dropped) == (False, False, True)
+    admit(others[0])
+    assert not slots.has_place(), "a client has a moment to send its request"
+    now[0] = GRACE
+    assert slots.has_place()
+    assert (waiting.is_dropped, others[0].is_dropped) == (True, False)
+    admit(others[1])
+    slots.set_busy(others[0])
+    slots.set_busy(others[1])
+    now[0] = 100.0
+    assert not slots.has_place()
+    slots.forget(others[1])
+    assert slots.has_place()
     assert len(slots) == 2
+
+
+def test_a_new_connection_waits_while_all_others_are_busy():
+    async def history() -> None:
+        slots = Connections(1)
+        await slots.reserve()
+        busy = _Client()
+        slots.admit(busy)
+        slots.set_busy(busy)
+        reservation = asyncio.create_task(slots.reserve())
+        await asyncio.sleep(0)
+        assert not reservation.done()
+        slots.set_idle(busy)
+        await asyncio.wait_for(reservation, 5)
+        assert busy.is_dropped
+
+    asyncio.run(history())

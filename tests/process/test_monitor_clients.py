@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from live_pages import ask_beside_live_pages
 from tree import StartTree, eventually, free_port, get
 
 APP = """
@@ -48,6 +49,21 @@ def test_a_thousand_half_open_clients_do_not_keep_others_out(start_tree: StartTr
             assert get(port, page)[0] == 200
         assert time.monotonic() - began < 10
         eventually(lambda: _connections(tree.pid("monitor")) == 0, within=20)
+    assert "Traceback" not in tree.log
+    assert len(tree.log.splitlines()) - lines < 5
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("descriptors", [256, 1024])
+def test_live_pages_and_slow_readers_do_not_keep_others_out(start_tree: StartTree, descriptors: int) -> None:
+    port = free_port()
+    wrapped = ["prlimit", f"--nofile={descriptors}:{descriptors}"]
+    types = "".join(APP.replace('"fine"', f'"fine{n}"') for n in range(4))
+    tree = start_tree("--http", f"127.0.0.1:{port}", app=types, wrapped_in=wrapped)
+    eventually(lambda: get(port, "/readyz")[0] == 200)
+    lines = len(tree.log.splitlines())
+    answers = ask_beside_live_pages(port, ("/metrics", "/healthz", "/readyz"), large="/metrics")
+    answers.assert_all_were_served()
     assert "Traceback" not in tree.log
     assert len(tree.log.splitlines()) - lines < 5
 

@@ -242,3 +242,81 @@ def test_a_program_that_a_handler_starts_ends_by_sigint(start_tree: StartTree, s
     tree.database.enqueue("awaited", "b")
     eventually(tree.database.is_settled, within=30)
     assert [task.result for task in tree.database.tasks()] == [7, 7]
+
+
+PROXY_SOCKET = """
+import socket
+
+class ProxySocket(socket.socket):
+    def __init__(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, proto=0, fileno=None):
+        assert fileno is None, "made by the app alone"
+        super().__init__(family, kind, proto)
+
+socket.socket = ProxySocket
+"""
+DEBUGGER = """
+def fork_for_debugger():
+    raise RuntimeError("no debugger answers")
+
+os.fork = os.execv = fork_for_debugger
+"""
+WORLDS = {
+    "a default timeout of sockets": "import socket; socket.setdefaulttimeout(1)\n",
+    "a socket class of its own": PROXY_SOCKET,
+    "a fork of its own": DEBUGGER,
+    "an os._exit of its own": "os._exit = sys.exit\n",
+    "a closed standard input": "os.close(0)\n",
+}
+
+
+@pytest.mark.fault(51)
+@pytest.mark.parametrize("world", WORLDS)
+def test_an_app_that_replaces_what_goque_uses_runs_as_any_other(start_tree: StartTree, world: str) -> None:
+    tree = start_tree(app=WORLDS[world] + HANDLER)
+    tree.database.enqueue("hello", "a", "b")
+    eventually(tree.database.is_settled)
+    assert [task.status for task in tree.database.tasks()] == ["done", "done"]
+    assert [line for line in tree.log.splitlines() if " WARN " in line or " ERROR " in line] == []
+
+
+REFUSED = {
+    "from gevent import monkey; monkey.patch_all()\n": "patches Python with gevent at its import (",
+    "from gevent import monkey; monkey.patch_time()\n": "patches Python with gevent at its import (time.sleep)",
+    "time.monotonic = lambda: 1.0\n": "replaces time.monotonic at its import (by one of app)",
+}
+
+
+@pytest.mark.fault(51)
+@pytest.mark.parametrize("patch", REFUSED)
+def test_an_app_in_which_no_worker_can_run_is_refused_with_one_line(
+    start_tree: StartTree, tmp_path: Path, database: Database, patch: str
+) -> None:
+    tree = start_tree(app=patch + HANDLER)
+    assert tree.wait() == 2
+    (line,) = tree.log.splitlines()
+    assert f"app 'app:registry' {REFUSED[patch]}" in line
+    checked = check(tmp_path, database)
+    assert (checked.returncode, checked.stderr) == (2, f"{line}\n")
+
+
+GREEN_HANDLER = """
+@registry.processor("green", workers=1, max_attempts=1, timeout=1, store_result=True)
+def green(task: Task):
+    note("start", task.external_id, os.getpid())
+    import gevent
+    from gevent import monkey
+    monkey.patch_all()
+    gevent.joinall([gevent.spawn(time.sleep, task.payload) for _ in range(20)])
+    return "ok"
+"""
+
+
+@pytest.mark.fault(51)
+def test_a_handler_may_patch_its_own_worker(start_tree: StartTree) -> None:
+    tree = start_tree(app=GREEN_HANDLER)
+    for name, seconds in (("a", 0.1), ("b", 30), ("c", 0.1)):
+        tree.database.enqueue("green", name, payload=seconds)
+        eventually(tree.database.is_settled)
+    assert [tree.database.task(name).status for name in "abc"] == ["done", "attempts_left", "done"]
+    assert tree.database.task("b").errors == "attempt 1: task processing timeout: 1s\n"
+    assert len({line[2] for line in tree.journal()}) == 1

@@ -1,7 +1,9 @@
 """The monitor's HTTP server: it answers /metrics, /healthz and /readyz from what the monitor has in memory.
 
-A client that sends or reads too slowly is dropped, and a new one replaces the oldest that has sent no whole request:
-nobody can use up the threads and descriptors of the monitor.
+1. At the limit, a new connection replaces the one that has waited longest for its client to send or to read.
+2. While all are busy, which means that their answers are being made, new ones wait in the kernel.
+3. Requests that come in while an answer is being made share the next one.
+4. A client that sends or reads too slowly is dropped.
 """
 
 from __future__ import annotations
@@ -23,12 +25,17 @@ from goque.errors import ConfigurationError
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
+Page = Callable[[], Answer]
+
 NOT_FOUND: Final[Answer] = (404, "text/plain; charset=utf-8", b"try /metrics, /healthz or /readyz\n")
-HEADER_TIMEOUT: Final = 10.0
-"""Seconds that a client has to send its request."""
+CLIENT_TIMEOUT: Final = 10.0
+"""Seconds that a client has to send its request, and again to read the answer."""
 
 ANSWER_TIMEOUT: Final = 30.0
-"""Seconds that making and sending an answer may take."""
+"""Seconds that making an answer may take."""
+
+GRACE: Final = 0.1
+"""Seconds in which a client may send or read before a new connection may replace its own."""
 
 MAX_CONNECTIONS: Final = 128
 OWN_DESCRIPTORS: Final = 64
@@ -37,22 +44,42 @@ COMPLAINT_PERIOD: Final = 60.0
 
 @dataclass
 class Connection:
-    """An open connection: since when, and whether its request has come in."""
+    """An open connection: whether its answer is being made, or since when it waits for its client."""
 
     line: socket.socket
-    opened_at: float
-    is_asked: bool = False
+    since: float
+    is_busy: bool = False
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether the client has had its time."""
-        return now - self.opened_at > (ANSWER_TIMEOUT if self.is_asked else HEADER_TIMEOUT)
+        """Return whether it has had its time."""
+        return now - self.since > (ANSWER_TIMEOUT if self.is_busy else CLIENT_TIMEOUT)
+
+
+class SharedPage:
+    """Makes one answer for all the requests that have waited for it."""
+
+    def __init__(self, make: Page, clock: Callable[[], float] = time.monotonic) -> None:
+        self._make = make
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began_at = 0.0
+        self._answer = NOT_FOUND
+
+    def __call__(self) -> Answer:
+        """Return an answer that is no older than this call."""
+        asked_at = self._clock()
+        with self._lock:
+            if self._began_at < asked_at:
+                self._began_at = self._clock()
+                self._answer = self._make()
+            return self._answer
 
 
 class Server(ThreadingHTTPServer):
     """Answers each request in a thread of its own, on an IPv4 or IPv6 address."""
 
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 1024  # the connections that the kernel keeps until there is a place for them
 
     def __init__(
         self, host: str, port: int, handler: type[BaseHTTPRequestHandler], log: logging.Logger
@@ -62,41 +89,70 @@ class Server(ThreadingHTTPServer):
         self._log = log
         self._complain_at = 0.0
         self._limit = _connection_limit()
-        self._open: dict[socket.socket, Connection] = {}  # the oldest first
-        self._guard = threading.Lock()
+        self._open: dict[socket.socket, Connection] = {}  # those first that wait or are busy longest
+        self._guard = threading.Condition()
         super().__init__((host, port), handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread; at the limit, drop the oldest connection without a request, or else this one."""
+        """Answer in a thread, once there is a place for the connection."""
         with self._guard:
-            if len(self._open) >= self._limit:
-                oldest = next((one for one in self._open.values() if not one.is_asked), None)
-                if oldest is None:
-                    _hang_up(request)
-                else:
-                    del self._open[oldest.line]
-                    _hang_up(oldest.line)
+            while not self._has_place():
+                self._guard.wait(self._rest_of_grace())
+                self._drop_overdue()
             self._open[request] = Connection(request, time.monotonic())
         super().process_request(request, client_address)
 
-    def asked(self, line: socket.socket) -> None:
-        """Note that a connection's request has come in."""
+    def _has_place(self) -> bool:
+        """Return whether there is a place; at the limit, drop the connection that waits longest for its client."""
+        if len(self._open) < self._limit:
+            return True
+        waits = self._longest_waiting()
+        if waits is None or time.monotonic() - waits.since < GRACE:
+            return False
+        self._drop(waits)
+        return True
+
+    def _rest_of_grace(self) -> float:
+        """Return the seconds until another look for a place can find one, unless a connection ends before."""
+        waits = self._longest_waiting()
+        return 1.0 if waits is None else max(0.0, waits.since + GRACE - time.monotonic())
+
+    def _longest_waiting(self) -> Connection | None:
+        return next((one for one in self._open.values() if not one.is_busy), None)
+
+    def begin(self, line: socket.socket) -> None:
+        """Note that a connection's request has come in, and that its answer is being made."""
+        self._set(line, is_busy=True)
+
+    def end(self, line: socket.socket) -> None:
+        """Note that a connection's answer is made, and that its client may read it."""
+        self._set(line, is_busy=False)
+
+    def _set(self, line: socket.socket, *, is_busy: bool) -> None:
         with self._guard:
-            if line in self._open:
-                self._open[line].is_asked = True
+            if self._open.pop(line, None):
+                self._open[line] = Connection(line, time.monotonic(), is_busy)
+                self._guard.notify()
 
     def service_actions(self) -> None:
         """Drop the clients that have had their time; the server's loop calls it twice a second."""
-        now = time.monotonic()
         with self._guard:
-            for line in [line for line, one in self._open.items() if one.is_overdue(now)]:
-                del self._open[line]
-                _hang_up(line)
+            self._drop_overdue()
+
+    def _drop_overdue(self) -> None:
+        now = time.monotonic()
+        for one in [one for one in self._open.values() if one.is_overdue(now)]:
+            self._drop(one)
+
+    def _drop(self, connection: Connection) -> None:
+        del self._open[connection.line]
+        _hang_up(connection.line)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection, and count it no more."""
         with self._guard:
             self._open.pop(request, None)
+            self._guard.notify()
         super().shutdown_request(request)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -123,7 +179,7 @@ class Server(ThreadingHTTPServer):
             self._log.warning(text, *values, exc_info=exc_info)
 
 
-def serve(address: str, pages: dict[str, Callable[[], Answer]], log: logging.Logger) -> str:
+def serve(address: str, pages: dict[str, Page], log: logging.Logger) -> str:
     """Start to answer in threads of this process; returns the URL, with a free port in place of port 0.
 
     Args:
@@ -134,15 +190,17 @@ def serve(address: str, pages: dict[str, Callable[[], Answer]], log: logging.Log
     Raises:
         ConfigurationError: the address cannot be opened.
     """
+    shared = {path: SharedPage(make) for path, make in pages.items()}
 
     class Handler(BaseHTTPRequestHandler):
         server: Server
-        timeout = HEADER_TIMEOUT  # of one read; the server bounds the whole
+        timeout = CLIENT_TIMEOUT  # of one read; the server bounds the whole
 
         def do_GET(self) -> None:
-            self.server.asked(self.connection)
-            page = pages.get(self.path.partition("?")[0])
+            self.server.begin(self.connection)
+            page = shared.get(self.path.partition("?")[0])
             status, content_type, body = NOT_FOUND if page is None else page()
+            self.server.end(self.connection)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

@@ -104,15 +104,17 @@ class BlackBox:
             path: the path of the new file, which must not exist.
             jobs: the maximum number of jobs that may be running or not acknowledged at the same time.
         """
-        half = max(MIN_HALF, jobs * BYTES_A_JOB)
-        size = HEADER + 2 * half
+        size = box_size(jobs)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
             else:
                 os.ftruncate(descriptor, size)
-            os.pwrite(descriptor, struct.pack("=QQ", MAGIC, half), 0)
+            os.pwrite(descriptor, struct.pack("=QQ", MAGIC, (size - HEADER) // 2), 0)
+        except OSError:
+            os.unlink(path)  # noqa: PTH108 - it may be a text
+            raise
         finally:
             os.close(descriptor)
 
@@ -246,7 +248,11 @@ class BlackBoxWriter(BlackBox):
         self._times[_KILL_AT] = kill_at if len(self._deadlines) == 1 else min(self._deadlines.values())
 
     def end(self, seq: int, outcome: bytes) -> None:
-        """Record the encoded outcome of a job; it stays until `acknowledge`."""
+        """Record the encoded outcome of a job; it stays until `acknowledge`.
+
+        Raises:
+            OSError: the disk has no room for an outcome as large as this; nothing is recorded.
+        """
         kind = _END_KIND
         if len(outcome) > SPILL_OVER:
             kind, outcome = _SPILLED_KIND, self._spill(seq, outcome)
@@ -302,10 +308,14 @@ class BlackBoxWriter(BlackBox):
         self._words[_POSITION] = self._flips << _USED_BITS | self._used
 
     def _spill(self, seq: int, outcome: bytes) -> bytes:
-        self._spilled.add(seq)
         path = self.spill_path(seq)
-        with path.open("wb") as file:
-            file.write(outcome)
+        try:
+            with path.open("wb") as file:
+                file.write(outcome)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        self._spilled.add(seq)
         return b""
 
     def _spill_all(self) -> bytes:
@@ -314,6 +324,11 @@ class BlackBoxWriter(BlackBox):
                 body = entry[1][_RECORD.size :]
                 entry[1] = _RECORD.pack(0, _SPILLED_KIND, seq) + self._spill(seq, body)
         return b"".join(record for entry in self._needed.values() for record in entry)
+
+
+def box_size(jobs: int) -> int:
+    """Return the bytes of a box for so many jobs."""
+    return HEADER + 2 * max(MIN_HALF, jobs * BYTES_A_JOB)
 
 
 def can_record(task_id: str, claims: int) -> bool:

@@ -35,7 +35,7 @@ log = logging.getLogger("goque.supervisor")
 
 MAX_DESCRIPTION: Final = 1 << 20
 MAX_SOCKET_PATH: Final = 107  # sun_path of Linux, less the NUL
-_LOCK, _TREE = "lock", "tree.json"
+_LOCK, _TREE, _METRICS = "lock", "tree.json", "metrics"
 _NODE_ID: Final = re.compile("[0-9A-Za-z-]{36}")
 _RUN_NAME: Final = re.compile("[0-9]+-[0-9a-f]{8}")
 
@@ -66,13 +66,33 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         """The directory in which processes with the app keep the app's metrics."""
-        return self.path / "metrics"
+        return self.path / _METRICS
+
+    @property
+    def base(self) -> Path:
+        """The directory that was given as --run-dir, or the default one."""
+        return self.path.parent
+
+    def capacity(self) -> int:
+        """Return the bytes of the file system that this directory is on, used or not."""
+        found = os.statvfs(self.path)
+        return found.f_blocks * found.f_frsize
 
     def describe_tree(self, tree: dict[str, Any]) -> None:
-        """Write a description of this tree, for the next tree that finds this directory after a crash."""
+        """Write a description of this tree, for the next tree that finds this directory after a crash.
+
+        On a full disk there is none, and after a crash the healers return the tree's tasks like those of another node.
+        """
         draft = self.path / f"{_TREE}.new"
-        draft.write_text(json.dumps(tree), "utf-8")
-        draft.rename(self.path / _TREE)
+        try:
+            draft.write_text(json.dumps(tree), "utf-8")
+            draft.rename(self.path / _TREE)
+        except OSError as error:
+            log.warning(
+                "the run directory %s cannot be written (%s): after a crash, tasks of this tree are returned later",
+                self.base,
+                error.strerror,
+            )
 
     def leave_black_boxes(self) -> None:
         """Delete only the sockets. The next tree reads the unwritten outcomes from the black boxes."""
@@ -119,11 +139,15 @@ def remove_worker_files(box: str | os.PathLike[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def open_run_directory(given: str | None) -> RunDirectory:
+def open_run_directory(given: str | None, *, with_metrics: bool = False) -> RunDirectory:
     """Create and lock the directory of this run, under the given base or a private default one.
 
+    Args:
+        given: the base, None for the default one.
+        with_metrics: whether to create the directory of the app's metrics too.
+
     Raises:
-        RunDirectoryError: the base is not private, too long, or locked by another supervisor.
+        RunDirectoryError: the base is not private, too long, not writable, or locked by another supervisor.
     """
     base = Path(given).absolute() if given else _default_base()
     _make_base(base)
@@ -143,6 +167,8 @@ def open_run_directory(given: str | None) -> RunDirectory:
     try:
         hidden.mkdir(mode=0o700)
         locks.append(_lock(hidden / _LOCK, f"run directory {path} is in use"))
+        if with_metrics:
+            (hidden / _METRICS).mkdir(mode=0o700)
         hidden.rename(path)
     except OSError as error:
         raise RunDirectoryError(f"run directory {base} cannot be written: {error.strerror}") from error

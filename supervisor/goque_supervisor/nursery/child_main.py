@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable
+from socket import socket as Socket  # noqa: N812 - the app may replace socket.socket by a proxy's
 from typing import Any, Final
 
 from goque.config import settle_database_url
@@ -55,7 +55,7 @@ def run_child(boot: dict[str, Any], descriptor: int, root: int) -> None:
         task_type=boot.get("task_type"),
         mark=mark_of(stderr_path(boot["box"])) if role == "worker" else "",
     )
-    channel = Channel(socket.socket(fileno=descriptor), blocking=True)
+    channel = Channel(Socket(fileno=descriptor), blocking=True)
     run: Callable[[dict[str, Any], Channel], None] = importlib.import_module(LOOPS[role]).run
     ends_in_order = role in exit_functions.ROLES
     if ends_in_order:

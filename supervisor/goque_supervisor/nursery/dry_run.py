@@ -11,6 +11,7 @@ import os
 import select
 import socket
 from datetime import UTC, datetime
+from os import _exit  # the app may replace that of os
 from typing import NoReturn
 
 import msgspec
@@ -90,7 +91,7 @@ def _become_child(end: socket.socket, parent: int, options: SuperviseOptions) ->
     try:
         code = _load(end, parent, options)
     finally:
-        os._exit(code)
+        _exit(code)
 
 
 def _load(end: socket.socket, parent: int, options: SuperviseOptions) -> int:

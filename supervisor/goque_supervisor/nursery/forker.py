@@ -13,12 +13,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from os import _exit, execv, fork, waitpid  # the app may replace those of os, as debuggers do
 from typing import Any
 
 from multiprocess import get_context
 
 from goque.errors import GoqueError
-from goque.execution.streams import flush_streams
+from goque.execution.streams import flush_streams, open_standard_descriptors
 from goque.storage.before_fork import close_connections
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
@@ -34,7 +35,7 @@ from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.nursery import exit_functions
 from goque_supervisor.nursery.child_main import run_child
-from goque_supervisor.nursery.open_sockets import connected_sockets, warn_of_sockets
+from goque_supervisor.nursery.open_sockets import ConnectedSocket, connected_sockets, warn_of_sockets
 from goque_supervisor.nursery.threads import thread_names
 
 log = logging.getLogger("goque.nursery")
@@ -54,20 +55,25 @@ class Nursery:
         open_before = connected_sockets()
         try:
             info = prepare()
+            self._take_back(open_before)
         except BaseException as error:  # any error of the import becomes one line at the root
             log.debug("loading failed", exc_info=error)
             self.channel.send(_boot_failed(error))
             return 1
-        reset_signals()  # the app may have changed them at its import
-        flush_streams()  # and these
-        self._choose_start_method()
-        if self.start_method == "forkserver":
-            close_connections()
-            warn_of_sockets(connected_sockets() - open_before)
         gc.collect()
         gc.freeze()
         self.channel.send(Ready({**info, "start_method": self.start_method}))
         return self._serve()
+
+    def _take_back(self, open_before: set[ConnectedSocket]) -> None:
+        """Set up what the app may have changed at its import, and look at what a fork would share."""
+        reset_signals()
+        flush_streams()
+        open_standard_descriptors()
+        self._choose_start_method()
+        if self.start_method == "forkserver":
+            close_connections()
+            warn_of_sockets(connected_sockets() - open_before)
 
     def _choose_start_method(self) -> None:
         names = thread_names() if self.start_method == "forkserver" else []
@@ -98,7 +104,7 @@ class Nursery:
 
     def _start(self, request: StartChild, descriptor: int) -> None:
         try:
-            between = os.fork()
+            between = fork()
         except OSError as error:
             os.close(descriptor)
             self.channel.send(StartFailed(request.key, str(error)))
@@ -107,9 +113,9 @@ class Nursery:
             try:
                 self._start_and_leave(request, descriptor)
             finally:
-                os._exit(0)
+                _exit(0)
         os.close(descriptor)
-        _pid, status = os.waitpid(between, 0)
+        _pid, status = waitpid(between, 0)
         if status:  # code that the app runs after a fork has ended it
             cause = ExitCause.from_status(os.waitstatus_to_exitcode(status))
             self.channel.send(StartFailed(request.key, f"its fork ended by {cause}", died=True))
@@ -128,10 +134,15 @@ class Nursery:
         child = get_context("fork").Process(
             target=self._become_child, args=(boot, descriptor), name=boot["name"]
         )
-        child.start()
+        self._fork_of_app, os.fork = os.fork, fork
+        try:
+            child.start()
+        finally:
+            os.fork = self._fork_of_app
         return int(child.pid)
 
     def _become_child(self, boot: dict[str, Any], descriptor: int) -> None:
+        os.fork = self._fork_of_app
         self.channel.socket.close()
         run_child(boot, descriptor, self.root)
 
@@ -149,9 +160,9 @@ class Nursery:
             str(descriptor),
             str(self.root),
         ]
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
-            os.execv(sys.executable, command)  # noqa: S606 - our own interpreter
+            execv(sys.executable, command)  # noqa: S606 - our own interpreter
         os.close(reader)
         os.write(writer, payload)
         os.close(writer)
@@ -173,5 +184,8 @@ def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, 
     nursery = Nursery(end, root, start_method=start_method)
     try:
         return nursery.run(prepare)
+    except BaseException:
+        log.exception("this nursery ends by an error")
+        return 1
     finally:
         nursery.channel.close()

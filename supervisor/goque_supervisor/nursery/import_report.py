@@ -12,13 +12,14 @@ SLOW_IMPORT: Final = 10.0
 
 def import_ended(app: str, cause: ExitCause) -> str:
     """Describe how a process ended while it imported an app, or the registry that was handed over."""
-    return f"{_subject(app)} does not import: the process that tried ended by {cause}"
+    return f"{subject(app)} does not import: the process that tried ended by {cause}"
 
 
 def import_is_slow(app: str, pid: int) -> str:
     """Describe an import that takes long, and perhaps never ends, and name the process that imports."""
-    return f"{_subject(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: look what it waits for"
+    return f"{subject(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: look what it waits for"
 
 
-def _subject(app: str) -> str:
+def subject(app: str) -> str:
+    """Name an app, or the registry that was handed over, at the start of a sentence about it."""
     return f"app {app!r}" if app else "the registry"

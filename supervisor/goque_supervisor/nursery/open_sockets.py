@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from socket import socket as Socket  # noqa: N812 - the app may replace socket.socket by a proxy's
 from typing import NamedTuple
 
 log = logging.getLogger("goque.nursery")
@@ -22,16 +23,21 @@ class ConnectedSocket(NamedTuple):
 def connected_sockets() -> set[ConnectedSocket]:
     """Return the connected stream sockets of this process that have an address at the other end."""
     found = set()
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers are wanted, no paths
-        with suppress(OSError):  # it is closed meanwhile, or not connected
-            about = os.fstat(int(name))
-            if stat.S_ISSOCK(about.st_mode) and (address := _peer(int(name))):
-                found.add(ConnectedSocket(about.st_ino, address))
+    default = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(None)  # a copy with a timeout would take the original too from blocking
+    try:
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers are wanted, no paths
+            with suppress(OSError):  # it is closed meanwhile, or not connected
+                about = os.fstat(int(name))
+                if stat.S_ISSOCK(about.st_mode) and (address := _peer(int(name))):
+                    found.add(ConnectedSocket(about.st_ino, address))
+    finally:
+        socket.setdefaulttimeout(default)
     return found
 
 
 def _peer(descriptor: int) -> str:
-    with socket.socket(fileno=os.dup(descriptor)) as copy:
+    with Socket(fileno=os.dup(descriptor)) as copy:
         if copy.type != socket.SOCK_STREAM:
             return ""
         peer = copy.getpeername()

@@ -31,6 +31,7 @@ from goque_supervisor.ipc.failure_report import Reported
 from goque_supervisor.ipc.sockets import make_keys
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.nursery.child_main import LOOPS
+from goque_supervisor.nursery.replaced_functions import refuse_replaced_functions
 from goque_supervisor.settings import SuperviseOptions
 
 ROOT_OPTIONS: Final = ("timeout", "max_attempts")
@@ -118,13 +119,15 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
     """Import the app; returns its registry, and the database URL and the pools of a tree with these options.
 
     Raises:
-        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, has a type
-            in a pool that it does not declare, or an option names a type or a pool that it lacks.
+        ConfigurationError: it does not import, is not a registry, has nothing for the processors to run, replaces
+            functions of Python that workers need, has a type in a pool that it does not declare, or an option names a
+            type or a pool that it lacks.
     """
     logs.configure("nursery", log_format=options.log_format, level=options.log_level)
     if options.database_url:
         _use_database(options.database_url)
     registry = registry_of_this_process(options.app, registry_fd)
+    refuse_replaced_functions(options.app)
     pools = pools_of(registry).specs(default_workers=options.workers)
     try:
         options.check_names(registry.task_types, [pool.name for pool in pools])

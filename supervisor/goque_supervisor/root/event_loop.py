@@ -17,6 +17,7 @@ from typing import Any, Final
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory
+from goque_supervisor.root.box_space import why_boxes_cannot_fit
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.nurseries import Nurseries
 from goque_supervisor.root.nursery_process import NurseryProcess
@@ -24,7 +25,7 @@ from goque_supervisor.root.process_table import HANG_AFTER, ProcessTable
 from goque_supervisor.root.services import METRICS_DIRECTORY
 from goque_supervisor.root.supervisor import Root
 from goque_supervisor.root.timers import Timers
-from goque_supervisor.root.tree import ChildSpec
+from goque_supervisor.root.tree import ChildSpec, build_tree
 from goque_supervisor.settings import SuperviseOptions
 
 log = logging.getLogger("goque.supervisor")
@@ -59,8 +60,8 @@ class EventLoop:
             self._selector,
             self._timers,
             registry_fd,
-            on_ready=lambda: self._root.on_nurseries_ready(),  # noqa: PLW0108 - the root is made after its nurseries
-            on_failed=lambda *what: self._root.give_up(*what),  # noqa: PLW0108 - the same
+            on_ready=self._on_nurseries_ready,
+            on_failed=lambda *what: self._root.give_up(*what),  # noqa: PLW0108 - the root is made after its nurseries
             on_child_started=self._on_child_started,
             on_child_failed=self._on_child_failed,
             on_reloaded=lambda *what: self._root.on_reloaded(*what),  # noqa: PLW0108 - the same
@@ -85,7 +86,6 @@ class EventLoop:
         gc.freeze()  # what is loaded by now stays; collecting it again would unshare its pages with the children
         try:
             if self._options.http:
-                self._run_directory.metrics.mkdir(mode=0o700)
                 os.environ[METRICS_DIRECTORY] = str(self._run_directory.metrics)
             self._processes.guard.start()
             self._nurseries.open()
@@ -157,7 +157,7 @@ class EventLoop:
         else:
             self._root.on_signal(number)
 
-    # -- children --------------------------------------------------------------------------------------
+    # -- nurseries and children --------------------------------------------------------------------------------------
 
     def _common_boot(self, spec: ChildSpec) -> dict[str, Any]:
         """Return what every child is told at its start."""
@@ -193,6 +193,13 @@ class EventLoop:
         child = self._processes.not_started(key)
         if child is not None:
             self._root.on_child_not_started(child, why, died=died)
+
+    def _on_nurseries_ready(self) -> None:
+        too_small = why_boxes_cannot_fit(self._run_directory, build_tree(self._options, self._nurseries.app))
+        if too_small is None:
+            self._root.on_nurseries_ready()
+        else:
+            self._root.give_up(too_small, 2)
 
     def _on_nursery_ended(self, nursery: NurseryProcess) -> None:
         if self._root.end is not None:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from os import _exit  # the app may replace that of os
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class NurseryProcess:
             try:
                 code = self._become_nursery(root)
             finally:
-                os._exit(code)
+                _exit(code)
         self._theirs.close()
 
     def _become_nursery(self, root: int) -> int:

@@ -113,8 +113,11 @@ class ProcessTable:
 
     def _make_box(self, worker: Child) -> BlackBox:
         path = self._run_directory.box(worker.pool, worker.slot, worker.key)
-        BlackBox.create(path, jobs=worker.spec.max_jobs)
-        return BlackBox(path)
+        try:
+            BlackBox.create(path, jobs=worker.spec.max_jobs)
+            return BlackBox(path)
+        except OSError as error:  # one of the disk has no file name of its own
+            raise OSError(error.errno, error.strerror, str(self._run_directory.base)) from error
 
     def started(self, key: int, pid: int) -> Child | None:
         """Set the pid of a child that a nursery has forked; returns the child."""

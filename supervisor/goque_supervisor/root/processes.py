@@ -13,6 +13,7 @@ from goque_supervisor.root.tree import ChildSpec
 log = logging.getLogger("goque.supervisor")
 
 START_RETRY: Final = 1.0
+REPORT_PERIOD: Final = 60.0
 
 
 class Processes(Protocol):
@@ -44,9 +45,29 @@ class Processes(Protocol):
         """Return every process from the request to start it until it is reaped."""
 
 
-def retry_start(timers: Timers, name: str, why: str, again: Callable[[], object]) -> None:
-    """Report that the system let no process start, and try again in a second."""
-    log.error(
-        "%s cannot be started (%s): trying again in %gs; running processes go on", name, why, START_RETRY
-    )
-    timers.after(START_RETRY, again)
+class StartRetries:
+    """Tries each second to start what the system did not let start, and reports it once a minute."""
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self._planned: set[str] = set()
+        self._reported: dict[str, float] = {}
+
+    def plan(self, name: str, why: str, start: Callable[[], object]) -> None:
+        """Report that a process could not be started, and try again in a second."""
+        now = self._timers.now()
+        if now - self._reported.get(name, -REPORT_PERIOD) >= REPORT_PERIOD:
+            self._reported[name] = now
+            log.error(
+                "%s cannot be started (%s): trying again every %gs; running processes go on",
+                name,
+                why,
+                START_RETRY,
+            )
+        if name not in self._planned:
+            self._planned.add(name)
+            self._timers.after(START_RETRY, lambda: self._again(name, start))
+
+    def _again(self, name: str, start: Callable[[], object]) -> None:
+        self._planned.discard(name)
+        start()

@@ -14,7 +14,7 @@ from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.node import NodeView
 from goque_supervisor.root.pools.failure_reporter import FailureReporter
-from goque_supervisor.root.processes import Processes, retry_start
+from goque_supervisor.root.processes import Processes, StartRetries
 from goque_supervisor.root.restart_policy import Backoff
 from goque_supervisor.root.timers import Timers
 from goque_supervisor.root.tree import ChildSpec, HealedTasks, Tree
@@ -66,6 +66,7 @@ class Services:
         self._child_restarts = child_restarts
         self._specs: list[ChildSpec] = []
         self._backoffs: dict[str, Backoff] = {}
+        self._retries = StartRetries(timers)
 
     def lay_out(self, tree: Tree) -> None:
         """Take the services of a tree as the ones to keep running; nothing is started yet."""
@@ -113,7 +114,7 @@ class Services:
         if child.spec.role == "reporter":
             self.failures.on_not_started(child, why)
         elif not self._node().is_stopping:
-            retry_start(self._timers, child.spec.name, why, lambda: self._start(child.spec))
+            self._retries.plan(child.spec.name, why, lambda: self._start(child.spec))
 
     def on_exit(self, child: Child, cause: ExitCause) -> None:
         """Start another service in the place of one that has ended, after its backoff."""
@@ -138,7 +139,7 @@ class Services:
         try:
             self._processes.start(spec, self._boot(spec))
         except OSError as error:
-            retry_start(self._timers, spec.name, str(error), lambda: self._start(spec))
+            self._retries.plan(spec.name, str(error), lambda: self._start(spec))
 
     def _boot(self, spec: ChildSpec) -> dict[str, Any]:
         app = self._app()

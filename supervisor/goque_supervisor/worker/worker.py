@@ -88,7 +88,12 @@ class Worker:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""
         reached("run.before_end")
         captured_output.end_task(job.row.id)
-        self.box.end(job.seq, messages.encode(outcome))
+        try:
+            self.box.end(job.seq, messages.encode(outcome))
+        except OSError as error:
+            text = f"the worker cannot keep its result in {self.box.path.parent.parent}: {error.strerror}"
+            outcome = Outcome(OutcomeKind.FAILED, text, duration=outcome.duration, pid=outcome.pid)
+            self.box.end(job.seq, messages.encode(outcome))
         reached("run.after_end")
         self.results.append(Result(job.seq, outcome))
 

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final, TypeAlias
 
 from goque_supervisor.root.child import Child
-from goque_supervisor.root.processes import Processes, retry_start
+from goque_supervisor.root.processes import Processes, StartRetries
 from goque_supervisor.root.timers import Timers
 from goque_supervisor.root.tree import HealedTasks, PoolGroupSpec
 
@@ -47,6 +47,7 @@ class FailureReporter:
         self._size = 0
         self._dropped = 0
         self._has_ended = False
+        self._retries = StartRetries(timers)
 
     @property
     def is_busy(self) -> bool:
@@ -113,7 +114,7 @@ class FailureReporter:
         if child is self._child:
             batch, self._batch, self._child = self._batch, [], None
             self._put_back(batch)
-            retry_start(self._timers, child.spec.name, why, self._start_next)
+            self._retries.plan(child.spec.name, why, self._start_next)
 
     def _put_back(self, reports: list[str]) -> None:
         self._waiting.extendleft(reversed(reports))
@@ -134,7 +135,7 @@ class FailureReporter:
             child = self._processes.start(spec, {"pool": spec.pool, "failures": batch})
         except OSError as error:
             self._put_back(batch)
-            retry_start(self._timers, f"on_failure of {self._spec.title}", str(error), self._start_next)
+            self._retries.plan(f"on_failure of {self._spec.title}", str(error), self._start_next)
             return
         if child is None:  # its nursery is on the way
             self._put_back(batch)

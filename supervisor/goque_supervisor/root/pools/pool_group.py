@@ -36,7 +36,7 @@ from goque_supervisor.root.pools.group_fetcher import GroupFetcher
 from goque_supervisor.root.pools.user_functions import ROLES, UserFunctions
 from goque_supervisor.root.pools.worker_exit import IDLE, describe_exit, end_worker, restart_reason
 from goque_supervisor.root.pools.worker_slots import WorkerSlots
-from goque_supervisor.root.processes import retry_start
+from goque_supervisor.root.processes import StartRetries
 from goque_supervisor.root.restart_policy import BootWatch
 from goque_supervisor.root.tree import PoolGroupSpec
 
@@ -63,6 +63,7 @@ class PoolGroup:
         self._functions = UserFunctions(context.processes, context.timers, self._fetcher.send)
         self._slots = WorkerSlots()
         self._slots.want(spec, 0, 0)
+        self._retries = StartRetries(context.timers)
 
     # -- keeping it complete -------------------------------------------------------------------------
 
@@ -101,7 +102,7 @@ class PoolGroup:
             self._start_fetcher()
             self._start_workers()
         except OSError as error:
-            retry_start(self._timers, f"a process of {self.spec.title}", str(error), self.start_missing)
+            self._retries.plan(f"a process of {self.spec.title}", str(error), self.start_missing)
 
     def _start_fetcher(self) -> None:
         if self._has_drained:
@@ -161,7 +162,7 @@ class PoolGroup:
         elif self.draining and child.spec.role == "worker":
             self._advance_draining()
         else:
-            retry_start(self._timers, child.spec.name, why, self.start_missing)
+            self._retries.plan(child.spec.name, why, self.start_missing)
 
     def on_exit(self, child: Child, cause: ExitCause, max_rss: int) -> None:
         """Report the end of a process to those that need to know, and start another."""
