@@ -8,7 +8,7 @@ from test_claiming import policy
 from test_sqlite_rows import insert
 from undone_claims import undo_claims
 
-from goque.storage.contract import DueLevel
+from goque.storage.contract import Claim, DueLevel
 from goque.storage.sql.claiming.unclaimable import EMPTY_CLAIMS
 from goque.task import Task, TaskStatus
 
@@ -157,12 +157,23 @@ def test_a_level_is_due_when_a_claim_finds_a_task_in_it(file, due_at, wait):
     assert bool(claim(storage, priority=0)) == (wait == 0)
 
 
-@pytest.mark.parametrize("column", ["priority", "next_attempt_at"])
 @pytest.mark.parametrize("value", ["text", b"\xff"])
-def test_a_priority_or_a_time_that_is_none_makes_no_level_and_hides_none(file, column, value):
+def test_a_time_that_is_none_makes_no_level_and_hides_none(file, value):
     storage = file.new_storage()
     storage.migrate()
     odd, good = add(storage, priority=5), add(storage)
-    file.execute(f"UPDATE goque_task SET {column} = :value WHERE id = :id", value=value, id=odd.id)
+    file.execute("UPDATE goque_task SET next_attempt_at = :value WHERE id = :id", value=value, id=odd.id)
     assert levels(storage, "mail") == [("mail", 0, 0.0)]
     assert [row.id for row in claim(storage, priority=0)] == [good.id]
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize("priority", [0.5, "high", b"\xff"])
+@pytest.mark.parametrize("types", [["a"], ["a", "b"]])
+def test_tasks_whose_priority_is_no_whole_number_are_claimed_too(file, priority, types):
+    storage = file.new_storage()
+    storage.migrate()
+    tasks = [add(storage, task_type) for task_type in types]
+    file.execute("UPDATE goque_task SET priority = :priority WHERE id = :id", priority=priority, id=tasks[0].id)
+    wanted = [Claim(level.type, level.priority, 5) for level in storage.due_levels(types)]
+    assert {row.id for row in storage.claim_in_turns(wanted, "node-1")} == {task.id for task in tasks}

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
 from goque.storage.contract.records import (
+    ANY_PRIORITY,
     MAX_GROUPS,
     AttemptRow,
     Claim,
@@ -35,6 +36,7 @@ from goque.storage.contract.upkeep import Upkeep
 from goque.storage.contract.watcher import Watcher
 
 __all__ = [
+    "ANY_PRIORITY",
     "MAX_GROUPS",
     "AsyncTasks",
     "AttemptRow",

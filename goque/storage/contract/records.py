@@ -45,12 +45,16 @@ class QueueDepth(msgspec.Struct, frozen=True):
     waited: float = 0.0
 
 
+ANY_PRIORITY: Final = -(2**15)
+"""Stands for the priority of tasks whose priority is no whole number; claimed are then tasks of any priority."""
+
+
 class Claim(msgspec.Struct, frozen=True):
     """What to claim of one type.
 
     Attributes:
         type: the task type.
-        priority: the only priority to claim.
+        priority: the only priority to claim, or ANY_PRIORITY.
         limit: how many tasks at most.
     """
 

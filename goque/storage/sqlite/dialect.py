@@ -7,7 +7,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,6 +150,14 @@ class SqliteDialect(Dialect):
         """Watch the write-ahead log, and ask `data_version` whose write it was; of which type it is not told."""
         del types
         return SqliteWatcher(connections, self.path)
+
+    def due_priorities(self, session: Session, task_type: str, priority: int | None = None) -> Iterable[Any]:
+        """Return the priorities that have a due task, highest first. SQLite stores a text or bytes as well."""
+        params = {"task_type": task_type, "priority": priority}
+        return [
+            sqlite_rows.read_text(value) if kind == b"text" else value  # a text is read as bytes, which would equal no text
+            for value, kind in session.rows(self.sql.due_priorities, params)
+        ]
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""

@@ -2,12 +2,14 @@
 
 An instant of whole seconds sorts after the others of its second, so the first row of a level may be due later than
 one of whole seconds: hence the last EXISTS, which runs only if the first row is due within the current second. A
-priority that is no integer, which only SQLite stores, is left out: no claim of one priority would find it.
+priority that is no integer, which only SQLite stores, counts as `ANY_PRIORITY`: no claim of one priority would find it.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+from goque.storage.contract import ANY_PRIORITY
 
 DUE_LEVELS: Final = """
     WITH RECURSIVE level (type, priority, next_attempt_at) AS (
@@ -33,7 +35,7 @@ DUE_LEVELS: Final = """
               AND nearest.rowid NOT IN (SELECT value FROM json_each(:past))
             ORDER BY nearest.priority DESC, nearest.next_attempt_at
             LIMIT 1))
-    SELECT type, priority,
+    SELECT type, CASE typeof(priority) WHEN 'integer' THEN priority ELSE <any priority> END,
            CASE WHEN next_attempt_at <= :now OR next_attempt_at <= :upper AND EXISTS (
                SELECT 1
                FROM goque_task AS due INDEXED BY goque_task_claim_idx
@@ -42,5 +44,4 @@ DUE_LEVELS: Final = """
                  AND due.rowid NOT IN (SELECT value FROM json_each(:past)))
            THEN NULL ELSE next_attempt_at END,
            :now
-    FROM level
-    WHERE typeof(priority) = 'integer'"""
+    FROM level""".replace("<any priority>", str(ANY_PRIORITY))

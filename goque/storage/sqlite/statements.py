@@ -60,7 +60,7 @@ DUE_PRIORITIES: Final = """
             LIMIT 1)
         FROM level
         WHERE level.priority IS NOT NULL AND :priority IS NULL)
-    SELECT priority
+    SELECT priority, typeof(priority)
     FROM level
     WHERE priority IS NOT NULL
       AND EXISTS (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.storage.contract import Claim, DueLevel
+from goque.storage.contract import ANY_PRIORITY, Claim, DueLevel
 from goque.storage.sql.call_policy import PINNED_WRITE
 from goque.storage.sql.claiming.claims import SqlClaims
 from goque.storage.sql.session import Session
@@ -31,7 +31,7 @@ class SqlClaimsInTurns(SqlClaims):
         self, wanted: Sequence[Claim], owner: str, *, timeout: float | None = None
     ) -> list[TaskRow]:
         """Claim due tasks of several types, of each the given priority, in one transaction."""
-        if len(wanted) == 1 or any(self._needs_care(claim.type) for claim in wanted):
+        if len(wanted) == 1 or any(map(self._needs_care, wanted)):
             return self._claim_one_by_one(wanted, owner, timeout)
         claimed: list[TaskRow] = []
 
@@ -58,20 +58,22 @@ class SqlClaimsInTurns(SqlClaims):
             self._unclaimable.claimed(one.type, number, {}, now, priority=one.priority)
         return claimed
 
-    def _needs_care(self, task_type: str) -> bool:
-        """Return whether claims of this type may be in doubt, or some of its tasks cannot be claimed."""
+    def _needs_care(self, claim: Claim) -> bool:
+        """Return whether claims of a type may be in doubt, some of its tasks cannot be claimed, or any are wanted."""
         return bool(
-            self._unclaimable.keys(task_type, time.monotonic())
-            or self._unclaimable.is_suspected(task_type, None)
-            or any(its_type == task_type for _, its_type, _ in self._in_doubt)
+            claim.priority == ANY_PRIORITY
+            or self._unclaimable.keys(claim.type, time.monotonic())
+            or self._unclaimable.is_suspected(claim.type, None)
+            or any(its_type == claim.type for _, its_type, _ in self._in_doubt)
         )
 
     def _claim_one_by_one(self, wanted: Sequence[Claim], owner: str, timeout: float | None) -> list[TaskRow]:
         """Claim of each type in a transaction of its own. What is claimed when one fails is returned."""
         claimed: list[TaskRow] = []
         for one in wanted:
+            priority = None if one.priority == ANY_PRIORITY else one.priority
             try:
-                claimed += self.claim_due(one.type, owner, one.limit, timeout=timeout, priority=one.priority)
+                claimed += self.claim_due(one.type, owner, one.limit, timeout=timeout, priority=priority)
             except DatabaseUnavailableError:
                 if not claimed:
                     raise
