@@ -10,6 +10,7 @@ from backends import add, claim, move, row_of
 from test_claiming import policy
 from test_go_rows import insert_as_original, update_as_original
 
+from goque.storage.sql import upkeep
 from goque.task import Task, TaskStatus
 from goque_supervisor.actors import cleaner, healer
 from goque_supervisor.actors.cleaner import Cleaner
@@ -103,6 +104,37 @@ def test_each_type_is_cleaned_by_what_its_owner_published(storage, clock, make):
     assert after(350) == [*foreign, "mail new"], "and no node handles `gone` any more"
     assert after(7 * DAY) == ["mail new"], "of a type that nobody published all goes after a week"
     assert row_of(storage, waiting).status == "new"
+
+
+@pytest.mark.fault(62)
+def test_a_sweep_over_many_types_goes_on_where_it_ended_and_begins_again(storage, clock, monkeypatch):
+    monkeypatch.setattr(upkeep, "TYPES_AT_ONCE", 2)
+    monkeypatch.setattr(upkeep, "SWEEP_SECONDS", 0.0)
+    types = ["", "a", "b", "c", "d"]
+    storage.publish_types([policy("b")])
+    for task_type in [name for name in types if name]:
+        finished(storage, TaskStatus.DONE, task_type)
+    clock.advance(8 * DAY)
+    found = []
+    for _ in range(6):
+        storage.delete_finished(None, [TaskStatus.DONE], 7 * DAY)
+        found.append({task_type for task_type, _ in left(storage)})
+    assert found[0] == {"b", "c", "d"}
+    assert found[-1] == {"b"}
+    finished(storage, TaskStatus.DONE, "a")
+    clock.advance(8 * DAY)
+    for _ in range(6):
+        storage.delete_finished(None, [TaskStatus.DONE], 7 * DAY)
+    assert left(storage) == {("b", 1)}
+
+
+def test_a_sweep_ends_at_its_limit_and_goes_on_with_the_same_type(storage, clock):
+    for task_type in ("a", "b"):
+        for _ in range(3):
+            finished(storage, TaskStatus.DONE, task_type)
+    clock.advance(8 * DAY)
+    deleted = [storage.delete_finished(None, [TaskStatus.DONE], 7 * DAY, limit=2) for _ in range(4)]
+    assert deleted == [2, 2, 2, 0]
 
 
 def test_a_type_whose_turn_has_not_come_is_left_alone(storage, clock, make):

@@ -174,6 +174,8 @@ def test_tasks_whose_priority_is_no_whole_number_are_claimed_too(file, priority,
     storage = file.new_storage()
     storage.migrate()
     tasks = [add(storage, task_type) for task_type in types]
-    file.execute("UPDATE goque_task SET priority = :priority WHERE id = :id", priority=priority, id=tasks[0].id)
+    file.execute(
+        "UPDATE goque_task SET priority = :priority WHERE id = :id", priority=priority, id=tasks[0].id
+    )
     wanted = [Claim(level.type, level.priority, 5) for level in storage.due_levels(types)]
     assert {row.id for row in storage.claim_in_turns(wanted, "node-1")} == {task.id for task in tasks}

@@ -48,6 +48,8 @@ FILL = """
               SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < :tasks) SELECT seq FROM numbers) AS filled"""
 PARAMS = {
     "task_type": "type-1",
+    "after": "",
+    "most": 500,
     "owner": "node-1",
     "priority": 0,
     "rank": -1000,

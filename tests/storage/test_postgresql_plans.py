@@ -42,7 +42,7 @@ PLANS = {
     "finished_exists": ["Index Scan using goque_task_finished_idx"],
     "delete_finished": ["Tid Scan on goque_task", "Index Scan using goque_task_finished_idx", "LockRows"],
     "delete_attempts": ["Index Scan using goque_attempt_task_id_idx"],
-    "unpublished_types": ["Index Only Scan"],
+    "next_types": ["Index Only Scan"],
     "queue_depths": [CLAIM, "using goque_task_owner_idx", "using goque_task_unowned_idx"],
     "nodes": ["goque_task_owner_idx"],
     "delete_dead_nodes": ["goque_task_owner_idx"],
@@ -70,6 +70,8 @@ BACKLOG = """
     ORDER BY md5('y' || n)"""
 PARAMS = {
     "task_type": "type-1",
+    "after": "",
+    "most": 500,
     "owner": "node-1",
     "priority": None,
     "types": '["type-0", "type-1", "type-2", "type-3"]',

@@ -52,7 +52,7 @@ EXPECTED = {
     "delete_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
     "failed_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
     "queue_depths": [CLAIM, "USING INDEX goque_task_owner_idx", "USING INDEX goque_task_unowned_idx"],
-    "unpublished_types": ["COVERING INDEX", "(type>?)"],
+    "next_types": ["COVERING INDEX", "(type>?)"],
 }
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.mysql.claim_past import CLAIM_PAST
+from goque.storage.mysql.counting import COUNT_TASKS, QUEUE_DEPTHS, QUEUE_WAITS
 from goque.storage.mysql.search import MYSQL_SEARCH
-from goque.storage.sql.statements import LockThenChange, Statements, function_counts, largest_groups
+from goque.storage.sql.statements import LockThenChange, Statements, function_counts
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -245,30 +246,16 @@ DELETE_ATTEMPTS: Final = """
     DELETE FROM goque_attempt
     WHERE task_id IN :batch"""
 
-UNPUBLISHED_TYPES: Final = """
-    SELECT known.type
-    FROM (SELECT DISTINCT type FROM goque_task) AS known
-    WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
-
-QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*) AS tasks, NULL AS earliest
-    FROM goque_task FORCE INDEX (goque_task_state_idx)
-    WHERE claimed_by IS NULL AND status IN ('new', 'error', 'pending', 'processing')
-    GROUP BY status, type
-    UNION ALL
-    SELECT type, status, count(*), NULL
-    FROM goque_task FORCE INDEX (goque_task_state_idx)
-    WHERE claimed_by IS NOT NULL AND status IN ('pending', 'processing')
-    GROUP BY type, status
-    UNION ALL
-    SELECT type, 'new', 0, min(earliest)
+NEXT_TYPES: Final = """
+    SELECT known.type, EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)
     FROM (
-        SELECT type, claim_rank, min(next_attempt_at) AS earliest
-        FROM goque_task FORCE INDEX (goque_task_claim_idx)
-        GROUP BY type, claim_rank) AS levels
-    WHERE claim_rank IS NOT NULL
-    GROUP BY type"""
-"""The last part hops from level to level, past all that is finished."""
+        SELECT type
+        FROM goque_task FORCE INDEX (goque_task_type_external_id_idx)
+        WHERE type >= :after
+        GROUP BY type
+        ORDER BY type
+        LIMIT :most) AS known
+    ORDER BY known.type"""
 
 FAILED_ATTEMPTS: Final = """
     SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
@@ -316,8 +303,10 @@ MYSQL_STATEMENTS: Final = Statements(
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
-    unpublished_types=UNPUBLISHED_TYPES,
-    queue_depths=largest_groups(QUEUE_DEPTHS),
+    next_types=NEXT_TYPES,
+    count_tasks=COUNT_TASKS,
+    queue_depths=QUEUE_DEPTHS,
+    queue_waits=(QUEUE_WAITS,),
     function_counts=function_counts("left(external_id, greatest(37, char_length(external_id)) - 37)"),
     search=MYSQL_SEARCH,
     failed_attempts=FAILED_ATTEMPTS,

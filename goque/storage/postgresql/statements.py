@@ -249,16 +249,17 @@ DELETE_ATTEMPTS: Final = """
     DELETE FROM goque_attempt
     WHERE task_id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:batch AS jsonb)) AS uuid)))"""
 
-UNPUBLISHED_TYPES: Final = """
+NEXT_TYPES: Final = """
     WITH RECURSIVE known (type) AS (
-        (SELECT type FROM goque_task ORDER BY type LIMIT 1)
+        (SELECT type FROM goque_task WHERE type >= :after ORDER BY type LIMIT 1)
         UNION ALL
         SELECT (SELECT next.type FROM goque_task AS next WHERE next.type > known.type ORDER BY next.type LIMIT 1)
         FROM known
         WHERE known.type IS NOT NULL)
-    SELECT type
+    SELECT type, EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)
     FROM known
-    WHERE type IS NOT NULL AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = known.type)"""
+    WHERE type IS NOT NULL
+    LIMIT :most"""
 
 QUEUE_DEPTHS: Final = """
     SELECT type, status, count(*) AS tasks, min(next_attempt_at) AS earliest
@@ -312,7 +313,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
-    unpublished_types=UNPUBLISHED_TYPES,
+    next_types=NEXT_TYPES,
     queue_depths=largest_groups(QUEUE_DEPTHS),
     function_counts=function_counts("left(external_id, -37)"),
     search=POSTGRESQL_SEARCH,

@@ -110,11 +110,13 @@ class Statements:
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
         delete_attempts: delete the attempts of the tasks in `:batch`.
-        unpublished_types: the types of tasks that have no row in goque_type.
+        next_types: the first `:most` types of tasks from `:after` on, in their order, and whether each is published.
         queue_depths: how many unfinished tasks of each type and status there are, and the earliest
             `next_attempt_at` of the unclaimed ones; a type and status may come in several rows.
+        queue_waits: reads those times for `:types`, with the same columns, where queue_depths leaves them out.
         function_counts: how many tasks of one type name each function, by status.
         version: what server it is; empty where there is none.
+        count_tasks: how many tasks of each type and status there are; they too may come in several rows.
         search: what people ask who look at the table.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
     """
@@ -136,9 +138,10 @@ class Statements:
     finished_exists: str
     delete_finished: str | LockThenChange
     delete_attempts: str
-    unpublished_types: str
+    next_types: str
     queue_depths: str
     function_counts: str
+    queue_waits: tuple[str, ...] = ()
     unowned_claims: str
     claimed_by_owner: str
     changed_by_others: str

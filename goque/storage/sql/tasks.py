@@ -23,7 +23,7 @@ from goque.storage.sql.call_policy import (
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.runner import PATIENCE, SqlRunner
-from goque.storage.sql.session import PlaceTakenError, Session
+from goque.storage.sql.session import PlaceTakenError, Row, Session
 from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sql.task_steps import TaskSteps, check_texts, without_repeats
 from goque.task import Task, TaskFilter, TaskRow
@@ -120,15 +120,17 @@ class SqlTasks(SqlRunner):
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order; of many types the largest groups only."""
         text = self._dialect.read_text
-        rows = self._run(lambda session: session.rows(self._sql.count_tasks), LONG_READ)
-        counts = [TypeCount(text(task_type), text(status), count) for task_type, status, count, _ in rows]
-        return sorted(counts, key=lambda count: (count.type, count.status))
+        counts: Counter[tuple[str, str]] = Counter()
+        for task_type, status, tasks, _ in self._run(self._read_counts, LONG_READ):
+            counts[text(task_type), text(status)] += tasks
+        return [TypeCount(task_type, status, count) for (task_type, status), count in sorted(counts.items())]
+
+    def _read_counts(self, session: Session) -> Sequence[Row]:
+        return session.rows(self._sql.count_tasks)
 
     def queue_depths(self) -> list[QueueDepth]:
         """Count the tasks that are not terminal, by type and status; of many types the largest groups."""
-        rows, now = self._run(
-            lambda session: (session.rows(self._sql.queue_depths), session.now), PINNED_READ
-        )
+        rows, now = self._run(self._read_depths, PINNED_READ)
         counts: Counter[tuple[str, str]] = Counter()
         waited: dict[str, float] = {}
         for raw_type, status, tasks, earliest in rows:
@@ -142,6 +144,13 @@ class SqlTasks(SqlRunner):
             for (task_type, status), count in sorted(counts.items())
             if count
         ]
+
+    def _read_depths(self, session: Session) -> tuple[list[Row], datetime]:
+        rows = list(session.rows(self._sql.queue_depths))
+        types = sorted({self._dialect.read_text(row[0]) for row in rows})
+        for waits in self._sql.queue_waits if types else ():
+            rows += session.rows(waits, {"types": self._dialect.encode_list(types)})
+        return rows, session.now
 
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -21,6 +22,11 @@ from goque.storage.sql.read_values import read_count, read_number, read_optional
 from goque.storage.sql.session import Row, Session
 from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus, Token
 
+TYPES_AT_ONCE: Final = 500
+"""Types that are read at a time where all without a policy are cleaned: there may be any number of them."""
+
+SWEEP_SECONDS: Final = 2.0
+
 _USUAL: Final = ProcessorOptions()
 
 
@@ -30,6 +36,9 @@ class _TakenBackError(Exception):
 
 class SqlUpkeep(SqlClaimsInTurns):
     """The part of the contract that keeps a database in order."""
+
+    _sweep_from = ""
+    """The type with which the next look at all types without a policy begins."""
 
     def register_node(self, node_id: str, *, host: str, pid: int, info: str | None = None) -> None:
         """Announce a living supervisor; its seq starts at 1."""
@@ -128,14 +137,33 @@ class SqlUpkeep(SqlClaimsInTurns):
             raise ConfigurationError(
                 "delete_finished takes done, canceled and attempts_left: no other task is finished"
             )
-        deleted = 0
-        for name in self._unpublished_types(known) if task_type is None else [task_type]:
-            for status in wanted:
-                deleted += self._delete(
-                    {"task_type": name, "status": status.value, "age": age, "limit": limit - deleted}
-                )
+        if task_type is None:
+            return self._sweep(wanted, age, limit, known)
+        return self._delete_of(task_type, wanted, age, limit)
+
+    def _sweep(self, statuses: Sequence[TaskStatus], age: float, limit: int, known: Collection[str]) -> int:
+        """Delete of types without a policy, for a few seconds; the next call goes on where this one ends."""
+        deleted, until = 0, time.monotonic() + SWEEP_SECONDS
+        while True:
+            for name in self._unpublished_types(known):
+                deleted += self._delete_of(name, statuses, age, limit - deleted)
                 if deleted >= limit:
+                    self._sweep_from = name
                     return deleted
+            if not self._sweep_from or time.monotonic() >= until:
+                return deleted
+
+    def _delete_of(self, task_type: str, statuses: Sequence[TaskStatus], age: float, limit: int) -> int:
+        deleted = 0
+        for status in statuses:
+            if deleted < limit:
+                params = {
+                    "task_type": task_type,
+                    "status": status.value,
+                    "age": age,
+                    "limit": limit - deleted,
+                }
+                deleted += self._delete(params)
         return deleted
 
     def _delete(self, params: dict[str, Any]) -> int:
@@ -151,8 +179,12 @@ class SqlUpkeep(SqlClaimsInTurns):
         return self._run(delete, WRITE)
 
     def _unpublished_types(self, known: Collection[str]) -> list[str]:
-        rows = self._run(lambda session: session.rows(self._sql.unpublished_types), PINNED_READ)
-        return [name for name in (self._dialect.read_text(row[0]) for row in rows) if name not in known]
+        """Return the unpublished ones of the next types, and move on; after the last type the first one follows."""
+        params = {"after": self._sweep_from, "most": TYPES_AT_ONCE}
+        rows = self._run(lambda session: session.rows(self._sql.next_types, params), PINNED_READ)
+        types = [(self._dialect.read_text(name), published) for name, published in rows]
+        self._sweep_from = types[-1][0] if len(types) == TYPES_AT_ONCE else ""
+        return [name for name, published in types if not published and name not in known]
 
     def delete_dead_nodes(self, age: float) -> int:
         """Delete nodes that are not alive, hold nothing, and last beat more than `age` seconds ago."""

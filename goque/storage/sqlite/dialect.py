@@ -155,7 +155,9 @@ class SqliteDialect(Dialect):
         """Return the priorities that have a due task, highest first. SQLite stores a text or bytes as well."""
         params = {"task_type": task_type, "priority": priority}
         return [
-            sqlite_rows.read_text(value) if kind == b"text" else value  # a text is read as bytes, which would equal no text
+            sqlite_rows.read_text(value)
+            if kind == b"text"
+            else value  # a text is read as bytes, which would equal no text
             for value, kind in session.rows(self.sql.due_priorities, params)
         ]
 

@@ -238,17 +238,19 @@ DELETE_ATTEMPTS: Final = """
     DELETE FROM goque_attempt
     WHERE task_id IN (SELECT value FROM json_each(:batch))"""
 
-UNPUBLISHED_TYPES: Final = """
+NEXT_TYPES: Final = """
     WITH RECURSIVE known (type) AS (
         SELECT min(type)
         FROM goque_task
+        WHERE type >= :after
         UNION ALL
         SELECT (SELECT min(next.type) FROM goque_task AS next WHERE next.type > known.type)
         FROM known
-        WHERE known.type IS NOT NULL)
-    SELECT type
+        WHERE known.type IS NOT NULL
+        LIMIT :most)
+    SELECT type, type IN (SELECT type FROM goque_type)
     FROM known
-    WHERE type IS NOT NULL AND type NOT IN (SELECT type FROM goque_type)"""
+    WHERE type IS NOT NULL"""
 
 MARK_NODE_DEAD: Final = """
     UPDATE goque_node
@@ -296,7 +298,7 @@ SQLITE_STATEMENTS: Final = Statements(
     finished_exists=FINISHED_EXISTS,
     delete_finished=DELETE_FINISHED,
     delete_attempts=DELETE_ATTEMPTS,
-    unpublished_types=UNPUBLISHED_TYPES,
+    next_types=NEXT_TYPES,
     queue_depths=largest_groups(QUEUE_DEPTHS),
     function_counts=function_counts("substr(external_id, 1, max(0, length(external_id) - 37))"),
     search=SQLITE_SEARCH,
