@@ -154,12 +154,9 @@ class SqliteDialect(Dialect):
     def due_priorities(self, session: Session, task_type: str, priority: int | None = None) -> Iterable[Any]:
         """Return the priorities that have a due task, highest first. SQLite stores a text or bytes as well."""
         params = {"task_type": task_type, "priority": priority}
-        return [
-            sqlite_rows.read_text(value)
-            if kind == b"text"
-            else value  # a text is read as bytes, which would equal no text
-            for value, kind in session.rows(self.sql.due_priorities, params)
-        ]
+        found = session.rows(self.sql.due_priorities, params)
+        # a text is read as bytes, which would equal no text
+        return [sqlite_rows.read_text(value) if kind == b"text" else value for value, kind in found]
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""
