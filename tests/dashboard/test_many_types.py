@@ -54,6 +54,7 @@ def test_what_counts_all_types_is_bounded_on_a_server(storage, backend, tmp_path
         assert len(said.splitlines()) <= MAX_GROUPS + 10
         assert "type-299999" in said  # a supervisor has run it
     with running_dashboard(tmp_path, backend.url) as dashboard:
+        eventually(lambda: dashboard.ask("/").status == 200)  # it answers 503 until the first count has ended
         for path in ("/", "/types", "/tasks"):
             answer = dashboard.ask(path)
             assert answer.status == 200, (path, answer.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -45,6 +46,10 @@ OF_POSTGRESQL = {
     "bytea_output": "escape",
     "client_min_messages": "error",
     "enable_indexscan": "off",
+    "client_encoding": "LATIN1",
+    "transform_null_equals": "on",
+    "extra_float_digits": "-15",
+    "synchronous_commit": "off",
 }
 OF_MARIADB = {
     "wait_timeout": "1",
@@ -64,6 +69,12 @@ OF_MARIADB = {
     "time_zone": "'+10:30'",
     "sql_mode": "'ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,NO_ZERO_DATE,TRADITIONAL'",
     "default_storage_engine": "'MyISAM'",
+    "alter_algorithm": "'INSTANT'",
+    "group_concat_max_len": "4",
+    "max_sort_length": "8",
+    "lock_wait_timeout": "1",
+    "character_set_client": "latin1",
+    "character_set_results": "latin1",
 }
 
 
@@ -128,6 +139,82 @@ def test_a_tree_works_as_ever_whatever_a_servers_sessions_begin_with(
     assert tree.stop() == 0
 
 
+def lines_of_commands(commands: str, database: Database, directory: Path, run_dir: Path) -> Iterator[str]:
+    """Run commands that must fail for want of a usable database; give the one line of each."""
+    write_app(directory, APP)
+    environment = {
+        "PYTHONPATH": str(Path(__file__).parent),
+        "GOQUE_DATABASE_URL": database.url,
+        "GOQUE_TEST_JOURNAL": str(directory),
+    }
+    goque = ("-m", "goque.cli")
+    known = {
+        "migrate": python_command(*goque, "migrate"),
+        "check": python_command(*goque, "check", "app:registry"),
+        "enqueue": python_command(*goque, "enqueue", "work", "1"),
+        "supervise": supervise_command(run_dir / "shared"),
+    }
+    for command in commands.split():
+        done = subprocess.run(
+            known[command],
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 3, (command, done.stderr)
+        (line,) = [line for line in done.stderr.splitlines() if not line.startswith("app ")]
+        yield line
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_default_that_forbids_writes_is_named_and_goque_does_not_override_it(
+    server: PrivateServer, database: Database, tmp_path: Path, run_dir: Path
+) -> None:
+    named = "takes no writes (a standby, or default_transaction_read_only)"
+    wish = "turn that setting off for this user and database"
+    with psycopg.connect(server.url, autocommit=True) as root:
+        root.execute("ALTER ROLE postgres SET default_transaction_read_only = on")
+    (line,) = lines_of_commands("migrate", database, tmp_path, run_dir)
+    assert named in line
+    assert wish in line
+    with psycopg.connect(server.url, autocommit=True, options="-cdefault_transaction_read_only=off") as root:
+        root.execute("ALTER ROLE postgres RESET default_transaction_read_only")
+        with contextlib.closing(open_storage(database.url)) as storage:
+            storage.migrate()
+        root.execute("ALTER ROLE postgres SET default_transaction_read_only = on")
+    for line in lines_of_commands("check enqueue supervise", database, tmp_path, run_dir):
+        assert named in line
+        assert wish in line
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_search_path_without_a_schema_is_named_by_migrate(
+    server: PrivateServer, database: Database, tmp_path: Path, run_dir: Path
+) -> None:
+    with psycopg.connect(server.url, autocommit=True) as root:
+        root.execute("ALTER ROLE postgres SET search_path = nowhere")
+    database.url = server.url
+    (line,) = lines_of_commands("migrate", database, tmp_path, run_dir)
+    assert "search_path names none that exists" in line
+
+
+@pytest.mark.fault(50)
+def test_an_option_that_forbids_a_statement_is_named_and_is_not_taken_for_a_replica(
+    database: Database, tmp_path: Path, run_dir: Path
+) -> None:
+    database.on_server("SET GLOBAL enforce_storage_engine = MyISAM")  # type: ignore[attr-defined]
+    (line,) = lines_of_commands("migrate", database, tmp_path, run_dir)
+    assert "runs with an enforce_storage_engine other than InnoDB, which forbids" in line
+    assert "primary" not in line
+    database.on_server("SET GLOBAL enforce_storage_engine = NULL")  # type: ignore[attr-defined]
+    open_storage(database.url).migrate()
+
+
 @pytest.mark.fault(50)
 def test_a_server_that_logs_statements_is_named_by_every_command_and_gets_no_schema(
     server: PrivateServer, database: Database, tmp_path: Path, run_dir: Path
@@ -140,22 +227,8 @@ def test_a_server_that_logs_statements_is_named_by_every_command_and_gets_no_sch
         {},
     )
     server._wait_until_it_answers()
-    write_app(tmp_path, APP)
-    environment = {"PYTHONPATH": str(Path(__file__).parent), "GOQUE_DATABASE_URL": database.url}
-    environment["GOQUE_TEST_JOURNAL"] = str(tmp_path)
-    goque = ("-m", "goque.cli")
-    for arguments in (
-        python_command(*goque, "migrate"),
-        python_command(*goque, "check", "app:registry"),
-        supervise_command(run_dir / "shared"),
-    ):
-        done = subprocess.run(
-            arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 3, done.stderr
-        (line,) = [line for line in done.stderr.splitlines() if "binlog_format" in line]
+    for line in lines_of_commands("migrate check supervise", database, tmp_path, run_dir):
         assert "set binlog_format to ROW or MIXED on the server" in line
-        assert "Traceback" not in done.stderr
     assert database.execute("SHOW TABLES") == []
     with pytest.raises(DatabaseUnavailableError, match="binlog_format=STATEMENT"):
         open_storage(database.url).migrate()

@@ -25,7 +25,10 @@ LOCKED: Final = {
     1969: "the statement took too long and was ended",
     3101: "another node changed what this one changed",
 }
-NOT_WRITABLE: Final = frozenset({1290, 1792, 1836, 1874, 1047})
+READ_ONLY: Final = 1290
+"""An option of the server forbids a statement: nearly always read_only, and the text names it."""
+
+NOT_WRITABLE: Final = frozenset({READ_ONLY, 1792, 1836, 1874, 1047})
 """The answers of a server that is not the primary. Another server may be."""
 
 COMMIT_FAILED: Final = frozenset({1180, 3100})
@@ -44,7 +47,7 @@ UNAVAILABLE: Final = {
     1142: "does not let this user do that; grant it the rights on goque's tables",
     1143: "does not let this user do that; grant it the rights on goque's tables",
     1227: "does not let this user do that; grant it the rights on goque's tables",
-    1290: "takes no writes (read_only, as a replica has it); name the primary in the URL",
+    READ_ONLY: "takes no writes (read_only, as a replica has it); name the primary in the URL",
     1792: "takes no writes (a read-only transaction); name the primary in the URL",
     1836: "takes no writes (read_only); name the primary in the URL",
     1874: "takes no writes (innodb_read_only); name the primary in the URL",
@@ -56,6 +59,9 @@ UNAVAILABLE: Final = {
 }
 SCHEMA: Final = frozenset({1046, 1146, 1054, 1176})
 TOO_LARGE: Final = 1153
+_FORBIDS: Final = re.compile("with the (.*?) option")
+_WRONGLY_NAMED: Final = {"NO_ENGINE_SUBSTITUTION": "an enforce_storage_engine other than InnoDB"}
+_IS_READ_ONLY: Final = re.compile("read.only")
 
 
 def translate(error: pymysql.Error, where: str) -> GoqueError | None:
@@ -64,8 +70,7 @@ def translate(error: pymysql.Error, where: str) -> GoqueError | None:
     if code in LOCKED:
         return DatabaseLockedError(f"{where}: {LOCKED[code]}; try again")
     if code in UNAVAILABLE:
-        kind = NotWritableError if code in NOT_WRITABLE else DatabaseUnavailableError
-        return kind(f"{where} {UNAVAILABLE[code]}")
+        return _unavailable(code, said, where)
     if code in SCHEMA:
         return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
     if code == TOO_LARGE:
@@ -78,6 +83,16 @@ def translate(error: pymysql.Error, where: str) -> GoqueError | None:
         what = "could not commit" if code in COMMIT_FAILED else "closed the connection"
         return ConnectionLostError(f"{where} {what} ({said}); try again")
     return None
+
+
+def _unavailable(code: int, said: str, where: str) -> DatabaseUnavailableError:
+    if code == READ_ONLY and (option := _FORBIDS.search(said)) and not _IS_READ_ONLY.search(option[1]):
+        name = _WRONGLY_NAMED.get(option[1], option[1])
+        return DatabaseUnavailableError(
+            f"{where} runs with {name}, which forbids a statement of goque's; change that option"
+        )
+    kind = NotWritableError if code in NOT_WRITABLE else DatabaseUnavailableError
+    return kind(f"{where} {UNAVAILABLE[code]}")
 
 
 def refused(error: Exception, where: str) -> DatabaseUnavailableError:

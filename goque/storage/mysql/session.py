@@ -129,6 +129,10 @@ class MysqlSession(Session):
     @contextmanager
     def migrating(self) -> Iterator[None]:
         """Hold the lock of this database's migrations. On MySQL, each statement commits by itself."""
+        with suppress(
+            pymysql.OperationalError
+        ):  # MySQL has no such setting, nor need later versions of MariaDB
+            self._cursor.execute("SET SESSION alter_algorithm = 'DEFAULT'")
         with self._deadline(MIGRATION_DEADLINE):
             [(held,)] = self.rows(
                 "SELECT GET_LOCK(concat('goque_migrate.', left(sha2(database(), 256), 32)), :patience)",

@@ -26,7 +26,8 @@ LOCKED: Final = {
 LOST: Final = ("08", "57P01", "57P02", "57P05")
 NOT_WRITABLE: Final = "25006"
 NO_WRITES: Final = (
-    "takes no writes (a standby, or default_transaction_read_only); name the primary in the URL"
+    "takes no writes (a standby, or default_transaction_read_only); name the primary in the URL, or turn that setting "
+    "off for this user and database"
 )
 UNAVAILABLE: Final = {
     NOT_WRITABLE: NO_WRITES,
@@ -47,7 +48,12 @@ REFUSED_PARAMETER: Final = (
     "is a PgBouncer that refuses {!r}; remove it from the URL (ALTER ROLE ... SET does the same), "
     "or name it in ignore_startup_parameters"
 )
-SCHEMA: Final = ("42P01", "42703", "3F000")
+NO_SCHEMA: Final = (
+    "has no schema for goque's tables: search_path names none that exists; create it, or set search_path for this user "
+    "or in the URL (options=-csearch_path%3Dpublic)"
+)
+NO_TABLES: Final = "lacks goque's tables ({}); run `goque migrate`"
+SCHEMA: Final = {"42P01": NO_TABLES, "42703": NO_TABLES, "3F000": NO_SCHEMA}
 
 
 def translate(error: psycopg.Error, where: str) -> GoqueError | None:
@@ -64,7 +70,7 @@ def translate(error: psycopg.Error, where: str) -> GoqueError | None:
         kind = NotWritableError if code == NOT_WRITABLE else DatabaseUnavailableError
         return kind(f"{where} {UNAVAILABLE[code]}")
     if code in SCHEMA:
-        return SchemaError(f"{where} lacks goque's tables ({said}); run `goque migrate`")
+        return SchemaError(f"{where} {SCHEMA[code].format(said)}")
     return _without_code(error, where) if not code else None
 
 
