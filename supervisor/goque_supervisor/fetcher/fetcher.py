@@ -99,14 +99,11 @@ class Fetcher:
             claims=self.claims,
             tell_root=channel.send,
         )
-        self.failure_reports = FailureReports(
-            channel.send,
-            {processor["type"]: processor.get("reports", Reported.NONE) for processor in boot["processors"]},
-        )
+        reports = {spec["type"]: spec.get("reports", Reported.NONE) for spec in boot["processors"]}
+        self.failure_reports = FailureReports(channel.send, reports)
         self.results = ResultReceiver(self.in_flight, self.worker_pool, counters.whole, self.schedule)
-        self.order_handler = OrderHandler(
-            self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
-        )
+        parts = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
+        self.order_handler = OrderHandler(*parts)
         self.reconciler = Reconciler(
             self.database,
             self.in_flight,

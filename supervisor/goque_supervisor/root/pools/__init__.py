@@ -1,1 +1,1 @@
-"""The pool groups of a tree: for each task type a fetcher, its workers and its crash callbacks."""
+"""The pool groups of a tree: for each pool of types a fetcher, its workers and its crash callbacks."""
