@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.utils.module_loading import autodiscover_modules, import_string
 
-from goque.contrib.django.health import close_connections, opened
+from goque.contrib.django.connections import close_connections, opened
 from goque.storage.before_fork import close_before_fork
 
 

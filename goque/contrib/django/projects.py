@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
-from goque.contrib.django.health import LookedAfter, look_after_connections
+from goque.contrib.django.connections import LookedAfter, look_after_connections
 from goque.registry import Registry
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ LOOPS: Final = {
     "worker": "goque_supervisor.worker.main",
     "callback": "goque_supervisor.worker.crash_callback",
     "reporter": "goque_supervisor.worker.failure_reporter",
-    "fetcher": "goque_supervisor.fetcher.host",
+    "fetcher": "goque_supervisor.fetcher.fetcher_process",
     "lease": "goque_supervisor.actors.lease",
     "healer": "goque_supervisor.actors.healer",
     "cleaner": "goque_supervisor.actors.cleaner",
