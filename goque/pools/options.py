@@ -19,8 +19,8 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     Attributes:
         workers: the most processes for `def` handlers; each runs one task at a time.
-        min_workers: how many of them run even without work; those of `async def` handlers then start when there is work
-            for them. None for all.
+        min_workers: how many of them run even without work. None for one, and for all of them with
+            `--start-method spawn`, where each start is an import of the app.
         idle_timeout: seconds without a task after which a worker above `min_workers` ends.
         async_workers: the most processes for `async def` handlers.
         concurrency: how many `async def` handlers run at a time in each of these.

@@ -6,7 +6,8 @@ Its settings are environment variables:
 - BENCH_WORKERS: the workers of `noop` and `cpu` (2), and of each further type.
 - BENCH_BATCH: the maximum number of tasks in one claim (goque's default).
 - BENCH_TYPES: the number of further types, which are called type-1, type-2, … (0).
-- BENCH_SHARED: the number of types that share a pool with BENCH_WORKERS workers, called shared-1, shared-2, … (0).
+- BENCH_SHARED: the number of types that share a pool with BENCH_WORKERS workers, called shared-1, shared-2, … (0). If
+  there are any, so do `slow`, `bounded` and `rare`.
 - BENCH_IMPORT_SECONDS: the seconds that importing this module takes (0).
 """
 
@@ -17,6 +18,9 @@ import signal
 import time
 
 import goque
+
+SLOW = 0.01
+"""Seconds that a task of `slow` and `bounded` takes."""
 
 time.sleep(float(os.environ.get("BENCH_IMPORT_SECONDS", "0")))
 workers = int(os.environ.get("BENCH_WORKERS", "2"))
@@ -31,6 +35,9 @@ if shared := int(os.environ.get("BENCH_SHARED", "0")):
     registry.pool("shared", workers=workers)
     for number in range(shared):
         registry.add_processor(f"shared-{number + 1}", goque.noop_task_processor, pool="shared")
+    registry.add_processor("slow", lambda _task: time.sleep(SLOW), pool="shared")
+    registry.add_processor("bounded", lambda _task: time.sleep(SLOW), pool="shared", max_running=workers - 1)
+    registry.add_processor("rare", lambda task: note(task.payload, time.monotonic_ns()), pool="shared")
 
 
 def burn(seconds: float) -> None:

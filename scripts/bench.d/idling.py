@@ -17,7 +17,9 @@ from goque import Task
 
 
 def idle(run: Run) -> Iterator[Figure]:
-    """Measure a tree with one type and two workers, then the additional cost of each further type with two workers.
+    """Measure a tree with one type of two workers at most, then the additional cost of each further such type.
+
+    An idle pool has one worker.
 
     The floor for memory is three plain processes: one with the app and a connection, and two forks of it.
     """
@@ -46,9 +48,9 @@ def idle_tree(
     """Return the CPU shares of a tree, one for each round, and its memory in MiB."""
     names = [f"type-{number + 1}" for number in range(types)]
     with Tree(database, run.directory, *names, types=types, workers=workers) as tree:
-        tree.wait_for(lambda: len(workers_of(tree.process.pid)) == types * workers, 0.05)
+        tree.wait_for(lambda: len(workers_of(tree.process.pid)) == types, 0.05)
         for name in names:
-            tree.seconds_to_drain([Task(name) for _ in range(20)])
+            tree.seconds_to_drain([Task(name)])
         time.sleep(1)
         shares = []
         for _ in range(rounds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from figure import Figure
 from idling import cpu_seconds, family, proportional_memory, workers_of
 from tree import Tree
+from waiting import percentile_99
 from workload import Run
 
 from goque import Task
@@ -31,8 +33,9 @@ def many_types(run: Run) -> Iterator[Figure]:
         Tree(database, run.directory, *shared, shared=TYPES, workers=WORKERS) as tree,
         Tree(other, run.directory, "noop", workers=WORKERS) as alone,
     ):
-        tree.wait_for(lambda: len(workers_of(tree.process.pid)) == WORKERS, 0.05)
-        tree.seconds_to_drain([Task(task_type) for task_type in shared])
+        tree.wait_for(lambda: bool(workers_of(tree.process.pid)), 0.05)
+        for task_type in shared:
+            tree.seconds_to_drain([Task(task_type)])
         alone.warm_up("noop")
         time.sleep(1)
         before, began = cpu_seconds(tree.process.pid), time.perf_counter()
@@ -52,3 +55,27 @@ def many_types(run: Run) -> Iterator[Figure]:
         what = "one type alone"
         yield Figure(f"{name}_drain_even", "tasks/s", even, single, what, compares="ratios")
         yield Figure(f"{name}_drain_90_10", "tasks/s", skewed, single, what, compares="ratios")
+    for busy, where in (("bounded", "free"), ("slow", "busy")):
+        latencies = beside_a_backlog(run, busy)
+        yield Figure(f"{name}_rare_{where}_p50", "ms", latencies)
+        yield Figure(f"{name}_rare_{where}_p99", "ms", [percentile_99(latencies)])
+
+
+def beside_a_backlog(run: Run, busy: str) -> list[float]:
+    """Return the milliseconds from `enqueue` to the start of tasks of a type beside another type with a long backlog.
+
+    The tasks of the backlog take 10 ms each. Those of `bounded` leave a worker free, those of `slow` use all of them.
+    """
+    backlog, count = (10_000, 50) if run.quick else (100_000, 400)
+    with (
+        run.backend.fresh(run.directory) as database,
+        Tree(database, run.directory, busy, "rare", shared=1, workers=WORKERS) as tree,
+    ):
+        tree.queue.add_tasks([Task(busy) for _ in range(backlog)])
+        began = database.now()
+        tree.wait_for(lambda: database.finished_between(began)[0] >= 100, 0.05)
+        for number in range(count):
+            time.sleep(random.uniform(0.02, 0.06))
+            tree.queue.enqueue("rare", time.monotonic_ns())
+            tree.wait_for_notes(number + 1)
+        return [(int(started) - int(sent)) / 1e6 for sent, started in tree.notes()]

@@ -25,7 +25,7 @@ from goque.storage import open_storage
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0))
-registry.processor("hold", workers=2, **options)(hold)
+registry.processor("hold", workers=2, min_workers=2, **options)(hold)
 
 @registry.processor("greedy", workers=1, max_attempts=1, **options)
 def greedy(task: Task):

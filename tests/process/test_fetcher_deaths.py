@@ -11,9 +11,9 @@ from tree import StartTree, Tree, eventually
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0))
-registry.processor("hold", workers=2, **options)(hold)
+registry.processor("hold", workers=2, min_workers=2, **options)(hold)
 
-@registry.processor("quick", workers=2, **options)
+@registry.processor("quick", workers=2, min_workers=2, **options)
 def quick(task: Task):
     with run_of(task):
         time.sleep(0.002)
@@ -117,7 +117,7 @@ def test_a_result_that_the_database_would_not_take_outlives_its_worker_and_then_
 def test_a_task_that_was_claimed_but_had_not_begun_runs_once_after_its_fetcher_died(
     start_tree: StartTree,
 ) -> None:
-    tree = start_tree("--types", "quick", app=APP.replace('"quick", workers=2', '"quick", workers=1'))
+    tree = start_tree("--types", "quick", app=APP.replace("workers=2, min_workers=2", "workers=1"))
     tree.database.enqueue("quick", "warm-up")
     eventually(tree.database.is_settled)
     (worker,) = tree.workers()

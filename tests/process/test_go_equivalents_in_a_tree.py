@@ -50,7 +50,7 @@ async def coroutine(task: Task):
     ended = await registry.async_queue.wait(follow_up.id, timeout=20)
     return {"follow-up": ended.status}
 
-@registry.processor("limited", workers=2, timeout=0.3, timeout_grace=0.3, max_attempts=3, fetch_tick=0.2,
+@registry.processor("limited", workers=2, min_workers=2, timeout=0.3, timeout_grace=0.3, max_attempts=3, fetch_tick=0.2,
                     next_attempt_at=lambda failures: timedelta(seconds=0.01 * failures))
 def limited(task: Task):
     note("limited", os.getpid())

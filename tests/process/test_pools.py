@@ -157,19 +157,20 @@ for name, pool in (("a", None), ("b", "media"), ("c", "media")):
 
 
 @pytest.mark.parametrize(
-    ("options", "workers", "fetchers"),
+    ("options", "pools", "fetchers"),
     [
-        (("--pools", "media"), 1, 1),
-        (("--exclude-pools", "media", "--workers", "3"), 3, 1),
-        (("--workers", "2"), 3, 2),
-        (("--types", "b"), 1, 1),
+        (("--pools", "media"), "media (1)", 1),
+        (("--exclude-pools", "media", "--workers", "3"), "default (3)", 1),
+        (("--workers", "2"), "default (2), media (1)", 2),
+        (("--types", "b"), "media (1)", 1),
     ],
 )
 def test_a_supervisor_runs_the_pools_that_it_is_told(
-    start_tree: StartTree, options: tuple[str, ...], workers: int, fetchers: int
+    start_tree: StartTree, options: tuple[str, ...], pools: str, fetchers: int
 ) -> None:
     tree = start_tree(*options, app=CHOSEN)
-    eventually(lambda: (len(tree.workers()), len(tree.pids("fetcher"))) == (workers, fetchers))
+    eventually(lambda: (len(tree.workers()), len(tree.pids("fetcher"))) == (fetchers, fetchers))
+    assert f"; pools (workers): {pools}\n" in tree.log
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ for name, pool in (("stays", None), ("leaves", None), ("moves", "media")):
     registry.processor(name, pool=pool)(hold)
 """
 AFTER = """
-registry.pool("default", workers=2, fetch_tick=0.1)
+registry.pool("default", workers=2, min_workers=2, fetch_tick=0.1)
 for name in ("stays", "moves", "comes"):
     registry.processor(name)(hold)
 """
@@ -235,7 +236,7 @@ def test_row_58_sixty_types_cost_the_connections_of_one_pool(
 ) -> None:
     before = set(database.connections())
     tree = start_tree("--workers", "2", app=SIXTY)
-    eventually(lambda: len(tree.workers()) == 2)
+    eventually(tree.workers)
     for number in range(60):
         database.enqueue(f"type-{number}", f"task-{number}")
     eventually(database.is_settled)

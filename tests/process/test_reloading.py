@@ -13,7 +13,7 @@ from tree import StartTree, Tree, eventually, free_port, get, write_app
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
 
-@registry.processor("quick", workers=2, fetch_tick=0.1)
+@registry.processor("quick", workers=2, min_workers=2, fetch_tick=0.1)
 def quick(task: Task):
     with run_of(task):
         note("version", 1)
@@ -57,7 +57,7 @@ def test_a_reload_brings_new_code_new_options_and_new_types_and_drops_old_ones(s
     eventually(lambda: versions(tree) == {"1"})
     old = set(tree.workers("quick"))
     new = """
-@registry.processor("quick", workers=3, fetch_tick=0.1)
+@registry.processor("quick", workers=3, min_workers=3, fetch_tick=0.1)
 def quick(task: Task):
     note("version", 2)
 

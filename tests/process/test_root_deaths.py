@@ -12,7 +12,7 @@ from tree import StartTree, Tree, eventually
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0))
-registry.processor("hold", workers=2, **options)(hold)
+registry.processor("hold", workers=2, min_workers=2, **options)(hold)
 
 @registry.processor("parent", workers=1, **options)
 def parent(task: Task):
@@ -106,7 +106,7 @@ def test_another_node_takes_the_tasks_of_a_killed_one_after_the_node_timeout(sta
 @pytest.mark.fault(17)
 def test_two_trees_on_one_database_run_each_task_once(start_tree: StartTree) -> None:
     quick = """
-@registry.processor("quick", workers=2)
+@registry.processor("quick", workers=2, min_workers=2)
 def quick(task: Task):
     with run_of(task):
         time.sleep(0.001)

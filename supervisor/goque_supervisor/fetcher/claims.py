@@ -85,17 +85,16 @@ class Claims:
         wanted = self._plan(now)
         if not wanted:
             if self._worker_pool.wants_more(now):
-                self._wait_for_the_tick(
-                    now
-                )  # each type with due tasks runs its `max_running`: an end comes sooner
+                # Each type with due tasks runs its `max_running`. The end of one of them comes sooner than the tick.
+                self._wait_for_the_tick(now)
             return None
         rows = self._database.claim_in_turns(wanted, owner)
         if rows is None:
             return None
+        found = Counter(row.type for row in rows)
         for claim in wanted:
-            of_type = [row for row in rows if row.type == claim.type]
-            self._turns.claimed(claim, len(of_type), now)
-            self._count(claim.type, of_type)
+            self._turns.claimed(claim, found[claim.type], now)
+            self._count(claim.type, found[claim.type])
         self._backoff.claimed(len(rows), now)
         return rows, False
 
@@ -147,7 +146,7 @@ class Claims:
         rows = self._database.claim(task_type, owner, limit) if limit > 0 else None
         if rows is None:
             return None
-        self._count(task_type, rows)
+        self._count(task_type, len(rows))
         is_all = len(rows) < limit
         if is_all:
             self._backoff.claimed(len(rows), now)
@@ -176,8 +175,8 @@ class Claims:
         most = self._types.options(task_type).max_running
         return limit if most is None else min(limit, most - self._in_flight.number_of(task_type))
 
-    def _count(self, task_type: str, rows: list[TaskRow]) -> None:
-        self._counters[task_type].count("fetched", len(rows))
+    def _count(self, task_type: str, number: int) -> None:
+        self._counters[task_type].count("fetched", number)
 
     def _wait_for_the_tick(self, now: float) -> None:
         self._schedule.claim_after(now, self._options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes

@@ -53,6 +53,7 @@ class PoolGroupSpec:
         keys: the keys of its socket.
         fetcher_nursery: the nursery that forks its fetcher.
         leaving: the processors of types that an earlier import of the app had in the pool.
+        spawns: whether its workers are spawned, each with an import of the app, and not forked.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PoolGroupSpec:
     keys: tuple[str, str] = field(repr=False)
     fetcher_nursery: NurseryKind = NurseryKind.ACTORS
     leaving: tuple[dict[str, Any], ...] = ()
+    spawns: bool = False
 
     def after(self, former: PoolGroupSpec) -> PoolGroupSpec:
         """Return this spec with the types that the pool had before, whose tasks in flight come to their end in it."""
@@ -93,13 +95,16 @@ class PoolGroupSpec:
         return self.plain_workers + self.async_workers
 
     def fewest(self, *, is_async: bool) -> int:
-        """Return how many workers of a kind run even without work: all, unless the pool says how many."""
-        fewest = self.options["min_workers"]
-        if fewest is None:
+        """Return how many workers of a kind run even without work.
+
+        By default it is one where a worker is forked, and all where each has to import the app.
+        """
+        if self.options["min_workers"] is None and self.spawns:
             return len(self.slots(is_async=is_async))
+        fewest = int(self.options["min_workers"] or 1)
         if is_async:
             return 0 if self.plain_workers else min(fewest, self.async_workers)
-        return min(int(fewest), self.plain_workers)
+        return min(fewest, self.plain_workers)
 
     def slots(self, *, is_async: bool) -> range:
         """Return the slots of the workers of a kind. Those of `async def` handlers come after the others."""
@@ -196,4 +201,5 @@ def _groups(options: SuperviseOptions, app: dict[str, Any], nursery: NurseryKind
                 pool_options,
                 tuple(app["keys"][name]),
                 nursery,
+                spawns=app["start_method"] == "spawn",
             )

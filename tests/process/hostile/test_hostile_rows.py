@@ -22,7 +22,9 @@ import msgspec
 class Numbered(msgspec.Struct):
     n: int
 
-options = dict(workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0), healer_period=1, cleaner_period=1)
+options = dict(
+    workers=2, min_workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0), healer_period=1, cleaner_period=1
+)
 
 @registry.processor("fine", **options)
 def fine(task: Task):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,9 +54,9 @@ class SqlClaimsInTurns(SqlClaims):
             return self._claim_one_by_one(wanted, owner, timeout)
         self._doubt_no_more(claimed)
         now = time.monotonic()
+        numbers = Counter(row.type for row in claimed)
         for one in wanted:
-            number = sum(1 for row in claimed if row.type == one.type)
-            self._unclaimable.claimed(one.type, number, {}, now, priority=one.priority)
+            self._unclaimable.claimed(one.type, numbers[one.type], {}, now, priority=one.priority)
         return claimed
 
     def _needs_care(self, claim: Claim) -> bool:

@@ -40,6 +40,7 @@ def describe_app(
     jobs: int = 0,
     pool: str | None = None,
     fewest: int | None = None,
+    start_method: str = "forkserver",
     **options: Any,
 ) -> dict[str, Any]:
     """Return what the app's nursery reports of an app with these types, in one pool or each in a pool of its own."""
@@ -57,7 +58,7 @@ def describe_app(
         "pools": {
             name: {
                 "workers": workers,
-                "min_workers": fewest,
+                "min_workers": workers if fewest is None else fewest,
                 "async_workers": 1,
                 "concurrency": 100,
             }
@@ -65,6 +66,7 @@ def describe_app(
         },
         "keys": dict.fromkeys(pools, ("public", "secret")),
         "traces": False,
+        "start_method": start_method,
         "jobs": jobs,
         "job_names": [f"job{number}" for number in range(jobs)],
         "sources": ["/srv/shop"],

@@ -103,8 +103,8 @@ def test_a_type_that_got_more_workers_starts_them_and_one_that_got_fewer_retires
     tree: SimulatedTree,
 ) -> None:
     app = describe_app("mail", "report", jobs=1)
-    app["pools"]["mail"]["workers"] = 3
-    app["pools"]["report"]["workers"] = 1
+    app["pools"]["mail"].update(workers=3, min_workers=3)
+    app["pools"]["report"].update(workers=1, min_workers=1)
     surplus = tree.child("worker[report:1]").key
     reload(tree, app)
     assert tree.did("start") == ["start worker[mail:2]"]
