@@ -10,7 +10,7 @@ from databases import on_every_backend
 from tree import StartTree, Tree, eventually
 
 APP = """
-options = dict(workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0))
+options = dict(workers=2, min_workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0))
 
 @registry.processor("red", **options)
 def red(task: Task):

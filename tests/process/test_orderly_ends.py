@@ -61,6 +61,7 @@ def test_exit_functions_run_after_a_crash_handler(start_tree: StartTree) -> None
     pid = tree.running_pid("told")
     eventually(lambda: exits(tree, pid) == ["import"])
     eventually(lambda: not Path(f"/proc/{pid}").exists())
+    eventually(tree.database.is_settled)
     assert tree.database.task("c").status == "attempts_left"
 
 

@@ -15,7 +15,7 @@ from resource_limits import unable
 from tree import StartTree, Tree, eventually, free_port, get
 
 APP = """
-@registry.processor("fine", workers=2, fetch_tick=0.1)
+@registry.processor("fine", workers=2, min_workers=2, fetch_tick=0.1)
 def fine(task: Task):
     with run_of(task):
         pass

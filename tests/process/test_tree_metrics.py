@@ -18,7 +18,7 @@ TOOK = Histogram("app_took_seconds", "How long it took.")
 BUSY = Gauge("app_busy", "Busy workers.", multiprocess_mode="livesum")
 goque.set_metrics_service_name("shop")
 
-@registry.processor("mail", workers=2, max_attempts=1)
+@registry.processor("mail", workers=2, min_workers=2, max_attempts=1)
 def mail(task):
     BUSY.set(1)
     SENT.labels("plain").inc()

@@ -8,7 +8,7 @@ from databases import Database, on_every_backend
 from tree import StartTree, eventually
 
 APP = """
-@registry.processor("quick", workers=2, concurrency=20, fetch_tick=0.1)
+@registry.processor("quick", workers=2, min_workers=2, concurrency=20, fetch_tick=0.1)
 async def quick(task: Task):
     note("start", task.external_id, os.getpid())
     await asyncio.sleep(0.001)

@@ -12,7 +12,7 @@ from tree import StartTree, Tree, eventually
 from goque import Task
 
 APP = """
-options = dict(workers=2, next_attempt_at=retry.static(0), fetch_tick=0.05, max_attempts=3)
+options = dict(workers=2, min_workers=2, next_attempt_at=retry.static(0), fetch_tick=0.05, max_attempts=3)
 registry.processor("hold", **options)(hold)
 
 @registry.processor("crash", **options)
