@@ -13,7 +13,7 @@ from goque.cli.top.orders import Order, answer_to
 from goque.describe.node_info import NodeInfo, decode_info
 
 APP = """
-registry.processor("hold", workers=2, fetch_tick=0.1)(hold)
+registry.processor("hold", workers=2, min_workers=2, fetch_tick=0.1)(hold)
 """
 
 
