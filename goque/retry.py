@@ -50,15 +50,19 @@ class RoundStep(msgspec.Struct, frozen=True, tag="round_step"):
 
 
 class Exponential(msgspec.Struct, frozen=True, tag="exponential"):
-    """Wait `base * 2 ** (failures - 1)` up to a maximum, times a factor from 1 - jitter to 1 + jitter."""
+    """Wait `base * factor ** (failures - 1)` up to a maximum, times a number from 1 - jitter to 1 + jitter."""
 
     base: float
     maximum: float
     jitter: float = 0.0
+    factor: float = 2.0
 
     def __call__(self, failures: int) -> timedelta:
         """Return the wait after this many failures."""
-        delay = min(self.maximum, self.base * 2.0 ** min(failures - 1, 1000))
+        try:
+            delay = min(self.maximum, self.base * self.factor ** (failures - 1))
+        except OverflowError:
+            delay = self.maximum if self.base else 0.0
         return timedelta(seconds=delay * random.uniform(1 - self.jitter, 1 + self.jitter))  # noqa: S311 - not a secret
 
 
@@ -68,8 +72,8 @@ Strategy = Static | Step | RoundStep | Exponential
 NextAttemptAt = Callable[[int], "float | timedelta | datetime"]
 """A strategy of the user: from the failures (1 or more) to seconds, a timedelta or an aware datetime."""
 
-DEFAULT: Final = Static(600.0)
-"""The wait after a failure, where a processor names no strategy."""
+DEFAULT: Final = Exponential(base=10.0, maximum=3600.0, jitter=0.1, factor=6.0)
+"""The wait after a failure, where a processor names no strategy: about 10 s, 1 min, 6 min, 36 min, then 1 h."""
 
 MAX_ATTEMPTS: Final = 5
 """How often a task is tried, where its processor does not say."""
@@ -91,18 +95,27 @@ def round_step(periods: Sequence[float | timedelta]) -> RoundStep:
 
 
 def exponential(
-    base: float | timedelta = 1.0, maximum: float | timedelta = 3600.0, jitter: float = 0.0
+    base: float | timedelta = 1.0,
+    maximum: float | timedelta = 3600.0,
+    jitter: float = 0.0,
+    *,
+    factor: float = 2.0,
 ) -> Exponential:
-    """Double the wait with each failure, from `base` seconds up to `maximum`.
+    """Multiply the wait by `factor` with each failure, from `base` seconds up to `maximum`.
 
     Args:
         base: the wait in seconds after the first failure.
         maximum: the longest wait in seconds, before jitter.
-        jitter: 0 to 1; each wait is multiplied by a uniform factor from 1 - jitter to 1 + jitter.
+        jitter: 0 to 1; each wait is multiplied by a uniformly random number from 1 - jitter to 1 + jitter.
+        factor: 1 to 1000.
+
+    Raises:
+        ConfigurationError: one of them is no number, or is out of its range.
     """
-    if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
-        raise ConfigurationError(f"jitter must be from 0 to 1, not {jitter!r}")
-    return Exponential(length(base, "base"), length(maximum, "maximum"), float(jitter))
+    for name, value, least, most in (("jitter", jitter, 0, 1), ("factor", factor, 1, 1000)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ConfigurationError(f"{name} must be from {least} to {most}, not {value!r:.80}")
+    return Exponential(length(base, "base"), length(maximum, "maximum"), float(jitter), float(factor))
 
 
 def delay_of(answer: float | timedelta | datetime) -> float:

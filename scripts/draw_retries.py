@@ -16,13 +16,18 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 460, 64, 330, 24, 48
 FAILURES = 14
 MIN_DELAY, MAX_DELAY = 1.0, 4 * 3600.0
 TICKS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 14400: "4 h"}
-JITTER = 0.5
+JITTER = 0.1
 LINES = (
     ("static(600)", "#6b7280", retry.static(600)),
+    ("exponential(1, 3600)", "#15803d", retry.exponential(1, 3600)),
     ("step(FIBONACCI_PERIODS)", "#7c3aed", retry.step(retry.FIBONACCI_PERIODS)),
     ("step(STRONG_PERIODS)", "#0369a1", retry.step(retry.STRONG_PERIODS)),
     ("round_step([10, 60, 300])", "#b45309", retry.round_step([10, 60, 300])),
-    ("exponential(1, 3600)", "#be123c", retry.exponential(1, 3600)),
+    (
+        "default: exponential(10, 3600, 0.1, factor=6)",
+        "#be123c",
+        retry.exponential(retry.DEFAULT.base, retry.DEFAULT.maximum, factor=retry.DEFAULT.factor),
+    ),
 )
 
 
@@ -62,8 +67,8 @@ def draw() -> str:
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle" '
         'fill="#374151">failures</text>'
     )
-    exponential = LINES[-1][2]
-    band = [*points(exponential, 1 + JITTER), *reversed(points(exponential, 1 - JITTER))]
+    default = LINES[-1][2]
+    band = [*points(default, 1 + JITTER), *reversed(points(default, 1 - JITTER))]
     parts.append(f'<polygon points="{" ".join(band)}" fill="#be123c" fill-opacity="0.12"/>')
     for index, (name, colour, strategy) in enumerate(LINES):
         parts.append(
@@ -73,7 +78,7 @@ def draw() -> str:
             x, _, y = corner.partition(",")
             parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>')
         parts += legend(name, colour, index)
-    parts += legend(f"the same with jitter={JITTER:g}: anywhere here", "#be123c", len(LINES), band=True)
+    parts += legend("with its jitter: anywhere here", "#be123c", len(LINES), band=True)
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from page_app import App
 
+from goque import retry
 from goque.callbacks import CODE_OPTIONS
 from goque.options import _CHECKS, ProcessorOptions, _duration_or_zero, check_duration
 from goque.pools.options import PoolOptions
@@ -165,19 +166,20 @@ def test_an_option_has_the_default_and_the_unit_that_the_page_says(name: str) ->
 def test_the_table_of_the_options_of_pools_is_that_of_the_code() -> None:
     table = options_on_the_page("pools.md", "## Options")
     defaults = PoolOptions()
+    named = {"workers": "CPUs", "min_workers": "1"}
     assert table.keys() == set(PoolOptions.__struct_fields__)
     for name, (default, unit) in table.items():
         value = getattr(defaults, name)
         expected = "none" if value is None else f"{value:g}"
-        assert default == ("CPUs" if name == "workers" else expected)
+        assert default == named.get(name, expected)
         assert (unit == "seconds") == isinstance(value, float)
 
 
 def test_the_strategy_by_default_is_the_one_on_the_page() -> None:
-    strategy = ProcessorOptions().strategy
-    assert strategy is not None
     for name in ("retry", "next_attempt_at"):
-        assert options_on_the_page()[name][0] == f"static({strategy(1).total_seconds():g})"
+        written = options_on_the_page()[name][0]
+        assert written == "exponential(10, 3600, 0.1, factor=6)"
+        assert ProcessorOptions().strategy == retry.exponential(10, 3600, 0.1, factor=6)
 
 
 def test_the_picture_of_the_strategies_is_what_the_script_draws(tmp_path: Path) -> None:

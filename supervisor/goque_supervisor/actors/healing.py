@@ -52,7 +52,9 @@ def strategy_of(text: str, task_type: str) -> Strategy:
             case retry.RoundStep():
                 return retry.round_step(strategy.periods)
             case _:
-                return retry.exponential(strategy.base, strategy.maximum, strategy.jitter)
+                return retry.exponential(
+                    strategy.base, strategy.maximum, strategy.jitter, factor=strategy.factor
+                )
     except (ValueError, RecursionError, msgspec.MsgspecError, ConfigurationError) as error:
         if _lines.admits(task_type):
             log.warning(

@@ -19,7 +19,7 @@ from goque.options import ProcessorKeywords, ProcessorOptions, ProcessorSpec, ch
 def test_the_defaults_are_those_of_the_contract() -> None:
     options, callbacks = check_options({})
     assert (options.max_attempts, options.timeout, options.timeout_grace) == (5, 30, 2)
-    assert options.strategy == retry.static(600)
+    assert options.strategy == retry.exponential(base=10, factor=6, maximum=3600, jitter=0.1)
     assert (options.cleaner_period, options.cleaner_timeout, options.cleaner_updated_at_time_ago) == (
         300,
         30,

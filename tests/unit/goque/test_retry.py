@@ -18,6 +18,8 @@ from goque.errors import ConfigurationError
         (retry.round_step([1, timedelta(seconds=2)]), [1, 2, 1, 2]),
         (retry.exponential(1, 10), [1, 2, 4, 8, 10, 10]),
         (retry.exponential(0), [0, 0]),
+        (retry.exponential(10, 3600, factor=6), [10, 60, 360, 2160, 3600, 3600]),
+        (retry.exponential(5, 7, factor=1), [5, 5, 5]),
     ],
 )
 def test_the_nth_failure_waits_the_nth_period(strategy, waits):
@@ -49,6 +51,8 @@ def test_jitter_stays_within_its_factor():
 
 def test_the_millionth_failure_waits_the_maximum():
     assert retry.exponential(1, 60)(1_000_000) == timedelta(seconds=60)
+    assert retry.exponential(0, 60, factor=7)(1_000_000) == timedelta(0)
+    assert retry.DEFAULT(2**31) <= timedelta(seconds=3600 * 1.1)
 
 
 def test_strategies_cross_a_wire_as_data():
@@ -71,6 +75,10 @@ def test_strategies_cross_a_wire_as_data():
         lambda: retry.exponential(jitter=1.5),
         lambda: retry.exponential(jitter=-0.1),
         lambda: retry.exponential(maximum=-1),
+        lambda: retry.exponential(factor=0.5),
+        lambda: retry.exponential(factor=1001),
+        lambda: retry.exponential(factor=float("nan")),
+        lambda: retry.exponential(factor=True),
     ],
 )
 def test_periods_that_make_no_sense_are_refused(make):

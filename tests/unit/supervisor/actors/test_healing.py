@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from goque import retry
-from goque.retry import DEFAULT, Static, Step
+from goque.retry import DEFAULT, Static, Step, exponential
 from goque.storage.contract import TypePolicy
 from goque.task import TaskRow
 from goque_supervisor.actors.healing import heal, retry_policy, strategy_of
@@ -87,6 +87,8 @@ def test_a_published_policy_is_read_back() -> None:
         '{"type": "static", "period": -5}',
         '{"type": "static", "period": 1e300}',
         '{"type": "exponential", "base": 1, "maximum": 2, "jitter": 7}',
+        '{"type": "exponential", "base": 1, "maximum": 2, "factor": -3}',
+        '{"type": "exponential", "base": 1, "maximum": 2, "factor": 1e300}',
         '{"type": "step", "periods": [1, 1e308]}',
         "[" * 10_000,
         "\u017e",
@@ -100,3 +102,6 @@ def test_a_published_strategy_that_is_none_is_the_default(text: str) -> None:
 def test_a_published_strategy_is_read() -> None:
     assert strategy_of('{"type": "static", "period": 5}', "mail") == Static(5.0)
     assert strategy_of('{"type": "step", "periods": [1, 2]}', "mail") == Step((1.0, 2.0))
+    assert strategy_of(
+        '{"type": "exponential", "base": 1, "maximum": 9, "factor": 3}', "mail"
+    ) == exponential(1, 9, factor=3)
