@@ -6,6 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Collection
+from types import MethodType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -94,7 +95,7 @@ def make_processor(
         ConfigurationError: it cannot be called with one task, or its payload type cannot come from JSON.
     """
     call = _callable(task_type, handler)
-    parameter = _only_parameter(task_type, call)
+    parameter, owner = _only_parameter(task_type, call)
     cancel = options.cancel_on_decode_error
     if isinstance(handler, TypedTaskProcessor):
         cancel = (
@@ -105,7 +106,7 @@ def make_processor(
             task_type, handler.payload_type, whole_task=True, cancel=cancel
         )
     else:
-        make_argument = _argument_for(task_type, _annotation(task_type, call, parameter), cancel=cancel)
+        make_argument = _argument_for(task_type, _annotation(task_type, owner, parameter), cancel=cancel)
     spec = ProcessorSpec(type=task_type, is_async=_is(inspect.iscoroutinefunction, call), options=options)
     return Processor(spec, call, make_argument, callbacks)
 
@@ -132,33 +133,52 @@ def _is(kind: Callable[[Any], bool], call: Any) -> bool:
     )
 
 
-def _only_parameter(task_type: str, call: Callable[..., Any]) -> inspect.Parameter | None:
-    """Return the parameter that gets the task, by the function's own signature; None if C code shows none.
+def _only_parameter(
+    task_type: str, call: Callable[..., Any], *, is_inside: bool = False
+) -> tuple[inspect.Parameter | None, Callable[..., Any]]:
+    """Return the parameter that gets the task, and the function whose it is; None if C code shows none.
 
     A wrapper made with `functools.wraps` may call the function inside with something else, so that the signature
-    inside does not count. It counts only where the wrapper is `(*args)`, which passes on what it gets.
+    inside does not count. It counts only where the wrapper is `(*args)`, which passes on what it gets and may add
+    keywords, or is written in C, as that of `functools.lru_cache` is.
 
     Raises:
         ConfigurationError: it cannot be called with one task.
     """
+    inside = _inside(call)
     try:
         signature = inspect.signature(call, follow_wrapped=False)
     except (TypeError, ValueError):
-        return None  # written in C, without a signature: the first call shows whether it fits
+        # without an inside, the first call shows whether it fits
+        return (None, call) if inside is None else _only_parameter(task_type, inside, is_inside=is_inside)
     try:
-        signature.bind(None)
+        signature.bind(None, **(_required_keywords(signature) if is_inside else {}))
     except TypeError as error:
         raise ConfigurationError(
             f"the processor of {task_type!r} must be callable with one task: {error}"
         ) from None
     parameter = next(iter(signature.parameters.values()))
-    inside = getattr(call, "__wrapped__", None)
     if parameter.kind is not inspect.Parameter.VAR_POSITIONAL or inside is None:
-        return parameter
+        return parameter, call
     try:
-        return _only_parameter(task_type, inside)
+        return _only_parameter(task_type, inside, is_inside=True)
     except ConfigurationError:
-        return parameter.replace(annotation=inspect.Parameter.empty)  # it adds arguments of its own
+        return parameter.replace(annotation=inspect.Parameter.empty), call  # it adds arguments of its own
+
+
+def _inside(call: Any) -> Any:
+    """Return what a wrapper wraps, bound to the same object or arguments; None if it wraps nothing."""
+    if isinstance(call, functools.partial):
+        function = _inside(call.func)
+        return None if function is None else functools.partial(function, *call.args, **call.keywords)
+    inside = getattr(call, "__wrapped__", None)
+    return MethodType(inside, call.__self__) if inside is not None and inspect.ismethod(call) else inside
+
+
+def _required_keywords(signature: inspect.Signature) -> dict[str, None]:
+    parameters = signature.parameters.values()
+    required = [one for one in parameters if one.default is inspect.Parameter.empty]
+    return {one.name: None for one in required if one.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _annotation(task_type: str, call: Callable[..., Any], parameter: inspect.Parameter | None) -> Any:

@@ -127,7 +127,7 @@ def _host_names(given: tuple[str, ...] | None, *, is_checked: bool) -> frozenset
     """Return the names to answer to, None for any: a web page can point a name of its own to this machine."""
     if not given and not is_checked:
         return None
-    return frozenset((*LOOPBACK, "[::1]", *(name.lower() for name in given or ())))
+    return frozenset((*LOOPBACK, *(given or ())))
 
 
 def _require_schema(made: Starlette) -> None:

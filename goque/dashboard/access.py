@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ipaddress
 import logging
+import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,6 +29,8 @@ SESSION_COOKIE: Final = "goque_session"
 SESSION_LENGTH: Final = 12 * 3600
 MIN_TOKEN: Final = 16
 OPEN_PATHS: Final = ("/static/", "/login")
+
+_HOST_NAME: Final = re.compile(r"[^\s:/?#@,\[\]]+")
 
 log = logging.getLogger("goque.dashboard")
 
@@ -79,7 +84,8 @@ class Access:
         if token and user_header:
             raise ConfigurationError("give a token or a user header, not both")
         proven = token is not None or user_header is not None
-        return cls(proven if actions is None else actions, token, user_header, hosts)
+        names = None if hosts is None else frozenset(map(_host_name, hosts))
+        return cls(proven if actions is None else actions, token, user_header, names)
 
     def viewer(self, connection: HTTPConnection) -> Viewer | None:
         """Return the viewer of a request; None without the token or the user header."""
@@ -115,6 +121,18 @@ class Access:
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         return name.lower() in self.hosts
+
+
+def _host_name(given: str) -> str:
+    """Return a host name as browsers send it. Raises ConfigurationError if it has more than a name."""
+    name = given.lower()
+    with suppress(ValueError):
+        return f"[{ipaddress.IPv6Address(name.removeprefix('[').removesuffix(']'))}]"
+    if not name or not _HOST_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{given!r:.80} is no host name; give it without a scheme and without a port, such as queue.example.com"
+        )
+    return name
 
 
 def new_session(token: str) -> str:

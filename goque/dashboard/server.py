@@ -162,6 +162,17 @@ class BoundedProtocol(H11Protocol):
             self._unset_deadline()
             self.config.slots.set_busy(self)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP. If it is the body of a request, the app stops, and nobody gets its answer."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.drop()  # an answer has begun or is complete, so that another one cannot begin
+
     def on_response_complete(self) -> None:
         """Wait for the next request, or first for the client to read the end of this answer."""
         if self.transport.get_write_buffer_size():

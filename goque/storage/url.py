@@ -190,7 +190,7 @@ _NO_PORT: Final = re.compile(
 )
 """What follows a host's colon and is no port: a password whose host was forgotten."""
 
-_PARAMETER: Final = re.compile(rf"{SENSITIVE_NAME}=[^&]*(?:&[^=&]*(?=&|$))*")
+_PARAMETER: Final = re.compile(rf"{SENSITIVE_NAME}(?:=|%3[Dd])[^&]*(?:&[^=&]*(?=&|$))*")
 _VALUE: Final = re.compile(r"(?P<name>[^=&]+)=[^&]*")
 _SHOWN: Final = frozenset(
     {

@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 SENSITIVE_NAME: Final = (
-    r"(?i:([\w.%-]*(?:pass|pwd|secret|token|credential|api_?key|client_key|server_key)[\w.%-]*))"
+    r"(?i:([\w.%-]*(?:pass|pwd|secret|token|credential|signature|(?:api|access|account|private|client|server)[_-]?key"
+    r"|(?<![a-z])(?:auth|jwt|sig)(?![a-z]))[\w.%-]*))"
 )
 """The name of a parameter whose value is a secret, as a group of a regular expression."""
 
@@ -16,7 +17,8 @@ def hide_passwords(text: str) -> str:
     return _PARAMETER.sub(r"\1=***", _CREDENTIALS.sub(r"\1***@", text))
 
 
-_PARAMETER: Final = re.compile(rf"(?<![\w.%-]){SENSITIVE_NAME}=[^&;\s\"'<>)]*")
+_QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_PARAMETER: Final = re.compile(rf"(?<![\w.%-]){SENSITIVE_NAME}=(?:{_QUOTED}|[^&;\s\"'<>)]*)")
 _CREDENTIALS: Final = re.compile(
     r"([a-zA-Z][\w+.-]*://(?:[^\s:/@\"'<>]*:|(?=[^\s:/@\"'<>]+@)(?<=http://|ttps://)))[^\s\"'<>]+@"
 )

@@ -126,9 +126,19 @@ def test_a_name_that_was_rebound_to_loopback_is_refused(storage, backend, open_d
     assert (backend.url in answer.text) is (status == 200)
 
 
+@pytest.mark.parametrize("given", ["Queue.example", "fd00::1", "[FD00:0::1]"])
+def test_a_host_name_is_taken_as_people_write_it(storage, backend, open_dashboard, given):
+    del storage
+    client = open_dashboard(backend.url, actions=True, hosts=frozenset((given,)))
+    sent = "queue.example:9180" if given[0] == "Q" else "[fd00::1]:9180"
+    assert client.get("/tasks", headers={"host": sent}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"hosts": frozenset(("queue.example:8443",))}, "without a scheme and without a port"),
+        ({"hosts": frozenset(("https://queue.example",))}, "without a scheme and without a port"),
         ({"token": "short"}, "at least 16 printable ASCII characters"),
         ({"token": "ü" * 20}, "at least 16 printable ASCII characters"),
         ({"token": TOKEN, "user_header": "X-User"}, "give a token or a user header, not both"),

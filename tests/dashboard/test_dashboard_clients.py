@@ -86,6 +86,31 @@ def test_clients_that_leave_before_the_answer_leave_no_traceback(storage, backen
         assert len(dashboard.log.splitlines()) < 5
 
 
+CHUNKED = b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.fault(61)
+def test_a_body_that_is_no_http_is_refused_and_leaves_no_traceback(storage, backend, tmp_path: Path):
+    del storage
+    large = (
+        b"GET /static/vendor/htmx.min.js HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with running_dashboard(tmp_path, backend.url) as dashboard:
+        answers = []
+        for head in (CHUNKED, CHUNKED.replace(b"POST /login", b"GET /tasks"), large):
+            for pause in (0.0, 0.3):
+                with socket.create_connection(("127.0.0.1", dashboard.port), timeout=5) as client:
+                    client.sendall(head)
+                    time.sleep(pause)  # the answer may have begun, or not
+                    client.sendall(b"zz\r\n\r\n")
+                    with contextlib.suppress(ConnectionResetError):
+                        answers.append(client.recv(100))
+        assert answers[0].startswith(b"HTTP/1.1 400 ")
+        assert dashboard.ask("/tasks").status == 200
+        assert "Traceback" not in dashboard.log
+        assert len(dashboard.log.splitlines()) < 5
+
+
 PATHS = ("/nodes", "/jobs")
 
 

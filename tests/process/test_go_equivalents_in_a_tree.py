@@ -230,7 +230,7 @@ def test_with_cleaner_period_and_healer_period_and_their_like(tree: Tree) -> Non
         f" next_attempt_at) VALUES ('{abandoned}', 'upkept', 'abandoned', '{{}}', 'processing', 0, '{{}}',"
         f" {stamp}, {stamp}, {stamp})"
     )
-    eventually(lambda: "whose claim had no owner" in tree.log)
+    eventually(lambda: "of type 'upkept' whose claim had no owner" in tree.log)
     eventually(
         lambda: abandoned not in {task.id for task in database.tasks("upkept")}
     )  # it ran, and was cleaned

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from databases import Database
-from tree import StartTree, eventually, python_command
+from databases import Database, SqliteDatabase
+from tree import StartTree, eventually, python_command, supervise_command, write_app
 
 HANDLER = """
 @registry.processor("hello", workers=1, max_attempts=1, timeout=5)
@@ -266,6 +266,7 @@ WORLDS = {
     "a fork of its own": DEBUGGER,
     "an os._exit of its own": "os._exit = sys.exit\n",
     "a closed standard input": "os.close(0)\n",
+    "children of others": "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER\n",
 }
 
 
@@ -277,6 +278,31 @@ def test_an_app_that_replaces_what_goque_uses_runs_as_any_other(start_tree: Star
     eventually(tree.database.is_settled)
     assert [task.status for task in tree.database.tasks()] == ["done", "done"]
     assert [line for line in tree.log.splitlines() if " WARN " in line or " ERROR " in line] == []
+
+
+@pytest.mark.fault(51)
+@pytest.mark.parametrize("where", ["flag", "file"])
+def test_a_relative_database_is_where_the_tree_was_started_wherever_the_import_goes(
+    tmp_path: Path, run_dir: Path, where: str
+) -> None:
+    write_app(tmp_path, 'os.chdir("/proc")\n' + HANDLER)
+    database = SqliteDatabase(tmp_path, name="here.db")
+    database.enqueue("hello", "a")
+    url = "sqlite:///here.db"
+    if where == "file":
+        (tmp_path / "goque.toml").write_text(f'database_url = "{url}"\n', "utf-8")
+    flags = ("--database-url", url) if where == "flag" else ()
+    done = subprocess.run(
+        supervise_command(run_dir / "shared", "--drain", *flags),
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parent), "GOQUE_TEST_JOURNAL": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert database.counts() == {"done": 1}
 
 
 REFUSED = {

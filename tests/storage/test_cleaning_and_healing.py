@@ -213,6 +213,21 @@ def test_claims_without_an_owner_are_healed_by_the_age_of_their_type_however_man
     assert {storage.get_task(task_id).status for task_id in kinds["patient"]} == {"error"}
 
 
+def test_a_healer_names_the_types_of_what_it_returns_to_nobody(backend, clock, make, caplog):
+    for task_id, task_type in zip("abc", ("foreign", "other", "foreign"), strict=True):
+        insert_as_original(
+            backend,
+            id=f"019ab5a0-7c3e-7d5e-8f00-00000000000{task_id}",
+            type=task_type,
+            external_id=task_id,
+            status="processing",
+            updated_at=backend.time(clock.now),
+        )
+    clock.advance(61)
+    make(Healer, heal_unpublished=60.0).run_once()
+    assert "returned 3 task(s) of type 'foreign', 'other' whose claim had no owner: 019ab5a0" in caplog.text
+
+
 def test_a_pending_claim_without_an_owner_is_given_back_uncharged(storage, backend, clock, make):
     storage.publish_types([policy("mail", healer_age=60.0)])
     insert_as_original(backend)

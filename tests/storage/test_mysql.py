@@ -361,6 +361,7 @@ def test_nobody_listening_or_a_directory_of_somebody_else_harms_no_enqueuer(stor
         (3101, DatabaseLockedError),
         (1142, DatabaseUnavailableError),
         (1114, DatabaseUnavailableError),
+        (1038, DatabaseUnavailableError),
         (1146, SchemaError),
         (1054, SchemaError),
         (1153, InvalidPayloadFormatError),
@@ -373,6 +374,11 @@ def test_an_error_is_known_by_its_code(code, kind):
     told = translate(pymysql.OperationalError(code, "first line\nsecond line"), "mysql://me@db/shop")
     assert type(told) is kind
     assert "\n" not in str(told)
+
+
+def test_a_setting_that_leaves_no_memory_to_sort_is_named():
+    told = translate(pymysql.OperationalError(1038, "Out of sort memory"), "mysql://me@db/shop")
+    assert "raise sort_buffer_size" in str(told)
 
 
 @pytest.mark.parametrize(

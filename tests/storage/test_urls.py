@@ -96,6 +96,10 @@ def test_a_driver_that_is_missing_names_its_extra(monkeypatch):
             "postgresql://h/db?scram_client_key=secret&p%61ssword=s",
             "postgresql://h/db?scram_client_key=***&p%61ssword=***",
         ),
+        (
+            "postgresql://h/db?options=-c%20app.secret%3Dsecret&sslkey=/k",
+            "postgresql://h/db?options=-c%20app.secret=***&sslkey=/k",
+        ),
         ("mysql://u@h/db", "mysql://u@h/db"),
         (" mysql://u:secret@h/db\n", "mysql://u:***@h/db"),
         ("postgresql://u:secret@h1:1,[::1]:2/db", "postgresql://u:***@h1:1,[::1]:2/db"),

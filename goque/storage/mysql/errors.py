@@ -55,7 +55,7 @@ UNAVAILABLE: Final = {
     1021: "has a full disk; free some space",
     1114: "has a full disk or tablespace; free some space",
     1037: "is out of memory; see the server's log",
-    1038: "is out of memory; see the server's log",
+    1038: "has too little memory to sort; raise sort_buffer_size",
 }
 SCHEMA: Final = frozenset({1046, 1146, 1054, 1176})
 TOO_LARGE: Final = 1153

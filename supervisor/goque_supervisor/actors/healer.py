@@ -190,11 +190,10 @@ class Healer(Actor):
             if healed:
                 self._count(healed, time.perf_counter() - began, traced)
                 self.log.warning(
-                    "returned %d task(s) of type %r whose claim had no owner: %s",
+                    "returned %d task(s) of type %s whose claim had no owner: %s",
                     len(healed),
-                    task_type or "nobody's",
-                    ", ".join(row.id for row in healed[:SOME_IDS])
-                    + (", …" if len(healed) > SOME_IDS else ""),
+                    _some(sorted({repr(row.type) for row in healed})),
+                    _some([row.id for row in healed]),
                 )
 
     def _settle_claimed(self, decided: Sequence[Decided], owner: str) -> set[Token]:
@@ -217,3 +216,7 @@ class Healer(Actor):
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Run the healer in this process."""
     Healer(boot, channel).run()
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SOME_IDS]) + (", …" if len(names) > SOME_IDS else "")

@@ -68,6 +68,7 @@ class Nursery:
     def _take_back(self, open_before: set[ConnectedSocket]) -> None:
         """Set up what the app may have changed at its import, and look at what a fork would share."""
         reset_signals()
+        os_process.become_subreaper(wanted=False)  # it would take the children of the root
         flush_streams()
         open_standard_descriptors()
         self._choose_start_method()

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.config import resolve_database_url, settle_database_url
+from goque.config import database_url_in_files, resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
 from goque.options import ProcessorOptions
 from goque.pools.options import PoolSpec
@@ -124,8 +124,10 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
             type or a pool that it lacks.
     """
     logs.configure("nursery", log_format=options.log_format, level=options.log_level)
-    if options.database_url:
-        _use_database(options.database_url)
+    given = options.database_url or database_url_in_files()
+    given = absolute_database_url(given) if given else None  # the app may change its directory at its import
+    if options.database_url and given:
+        settle_database_url(given)
     registry = registry_of_this_process(options.app, registry_fd)
     refuse_replaced_functions(options.app)
     pools = pools_of(registry).specs(default_workers=options.workers)
@@ -133,7 +135,7 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
         options.check_names(registry.task_types, [pool.name for pool in pools])
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    url = _use_database(resolve_database_url(options.database_url, registry_url=registry.database_url))
+    url = _use_database(resolve_database_url(given, registry_url=registry.database_url))
     return registry, url, pools
 
 

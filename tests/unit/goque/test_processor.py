@@ -306,7 +306,63 @@ def test_a_wrapper_is_judged_by_its_own_signature() -> None:
         processor_of(two_arguments(keywords))
 
 
+class CallableWrapper:
+    """Wraps a function in an object."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+class WrappedMethods:
+    @decorated
+    def method(self, email: Email) -> None: ...
+
+    @classmethod
+    @decorated
+    def of_class(cls, email: Email) -> None: ...
+
+    @staticmethod
+    @decorated
+    def static(email: Email) -> None: ...
+
+    @decorated
+    def process_task(self, task: TypedTask[Email]) -> None: ...
+
+
+def injected_by_keyword(email: Email, *, session: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        WrappedMethods().method,
+        WrappedMethods().of_class,
+        WrappedMethods.static,
+        functools.partial(decorated(configured), "prefix"),
+        decorated(functools.partial(configured, "prefix")),
+        decorated(injected_by_keyword),
+        functools.lru_cache(payload_only),
+        functools.lru_cache(decorated(payload_only)),
+        CallableWrapper(payload_only),
+    ],
+)
+def test_a_wrapper_that_passes_all_on_takes_the_payload_that_the_inside_takes(handler: Any) -> None:
+    assert isinstance(argument_of(handler), Email)
+
+
+def test_a_wrapper_in_another_module_finds_the_annotations_of_the_inside() -> None:
+    elsewhere: dict[str, Any] = {"Letter": Email}
+    text = "from __future__ import annotations\ndef handler(letter: Letter) -> None: ..."
+    exec(text, elsewhere)
+    for wrap in (decorated, CallableWrapper):
+        assert isinstance(argument_of(wrap(elsewhere["handler"])), Email)
+
+
 def test_a_wrapper_that_passes_all_on_is_judged_by_what_it_wraps() -> None:
-    for handler in (decorated(typed), decorated(decorated(typed))):
+    for handler in (decorated(typed), decorated(decorated(typed)), WrappedMethods()):
         assert isinstance(argument_of(handler), TypedTask)
     assert argument_of(decorated(with_session(configured))).payload == {"to": "a@b.c"}
