@@ -18,7 +18,7 @@ log = logging.getLogger("goque.fetcher")
 def log_outcome(
     row: TaskRow, outcome: Outcome | None, change: Change, options: ProcessorOptions, *, written: bool
 ) -> None:
-    """Log how a run ended. A task that is done is logged at level debug.
+    """Log how a run ended: at level debug what went well, as a warning a failed attempt, as an error the last one.
 
     Args:
         row: the claimed task.
@@ -32,7 +32,8 @@ def log_outcome(
     if not (options.verbose or outcome.crash or change.status is TaskStatus.ATTEMPTS_LEFT):
         return
     level, text = _sentence(outcome, row, change, options, written=written)
-    log.log(level, "%s", text, extra=_fields(outcome, row))
+    traceback = outcome.traceback if level >= logging.ERROR else None
+    log.log(level, "%s", text, extra={**_fields(outcome, row), "traceback": traceback})
 
 
 def _sentence(
@@ -43,7 +44,8 @@ def _sentence(
         return logging.INFO, _superseded(outcome)
     if change.attempts > row.attempts:
         failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
-        return logging.WARNING, f"{failed}; {describe_retry(outcome, change, options)}"
+        level = logging.ERROR if change.status is TaskStatus.ATTEMPTS_LEFT else logging.WARNING
+        return level, f"{failed}; {describe_retry(outcome, change, options)}"
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
@@ -63,7 +65,8 @@ def _superseded(outcome: Outcome) -> str:
 def describe_retry(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:
     """Say what follows a failed attempt."""
     if change.status is not TaskStatus.ATTEMPTS_LEFT:
-        return f"next in {change.delay or 0.0:g}s"
+        delay = change.delay or 0.0
+        return f"next in {round(delay, 1) if delay > 1 else round(delay, 3):g}s"
     if change.attempts >= options.max_attempts:
         return "no attempt is left"
     if outcome.kind is OutcomeKind.CRASHED:

@@ -6,11 +6,10 @@ Both kinds of worker use it, and so do inline runs in tests. No I/O happens here
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
@@ -25,20 +24,19 @@ from goque.errors import (
     TaskCanceled,
     TaskTimeout,
 )
-from goque.execution.error_groups import deciding_error, leaves_of, may_retry
+from goque.execution.error_groups import deciding_error, may_retry
+from goque.execution.error_texts import message_of, named_message_of, traceback_of
 from goque.options import ProcessorOptions
-from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind, first_line, printable
+from goque.outcome import Outcome, OutcomeKind
 from goque.payload import encode_payload
 from goque.processor import Processor
-from goque.retry import DEFAULT, delay_of
+from goque.retry import delay_of
 from goque.task import Task, TaskRow
 from goque.telemetry import tracing
 
 log = logging.getLogger("goque.worker")
 DONE = Outcome(OutcomeKind.DONE)
 NO_CALLBACKS = Callbacks()
-MAX_NAMED: Final = 5
-"""How many exceptions of a group its message names."""
 
 
 class Run(Protocol):
@@ -212,10 +210,10 @@ def outcome_of_error(
             return Outcome(OutcomeKind.CANCELED, message, undecodable=undecodable)
         case RetryTask():
             delay = None if decides.delay is None else _bounded(decides.delay)
-            return Outcome(OutcomeKind.FAILED, message_of(decides), traceback_of(error), delay=delay)
+            return Outcome(OutcomeKind.FAILED, named_message_of(decides), traceback_of(error), delay=delay)
     return Outcome(
         OutcomeKind.FAILED,
-        message_of(error),
+        named_message_of(error),
         traceback_of(error),
         final=not may_retry(error, callbacks),
         undecodable=isinstance(error, PayloadDecodeError),
@@ -242,45 +240,6 @@ def timeout_text(timeout: float) -> str:
     return f"task processing timeout: {timeout:g}s"
 
 
-def message_of(error: BaseException) -> str:
-    """Return the message of an exception, or its class if the message is empty or cannot be read.
-
-    After that of a group comes what is in it.
-    """
-    try:
-        text = str(error)
-    except BaseException as worse:  # noqa: BLE001 - the user's __str__ may raise anything
-        return f"{type(error).__name__} (its text cannot be read: {type(worse).__name__})"
-    if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
-        return f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, BaseExceptionGroup):
-        text = f"{text}: {_contents_of(error)}"
-    return printable(text, MAX_ERRORS_BYTES) or type(error).__name__
-
-
-def _contents_of(group: BaseException) -> str:
-    """Return the classes and messages of the exceptions in a group, on one line."""
-    leaves = leaves_of(group)
-    named = [f"{type(leaf).__name__}: {first_line(message_of(leaf))}" for leaf in leaves[:MAX_NAMED]]
-    return "; ".join(named) + (f"; and {len(leaves) - MAX_NAMED} more" if len(leaves) > MAX_NAMED else "")
-
-
-def traceback_of(error: BaseException) -> str:
-    """Format a traceback without goque's own frames above the handler."""
-    trace = error.__traceback__
-    while trace is not None and _is_ours(trace.tb_frame.f_globals.get("__name__", "")):
-        trace = trace.tb_next
-    try:
-        text = "".join(traceback.format_exception(type(error), error, trace))
-    except BaseException as worse:  # noqa: BLE001 - the user's __str__ and __repr__ may raise anything
-        text = f"{type(error).__name__} (its traceback cannot be formatted: {type(worse).__name__})"
-    return printable(text, MAX_ERRORS_BYTES)
-
-
-def _is_ours(module: str) -> bool:
-    return module in (__name__, "goque.execution.inline") or module.startswith("goque_supervisor.")
-
-
 def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:
     """Call the user's next_attempt_at for a failed attempt without a delay of its own."""
     if callbacks.next_attempt_at is None or outcome.delay is not None or outcome.final:
@@ -291,8 +250,7 @@ def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Ou
         delay = delay_of(callbacks.next_attempt_at(row.attempts + 1))
     except Exception:
         log.exception(
-            "next_attempt_at failed; using the default delay of %gs",
-            DEFAULT(1).total_seconds(),
+            "next_attempt_at failed; using the default strategy",
             extra={"task_id": row.id, "task_type": row.type, "attempt": row.attempts + 1},
         )
         return outcome

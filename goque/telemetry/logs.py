@@ -25,7 +25,7 @@ FORMATS: Final = ("console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_RESERVED: Final = frozenset({"time", "level", "role", "event", "logger", "exception"})
+_RESERVED: Final = frozenset({"time", "level", "role", "event", "logger", "exception", "traceback"})
 _LEVEL_WIDTH: Final = 5
 _VALUE_LENGTH: Final = 200
 MAX_VALUES: Final = 20
@@ -244,9 +244,14 @@ def _shortened(value: Any) -> Any:
 
 
 def traceback_of(record: logging.LogRecord) -> str:
-    """Return the traceback and the stack of an event, empty if it has neither."""
+    """Return the traceback and the stack of an event, empty if it has neither.
+
+    The traceback of a handler comes as text from its worker, in `extra={"traceback": …}` of an event of goque's.
+    """
     try:
         parts = [record.stack_info] if record.stack_info else []
+        if _is_ours(record) and (told := getattr(record, "traceback", None)):
+            parts += [told.rstrip()]
         if record.exc_info and record.exc_info[1]:
             parts += ["".join(traceback.format_exception(record.exc_info[1])).rstrip()]
         return "\n".join(parts)

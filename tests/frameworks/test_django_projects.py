@@ -269,9 +269,9 @@ def test_a_row_that_names_something_else_than_a_task_calls_nothing(project: Proj
             print(run.errors, end="")
     """)
     assert told == (
-        "attempt 1: 'shop.tasks.plain' is no task; decorate it with @task\n"
-        'attempt 1: there is no task \'shop.tasks.gone\': Module "shop.tasks" does not define a "gone" '
-        "attribute/class\n"
+        "attempt 1: goque.GoqueError: 'shop.tasks.plain' is no task; decorate it with @task\n"
+        "attempt 1: goque.GoqueError: there is no task 'shop.tasks.gone': "
+        'Module "shop.tasks" does not define a "gone" attribute/class\n'
     )
 
 

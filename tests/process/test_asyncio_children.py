@@ -74,10 +74,12 @@ CHARGED = {
     "exit in a task group": "SystemExit: library gave up",
     "exit in a callback": "SystemExit: library gave up",
     "interrupt": "KeyboardInterrupt",
-    "group": "unhandled errors in a TaskGroup (1 sub-exception): ValueError: no such order 7",
-    "snooze beside an error": "two (2 sub-exceptions): Snooze: snoozed for 600s; ValueError: an error beside it",
-    "child that cancels itself": "CancelledError",
-    "cancel all": "CancelledError",
+    "group": "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception): ValueError: no such order 7",
+    "snooze beside an error": (
+        "ExceptionGroup: two (2 sub-exceptions): goque.Snooze: snoozed for 600s; ValueError: an error beside it"
+    ),
+    "child that cancels itself": "asyncio.exceptions.CancelledError",
+    "cancel all": "asyncio.exceptions.CancelledError",
 }
 ENDS = {
     "cancel in a group": ("canceled", 0, "canceled: the account is closed\n"),
@@ -118,5 +120,5 @@ def test_a_retry_in_a_group_keeps_its_delay(start_tree: StartTree) -> None:
     tree.database.enqueue("job", "a", payload="retry in a group")
     eventually(lambda: tree.database.task("a").status == "error")
     task = tree.database.task("a")
-    assert task.errors == "attempt 1: busy\n"
+    assert task.errors == "attempt 1: goque.RetryTask: busy\n"
     assert 500 < (task.next_attempt_at - task.updated_at).total_seconds() <= 601

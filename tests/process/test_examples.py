@@ -77,8 +77,10 @@ def test_highlight_stdlib_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_thumbnails_are_made_but_for_three_files_that_go_wrong(tmp_path: Path) -> None:
     told = run("run.py", "--out", str(tmp_path), cwd=EXAMPLES / "thumbnails")
     assert len(list(tmp_path.glob("thumbnails/*.jpg"))) == 24
-    assert "refused: bomb.png: attempt 1: Image size (25000000 pixels)" in told
-    assert "refused: letter.jpg: attempt 1: cannot identify image file" in told
+    assert (
+        "refused: bomb.png: attempt 1: PIL.Image.DecompressionBombError: Image size (25000000 pixels)" in told
+    )
+    assert "refused: letter.jpg: attempt 1: PIL.UnidentifiedImageError: cannot identify image file" in told
     assert "signal:        7 (SIGBUS)" in told
     assert "in scan" in told
     assert "24 thumbnails, made by 2 processes" not in told, "no worker was replaced for its memory"

@@ -268,12 +268,12 @@ def test_a_handler_moves_its_task_by_what_it_raises(start_tree: StartTree) -> No
     task = tree.database.task
     assert task("cancel").errors == "canceled: no such customer\n"
     assert task("cancel").attempts == 0
-    assert task("retry-soon").errors == "attempt 1: busy\nattempt 2: busy\nattempt 3: busy\n"
+    assert task("retry-soon").errors == "".join(f"attempt {n}: goque.RetryTask: busy\n" for n in (1, 2, 3))
     assert (task("retry-later").status, task("retry-later").attempts) == ("error", 1)
     assert 3500 < (task("retry-later").next_attempt_at - datetime.now(UTC)).total_seconds() <= 3600
     assert (task("snooze").status, task("snooze").attempts, task("snooze").errors) == ("done", 0, None)
     assert set(runs("snooze")) == {"0"}
-    assert task("raise").errors.splitlines() == [f"attempt {n}: first line" for n in (1, 2, 3)]
+    assert task("raise").errors.splitlines() == [f"attempt {n}: ValueError: first line" for n in (1, 2, 3)]
     (first, *_rest) = tree.database.attempts(task("raise"))
     assert "second line" in first.failed.error
     assert "app.py" in first.failed.traceback
@@ -303,7 +303,7 @@ def test_a_next_attempt_at_of_the_users_own_decides_after_errors_and_after_crash
     for name in ("late-raise", "late-crash"):
         task = tree.database.task(name)
         wait = (task.next_attempt_at - datetime.now(UTC)).total_seconds()
-        assert 580 < wait <= 600, "a function that fails leaves the static default"
+        assert 0 < wait <= 11, "a function that fails leaves the default"
         tree.database.queue.cancel_task(task.id)
     assert "ZeroDivisionError" in tree.log
 

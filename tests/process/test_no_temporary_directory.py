@@ -85,7 +85,7 @@ def disk() -> Iterator[Path]:
 
 
 LARGE_RESULTS = """
-@registry.processor("large", workers=2, max_attempts=1, store_result=True)
+@registry.processor("large", workers=2, min_workers=2, max_attempts=1, store_result=True)
 def large(task: Task):
     note("start", task.external_id, os.getpid())
     return "x" * task.payload

@@ -183,7 +183,7 @@ def test_a_task_that_does_not_end_is_told_with_its_errors(suite: pytest.Pytester
             registry.add_processor("mail", lambda task: 1 / 0, retry=goque.retry.static(60))
             tree = goque_tree(registry)
             task = tree.queue.enqueue("mail")
-            with pytest.raises(TimeoutError, match="is still error after .*; attempt 1: division by zero$"):
+            with pytest.raises(TimeoutError, match="is still error after .*; attempt 1: ZeroDivisionError: "):
                 tree.wait(task, timeout=5)
         """
     )

@@ -52,14 +52,14 @@ def test_a_failure_is_charged_recorded_and_put_off(registry, queue, storage, cap
     caplog.set_level(logging.WARNING, "goque")
     (run,) = queue.drain_inline(registry)
     kept = queue.get_task(task.id)
-    assert (kept.status, kept.attempts, kept.errors) == ("error", 1, "attempt 1: boom\n")
+    assert (kept.status, kept.attempts, kept.errors) == ("error", 1, "attempt 1: ValueError: boom\n")
     assert kept.next_attempt_at - kept.updated_at == timedelta(seconds=60)
     (attempt,) = storage.failed_attempts(task.id)
-    assert (attempt.failed.cause, attempt.failed.error) == ("failed", "boom\nand more")
+    assert (attempt.failed.cause, attempt.failed.error) == ("failed", "ValueError: boom\nand more")
     assert "in handler" in attempt.failed.traceback
     assert "goque/execution/inline.py" not in attempt.failed.traceback
     assert (run.error.args, run.written) == (("boom\nand more",), True)
-    assert "attempt 1 of 2 failed: boom; next in 60s" in caplog.text
+    assert "attempt 1 of 2 failed: ValueError: boom; next in 60s" in caplog.text
 
 
 def test_what_handlers_enqueue_is_run_too_and_retries_that_are_due(registry, queue):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from io import UnsupportedOperation
 from typing import Any
 
 import pytest
@@ -23,13 +24,12 @@ from goque import (
 )
 from goque.callbacks import Callbacks
 from goque.errors import MAX_DELAY
+from goque.execution.error_texts import named_message_of, traceback_of
 from goque.execution.run_handler import (
     call_hooks,
-    message_of,
     outcome_of_error,
     outcome_of_return,
     prepare,
-    traceback_of,
     with_duration,
     with_users_delay,
 )
@@ -165,26 +165,27 @@ def needs_text(to: dict[str, str]) -> None: ...
 @pytest.mark.parametrize(
     ("error", "kind", "text", "delay"),
     [
-        (ValueError("boom"), OutcomeKind.FAILED, "boom", None),
+        (ValueError("boom"), OutcomeKind.FAILED, "ValueError: boom", None),
         (ValueError(), OutcomeKind.FAILED, "ValueError", None),
-        (KeyError("k"), OutcomeKind.FAILED, "'k'", None),
+        (KeyError("k"), OutcomeKind.FAILED, "KeyError: 'k'", None),
         (SystemExit(), OutcomeKind.FAILED, "SystemExit", None),
         (SystemExit(3), OutcomeKind.FAILED, "SystemExit: 3", None),
         (KeyboardInterrupt(), OutcomeKind.FAILED, "KeyboardInterrupt", None),
-        (Mute(), OutcomeKind.FAILED, "Mute (its text cannot be read: RuntimeError)", None),
-        (Leaver(), OutcomeKind.FAILED, "Leaver (its text cannot be read: SystemExit)", None),
+        (Mute(), OutcomeKind.FAILED, f"{__name__}.Mute (its text cannot be read: RuntimeError)", None),
+        (Leaver(), OutcomeKind.FAILED, f"{__name__}.Leaver (its text cannot be read: SystemExit)", None),
         (TaskCanceled("why"), OutcomeKind.CANCELED, "why", None),
         (TaskCanceled(), OutcomeKind.CANCELED, "", None),
-        (RetryTask("busy", delay=7), OutcomeKind.FAILED, "busy", 7.0),
-        (RetryTask(delay=timedelta(minutes=1)), OutcomeKind.FAILED, "retry requested", 60.0),
-        (RetryTask(), OutcomeKind.FAILED, "retry requested", None),
-        (RetryTask(delay=-5), OutcomeKind.FAILED, "retry requested", 0.0),
+        (RetryTask("busy", delay=7), OutcomeKind.FAILED, "goque.RetryTask: busy", 7.0),
+        (RetryTask(delay=timedelta(minutes=1)), OutcomeKind.FAILED, "goque.RetryTask: retry requested", 60.0),
+        (RetryTask(), OutcomeKind.FAILED, "goque.RetryTask: retry requested", None),
+        (RetryTask(delay=-5), OutcomeKind.FAILED, "goque.RetryTask: retry requested", 0.0),
         (Snooze(2.5), OutcomeKind.SNOOZED, "", 2.5),
         (Snooze(-1), OutcomeKind.SNOOZED, "", 0.0),
         (Snooze(float("inf")), OutcomeKind.SNOOZED, "", MAX_DELAY),
         (Snooze(float("nan")), OutcomeKind.SNOOZED, "", 0.0),
-        (RetryTask(delay=float("nan")), OutcomeKind.FAILED, "retry requested", 0.0),
-        (TaskTimeout("my own"), OutcomeKind.FAILED, "my own", None),
+        (RetryTask(delay=float("nan")), OutcomeKind.FAILED, "goque.RetryTask: retry requested", 0.0),
+        (TaskTimeout("my own"), OutcomeKind.FAILED, "goque.TaskTimeout: my own", None),
+        (UnsupportedOperation("read"), OutcomeKind.FAILED, "io.UnsupportedOperation: read", None),
     ],
 )
 def test_what_a_handler_raises_decides(
@@ -205,10 +206,10 @@ def test_once_its_time_is_up_whatever_a_handler_raises_is_a_timeout(error: BaseE
 
 def test_texts_are_printable_and_bounded() -> None:
     for text in ("x" * 10_000_000, "ž" * 1_000_000, "\udcff" * 100_000, "\x00\x1b[31m"):
-        said = message_of(ValueError(text))
+        said = named_message_of(ValueError(text))
         assert len(said.encode()) <= MAX_ERRORS_BYTES
         assert said.replace("\n", "").replace("…", "").isprintable()
-    assert message_of(ValueError("\udcff\x00")) == r"\udcff\x00"
+    assert named_message_of(ValueError("\udcff\x00")) == r"ValueError: \udcff\x00"
 
 
 def test_a_traceback_shows_the_handlers_frames_and_survives_what_cannot_be_shown() -> None:

@@ -62,17 +62,17 @@ def test_the_task_its_values_and_the_hooks_are_around_the_handler(registry):
         run = run_task(registry, Task("mail", external_id="order-7", metadata={"own": 1}))
     assert seen == ["order-7", (True, "pending", {"tenant": "acme", "own": 1}, None), "ValueError('boom')"]
     assert (run.status, run.attempts, run.delay) == (TaskStatus.ERROR, 1, pytest.approx(10, rel=0.1))
-    assert run.errors == "attempt 1: boom\n"
+    assert run.errors == "attempt 1: ValueError: boom\n"
 
 
 @pytest.mark.parametrize(
     ("raised", "attempts", "ends"),
     [
         (goque.TaskCanceled("sold out"), 0, ("canceled", 0, "canceled: sold out\n", None)),
-        (goque.RetryTask("later", delay=7), 0, ("error", 1, "attempt 1: later\n", 7.0)),
+        (goque.RetryTask("later", delay=7), 0, ("error", 1, "attempt 1: goque.RetryTask: later\n", 7.0)),
         (goque.Snooze(60), 2, ("error", 2, "", 60.0)),
-        (ValueError("boom"), 4, ("attempts_left", 5, "attempt 5: boom\n", None)),
-        (KeyError("no retry"), 0, ("attempts_left", 1, "attempt 1: 'no retry'\n", None)),
+        (ValueError("boom"), 4, ("attempts_left", 5, "attempt 5: ValueError: boom\n", None)),
+        (KeyError("no retry"), 0, ("attempts_left", 1, "attempt 1: KeyError: 'no retry'\n", None)),
         (SystemExit(3), 0, ("error", 1, "attempt 1: SystemExit: 3\n", pytest.approx(10, rel=0.1))),
     ],
 )
