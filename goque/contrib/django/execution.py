@@ -21,7 +21,7 @@ from goque.contrib.django.results import (
 )
 from goque.errors import DatabaseUnavailableError, RetryTask, Snooze, TaskCanceled
 from goque.execution.error_groups import deciding_error, may_retry
-from goque.execution.run_handler import traceback_of
+from goque.execution.error_texts import traceback_of
 from goque.failure import Failure
 from goque.processor_table import processors_of
 
