@@ -45,6 +45,11 @@ from goque import Registry, Task, retry
 from journal import hold, note, run_of
 registry = Registry()
 """
+SHARED_POOL = os.environ.get("GOQUE_TEST_SHARED_POOL") == "1"
+"""Whether all types of an app share one pool, so that the tests of faults show that a pool survives them too."""
+SHARED_PRELUDE = PRELUDE.replace(
+    "registry = Registry()", "from shared_pool import SharedPool\nregistry = SharedPool()"
+)
 
 
 class Tree:
@@ -91,6 +96,11 @@ class Tree:
 
     # -- its processes -----------------------------------------------------------------------------
 
+    @property
+    def shares_a_pool(self) -> bool:
+        """Whether the types of its app share one pool, because the environment says so."""
+        return "SharedPool()" in (self.directory / "app.py").read_text("utf-8")
+
     def living(self) -> dict[int, str]:
         """Return pid and short name of every living process that was started by this tree, at any remove."""
         wanted = f"{MARK}={self.mark}".encode()
@@ -111,7 +121,8 @@ class Tree:
 
     def workers(self, task_type: str = "") -> list[int]:
         """Return the living workers of a type."""
-        pattern = re.compile(rf"goque:w\d+:{re.escape(task_type[:6])}")
+        pool = "default" if SHARED_POOL and self.shares_a_pool else task_type
+        pattern = re.compile(rf"goque:w\d+:{re.escape(pool[:6])}")
         return [pid for pid, name in sorted(self.living().items()) if pattern.match(name)]
 
     def ports(self, role: str) -> set[int]:
@@ -216,7 +227,11 @@ class StartTree(Protocol):
 
 def write_app(directory: Path, source: str) -> None:
     """Write the app's module; handlers find their tools imported."""
-    (directory / "app.py").write_text(PRELUDE + source, "utf-8")
+    if SHARED_POOL and "registry.pool(" not in source:
+        source = f"{SHARED_PRELUDE}{source}\nregistry.share()\n"
+    else:
+        source = PRELUDE + source
+    (directory / "app.py").write_text(source, "utf-8")
 
 
 def free_port() -> int:
