@@ -188,10 +188,19 @@ class Verdict:
         return any(lost.explains(run) for run in runs for lost in self._evidence.lost_commits)
 
     def _workers_ended_for_one(self) -> set[int]:
-        """Return the workers that were ended because of one task's timeout or cancel; their other tasks ran again."""
-        canceled = {row.id for row in self._evidence.rows if row.status == "canceled"}
+        """Return the workers that were ended because of one task; their other tasks ran again.
+
+        The task timed out, was canceled, or a failover lost it or its claim, so that its handler was stopped.
+        """
         timed_out = {attempt.pid for attempt in self._evidence.attempts if attempt.cause == "timeout"}
-        return timed_out | {run.pid for run in self._all_runs() if not run.how and run.task in canceled}
+        stopped = {row.id for row in self._evidence.rows if row.status == "canceled"}
+        stopped.update(task for lost in self._evidence.lost_commits for task in lost.tasks)
+        unended = [run for run in self._all_runs() if not run.how]
+        return timed_out | {
+            run.pid
+            for run in unended
+            if run.task in stopped or any(lost.explains(run) for lost in self._evidence.lost_commits)
+        }
 
     def _excused(self, pid: int) -> bool:
         roots = {run.root for run in self._by_pid[pid]}

@@ -179,6 +179,17 @@ def test_a_run_whose_end_a_failover_lost_is_explained_and_a_later_one_is_not() -
     assert "nothing explains it" in judged(104.0, **lost(moves=["u"]))[0]
 
 
+def test_a_worker_may_be_ended_because_of_a_task_that_a_failover_lost() -> None:
+    def judged(**more: Any) -> list[str]:
+        again = (start("t", 2, pid=12), end("t", 2))
+        return judge(
+            start("t", 1), start("gone", 1), *again, rows=[row()], enqueued=["gone"], **more
+        ).complaints
+
+    assert judged(**lost(tasks=["gone"])) == []
+    assert any("nothing explains it" in said for said in judged(**lost(tasks=["other"])))
+
+
 def test_a_run_may_begin_beside_one_whose_claim_a_failover_lost() -> None:
     def judged(at: float, moved: str) -> list[str]:
         history = (

@@ -81,7 +81,7 @@ def test_row_48_two_trees_that_write_on_two_nodes_collide_and_do_everything_once
     trees[0].assert_each_ran(1, [task.external_id for task in tasks])
     assert [processes_of(tree) for tree in trees] == processes
     for tree in trees:
-        assert tree.log.count("Traceback") == 1, "that of the task that failed"
+        assert "Traceback" not in tree.log
 
 
 @pytest.mark.fault(48)
