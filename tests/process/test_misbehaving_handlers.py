@@ -49,14 +49,14 @@ SAID = {
     "sys.exit with a text": "SystemExit: enough",
     "KeyboardInterrupt": "KeyboardInterrupt",
     "GeneratorExit": "GeneratorExit",
-    "a BaseException": "Worse (its text cannot be read: SystemExit)",
-    "a mute exception": "Mute (its text cannot be read: RuntimeError)",
-    "a huge message": "x" * 4000,
-    "no UTF-8": r"\udcff\udcfe",
-    "control characters": r"a\x00b\x1b[31mc",
-    "several lines": "first",
-    "recursion": "maximum recursion depth exceeded",
-    "an exception group": "several (2 sub-exceptions)",
+    "a BaseException": "app.Worse (its text cannot be read: SystemExit)",
+    "a mute exception": "app.Mute (its text cannot be read: RuntimeError)",
+    "a huge message": "ValueError: " + "x" * 4000,
+    "no UTF-8": r"ValueError: \udcff\udcfe",
+    "control characters": r"ValueError: a\x00b\x1b[31mc",
+    "several lines": "ValueError: first",
+    "recursion": "RecursionError: maximum recursion depth exceeded",
+    "an exception group": "ExceptionGroup: several (2 sub-exceptions)",
 }
 
 
@@ -242,6 +242,6 @@ def wordy(task: Task):
         assert len(task.errors.encode()) <= 16 * 1024
         assert len(lines) >= 7
         assert [line.partition(": é")[0] for line in lines] == [
-            f"attempt {n}: failure {n}" for n in range(31 - len(lines), 31)
+            f"attempt {n}: ValueError: failure {n}" for n in range(31 - len(lines), 31)
         ]
         assert len(database.attempts(task)) == 30

@@ -35,6 +35,11 @@ def quick(task: Task):
     with run_of(task):
         pass
 
+@registry.processor("aquick", **options)
+async def aquick(task: Task):
+    with run_of(task):
+        await asyncio.sleep(0)
+
 @registry.processor("own", workers=1, fetch_tick=0.1)
 def own(task: Task):
     with run_of(task):
@@ -275,6 +280,16 @@ def test_workers_start_when_there_is_work_for_them_and_end_when_there_is_none(
     assert {(task.status, task.attempts) for task in tree.database.tasks()} == {("done", 0)}
     tree.assert_each_ran(1, [*names, "awaited-1", "awaited-2"])
     assert "WARN" not in tree.log
+
+
+@on_every_backend
+def test_drain_waits_for_workers_that_have_yet_to_start(start_tree: StartTree, database: Database) -> None:
+    names = [f"awaited-{n}" for n in range(20)]
+    database.enqueue("aquick", *names)
+    tree = start_tree("--drain", app=MIXED)
+    assert tree.wait() == 0
+    assert {(task.status, task.attempts) for task in database.tasks()} == {("done", 0)}
+    tree.assert_each_ran(1, names)
 
 
 @pytest.mark.fault(14)

@@ -35,6 +35,8 @@ class Claims:
 
     Attributes:
         knows_next_due: whether the next claim is planned by what the database has answered.
+        leaves_due: whether tasks were due at the last look that no worker could be sent, because each type runs its
+            `max_running`, or because workers of their kind have yet to start.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Claims:
         self._look_at = 0.0
         self._due_kinds: set[bool] = set()
         self.knows_next_due = True
+        self.leaves_due = False
 
     def pause_after_wakeup(self, now: float, *, rests: bool) -> float:
         """Return the seconds from a wake-up until the next claim.
@@ -83,9 +86,10 @@ class Claims:
         if not self._turns.is_fresh(now) and not self._learn(now):
             return None
         wanted = self._plan(now)
+        self.leaves_due = not wanted
         if not wanted:
             if self._worker_pool.wants_more(now):
-                # Each type with due tasks runs its `max_running`. The end of one of them comes sooner than the tick.
+                # The end of a task, or the start of a worker, comes sooner than the tick.
                 self._wait_for_the_tick(now)
             return None
         rows = self._database.claim_in_turns(wanted, owner)
@@ -162,6 +166,7 @@ class Claims:
         if levels is None:
             return False
         next_due = self._turns.learn(levels, now, took=time.monotonic() - now)
+        self.leaves_due = self._turns.has_due
         if self._turns.has_due:
             return True
         self._wait_for_the_tick(now)

@@ -302,7 +302,8 @@ class Fetcher:
 
     def _report_idle(self, now: float) -> None:
         has_looked = self.orders.paused or (self.claims.knows_next_due and self.schedule.claim_at > now)
-        idle = has_looked and not self.in_flight and not self.dead_workers.is_pending
+        has_work = bool(self.in_flight) or self.dead_workers.is_pending
+        idle = has_looked and not has_work and (self.orders.paused or not self.claims.leaves_due)
         check = self.orders.idle_check
         if idle != self._idle or (check and (has_looked or not idle)):
             self.channel.send(Idle(idle, check))
