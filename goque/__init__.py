@@ -41,10 +41,12 @@ if TYPE_CHECKING:
         TaskNotFoundError,
         TaskStateError,
         TaskTimeout,
+        UnknownTypeError,
         WaitTimeoutError,
         WorkerCrashed,
     )
     from goque.failure import Failure
+    from goque.handlers.handler import Handler
     from goque.periodic.jobs import CronSchedule, PeriodicJob, cron_job
     from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.queue.async_manager import AsyncTaskQueueManager
@@ -65,9 +67,10 @@ _NAMES_OF_MODULE = {
     "goque.errors": (
         "ConfigurationError DatabaseUnavailableError DuplicateTaskError GoqueError InvalidPayloadFormatError "
         "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
-        "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
+        "TaskStateError TaskTimeout UnknownTypeError WaitTimeoutError WorkerCrashed"
     ),
     "goque.failure": "Failure",
+    "goque.handlers.handler": "Handler",
     "goque.queue.manager": "TaskQueueManager",
     "goque.periodic.jobs": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
@@ -89,6 +92,7 @@ __all__ = [
     "DuplicateTaskError",
     "Failure",
     "GoqueError",
+    "Handler",
     "InvalidPayloadFormatError",
     "PayloadDecodeError",
     "PayloadEncodeError",
@@ -109,6 +113,7 @@ __all__ = [
     "TaskStorage",
     "TaskTimeout",
     "TypedTask",
+    "UnknownTypeError",
     "WaitTimeoutError",
     "WorkerCrash",
     "WorkerCrashed",

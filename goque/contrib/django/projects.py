@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from goque.contrib.django.connections import LookedAfter, look_after_connections
+from goque.processor import Processor
 from goque.registry import Registry
 
 if TYPE_CHECKING:
-    from goque.options import ProcessorKeywords
-    from goque.queue.async_manager import AsyncTaskQueueManager
-    from goque.queue.manager import TaskQueueManager
+    from goque.storage import TaskStorage
 
 
 class DjangoRegistry(Registry):
@@ -22,37 +21,29 @@ class DjangoRegistry(Registry):
     broken, and clears the query log of DEBUG.
     """
 
-    def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
-        """Register a processor, as `Registry.add_processor` does."""
-        super().add_processor(task_type, processor, **options)
-        made = self._processors.get(task_type)
+    def _completed(self, made: Processor) -> Processor:
+        """Return a processor that looks after Django's connections around each task."""
+        if isinstance(made.call, LookedAfter) or look_after_connections in made.callbacks.hooks_before:
+            return made
         if made.spec.is_async:
-            self._processors.put(msgspec.structs.replace(made, call=LookedAfter(made.call)))
-            return
+            return msgspec.structs.replace(made, call=LookedAfter(made.call))
         callbacks = msgspec.structs.replace(
             made.callbacks,
             hooks_before=(look_after_connections, *made.callbacks.hooks_before),
             hooks_after=(*made.callbacks.hooks_after, look_after_connections),
         )
-        self._processors.put(msgspec.structs.replace(made, callbacks=callbacks))
+        return msgspec.structs.replace(made, callbacks=callbacks)
 
-    @property
-    def queue(self) -> TaskQueueManager:
-        """A manager on Django's connection of the calling thread, in its transaction."""
-        if self._own_url is not None:
-            return super().queue
-        if self._queue is None:
-            from goque.contrib.django.databases import storage  # noqa: PLC0415 - it needs the settings
-            from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - registering needs no database
+    def _find_database(self) -> TaskStorage:
+        """Return the storage on Django's connection of the calling thread, in its transaction."""
+        from goque.contrib.django.databases import storage  # noqa: PLC0415 - it needs the settings
 
-            self._queue = TaskQueueManager(storage(), default_priorities=self.default_priority)
-        return self._queue
+        return storage()
 
-    @property
-    def async_queue(self) -> AsyncTaskQueueManager:
-        """The same database for asyncio, on separate connections, outside of Django's transactions."""
+    def _find_async_database(self) -> str:
+        """Return the URL of the same database, for separate connections, outside of Django's transactions."""
         if self.database_url is None:
             from goque.contrib.django.databases import database_url  # noqa: PLC0415 - it needs the settings
 
             self.database_url = database_url()
-        return super().async_queue
+        return super()._find_async_database()
