@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         WorkerCrashed,
     )
     from goque.failure import Failure
+    from goque.handlers.handler import Handler
     from goque.periodic.jobs import CronSchedule, PeriodicJob, cron_job
     from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.queue.async_manager import AsyncTaskQueueManager
@@ -68,6 +69,7 @@ _NAMES_OF_MODULE = {
         "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
     ),
     "goque.failure": "Failure",
+    "goque.handlers.handler": "Handler",
     "goque.queue.manager": "TaskQueueManager",
     "goque.periodic.jobs": "CronSchedule PeriodicJob cron_job",
     "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
@@ -89,6 +91,7 @@ __all__ = [
     "DuplicateTaskError",
     "Failure",
     "GoqueError",
+    "Handler",
     "InvalidPayloadFormatError",
     "PayloadDecodeError",
     "PayloadEncodeError",

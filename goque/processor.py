@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import Awaitable, Callable, Collection
 from types import MethodType
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -53,12 +54,37 @@ class Processor(msgspec.Struct, frozen=True):
     functions: Callable[[], Collection[str]] | None = None
     failed_without_worker: Callable[[Failure], object] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a function by the name of its `goque.Handler`, under which its module has it."""
+        fields = [getattr(self, name) for name in self.__struct_fields__]
+        module, name = getattr(self.call, "__module__", "__main__"), getattr(self.call, "__qualname__", "")
+        found = None if module == "__main__" else named(module, name)
+        if found is None or found is self.call or getattr(found, "__wrapped__", None) is not self.call:
+            return Processor, tuple(fields)
+        return _restore_of_handler, (found, *fields[:1], *fields[2:])
 
-class TypedTaskProcessor:
+
+def _restore_of_handler(handler: Any, spec: ProcessorSpec, *rest: Any) -> Processor:
+    return Processor(spec, handler.__wrapped__, *rest)
+
+
+def named(module: str, qualified: str) -> Any:
+    """Return what has this name in an imported module, or None."""
+    found: Any = sys.modules.get(module)
+    for name in qualified.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+class TypedTaskProcessor(Generic[PayloadT]):
     """A handler with an explicit payload type; see `typed_task_processor`."""
 
     def __init__(
-        self, function: Callable[[Any], Any], payload_type: Any, *, cancel_on_decode_error: bool
+        self,
+        function: Callable[[TypedTask[PayloadT]], Any],
+        payload_type: type[PayloadT],
+        *,
+        cancel_on_decode_error: bool,
     ) -> None:
         self.process_task = function
         self.payload_type = payload_type
@@ -69,7 +95,7 @@ def typed_task_processor(
     function: Callable[[TypedTask[PayloadT]], Any] | Callable[[TypedTask[PayloadT]], Awaitable[Any]],
     payload_type: type[PayloadT],
     cancel_on_decode_error: bool = False,  # noqa: FBT001, FBT002 - the contract's signature
-) -> TypedTaskProcessor:
+) -> TypedTaskProcessor[PayloadT]:
     """Make a processor whose payload is decoded as `payload_type`, for handlers without an annotation.
 
     Args:
@@ -261,6 +287,12 @@ class DecodedArgument:
     def __setstate__(self, state: tuple[Any, bool, bool]) -> None:
         payload_type, whole_task, cancel = state
         self.__init__(payload_type, whole_task=whole_task, cancel=cancel)  # type: ignore[misc]  # the same as when made
+
+
+def takes_payload(processor: Processor) -> bool:
+    """Return whether the handler says the type of its payload; False if it takes any Task."""
+    made = processor.make_argument
+    return isinstance(made, DecodedArgument) and made.payload_type is not Any
 
 
 def _decoded(task_type: str, payload_type: Any, *, whole_task: bool, cancel: bool) -> DecodedArgument:

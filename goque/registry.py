@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from goque.callbacks import check_function
 from goque.errors import ConfigurationError
+from goque.handlers.handler import CallP, FunctionHandler, Handler, PayloadT, ReturnT, TaskHandler
+from goque.handlers.signatures import Register, TakesPayload, TakesTask, TakesTypedTask
 from goque.options import PROCESS_OPTIONS, Pool, ProcessorKeywords, check_options
 from goque.pools.options import PoolKeywords
 from goque.pools.table import PoolTable
-from goque.processor import make_processor
+from goque.processor import Processor, make_processor, takes_payload
 from goque.processor_table import ProcessorTable
 from goque.task_checks import check_name
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from goque.queue.manager import TaskQueueManager
     from goque.task import Task
 
-HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 FactoryT = TypeVar("FactoryT", bound="Callable[..., Task]")
 
 
@@ -74,8 +75,30 @@ class Registry:
         """
         return self._pools.declare(name, options)
 
-    def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
-        """Register a callable, or an object with `process_task(task)`, for a type.
+    @overload
+    def add_processor(
+        self, task_type: str, processor: TakesTask[CallP, ReturnT], /, **options: Unpack[ProcessorKeywords]
+    ) -> TaskHandler[CallP, ReturnT]: ...
+    @overload
+    def add_processor(
+        self,
+        task_type: str,
+        processor: TakesTypedTask[PayloadT, CallP, ReturnT],
+        /,
+        **options: Unpack[ProcessorKeywords],
+    ) -> FunctionHandler[PayloadT, CallP, ReturnT]: ...
+    @overload
+    def add_processor(
+        self,
+        task_type: str,
+        processor: TakesPayload[PayloadT, CallP, ReturnT],
+        /,
+        **options: Unpack[ProcessorKeywords],
+    ) -> FunctionHandler[PayloadT, CallP, ReturnT]: ...
+    def add_processor(
+        self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]
+    ) -> Handler[Any]:
+        """Register a callable, or an object with `process_task(task)`, for a type; return its `goque.Handler`.
 
         Args:
             task_type: the type of its tasks.
@@ -90,6 +113,12 @@ class Registry:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
         """
         check_name("type", task_type)
+        if isinstance(processor, Handler):
+            if processor.__wrapped__ is None:
+                raise ConfigurationError(
+                    f"the processor of {task_type!r} is a declaration of {processor.type!r}, which has no function"
+                )
+            processor = processor.__wrapped__
         if task_type in self._processors:
             raise ConfigurationError(f"type {task_type!r} has a processor already; give each type one")
         try:
@@ -103,21 +132,32 @@ class Registry:
                 told if told.startswith("the processor of ") else f"the processor of {task_type!r}: {told}"
             )
             raise ConfigurationError(named) from None
-        self._processors.put(made)
+        self._processors.put(self._completed(made))
+        kind = FunctionHandler if takes_payload(made) else TaskHandler
+        return kind(self, task_type, processor)
 
-    def processor(
-        self, task_type: str, /, **options: Unpack[ProcessorKeywords]
-    ) -> Callable[[HandlerT], HandlerT]:
-        """Register the decorated function for a type; it stays callable as before."""
+    def _completed(self, made: Processor) -> Processor:
+        """Return a processor with what a framework adds to each."""
+        return made
+
+    def processor(self, task_type: str, /, **options: Unpack[ProcessorKeywords]) -> Register:
+        """Register the decorated function for a type; it becomes a `goque.Handler`, which is called as before.
+
+            @registry.processor("send_email")
+            def send_email(email: Email) -> None: ...
+
+            send_email.enqueue(Email("ada@example.com"))
+
+        The options and the errors are those of `add_processor`.
+        """
         if callable(task_type):
             name = getattr(task_type, "__name__", "handler")
             raise ConfigurationError(
                 f"@registry.processor needs the task type: write @registry.processor({name!r}) above {name}"
             )
 
-        def register(handler: HandlerT) -> HandlerT:
-            self.add_processor(task_type, handler, **options)
-            return handler
+        def register(handler: Any) -> Any:
+            return self.add_processor(task_type, handler, **options)
 
         return register
 

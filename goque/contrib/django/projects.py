@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from goque.contrib.django.connections import LookedAfter, look_after_connections
+from goque.processor import Processor
 from goque.registry import Registry
 
 if TYPE_CHECKING:
-    from goque.options import ProcessorKeywords
     from goque.queue.async_manager import AsyncTaskQueueManager
     from goque.queue.manager import TaskQueueManager
 
@@ -22,19 +22,16 @@ class DjangoRegistry(Registry):
     broken, and clears the query log of DEBUG.
     """
 
-    def add_processor(self, task_type: str, processor: Any, /, **options: Unpack[ProcessorKeywords]) -> None:
-        """Register a processor, as `Registry.add_processor` does."""
-        super().add_processor(task_type, processor, **options)
-        made = self._processors.get(task_type)
+    def _completed(self, made: Processor) -> Processor:
+        """Return a processor that looks after Django's connections around each task."""
         if made.spec.is_async:
-            self._processors.put(msgspec.structs.replace(made, call=LookedAfter(made.call)))
-            return
+            return msgspec.structs.replace(made, call=LookedAfter(made.call))
         callbacks = msgspec.structs.replace(
             made.callbacks,
             hooks_before=(look_after_connections, *made.callbacks.hooks_before),
             hooks_after=(*made.callbacks.hooks_after, look_after_connections),
         )
-        self._processors.put(msgspec.structs.replace(made, callbacks=callbacks))
+        return msgspec.structs.replace(made, callbacks=callbacks)
 
     @property
     def queue(self) -> TaskQueueManager:

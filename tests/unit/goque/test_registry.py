@@ -40,7 +40,7 @@ def test_the_decorator_leaves_the_function_as_it_is() -> None:
         return 2 * number
 
     assert double(21) == 42
-    assert processors_of(registry).get("double").call is double
+    assert processors_of(registry).get("double").call is double.__wrapped__
 
 
 def test_a_second_processor_or_job_of_the_same_name_is_refused() -> None:

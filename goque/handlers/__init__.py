@@ -1,0 +1,1 @@
+"""What an application calls a handler by: enqueue its tasks, with the types that its annotation says."""
