@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -91,7 +91,7 @@ async def enqueue() -> None:
 
 
 @asynccontextmanager
-async def own(app: Any) -> AsyncIterator[None]:
+async def own(app: Any) -> AsyncGenerator[None]:
     yield
 
 

@@ -27,3 +27,25 @@ queue.get_tasks(limit="many")  # wrong: arg-type
 goque.AsyncTaskQueueManager().enqueue("a").id  # wrong: attr-defined
 goque.cron_job("nightly", "@daily", lambda: 7)  # wrong: arg-type
 run_task(registry, "a")  # wrong: arg-type
+
+
+@registry.processor("c")
+def c(number: int) -> str:
+    return str(number)
+
+
+@registry.processor("d")  # wrong: arg-type
+def d(number: int, other: int) -> None: ...
+
+
+c.enqueue("seven")  # wrong: arg-type
+c.enqueue()  # wrong: call-arg
+c.enqueue(7, delay="soon")  # wrong: arg-type
+c.enqueue(7, externalid="a")  # wrong: call-arg
+c.task({"number": 7})  # wrong: arg-type
+a.enqueue(c)  # wrong: arg-type
+b.enqueue(external=1)  # wrong: call-arg
+c("seven")  # wrong: arg-type
+c(7).to_bytes()  # wrong: attr-defined
+c.enqeue(7)  # wrong: attr-defined
+registry.add_processor("e", 7)  # wrong: call-overload
