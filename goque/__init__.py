@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TaskNotFoundError,
         TaskStateError,
         TaskTimeout,
+        UnknownTypeError,
         WaitTimeoutError,
         WorkerCrashed,
     )
@@ -66,7 +67,7 @@ _NAMES_OF_MODULE = {
     "goque.errors": (
         "ConfigurationError DatabaseUnavailableError DuplicateTaskError GoqueError InvalidPayloadFormatError "
         "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
-        "TaskStateError TaskTimeout WaitTimeoutError WorkerCrashed"
+        "TaskStateError TaskTimeout UnknownTypeError WaitTimeoutError WorkerCrashed"
     ),
     "goque.failure": "Failure",
     "goque.handlers.handler": "Handler",
@@ -112,6 +113,7 @@ __all__ = [
     "TaskStorage",
     "TaskTimeout",
     "TypedTask",
+    "UnknownTypeError",
     "WaitTimeoutError",
     "WorkerCrash",
     "WorkerCrashed",

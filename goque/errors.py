@@ -23,6 +23,10 @@ class ConfigurationError(GoqueError):
     exit_code = 2
 
 
+class UnknownTypeError(ConfigurationError):
+    """A task has a type that the registry has no processor for, and does not declare."""
+
+
 class DatabaseUnavailableError(GoqueError):
     """The database cannot be reached, opened or written just now."""
 
@@ -69,7 +73,8 @@ class WaitTimeoutError(GoqueError, TimeoutError):
 class InvalidPayloadFormatError(GoqueError):
     """The payload is not JSON that every backend can store: it is malformed, too deep, too large, or has a NUL.
 
-    A number with more digits than PostgreSQL's numeric holds is refused as well.
+    A number with more digits than PostgreSQL's numeric holds is refused as well. So is a payload that the handler of
+    its type would not decode, where the task is enqueued by `registry.queue` or a `Handler`.
     """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -67,7 +67,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         ) from error
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise PayloadEncodeError(
-            f"{what} of type {type(payload).__name__} cannot be JSON: {error}"
+            _unencodable(payload, what) or f"{what} of type {_name_of(payload)} cannot be JSON: {error}"
         ) from error
     most = max_payload() if limit is None else limit
     if len(raw) > most:
@@ -185,6 +185,37 @@ def _mark_what_is_not_json(value: Any) -> Any:
     return None
 
 
+def _unencodable(payload: Any, what: str) -> str | None:
+    """Return a message that names a value which cannot be JSON, its type and its path; None if it is not found."""
+    found: list[tuple[Any, Exception]] = []
+    marker = "\0 cannot be JSON"
+
+    def mark(value: Any) -> str | None:
+        try:
+            _encode(value)
+        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+            found.append((value, error))
+            return marker
+        return None
+
+    try:
+        marked = msgspec.to_builtins(payload, enc_hook=mark)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
+        return None  # the key of a dict, which has no path
+    path = next(_places(marked, what, lambda value: value == marker), None)
+    if path is None:
+        return None
+    value, error = found[0]
+    is_unknown = str(error).startswith("Encoding objects of type")
+    why = "; turn it into what can be, such as a text or a number" if is_unknown else f": {error}"
+    return f"{path[0]} of type {_name_of(value)} cannot be JSON{why}"
+
+
+def _name_of(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _check_numbers(payload: Any, what: str) -> None:
     """Refuse NaN and infinities. msgspec encodes them as null, and other encoders may write them as they are."""
     value = msgspec.to_builtins(payload, enc_hook=_plain_other)
@@ -212,14 +243,19 @@ def _floats(value: Any) -> Iterator[float]:
 
 
 def _infinite(value: Any, path: str) -> Iterator[tuple[str, float]]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path, value
-    elif isinstance(value, dict):
+    return _places(value, path, lambda one: isinstance(one, float) and not math.isfinite(one))
+
+
+def _places(value: Any, path: str, is_wanted: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the value of each plain value that is wanted."""
+    if isinstance(value, dict):
         for key, item in value.items():
-            yield from _infinite(item, f"{path}.{key}")
+            yield from _places(item, f"{path}.{key}", is_wanted)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _infinite(item, f"{path}[{number}]")
+            yield from _places(item, f"{path}[{number}]", is_wanted)
+    elif is_wanted(value):
+        yield path, value
 
 
 def _is_too_deep(value: Any) -> bool:

@@ -258,7 +258,8 @@ class DecodedArgument:
         self.payload_type = payload_type
         self.whole_task = whole_task
         self.cancel = cancel
-        self._decode_or_explain = make_decoder(payload_type)
+        self.decode = make_decoder(payload_type)
+        """Decodes JSON text, or raises PayloadDecodeError."""
 
     def __call__(self, row: TaskRow) -> tuple[Task, Any]:
         """Return the task, and the argument of the handler.
@@ -275,7 +276,7 @@ class DecodedArgument:
 
     def _decode(self, raw: bytes) -> Any:
         try:
-            return self._decode_or_explain(raw)
+            return self.decode(raw)
         except PayloadDecodeError as error:
             if self.cancel:
                 raise TaskCanceled(str(error)) from error

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from goque.errors import ConfigurationError
+from goque.errors import UnknownTypeError
 from goque.options import ProcessorSpec
 from goque.processor import Processor
 
 
 class ProcessorTable:
-    """The processors of one registry by task type, in the order in which they were added."""
+    """The processors of one registry by task type, in the order in which they were added.
 
-    def __init__(self) -> None:
+    Args:
+        complete: returns a processor with what a framework adds to each; it may get one that it has completed before.
+    """
+
+    def __init__(self, complete: Callable[[Processor], Processor]) -> None:
+        self._complete = complete
         self._by_type: dict[str, Processor] = {}
 
     def __contains__(self, task_type: str) -> bool:
@@ -25,20 +32,40 @@ class ProcessorTable:
         """The types that have a processor."""
         return list(self._by_type)
 
+    def add(self, processor: Processor) -> None:
+        """Add a processor of a type that has none."""
+        self.put(self._complete(processor))
+
     def put(self, processor: Processor) -> None:
         """Add a processor, or replace the one that its type has."""
         self._by_type[processor.spec.type] = processor
+
+    def find(self, task_type: str) -> Processor | None:
+        """Return the processor of a type, or None."""
+        return self._by_type.get(task_type)
+
+    def all(self) -> list[Processor]:
+        """Return the processors."""
+        return list(self._by_type.values())
+
+    def name_of(self, task_type: str) -> str:
+        """Return the module and the name of the function that runs a type, for messages."""
+        call = self._by_type[task_type].call
+        name = getattr(call, "__qualname__", None)
+        return f"{getattr(call, '__module__', '?')}.{name}" if name else f"{call!r:.100}"
 
     def get(self, task_type: str) -> Processor:
         """Return the processor of a type.
 
         Raises:
-            ConfigurationError: the type has none.
+            UnknownTypeError: the type has none.
         """
         try:
             return self._by_type[task_type]
         except KeyError:
-            raise ConfigurationError(f"no processor is registered for type {task_type!r}") from None
+            near = difflib.get_close_matches(task_type, self._by_type, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UnknownTypeError(f"no processor is registered for type {task_type!r:.210}{hint}") from None
 
     def specs(self) -> list[ProcessorSpec]:
         """Return what a tree needs to know of each processor, as plain data."""

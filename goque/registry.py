@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, overload
 
 from goque.callbacks import check_function
+from goque.config import resolve_database_url
 from goque.errors import ConfigurationError
 from goque.handlers.handler import CallP, FunctionHandler, Handler, PayloadT, ReturnT, TaskHandler
+from goque.handlers.known_types import KnownTypes
 from goque.handlers.signatures import Register, TakesPayload, TakesTask, TakesTypedTask
-from goque.options import PROCESS_OPTIONS, Pool, ProcessorKeywords, check_options
+from goque.options import PROCESS_OPTIONS, Pool, ProcessorKeywords, check_options, flag
+from goque.periodic.registration import RegistersJobs
+from goque.periodic.table import JobTable
 from goque.pools.options import PoolKeywords
 from goque.pools.table import PoolTable
 from goque.processor import Processor, make_processor, takes_payload
 from goque.processor_table import ProcessorTable
+from goque.queue.registry_queues import RegistryQueues
 from goque.task_checks import check_name
 
 if TYPE_CHECKING:
     from goque.failure import Failure
-    from goque.periodic.jobs import Misfire, PeriodicJob, Schedule
     from goque.queue.async_manager import AsyncTaskQueueManager
     from goque.queue.manager import TaskQueueManager
     from goque.task import Task
 
-FactoryT = TypeVar("FactoryT", bound="Callable[..., Task]")
 
-
-class Registry:
+class Registry(RegistersJobs):
     """Processors and periodic jobs of one application; `goque supervise module:registry` runs them.
 
     Args:
@@ -38,6 +38,8 @@ class Registry:
             calls it in a process of its own, after the attempt is written; it has 10 seconds, and what it raises is
             logged. A fetcher or healer that dies just then may leave out a call. An attempt that is lost with its node
             is reported by the node that returns the task, if its app has the type.
+        strict: whether `queue`, `async_queue`, handlers and periodic jobs refuse types that the registry does not
+            have, and payloads that the type's handler would not decode. False checks neither.
 
     Raises:
         ConfigurationError: an argument is of another type, or `on_failure` does not take one argument.
@@ -49,6 +51,7 @@ class Registry:
         service_name: str | None = None,
         *,
         on_failure: Callable[[Failure], object] | None = None,
+        strict: bool = True,
     ) -> None:
         for name, value in (("database_url", database_url), ("service_name", service_name)):
             if value is not None and not isinstance(value, str):
@@ -56,12 +59,14 @@ class Registry:
         self.database_url = database_url
         self.service_name = service_name
         self.on_failure = None if on_failure is None else check_function("on_failure", on_failure, "failure")
-        self._processors = ProcessorTable()
+        self.strict = flag("strict", strict)
+        self._processors = ProcessorTable(self._completed)
+        self._known = KnownTypes(self._processors)
         self._pools = PoolTable()
-        self._jobs: dict[str, PeriodicJob] = {}
-        self._own_url: str | None = None
-        self._queue: TaskQueueManager | None = None
-        self._async_queue: AsyncTaskQueueManager | None = None
+        self._jobs = JobTable()
+        self._parts: list[Registry] = []
+        self._is_included = False
+        self._queues = RegistryQueues(self)
 
     def pool(self, name: str, /, **options: Unpack[PoolKeywords]) -> Pool:
         """Declare a pool: worker processes that run the tasks of all types which name it in `pool=`.
@@ -119,8 +124,7 @@ class Registry:
                     f"the processor of {task_type!r} is a declaration of {processor.type!r}, which has no function"
                 )
             processor = processor.__wrapped__
-        if task_type in self._processors:
-            raise ConfigurationError(f"type {task_type!r} has a processor already; give each type one")
+        self._known.refuse_known(task_type)
         try:
             checked, callbacks = check_options(options)
             made = make_processor(task_type, processor, checked, callbacks)
@@ -132,7 +136,7 @@ class Registry:
                 told if told.startswith("the processor of ") else f"the processor of {task_type!r}: {told}"
             )
             raise ConfigurationError(named) from None
-        self._processors.put(self._completed(made))
+        self._processors.add(made)
         kind = FunctionHandler if takes_payload(made) else TaskHandler
         return kind(self, task_type, processor)
 
@@ -161,135 +165,77 @@ class Registry:
 
         return register
 
-    def add_periodic_job(self, job: PeriodicJob) -> None:
-        """Register a periodic job.
-
-        Raises:
-            ConfigurationError: it is no PeriodicJob, or a job of this name is registered already.
-        """
-        from goque.periodic.jobs import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
-
-        if not isinstance(job, PeriodicJob):
-            raise ConfigurationError(
-                f"a periodic job is a goque.PeriodicJob or goque.cron_job(…), not {job!r:.80}"
-            )
-        if job.name in self._jobs:
-            raise ConfigurationError(f"a periodic job is called {job.name!r} already; give each its own name")
-        self._jobs[job.name] = job
-
-    def periodic(
-        self,
-        schedule: Schedule,
-        *,
-        name: str | None = None,
-        run_on_start: bool = False,
-        misfire: Misfire = "skip",
-        jitter: float | timedelta = 0.0,
-    ) -> Callable[[FactoryT], FactoryT]:
-        """Register the decorated factory as a periodic job; it stays callable as before.
+    @overload
+    def declare(self, task_type: str) -> TaskHandler[..., NoReturn]: ...
+    @overload
+    def declare(self, task_type: str, *, payload: type[PayloadT]) -> Handler[PayloadT]: ...
+    @overload
+    def declare(self, task_type: str, *, payload: Any) -> Handler[Any]: ...
+    def declare(self, task_type: str, *, payload: Any = Any) -> Handler[Any]:
+        """Name a type that runs elsewhere, in another app or in Go, and return a handler that only enqueues.
 
         Args:
-            schedule: a callable from an aware datetime to the next one, such as a `CronSchedule`.
-            name: the name of the job; by default that of the function.
-            run_on_start: see `PeriodicJob`.
-            misfire: see `PeriodicJob`.
-            jitter: see `PeriodicJob`.
+            task_type: the type of its tasks.
+            payload: the type of its payloads, as in a handler's annotation; any, if you give none.
 
         Raises:
-            ConfigurationError: the job is wrong, or one of this name is registered already.
+            ConfigurationError: the type is known already, or no payload of this type can come from JSON.
         """
-        from goque.periodic.jobs import PeriodicJob  # noqa: PLC0415 - most registries have no jobs
+        check_name("type", task_type)
+        self._known.declare(task_type, payload)
+        return (TaskHandler if payload is Any else Handler)(self, task_type)
 
-        def register(factory: FactoryT) -> FactoryT:
-            job_name = _job_name(name, factory)
-            self.add_periodic_job(PeriodicJob(job_name, schedule, factory, run_on_start, misfire, jitter))
-            return factory
-
-        return register
-
-    def cron(
-        self,
-        spec: str,
-        *,
-        name: str | None = None,
-        tz: str = "UTC",
-        run_on_start: bool = False,
-        misfire: Misfire = "skip",
-        jitter: float | timedelta = 0.0,
-    ) -> Callable[[FactoryT], FactoryT]:
-        """Register the decorated factory as a periodic job by a cron expression; see `periodic`.
+    def include(self, other: Registry) -> None:
+        """Take the processors, pools, jobs and declarations of another registry; its handlers enqueue here then.
 
         Args:
-            spec: five fields, six with leading seconds, or an alias such as `@hourly`.
-            name: the name of the job; by default that of the function.
-            tz: the IANA time zone of the fields.
-            run_on_start: see `PeriodicJob`.
-            misfire: see `PeriodicJob`.
-            jitter: see `PeriodicJob`.
+            other: the registry of a part of the app, without a database, a service name or a function of its own.
+                From now on it has the queues and the types of this one, and what is registered there later is here too.
 
         Raises:
-            ConfigurationError: the job is wrong, or one of this name is registered already.
+            ConfigurationError: both have the same type, pool or job, and the message names both; or `other` is no
+                registry, is included already, or has an option of a whole app. Then nothing is taken.
         """
-        from goque.periodic.jobs import cron_job  # noqa: PLC0415 - most registries have no jobs
+        if not isinstance(other, Registry):
+            raise ConfigurationError(f"include takes a goque.Registry, not {other!r:.80}")
+        if other._processors is self._processors or other._is_included:
+            which = "one that is included already" if other._is_included else "itself"
+            raise ConfigurationError(f"a registry cannot include {which}; include each part of an app once")
+        for name in ("database_url", "service_name", "on_failure"):
+            if getattr(other, name) is not None:
+                raise ConfigurationError(
+                    f"the included registry has {name}, which belongs to the whole app; give it to the including one"
+                )
+        self._known.refuse_overlap(other._known)
+        self._pools.refuse_overlap(other._pools)
+        self._jobs.refuse_overlap(other._jobs)
+        self._known.take(other._known)
+        self._pools.take(other._pools)
+        self._jobs.take(other._jobs)
+        other._become_part_of(self)
+        self._parts.append(other)
 
-        def register(factory: FactoryT) -> FactoryT:
-            job_name = _job_name(name, factory)
-            self.add_periodic_job(cron_job(job_name, spec, factory, tz, run_on_start, misfire, jitter))
-            return factory
-
-        return register
-
-    def get_job(self, name: str) -> PeriodicJob:
-        """Return the periodic job of this name.
-
-        Raises:
-            ConfigurationError: there is no such job.
-        """
-        try:
-            return self._jobs[name]
-        except KeyError:
-            near = difflib.get_close_matches(name, self._jobs, n=1)
-            known = ", ".join(self._jobs) or "none at all"
-            hint = f"did you mean {near[0]!r}?" if near else f"there is {known}"
-            raise ConfigurationError(f"no periodic job is called {name!r:.210}; {hint}") from None
+    def _become_part_of(self, whole: Registry) -> None:
+        """Share the tables and the queues of another registry, so that what is registered here later is there too."""
+        self._is_included = True
+        self._processors, self._known = whole._processors, whole._known
+        self._pools, self._jobs, self._queues = whole._pools, whole._jobs, whole._queues
+        for part in self._parts:
+            part._become_part_of(whole)  # noqa: SLF001 - of its own class
 
     @property
     def queue(self) -> TaskQueueManager:
         """A manager for this registry's database; each process opens it at its first use."""
-        if self._queue is None:
-            from goque.config import resolve_database_url  # noqa: PLC0415 - registering needs no database
-            from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - the same
-
-            url = resolve_database_url(self._own_url, registry_url=self.database_url)
-            self._queue = TaskQueueManager(url, default_priorities=self.default_priority)
-        return self._queue
+        return self._queues.plain
 
     @property
     def async_queue(self) -> AsyncTaskQueueManager:
         """The same for asyncio, with its own connections."""
-        if self._async_queue is None:
-            from goque.config import resolve_database_url  # noqa: PLC0415 - the same
-            from goque.queue.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - registering needs no database
-
-            url = resolve_database_url(self._own_url, registry_url=self.database_url)
-            self._async_queue = AsyncTaskQueueManager(url, default_priorities=self.default_priority)
-        return self._async_queue
+        return self._queues.awaited
 
     async def aclose(self) -> None:
         """Close the queues of this process, after their background adds; a later use opens new ones."""
-        import asyncio  # noqa: PLC0415 - most processes of a tree have no loop
-
-        queues = self._queue, self._async_queue
-        self._queue = self._async_queue = None
-        if queues[0] is not None:
-            await asyncio.to_thread(queues[0].close)
-        if queues[1] is not None:
-            await queues[1].close()
-
-    @property
-    def jobs(self) -> list[PeriodicJob]:
-        """The periodic jobs, in the order in which they were added."""
-        return list(self._jobs.values())
+        await self._queues.aclose()
 
     @property
     def task_types(self) -> list[str]:
@@ -303,27 +249,29 @@ class Registry:
 
         Returns: the URL that this method was given before.
         """
-        if self._queue is not None:
-            self._queue.close()
-        if self._async_queue is not None:
-            from goque.queue.manager_storage import close_blocking  # noqa: PLC0415 - only tests need it
+        return self._queues.use_database(url)
 
-            close_blocking(self._async_queue)
-        before, self._own_url = self._own_url, url
-        self._queue = self._async_queue = None
-        return before
+    def _find_database(self) -> Any:
+        """Return the URL, or the storage, of `queue`, for its first use in a process."""
+        return resolve_database_url(registry_url=self.database_url)
+
+    def _find_async_database(self) -> str:
+        """Return the URL of `async_queue`, for its first use in a process."""
+        return resolve_database_url(registry_url=self.database_url)
+
+    def check_tasks(self, tasks: Sequence[Task]) -> None:
+        """Refuse tasks of which one is known to be wrong; `queue` and `async_queue` do it. Nothing, if not strict.
+
+        A payload whose class is the one that the handler's annotation names is taken as it is. Any other is decoded
+        from its JSON text, as in a worker.
+
+        Raises:
+            UnknownTypeError: a type has no processor here, and is not declared.
+            InvalidPayloadFormatError: a payload does not decode; the message has the path of the field.
+        """
+        if self.strict:
+            self._known.check(tasks)
 
     def default_priority(self, task_type: str) -> int:
         """Return the default priority of a type: that of its processor, or 0."""
         return self._processors.default_priority(task_type)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_own_url": None, "_queue": None, "_async_queue": None}
-
-
-def _job_name(name: str | None, factory: Callable[..., Any]) -> str:
-    """Return the given name, or the name of the factory."""
-    own = getattr(factory, "__name__", "<lambda>") if name is None else name
-    if own == "<lambda>":
-        raise ConfigurationError("a periodic job of a function without a name needs one: name='nightly'")
-    return own

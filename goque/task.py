@@ -108,6 +108,7 @@ class Task:
 
     __slots__ = (
         "_decoded",
+        "_payload_class",
         "_raw",
         "_wants_default",
         "attempts",
@@ -146,6 +147,7 @@ class Task:
         self.type: str = type
         self.external_id: str = internal_id(self.id) if external_id is None else external_id
         self._raw: bytes = encode_payload(payload)
+        self._payload_class: Any = payload.__class__
         self._decoded: Any = msgspec.UNSET
         self.status: TaskStatus = TaskStatus.NEW
         self.attempts: int = 0
@@ -174,6 +176,7 @@ class Task:
         task.type = row.type
         task.external_id = row.external_id
         task._raw = row.payload  # noqa: SLF001 - a constructor of its own class
+        task._payload_class = None  # noqa: SLF001 - the same
         task._decoded = msgspec.UNSET  # noqa: SLF001 - the same
         task.status = _STATUS_OF.get(row.status) or cast(
             "TaskStatus", row.status
@@ -203,6 +206,10 @@ class Task:
             task = cls.from_row(msgspec.structs.replace(row, metadata=None, result=None))
             task.result = None if row.result is None else row.result.decode("utf-8", "replace")
             return task
+
+    def was_made_with(self, payload_class: Any) -> bool:
+        """Return whether the task was made here, with a payload of exactly this class."""
+        return self._payload_class is payload_class
 
     def apply_default_priority(self, priority: int) -> None:
         """Set the priority to the type's default, unless the task has one of its own."""

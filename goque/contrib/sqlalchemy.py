@@ -19,7 +19,7 @@ from goque.errors import ConfigurationError
 from goque.queue.async_manager import AsyncTaskQueueManager
 from goque.queue.manager import TaskQueueManager
 from goque.queue.manager_base import ManagerBase
-from goque.queue.manager_storage import storage_of
+from goque.queue.manager_storage import same_queue
 from goque.storage.sql.caller_connection import is_asyncio, unwrap_connection
 from goque.storage.sql.migrate import TABLES
 from goque.task import Task
@@ -153,13 +153,9 @@ def _add(tasks: list[Task], queue: ManagerBase, connection: Connection) -> None:
     """Insert tasks on a connection. If its driver is asyncio's, SQLAlchemy's greenlet awaits the insert."""
     below: Any = connection.connection.driver_connection
     if is_asyncio(below):
-        awaited = (
-            queue if isinstance(queue, AsyncTaskQueueManager) else AsyncTaskQueueManager(storage_of(queue))
-        )
-        await_only(awaited.add_tasks(tasks, conn=below))
+        await_only(same_queue(queue, AsyncTaskQueueManager).add_tasks(tasks, conn=below))
         return
-    plain = queue if isinstance(queue, TaskQueueManager) else TaskQueueManager(storage_of(queue))
-    plain.add_tasks(tasks, conn=unwrap_connection(connection))
+    same_queue(queue, TaskQueueManager).add_tasks(tasks, conn=unwrap_connection(connection))
 
 
 def _plain(session: Any) -> Session:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, Protocol, TypeVar, Unpack
 
 from goque.processor import named
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
@@ -60,8 +60,8 @@ class Handler(Generic[PayloadT]):
         self._registry = registry
         self._type = task_type
         self.__wrapped__ = wrapped
+        self._call = self._refuse if wrapped is None else getattr(wrapped, "process_task", wrapped)
         if wrapped is not None:
-            self._call = getattr(wrapped, "process_task", wrapped)
             _look_like(self, wrapped)
 
     @property
@@ -101,11 +101,14 @@ class Handler(Generic[PayloadT]):
         """Call the function, not as a task: nothing is enqueued.
 
         Raises:
-            TypeError: the type is declared only, so its function is elsewhere.
+            TypeError: the type is only declared, so its function is elsewhere.
         """
+        return self._call(*args, **kwargs)
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         del args, kwargs
         raise TypeError(
-            f"type {self._type!r} is declared, and runs elsewhere, so there is nothing to call; "
+            f"type {self._type!r} is declared as one that runs elsewhere, so it has no function to call; "
             "enqueue a task with .enqueue(…)"
         )
 

@@ -62,6 +62,21 @@ class PoolTable:
             check_name("pool", name)
             self._pool_of[task_type] = name
 
+    def refuse_overlap(self, other: PoolTable) -> None:
+        """Raise ConfigurationError, naming both, if two registries declare one pool."""
+        for name, options in other._declared.items():
+            if mine := self._declared.get(name):
+                raise ConfigurationError(
+                    f"pool {name!r} is declared by both registries: {_given(mine)} in the including one, and "
+                    f"{_given(options)} in the included one; declare it in one of them"
+                )
+
+    def take(self, other: PoolTable) -> None:
+        """Take the pools and the types of another registry."""
+        self._declared |= other._declared
+        self._own |= other._own
+        self._pool_of |= other._pool_of
+
     def names(self) -> list[str]:
         """Return the names of the pools that have types."""
         return list(dict.fromkeys(self._pool_of.values()))
@@ -102,6 +117,13 @@ class PoolTable:
             fewest = None if options.min_workers is None else min(options.min_workers, default_workers)
             options = msgspec.structs.replace(options, workers=default_workers, min_workers=fewest)
         return options
+
+
+def _given(options: PoolOptions) -> str:
+    """Return the options of a pool that are not the defaults."""
+    values, defaults = msgspec.structs.asdict(options), msgspec.structs.asdict(PoolOptions())
+    given = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
+    return ", ".join(given) or "workers=1"
 
 
 def _own_pool(process_options: Mapping[str, Any], *, is_async: bool) -> PoolOptions:

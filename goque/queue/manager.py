@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from goque.queue.manager_base import (
     MAX_INLINE_RUNS,
+    CheckTasks,
     ManagerBase,
     OnConflict,
     WaitPauses,
@@ -39,6 +40,7 @@ class TaskQueueManager(ManagerBase):
         url_or_storage: a storage URL, a storage that the manager may close, or None for
             `GOQUE_DATABASE_URL` or the embedded default.
         default_priorities: says the priority of a type's tasks that are enqueued without one.
+        check_tasks: called with the tasks of each call before one is inserted; what it raises refuses them all.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class TaskQueueManager(ManagerBase):
         url_or_storage: str | TaskStorage | None = None,
         *,
         default_priorities: Callable[[str], int] | None = None,
+        check_tasks: CheckTasks | None = None,
     ) -> None:
-        super().__init__(url_or_storage, default_priorities)
+        super().__init__(url_or_storage, default_priorities=default_priorities, check_tasks=check_tasks)
 
     @property
     def storage(self) -> TaskStorage:

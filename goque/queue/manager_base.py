@@ -29,6 +29,7 @@ MAX_PAUSE: Final = 0.5
 MAX_NOTIFIED_PAUSE: Final = 1.0
 """The longest pause where the database notifies of finished tasks. It does not for tasks that the healer finishes."""
 
+CheckTasks = Callable[[list[Task]], object]
 OnConflict = Literal["raise", "skip"]
 
 _TASK_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -38,7 +39,11 @@ class ManagerBase:
     """What a manager has: a storage, the default priorities, and the background adds."""
 
     def __init__(
-        self, url_or_storage: str | TaskStorage | None, default_priorities: Callable[[str], int] | None
+        self,
+        url_or_storage: str | TaskStorage | None,
+        *,
+        default_priorities: Callable[[str], int] | None,
+        check_tasks: CheckTasks | None,
     ) -> None:
         if not isinstance(url_or_storage, str | TaskStorage | None):
             raise ConfigurationError(
@@ -48,11 +53,14 @@ class ManagerBase:
             raise ConfigurationError(
                 f"default_priorities must be a function of a type, not {default_priorities!r:.80}"
             )
+        if check_tasks is not None and not callable(check_tasks):
+            raise ConfigurationError(f"check_tasks must be a function of tasks, not {check_tasks!r:.80}")
         if isinstance(url_or_storage, TaskStorage):
             self._storage = url_or_storage
         else:
             self._storage = open_storage(resolve_database_url(url_or_storage))
         self._default_priorities = default_priorities
+        self._check_tasks = check_tasks
         self._has_schema = False
         self._background = BackgroundAdds(self._insert_free)
 
@@ -70,8 +78,11 @@ class ManagerBase:
         return tasks
 
     def _prepare(self, tasks: Iterable[Task]) -> list[Task]:
-        """Return tasks with the values of the context and the priorities of their types."""
-        return self._with_default_priorities(with_values_of_context(tasks))
+        """Return tasks with the values of the context and the priorities of their types, if none is refused."""
+        wanted = with_values_of_context(tasks)
+        if self._check_tasks:
+            self._check_tasks(wanted)
+        return self._with_default_priorities(wanted)
 
     def _for_background(self, task: Task) -> Task:
         """Complete a task where it is given away; a transaction around it is left, with a warning."""

@@ -159,7 +159,10 @@ class SuperviseOptions:
                 "workers sets the workers of the pool 'default', and no type of the app is in it"
             )
         if not types and "processors" in self.roles:
-            raise ValueError("the registry has no processors; register one, or run other --roles only")
+            raise ValueError(
+                "the registry has no processors; import the modules that register the handlers in the module of the "
+                "app, or run other --roles only"
+            )
 
     def to_json(self) -> str:
         """Encode for the pipe to the root."""

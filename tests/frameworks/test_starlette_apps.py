@@ -54,7 +54,7 @@ def test_endpoints_enqueue_and_the_queues_are_closed_at_the_end(registry):
         task_id = client.post("/orders/7").json()
         client.post("/plain/8")
         used = registry.async_queue
-    assert registry._queue is None
+    assert registry._queues._plain is None
     assert registry.async_queue is not used
     assert registry.queue.get_task(task_id).payload == {"order": 7}
     assert_enqueued(registry.queue, "receipt", payload={"order": 8})  # the end waited for it

@@ -1,4 +1,4 @@
-"""A user's project under mypy and pyright, both strict: what is right passes, what is wrong is found where it is written.
+"""A user's project under mypy and pyright, both strict: right code passes, each mistake is found on its own line.
 
 Pyright runs as basedpyright, the build of it that brings its own Node.js.
 """

@@ -11,8 +11,7 @@ from goque.processor import Processor
 from goque.registry import Registry
 
 if TYPE_CHECKING:
-    from goque.queue.async_manager import AsyncTaskQueueManager
-    from goque.queue.manager import TaskQueueManager
+    from goque.storage import TaskStorage
 
 
 class DjangoRegistry(Registry):
@@ -24,6 +23,8 @@ class DjangoRegistry(Registry):
 
     def _completed(self, made: Processor) -> Processor:
         """Return a processor that looks after Django's connections around each task."""
+        if isinstance(made.call, LookedAfter) or look_after_connections in made.callbacks.hooks_before:
+            return made
         if made.spec.is_async:
             return msgspec.structs.replace(made, call=LookedAfter(made.call))
         callbacks = msgspec.structs.replace(
@@ -33,23 +34,16 @@ class DjangoRegistry(Registry):
         )
         return msgspec.structs.replace(made, callbacks=callbacks)
 
-    @property
-    def queue(self) -> TaskQueueManager:
-        """A manager on Django's connection of the calling thread, in its transaction."""
-        if self._own_url is not None:
-            return super().queue
-        if self._queue is None:
-            from goque.contrib.django.databases import storage  # noqa: PLC0415 - it needs the settings
-            from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - registering needs no database
+    def _find_database(self) -> TaskStorage:
+        """Return the storage on Django's connection of the calling thread, in its transaction."""
+        from goque.contrib.django.databases import storage  # noqa: PLC0415 - it needs the settings
 
-            self._queue = TaskQueueManager(storage(), default_priorities=self.default_priority)
-        return self._queue
+        return storage()
 
-    @property
-    def async_queue(self) -> AsyncTaskQueueManager:
-        """The same database for asyncio, on separate connections, outside of Django's transactions."""
+    def _find_async_database(self) -> str:
+        """Return the URL of the same database, for separate connections, outside of Django's transactions."""
         if self.database_url is None:
             from goque.contrib.django.databases import database_url  # noqa: PLC0415 - it needs the settings
 
             self.database_url = database_url()
-        return super().async_queue
+        return super()._find_async_database()

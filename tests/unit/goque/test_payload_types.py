@@ -239,9 +239,9 @@ def test_a_model_that_cannot_be_written_is_an_encode_error() -> None:
         model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
         inner: NotJson
 
-    with pytest.raises(PayloadEncodeError, match="payload of type Wild cannot be JSON"):
+    with pytest.raises(PayloadEncodeError, match="Wild cannot be JSON"):
         encode_payload(Wild(inner=NotJson()))
-    with pytest.raises(PayloadEncodeError, match="objects of type NotJson is unsupported"):
+    with pytest.raises(PayloadEncodeError, match=r"test_payload_types\.NotJson cannot be JSON"):
         encode_payload(NotJson())
 
 

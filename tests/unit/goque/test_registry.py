@@ -47,7 +47,9 @@ def test_a_second_processor_or_job_of_the_same_name_is_refused() -> None:
     registry = Registry()
     registry.add_processor("t", noop_task_processor)
     registry.add_periodic_job(job())
-    with pytest.raises(ConfigurationError, match="type 't' has a processor already"):
+    with pytest.raises(
+        ConfigurationError, match=r"type 't' has a processor, goque\.processor\.noop_task_processor, already"
+    ):
         registry.add_processor("t", noop_task_processor)
     with pytest.raises(ConfigurationError, match="'nightly' already"):
         registry.add_periodic_job(job())
@@ -102,6 +104,7 @@ def test_its_queue_uses_the_registrys_database_and_priorities(
     monkeypatch.chdir(tmp_path)
     registry = Registry(database_url=f"sqlite:///{tmp_path}/own.db")
     registry.add_processor("urgent", noop_task_processor, priority=50)
+    registry.declare("other")
     with registry.queue as queue:
         assert queue.enqueue("urgent").priority == 50
         assert queue.enqueue("urgent", priority=-1).priority == -1

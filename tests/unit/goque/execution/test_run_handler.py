@@ -87,7 +87,7 @@ ENDLESS.append(ENDLESS)
             "result has 21 bytes, more than max_result 20; store it elsewhere",
         ),
         (object(), PayloadEncodeError, "result of type object cannot be JSON"),
-        ({1: object()}, PayloadEncodeError, "result of type dict cannot be JSON"),
+        ({1: object()}, PayloadEncodeError, "result.1 of type object cannot be JSON"),
         (ENDLESS, InvalidPayloadFormatError, "result is nested deeper"),
         ("\0", InvalidPayloadFormatError, "result has a NUL character"),
     ],
