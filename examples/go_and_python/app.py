@@ -29,11 +29,15 @@ class TextMessage(msgspec.Struct):
     text: str
 
 
+send_sms = registry.declare("send_sms", payload=TextMessage)
+"""The Go service runs it."""
+
+
 @registry.processor("make_invoice", workers=2, max_attempts=3, store_result=True)
 def make_invoice(order: Order) -> str:
-    """Make an invoice, and ask the Go service to tell the customer: no processor of ours runs `send_sms`."""
+    """Make an invoice, and ask the Go service to tell the customer."""
     invoice = f"invoice {order.number}: {order.cents / 100:.2f}"
     message = TextMessage(order.phone, invoice)
     with contextlib.suppress(goque.DuplicateTaskError):  # an earlier attempt may have asked for it already
-        registry.queue.enqueue("send_sms", message, external_id=f"order-{order.number}")
+        send_sms.enqueue(message, external_id=f"order-{order.number}")
     return invoice

@@ -52,8 +52,8 @@ def place_order(session: Session, email: str, item: str) -> Order:
     order = Order(email=email, item=item)
     session.add(order)
     session.flush()  # gives it its number
-    task = registry.queue.enqueue(
-        "confirm_order", Confirmation(order.number), external_id=f"order-{order.number}", conn=session
+    task = confirm_order.enqueue(
+        Confirmation(order.number), external_id=f"order-{order.number}", conn=session
     )
     order.task_id = task.id
     return order

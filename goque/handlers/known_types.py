@@ -94,7 +94,7 @@ class KnownTypes:
             except PayloadDecodeError as error:
                 raise InvalidPayloadFormatError(
                     _place(tasks, number) + _undecodable(task, wanted.payload_type, error)
-                ) from error
+                ) from None
 
     def _payload_of(self, task_type: str) -> DecodedArgument | None:
         """Return how the payloads of a type are decoded; None where any will do."""

@@ -19,6 +19,11 @@ def test_five_minutes_on_sqlite(tmp_path: Path) -> None:
     ]
 
 
+def test_an_app_in_several_modules(tmp_path: Path) -> None:
+    done = Walk(DOCS / "modules.md", tmp_path).run()
+    assert done == ["python shop.py", "goque check app:registry", "goque supervise app:registry --drain"]
+
+
 @pytest.fixture
 def postgresql() -> Iterator[PostgresqlShop]:
     shop = PostgresqlShop()

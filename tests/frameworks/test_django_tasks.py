@@ -223,8 +223,9 @@ def test_lists_show_the_path_of_each_function(project: Project) -> None:
 
 def test_stats_count_the_tasks_of_each_function(project: Project) -> None:
     project.run("""
-        from goque.contrib.django import queue
+        from goque.contrib.django import queue, registry
         from shop import tasks
+        registry.declare("mail")
         tasks.good.enqueue(1)
         tasks.good.enqueue(2)
         tasks.returns_nothing.enqueue()
@@ -292,8 +293,10 @@ def test_a_transaction_that_django_knows_to_be_broken_takes_no_tasks(project: Pr
     told = project.run("""
         from django.db import connection, transaction
         import goque
-        from goque.contrib.django import queue
+        from goque.contrib.django import queue, registry
         from shop import tasks
+
+        registry.declare("x")
 
         def with_tx():
             with goque.with_tx(connection):

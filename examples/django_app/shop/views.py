@@ -6,8 +6,8 @@ from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from goque.contrib.django import queue
 from shop.models import Order
+from shop.tasks import send_receipt
 
 
 @csrf_exempt  # a page with a form has a token; this is asked by programs
@@ -23,5 +23,5 @@ def orders(request: HttpRequest) -> JsonResponse:
 def place_order(email: str, item: str) -> Order:
     """Insert an order and the task to send its receipt; both are there when this commits, or neither is."""
     order = Order.objects.create(email=email, item=item)
-    queue.enqueue("send_receipt", order.pk, external_id=f"order-{order.pk}")
+    send_receipt.enqueue(order.pk, external_id=f"order-{order.pk}")
     return order

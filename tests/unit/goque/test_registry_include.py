@@ -120,7 +120,7 @@ def overlapping(what: str) -> Registry:
     [
         (
             "type",
-            r"type 't' has a processor, goque\.processor\.noop_task_processor, .*, and has a processor, .*\.other_noop in",
+            r"type 't' has a processor, goque\.processor\.noop_task_processor, .*, and has a processor, .*\.other_n",
         ),
         (
             "declaration",
