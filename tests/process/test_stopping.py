@@ -225,6 +225,7 @@ def insert_once_the_main_thread_has_ended(tasks, **options):
 insert_tasks = registry.queue.storage.insert_tasks
 registry.queue.storage.insert_tasks = insert_once_the_main_thread_has_ended
 
+registry.declare("follow-up")
 @registry.processor("adding", workers=1, fetch_tick=0.1, timeout=60)
 def adding(task: Task):
     for number in range(300):
@@ -243,6 +244,7 @@ def test_what_a_handler_adds_in_the_background_is_added_before_its_worker_leaves
 
 
 THREADS = """
+registry.declare("asked")
 @registry.processor("asks", workers=1)
 async def asks(task: Task):
     await registry.async_queue.enqueue("asked")

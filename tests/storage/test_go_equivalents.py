@@ -34,6 +34,7 @@ def test_new_storage_opens_any_backend_by_its_url(backend, storage):
 def test_new_task_queue_manager_takes_a_url_or_a_storage_or_the_registrys(backend, storage, monkeypatch):
     monkeypatch.delenv("GOQUE_DATABASE_URL", raising=False)
     registry = goque.Registry(database_url=backend.url)
+    registry.declare("mail")
     with goque.TaskQueueManager(backend.url) as by_url, goque.TaskQueueManager(storage) as by_storage:
         ids = {queue.enqueue("mail").id for queue in (by_url, by_storage, registry.queue)}
         assert {task.id for task in by_url.get_tasks()} == ids
