@@ -63,6 +63,9 @@ class Fetcher:
         socket: the socket to the workers.
     """
 
+    _drained = False
+    _idle: bool | None = None
+
     def __init__(
         self,
         boot: dict[str, Any],
@@ -116,8 +119,6 @@ class Fetcher:
         self._logs_debug = log.isEnabledFor(logging.DEBUG)
         self._reports_idle: bool = boot["drain"]
         self._may_have_changes = True
-        self._drained = False
-        self._idle: bool | None = None
 
     def _may_wait(self, task: ClaimedTask) -> bool:
         """Return whether a task that has not started may wait here for a worker."""
