@@ -32,6 +32,7 @@ for job in (
     goque.PeriodicJob("is-over", lambda after: None, lambda: Task("tick")),
     goque.PeriodicJob("blocks", once, slow),
     goque.PeriodicJob("too-large", every_second, lambda: Task("tick", metadata={"x": "y" * 2_000_000})),
+    goque.PeriodicJob("unknown", every_second, lambda: Task("tik")),
     goque.PeriodicJob("starts-badly", every_second, starts_badly, run_on_start=True, misfire="all"),
     goque.PeriodicJob("good", every_second, lambda slot: Task("tick"), run_on_start=True, misfire="all"),
 ):
@@ -54,6 +55,7 @@ def test_schedules_and_factories_that_go_wrong_are_logged_and_never_stop_the_oth
         "starts-badly': its factory raised ZeroDivisionError: division by zero: the start is left out"
         in tree.log
     )
+    assert "periodic job 'unknown': the registry has no type 'tik'; did you mean 'tick'?" in tree.log
     assert "returns-none': its factory must return a goque.Task, not None: this slot is left out" in tree.log
     slots = [line[1] for line in tree.journal()]
     assert len(set(slots)) == len(slots)

@@ -81,6 +81,20 @@ of_type = registry.add_processor("explicit", goque.typed_task_processor(lambda t
 of_partial = registry.add_processor("partial", functools.partial(with_option, width=3))
 noop = registry.add_processor("noop", goque.noop_task_processor)
 
+sms = registry.declare("send_sms", payload=Email)
+several = registry.declare("several", payload=list[Email])
+of_go = registry.declare("of_go")
+
+
+@registry.processor("new_name")
+@registry.processor("old_name")
+def renamed(email: Email) -> str:
+    return email.to
+
+
+part = goque.Registry(strict=False)
+registry.include(part)
+
 # it is called as before, by the names of its parameters too
 assert_type(payload(email=Email("a")), int)
 assert_type(typed(goque.TypedTask("typed", Email("a"))), str)
@@ -105,6 +119,14 @@ of_partial.enqueue(Email("a"))
 payload.enqueue(msgspec.Raw(b'{"to": "a"}'))
 assert_type(payload.task(Email("a"), run_at=None), goque.Task)
 assert_type(payload.type, str)
+
+assert_type(sms, goque.Handler[Email])
+sms.enqueue(Email("a"), external_id="a")
+several.enqueue([Email("a")])
+assert_type(renamed(email=Email("a")), str)
+renamed.enqueue(Email("a"))
+of_go.enqueue()
+of_go.enqueue({"any": "thing"})
 
 # a whole task may have any, or none
 whole.enqueue()

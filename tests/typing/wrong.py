@@ -48,4 +48,7 @@ b.enqueue(external=1)  # wrong: call-arg
 c("seven")  # wrong: arg-type
 c(7).to_bytes()  # wrong: attr-defined
 c.enqeue(7)  # wrong: attr-defined
+registry.declare("sms", payload=str).enqueue(7)  # wrong: arg-type
+registry.include("shop:registry")  # wrong: arg-type
+goque.Registry(strict="no")  # wrong: arg-type
 registry.add_processor("e", 7)  # wrong: call-overload

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
 
 import msgspec
 import pydantic
@@ -256,3 +260,34 @@ def test_a_raw_that_is_one_value_goes_in_with_its_white_space() -> None:
 def test_a_raw_in_a_result_is_one_value() -> None:
     with pytest.raises(InvalidPayloadFormatError, match=r"^result\.a is not JSON: "):
         encode_payload({"a": msgspec.Raw(b'1,"b":2')}, what="result", limit=1000)
+
+
+class Half(float):
+    """Like the floats of numpy, a class that is no float for msgspec."""
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (Half(1), r"^payload of type .*test_payload\.Half cannot be JSON"),
+        ({"a": [1, {"b": Half(1)}]}, r"^payload\.a\[1\]\.b of type .*Half cannot be JSON"),
+        (
+            {"n": math.nan, "z": [Fraction(1, 2)]},
+            r"^payload\.z\[0\] of type fractions\.Fraction cannot be JSON",
+        ),
+        ([object()], r"^payload\[0\] of type object cannot be JSON"),
+        ({(1, 2): 3}, "^payload of type dict cannot be JSON: "),
+    ],
+)
+def test_what_cannot_be_json_is_named_by_its_path_and_type(payload, told):
+    with pytest.raises(PayloadEncodeError, match=told) as refusal:
+        encode_payload(payload)
+    assert "\n" not in str(refusal.value)
+
+
+def test_values_that_have_a_form_in_json_are_encoded():
+    assert encode_payload(Decimal("1.50")) == b'"1.50"'
+    assert encode_payload(UUID(int=7)) == b'"00000000-0000-0000-0000-000000000007"'
+    assert encode_payload([datetime(2026, 11, 23, tzinfo=UTC), timedelta(seconds=90)]) == (
+        b'["2026-11-23T00:00:00Z","PT90S"]'
+    )
