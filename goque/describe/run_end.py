@@ -20,6 +20,8 @@ def log_outcome(
 ) -> None:
     """Log how a run ended: at level debug what went well, as a warning a failed attempt, as an error the last one.
 
+    The error has the traceback, unless the payload did not decode: then all of its frames are goque's.
+
     Args:
         row: the claimed task.
         outcome: how the run ended.
@@ -32,7 +34,7 @@ def log_outcome(
     if not (options.verbose or outcome.crash or change.status is TaskStatus.ATTEMPTS_LEFT):
         return
     level, text = _sentence(outcome, row, change, options, written=written)
-    traceback = outcome.traceback if level >= logging.ERROR else None
+    traceback = outcome.traceback if level >= logging.ERROR and not outcome.undecodable else None
     log.log(level, "%s", text, extra={**_fields(outcome, row), "traceback": traceback})
 
 

@@ -70,8 +70,8 @@ def test_each_failed_attempt_is_reported_once(start_tree: StartTree) -> None:
     assert [line for line in failures(tree) if line[1] != "timeout"] == [
         ["crash-task", "crash", "1", "crash", abort, "True", "False", "error", "1"],
         ["crash-task", "crash", "2", "crash", abort, "True", "True", "attempts_left", "2"],
-        ["raise-task", "raise", "1", "failed", "oops", "True", "False", "error", "1"],
-        ["raise-task", "raise", "2", "failed", "oops", "True", "True", "attempts_left", "2"],
+        ["raise-task", "raise", "1", "failed", "ValueError:_oops", "True", "False", "error", "1"],
+        ["raise-task", "raise", "2", "failed", "ValueError:_oops", "True", "True", "attempts_left", "2"],
     ]
     eventually(tree.database.is_settled)
     eventually(lambda: flushed(tree) == 6)  # exit functions have run in each process
@@ -177,7 +177,7 @@ def test_a_failure_that_an_earlier_tree_had_not_written_is_reported(start_tree: 
     tree.kill_root()
     eventually(tree.is_gone)
     again = start_tree("--types", "raise")
-    eventually(lambda: failures(again) == [["task", "failed", "1", "True", "attempts_left", "oops"]])
+    eventually(lambda: failures(again) == [["task", "failed", "1", "True", "attempts_left", "ValueError:_oops"]])
 
 
 @pytest.mark.parametrize("options", [(), ("--roles", "healer"), ("--types", "raise")])

@@ -14,9 +14,9 @@ from tree import StartTree, Tree, eventually
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=300)
-registry.processor("hold", workers=2, **options)(hold)
+registry.processor("hold", workers=2, min_workers=2, **options)(hold)
 
-@registry.processor("quick", workers=2, **options)
+@registry.processor("quick", workers=2, min_workers=2, **options)
 def quick(task: Task):
     with run_of(task):
         time.sleep(0.002)
