@@ -177,7 +177,9 @@ def test_a_failure_that_an_earlier_tree_had_not_written_is_reported(start_tree: 
     tree.kill_root()
     eventually(tree.is_gone)
     again = start_tree("--types", "raise")
-    eventually(lambda: failures(again) == [["task", "failed", "1", "True", "attempts_left", "ValueError:_oops"]])
+    eventually(
+        lambda: failures(again) == [["task", "failed", "1", "True", "attempts_left", "ValueError:_oops"]]
+    )
 
 
 @pytest.mark.parametrize("options", [(), ("--roles", "healer"), ("--types", "raise")])
