@@ -53,7 +53,8 @@ class Goque:
         )
         out, err = done.stdout.decode(), done.stderr.decode()
         assert done.returncode == code, f"exit code {done.returncode}, not {code}\n{out}\n{err}"
-        assert "Traceback" not in err or "debug" in (*args, *env.values()), err
+        ends_in_traceback = any(line.startswith("Traceback") for line in err.splitlines())
+        assert not ends_in_traceback or "debug" in (*args, *env.values()), err
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     def json_lines(self, *args: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goque import Task
+from goque import Task, retry
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import open_storage
 from goque.task import TaskRow
@@ -235,7 +235,9 @@ def _crash(url: str) -> None:
         outcome = Outcome(
             OutcomeKind.CRASHED, "worker crashed: signal 11 (SIGSEGV)", pid=4242, duration=0.5, crash=crash
         )
-        assert storage.settle_if_held([settle(outcome, row, RetryPolicy())], node="node-1")
+        assert storage.settle_if_held(
+            [settle(outcome, row, RetryPolicy(strategy=retry.static(600)))], node="node-1"
+        )
 
 
 def _poison(goque: Any, task: Task) -> None:
