@@ -34,6 +34,9 @@ def pulse():
 registry.add_periodic_job(goque.PeriodicJob("ended", lambda after: None, pulse))
 registry.add_periodic_job(goque.PeriodicJob("broken", lambda after: 1 / 0, lambda: 1 / 0))
 """
+MISNAMED = """
+registry.add_periodic_job(goque.PeriodicJob("misnamed", lambda after: None, lambda: goque.Task("raport")))
+"""
 
 
 @pytest.fixture
@@ -140,3 +143,10 @@ def test_a_factory_that_crashes_is_one_line(shop: Any) -> None:
         source.write("import ctypes\n@registry.cron('@daily')\ndef crash():\n    ctypes.string_at(0)\n")
     error = shop("run-job", "shop:registry", "crash", code=1).stderr
     assert error == "goque: code of app 'shop:registry' ended this command by signal 11 (SIGSEGV)\n"
+
+
+def test_run_job_refuses_a_task_of_a_type_that_the_registry_does_not_have(goque: Any) -> None:
+    Path(goque.directory, "app.py").write_text(APP + MISNAMED, "utf-8")
+    said = goque("run-job", "app:registry", "misnamed", code=2).stderr
+    assert said.startswith("goque: the registry has no type 'raport'; did you mean 'report'?")
+    assert len(said.splitlines()) == 1
