@@ -290,10 +290,10 @@ class DecodedArgument:
         self.__init__(payload_type, whole_task=whole_task, cancel=cancel)  # type: ignore[misc]  # the same as when made
 
 
-def takes_payload(processor: Processor) -> bool:
-    """Return whether the handler says the type of its payload; False if it takes any Task."""
+def decoded_argument(processor: Processor) -> DecodedArgument | None:
+    """Return how the payload is decoded if the handler says its type; None if it takes any Task."""
     made = processor.make_argument
-    return isinstance(made, DecodedArgument) and made.payload_type is not Any
+    return made if isinstance(made, DecodedArgument) and made.payload_type is not Any else None
 
 
 def _decoded(task_type: str, payload_type: Any, *, whole_task: bool, cancel: bool) -> DecodedArgument:

@@ -16,7 +16,7 @@ from goque.periodic.registration import RegistersJobs
 from goque.periodic.table import JobTable
 from goque.pools.options import PoolKeywords
 from goque.pools.table import PoolTable
-from goque.processor import Processor, make_processor, takes_payload
+from goque.processor import Processor, decoded_argument, make_processor
 from goque.processor_table import ProcessorTable
 from goque.queue.registry_queues import RegistryQueues
 from goque.task_checks import check_name
@@ -137,7 +137,7 @@ class Registry(RegistersJobs):
             )
             raise ConfigurationError(named) from None
         self._processors.add(made)
-        kind = FunctionHandler if takes_payload(made) else TaskHandler
+        kind = TaskHandler if decoded_argument(made) is None else FunctionHandler
         return kind(self, task_type, processor)
 
     def _completed(self, made: Processor) -> Processor:
@@ -271,6 +271,11 @@ class Registry(RegistersJobs):
         """
         if self.strict:
             self._known.check(tasks)
+
+    def prepare_task(self, task: Task) -> None:
+        """Check a task that is inserted without a manager, as `check_tasks` does, and set the priority of its type."""
+        self.check_tasks([task])
+        task.apply_default_priority(self.default_priority(task.type))
 
     def default_priority(self, task_type: str) -> int:
         """Return the default priority of a type: that of its processor, or 0."""

@@ -98,8 +98,7 @@ def run_job(app: str, name: str, database_url: str | None) -> None:
     registry = load_isolated(app)
     job = registry.get_job(name)
     task = task_by_hand(job, datetime.now(UTC))
-    registry.check_tasks([task])
-    task.apply_default_priority(registry.default_priority(task.type))
+    registry.prepare_task(task)
     with opened_storage(database_url, registry.database_url) as storage:
         try:
             storage.insert_tasks([task])

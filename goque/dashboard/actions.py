@@ -167,8 +167,7 @@ def plan_run_job(dashboard: Dashboard, params: Params) -> Plan:
 
     def act(_who: str) -> str:
         task = task_by_hand(job, datetime.now(UTC))
-        registry.check_tasks([task])
-        task.apply_default_priority(registry.default_priority(task.type))
+        registry.prepare_task(task)
         dashboard.storage.insert_tasks([task])
         return f"enqueued task {task.id} of job {job.name}"
 

@@ -10,7 +10,7 @@ import msgspec
 
 from goque.errors import ConfigurationError, InvalidPayloadFormatError, PayloadDecodeError, UnknownTypeError
 from goque.outcome import first_line
-from goque.processor import DecodedArgument
+from goque.processor import DecodedArgument, decoded_argument
 from goque.processor_table import ProcessorTable
 from goque.task import NO_TASK_PAYLOAD, Task
 
@@ -99,10 +99,7 @@ class KnownTypes:
     def _payload_of(self, task_type: str) -> DecodedArgument | None:
         """Return how the payloads of a type are decoded; None where any will do."""
         processor = self._processors.find(task_type)
-        if processor is None:
-            return self._declared.get(task_type)
-        made = processor.make_argument
-        return made if isinstance(made, DecodedArgument) and made.payload_type is not Any else None
+        return self._declared.get(task_type) if processor is None else decoded_argument(processor)
 
     def _unknown(self, task_type: str) -> str:
         known = [*self._processors.task_types, *self._declared]

@@ -106,8 +106,7 @@ def enqueue_due_jobs(registry: Registry, queue: TaskQueueManager, now: datetime)
             storage.record_slot(job.name, _aware("now", now))
         for slot in slots_due(job, last, now):
             task = task_for_slot(job, slot)
-            registry.check_tasks([task])
-            task.apply_default_priority(registry.default_priority(task.type))
+            registry.prepare_task(task)
             enqueued += storage.insert_tasks([task], on_conflict="skip")
             storage.record_slot(job.name, slot)
     return enqueued

@@ -96,8 +96,7 @@ class Scheduler(Actor):
             self._log_error(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
 
     def _insert(self, job: PeriodicJob, task: Task) -> None:
-        self.registry.check_tasks([task])
-        task.apply_default_priority(self.registry.default_priority(task.type))
+        self.registry.prepare_task(task)
         with tracing.enqueueing([task], "schedule", **{"goque.job.name": job.name}):
             inserted = self.storage.insert_tasks([task], on_conflict="skip")
         if inserted:
