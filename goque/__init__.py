@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InvalidPayloadFormatError,
         PayloadDecodeError,
         PayloadEncodeError,
+        RateLimited,
         RetryTask,
         SchemaError,
         Snooze,
@@ -45,15 +46,22 @@ if TYPE_CHECKING:
         WaitTimeoutError,
         WorkerCrashed,
     )
+    from goque.execution.follow_ups import follow_up
     from goque.failure import Failure
+    from goque.handlers.flow import Flow
     from goque.handlers.handler import Handler
+    from goque.handlers.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.periodic.jobs import CronSchedule, PeriodicJob, cron_job
-    from goque.processor import TaskProcessor, noop_task_processor, typed_task_processor
     from goque.queue.async_manager import AsyncTaskQueueManager
+    from goque.queue.flow_state import FlowState
     from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
     from goque.storage import TaskStorage, open_storage
-    from goque.task import NO_TASK_PAYLOAD, Task, TaskFilter, TaskStatus, TypedTask
+    from goque.task import NO_TASK_PAYLOAD, Task, TypedTask
+    from goque.task_filter import TaskFilter
+    from goque.task_row import TaskStatus
+    from goque.task_rules.limits import Rate
+    from goque.telemetry.app_logs import LogHandler
     from goque.telemetry.service_name import set_metrics_service_name
     from goque.telemetry.tracing import set_tracer_provider
     from goque_supervisor.launch import Supervisor
@@ -66,18 +74,25 @@ _NAMES_OF_MODULE = {
     "goque.crash": "WorkerCrash",
     "goque.errors": (
         "ConfigurationError DatabaseUnavailableError DuplicateTaskError GoqueError InvalidPayloadFormatError "
-        "PayloadDecodeError PayloadEncodeError RetryTask SchemaError Snooze TaskCanceled TaskNotFoundError "
-        "TaskStateError TaskTimeout UnknownTypeError WaitTimeoutError WorkerCrashed"
+        "PayloadDecodeError PayloadEncodeError RateLimited RetryTask SchemaError Snooze TaskCanceled "
+        "TaskNotFoundError TaskStateError TaskTimeout UnknownTypeError WaitTimeoutError WorkerCrashed"
     ),
+    "goque.execution.follow_ups": "follow_up",
     "goque.failure": "Failure",
     "goque.handlers.handler": "Handler",
+    "goque.task_rules.limits": "Rate",
+    "goque.handlers.flow": "Flow",
+    "goque.queue.flow_state": "FlowState",
     "goque.queue.manager": "TaskQueueManager",
     "goque.periodic.jobs": "CronSchedule PeriodicJob cron_job",
-    "goque.processor": "TaskProcessor noop_task_processor typed_task_processor",
+    "goque.handlers.processor": "TaskProcessor noop_task_processor typed_task_processor",
     "goque.registry": "Registry",
+    "goque.telemetry.app_logs": "LogHandler",
     "goque.telemetry.service_name": "set_metrics_service_name",
     "goque.storage": "TaskStorage open_storage",
-    "goque.task": "NO_TASK_PAYLOAD Task TaskFilter TaskStatus TypedTask",
+    "goque.task": "NO_TASK_PAYLOAD Task TypedTask",
+    "goque.task_row": "TaskStatus",
+    "goque.task_filter": "TaskFilter",
     "goque.telemetry.tracing": "set_tracer_provider",
     "goque_supervisor.launch": "Supervisor",
 }
@@ -91,12 +106,17 @@ __all__ = [
     "DatabaseUnavailableError",
     "DuplicateTaskError",
     "Failure",
+    "Flow",
+    "FlowState",
     "GoqueError",
     "Handler",
     "InvalidPayloadFormatError",
+    "LogHandler",
     "PayloadDecodeError",
     "PayloadEncodeError",
     "PeriodicJob",
+    "Rate",
+    "RateLimited",
     "Registry",
     "RetryTask",
     "SchemaError",
@@ -120,6 +140,7 @@ __all__ = [
     "__version__",
     "cron_job",
     "current_task",
+    "follow_up",
     "noop_task_processor",
     "open_storage",
     "retry",

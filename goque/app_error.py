@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from goque.outcome import first_line
+from goque.task_rules.error_lines import first_line
 
 MAX_MESSAGE: Final = 500
 _GOQUE: Final = str(Path(__file__).parent)

@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from goque import retry
-from goque.errors import ConfigurationError, RetryTask, Snooze, TaskCanceled, WorkerCrashed
+from goque.errors import ConfigurationError, RateLimited, RetryTask, Snooze, TaskCanceled, WorkerCrashed
 from goque.retry import DEFAULT, Strategy
 
 CODE_OPTIONS: Final = frozenset(
     {"next_attempt_at", "retry", "retry_on", "no_retry_on", "crash_handler", "hooks_before", "hooks_after"}
 )
-_OWN_WAYS: Final = (RetryTask, Snooze, TaskCanceled)
+_OWN_WAYS: Final = (RateLimited, RetryTask, Snooze, TaskCanceled)
 _MAKERS: Final = (retry.static, retry.step, retry.round_step, retry.exponential)
 
 

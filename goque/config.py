@@ -16,6 +16,7 @@ DEFAULT_DATABASE_URL: Final = "sqlite:///goque.db"
 DATABASE_VARIABLE: Final = "GOQUE_DATABASE_URL"
 SHARED: Final = "[tool.goque] in pyproject.toml"
 OPTIONS: Final = (
+    "app",
     "database_url",
     "drain",
     "exclude_pools",

@@ -38,28 +38,47 @@ class SchemaError(DatabaseUnavailableError):
 
 
 class DuplicateTaskError(GoqueError):
-    """A task with this type and external id exists already.
+    """A task with this type and external id exists already, or one that holds the same unique key.
 
     Attributes:
         task_type: the type of the refused task.
         external_id: its external id.
+        unique_key: its column `unique_key`, if that is taken; else None.
+        existing_id: the id of the task that is there; None if that was not to be found out.
     """
 
-    def __init__(self, task_type: str, external_id: str, *, can_skip: bool = False) -> None:
+    def __init__(
+        self,
+        task_type: str,
+        external_id: str,
+        *,
+        unique_key: str | None = None,
+        existing_id: str | None = None,
+        existing_status: str | None = None,
+    ) -> None:
+        if unique_key is None:
+            key, other = f"external id {external_id!r}", "use another external id"
+        else:
+            scope, _, name = unique_key.partition(":")
+            key = f"unique key {name!r}"
+            other = "wait for the next window" if scope.startswith("t") else "wait for its end"
+        there = "" if existing_id is None else f", with the id {existing_id} and the status {existing_status}"
         super().__init__(
-            f"a task of type {task_type!r} with external id {external_id!r} exists already; "
-            f"use another external id{', or on_conflict=' + repr('skip') if can_skip else ''}"
+            f"a task of type {task_type!r} with {key} exists already{there}; {other}, or on_conflict='skip'"
         )
         self.task_type = task_type
         self.external_id = external_id
+        self.unique_key = unique_key
+        self.existing_id = existing_id
 
 
 class TaskNotFoundError(GoqueError):
-    """No task has this id."""
+    """No task, or no flow, has this id."""
 
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"no task has the id {task_id!r}")
+    def __init__(self, task_id: str, what: str = "task") -> None:
+        super().__init__(f"no {what} has the id {task_id!r}")
         self.task_id = task_id
+        self.what = what
 
 
 class TaskStateError(GoqueError):
@@ -111,11 +130,14 @@ class RetryTask(GoqueError):
     Args:
         reason: the text for the task's errors.
         delay: seconds (or a timedelta) until the next attempt; None leaves it to the retry strategy.
+
+    Raises:
+        ConfigurationError: the delay is negative, 100 years or more, or no number.
     """
 
     def __init__(self, reason: str = "retry requested", *, delay: float | timedelta | None = None) -> None:
         super().__init__(reason)
-        self.delay = None if delay is None else seconds(delay, "the delay of RetryTask")
+        self.delay = None if delay is None else length(delay, "the delay of RetryTask")
 
 
 class Snooze(GoqueError):
@@ -123,11 +145,32 @@ class Snooze(GoqueError):
 
     Args:
         delay: seconds (or a timedelta) until the task is due again.
+
+    Raises:
+        ConfigurationError: the delay is negative, 100 years or more, or no number.
     """
 
     def __init__(self, delay: float | timedelta) -> None:
-        self.delay = seconds(delay, "the delay of Snooze")
+        self.delay = length(delay, "the delay of Snooze")
         super().__init__(f"snoozed for {self.delay:g}s")
+
+
+class RateLimited(GoqueError):
+    """Raise it in a handler when a service asks to be called later: nothing of the type starts before that, anywhere.
+
+    The task itself is put off, without charging an attempt. If it has a `limit_key`, only the tasks with the same key
+    are held back. This node holds them back at once, others within their `fetch_tick`; what runs already goes on.
+
+    Args:
+        retry_after: seconds (or a timedelta) until the next start.
+
+    Raises:
+        ConfigurationError: it is negative, 100 years or more, or no number.
+    """
+
+    def __init__(self, retry_after: float | timedelta) -> None:
+        self.retry_after = length(retry_after, "retry_after of RateLimited")
+        super().__init__(f"rate limited for {self.retry_after:g}s")
 
 
 def seconds(duration: object, name: str) -> float:

@@ -8,17 +8,29 @@ metrics read the function from there, which needs no column, no index and no loo
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from typing import Final
 
-from goque.task_checks import MAX_NAME_LENGTH
+from goque.task_rules.checks import MAX_NAME_LENGTH
 
 ID_LENGTH: Final = 36
 SUFFIX_LENGTH: Final = ID_LENGTH + 1
 """Characters after the function in an external id that names one: a hyphen and an id."""
 
 FUNCTIONS_PREFIX: Final = "django."
+
+DRAWN_AT_ONCE: Final = 64
+_VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""The first digit of a tail by a random one: its upper bits are the variant, its lower ones stay random."""
+
+_TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_task_id(text: str) -> bool:
+    """Return whether a text has the form of a task's id."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 class _Ids:
@@ -36,20 +48,24 @@ class _Ids:
     def next_task_id(self) -> str:
         with self._lock:
             nanoseconds = time.time_ns()
-            stamp = (nanoseconds // 1_000_000) << 12 | (nanoseconds % 1_000_000) * 4096 // 1_000_000
-            self._last_stamp = stamp = max(stamp, self._last_stamp + 1)
+            stamp = (nanoseconds << 12) // 1_000_000
+            if stamp <= self._last_stamp:
+                stamp = self._last_stamp + 1
+            self._last_stamp = stamp
             if not self._tails:
-                self._tails = [_tail() for _ in range(64)]
+                self._tails = _some_tails()
             tail = self._tails.pop()
-        text = f"{stamp >> 12:012x}{stamp & 0xFFF:03x}"
+        text = f"{stamp:015x}"
         return f"{text[:8]}-{text[8:12]}-7{text[12:]}{tail}"
 
 
-def _tail() -> str:
-    """Return the random part of a UUID, its variant included (RFC 9562, 4.1)."""
-    noise = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-    text = f"{noise:016x}"
-    return f"-{text[:4]}-{text[4:]}"
+def _some_tails() -> list[str]:
+    """Return the random parts of many UUIDs, their variants included (RFC 9562, 4.1)."""
+    noise = os.urandom(8 * DRAWN_AT_ONCE).hex()
+    return [
+        f"-{_VARIANTS[noise[at]]}{noise[at + 1 : at + 4]}-{noise[at + 4 : at + 16]}"
+        for at in range(0, len(noise), 16)
+    ]
 
 
 _ids = _Ids()

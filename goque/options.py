@@ -15,7 +15,17 @@ from goque.errors import ConfigurationError, TaskTimeout, length
 from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
 from goque.task import Task
-from goque.task_checks import check_priority
+from goque.task_rules.checks import check_priority
+from goque.task_rules.limits import (
+    NO_LIMITS,
+    LimitKey,
+    Limits,
+    Rate,
+    check_limit,
+    check_limit_key,
+    check_rate,
+)
+from goque.task_rules.uniqueness import Unique, UniqueKey, UniqueRule, check_unique
 
 
 class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,6 +53,8 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         verbose: whether the log also has a line for a task that is done (at level debug), requeued, or failed with
             attempts left. Crashes and tasks without attempts left are always logged.
         has_crash_handler: whether the processor has a `crash_handler`.
+        limits: what bounds the tasks of the type over all nodes: the options `limit`, `limit_per_key` and `rate`.
+        takes_turns: whether tasks of the type may have a `limit_key`, so that keys take turns.
     """
 
     timeout: float = 30.0
@@ -65,6 +77,13 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     cancel_on_decode_error: bool = False
     verbose: bool = True
     has_crash_handler: bool = False
+    limits: Limits = NO_LIMITS
+    takes_turns: bool = False
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its tasks are claimed by limits or by turns."""
+        return self.takes_turns or bool(self.limits)
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -87,7 +106,15 @@ class ProcessorKeywords(TypedDict, total=False):
     """The keywords of `Registry.processor`, for editors and type checkers."""
 
     pool: str | Pool | None
+    unique: Unique | None
+    unique_key: UniqueKey | None
+    debounce: float | timedelta | None
+    max_wait: float | timedelta | None
     max_running: int | None
+    limit: int | None
+    limit_key: LimitKey | None
+    limit_per_key: int | None
+    rate: Rate | None
     workers: int
     min_workers: int | None
     idle_timeout: float | timedelta
@@ -157,6 +184,10 @@ PROCESS_OPTIONS: Final = frozenset(
 )
 """A processor that gives one of these has processes of its own: a pool with this type alone."""
 
+UNIQUE_OPTIONS: Final = frozenset({"unique", "unique_key", "debounce", "max_wait"})
+
+LIMIT_OPTIONS: Final = frozenset({"limit", "limit_key", "limit_per_key", "rate"})
+
 
 def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbacks]:
     """Check the options of one processor, without those of processes, and split them into data and functions.
@@ -164,7 +195,9 @@ def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbac
     Raises:
         ConfigurationError: an option is unknown, of the wrong type or out of range; the message names it.
     """
-    known = _CHECKS.keys() | CODE_OPTIONS | PROCESS_OPTIONS | {"pool"}
+    known = _CHECKS.keys() | CODE_OPTIONS | PROCESS_OPTIONS | UNIQUE_OPTIONS | LIMIT_OPTIONS | {"pool"}
+    if "async_workers" in options:
+        raise ConfigurationError("async_workers belongs to a pool: write registry.pool(…, async_workers=…)")
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
@@ -175,7 +208,43 @@ def check_options(options: Mapping[str, Any]) -> tuple[ProcessorOptions, Callbac
     data["strategy"] = strategy_of(options)
     data["has_crash_handler"] = callbacks.crash_handler is not None
     data["retry_timeouts"] = callbacks.retries(TaskTimeout)
-    return ProcessorOptions(**data), callbacks
+    data["limits"] = _limits(options)
+    data["takes_turns"] = options.get("limit_key") is not None
+    checked = ProcessorOptions(**data)
+    rule = unique_rule(options)
+    if rule is not None and isinstance(rule.scope, float):  # a window lasts no longer than the task's row
+        kept = max(rule.scope, checked.cleaner_updated_at_time_ago)
+        checked = msgspec.structs.replace(checked, cleaner_updated_at_time_ago=kept)
+    return checked, callbacks
+
+
+def _limits(options: Mapping[str, Any]) -> Limits:
+    """Return the limits that a processor's options give.
+
+    Raises:
+        ConfigurationError: an option is wrong, or does not go with the others.
+    """
+    given = {name: options[name] for name in LIMIT_OPTIONS if options.get(name) is not None}
+    check_limit_key(given.get("limit_key"))
+    return Limits(
+        limit=check_limit("limit", given["limit"]) if "limit" in given else None,
+        per_key=check_limit("limit_per_key", given["limit_per_key"]) if "limit_per_key" in given else None,
+        rate=check_rate("rate", given["rate"]) if "rate" in given else None,
+    )
+
+
+def unique_rule(options: Mapping[str, Any]) -> UniqueRule | None:
+    """Return the rule of a processor's options for unique tasks, or None if it has none.
+
+    Raises:
+        ConfigurationError: an option is wrong, or does not go with the others.
+    """
+    given = {name: options[name] for name in UNIQUE_OPTIONS if options.get(name) is not None}
+    if not given:
+        return None
+    rule = check_unique(*(given.get(name) for name in ("unique", "unique_key", "debounce", "max_wait")))
+    rule.refuse_incomplete()
+    return rule
 
 
 def check_duration(name: str, value: Any) -> float:

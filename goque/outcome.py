@@ -7,10 +7,13 @@ from typing import Final
 
 import msgspec
 
+from goque.flows.plan import FlowToInsert
+from goque.flows.task_to_insert import TaskToInsert
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
-from goque.task import TaskRow, TaskStatus, Token
+from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
+from goque.task_rules.error_lines import append_error, printable
+from goque.task_rules.limits import NO_KEY
 
-MAX_ERRORS_BYTES: Final = 16 * 1024
 MAX_LOST_CLAIMS: Final = 10
 MAX_COUNT: Final = 2**31 - 1
 """The limit of a counter's column: from there on it stands still."""
@@ -27,6 +30,7 @@ class OutcomeKind(StrEnum):
     CRASHED = "crash"
     CANCELED = "canceled"
     SNOOZED = "snoozed"
+    RATE_LIMITED = "rate_limited"
     UNSTARTED = "unstarted"
     INTERRUPTED = "interrupted"
     LOST_UNSTARTED = "lost_unstarted"
@@ -72,6 +76,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         crash: what is known of the process, if it died.
         final: True for no other attempt, even if attempts are left.
         undecodable: True if the payload did not decode, so that the handler was not called.
+        follow_ups: the tasks that are inserted with a success.
+        flows: the flows that are inserted with it.
     """
 
     kind: OutcomeKind
@@ -84,6 +90,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     crash: CrashEvidence | None = None
     final: bool = False
     undecodable: bool = False
+    follow_ups: tuple[TaskToInsert, ...] = ()
+    flows: tuple[FlowToInsert, ...] = ()
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -119,6 +127,38 @@ class FailedAttempt(msgspec.Struct, frozen=True):
     stderr: str | None = None
 
 
+class PutOff(msgspec.Struct, frozen=True):
+    """What a change holds back: nothing of this type, or of this key of it, starts before `seconds` have passed."""
+
+    type: str
+    key: str
+    seconds: float
+
+
+class Success(msgspec.Struct, frozen=True):
+    """A success that is written only together with its follow-ups.
+
+    Attributes:
+        row: the task as claimed.
+        outcome: its outcome, with the follow-ups.
+        policy: the retry options of its type.
+    """
+
+    row: TaskRow
+    outcome: Outcome
+    policy: RetryPolicy
+
+    def failed(self, text: str) -> Outcome:
+        """Return the outcome of the attempt where a follow-up cannot be inserted."""
+        return msgspec.structs.replace(
+            self.outcome, kind=OutcomeKind.FAILED, error=text, result=None, follow_ups=(), flows=()
+        )
+
+    def refused(self, text: str) -> Change:
+        """Return the change that fails the attempt instead of writing the success."""
+        return settle(self.failed(text), self.row, self.policy)
+
+
 class Change(msgspec.Struct, frozen=True):
     """One guarded change of a claimed task's row, ready to be written.
 
@@ -131,6 +171,9 @@ class Change(msgspec.Struct, frozen=True):
         result: JSON text for the result column, None to leave it.
         lost_claims: the count of claims lost in a row after the move.
         failed: the attempt to record in goque_attempt.
+        put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
+        success: what the change says, if tasks are to be inserted with it.
+        is_needed: whether others needed the task when it was claimed.
     """
 
     token: Token
@@ -141,13 +184,34 @@ class Change(msgspec.Struct, frozen=True):
     result: bytes | None = None
     lost_claims: int = 0
     failed: FailedAttempt | None = None
+    put_off: PutOff | None = None
+    success: Success | None = None
+    is_needed: bool = False
+
+    @property
+    def follow_ups(self) -> tuple[TaskToInsert, ...]:
+        """The tasks to insert with it."""
+        return () if self.success is None else self.success.outcome.follow_ups
+
+    @property
+    def flows(self) -> tuple[FlowToInsert, ...]:
+        """The flows to insert with it."""
+        return () if self.success is None else self.success.outcome.flows
 
 
 def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
     """Decide the new status of a claimed task from its outcome."""
     kind = outcome.kind
     if kind is OutcomeKind.DONE:
-        return Change(row.token, TaskStatus.DONE, row.attempts, result=outcome.result)
+        success = Success(row, outcome, policy) if outcome.follow_ups or outcome.flows else None
+        return Change(
+            row.token,
+            TaskStatus.DONE,
+            row.attempts,
+            result=outcome.result,
+            success=success,
+            is_needed=is_needed(row),
+        )
     if kind in CHARGED:
         return _charge(outcome, row, policy)
     if kind is OutcomeKind.CANCELED:
@@ -156,12 +220,24 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
             TaskStatus.CANCELED,
             row.attempts,
             errors=append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled"),
+            is_needed=is_needed(row),
         )
-    if kind is OutcomeKind.SNOOZED:
-        return Change(row.token, before_claim(row), row.attempts, delay=outcome.delay)
+    if kind in (OutcomeKind.SNOOZED, OutcomeKind.RATE_LIMITED):
+        held = put_off(row, outcome) if kind is OutcomeKind.RATE_LIMITED else None
+        return Change(row.token, before_claim(row), row.attempts, delay=outcome.delay, put_off=held)
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)
     return release(row)
+
+
+def is_needed(row: TaskRow) -> bool:
+    """Return whether others need a task."""
+    return bool(row.flags and row.flags & IS_NEEDED)
+
+
+def put_off(row: TaskRow, outcome: Outcome) -> PutOff:
+    """Return what else is not to start, after a handler has raised `goque.RateLimited`."""
+    return PutOff(row.type, row.limit_key or NO_KEY, outcome.delay or 0.0)
 
 
 def release(row: TaskRow) -> Change:
@@ -174,50 +250,14 @@ def release(row: TaskRow) -> Change:
     except ValueError:
         status = before_claim(row)  # somebody wrote a status that does not exist: it is not written over
     is_claimed = status in (TaskStatus.PENDING, TaskStatus.PROCESSING)
-    return Change(row.token, before_claim(row) if is_claimed else status, row.attempts)
+    return Change(
+        row.token, before_claim(row) if is_claimed else status, row.attempts, is_needed=is_needed(row)
+    )
 
 
 def before_claim(row: TaskRow) -> TaskStatus:
     """Return the status of a claimed task before its claim: error if it has failed before, else new."""
     return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
-
-
-def append_error(errors: str | None, line: str) -> str:
-    """Append the first line of a text to a task's errors; of all errors, keep the newest 16 KiB."""
-    text = f"{errors or ''}{first_line(line)}\n"
-    encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= MAX_ERRORS_BYTES:
-        return encoded.decode()
-    kept = encoded[-MAX_ERRORS_BYTES:].decode("utf-8", "ignore")
-    whole_lines = kept.partition("\n")[2]
-    return whole_lines or kept
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a text, printable and short enough for one line of errors."""
-    head = next(iter(text.strip().splitlines()), "")
-    return printable(head)[: MAX_ERRORS_BYTES // 4]
-
-
-def printable(text: str, limit: int = MAX_ERRORS_BYTES) -> str:
-    """Return a text that every database stores: no control characters but newline and tab, no surrogates.
-
-    Args:
-        text: from an exception or a process.
-        limit: the maximum in bytes of UTF-8; a longer text keeps its head and its tail.
-    """
-    if len(text) > limit:
-        text = f"{text[: limit // 2]}\n…\n{text[-limit // 2 + 8 :]}"
-    clean = text.encode("utf-8", "backslashreplace")
-    if len(clean) > limit:
-        clean = clean[: limit // 2] + "\n…\n".encode() + clean[-limit // 2 + 8 :]
-    decoded = clean.decode("utf-8", "ignore")
-    if decoded.isprintable():
-        return decoded
-    return "".join(
-        char if char.isprintable() or char in "\n\t" or ord(char) >= 0xA0 else f"\\x{ord(char):02x}"
-        for char in decoded
-    )
 
 
 def crash_cause(evidence: CrashEvidence, signal_name: str | None) -> str:
@@ -251,6 +291,7 @@ def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         errors=errors,
         delay=None if exhausted else delay,
         failed=_failed_attempt(outcome, attempts),
+        is_needed=is_needed(row),
     )
 
 
@@ -291,4 +332,5 @@ def _count_lost_claim(row: TaskRow) -> Change:
         errors=append_error(row.errors, reason),
         lost_claims=lost,
         failed=FailedAttempt(attempt=row.attempts, cause=OutcomeKind.LOST_UNSTARTED.value, error=reason),
+        is_needed=is_needed(row),
     )

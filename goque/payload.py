@@ -84,7 +84,8 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         raise InvalidPayloadFormatError(
             f"{what} has a NUL character, which PostgreSQL cannot store; leave it out"
         )
-    if type(payload) not in _OWN_TYPES:
+    # a dict that reads back as it was has no text that msgspec did not write
+    if type(payload) not in _OWN_TYPES and not (type(payload) is dict and payload == value):
         _check_text_of_others(raw, payload, what)
     return raw
 
@@ -107,9 +108,10 @@ def decode_json(raw: bytes, what: str = "payload") -> Any:
 
 def max_payload() -> int:
     """Return the largest payload, in bytes, that can be enqueued: `GOQUE_MAX_PAYLOAD`, or 1 MiB."""
-    text = os.environ.get("GOQUE_MAX_PAYLOAD")
-    if not text:
+    raw = os.environb.get(b"GOQUE_MAX_PAYLOAD")  # as bytes, for each task asks
+    if not raw:
         return DEFAULT_MAX_PAYLOAD
+    text = os.fsdecode(raw)
     if not text.isdecimal() or not 0 < int(text) <= MAX_PAYLOAD_LIMIT:
         raise ConfigurationError(f"GOQUE_MAX_PAYLOAD must be 1 to {MAX_PAYLOAD_LIMIT} bytes, not {text!r}")
     return int(text)

@@ -1,11 +1,16 @@
-"""The pytest plugin: fixtures for tests of handlers. It imports goque only when a test uses a fixture."""
+"""The pytest plugin: fixtures for tests of handlers. It imports goque only when a test uses a fixture.
+
+The database of a test is a SQLite file. The environment variable `GOQUE_TEST_DATABASE_URL`, or `goque_database_url` in
+pytest's configuration, names a server's instead.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -15,10 +20,61 @@ if TYPE_CHECKING:
     from goque.testing import RunningTree
 
 
+URL_OPTION: Final = "goque_database_url"
+URL_VARIABLE: Final = "GOQUE_TEST_DATABASE_URL"
+WORKER: Final = "{worker}"
+"""Stands in the URL for the name of pytest-xdist's worker, `gw0` and so on, or `main`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for pytest's configuration."""
+    parser.addini(
+        URL_OPTION,
+        f"the database of goque's fixtures, which tests empty; {WORKER} in it is the name of pytest-xdist's worker",
+        default="",
+    )
+
+
+@pytest.fixture(scope="session")
+def goque_server_url(request: pytest.FixtureRequest) -> str | None:
+    """Return the URL of the database that all tests share, with goque's tables; None if none is configured."""
+    url = os.environ.get(URL_VARIABLE) or request.config.getini(URL_OPTION)
+    if not url:
+        return None
+    from goque.errors import GoqueError  # noqa: PLC0415 - see the top
+    from goque.storage import open_storage  # noqa: PLC0415 - see the top
+
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and WORKER not in url:
+        pytest.fail(
+            f"tests that run side by side need a database each: write {WORKER} in {URL_OPTION} or {URL_VARIABLE}, "
+            f"as in postgresql://localhost/test_{WORKER}, and create test_gw0, test_gw1 and so on",
+            pytrace=False,
+        )
+    url = url.replace(WORKER, worker or "main")
+    try:
+        storage = open_storage(url)
+        try:
+            storage.migrate()
+        finally:
+            storage.close()
+    except GoqueError as error:
+        pytest.fail(f"the database of {URL_OPTION} or {URL_VARIABLE}: {error}", pytrace=False)
+    return url
+
+
 @pytest.fixture
-def goque_database_url(tmp_path: Path) -> str:
-    """Return the URL of the test's database: a SQLite file. Override this fixture to use another database."""
-    return f"sqlite:///{tmp_path / 'goque.db'}"
+def goque_database_url(goque_server_url: str | None, tmp_path: Path) -> str:
+    """Return the URL of the test's database: a SQLite file of its own, or the configured server's, emptied.
+
+    Override this fixture to use another database.
+    """
+    if goque_server_url is None:
+        return f"sqlite:///{tmp_path / 'goque.db'}"
+    from goque.testing import empty  # noqa: PLC0415 - see the top
+
+    empty(goque_server_url)
+    return goque_server_url
 
 
 @pytest.fixture

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack, overload
 
+import msgspec
+
 from goque.callbacks import check_function
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError
 from goque.handlers.handler import CallP, FunctionHandler, Handler, PayloadT, ReturnT, TaskHandler
 from goque.handlers.known_types import KnownTypes
+from goque.handlers.processor import Processor, decoded_argument, make_processor
+from goque.handlers.processor_table import ProcessorTable
 from goque.handlers.signatures import Register, TakesPayload, TakesTask, TakesTypedTask
-from goque.options import PROCESS_OPTIONS, Pool, ProcessorKeywords, check_options, flag
+from goque.options import PROCESS_OPTIONS, Pool, ProcessorKeywords, check_options, flag, unique_rule
 from goque.periodic.registration import RegistersJobs
 from goque.periodic.table import JobTable
 from goque.pools.options import PoolKeywords
 from goque.pools.table import PoolTable
-from goque.processor import Processor, decoded_argument, make_processor
-from goque.processor_table import ProcessorTable
 from goque.queue.registry_queues import RegistryQueues
-from goque.task_checks import check_name
+from goque.task_rules.checks import check_name
 
 if TYPE_CHECKING:
     from goque.failure import Failure
@@ -111,8 +113,10 @@ class Registry(RegistersJobs):
                 the payload.
             options: those of `ProcessorOptions`; times are seconds or timedeltas. And these functions and classes:
                 `next_attempt_at`, also called `retry`; `retry_on`, `no_retry_on`, `crash_handler`,
-                `hooks_before`, `hooks_after`. And `pool`, the pool that runs it, or options of `PoolOptions`, which
-                give the type processes of its own.
+                `hooks_before`, `hooks_after`. And `unique`, `unique_key`, `debounce` and `max_wait`, as of `Task`, for
+                tasks that have none of their own. And `limit`, `limit_per_key`, `rate` and `limit_key`: how many of its
+                tasks, and of each key, run at once over all nodes, and start in a time. And `pool`, the pool
+                that runs it, or options of `PoolOptions`, which give the type processes of its own.
 
         Raises:
             ConfigurationError: the type has a processor, an option is wrong, or the handler cannot be called.
@@ -128,6 +132,9 @@ class Registry(RegistersJobs):
         try:
             checked, callbacks = check_options(options)
             made = make_processor(task_type, processor, checked, callbacks)
+            made = msgspec.structs.replace(
+                made, unique=unique_rule(options), limit_key=options.get("limit_key")
+            )
             own = {name: value for name, value in options.items() if name in PROCESS_OPTIONS}
             self._pools.put(task_type, options.get("pool"), own, is_async=made.spec.is_async)
         except ConfigurationError as error:
@@ -259,23 +266,23 @@ class Registry(RegistersJobs):
         """Return the URL of `async_queue`, for its first use in a process."""
         return resolve_database_url(registry_url=self.database_url)
 
-    def check_tasks(self, tasks: Sequence[Task]) -> None:
-        """Refuse tasks of which one is known to be wrong; `queue` and `async_queue` do it. Nothing, if not strict.
+    def prepare_tasks(self, tasks: Sequence[Task]) -> None:
+        """Refuse tasks of which one is known to be wrong, and complete them by the options of their types.
 
-        A payload whose class is the one that the handler's annotation names is taken as it is. Any other is decoded
-        from its JSON text, as in a worker.
+        `queue` and `async_queue` call it. A payload whose class is the one that the handler's annotation names is
+        taken as it is. Any other is decoded from its JSON text, as in a worker. A registry that is not strict refuses
+        neither types nor payloads.
 
         Raises:
             UnknownTypeError: a type has no processor here, and is not declared.
             InvalidPayloadFormatError: a payload does not decode; the message has the path of the field.
+            ConfigurationError: the `unique_key` or `limit_key` of a processor fails for a payload.
         """
         if self.strict:
             self._known.check(tasks)
-
-    def prepare_task(self, task: Task) -> None:
-        """Check a task that is inserted without a manager, as `check_tasks` does, and set the priority of its type."""
-        self.check_tasks([task])
-        task.apply_default_priority(self.default_priority(task.type))
+        for task in tasks:
+            task.apply_default_priority(self.default_priority(task.type))
+            self._known.complete(task)
 
     def default_priority(self, task_type: str) -> int:
         """Return the default priority of a type: that of its processor, or 0."""

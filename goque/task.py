@@ -1,25 +1,27 @@
-"""A task: what an application enqueues, what a handler gets, and its row in the table."""
+"""A task: what an application enqueues, and what a handler gets."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 
-from goque.errors import ConfigurationError, PayloadDecodeError, length
+from goque.errors import ConfigurationError, PayloadDecodeError
 from goque.identifiers import internal_id, new_task_id
 from goque.payload import decode_json, encode_payload
-from goque.task_checks import (
+from goque.task_row import STATUS_OF, TaskRow, TaskStatus
+from goque.task_rules.checks import (
     check_delay,
-    check_instant,
     check_metadata,
     check_name,
     check_priority,
     check_run_at,
 )
+from goque.task_rules.limits import LimitKey, check_limit_key, limit_key_of
+from goque.task_rules.need import Need
+from goque.task_rules.uniqueness import Unique, UniqueKey, UniqueRule, check_unique, key_of
 
 PayloadT = TypeVar("PayloadT")
 
@@ -28,63 +30,6 @@ NO_TASK_PAYLOAD: Final = msgspec.Raw(b"{}")
 
 _EMPTY_METADATA: Final = (b"{}", None, b"")
 """The last is what the original reads so."""
-
-
-class TaskStatus(StrEnum):
-    """The status of a task; `pending` means claimed by a fetcher, as in the original."""
-
-    NEW = "new"
-    PENDING = "pending"
-    PROCESSING = "processing"
-    DONE = "done"
-    CANCELED = "canceled"
-    ERROR = "error"
-    ATTEMPTS_LEFT = "attempts_left"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a task in this status is finished for good, unless somebody resets it."""
-        return self in TERMINAL_STATUSES
-
-
-TERMINAL_STATUSES: Final = frozenset({TaskStatus.DONE, TaskStatus.CANCELED, TaskStatus.ATTEMPTS_LEFT})
-_STATUS_OF: Final[dict[str, TaskStatus]] = {status.value: status for status in TaskStatus}
-_STATUSES: Final = tuple(TaskStatus)
-CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
-
-
-class Token(NamedTuple):
-    """One claim of one task. A write with the token of an older claim changes nothing."""
-
-    task_id: str
-    claims: int
-    owner: str
-
-
-class TaskRow(msgspec.Struct, array_like=True, gc=False):
-    """One row of `goque_task`, as storage reads it and as processes send it; payloads stay raw bytes."""
-
-    id: str
-    type: str
-    external_id: str
-    payload: bytes
-    status: str
-    attempts: int
-    errors: str | None
-    metadata: bytes | None
-    created_at: datetime
-    updated_at: datetime | None
-    next_attempt_at: datetime
-    priority: int = 0
-    result: bytes | None = None
-    claimed_by: str | None = None
-    claims: int = 0
-    lost_claims: int = 0
-
-    @property
-    def token(self) -> Token:
-        """The token of the claim that this row shows."""
-        return Token(self.id, self.claims, self.claimed_by or "")
 
 
 class Task:
@@ -99,9 +44,26 @@ class Task:
         run_at: the aware datetime at which the task is due; not together with `delay`.
         priority: -100 to 100, higher first; None for the default: that of the type's processor where the
             task is enqueued by `registry.queue` or by a periodic job, else 0.
+        unique: "waiting" to keep out a second task with the same key until the first claim of this one; "active" until
+            its end; seconds within the same window of that length. None for the option of the type's processor.
+        unique_key: the key, or a function of the payload that returns it; None for the payload's JSON value,
+            whatever the order of its keys.
+        debounce: seconds by which each call with the same key puts off the waiting task, whose payload it replaces;
+            it implies `unique="waiting"`.
+        max_wait: seconds after the first of these calls by which the task is due in any case.
+        limit_key: the key under which the limits of its type count it, and with which others it takes turns; or a
+            function of the payload that returns it. None for the option of the type's processor.
+
+    Attributes:
+        inserted: whether a call has inserted this task; False for one that was in the table before.
+        unique_key: the column (see `goque.task_rules.uniqueness`); None for a task that is not unique.
+        stored_limit_key: the column `limit_key`, where the empty text stands for no key.
+        flags: whether it needs others, is needed, or is in a flow (see `goque.task_row`); 0 for most tasks.
+        needs: the tasks that it needs, as they ended, in their order; for the handler that runs only.
+        follow_ups: what its handler, which runs here, has asked for (see `goque.follow_up`); None for nothing.
 
     Raises:
-        ConfigurationError: the type, external id, metadata, delay, run_at or priority is not valid.
+        ConfigurationError: an argument is not valid, or does not go with the others.
         PayloadEncodeError: the payload cannot be encoded.
         InvalidPayloadFormatError: the payload is too large, too deep, or has characters that a database cannot store.
     """
@@ -110,6 +72,7 @@ class Task:
         "_decoded",
         "_payload_class",
         "_raw",
+        "_unique",
         "_wants_default",
         "attempts",
         "claimed_by",
@@ -118,14 +81,20 @@ class Task:
         "delay",
         "errors",
         "external_id",
+        "flags",
+        "follow_ups",
         "id",
+        "inserted",
         "lost_claims",
         "metadata",
+        "needs",
         "next_attempt_at",
         "priority",
         "result",
         "status",
+        "stored_limit_key",
         "type",
+        "unique_key",
         "updated_at",
     )
 
@@ -139,6 +108,11 @@ class Task:
         delay: float | timedelta | None = None,
         run_at: datetime | None = None,
         priority: int | None = None,
+        unique: Unique | None = None,
+        unique_key: UniqueKey | None = None,
+        debounce: float | timedelta | None = None,
+        max_wait: float | timedelta | None = None,
+        limit_key: LimitKey | None = None,
     ) -> None:
         check_name("type", type)
         if external_id is not None:
@@ -163,6 +137,32 @@ class Task:
         self.claimed_by: str | None = None
         self.claims: int = 0
         self.lost_claims: int = 0
+        self.inserted: bool = False
+        self.unique_key: str | None = None
+        self.stored_limit_key: str | None = None
+        self.follow_ups: Any = None
+        self.flags: int = 0
+        self.needs: tuple[Need, ...] = ()
+        self._unique: UniqueRule | None = None
+        if limit_key is not None:
+            self.stored_limit_key = self._limit_key_of(limit_key, payload)
+        if unique is not None or unique_key is not None or debounce is not None or max_wait is not None:
+            self._unique = self._rule_of(check_unique(unique, unique_key, debounce, max_wait), payload)
+
+    def _rule_of(self, rule: UniqueRule, payload: Any) -> UniqueRule:
+        """Return the task's rule, with its key made of the payload."""
+        if rule.debounce is not None and (self.delay or self.next_attempt_at):
+            raise ConfigurationError("debounce says when the task is due; leave out delay and run_at")
+        if callable(rule.key):
+            given = self.payload if isinstance(payload, msgspec.Raw) else payload
+            return msgspec.structs.replace(rule, key=key_of(rule.key, given))
+        return rule
+
+    def _limit_key_of(self, limit_key: LimitKey, payload: Any) -> str | None:
+        check_limit_key(limit_key)
+        if callable(limit_key):
+            return limit_key_of(limit_key, self.payload if isinstance(payload, msgspec.Raw) else payload)
+        return limit_key
 
     @classmethod
     def from_row(cls, row: TaskRow) -> Task:
@@ -178,9 +178,7 @@ class Task:
         task._raw = row.payload  # noqa: SLF001 - a constructor of its own class
         task._payload_class = None  # noqa: SLF001 - the same
         task._decoded = msgspec.UNSET  # noqa: SLF001 - the same
-        task.status = _STATUS_OF.get(row.status) or cast(
-            "TaskStatus", row.status
-        )  # another program may write others
+        task.status = STATUS_OF.get(row.status) or cast("TaskStatus", row.status)  # of another program
         task.attempts = row.attempts
         task.errors = row.errors
         metadata = row.metadata
@@ -195,6 +193,13 @@ class Task:
         task.claimed_by = row.claimed_by
         task.claims = row.claims
         task.lost_claims = row.lost_claims
+        task.inserted = False
+        task.unique_key = row.unique_key
+        task.stored_limit_key = row.limit_key
+        task.follow_ups = None
+        task.flags = row.flags or 0
+        task.needs = row.needs
+        task._unique = None  # noqa: SLF001 - the same
         return task
 
     @classmethod
@@ -215,6 +220,35 @@ class Task:
         """Set the priority to the type's default, unless the task has one of its own."""
         if self._wants_default and not self.priority:
             self.priority = priority
+
+    @property
+    def limit_key(self) -> str | None:
+        """The key under which the limits of its type count it; None for a task without one."""
+        return self.stored_limit_key or None
+
+    @property
+    def unique_rule(self) -> UniqueRule | None:
+        """The options that make the task unique; None for a task without any, and for one read from the table."""
+        return self._unique
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether the task was made with a unique key of its own."""
+        return self._unique is not None and self._unique.key is not None
+
+    def complete_unique(self, of_type: UniqueRule, key: str | None) -> None:
+        """Take what the task's own options leave open from those of its type.
+
+        Args:
+            of_type: the rule of the type.
+            key: what the rule of the type makes of the payload; None for the payload itself.
+
+        Raises:
+            ConfigurationError: the type debounces, and the task has a delay or run_at.
+        """
+        own = self._unique or UniqueRule(None)
+        rule = own.completed_by(of_type, key)
+        self._unique = rule if own.debounce is not None else self._rule_of(rule, None)
 
     @property
     def payload(self) -> Any:
@@ -249,6 +283,11 @@ class TaskOptions(TypedDict, total=False):
     delay: float | timedelta | None
     run_at: datetime | None
     priority: int | None
+    unique: Unique | None
+    unique_key: UniqueKey | None
+    debounce: float | timedelta | None
+    max_wait: float | timedelta | None
+    limit_key: LimitKey | None
 
 
 class TypedTask(Task, Generic[PayloadT]):
@@ -278,56 +317,6 @@ class TypedTask(Task, Generic[PayloadT]):
         """
         decoded: PayloadT = super().payload
         return decoded
-
-
-class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tasks `get_tasks` returns; fields left at None do not restrict.
-
-    Attributes:
-        ids: only these ids.
-        task_type: only this type.
-        status: only this status; together with `statuses`, either.
-        statuses: only these statuses.
-        updated_before: only tasks whose last move (or creation) is before this aware datetime.
-        updated_at_time_ago: only tasks whose last move is this long ago or longer, by the database's clock.
-
-    Raises:
-        ConfigurationError: a field is of another type, or is no status, or a datetime without a time zone.
-    """
-
-    ids: Sequence[str] | None = None
-    task_type: str | None = None
-    status: TaskStatus | None = None
-    statuses: Sequence[TaskStatus] | None = None
-    updated_before: datetime | None = None
-    updated_at_time_ago: float | timedelta | None = None
-
-    def __post_init__(self) -> None:
-        if self.ids is not None:
-            for task_id in _checked_items("ids", self.ids):
-                if not isinstance(task_id, str):
-                    raise ConfigurationError(f"ids must be texts, not {task_id!r:.80}")
-        if self.task_type is not None and not isinstance(self.task_type, str):
-            raise ConfigurationError(f"task_type must be text, not {self.task_type!r:.80}")
-        if self.status is not None:
-            _check_status(self.status)
-        for status in _checked_items("statuses", self.statuses or ()):
-            _check_status(status)
-        if self.updated_before is not None:
-            check_instant("updated_before", self.updated_before)
-        if self.updated_at_time_ago is not None:
-            length(self.updated_at_time_ago, "updated_at_time_ago")
-
-
-def _checked_items(name: str, value: object) -> Collection[Any]:
-    if not isinstance(value, Collection) or isinstance(value, str | bytes):
-        raise ConfigurationError(f"{name} must be a list, not {value!r:.80}")
-    return value
-
-
-def _check_status(status: object) -> None:
-    if status not in _STATUSES:
-        raise ConfigurationError(f"a status is one of {', '.join(TaskStatus)}, not {status!r:.80}")
 
 
 def _decode_metadata(raw: bytes) -> dict[str, Any]:

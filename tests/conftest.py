@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,16 @@ SUITES = (
     "unit",
 )
 """By the length of their tests: the longest first, so that the workers end at nearly the same time."""
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Put back what a command or a part of a tree in this process has set up, so that later tests see all lines."""
+    logger = logging.getLogger("goque")
+    before = logger.handlers, logger.level, logger.propagate, logging.lastResort, logging.basicConfig
+    yield
+    logger.handlers, logger.level, logger.propagate, logging.lastResort, logging.basicConfig = before
+    logging.disable(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -33,7 +33,7 @@ send_sms = registry.declare("send_sms", payload=TextMessage)
 """The Go service runs it."""
 
 
-@registry.processor("make_invoice", workers=2, max_attempts=3, store_result=True)
+@registry.processor("make_invoice", max_attempts=3, store_result=True)
 def make_invoice(order: Order) -> str:
     """Make an invoice, and ask the Go service to tell the customer."""
     invoice = f"invoice {order.number}: {order.cents / 100:.2f}"

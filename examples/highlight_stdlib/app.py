@@ -35,7 +35,7 @@ def highlight(source: Source) -> None:
     write_page(Path(source.page), page_of(Path(source.file)))
 
 
-@registry.processor("segfault", workers=1, max_attempts=2, next_attempt_at=at_once)
+@registry.processor("segfault", max_attempts=2, next_attempt_at=at_once)
 def segfault(source: Source) -> None:
     """Die as a C extension with a bug does: read through a null pointer."""
     del source

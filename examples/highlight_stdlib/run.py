@@ -50,7 +50,7 @@ def main() -> int:
         print_counts(queue)
         print_speed(files, seconds, alone)
         print_failures(queue)
-        print_crash(crash, options.out)
+        print_crash(queue, crash, options.out)
         return verdict(queue, len(files), tree.returncode)
 
 
@@ -152,9 +152,10 @@ def print_speed(files: list[Path], seconds: float, alone: float) -> None:
         f"{len(files) + 2} tasks in {seconds:.1f} s from start to exit of the supervisor: "
         f"{(len(files) + 2) / seconds:.0f} tasks a second, {rate / 1e6:.2f} MB/s"
     )
-    say(
-        f"one process alone: {alone / 1e6:.2f} MB/s; speed-up {rate / alone:.2f} with {available_cpus()} CPUs"
-    )
+    if available_cpus() > 1:
+        say(
+            f"one process alone: {alone / 1e6:.2f} MB/s; speed-up {rate / alone:.2f} with {available_cpus()} CPUs"
+        )
 
 
 def print_failures(queue: goque.TaskQueueManager) -> None:
@@ -165,12 +166,14 @@ def print_failures(queue: goque.TaskQueueManager) -> None:
             say(f"  {line}")
 
 
-def print_crash(crash: goque.Task, out: Path) -> None:
-    """Print what `goque show` knows of the crash, its stacks included."""
-    say(f"\n$ goque show {crash.id} --database-url {queue_url(out)}")
+def print_crash(queue: goque.TaskQueueManager, crash: goque.Task, out: Path) -> None:
+    """Print the report of the last crash, as `goque show` has it, without the task's columns."""
+    say(f"\nthe last crash, from: goque show {crash.id} --database-url {queue_url(out)}")
     command = [sys.executable, "-m", "goque.cli", "show", crash.id, "--database-url", queue_url(out)]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for line in report.splitlines():
+    attempts = queue.get_task(crash.id).attempts
+    last = report.partition(f"\nattempt {attempts}: ")[2].partition("\n\nclaims:")[0]
+    for line in f"attempt {attempts}: {last}".splitlines():
         say(f"  {line}")
 
 

@@ -56,7 +56,7 @@ def tills() -> goque.Task:
     return goque.Task("count_tills")
 
 
-@registry.processor("report", workers=2, store_result=True)
+@registry.processor("report", store_result=True)
 def report(day: Day) -> float:
     """Write one report; a second one of the same day writes the same file."""
     zone = ZoneInfo(ZONES[day.office])
@@ -70,7 +70,7 @@ def report(day: Day) -> float:
     return total
 
 
-@registry.processor("count_tills", workers=1)
+@registry.processor("count_tills")
 def count_tills(task: goque.Task) -> None:
     """Say which second this is."""
     print(task.external_id)

@@ -37,6 +37,7 @@ def main() -> int:
     """Run the example; returns 0 if every report is there and every slot was run once."""
     argparse.ArgumentParser(description="Make a year of nightly reports with goque.").parse_args()
     url = fresh_shop()
+    subprocess.run([*GOQUE, "migrate", "--database-url", url], check=True)
     subprocess.run([*GOQUE, "schedules", "app:registry", "--count", "2", "--database-url", url], check=True)
     with goque.TaskQueueManager(url) as queue:
         nights = queue.add_tasks(night for office in ZONES for night in nights_of_the_year(office))

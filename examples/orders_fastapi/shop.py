@@ -59,9 +59,7 @@ def place_order(session: Session, email: str, item: str) -> Order:
     return order
 
 
-@registry.processor(
-    "confirm_order", workers=2, timeout=30, max_attempts=4, retry=goque.retry.exponential(1, 60, 0.1)
-)
+@registry.processor("confirm_order", timeout=30, max_attempts=4, retry=goque.retry.exponential(1, 60, 0.1))
 def confirm_order(confirmation: Confirmation) -> None:
     """Send the confirmation of an order, once: a task may run again after a crash."""
     with Session(engine) as session, session.begin():

@@ -9,25 +9,28 @@ from typing import Any
 import click
 import msgspec
 
-from goque.cli.command import LOG_LEVEL, command, database_option
+from goque.cli.command import LOG_LEVEL, command
+from goque.cli.database import database_option, require_file, required_app
 from goque.cli.selection import selection_options, supervise_options
-from goque.options import ProcessorSpec
+from goque.describe.limit_words import describe_changes, short_rate
+from goque.options import ProcessorOptions, ProcessorSpec
 from goque.pools.options import PoolSpec
-from goque.storage.contract import QueueDepth
+from goque.storage.contract import QueueDepth, TypePolicy
 from goque.telemetry.logs import one_line
 
 
 @command("check")
-@click.argument("app")
+@click.argument("app", required=False)
 @selection_options
 @database_option
 @click.pass_context
-def check(ctx: click.Context, /, app: str, **options: Any) -> None:
+def check(ctx: click.Context, /, app: str | None, **options: Any) -> None:
     """Say whether `goque supervise APP` would start, and what it would run.
 
     It imports APP, which is module:attribute, in a separate process, connects to the database and checks the
     schema. It prints each type with its options and each periodic job with its next run. `unknown` marks tasks
-    that wait for a type which no supervisor has ever run, such as a misspelt one.
+    that wait for a type which no supervisor has ever run, such as a misspelt one. A SQLite file must exist:
+    `goque migrate` creates it.
 
     \b
     Examples:
@@ -37,8 +40,10 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
     from goque.storage import open_storage
     from goque_supervisor.nursery.dry_run import dry_run
 
+    app = required_app(app)
     plan = dry_run(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "warning", **options))
     click.echo(f"app       {app} imports")
+    require_file(plan.database_url, app)
     storage = open_storage(plan.database_url)
     try:
         storage.ping()
@@ -55,13 +60,21 @@ def check(ctx: click.Context, /, app: str, **options: Any) -> None:
         if pool.types != (pool.name,):
             click.echo(f"pool      {one_line(pool.name)}: {_pairs(_shown_of_pool(pool))}")
     for spec in plan.types:
-        paused = " (paused)" if spec.type in policies and policies[spec.type].paused else ""
-        click.echo(f"type      {one_line(spec.type)}{paused}: {_options(spec, pool_of[spec.type])}")
+        notes = _notes(policies.get(spec.type))
+        click.echo(f"type      {one_line(spec.type)}{notes}: {_options(spec, pool_of[spec.type])}")
     for job in plan.jobs:
         click.echo(f"job       {one_line(job.name)}: {job.next_run}")
     for task_type, count in _left_alone(depths, {*policies, *(spec.type for spec in plan.types)}).items():
         waiting = "1 task waits" if count == 1 else f"{count} tasks wait"
         click.echo(f"unknown   {one_line(task_type)}: {waiting}, and no supervisor has run this type yet")
+
+
+def _notes(policy: TypePolicy | None) -> str:
+    """Say what people have set at run time for a type."""
+    notes = ["paused"] if policy is not None and policy.paused else []
+    if policy is not None and (changes := describe_changes(policy.changes)):
+        notes.append(f"set at run time: {changes}")
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _left_alone(depths: Iterable[QueueDepth], known: set[str]) -> Counter[str]:
@@ -84,10 +97,24 @@ def _options(spec: ProcessorSpec, pool: PoolSpec) -> str:
         "max_attempts": spec.options.max_attempts,
         **chosen,
     }
+    for name in ("limits", "takes_turns"):
+        shown.pop(name, None)
     strategy = shown.pop("strategy", None)
     if "strategy" in chosen:
         shown["next_attempt_at"] = "a function" if strategy is None else _strategy(strategy)
-    return _pairs(shown)
+    return _pairs({**shown, **_limits(spec.options)})
+
+
+def _limits(options: ProcessorOptions) -> dict[str, object]:
+    """Return the limits that a type has, by the names of its options."""
+    limits = options.limits
+    named = {
+        "limit_key": "given" if options.takes_turns else None,
+        "limit": limits.limit,
+        "limit_per_key": limits.per_key,
+        "rate": None if limits.rate is None else short_rate(limits.rate),
+    }
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _shown_of_pool(pool: PoolSpec) -> dict[str, object]:

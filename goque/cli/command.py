@@ -1,30 +1,25 @@
-"""Shared by the commands: options with environment variables, the log level, the database."""
+"""Shared by the commands: options with environment variables, the app, the log level."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
-from goque.cli.config_options import key_of, setting_of
+from goque.cli.parameters.config_options import key_of, setting_of
 from goque.telemetry import logs
-
-if TYPE_CHECKING:
-    from goque.storage import TaskStorage
-
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 LOG_LEVEL: Final = "goque.log_level"
 """The key of the chosen log level in click's `meta`."""
 
 
-COMMON: Final = ("database_url", "log_level")
+APP: Final = "goque.app"
+"""The key in click's `meta` of the app that --app, the environment or a file names."""
+
+COMMON: Final = ("database_url", "configured_app", "log_level")
 CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -61,18 +56,39 @@ class EnvironmentOption(click.Option):
         return super().get_error_hint(ctx)
 
 
+class ListOption(EnvironmentOption):
+    """An option that takes a list with commas, and may be given several times: the lists add up.
+
+    The type of its value makes a tuple of each list.
+    """
+
+    def __init__(self, param_decls: list[str], **attrs: Any) -> None:
+        super().__init__(param_decls, multiple=True, **attrs)
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Make one tuple of all lists, without repeats."""
+        source = ctx.get_parameter_source(self.name or "")
+        if source is ParameterSource.DEFAULT_MAP and not value:
+            raise click.BadParameter("give at least one name", ctx, self)
+        if source is ParameterSource.COMMANDLINE and "" in value:
+            raise click.BadParameter("the value is empty; give a value, or leave the option out", ctx, self)
+        lists = super().process_value(ctx, value) or ()
+        return tuple(dict.fromkeys(one for part in lists for one in part))
+
+
 class Command(click.Command):
-    """A command with --log-level. The options that all commands have come last in its help.
+    """A command with --app and --log-level. The options that all commands have come last in its help.
 
     Args:
         log_level: the default level.
+        knows_app: whether it has --app.
         settings: see click.Command.
     """
 
-    def __init__(self, *, log_level: str, **settings: Any) -> None:
+    def __init__(self, *, log_level: str, knows_app: bool, **settings: Any) -> None:
         super().__init__(**settings)
         self.log_level = log_level
-        self.params.append(log_level_option(log_level))
+        self.params += [*[app_option()] * knows_app, log_level_option(log_level)]
         self.params.sort(key=lambda param: param.name in COMMON)
         example = next(param for param in self.params if isinstance(param, EnvironmentOption))
         self.epilog = (
@@ -87,11 +103,27 @@ class Command(click.Command):
 
 
 option = partial(click.option, cls=EnvironmentOption)
+list_option = partial(click.option, cls=ListOption)
 
 
-def command(name: str, *, log_level: str = "warning") -> Callable[[Callable[..., Any]], Command]:
+def command(
+    name: str, *, log_level: str = "warning", knows_app: bool = True
+) -> Callable[[Callable[..., Any]], Command]:
     """Return a decorator that makes a function a command of this name."""
-    return click.command(name, cls=Command, log_level=log_level, context_settings=CONTEXT)
+    return click.command(
+        name, cls=Command, log_level=log_level, knows_app=knows_app, context_settings=CONTEXT
+    )
+
+
+def app_option() -> EnvironmentOption:
+    """Return --app, from which every command knows where the tasks of an app are."""
+    return EnvironmentOption(
+        ["--app", "configured_app"],
+        metavar="MODULE:ATTR",
+        callback=_remember_app,
+        expose_value=False,
+        help="The app, such as app:registry. Its registry names the database, unless --database-url does.",
+    )
 
 
 def log_level_option(usual: str) -> EnvironmentOption:
@@ -107,93 +139,10 @@ def log_level_option(usual: str) -> EnvironmentOption:
     )
 
 
-def database_option(function: FunctionT) -> FunctionT:
-    """Add --database-url."""
-    return option(
-        "--database-url",
-        metavar="URL",
-        help="The database: sqlite:///FILE, postgresql://… or mysql://…  [default: as configured, "
-        "or sqlite:///goque.db]",
-    )(function)
-
-
-@contextmanager
-def opened_storage(database_url: str | None, registry_url: str | None = None) -> Iterator[TaskStorage]:
-    """Open the database of the flag, environment, configuration or registry, and check its schema; close it after."""
-    from goque.config import resolve_database_url
-    from goque.storage import open_storage
-
-    storage = open_storage(resolve_database_url(database_url, registry_url=registry_url))
-    try:
-        storage.require_schema()
-        yield storage
-    finally:
-        storage.close()
-
-
-class Names(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
-    """A comma-separated list of names."""
-
-    name = "a,b"
-
-    def __init__(self, known: tuple[str, ...] = ()) -> None:
-        self.known = known
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split the list and refuse unknown names."""
-        if isinstance(value, tuple):
-            return value  # the default
-        if isinstance(value, list):  # from a configuration file
-            value = ",".join(value)
-        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-        if not names:
-            self.fail("give at least one name, with commas between several", param, ctx)
-        for name in names:
-            if self.known and name not in self.known:
-                self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
-        return names
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Complete the last name of the list with known names that are not in the list yet."""
-        del ctx, param
-        before, comma, last = incomplete.rpartition(",")
-        left = [name for name in self.known if name not in before.split(",")]
-        return [CompletionItem(f"{before}{comma}{name}") for name in left if name.startswith(last)]
-
-
-class WholeNumber(click.IntRange):
-    """A whole number within bounds."""
-
-    name = "whole number"
-
-    def _describe_range(self) -> str:
-        """Format the bounds as words; click's own --help prints inequalities."""
-        return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
-
-
-class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
-    """A time in seconds."""
-
-    name = "seconds"
-
-    def __init__(self, *, zero: bool) -> None:
-        self.zero = zero
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuse a value that is no number, is negative, or is not finite."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self.zero):
-            self.fail(
-                f"must be {'0 or more' if self.zero else 'more than 0'} seconds, not {value!r}", param, ctx
-            )
-        return seconds
+def _remember_app(ctx: click.Context, param: click.Parameter, app: str | None) -> None:
+    del param
+    if app:
+        ctx.meta[APP] = app
 
 
 def _remember_level(ctx: click.Context, param: click.Parameter, level: str | None) -> None:

@@ -9,9 +9,11 @@ import click
 from click.core import ParameterSource
 
 from goque.cli.command import command, option
-from goque.cli.config_options import key_of, setting_of
+from goque.cli.database import chosen_app, url_of_app
 from goque.cli.output import print_json, print_table
+from goque.cli.parameters.config_options import key_of, setting_of
 from goque.config import DEFAULT_DATABASE_URL, read_files
+from goque.errors import ConfigurationError
 from goque.telemetry.logs import one_line
 
 MAIN: Final = "supervise"
@@ -60,7 +62,10 @@ def config(ctx: click.Context, command_name: str | None, *, as_json: bool) -> No
     names = group.command.list_commands(group)
     if command_name is not None and command_name not in names:
         raise click.UsageError(f"there is no command {command_name!r:.80}; there is {', '.join(names)}")
+    app = chosen_app()
     found = list(_values(group, [command_name] if command_name else names))
+    if app is not None:
+        found = _with_url_of(app, found)
     main = {one[1:] for one in found if one.command == MAIN}
     shown = [
         one
@@ -76,6 +81,26 @@ def config(ctx: click.Context, command_name: str | None, *, as_json: bool) -> No
         f"configuration: {', '.join(files) or 'no goque.toml and no [tool.goque] in pyproject.toml here'}\n"
     )
     print_table(("option", "value", "from"), [_cells(one, command_name or MAIN) for one in shown])
+
+
+def _with_url_of(app: str, found: list[Value]) -> list[Value]:
+    """Name the app's own database where nothing else names one; an app that does not load is a line on stderr."""
+    if not any(one.option == "database_url" and one.source == "default" for one in found):
+        return found
+    try:
+        url = url_of_app(app)
+    except ConfigurationError as error:
+        click.echo(f"goque: {one_line(str(error))}", err=True)
+        url = None
+    if url is None:
+        return found
+    own = _text("database_url", url)
+    return [
+        one._replace(value=own, source=f"the registry of {app}")
+        if one.option == "database_url" and one.source == "default"
+        else one
+        for one in found
+    ]
 
 
 def _cells(one: Value, shown_first: str) -> list[str]:
@@ -106,7 +131,7 @@ def _value(ctx: click.Context, one: click.Option) -> Value:
     if source is ParameterSource.DEFAULT_MAP and (setting := setting_of(ctx, one)):
         return Value(command_name, key, _text(key, value), setting.where)
     default = one.get_default(ctx)
-    is_unset = not isinstance(default, str | int | float | bool) or default == ""
+    is_unset = default in {None, "", ()} or not isinstance(default, str | int | float | tuple)
     return Value(command_name, key, UNSET_TEXTS.get(key) if is_unset else _text(key, default), "default")
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from goque.cli.command import Names, WholeNumber, command, database_option, option
+from goque.cli.command import command, list_option, option
+from goque.cli.database import chosen_app, database_option, find_database_url, require_file
+from goque.cli.parameters.values import Names, WholeNumber
 from goque.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ PORT: Final = 9180
     metavar="NAME",
     help="Let in only users whose name a reverse proxy puts into this header, such as X-Forwarded-User.",
 )
-@option(
+@list_option(
     "--hosts",
     type=Names(),
     metavar="A,B",
@@ -65,7 +67,7 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
     port: int,
     token: str | None,
     user_header: str | None,
-    hosts: tuple[str, ...] | None,
+    hosts: tuple[str, ...],
     root_path: str,
     database_url: str | None,
     *,
@@ -92,7 +94,9 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
         if error.name not in PACKAGES:
             raise
         raise missing_extra() from error
+    app = chosen_app(app)
     registry = load_isolated(app) if app else None
+    database_url = find_database_url(database_url, registry)
     is_loopback = host in LOOPBACK
     proven = token is not None or user_header is not None
     with _listen(host, port) as listening:
@@ -104,6 +108,7 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
             user_header=user_header,
             hosts=_host_names(hosts, is_checked=is_loopback and token is None),
         )
+        require_file(database_url, app)
         _require_schema(made)
         _announce(host, listening.getsockname()[1], root_path)
         if not is_loopback and not proven:
@@ -123,11 +128,11 @@ def _announce(host: str, port: int, root_path: str) -> None:
     click.echo(f"goque dashboard on http://{at}:{port}{root_path}/ (Ctrl-C stops it)", err=True)
 
 
-def _host_names(given: tuple[str, ...] | None, *, is_checked: bool) -> frozenset[str] | None:
+def _host_names(given: tuple[str, ...], *, is_checked: bool) -> frozenset[str] | None:
     """Return the names to answer to, None for any: a web page can point a name of its own to this machine."""
     if not given and not is_checked:
         return None
-    return frozenset((*LOOPBACK, *(given or ())))
+    return frozenset((*LOOPBACK, *given))
 
 
 def _require_schema(made: Starlette) -> None:

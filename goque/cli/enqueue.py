@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import sys
+from difflib import get_close_matches
 from typing import Any, BinaryIO, Final
 
 import click
 import msgspec
 
-from goque.cli.command import Seconds, WholeNumber, command, database_option, opened_storage, option
-from goque.cli.output import exists_already, print_id
-from goque.errors import DuplicateTaskError, GoqueError, InvalidPayloadFormatError
+from goque.cli.command import command, option
+from goque.cli.completion import complete_types
+from goque.cli.database import chosen_app, database_option, opened_storage
+from goque.cli.output import exists_already, holds_unique_key, print_id
+from goque.cli.parameters.values import Rfc3339, Seconds, WholeNumber
+from goque.errors import ConfigurationError, DuplicateTaskError, GoqueError, InvalidPayloadFormatError
+from goque.registry import Registry
+from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task
-from goque.task_checks import MAX_PRIORITY, MIN_PRIORITY
+from goque.task_rules.checks import MAX_PRIORITY, MIN_PRIORITY
+from goque.telemetry.logs import one_line
 
 QUOTING: Final = """write it in the shell's quotes, such as '{"to": "a@b.c"}' or '"hello"'"""
 
 
-class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
-    """A time with a time zone."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Refuse a value that is no RFC 3339 time."""
-        try:
-            instant = datetime.fromisoformat(str(value))
-        except ValueError:
-            instant = None
-        if instant is None or instant.tzinfo is None:
-            self.fail(f"{value!r} is not a time with a time zone, such as 2026-11-23T21:00:00Z", param, ctx)
-        return instant
-
-
 @command("enqueue")
-@click.argument("task_type", metavar="[TYPE]", required=False)
+@click.argument("task_type", metavar="[TYPE]", required=False, shell_complete=complete_types)
 @click.argument("payload", metavar="[JSON]", required=False)
 @option(
     "--jsonl",
@@ -50,10 +41,18 @@ class Rfc3339(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
 @option(
     "--priority",
     type=WholeNumber(MIN_PRIORITY, MAX_PRIORITY),
-    default=0,
-    show_default=True,
     metavar="N",
-    help="Higher runs first.",
+    help="Higher runs first.  [default: that of TYPE in the app, else 0]",
+)
+@option(
+    "--limit-key",
+    metavar="KEY",
+    help="The key, such as a tenant, that the limits of TYPE count it under.  [default: as the app says]",
+)
+@option(
+    "--bare",
+    is_flag=True,
+    help="Do not ask the app: check nothing, and leave out what the options of TYPE add to a task.",
 )
 @database_option
 @click.pass_context
@@ -65,36 +64,72 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
     database_url: str | None,
     jsonl: BinaryIO | None,
     external_id: str | None,
+    *,
+    bare: bool,
     **when: Any,
 ) -> None:
-    """Add a task of TYPE with a payload, {} if none is given, and print its id.
+    """Add a task of TYPE with a payload, {} if none is given, and print its id; on stderr, in which database it is.
+
+    If an app is known, by --app, GOQUE_APP or goque.toml, the task is enqueued as by its registry's queue: TYPE and
+    payload are checked, and the task gets the limit_key, the unique key and the priority that TYPE has there.
 
     With --jsonl each line of the file is a payload for TYPE; without TYPE each line is an object with type,
-    payload and, if wanted, external_id, delay, run_at, priority and metadata. Empty lines are skipped. A line
-    that cannot be enqueued is reported with its number; all others are enqueued, and the exit code is 1.
+    payload and, if wanted, external_id, delay, run_at, priority, limit_key and metadata. Empty lines are skipped.
+    A line that cannot be enqueued is reported with its number; all others are enqueued, and the exit code is 1.
 
     \b
     Examples:
       goque enqueue send_email '{"to": "a@b.c"}' --external-id order-7
-      goque enqueue report --delay 3600 --priority 10
+      goque enqueue sync '{"tenant": "acme"}' --app app:registry
+      goque enqueue report --delay 2h --priority 10
       goque enqueue resize --jsonl payloads.jsonl
       zcat tasks.jsonl.gz | goque enqueue --jsonl -
     """
     if when["delay"] is not None and when["at"] is not None:
         raise click.UsageError("--delay and --at contradict each other; give one of them")
-    defaults = {"delay": when["delay"], "run_at": when["at"], "priority": when["priority"]}
+    defaults = {
+        "delay": when["delay"],
+        "run_at": when["at"],
+        "priority": when["priority"],
+        "limit_key": when["limit_key"],
+    }
     if jsonl is None:
         if task_type is None:
             raise click.UsageError("give a TYPE, or --jsonl FILE")
-        _enqueue_one(database_url, _task(task_type, payload, {**defaults, "external_id": external_id}))
+        task = _task(task_type, payload, {**defaults, "external_id": external_id})
+        _enqueue_one(database_url, task, None if bare else _app())
         return
     if payload is not None or external_id is not None:
         raise click.UsageError("with --jsonl, payloads and external ids come from the lines of the file")
     from goque.cli.jsonl import LineReader, enqueue_lines
 
-    with opened_storage(database_url) as storage:
-        all_good = enqueue_lines(storage, jsonl, LineReader(task_type, defaults))
+    registry = None if bare else _app()
+    with opened_storage(database_url, registry, create=True) as storage:
+        prepare = registry.prepare_tasks if registry else None
+        all_good = enqueue_lines(storage, jsonl, LineReader(task_type, defaults), prepare)
     ctx.exit(0 if all_good else 1)
+
+
+def _app() -> Registry | None:
+    """Return the registry of the app that is known, None if none is; see `load_isolated`.
+
+    An app whose module is imported already, as by manage.py, is taken as it is.
+    """
+    app = chosen_app()
+    if app is None:
+        return None
+    if app.partition(":")[0] in sys.modules:
+        from goque.app import load_registry
+
+        return load_registry(app)
+    from goque.cli.isolated_load import load_isolated
+
+    try:
+        return load_isolated(app)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error}; the app says how its tasks are enqueued: mend it, or give --bare"
+        ) from error
 
 
 def _task(task_type: str, payload: str | None, options: dict[str, Any]) -> Task:
@@ -107,13 +142,32 @@ def _task(task_type: str, payload: str | None, options: dict[str, Any]) -> Task:
         raise InvalidPayloadFormatError(f"{error}; {QUOTING}") from error
 
 
-def _enqueue_one(database_url: str | None, task: Task) -> None:
+def _enqueue_one(database_url: str | None, task: Task, registry: Registry | None) -> None:
     from goque.queue.manager import TaskQueueManager
 
-    with opened_storage(database_url) as storage:
+    with opened_storage(database_url, registry, create=True) as storage:
+        queue = TaskQueueManager(storage, prepare_tasks=registry.prepare_tasks if registry else None)
         try:
-            TaskQueueManager(storage).add_task(task)
+            there = queue.add_task(task)
         except DuplicateTaskError as error:
+            if error.unique_key is not None:
+                raise GoqueError(f"{holds_unique_key(task)}: {error.existing_id}") from error
             taken = exists_already(error.task_type, error.external_id)
             raise GoqueError(f"{taken}; give another --external-id") from error
-    print_id(task)
+        print_id(there)
+        how = "enqueued" if there.inserted else "put into a waiting task with the same unique key"
+        click.echo(f"{how} in {storage.url}", err=True)
+        if registry is None:
+            _warn_of_unknown_type(storage, task.type)
+
+
+def _warn_of_unknown_type(storage: TaskStorage, task_type: str) -> None:
+    """Say that a type is probably misspelt, if it is nearly the same as one that a supervisor has run."""
+    known = storage.type_policies()
+    near = get_close_matches(task_type, known, n=1)
+    if near and task_type not in known:
+        click.echo(
+            f"goque: no supervisor has run tasks of type {one_line(repr(task_type))}; did you mean "
+            f"{one_line(repr(near[0]))}?",
+            err=True,
+        )

@@ -30,12 +30,16 @@ COMMANDS: Final = {
     "enqueue": Entry("enqueue:enqueue", "Add one task, or one for each line of a file."),
     "list": Entry("list_tasks:list_tasks", "List tasks, newest first."),
     "show": Entry("show:show", "Show one task and its failed attempts."),
-    "cancel": Entry("cancel_reset:cancel", "Cancel tasks, running ones too."),
-    "reset": Entry("cancel_reset:reset", "Make failed or finished tasks new again."),
+    "flow": Entry("flow:flow", "Show a flow and its tasks."),
+    "cancel": Entry("changes:cancel", "Cancel tasks, running ones too."),
+    "reset": Entry("changes:reset", "Make failed or finished tasks new again."),
+    "delete": Entry("changes:delete", "Delete tasks that have ended."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
     "top": Entry("top.command:top", "Show waiting and running tasks, live."),
     "pause": Entry("pause:pause", "Stop a task type on all nodes."),
     "resume": Entry("pause:resume", "Start a paused task type again on all nodes."),
+    "limits": Entry("limits:limits", "Show limits and keys: what runs, what waits."),
+    "limit": Entry("limits:limit", "Change the limits of a task type on all nodes."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
     "dashboard": Entry("dashboard:dashboard", "Serve a web page that shows the queue and lets people act."),
@@ -48,9 +52,13 @@ COMMANDS: Final = {
 EPILOG: Final = """\b
 Start here:
   goque demo                                  tasks that succeed, retry, crash
-  goque check app:registry                    check that the app would run
   goque enqueue send_email '{"to": "a@b.c"}'  add a task
+  goque check app:registry                    check that the app would run
   goque supervise app:registry                run tasks until Ctrl-C
+
+\b
+Name the app once, and every command looks into its database:
+  --app app:registry, GOQUE_APP, or app = "app:registry" in goque.toml
 
 \b
 Exit codes:
@@ -65,7 +73,7 @@ The value of an option is the first of these that is set:
   the command line: --node-timeout 60
   the environment: GOQUE_NODE_TIMEOUT=60
   goque.toml, or [tool.goque] of pyproject.toml: node_timeout = 60
-  the default; for --database-url the registry's own, or sqlite:///goque.db
+  the default; for --database-url the app's own, or sqlite:///goque.db
 
 `goque config` shows the values in use.
 

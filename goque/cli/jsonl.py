@@ -13,10 +13,12 @@ from typing import Annotated, Any, BinaryIO, Final, NamedTuple, Self
 import click
 import msgspec
 
-from goque.cli.output import exists_already
+from goque.cli.output import exists_already, holds_unique_key
+from goque.cli.parameters.values import seconds_of
 from goque.errors import GoqueError
 from goque.payload import MAX_PAYLOAD_LIMIT
 from goque.queue.manager import TaskQueueManager
+from goque.queue.manager_base import PrepareTasks
 from goque.storage import TaskStorage
 from goque.storage.in_halves import write_in_halves
 from goque.task import NO_TASK_PAYLOAD, Task
@@ -42,9 +44,10 @@ class TaskObject(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     payload: msgspec.Raw = NO_TASK_PAYLOAD
     external_id: str | None = None
-    delay: float | None = None
+    delay: float | str | None = None
     run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     priority: int | None = None
+    limit_key: str | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -53,7 +56,7 @@ class LineReader:
 
     Args:
         task_type: the type of all tasks, if the lines are payloads; None if the lines are objects.
-        defaults: delay, run_at and priority for tasks without their own.
+        defaults: delay, run_at, priority and limit_key for tasks without their own.
     """
 
     def __init__(self, task_type: str | None, defaults: dict[str, Any]) -> None:
@@ -74,15 +77,35 @@ class LineReader:
             parsed.payload,
             external_id=parsed.external_id,
             metadata=parsed.metadata,
-            delay=self.defaults["delay"] if silent else parsed.delay,
+            delay=self.defaults["delay"] if silent else _delay_of(parsed),
             run_at=self.defaults["run_at"] if silent else parsed.run_at,
             priority=self.defaults["priority"] if parsed.priority is None else parsed.priority,
+            limit_key=self.defaults["limit_key"] if parsed.limit_key is None else parsed.limit_key,
         )
 
 
-def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> bool:
-    """Enqueue every good line, report every bad one, and return whether all were good."""
-    queue = TaskQueueManager(storage)
+def _delay_of(parsed: TaskObject) -> float | None:
+    """Return the delay of a line in seconds. Raises ValueError for text that is no length of time."""
+    if not isinstance(parsed.delay, str):
+        return parsed.delay
+    seconds = seconds_of(parsed.delay)
+    if seconds is None:
+        raise ValueError(f"delay must be seconds, or text such as '5m' or '2h', not {parsed.delay!r:.80}")
+    return seconds
+
+
+def enqueue_lines(
+    storage: TaskStorage, file: BinaryIO, reader: LineReader, prepare_tasks: PrepareTasks | None = None
+) -> bool:
+    """Enqueue every good line, report every bad one, and return whether all were good.
+
+    Args:
+        storage: where to.
+        file: the lines.
+        reader: makes the task of each.
+        prepare_tasks: that of a registry, see `TaskQueueManager`; None for a bare queue.
+    """
+    queue = TaskQueueManager(storage, prepare_tasks=prepare_tasks)
     enqueued = bad = last = 0
     try:
         with Progress(size_of(file)) as progress:
@@ -97,7 +120,7 @@ def enqueue_lines(storage: TaskStorage, file: BinaryIO, reader: LineReader) -> b
             summary = f"enqueued {_count(enqueued, 'task')}, all good lines up to line {last}"
             click.echo(f"goque: stopped; {summary}", err=True)
         raise
-    click.echo(f"enqueued {_count(enqueued, 'task')}")
+    click.echo(f"enqueued {_count(enqueued, 'task')} in {storage.url}")
     if bad:
         click.echo(f"goque: {bad} {'line was' if bad == 1 else 'lines were'} not enqueued", err=True)
     return not bad
@@ -120,12 +143,27 @@ def _enqueue_batch(
     try:
         added = _add(queue, list(tasks.items()), refused)
         for number, task in tasks.items():
-            if task.id not in added and number not in refused:
-                refused[number] = exists_already(task.type, task.external_id)
+            if task.id not in added and number not in refused and not _is_debounced(task):
+                refused[number] = _taken(task)
     finally:
         for number in sorted(refused):
             report(f"goque: line {number}: {one_line(refused[number])}")
-    return len(added), len(refused)
+    return len(tasks.keys() - refused.keys()), len(refused)
+
+
+def _is_debounced(task: Task) -> bool:
+    """Return whether a task that is not there itself is put into one that waits."""
+    return task.unique_rule is not None and task.unique_rule.debounce is not None
+
+
+def _taken(task: Task) -> str:
+    """Say why a task was left out: of a line without an external id of its own only a unique key can be taken."""
+    is_named = not task.external_id.startswith("internal-")
+    return (
+        exists_already(task.type, task.external_id)
+        if is_named or not task.unique_key
+        else holds_unique_key(task)
+    )
 
 
 def _add(queue: TaskQueueManager, tasks: list[tuple[int, Task]], refused: dict[int, str]) -> set[str]:

@@ -4,34 +4,55 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
-from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
+from goque.cli.command import command, list_option, option
+from goque.cli.completion import type_option
+from goque.cli.database import database_option, opened_storage, type_hint
 from goque.cli.output import columns_of, print_json, print_table, shortened, table_lines, time_text
+from goque.cli.parameters.statuses import Statuses
+from goque.cli.parameters.values import Since, TaskId, Text, WholeNumber
+from goque.describe.status_words import explain_words, word_of
 from goque.describe.task_state import lasting
-from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskFilter, TaskRow, TaskStatus
+from goque.storage import TaskStorage
+from goque.storage.pages import AT_ONCE, find_lines
+from goque.storage.search_types import TaskLine, TaskSearch
+from goque.task_filter import TaskFilter
+from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
 from goque.telemetry.logs import one_line
 
-HEADER = ("id", "type", "status", "attempts", "priority", "due", "external_id", "last_error")
+HEADER = ("id", "type", "status", "failed_attempts", "priority", "due", "external_id", "last_error")
 SHORT_HEADER = ("id", "type", "status", "due")
+NEVER_DUE = TERMINAL_STATUSES | {TaskStatus.BLOCKED}
 INDENT = "    "
 MAX_NOTED_ID = 40
 
 
-STATUSES = [str(status) for status in TaskStatus]
-
-
 @command("list")
-@option("--type", "task_type", metavar="TYPE", help="Only tasks of this type.")
-@option(
+@type_option("Only tasks of this type.")
+@list_option(
     "--status",
-    type=click.Choice(STATUSES),
-    metavar="STATUS",
-    help=f"Only tasks in this status: {', '.join(STATUSES[:-1])} or {STATUSES[-1]}.",
+    "statuses",
+    type=Statuses(),
+    help=f"Only tasks in these statuses: {explain_words()}.",
 )
+@option("--external-id", type=Text(), metavar="ID", help="Only tasks with exactly this external id.")
+@option(
+    "--limit-key", type=Text(), metavar="KEY", help="Only tasks that limits count under exactly this key."
+)
+@option("--error", type=Text(), help="Only tasks with this text in their errors, in capitals or not.")
+@option("--payload", type=Text(), help="Only tasks with this text in their payload, in capitals or not.")
+@option(
+    "--since",
+    "created_from",
+    type=Since(),
+    help="Only tasks created since a time, or in the last 90s, 5m, 2h or 7d.",
+)
+@option("--before", type=TaskId(), help="Only tasks older than the one with this id.")
 @option(
     "--limit",
     type=WholeNumber(min=1),
@@ -43,46 +64,85 @@ STATUSES = [str(status) for status in TaskStatus]
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line, its keys the table's columns.")
 @database_option
 def list_tasks(
-    database_url: str | None, task_type: str | None, status: str | None, limit: int, *, as_json: bool
+    database_url: str | None,
+    task_type: str | None,
+    statuses: tuple[TaskStatus, ...],
+    before: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+    **filters: Any,
 ) -> None:
     """List tasks, newest first.
 
-    Waiting tasks are `new`, or `error` if they have failed before. `pending` tasks are claimed and about to run.
-    Ended tasks are `done`, `canceled` or `attempts_left` (failed: no attempt was left).
+    A waiting task is `new`, or `error` if it has failed before. A claimed task is `pending`: a node has it and is about
+    to run it. A failed task is `attempts_left`: no attempt was left. A blocked task waits for tasks that it needs.
+    --json prints the raw statuses, and --status takes both. A rare text is looked for in a bounded number of tasks;
+    then it says how to go on.
 
     \b
     Examples:
-      goque list --status attempts_left
+      goque list --status failed --since 2h
+      goque list --status waiting,running --type send_email
+      goque list --type sync --limit-key acme
+      goque list --payload ada@example.com --error refused
       goque list --type send_email --limit 1000 --json | jq .payload
     """
-    wanted = TaskFilter(task_type=task_type, status=TaskStatus(status) if status else None)
+    search = TaskSearch(task_type=task_type, statuses=statuses, **filters)
     with opened_storage(database_url) as storage:
-        rows = storage.find_tasks(wanted, limit=limit + 1)
-    shown = rows[:limit]
-    if as_json:
-        for row in shown:
-            print_json(columns_of(row))
-    elif not shown:
-        click.echo(f"no {'such ' if task_type or status else ''}tasks in {storage.url}", err=True)
-    elif sys.stdout.isatty():
-        for line in _lines_for_people(shown, datetime.now(UTC), shutil.get_terminal_size().columns):
+        found = find_lines(storage, search, before=before, limit=limit)
+        if as_json:
+            for row in _rows(storage, found.lines):
+                print_json(columns_of(row))
+        elif not found.lines:
+            filtered = search != TaskSearch() or before is not None
+            click.echo(f"no {'such ' if filtered else ''}tasks in {storage.url}", err=True)
+        if not found.lines and task_type and (hint := type_hint(storage, task_type)):
+            click.echo(f"goque: {one_line(hint)}", err=True)
+    if found.lines and not as_json:
+        _print(found.lines)
+    if found.looked_back_to is not None:
+        since = f"{found.looked_back_to:%Y-%m-%dT%H:%M:%SZ}"
+        click.echo(f"looked at tasks created since {since}; --before {found.before} looks further", err=True)
+    elif found.before is not None:
+        click.echo(
+            f"these are the newest {limit}; --limit shows more, --before {found.before} older ones", err=True
+        )
+
+
+def _rows(storage: TaskStorage, lines: Sequence[TaskLine]) -> Iterator[TaskRow]:
+    """Yield the whole rows of tasks, those that are deleted meanwhile left out."""
+    for start in range(0, len(lines), AT_ONCE):
+        ids = [line.id for line in lines[start : start + AT_ONCE]]
+        yield from storage.find_tasks(TaskFilter(ids=ids), limit=len(ids))
+
+
+def _print(lines: Sequence[TaskLine]) -> None:
+    if sys.stdout.isatty():
+        for line in _lines_for_people(lines, datetime.now(UTC), shutil.get_terminal_size().columns):
             click.echo(line)
     else:
-        print_table(HEADER, [_cells(row) for row in shown])
-    if len(rows) > limit:
-        click.echo(f"these are the newest {limit}; --limit shows more", err=True)
+        print_table(HEADER, [_cells(line) for line in lines])
 
 
-def _cells(row: TaskRow) -> list[str]:
+def _cells(row: TaskLine) -> list[str]:
     """Return a cell for each column. No cell is empty, so that programs can count columns."""
-    due = "" if row.status in TERMINAL_STATUSES else time_text(row.next_attempt_at)
-    cells = [row.id, row.type, row.status, str(row.attempts), str(row.priority), due, _external_id(row)]
+    due = "" if row.status in NEVER_DUE else time_text(row.next_attempt_at)
+    cells = [
+        row.id,
+        row.type,
+        word_of(row.status),
+        str(row.attempts),
+        str(row.priority),
+        due,
+        _external_id(row),
+    ]
     return [cell or "-" for cell in (*cells, _last_error(row))]
 
 
-def _lines_for_people(rows: list[TaskRow], now: datetime, width: int) -> Iterator[str]:
+def _lines_for_people(rows: Sequence[TaskLine], now: datetime, width: int) -> Iterator[str]:
     """Yield a line of up to 80 columns for each task, with its whole id, and a second line with details."""
-    cells = [[row.id, row.type, row.status, _due(row, now)] for row in rows]
+    cells = [[row.id, row.type, word_of(row.status), _due(row, now)] for row in rows]
     header, *lines = table_lines(SHORT_HEADER, cells, width=width, elastic=SHORT_HEADER.index("type"))
     yield header
     for row, line in zip(rows, lines, strict=True):
@@ -91,7 +151,7 @@ def _lines_for_people(rows: list[TaskRow], now: datetime, width: int) -> Iterato
             yield shortened(f"{INDENT}{one_line(notes)}", width)
 
 
-def _notes(row: TaskRow) -> Iterator[str]:
+def _notes(row: TaskLine) -> Iterator[str]:
     if external_id := _external_id(row):
         yield shortened(external_id, MAX_NOTED_ID)
     if row.priority:
@@ -100,8 +160,8 @@ def _notes(row: TaskRow) -> Iterator[str]:
         yield error
 
 
-def _due(row: TaskRow, now: datetime) -> str:
-    if row.status in TERMINAL_STATUSES or row.status in CLAIMED_STATUSES:
+def _due(row: TaskLine, now: datetime) -> str:
+    if row.status in NEVER_DUE or row.status in CLAIMED_STATUSES:
         return ""
     seconds = (row.next_attempt_at - now).total_seconds()
     if abs(seconds) < 1:
@@ -109,9 +169,9 @@ def _due(row: TaskRow, now: datetime) -> str:
     return f"in {lasting(seconds)}" if seconds > 0 else f"{lasting(-seconds)} ago"
 
 
-def _external_id(row: TaskRow) -> str:
+def _external_id(row: TaskLine) -> str:
     return "" if row.external_id.startswith("internal-") else row.external_id
 
 
-def _last_error(row: TaskRow) -> str:
-    return (row.errors or "").rstrip().rpartition("\n")[2]
+def _last_error(row: TaskLine) -> str:
+    return row.last_errors.rstrip().rpartition("\n")[2]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from goque.cli.command import command, database_option, option
-from goque.config import resolve_database_url
+from goque.cli.command import command, option
+from goque.cli.database import database_option, find_database_url, missing_file
+
+if TYPE_CHECKING:
+    from goque.storage import TaskStorage
 
 REFUSED: Final[dict[str, str]] = {
     "newer": ", made by a newer goque; upgrade goque",
@@ -46,13 +49,11 @@ def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) 
         raise click.UsageError("--status lists goque's own migrations; give --for-go without it")
     from goque.storage import open_storage
 
-    storage = open_storage(resolve_database_url(database_url))
+    url = find_database_url(database_url)
+    storage = open_storage(url)
     try:
         if status:
-            state = storage.schema_state()
-            click.echo(f"schema of {storage.url}: {state}{REFUSED.get(state, '')}")
-            for name in storage.pending_migrations() if state not in REFUSED else ():
-                click.echo(f"to be applied: {name}")
+            _print_status(storage, is_missing=missing_file(url) is not None)
         elif sql:
             if script := storage.migration_script(for_go=for_go):
                 click.echo(script)
@@ -66,3 +67,20 @@ def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) 
                 click.echo(f"the Go library finds its indexes, and its migration {GO_VERSION} as applied")
     finally:
         storage.close()
+
+
+def _print_status(storage: TaskStorage, *, is_missing: bool) -> None:
+    """Print the state of the schema and what is to be applied.
+
+    Args:
+        storage: the database.
+        is_missing: whether it is a file that does not exist; to look into it would create it.
+    """
+    from goque.storage.sql.migrate import known_migrations
+
+    state = "missing" if is_missing else storage.schema_state()
+    click.echo(f"schema of {storage.url}: {state}{REFUSED.get(state, '')}")
+    if state in REFUSED:
+        return
+    for name in known_migrations("sqlite") if is_missing else storage.pending_migrations():
+        click.echo(f"to be applied: {name}")

@@ -10,10 +10,13 @@ import click
 import msgspec
 
 from goque.cli.stdio import OutputError
-from goque.task import Task, TaskRow
+from goque.task import Task
+from goque.task_row import TaskRow
 from goque.telemetry.logs import inert_json, one_line
 
-COLUMNS = TaskRow.__struct_fields__
+COLUMNS = tuple(name for name in TaskRow.__struct_fields__ if name != "needs")
+"""The columns of the table; what a task needs is in another one."""
+
 GAP = "  "
 
 
@@ -65,8 +68,12 @@ def print_json(value: Any) -> None:
 
 
 def columns_of(row: TaskRow) -> dict[str, Any]:
-    """Return a row as a dict of JSON-encodable values by column name; malformed values become text."""
-    return {name: json_value(getattr(row, name)) for name in COLUMNS}
+    """Return a row as a dict of JSON-encodable values by column name; malformed values become text.
+
+    The key of limits that stands for none is null.
+    """
+    values = {name: json_value(getattr(row, name)) for name in COLUMNS}
+    return {**values, "limit_key": values["limit_key"] or None}
 
 
 def json_value(value: Any) -> Any:
@@ -90,6 +97,12 @@ def time_text(instant: datetime | None) -> str:
 def exists_already(task_type: str, external_id: str) -> str:
     """Return the command line's text for a taken external id; the error's own text is for Python code."""
     return f"a task of type {task_type!r} with external id {external_id!r} exists already"
+
+
+def holds_unique_key(task: Task) -> str:
+    """Return the command line's text for a taken unique key."""
+    name = (task.unique_key or "").partition(":")[2]
+    return f"a task of type {task.type!r} with unique key {name!r} exists already"
 
 
 def print_id(task: Task) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from goque.cli.command import command, database_option, opened_storage
+from goque.cli.command import command
+from goque.cli.completion import complete_types
+from goque.cli.database import database_option, opened_storage
 from goque.telemetry.logs import one_line
 
 
 @command("pause")
-@click.argument("task_types", metavar="TYPE...", nargs=-1, required=True)
+@click.argument("task_types", metavar="TYPE...", nargs=-1, required=True, shell_complete=complete_types)
 @database_option
 def pause(task_types: tuple[str, ...], database_url: str | None) -> None:
     """Stop claiming tasks of these types, on all nodes. Nodes obey within their fetch_tick; running tasks go on.
@@ -27,7 +29,7 @@ def pause(task_types: tuple[str, ...], database_url: str | None) -> None:
 
 
 @command("resume")
-@click.argument("task_types", metavar="TYPE...", nargs=-1, required=True)
+@click.argument("task_types", metavar="TYPE...", nargs=-1, required=True, shell_complete=complete_types)
 @database_option
 def resume(task_types: tuple[str, ...], database_url: str | None) -> None:
     """Claim tasks of these types again, on all nodes.

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from goque.cli.command import WholeNumber, command, database_option, opened_storage, option
+from goque.cli.command import command, option
+from goque.cli.database import database_option, opened_storage, required_app
 from goque.cli.output import exists_already, print_id, print_json, print_table, time_text
+from goque.cli.parameters.values import WholeNumber
 from goque.errors import DuplicateTaskError, GoqueError
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots, slot_text
 from goque.registry import Registry
@@ -20,7 +22,7 @@ HEADER = ("name", "schedule", "next runs", "last run", "misfire")
 
 
 @command("schedules")
-@click.argument("app")
+@click.argument("app", required=False)
 @option(
     "--count",
     type=WholeNumber(1, 1000),
@@ -41,7 +43,7 @@ HEADER = ("name", "schedule", "next runs", "last run", "misfire")
 @option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 @database_option
 def schedules(
-    app: str,
+    app: str | None,
     database_url: str | None,
     count: int,
     pause: tuple[str, ...],
@@ -61,8 +63,8 @@ def schedules(
     """
     from goque.cli.isolated_load import load_isolated
 
-    registry = load_isolated(app)
-    with opened_storage(database_url, registry.database_url) as storage:
+    registry = load_isolated(required_app(app))
+    with opened_storage(database_url, registry) as storage:
         if pause or resume:
             _switch(registry, pause, storage.pause_job, ("paused", "paused already"))
             _switch(registry, resume, storage.resume_job, ("resumed", "not paused"))
@@ -80,10 +82,10 @@ def schedules(
 
 
 @command("run-job")
-@click.argument("app")
-@click.argument("name")
+@click.argument("app", required=False)
+@click.argument("name", required=False)
 @database_option
-def run_job(app: str, name: str, database_url: str | None) -> None:
+def run_job(app: str | None, name: str | None, database_url: str | None) -> None:
     """Enqueue one task of APP's periodic job NAME now, in addition to its schedule, and print its id.
 
     A factory with a slot argument gets the current time. A paused job runs too.
@@ -95,16 +97,22 @@ def run_job(app: str, name: str, database_url: str | None) -> None:
     from goque.cli.isolated_load import load_isolated
     from goque.periodic.slot_tasks import task_by_hand
 
-    registry = load_isolated(app)
+    if name is None:  # one argument alone is the job, of the configured app
+        app, name = None, app
+    if name is None:
+        raise click.UsageError("give the NAME of a periodic job; `goque schedules` lists them")
+    registry = load_isolated(required_app(app))
     job = registry.get_job(name)
     task = task_by_hand(job, datetime.now(UTC))
-    registry.prepare_task(task)
-    with opened_storage(database_url, registry.database_url) as storage:
+    registry.prepare_tasks([task])
+    with opened_storage(database_url, registry) as storage:
         try:
-            storage.insert_tasks([task])
+            there = storage.insert_task(task)
         except DuplicateTaskError as error:
+            if error.unique_key is not None:
+                raise
             raise GoqueError(exists_already(error.task_type, error.external_id)) from error
-    print_id(task)
+    print_id(there)
 
 
 def _switch(

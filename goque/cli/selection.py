@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from goque.cli.command import Names, WholeNumber, option
+from goque.cli.command import list_option, option
+from goque.cli.completion import complete_type_lists
+from goque.cli.parameters.values import Names, WholeNumber
 from goque_supervisor.settings import ROLES, SuperviseOptions
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -16,30 +18,35 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 def selection_options(function: FunctionT) -> FunctionT:
     """Add --types, --exclude-types, --pools, --exclude-pools, --workers and --roles."""
     for add in (
-        option(
+        list_option(
             "--roles",
             type=Names(ROLES),
-            default=",".join(ROLES),
+            default=(",".join(ROLES),),
             show_default=True,
             help="The roles to run here, so that each can be a separate service.",
         ),
-        option(
-            "--exclude-types", type=Names(), default=(), help="Run all task types of the app except these."
+        list_option(
+            "--exclude-types",
+            type=Names(),
+            shell_complete=complete_type_lists,
+            help="Run all task types of the app except these.",
         ),
-        option("--types", type=Names(), default=(), help="Run only these task types.  [default: all]"),
+        list_option(
+            "--types",
+            type=Names(),
+            shell_complete=complete_type_lists,
+            help="Run only these task types.  [default: all]",
+        ),
         option(
             "--workers",
             type=WholeNumber(1, 1_000_000),
             metavar="N",
             help="The workers of the pool 'default'.",
         ),
-        option(
-            "--exclude-pools", type=Names(), default=(), help="Run the task types of all pools except these."
-        ),
-        option(
+        list_option("--exclude-pools", type=Names(), help="Run the task types of all pools except these."),
+        list_option(
             "--pools",
             type=Names(),
-            default=(),
             help="Run only the task types of these pools.  [default: all]",
         ),
     ):

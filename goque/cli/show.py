@@ -3,74 +3,150 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
-from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.command import command, option
+from goque.cli.completion import type_option
+from goque.cli.database import database_option, opened_storage, type_hint
 from goque.cli.output import COLUMNS, columns_of, json_value, print_json, time_text
-from goque.describe.task_state import describe_claims, describe_next
-from goque.errors import TaskNotFoundError
-from goque.storage.contract import AttemptRow
-from goque.task import TaskRow
+from goque.describe.limit_words import shown_key
+from goque.describe.near_names import near_ids
+from goque.describe.need_words import describe_flags, describe_need_counts, has_links, more_than
+from goque.describe.status_words import word_of, word_with_status
+from goque.describe.task_state import describe_claims, describe_next, may_be_held_back
+from goque.errors import GoqueError
+from goque.storage import TaskStorage
+from goque.storage.contract import AttemptRow, Neighbor, TaskLinks
+from goque.storage.pages import find_lines
+from goque.storage.search_types import TaskLine, TaskSearch
+from goque.task_row import TaskRow
+from goque.task_rules.checks import is_storable
+from goque.task_rules.limits import NO_KEY
 from goque.telemetry.logs import one_line
+
+MAX_NAMED: Final = 10
+"""The most tasks that an error names."""
+
+MAX_LINKED: Final = 10
+"""How many needs and dependents are printed."""
+
+MAX_LINKED_IN_JSON: Final = 1_000
+
+NEWEST: Final = 500
+"""How many tasks to look at for an id that was probably meant."""
 
 
 @command("show")
 @click.argument("task_id", metavar="ID")
+@type_option("The type, if tasks of several types have ID as their external id.")
 @option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
 @database_option
-def show(task_id: str, database_url: str | None, *, as_json: bool) -> None:
-    """Show a task and its history.
+def show(task_id: str, database_url: str | None, task_type: str | None, *, as_json: bool) -> None:
+    """Show a task and its history. ID is the task's own id, or its external id.
 
-    It prints every column, each failed attempt with its traceback or crash report, the node that claimed the task,
-    and what happens next.
+    It prints every column, each failed attempt with its traceback or crash report, the flow of the task, which tasks it
+    needs and which need it, the node that claimed it, and what happens next.
 
     \b
     Examples:
       goque show 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
+      goque show order-7 --type send_email
       goque show 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 --json | jq .errors
     """
     with opened_storage(database_url) as storage:
-        row = storage.get_task(task_id.lower())
-        if row is None:
-            raise TaskNotFoundError(task_id)
+        row = _find(storage, task_id, task_type)
         attempts = storage.failed_attempts(row.id)
         policy = storage.type_policies().get(row.type)
         node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
-    claims, follows = describe_claims(row, node), describe_next(row, policy, node, datetime.now(UTC))
+        now = datetime.now(UTC)
+        is_limited = policy and may_be_held_back(row, policy, now)
+        load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
+        most = MAX_LINKED_IN_JSON if as_json else MAX_LINKED
+        links = storage.links_of(row.id, most=most) if has_links(row) else None
+    claims = describe_claims(row, node)
+    follows = describe_next(row, policy, node, now, load, links=links)
     if as_json:
         failed = [_attempt_json(attempt) for attempt in attempts]
-        print_json(
-            {**columns_of(row), "failed_attempts": failed, "story": {"claims": claims, "next": follows}}
-        )
+        story = {"claims": claims, "next": follows}
+        print_json({**columns_of(row), "failed_attempts": failed, **_links_json(links), "story": story})
         return
     _print_columns(row)
     for attempt in attempts:
         click.echo()
         _print_attempt(attempt)
+    if links is not None:
+        _print_links(links)
     click.echo()
     click.echo(f"claims: {one_line(claims)}")
     click.echo(f"next:   {one_line(follows)}")
 
 
+def _find(storage: TaskStorage, text: str, task_type: str | None) -> TaskRow:
+    """Return the task with an id, or the only one with an external id.
+
+    Raises:
+        GoqueError: there is none, or there are several.
+    """
+    row = storage.get_task(text.lower())
+    if row is not None and task_type in {None, row.type}:
+        return row
+    search = TaskSearch(external_id=text, task_type=task_type)
+    lines = find_lines(storage, search, limit=MAX_NAMED + 1).lines if is_storable(text) else []
+    row = storage.get_task(lines[0].id) if len(lines) == 1 else None
+    if row is None:
+        raise _several(text, lines) if len(lines) > 1 else _unknown(storage, text, task_type)
+    return row
+
+
+def _several(text: str, lines: list[TaskLine]) -> GoqueError:
+    named = ", ".join(f"{line.id} ({line.type})" for line in lines[:MAX_NAMED])
+    more = " and more" if len(lines) > MAX_NAMED else ""
+    return GoqueError(
+        f"several tasks have the external id {text!r:.210}: {named}{more}; give one of these ids, or --type"
+    )
+
+
+def _unknown(storage: TaskStorage, text: str, task_type: str | None) -> GoqueError:
+    """Return the error for an id that no task has, with what was probably meant."""
+    of_type = f"of type {task_type!r:.210} " if task_type else ""
+    complaint = f"no task {of_type}has the id or external id {text!r:.210}"
+    if task_type and (hint := type_hint(storage, task_type)):
+        return GoqueError(f"{complaint}; {hint}")
+    newest = storage.search_tasks(TaskSearch(task_type=task_type), limit=NEWEST).lines
+    near = " or ".join(near_ids(text, newest))
+    return GoqueError(
+        f"{complaint}; {f'did you mean {near}?' if near else '`goque list` shows the ids of tasks'}"
+    )
+
+
 def _print_columns(row: TaskRow) -> None:
-    width = max(map(len, COLUMNS)) + 1
-    for name in COLUMNS:
-        value = json_value(getattr(row, name))
-        text = (
-            value
-            if isinstance(value, str)
-            else msgspec.json.encode(value).decode()
-            if value is not None
-            else "-"
-        )
+    labels = {name: "failed attempts" if name == "attempts" else name for name in COLUMNS}
+    values = columns_of(row)
+    width = max(map(len, labels.values())) + 1
+    for name, label in labels.items():
+        value = values[name]
+        text = _text(value)
+        if name == "limit_key" and value is not None:
+            text = shown_key(value)
+        if name == "status":
+            text = word_with_status(row.status)
+        if name == "flags":
+            text = describe_flags(row.flags) or "-"
         first, *more = text.rstrip("\n").split("\n") if name == "errors" else [text]
-        click.echo(f"{name + ':':<{width}} {one_line(first)}".rstrip())
+        click.echo(f"{label + ':':<{width}} {one_line(first)}".rstrip())
         for line in more:
             click.echo(f"{'':<{width}} {one_line(line)}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _print_attempt(attempt: AttemptRow) -> None:
@@ -118,4 +194,48 @@ def _attempt_json(attempt: AttemptRow) -> dict[str, Any]:
         "started_at": json_value(attempt.started_at),
         "ended_at": json_value(attempt.ended_at),
         **failed,
+    }
+
+
+def _print_links(links: TaskLinks) -> None:
+    """Print the flow, the needs and the dependents of a task, those that it has."""
+    click.echo()
+    if links.flow_id is not None:
+        click.echo(f"flow: {links.flow_id} {one_line(links.flow_name)}")
+    if links.need_counts:
+        click.echo(f"needs: {describe_need_counts(links)}")
+        _print_neighbors(links.needs, sum(links.need_counts.values()))
+    if links.dependent_count:
+        click.echo(f"needed by: {links.dependent_count:,}")
+        _print_neighbors(links.dependents, links.dependent_count)
+
+
+def _print_neighbors(tasks: Sequence[Neighbor], total: int) -> None:
+    for task in tasks:
+        status, name = (word_of(task.status), task.type) if task.status else ("deleted", "-")
+        wanted = " (however it ends)" if task.wants == "ended" else ""
+        click.echo(f"  {one_line(task.id)}  {one_line(status):<8}  {one_line(name)}{wanted}")
+    if more := more_than(tasks, total):
+        click.echo(f"  and {more:,} more")
+
+
+def _links_json(links: TaskLinks | None) -> dict[str, Any]:
+    seen = links or TaskLinks()
+    return {
+        "flow": {"id": seen.flow_id, "name": seen.flow_name} if seen.flow_id else None,
+        "needs": [_neighbor_json(task) for task in seen.needs],
+        "need_counts": {state: seen.need_counts.get(state, 0) for state in ("open", "met", "failed")},
+        "dependents": [_neighbor_json(task) for task in seen.dependents],
+        "dependent_count": seen.dependent_count,
+    }
+
+
+def _neighbor_json(task: Neighbor) -> dict[str, Any]:
+    """Return a task beside another one; type and status of a deleted one are null."""
+    return {
+        "id": task.id,
+        "type": task.type or None,
+        "status": task.status or None,
+        "when": task.wants,
+        "state": task.state,
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
 import msgspec
 
-from goque.cli.command import command, database_option, opened_storage, option
+from goque.cli.command import command, option
+from goque.cli.database import database_option, opened_storage
 from goque.cli.output import print_json, print_table
+from goque.describe.status_words import WORDS, word_of
 from goque.identifiers import has_functions
 from goque.storage.contract import MAX_GROUPS, TypeCount
 from goque.storage.search_types import FunctionCount
-from goque.task import TaskStatus
 
 MAX_SPLIT: Final = 20
 """How many types are counted by function; each takes a statement, and anybody can enqueue a new type."""
@@ -32,9 +34,11 @@ Functions = Mapping[str, Sequence[FunctionCount]]
 def stats(database_url: str | None, *, as_json: bool) -> None:
     """Count tasks by type and status.
 
-    It counts all tasks in the table, including ended ones. A column shows which types are paused. Of very many types it
-    shows those that a supervisor has run, and then the largest. Tasks of Django's framework are also counted by
-    function. `goque top` shows live what waits and what runs.
+    It counts all tasks in the table, including ended ones. Waiting tasks are `new` or `error`, claimed ones
+    `pending`, running ones `processing`, failed ones `attempts_left`: --json has these. Blocked ones wait for tasks
+    that they need. A column shows which types are paused. Of very many types it shows those that a supervisor has
+    run, and then the largest. Tasks of Django's framework are also counted by function. `goque top` shows live what
+    waits and what runs.
 
     \b
     Examples:
@@ -75,24 +79,23 @@ def _print_json(counts: list[TypeCount], functions: Functions) -> None:
 
 
 def _print_counts(counts: list[TypeCount], paused: set[str], functions: Functions) -> None:
-    by_place = {(count.type, "", count.status): count.count for count in counts}
-    by_place |= {
-        (task_type, part.function, part.status): part.count
-        for task_type, parts in functions.items()
-        for part in parts
-    }
-    lines = sorted(
-        {(name, function) for name, function, _status in by_place} | {(name, "") for name in paused}
-    )
-    statuses = [status for status in TaskStatus if any(count.status == status for count in counts)]
+    by_place = Counter[tuple[str, str, str]]()
+    for count in counts:
+        by_place[count.type, "", word_of(count.status)] += count.count
+    for task_type, parts in functions.items():
+        for part in parts:
+            by_place[task_type, part.function, word_of(part.status)] += part.count
+    lines = sorted({(name, function) for name, function, _word in by_place} | {(name, "") for name in paused})
+    used = {word for _name, _function, word in by_place}
+    words = [word for word in dict.fromkeys(WORDS.values()) if word in used]
     rows = [
         [
             f"  {function}" if function else name,
-            *(str(by_place.get((name, function, status), 0)) for status in statuses),
+            *(str(by_place[name, function, word]) for word in words),
         ]
         for name, function in lines
     ]
-    header = ["type", *statuses]
+    header = ["type", *words]
     if paused:
         header.append("claims")
         marks = ["paused" if name in paused and not function else "" for name, function in lines]

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from goque.cli.command import LOG_LEVEL, Seconds, command, database_option, option
+from goque.cli.command import LOG_LEVEL, command, option
+from goque.cli.database import database_option, required_app
+from goque.cli.parameters.values import Seconds
 from goque.cli.selection import selection_options, supervise_options
 from goque.telemetry import logs
 from goque_supervisor.settings import ADDRESS, is_address
@@ -25,7 +27,7 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
 
 @command("supervise", log_level="info")
-@click.argument("app")
+@click.argument("app", required=False)
 @selection_options
 @option(
     "--drain",
@@ -90,8 +92,8 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 )
 @database_option
 @click.pass_context
-def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
-    """Run the tasks of APP, which is module:attribute, such as app:registry.
+def supervise(ctx: click.Context, /, app: str | None, **options: Any) -> None:
+    """Run the tasks of APP, which is module:attribute, such as app:registry; without APP those of the configured app.
 
     For each task type a fetcher claims tasks and sends them to worker processes. If a worker crashes, hangs or is
     killed, its task loses one attempt, a new worker starts, and no other task is affected. `goque check APP` shows
@@ -116,5 +118,6 @@ def supervise(ctx: click.Context, /, app: str, **options: Any) -> None:
     from goque.cli import stdio
     from goque_supervisor.launch import exec_supervisor
 
+    app = required_app(app)
     stdio.hand_over()
     exec_supervisor(supervise_options(app, ctx.meta.get(LOG_LEVEL) or "info", **options))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
@@ -17,43 +16,25 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from goque.dashboard.access import cookie, csrf_of, forges
+from goque.dashboard.flow_plans import plan_cancel_flow
+from goque.dashboard.limit_plans import plan_clear_limits, plan_set_limits
 from goque.dashboard.login import BadFormError, read_form
-from goque.dashboard.queries import BadQueryError, Query, in_words, is_task_id, read_query
+from goque.dashboard.plans import BadFieldError, Params, Plan, name_in
+from goque.dashboard.queries import BadQueryError, Query, in_words, read_query
 from goque.dashboard.render import SAID_COOKIE, page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
 from goque.describe.cancellation import NOT_NOTICED, runs_elsewhere
+from goque.describe.status_words import explain_words
 from goque.errors import TaskNotFoundError
+from goque.identifiers import is_task_id
 from goque.periodic.jobs import PeriodicJob
 from goque.periodic.slot_tasks import task_by_hand
-from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 log = logging.getLogger("goque.dashboard")
 
 CANCELABLE: Final = frozenset(set(TaskStatus) - TERMINAL_STATUSES)
 RESETTABLE: Final = TERMINAL_STATUSES | {TaskStatus.ERROR}
-
-Params = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """An action with its object.
-
-    Attributes:
-        title: the question of the confirmation.
-        note: its consequences.
-        button: the label of the button.
-        back: the page to return to, under the dashboard's prefix.
-        act: carries it out, and returns a message.
-        is_grave: whether it cannot be undone.
-    """
-
-    title: str
-    note: str
-    button: str
-    back: str
-    act: Callable[[str], str]
-    is_grave: bool = False
 
 
 def plan_cancel(dashboard: Dashboard, params: Params) -> Plan:
@@ -83,7 +64,7 @@ def plan_reset(dashboard: Dashboard, params: Params) -> Plan:
         reset = dashboard.storage.reset_unless_claimed(row.id)
         return f"reset task {row.id}" if reset else f"task {row.id} was new already"
 
-    note = "It becomes new, without attempts, and is due at once. The record of its failed attempts is kept."
+    note = "It waits again, without failed attempts, and is due at once. The record of its failed attempts is kept."
     return Plan("Reset this task?", note, "Reset the task", f"/tasks/{row.id}", act)
 
 
@@ -107,7 +88,7 @@ def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
     """Reset all tasks of a search."""
     query = _query(params, RESETTABLE, "reset")
     what = f"reset all tasks {in_words(query.search)}"
-    note = f"{_how_many(dashboard, query)} They become new, without attempts, and are due at once."
+    note = f"{_how_many(dashboard, query)} They wait again, without failed attempts, and are due at once."
 
     def act(who: str) -> str:
         dashboard.bulk.start(
@@ -136,7 +117,7 @@ def plan_stop_all(dashboard: Dashboard, params: Params) -> Plan:
 
 def plan_pause(dashboard: Dashboard, params: Params) -> Plan:
     """Pause a type."""
-    name = _name(params, "type")
+    name = name_in(params, "type")
 
     def act(_who: str) -> str:
         return (
@@ -149,7 +130,7 @@ def plan_pause(dashboard: Dashboard, params: Params) -> Plan:
 
 def plan_resume(dashboard: Dashboard, params: Params) -> Plan:
     """Resume a type."""
-    name = _name(params, "type")
+    name = name_in(params, "type")
 
     def act(_who: str) -> str:
         return (
@@ -167,9 +148,9 @@ def plan_run_job(dashboard: Dashboard, params: Params) -> Plan:
 
     def act(_who: str) -> str:
         task = task_by_hand(job, datetime.now(UTC))
-        registry.prepare_task(task)
-        dashboard.storage.insert_tasks([task])
-        return f"enqueued task {task.id} of job {job.name}"
+        registry.prepare_tasks([task])
+        there = dashboard.storage.insert_task(task)
+        return f"enqueued task {there.id} of job {job.name}"
 
     note = "One task is enqueued now, in addition to its schedule, also if the job is paused."
     return Plan(f"Run {job.name} now?", note, "Run it", "/jobs", act)
@@ -202,10 +183,13 @@ PLANS: Final[Mapping[str, Callable[[Dashboard, Params], Plan]]] = {
     "cancel": plan_cancel,
     "reset": plan_reset,
     "cancel-all": plan_cancel_all,
+    "cancel-flow": plan_cancel_flow,
     "reset-all": plan_reset_all,
     "stop-all": plan_stop_all,
     "pause": plan_pause,
     "resume": plan_resume,
+    "set-limits": plan_set_limits,
+    "clear-limits": plan_clear_limits,
     "run-job": plan_run_job,
     "pause-job": plan_pause_job,
     "resume-job": plan_resume_job,
@@ -229,9 +213,7 @@ async def act(request: Request) -> Response:
     if request.method != "POST":
         params = dict(request.query_params) | {"query": request.query_params.get("query", "")}
         plan = await run_in_threadpool(_make, make, dashboard, params)
-        return page(
-            request, "confirm.html", title=plan.title, plan=plan, params=params, token=csrf_of(request)
-        )
+        return _ask(request, plan, params)
     form = await read_form(request)
     why = forges(request, form)
     if why is not None:
@@ -244,10 +226,27 @@ def _make(make: Callable[[Dashboard, Params], Plan], dashboard: Dashboard, param
     return make(dashboard, params)
 
 
+def _ask(request: Request, plan: Plan, params: Params, status: int = 200, problem: str = "") -> Response:
+    """Show the confirmation of an action; its hidden fields name the object, and `plan.fields` are filled in."""
+    own = {"csrf", *(field.name for field in plan.fields), *(f"was_{field.name}" for field in plan.fields)}
+    kept = {name: value for name, value in params.items() if name not in own}
+    values = {
+        "title": plan.title,
+        "plan": plan,
+        "params": kept,
+        "token": csrf_of(request),
+        "problem": problem,
+    }
+    return page(request, "confirm.html", status, **values)
+
+
 def _do(request: Request, make: Callable[[Dashboard, Params], Plan], form: Params) -> Response:
     viewer, dashboard = viewer_of(request), dashboard_of(request)
     plan = _make(make, dashboard, form)
-    said = plan.act(viewer.name)
+    try:
+        said = plan.act(viewer.name)
+    except BadFieldError as error:
+        return _ask(request, plan, form, 400, str(error))
     client = request.client.host if request.client else ""
     log.info("%s: %s", viewer.name, said, extra={"viewer": viewer.name, "client": client})
     dashboard.history.look_again()
@@ -268,8 +267,7 @@ def _task(dashboard: Dashboard, params: Params) -> TaskRow:
 def _query(params: Params, allowed: frozenset[TaskStatus], done: str) -> Query:
     query = read_query(ImmutableMultiDict(parse_qsl(params.get("query", ""))), datetime.now(UTC))
     if not query.search.statuses or not allowed.issuperset(query.search.statuses):
-        known = ", ".join(status for status in TaskStatus if status in allowed)
-        raise BadQueryError(f"choose statuses whose tasks can be {done}: {known}")
+        raise BadQueryError(f"choose statuses whose tasks can be {done}: {explain_words(allowed)}")
     return query
 
 
@@ -279,19 +277,12 @@ def _how_many(dashboard: Dashboard, query: Query) -> str:
     return f"{'At least ' if found.before else ''}{some}: all {in_words(query.search)}."
 
 
-def _name(params: Params, field: str) -> str:
-    name = params.get(field, "")
-    if not name:
-        raise BadQueryError(f"which {field}?")
-    return name
-
-
 def _job(dashboard: Dashboard, params: Params) -> PeriodicJob:
     if dashboard.registry is None:
         raise BadQueryError(
             "this dashboard has no app; start it with one, such as `goque dashboard app:registry`"
         )
-    return dashboard.registry.get_job(_name(params, "name"))
+    return dashboard.registry.get_job(name_in(params, "name"))
 
 
 def link(action: str, **params: str) -> str:

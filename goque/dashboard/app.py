@@ -17,10 +17,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from goque.config import resolve_database_url
-from goque.dashboard import actions, login, pages
+from goque.dashboard import actions, flow_page, limits_page, login, pages
 from goque.dashboard.access import Access, Gate
 from goque.dashboard.bulk import Bulk
+from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.history import History
+from goque.dashboard.limit_reader import LimitReader
 from goque.dashboard.render import STATIC, page
 from goque.dashboard.state import Dashboard
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, TaskNotFoundError
@@ -30,8 +32,10 @@ from goque.storage import open_storage
 ROUTES = [
     Route("/", pages.overview_page, name="overview"),
     Route("/types", pages.types_page),
+    Route("/limits", limits_page.limits_page),
     Route("/tasks", pages.tasks_page),
     Route("/tasks/{task_id}", pages.task_page),
+    Route("/flows/{flow_id}", flow_page.flow_page),
     Route("/jobs", pages.jobs_page),
     Route("/nodes", pages.nodes_page),
     Route("/do/{action}", actions.act, methods=["GET", "POST"]),
@@ -66,7 +70,9 @@ def make_app(
         lifespan=_lifespan,
         exception_handlers={HTTPException: _http_error, GoqueError: _goque_error},
     )
-    app.state.dashboard = Dashboard(storage, History(open_storage(url)), registry, Bulk())
+    app.state.dashboard = Dashboard(
+        storage, History(open_storage(url)), registry, Bulk(), LimitReader(storage), FlowReader(storage)
+    )
     return app
 
 
@@ -92,5 +98,5 @@ def _goque_error(request: Request, error: Exception) -> Response:
     if isinstance(error, DatabaseUnavailableError):
         return page(request, "unavailable.html", 503, title="The database does not answer", **values)
     if isinstance(error, TaskNotFoundError):
-        return page(request, "message.html", 404, title="No such task", **values)
+        return page(request, "message.html", 404, title=f"No such {error.what}", **values)
     return page(request, "message.html", 400, title="The request failed", **values)

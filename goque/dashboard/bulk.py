@@ -33,7 +33,7 @@ class Progress:
     """The progress of a bulk action.
 
     Attributes:
-        what: the action in words, `reset tasks in status error`.
+        what: the action in words, `reset all tasks that are waiting (error)`.
         moved: how many tasks were changed.
         passed: how many were found but could no longer be changed.
         is_over: whether it has ended.

@@ -10,19 +10,11 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup, escape
 
+from goque.describe.status_words import EXPLANATIONS, end_of_run, word_of
 from goque.describe.task_state import lasting
-from goque.task import TERMINAL_STATUSES, TaskStatus
+from goque.task_row import TERMINAL_STATUSES, TaskStatus
 
 MAX_DOCUMENT: Final = 64 * 1024
-STATUS_WORDS: Final = {
-    "new": "waiting for a worker",
-    "error": "failed, waiting for a retry",
-    "pending": "claimed, about to run",
-    "processing": "running",
-    "done": "done",
-    "canceled": "canceled",
-    "attempts_left": "failed: no attempt was left",
-}
 
 
 def visible(text: str) -> str:
@@ -56,11 +48,12 @@ def seconds(length: float | None) -> str:
         return f"{length * 1000:.0f} ms" if length >= 0.00095 or length == 0 else "<1 ms"
     if length < 99.5:
         return f"{length:.1f} s" if length < 9.95 else f"{length:.0f} s"
-    if length < 3600:
-        return f"{length // 60:.0f}m {length % 60:.0f}s"
-    if length < 2 * 86400:
-        return f"{length // 3600:.0f}h {length % 3600 // 60:.0f}m"
-    return lasting(length)
+    whole = round(length)
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60}s"
+    if whole < 2 * 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60}m"
+    return lasting(whole)
 
 
 def ago(instant: datetime, now: datetime) -> str:
@@ -139,10 +132,13 @@ def own_id(external_id: str) -> str:
 
 
 def badge(status: str) -> Markup:
-    """Return a status as a coloured badge; an unknown status is grey."""
-    known = status in tuple(TaskStatus)
-    kind, words = (status, STATUS_WORDS[status]) if known else ("other", "not a status of goque")
-    return Markup('<span class="badge {}" title="{}">{}</span>').format(kind, words, visible(status))
+    """Return the word for a status as a coloured badge, with the raw status as its title; an unknown one is grey."""
+    if status not in tuple(TaskStatus):
+        kind, explained = "other", "not a status of goque"
+    else:
+        kind, explained = status, f"{EXPLANATIONS[TaskStatus(status)]}: {status}"
+    word = visible(word_of(status))
+    return Markup('<span class="badge {}" title="{}">{}</span>').format(kind, explained, word)
 
 
 def moment(instant: datetime, now: datetime) -> Markup:
@@ -164,6 +160,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "coded": coded,
     "count": count,
     "document": document,
+    "end_of_run": end_of_run,
     "is_terminal": is_terminal,
     "iso": iso,
     "last_line": last_line,
@@ -175,4 +172,5 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "seconds": seconds,
     "short_count": short_count,
     "signal_name": signal_name,
+    "word": word_of,
 }

@@ -36,6 +36,7 @@ class TypeView:
     error: int
     pending: int
     processing: int
+    blocked: int
     waited: float
     rate: float
     done: int
@@ -73,6 +74,7 @@ class Overview:
     troubles: list[Trouble]
     failures: Sequence[FailureLine]
     waiting: int
+    blocked: int
     running: int
     rate: float
     failed: int
@@ -94,6 +96,7 @@ def overview(picture: Picture, nodes: Sequence[NodeRow], window: str, now: datet
         troubles=troubles(line for line in picture.failures if _age(line, now) < 3600),
         failures=picture.failures[:8],
         waiting=sum(one.waiting for one in types),
+        blocked=sum(one.blocked for one in types),
         running=sum(one.processing + one.pending for one in types),
         rate=sum(one.rate for one in types),
         failed=len(recent),
@@ -144,6 +147,7 @@ def _type_view(
         error=depth.get("error", 0),
         pending=depth.get("pending", 0),
         processing=depth.get("processing", 0),
+        blocked=depth.get("blocked", 0),
         waited=waited,
         rate=rate(done, now),
         done=sum(done.values()),

@@ -12,21 +12,25 @@ from starlette.responses import RedirectResponse, Response
 
 from goque.dashboard import actions, overview, queries
 from goque.dashboard.history import Picture
-from goque.dashboard.queries import is_task_id, read_query
+from goque.dashboard.queries import read_query
 from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
 from goque.describe.functions import FunctionLine, function_lines
+from goque.describe.limit_words import describe_limits, short_limits, shown_key
+from goque.describe.need_words import describe_need_counts, has_links, more_than
 from goque.describe.node_info import NodeInfo, decode_info, reports_by_type
-from goque.describe.task_state import describe_claims, describe_next
+from goque.describe.status_words import WORDS
+from goque.describe.task_state import describe_claims, describe_next, may_be_held_back
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
-from goque.identifiers import has_functions
+from goque.identifiers import has_functions, is_task_id
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
-from goque.task import TaskStatus
+from goque.task_rules.limits import NO_KEY
 
 PAGE: Final = 50
 NEXT_RUNS: Final = 3
 MAX_ATTEMPTS: Final = 20
+MAX_LINKED: Final = 10
 MAX_TYPES_SHOWN: Final = 12
 MAX_TYPES_LISTED: Final = 200
 
@@ -69,10 +73,24 @@ def types_page(request: Request) -> Response:
         "types.html",
         types=types,
         policies=policies,
+        pool_of=_pools_by_type(nodes),
         picture=picture,
         is_cut=is_cut,
+        short_limits=short_limits,
+        describe_limits=describe_limits,
         functions=_functions(picture, nodes, [one.name for one in types if has_functions(one.name)]),
     )
+
+
+def _pools_by_type(nodes: Sequence[NodeRow]) -> dict[str, list[str]]:
+    """Return the pools that run a type, of which nodes with different apps may have several."""
+    pools: dict[str, set[str]] = {}
+    for node in nodes:
+        info = decode_info(node.info) if node.state == "alive" else None
+        for pool in info.pools if info else ():
+            for task_type in pool.types:
+                pools.setdefault(task_type, set()).add(pool.name)
+    return {task_type: sorted(names) for task_type, names in pools.items()}
 
 
 def _functions(
@@ -89,7 +107,7 @@ def tasks_page(request: Request) -> Response:
     dashboard = dashboard_of(request)
     asked = request.query_params.get("external_id", "").strip().lower()
     if is_task_id(asked):
-        return RedirectResponse(f"{prefix_of(request)}/tasks/{asked}", 303)
+        return RedirectResponse(f"{prefix_of(request)}/{_kind_of(dashboard, asked)}/{asked}", 303)
     query = read_query(request.query_params, datetime.now(UTC))
     found = dashboard.ready_storage().search_tasks(query.search, before=query.before, limit=PAGE)
     types = sorted({*dashboard.storage.type_policies(), *dashboard.storage.task_types()})
@@ -100,11 +118,17 @@ def tasks_page(request: Request) -> Response:
         query=query,
         found=found,
         types=types,
-        statuses=list(TaskStatus),
+        statuses=list(WORDS),
         periods=queries.PERIODS,
         can_cancel=bool(chosen) and chosen <= actions.CANCELABLE,
         can_reset=bool(chosen) and chosen <= actions.RESETTABLE,
     )
+
+
+def _kind_of(dashboard: Dashboard, asked: str) -> str:
+    """Return the kind of page that an id has: a flow's only if no task has it."""
+    storage = dashboard.ready_storage()
+    return "flows" if storage.get_task(asked) is None and storage.has_flow(asked) else "tasks"
 
 
 def task_page(request: Request) -> Response:
@@ -118,14 +142,23 @@ def task_page(request: Request) -> Response:
     attempts = list(reversed(storage.failed_attempts(row.id)))
     policy = storage.type_policies().get(row.type)
     node = next((node for node in storage.recent_nodes() if node.id == row.claimed_by), None)
+    now = datetime.now(UTC)
+    is_limited = policy and may_be_held_back(row, policy, now)
+    load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
+    links = storage.links_of(row.id, most=MAX_LINKED) if has_links(row) else None
     return page(
         request,
         "task.html",
         row=row,
+        shown_key=shown_key,
         has_metadata=row.metadata not in (None, b"{}"),
         policy=policy,
         claims=describe_claims(row, node),
-        follows=describe_next(row, policy, node, datetime.now(UTC)),
+        follows=describe_next(row, policy, node, now, load, links=links),
+        links=links,
+        need_counts=describe_need_counts(links) if links else "",
+        more_needs=more_than(links.needs, sum(links.need_counts.values())) if links else 0,
+        more_dependents=more_than(links.dependents, links.dependent_count) if links else 0,
         attempts=attempts[:MAX_ATTEMPTS],
         more_attempts=len(attempts) - MAX_ATTEMPTS,
         can_cancel=row.status in actions.CANCELABLE,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,14 +10,18 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import ImmutableMultiDict
 
+from goque.describe.limit_words import shown_key
+from goque.describe.status_words import word_with_status
 from goque.errors import GoqueError
+from goque.identifiers import is_task_id
 from goque.storage.search_types import TaskSearch
-from goque.task import TaskStatus
-from goque.task_checks import MAX_NAME_LENGTH
+from goque.task_row import TaskStatus
+from goque.task_rules.checks import MAX_NAME_LENGTH, is_storable
 
 PERIODS: Final = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86400, "7d": 7 * 86400}
 MAX_TEXT: Final = 500
-_TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+EXACT: Final = ("type", "limit_key")
+"""The filters in which white space around the text counts."""
 
 
 class BadQueryError(GoqueError):
@@ -49,22 +52,14 @@ class Query:
         return self.link(status=[one for one in now if one != status] if status in now else [*now, status])
 
 
-def is_task_id(text: str) -> bool:
-    """Return whether a text can be a task's id."""
-    return _TASK_ID.fullmatch(text) is not None
-
-
 def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     """Read the filters of a page.
 
     Raises:
         BadQueryError: one of them is not valid.
     """
-    text = {name: _text(params, name) for name in ("type", "external_id", "error")}
-    statuses = params.getlist("status")
-    for status in statuses:
-        if status not in tuple(TaskStatus):
-            raise BadQueryError(f"{status!r:.80} is no status; there is {', '.join(TaskStatus)}")
+    text = {name: _text(params, name) for name in ("type", "external_id", "limit_key", "error")}
+    statuses = read_statuses(params.getlist("status"))
     period, since, until = (params.get(name, "").strip() for name in ("period", "from", "until"))
     if period and period not in PERIODS:
         raise BadQueryError(f"{period!r:.80} is no period; there is {', '.join(PERIODS)}")
@@ -78,15 +73,16 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     return Query(
         TaskSearch(
             task_type=text["type"] or None,
-            statuses=tuple(TaskStatus(status) for status in dict.fromkeys(statuses)),
+            statuses=statuses,
             external_id=text["external_id"] or None,
+            limit_key=text["limit_key"] or None,
             error=text["error"] or None,
             created_from=created_from,
             created_before=created_before,
         ),
         {
             **text,
-            "status": tuple(dict.fromkeys(statuses)),
+            "status": tuple(status.value for status in statuses),
             "period": period,
             "from": "" if period else since,
             "until": "" if period else until,
@@ -95,11 +91,20 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     )
 
 
+def read_statuses(names: Sequence[str]) -> tuple[TaskStatus, ...]:
+    """Return the statuses that a query names. Raises BadQueryError for another word."""
+    for name in names:
+        if name not in tuple(TaskStatus):
+            raise BadQueryError(f"{name!r:.80} is no status; there is {', '.join(TaskStatus)}")
+    return tuple(TaskStatus(name) for name in dict.fromkeys(names))
+
+
 def in_words(search: TaskSearch) -> str:
     """Describe a search in words."""
-    parts = [f"in status {' or '.join(search.statuses)}"] if search.statuses else []
+    parts = [f"that are {' or '.join(map(word_with_status, search.statuses))}"] if search.statuses else []
     parts += [f"of type {search.task_type}"] if search.task_type else []
     parts += [f"with external id {search.external_id}"] if search.external_id else []
+    parts += [f"with the key {shown_key(search.limit_key)}"] if search.limit_key else []
     parts += [f"with “{search.error}” in their errors"] if search.error else []
     parts += [f"created since {search.created_from:%Y-%m-%d %H:%M} UTC"] if search.created_from else []
     parts += [f"created before {search.created_before:%Y-%m-%d %H:%M} UTC"] if search.created_before else []
@@ -108,19 +113,11 @@ def in_words(search: TaskSearch) -> str:
 
 def _text(params: ImmutableMultiDict[str, str], name: str) -> str:
     value = params.get(name, "")
-    value = value if name == "type" else value.strip()
+    value = value if name in EXACT else value.strip()
     longest = MAX_TEXT if name == "error" else MAX_NAME_LENGTH
-    if len(value) > longest or "\0" in value or not _is_utf8(value):
+    if len(value) > longest or not is_storable(value):
         raise BadQueryError(f"{name} must be text of at most {longest} characters")
     return value
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _instant(name: str, text: str) -> datetime | None:

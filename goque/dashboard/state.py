@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from goque.dashboard.bulk import Bulk
+from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.history import History
+from goque.dashboard.limit_reader import LimitReader
 from goque.registry import Registry
 from goque.storage import TaskStorage
 
@@ -29,12 +31,16 @@ class Dashboard:
         history: the last hour of the queue.
         registry: the app's registry, None if only the database is known.
         bulk: the running bulk action.
+        limits: how limits are used.
+        flows: the flows that somebody looks at.
     """
 
     storage: TaskStorage
     history: History
     registry: Registry | None
     bulk: Bulk
+    limits: LimitReader
+    flows: FlowReader
     _has_schema: bool = field(default=False)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.task import TaskRow, TaskStatus
+from goque.task_row import TaskRow, TaskStatus
 
 NOT_NOTICED: Final = "another library runs it, which does not notice and may still end it as done"
 

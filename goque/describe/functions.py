@@ -13,7 +13,7 @@ from goque.describe.node_info import FunctionInfo, Runs, TypeInfo, summed
 from goque.identifiers import has_functions
 from goque.storage.contract import QueueDepth, TaskStorage
 from goque.storage.search_types import FunctionCount
-from goque.task import CLAIMED_STATUSES, TaskStatus
+from goque.task_row import CLAIMED_STATUSES, TaskStatus
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class FunctionLine:
     error: int | None
     claimed: int | None
     runs: Runs
+
+    @property
+    def waiting(self) -> int | None:
+        """Its tasks that no node has claimed; None if there are too many to count."""
+        return None if self.new is None or self.error is None else self.new + self.error
 
 
 def read_unfinished(

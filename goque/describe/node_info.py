@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 
 FAILED: Final = (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT)
 """The statuses that a failed attempt leads to."""

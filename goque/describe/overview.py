@@ -15,7 +15,7 @@ from goque.describe.functions import FunctionLine, function_lines, read_unfinish
 from goque.describe.node_info import NodeInfo, TypeInfo, decode_info, reports_by_type, summed
 from goque.storage.contract import NodeRow, QueueDepth, TaskStorage
 from goque.storage.search_types import FunctionCount
-from goque.task import CLAIMED_STATUSES, TaskStatus
+from goque.task_row import CLAIMED_STATUSES, TaskStatus
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class TypeLine:
         type: the task type.
         new, error: tasks that wait for their first attempt, or for another.
         claimed: tasks that a node has claimed: pending or processing.
+        blocked: tasks that wait for the end of tasks that they need.
         waited: how many seconds ago the oldest due, unclaimed task became due.
         paused: whether no node may claim the type.
         held: on how many nodes claiming is stopped because workers cannot boot.
@@ -40,6 +41,7 @@ class TypeLine:
     new: int = 0
     error: int = 0
     claimed: int = 0
+    blocked: int = 0
     waited: float = 0.0
     paused: bool = False
     held: int = 0
@@ -139,6 +141,7 @@ def _type_line(name: str, queue: _Queue, paused: bool, parts: list[tuple[TypeInf
         new=queue.counts[TaskStatus.NEW],
         error=queue.counts[TaskStatus.ERROR],
         claimed=sum(queue.counts[status] for status in CLAIMED_STATUSES),
+        blocked=queue.counts[TaskStatus.BLOCKED],
         waited=queue.waited,
         paused=paused,
         held=sum(part.held for part, _seconds in parts),

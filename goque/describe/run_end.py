@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from goque.options import ProcessorOptions
-from goque.outcome import Change, Outcome, OutcomeKind, first_line
-from goque.task import TaskRow, TaskStatus
+from goque.outcome import Change, Outcome, OutcomeKind
+from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.error_lines import first_line
 from goque.telemetry.logs import shown_values
 
 log = logging.getLogger("goque.fetcher")
@@ -51,11 +52,19 @@ def _sentence(
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
-        case OutcomeKind.SNOOZED:
-            return logging.DEBUG, f"snoozed for {outcome.delay or 0.0:g}s"
+        case OutcomeKind.SNOOZED | OutcomeKind.RATE_LIMITED:
+            return _put_off(outcome, row)
         case OutcomeKind.CANCELED:
             return logging.INFO, f"canceled by its handler: {said}" if said else "canceled by its handler"
     return logging.INFO, f"interrupted and requeued without charging an attempt: now {change.status}"
+
+
+def _put_off(outcome: Outcome, row: TaskRow) -> tuple[int, str]:
+    delay = f"{outcome.delay or 0.0:g}s"
+    if outcome.kind is OutcomeKind.SNOOZED:
+        return logging.DEBUG, f"snoozed for {delay}"
+    of = f"its key {row.limit_key!r:.80}" if row.limit_key else "its type"
+    return logging.INFO, f"rate limited: nothing of {of} starts for {delay}"
 
 
 def _superseded(outcome: Outcome) -> str:

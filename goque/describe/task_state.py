@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Final
 
-from goque.storage.contract import NodeRow, TypePolicy
-from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.describe.need_words import describe_bad_need, describe_block
+from goque.storage.contract import LimitLoad, NodeRow, TaskLinks, TypePolicy
+from goque.task_row import CLAIMED_STATUSES, IN_FLOW, IS_NEEDED, TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_rules.limits import NO_KEY
 
 _UNITS: Final = (("y", 365 * 86400), ("d", 86400), ("h", 3600), ("m", 60))
 
 CLAIMED_BY_GO: Final = "claimed now by the Go library"
+
+LINES_WITHOUT_A_RUN: Final = ("reset attempts: ", "canceled: needs ", "blocked again: ")
+"""How those lines of `errors` begin that goque writes without a run."""
+
+UNTOUCHED_STATUSES: Final = frozenset({TaskStatus.NEW, TaskStatus.CANCELED, TaskStatus.BLOCKED})
 
 
 def describe_claims(row: TaskRow, node: NodeRow | None) -> str:
@@ -35,12 +43,28 @@ def _without_claims(row: TaskRow) -> str:
     """Say who had a task that no supervisor has claimed. The Go library counts no claims, but moves the row."""
     if row.status in CLAIMED_STATUSES:
         return CLAIMED_BY_GO
-    if row.attempts or row.errors or row.status not in (TaskStatus.NEW, TaskStatus.CANCELED):
+    failures = [line for line in (row.errors or "").splitlines() if not line.startswith(LINES_WITHOUT_A_RUN)]
+    if row.attempts or failures or row.status not in UNTOUCHED_STATUSES:
         return "run by the Go library, which does not count its claims"
-    return "never claimed" if row.status == TaskStatus.NEW else "never claimed by a supervisor"
+    is_untouched = row.status != TaskStatus.CANCELED and not row.errors
+    return "never claimed" if is_untouched else "never claimed by a supervisor"
 
 
-def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
+def may_be_held_back(row: TaskRow, policy: TypePolicy, now: datetime) -> bool:
+    """Return whether limits may be why a task waits: it is due, and its type has some."""
+    is_due = row.status in (TaskStatus.NEW, TaskStatus.ERROR) and row.next_attempt_at <= now
+    return is_due and policy.is_limited and not policy.paused
+
+
+def describe_next(
+    row: TaskRow,
+    policy: TypePolicy | None,
+    node: NodeRow | None,
+    now: datetime,
+    load: LimitLoad | None = None,
+    *,
+    links: TaskLinks | None = None,
+) -> str:
     """Say what happens to a task next if nobody intervenes.
 
     Args:
@@ -48,9 +72,13 @@ def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None,
         policy: the published policy of its type, None if no supervisor has run the type.
         node: the supervisor named in `claimed_by`, None if the table has no such node.
         now: the current time.
+        load: how much of the limits of its type and key is in use, if it may be held back by them.
+        links: what it needs, if it is in a flow or needs others.
     """
     if row.status in TERMINAL_STATUSES:
-        return _after_the_end(row, policy, node, now)
+        return _after_the_end(row, policy, node, now, links)
+    if row.status == TaskStatus.BLOCKED:
+        return describe_block(links)
     if row.status in CLAIMED_STATUSES:
         return _while_claimed(row, policy, node, now)
     attempt = f"attempt {row.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
@@ -58,9 +86,10 @@ def describe_next(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None,
     due = f"is due in {lasting(wait)}" if wait > 0 else f"has been due for {lasting(abs(wait))}"
     if policy is None:
         return f"{attempt} {due}; no supervisor has run tasks of type {row.type!r} yet"
-    return f"{attempt} {due}" + (
-        f"; the type is paused; `goque resume {row.type}` starts it again" * policy.paused
-    )
+    if policy.paused:
+        return f"{attempt} {due}; the type is paused; `goque resume {row.type}` starts it again"
+    held = _held_back(load, row.limit_key or NO_KEY) if load is not None else ""
+    return f"{attempt} {due}; {held}" if held else f"{attempt} {due}"
 
 
 def lasting(seconds: float) -> str:
@@ -69,6 +98,20 @@ def lasting(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length:.0f}{unit}"
     return f"{seconds:.0f}s"
+
+
+def _held_back(load: LimitLoad, key: str) -> str:
+    """Say which limit keeps a due task from starting; empty if none does."""
+    limits = load.limits
+    if limits.limit is not None and load.running >= limits.limit:
+        return f"it waits for a place: {load.running:,} of {limits.limit:,} tasks of its type run"
+    if key and limits.per_key is not None and load.key_running >= limits.per_key:
+        return f"it waits for a place: {load.key_running:,} of {limits.per_key:,} tasks with its key run"
+    if load.next_start > 0:
+        return f"the next task of its type may start in {lasting(math.ceil(load.next_start))}"
+    if load.key_next_start > 0:
+        return f"the next task with its key may start in {lasting(math.ceil(load.key_next_start))}"
+    return ""
 
 
 def _while_claimed(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
@@ -83,21 +126,31 @@ def _while_claimed(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None
     return f"{doing} on {node.host} for {length}"
 
 
-def _after_the_end(row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime) -> str:
+def _after_the_end(
+    row: TaskRow, policy: TypePolicy | None, node: NodeRow | None, now: datetime, links: TaskLinks | None
+) -> str:
     if row.claimed_by:
         is_gone = node is None or node.state != "alive"
         return "its node is gone; a healer releases its claim" if is_gone else "its handler is being stopped"
-    text = "finished"
+    text = describe_bad_need(row, links) or "finished"
     if row.status == TaskStatus.ATTEMPTS_LEFT:
         text = f"failed; `goque reset {row.id}` tries it again"
+    deletion = _deletion(row, policy, now)
+    return f"{text}; {deletion}" if deletion else text
+
+
+def _deletion(row: TaskRow, policy: TypePolicy | None, now: datetime) -> str:
+    """Say when the cleaner deletes an ended task; empty if that is not known."""
+    if (row.flags or 0) & IN_FLOW:
+        return "will be deleted with its flow"
+    if (row.flags or 0) & IS_NEEDED:
+        return "will be deleted after the tasks that need it"
     if policy is None or row.updated_at is None:
-        return text
+        return ""
     failed = row.status == TaskStatus.ATTEMPTS_LEFT
     left = policy.cleaner_keep_failed if failed else policy.cleaner_age
     left -= (now - row.updated_at).total_seconds()
-    return (
-        f"{text}; will be deleted {f'in {lasting(left)}' if left > 0 else 'in the next round of the cleaner'}"
-    )
+    return f"will be deleted {f'in {lasting(left)}' if left > 0 else 'in the next round of the cleaner'}"
 
 
 def _times(count: int) -> str:

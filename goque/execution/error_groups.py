@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goque.callbacks import Callbacks
-from goque.errors import RetryTask, Snooze, TaskCanceled
+from goque.errors import RateLimited, RetryTask, Snooze, TaskCanceled
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
@@ -22,7 +22,8 @@ def deciding_error(error: BaseException) -> BaseException:
     """Return the exception of goque in a group that decides what happens to the task, else the error itself.
 
     A TaskCanceled decides over all others, and a RetryTask over errors, since the attempt has failed either way. A
-    Snooze decides only where nothing failed: a snoozed attempt is not charged, which would hide the errors.
+    Snooze or a RateLimited decides only where nothing failed: such an attempt is not charged, which would hide the
+    errors. A RateLimited decides over a Snooze, for it is about other tasks too.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error
@@ -31,7 +32,9 @@ def deciding_error(error: BaseException) -> BaseException:
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf
-    return leaves[0] if all(isinstance(leaf, Snooze) for leaf in leaves) else error
+    if not all(isinstance(leaf, Snooze | RateLimited) for leaf in leaves):
+        return error
+    return next((leaf for leaf in leaves if isinstance(leaf, RateLimited)), leaves[0])
 
 
 def may_retry(error: BaseException, callbacks: Callbacks) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from goque.errors import GoqueError
 from goque.execution.error_groups import leaves_of
-from goque.outcome import MAX_ERRORS_BYTES, first_line, printable
+from goque.task_rules.error_lines import MAX_ERRORS_BYTES, first_line, printable
 
 MAX_NAMED: Final = 5
 """How many exceptions of a group its message names."""

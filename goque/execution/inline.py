@@ -1,7 +1,6 @@
-"""Runs handlers in this process as a worker would run them: for one task, or for all due tasks.
+"""Runs handlers in this process as a worker would run them; no database is used.
 
-`drain` changes the real rows as a tree does: it claims a task, marks it as processing, runs its handler, decides the
-outcome and settles. There is no worker process, so a crash of a handler ends this process.
+There is no worker process, so a crash of a handler ends this process.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ import asyncio
 import contextvars
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from types import TracebackType
-from typing import Any, Final, Self, TypeGuard
+from typing import Any, Self, TypeGuard
 
-from goque.describe.run_end import log_outcome
-from goque.errors import ConfigurationError, GoqueError, TaskTimeout
+from goque.errors import GoqueError, TaskTimeout
+from goque.execution.follow_ups import preparing_by
 from goque.execution.run_handler import (
     Handled,
     charge_timeout,
@@ -34,15 +33,13 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
-from goque.identifiers import new_task_id
-from goque.outcome import Change, Outcome, OutcomeKind, settle
+from goque.handlers.processor import Processor
+from goque.handlers.processor_table import HasProcessors, processors_of
+from goque.outcome import Change, Outcome, settle
 from goque.payload import decode_json, encode_payload
-from goque.processor import Processor
-from goque.processor_table import HasProcessors, ProcessorTable, processors_of
-from goque.storage.contract import TaskStorage, policy_of
-from goque.task import Task, TaskRow, TaskStatus
-
-BEAT_PERIOD: Final = 1.0
+from goque.task import Task
+from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.need import Need
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,7 @@ class TaskRun:
         returned: what the handler returned.
         error: what the handler raised, or a TaskTimeout; None if it returned in time.
         written: whether the end was written; False if the task was canceled meanwhile.
+        follow_ups: the tasks that the handler left behind, those of its flows too; empty unless it ended well.
     """
 
     task: Task
@@ -70,6 +68,7 @@ class TaskRun:
     returned: Any = field(repr=False)
     error: BaseException | None
     written: bool = field(default=True, repr=False)
+    follow_ups: Sequence[Task] = field(default=(), repr=False)
 
     def raise_for_error(self) -> Self:
         """Raise what the handler raised; return this run if it raised nothing."""
@@ -126,15 +125,16 @@ class InlineRunner:
             self._loop.close()
 
 
-def run_row(processor: Processor, row: TaskRow) -> TaskRun:
+def run_row(registry: HasProcessors, row: TaskRow) -> TaskRun:
     """Run the handler for a row that is not in a database."""
-    with InlineRunner() as runner:
+    processor = processors_of(registry).get(row.type)
+    with preparing_by(registry.prepare_tasks), InlineRunner() as runner:
         outcome, handled = runner.run(processor, row)
     change = settle(outcome, row, processor.spec.options.retry_policy)
-    return _task_run(row, change, handled, written=True)
+    return task_run(row, change, handled, written=True)
 
 
-def row_of(task: Task, attempts: int = 0) -> TaskRow:
+def row_of(task: Task, attempts: int = 0, needs: Sequence[Need] = ()) -> TaskRow:
     """Return the row that a worker would get for a task that was not enqueued."""
     now = datetime.now(UTC)
     metadata = encode_payload(task.metadata, what="metadata") if task.metadata else b"{}"
@@ -153,81 +153,8 @@ def row_of(task: Task, attempts: int = 0) -> TaskRow:
         priority=task.priority,
         claimed_by="inline",
         claims=attempts + 1,
+        needs=tuple(needs),
     )
-
-
-def drain(
-    storage: TaskStorage,
-    registry: HasProcessors,
-    *,
-    types: Sequence[str] | None,
-    limit: int,
-) -> list[TaskRun]:
-    """Run due tasks until none is left, and return the runs in order; see `TaskQueueManager.drain_inline`."""
-    table = processors_of(registry)
-    processors = [table.get(name) for name in _checked(types, table)]
-    runs: list[TaskRun] = []
-    with _Node(storage, processors) as node, InlineRunner() as runner:
-        found = True
-        while found:
-            found = False
-            for processor in processors:
-                while rows := node.claim(processor.spec.type):
-                    if len(runs) >= limit:
-                        node.requeue(rows[0])
-                        raise GoqueError(
-                            f"{limit} runs, and {rows[0].type!r} is due again: a handler that snoozes for 0 seconds "
-                            "or enqueues itself? Give drain_inline a higher limit= if not"
-                        )
-                    runs.append(node.run(runner, processor, rows[0]))
-                    found = True
-    return runs
-
-
-class _Node:
-    """A node that owns the claimed tasks, so that other nodes can heal them if this process dies."""
-
-    def __init__(self, storage: TaskStorage, processors: Sequence[Processor]) -> None:
-        self._storage = storage
-        self._processors = processors
-        self._owner = f"inline-{new_task_id()}"
-        self._beat_at = 0.0
-
-    def __enter__(self) -> Self:
-        self._storage.publish_types([policy_of(one.spec.type, one.spec.options) for one in self._processors])
-        self._storage.register_node(self._owner, host=socket.gethostname(), pid=os.getpid())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._storage.retire_node(self._owner)
-
-    def claim(self, task_type: str) -> list[TaskRow]:
-        """Claim the first due task, if there is one."""
-        if time.monotonic() >= self._beat_at:
-            self._beat_at = time.monotonic() + BEAT_PERIOD
-            self._storage.beat(self._owner)
-        return self._storage.claim_due(task_type, self._owner, 1)
-
-    def run(self, runner: InlineRunner, processor: Processor, row: TaskRow) -> TaskRun:
-        """Run a claimed task and write its end, or requeue it if the exception ends the test."""
-        self._storage.mark_processing([row.token])
-        try:
-            outcome, handled = runner.run(processor, row)
-        except BaseException:
-            self.requeue(row)
-            raise
-        options = processor.spec.options
-        change = settle(outcome, row, options.retry_policy)
-        written = change.token in self._storage.settle_if_held([change], node=self._owner)
-        log_outcome(row, outcome, change, options, written=written)
-        return _task_run(row, change, handled, written=written)
-
-    def requeue(self, row: TaskRow) -> None:
-        """Requeue a task whose run was interrupted, without charging an attempt."""
-        change = settle(Outcome(OutcomeKind.INTERRUPTED), row, self._processors[0].spec.options.retry_policy)
-        self._storage.settle_if_held([change], node=self._owner)
 
 
 class _Run:
@@ -316,15 +243,8 @@ def _refuse_to_crash(processor: Processor) -> None:
         )
 
 
-def _checked(types: Sequence[str] | None, table: ProcessorTable) -> Sequence[str]:
-    if types is None:
-        return table.task_types
-    if isinstance(types, str):
-        raise ConfigurationError(f"types must be a list of task types, not {types!r:.80}")
-    return types
-
-
-def _task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
+def task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
+    """Describe a run that has ended."""
     return TaskRun(
         task=undecoded_task(row),
         status=change.status if written else TaskStatus.CANCELED,
@@ -335,4 +255,7 @@ def _task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) 
         returned=handled.returned,
         error=handled.error,
         written=written,
+        follow_ups=[
+            new.task() for new in (*change.follow_ups, *chain(*(flow.tasks for flow in change.flows)))
+        ],
     )

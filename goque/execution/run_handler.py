@@ -19,6 +19,7 @@ from goque.errors import (
     MAX_DELAY,
     GoqueError,
     PayloadDecodeError,
+    RateLimited,
     RetryTask,
     Snooze,
     TaskCanceled,
@@ -26,12 +27,14 @@ from goque.errors import (
 )
 from goque.execution.error_groups import deciding_error, may_retry
 from goque.execution.error_texts import message_of, named_message_of, traceback_of
+from goque.execution.follow_ups import close_follow_ups
+from goque.handlers.processor import Processor
 from goque.options import ProcessorOptions
 from goque.outcome import Outcome, OutcomeKind
 from goque.payload import encode_payload
-from goque.processor import Processor
 from goque.retry import delay_of
-from goque.task import Task, TaskRow
+from goque.task import Task
+from goque.task_row import IS_NEEDED, TaskRow
 from goque.telemetry import tracing
 
 log = logging.getLogger("goque.worker")
@@ -78,9 +81,10 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
             call_hooks(callbacks.hooks_before, task)
         try:
             returned = call()
-            outcome = outcome_of_return(returned, processor.spec.options)
+            outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             error = raised
+            close_follow_ups(task)
             outcome = outcome_of_run(processor, run, raised)
         error = _error_for_hooks(processor, run, error)
         if callbacks.hooks_after:
@@ -100,9 +104,10 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
             call_hooks(callbacks.hooks_before, task)
         try:
             returned = await call()
-            outcome = outcome_of_return(returned, processor.spec.options)
+            outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - see handle
             error = translate_cancellation(processor, run, raised)
+            close_follow_ups(task)
             outcome = outcome_of_run(processor, run, error)
         error = _error_for_hooks(processor, run, error)
         if callbacks.hooks_after:
@@ -172,8 +177,10 @@ def undecoded_task(row: TaskRow) -> Task:
         return Task.from_row(msgspec.structs.replace(row, metadata=None, result=None))
 
 
-def outcome_of_return(value: Any, options: ProcessorOptions) -> Outcome:
+def outcome_of_return(value: Any, options: ProcessorOptions, task: Task) -> Outcome:
     """Make the outcome of a handler that returned.
+
+    The result of a task that others need is kept whatever `store_result` says.
 
     Raises:
         PayloadEncodeError, InvalidPayloadFormatError: the result should be stored but cannot be.
@@ -182,9 +189,14 @@ def outcome_of_return(value: Any, options: ProcessorOptions) -> Outcome:
     if isinstance(value, CoroutineType):
         value.close()
         raise TypeError("the handler returned a coroutine that nobody awaits; declare it async def")
-    if not options.store_result or value is None:
-        return DONE
-    return Outcome(OutcomeKind.DONE, result=encode_payload(value, what="result", limit=options.max_result))
+    result = None
+    if value is not None and (options.store_result or task.flags & IS_NEEDED):
+        result = encode_payload(value, what="result", limit=options.max_result)
+    if task.follow_ups is not None:
+        follow_ups, flows = task.follow_ups.close()
+        return Outcome(OutcomeKind.DONE, result=result, follow_ups=follow_ups, flows=flows)
+    close_follow_ups(task)
+    return DONE if result is None else Outcome(OutcomeKind.DONE, result=result)
 
 
 def outcome_of_error(
@@ -204,6 +216,8 @@ def outcome_of_error(
     match decides:
         case Snooze():
             return Outcome(OutcomeKind.SNOOZED, delay=_bounded(decides.delay))
+        case RateLimited():
+            return Outcome(OutcomeKind.RATE_LIMITED, delay=_bounded(decides.retry_after))
         case TaskCanceled():
             message = message_of(decides) if decides.args else ""
             undecodable = isinstance(decides.__cause__, PayloadDecodeError)

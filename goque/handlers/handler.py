@@ -9,8 +9,10 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, Protocol, TypeVar, Unpack
 
-from goque.processor import named
+from goque.errors import ConfigurationError
+from goque.handlers.processor import named
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
+from goque.task_rules.uniqueness import OnConflict
 
 if TYPE_CHECKING:
     import msgspec
@@ -26,14 +28,14 @@ _OF_FUNCTIONS: Final = (*functools.WRAPPER_ASSIGNMENTS, "__code__", "__defaults_
 class Queue(Protocol):
     """A manager, as far as a handler needs it."""
 
-    def add_task(self, task: Task, *, conn: Any = None) -> Task:
+    def add_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task."""
 
 
 class AsyncQueue(Protocol):
     """A manager for asyncio, as far as a handler needs it."""
 
-    async def add_task(self, task: Task, *, conn: Any = None) -> Task:
+    async def add_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task."""
 
 
@@ -70,28 +72,44 @@ class Handler(Generic[PayloadT]):
         return self._type
 
     def enqueue(
-        self, payload: PayloadT | msgspec.Raw, *, conn: Any = None, **options: Unpack[TaskOptions]
+        self,
+        payload: PayloadT | msgspec.Raw,
+        *,
+        on_conflict: OnConflict = "raise",
+        conn: Any = None,
+        **options: Unpack[TaskOptions],
     ) -> Task:
         """Insert one task of this type on the registry's queue, and return it.
 
         Args:
             payload: the payload that the handler takes; `msgspec.Raw` for JSON text encoded before. A handler of a
                 whole Task needs none.
+            on_conflict: what to do if a task has the external id, or holds the unique key, as of `add_task`.
             conn: the caller's own connection, whose transaction the task is to share.
-            options: `external_id`, `metadata`, `delay` in seconds, `run_at` and `priority`, as of `Task`.
+            options: `external_id`, `metadata`, `delay` in seconds, `run_at`, `priority`, `unique` and the others of
+                `Task`.
 
         Raises:
             InvalidPayloadFormatError: the handler would not decode the payload, or no database could store it.
-            DuplicateTaskError: the external id is taken.
+            DuplicateTaskError: the external id or the unique key is taken.
             ConfigurationError, PayloadEncodeError: see `Task`.
         """
-        return self._registry.queue.add_task(Task(self._type, payload, **options), conn=conn)
+        return self._registry.queue.add_task(
+            Task(self._type, payload, **options), on_conflict=on_conflict, conn=conn
+        )
 
     async def aenqueue(
-        self, payload: PayloadT | msgspec.Raw, *, conn: Any = None, **options: Unpack[TaskOptions]
+        self,
+        payload: PayloadT | msgspec.Raw,
+        *,
+        on_conflict: OnConflict = "raise",
+        conn: Any = None,
+        **options: Unpack[TaskOptions],
     ) -> Task:
         """Insert one task of this type on the registry's `async_queue`; see `enqueue`."""
-        return await self._registry.async_queue.add_task(Task(self._type, payload, **options), conn=conn)
+        return await self._registry.async_queue.add_task(
+            Task(self._type, payload, **options), on_conflict=on_conflict, conn=conn
+        )
 
     def task(self, payload: PayloadT | msgspec.Raw, **options: Unpack[TaskOptions]) -> Task:
         """Make a task of this type, for `add_task`, `add_tasks` and periodic jobs; see `Task`."""
@@ -144,20 +162,45 @@ class TaskHandler(FunctionHandler[Any, CallP, ReturnT]):
     """A handler that takes the whole task, so that any payload is right, and none."""
 
     def enqueue(
-        self, payload: Any = NO_TASK_PAYLOAD, *, conn: Any = None, **options: Unpack[TaskOptions]
+        self,
+        payload: Any = NO_TASK_PAYLOAD,
+        *,
+        on_conflict: OnConflict = "raise",
+        conn: Any = None,
+        **options: Unpack[TaskOptions],
     ) -> Task:
         """Insert one task of this type; see `Handler.enqueue`."""
-        return super().enqueue(payload, conn=conn, **options)
+        return super().enqueue(payload, on_conflict=on_conflict, conn=conn, **options)
 
     async def aenqueue(
-        self, payload: Any = NO_TASK_PAYLOAD, *, conn: Any = None, **options: Unpack[TaskOptions]
+        self,
+        payload: Any = NO_TASK_PAYLOAD,
+        *,
+        on_conflict: OnConflict = "raise",
+        conn: Any = None,
+        **options: Unpack[TaskOptions],
     ) -> Task:
         """Insert one task of this type; see `Handler.aenqueue`."""
-        return await super().aenqueue(payload, conn=conn, **options)
+        return await super().aenqueue(payload, on_conflict=on_conflict, conn=conn, **options)
 
     def task(self, payload: Any = NO_TASK_PAYLOAD, **options: Unpack[TaskOptions]) -> Task:
         """Make a task of this type; see `Handler.task`."""
         return super().task(payload, **options)
+
+
+def task_of(task: Task | Handler[Any] | str, payload: Any, options: TaskOptions) -> Task:
+    """Return a task that was built before, or make one of a handler or a type with its payload and options.
+
+    Raises:
+        ConfigurationError: a task comes with a payload or options; or see `Task`.
+    """
+    if isinstance(task, Task):
+        if payload is not NO_TASK_PAYLOAD or options:
+            raise ConfigurationError("a task that was built before has its payload and options already")
+        return task
+    if isinstance(task, Handler):
+        return task.task(payload, **options)
+    return Task(task, payload, **options)
 
 
 def _look_like(handler: Handler[Any], wrapped: Any) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from goque.errors import ConfigurationError, InvalidPayloadFormatError, PayloadDecodeError, UnknownTypeError
-from goque.outcome import first_line
-from goque.processor import DecodedArgument, decoded_argument
-from goque.processor_table import ProcessorTable
+from goque.handlers.processor import DecodedArgument, decoded_argument
+from goque.handlers.processor_table import ProcessorTable
 from goque.task import NO_TASK_PAYLOAD, Task
+from goque.task_rules.error_lines import first_line
+from goque.task_rules.limits import NO_KEY, limit_key_of
+from goque.task_rules.uniqueness import key_of
+
+KeyT = TypeVar("KeyT")
 
 
 class KnownTypes:
@@ -95,6 +99,38 @@ class KnownTypes:
                 raise InvalidPayloadFormatError(
                     _place(tasks, number) + _undecodable(task, wanted.payload_type, error)
                 ) from None
+
+    def complete(self, task: Task) -> None:
+        """Give a task the unique key and the limit key that its type's processor asks for.
+
+        Raises:
+            ConfigurationError: a function of the processor fails, or the task's own options do not go with it.
+            InvalidPayloadFormatError: the payload does not decode, so the function cannot be called.
+        """
+        processor = self._processors.find(task.type)
+        if processor is None:
+            return
+        if processor.spec.options.is_limited and task.stored_limit_key is None:
+            key = processor.limit_key
+            found = self._called(key, limit_key_of, task) if callable(key) else key
+            task.stored_limit_key = found or NO_KEY
+        rule = processor.unique
+        if rule is not None:
+            own = rule.key
+            if callable(own) and not task.has_own_key:
+                own = self._called(own, key_of, task)
+            task.complete_unique(rule, own if isinstance(own, str) else None)
+
+    def _called(self, function: Any, call: Callable[[Any, Any], KeyT], task: Task) -> KeyT:
+        """Call a function of the payload as the handler gets it."""
+        wanted = self._payload_of(task.type)
+        try:
+            return call(function, task.payload if wanted is None else wanted.decode(task.payload_bytes))
+        except PayloadDecodeError as error:
+            taken = Any if wanted is None else wanted.payload_type
+            raise InvalidPayloadFormatError(_undecodable(task, taken, error)) from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"type {task.type!r}: {error}") from error.__cause__
 
     def _payload_of(self, task_type: str) -> DecodedArgument | None:
         """Return how the payloads of a type are decoded; None where any will do."""

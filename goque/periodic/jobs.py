@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 
 from goque.callbacks import check_function
 from goque.errors import ConfigurationError, GoqueError, length
-from goque.outcome import first_line
 from goque.periodic.cron import CronSchedule
 from goque.task import Task
-from goque.task_checks import check_name
+from goque.task_rules.checks import check_name
+from goque.task_rules.error_lines import first_line
 from goque.telemetry.passwords import hide_passwords
 
 __all__ = [

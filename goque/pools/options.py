@@ -11,7 +11,13 @@ import msgspec
 
 from goque.cpus import available_cpus
 from goque.errors import ConfigurationError
-from goque.options import check_count, check_duration, check_optional_count, check_optional_size
+from goque.options import (
+    ProcessorKeywords,
+    check_count,
+    check_duration,
+    check_optional_count,
+    check_optional_size,
+)
 
 
 class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,6 +85,10 @@ def check_pool_options(options: Mapping[str, Any]) -> PoolOptions:
         ConfigurationError: an option is unknown, of the wrong type or out of range; the message names it.
     """
     for name in options:
+        if name in ProcessorKeywords.__annotations__ and name not in _CHECKS:
+            raise ConfigurationError(
+                f"{name} belongs to the types of the pool: write registry.processor(…, {name}=…)"
+            )
         if name not in _CHECKS:
             near = difflib.get_close_matches(name, sorted(_CHECKS), n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(_CHECKS))}"

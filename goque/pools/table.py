@@ -10,7 +10,7 @@ import msgspec
 from goque.errors import ConfigurationError
 from goque.options import Pool
 from goque.pools.options import PoolOptions, PoolSpec, check_pool_options
-from goque.task_checks import check_name
+from goque.task_rules.checks import check_name
 
 DEFAULT_POOL: Final = "default"
 """The pool of the types that name none and have no processes of their own."""
@@ -31,6 +31,10 @@ class PoolTable:
             ConfigurationError: one of this name is declared already, or an option is wrong.
         """
         check_name("pool", name)
+        if "," in name:
+            raise ConfigurationError(
+                f"the pool {name!r} has a comma in its name, which --pools takes for two pools"
+            )
         if name in self._declared:
             raise ConfigurationError(f"pool {name!r} is declared already; declare each pool once")
         try:
@@ -77,9 +81,10 @@ class PoolTable:
         self._own |= other._own
         self._pool_of |= other._pool_of
 
-    def names(self) -> list[str]:
-        """Return the names of the pools that have types."""
-        return list(dict.fromkeys(self._pool_of.values()))
+    @property
+    def pool_of(self) -> Mapping[str, str]:
+        """The pool of each type, in the order in which the types were added."""
+        return self._pool_of
 
     def specs(self, *, default_workers: int | None = None) -> list[PoolSpec]:
         """Return the pools that have types, in the order in which their first types were added.

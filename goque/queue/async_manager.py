@@ -6,21 +6,21 @@ import asyncio
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+
+import msgspec
 
 from goque.errors import ConfigurationError
+from goque.queue.flow_calls import AsyncFlowCalls
 from goque.queue.manager_base import (
     MAX_INLINE_RUNS,
-    CheckTasks,
-    ManagerBase,
-    OnConflict,
+    PrepareTasks,
     WaitPauses,
     check_id,
-    check_on_conflict,
     check_search,
     check_timeout,
     found,
@@ -28,12 +28,16 @@ from goque.queue.manager_base import (
 )
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
-from goque.task import NO_TASK_PAYLOAD, TERMINAL_STATUSES, Task, TaskFilter, TaskRow
+from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
+from goque.task_filter import TaskFilter
+from goque.task_row import TERMINAL_STATUSES, TaskRow
+from goque.task_rules.limits import Limits, Rate, check_changes
+from goque.task_rules.uniqueness import OnConflict, check_on_conflict
 from goque.telemetry import tracing
 
 if TYPE_CHECKING:
     from goque.execution.inline import TaskRun
-    from goque.processor_table import HasProcessors
+    from goque.handlers.processor_table import HasProcessors
 
 THREADS: Final = 5
 """As many as a storage has connections for one process's threads."""
@@ -41,7 +45,7 @@ THREADS: Final = 5
 THREAD_NAME: Final = "goque-queue"
 
 
-class AsyncTaskQueueManager(ManagerBase):
+class AsyncTaskQueueManager(AsyncFlowCalls):
     """Does what `TaskQueueManager` does, awaited; usable from any loop and thread, and after a fork.
 
     An asyncio connection that is given with `conn` or `with_tx` (psycopg's, aiosqlite's, SQLAlchemy's around one)
@@ -52,7 +56,8 @@ class AsyncTaskQueueManager(ManagerBase):
         url_or_storage: a storage URL, a storage that the manager may close, or None for
             `GOQUE_DATABASE_URL` or the embedded default.
         default_priorities: says the priority of a type's tasks that are enqueued without one.
-        check_tasks: called with the tasks of each call before one is inserted; what it raises refuses them all.
+        prepare_tasks: called with the tasks of each call before one is inserted, to complete them; what it raises
+            refuses them all.
     """
 
     def __init__(
@@ -60,9 +65,9 @@ class AsyncTaskQueueManager(ManagerBase):
         url_or_storage: str | TaskStorage | None = None,
         *,
         default_priorities: Callable[[str], int] | None = None,
-        check_tasks: CheckTasks | None = None,
+        prepare_tasks: PrepareTasks | None = None,
     ) -> None:
-        super().__init__(url_or_storage, default_priorities=default_priorities, check_tasks=check_tasks)
+        super().__init__(url_or_storage, default_priorities=default_priorities, prepare_tasks=prepare_tasks)
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
     async def enqueue(
@@ -70,28 +75,23 @@ class AsyncTaskQueueManager(ManagerBase):
         type: str,  # noqa: A002 - the column's name, fixed by the contract
         payload: Any = NO_TASK_PAYLOAD,
         *,
-        external_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        delay: float | timedelta | None = None,
-        run_at: datetime | None = None,
-        priority: int | None = None,
+        on_conflict: OnConflict = "raise",
         conn: Any = None,
+        **options: Unpack[TaskOptions],
     ) -> Task:
         """Insert one task and return it; see `TaskQueueManager.enqueue`."""
-        task = Task(
-            type,
-            payload,
-            external_id=external_id,
-            metadata=metadata,
-            delay=delay,
-            run_at=run_at,
-            priority=priority,
-        )
-        return await self.add_task(task, conn=conn)
+        return await self.add_task(Task(type, payload, **options), on_conflict=on_conflict, conn=conn)
 
-    async def add_task(self, task: Task, *, conn: Any = None) -> Task:
+    async def add_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task that was built before; see `TaskQueueManager.add_task`."""
-        return (await self._insert([task], "raise", conn))[0]
+        check_on_conflict(on_conflict)
+        [wanted] = self._prepare([task])
+        tx = transaction_of(conn)
+        with tracing.enqueueing([wanted]):
+            done: Task = await self._ask(
+                lambda storage: storage.insert_task(wanted, on_conflict=on_conflict, conn=tx), tx
+            )
+        return done
 
     async def add_tasks(
         self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
@@ -154,13 +154,31 @@ class AsyncTaskQueueManager(ManagerBase):
         resumed: bool = await self._ask(lambda storage: storage.resume_type(task_type), None)
         return resumed
 
+    async def set_limits(
+        self,
+        task_type: str,
+        *,
+        limit: int | msgspec.UnsetType | None = msgspec.UNSET,
+        limit_per_key: int | msgspec.UnsetType | None = msgspec.UNSET,
+        rate: Rate | msgspec.UnsetType | None = msgspec.UNSET,
+    ) -> Limits:
+        """Change limits of a type at run time; see `TaskQueueManager.set_limits`."""
+        changes = check_changes(limit, limit_per_key, rate)
+        limits: Limits = await self._ask(lambda storage: storage.set_limits(task_type, changes), None)
+        return limits
+
+    async def clear_limits(self, task_type: str) -> Limits:
+        """Forget the limits that were set at run time; see `TaskQueueManager.clear_limits`."""
+        limits: Limits = await self._ask(lambda storage: storage.set_limits(task_type, None), None)
+        return limits
+
     async def wait(
         self,
         task_id: str,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109 - the same
     ) -> Task:
         """Wait until a task has ended, and return it; see `TaskQueueManager.wait`."""
-        pauses = WaitPauses(task_id, timeout)
+        pauses = WaitPauses(f"task {task_id}", timeout)
         row = await self._read_row(task_id, None)
         if row.status in TERMINAL_STATUSES:
             return Task.from_row(row)
@@ -183,7 +201,7 @@ class AsyncTaskQueueManager(ManagerBase):
         Handlers have a loop of their own there, not the caller's. A `def` handler past its timeout is not interrupted,
         as it would be in a main thread: its attempt is charged when it returns.
         """
-        from goque.execution.inline import drain  # noqa: PLC0415 - applications do not need it
+        from goque.execution.drain import drain  # noqa: PLC0415 - applications do not need it
 
         await self.wait_background_adds()
         runs: list[TaskRun] = await self._in_thread(

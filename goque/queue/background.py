@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from goque.errors import DatabaseUnavailableError, DuplicateTaskError, GoqueError
+from goque.identifiers import internal_id
 from goque.task import Task
 
 MAX_WAITING: Final = 1000
@@ -100,8 +101,19 @@ class BackgroundAdds:
                     self._insert_or_log([task])
             return
         for task in tasks:
-            if task.id not in inserted:
-                _log_lost(task, DuplicateTaskError(task.type, task.external_id))
+            if task.id not in inserted and not _debounces(task):
+                _log_lost(task, _duplicate(task))
+
+
+def _debounces(task: Task) -> bool:
+    """Return whether a task that was not inserted gave its content to the one that waits."""
+    return task.unique_rule is not None and task.unique_rule.debounce is not None
+
+
+def _duplicate(task: Task) -> DuplicateTaskError:
+    """Name what is taken: it is the unique key where goque made the external id."""
+    has_own_id = task.external_id != internal_id(task.id)
+    return DuplicateTaskError(task.type, task.external_id, unique_key=None if has_own_id else task.unique_key)
 
 
 def _log_lost(task: Task, error: Exception) -> None:

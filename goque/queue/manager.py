@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+import msgspec
+
+from goque.queue.flow_calls import FlowCalls
 from goque.queue.manager_base import (
     MAX_INLINE_RUNS,
-    CheckTasks,
-    ManagerBase,
-    OnConflict,
+    PrepareTasks,
     WaitPauses,
     check_id,
-    check_on_conflict,
     check_search,
     check_timeout,
     found,
     transaction_of,
 )
 from goque.storage import TaskStorage
-from goque.task import NO_TASK_PAYLOAD, TERMINAL_STATUSES, Task, TaskFilter, TaskRow
+from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
+from goque.task_filter import TaskFilter
+from goque.task_row import TERMINAL_STATUSES, TaskRow
+from goque.task_rules.limits import Limits, Rate, check_changes
+from goque.task_rules.uniqueness import OnConflict, check_on_conflict
 from goque.telemetry import tracing
 
 if TYPE_CHECKING:
     from goque.execution.inline import TaskRun
-    from goque.processor_table import HasProcessors
+    from goque.handlers.processor_table import HasProcessors
 
 
-class TaskQueueManager(ManagerBase):
+class TaskQueueManager(FlowCalls):
     """Enqueues tasks and looks after them; thread-safe, and usable after a fork.
 
     It connects when it is first used. In a `with_tx` block, or with `conn`, it works in the caller's
@@ -40,7 +44,8 @@ class TaskQueueManager(ManagerBase):
         url_or_storage: a storage URL, a storage that the manager may close, or None for
             `GOQUE_DATABASE_URL` or the embedded default.
         default_priorities: says the priority of a type's tasks that are enqueued without one.
-        check_tasks: called with the tasks of each call before one is inserted; what it raises refuses them all.
+        prepare_tasks: called with the tasks of each call before one is inserted, to complete them; what it raises
+            refuses them all.
     """
 
     def __init__(
@@ -48,9 +53,9 @@ class TaskQueueManager(ManagerBase):
         url_or_storage: str | TaskStorage | None = None,
         *,
         default_priorities: Callable[[str], int] | None = None,
-        check_tasks: CheckTasks | None = None,
+        prepare_tasks: PrepareTasks | None = None,
     ) -> None:
-        super().__init__(url_or_storage, default_priorities=default_priorities, check_tasks=check_tasks)
+        super().__init__(url_or_storage, default_priorities=default_priorities, prepare_tasks=prepare_tasks)
 
     @property
     def storage(self) -> TaskStorage:
@@ -67,50 +72,56 @@ class TaskQueueManager(ManagerBase):
         type: str,  # noqa: A002 - the column's name, fixed by the contract
         payload: Any = NO_TASK_PAYLOAD,
         *,
-        external_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        delay: float | timedelta | None = None,
-        run_at: datetime | None = None,
-        priority: int | None = None,
+        on_conflict: OnConflict = "raise",
         conn: Any = None,
+        **options: Unpack[TaskOptions],
     ) -> Task:
-        """Insert one task and return it; the arguments are those of `Task`.
+        """Insert one task and return it.
+
+        Args:
+            type: the type.
+            payload: the payload.
+            on_conflict: what to do if a task has the external id, or holds the unique key; see `add_task`.
+            conn: the caller's own connection.
+            options: the other keywords of `Task`.
 
         Raises:
-            DuplicateTaskError: the type and external id are taken.
+            DuplicateTaskError: the external id or the unique key is taken.
             ConfigurationError, PayloadEncodeError, InvalidPayloadFormatError: see `Task`.
         """
-        task = Task(
-            type,
-            payload,
-            external_id=external_id,
-            metadata=metadata,
-            delay=delay,
-            run_at=run_at,
-            priority=priority,
-        )
-        return self._insert([task], "raise", conn)[0]
+        return self._insert_one(Task(type, payload, **options), on_conflict, conn)
 
-    def add_task(self, task: Task, *, conn: Any = None) -> Task:
+    def add_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task that was built before, and return it with its times set.
 
+        Args:
+            task: the task. If it has `debounce`, a waiting task with its key takes its content and is returned.
+            on_conflict: what to do if a task has its external id, or holds its unique key. "raise"; "skip" returns
+                the task that is there, with `inserted` False; "replace" gives a task that waits, and that nobody has
+                claimed, the new payload, metadata, priority and due time, and returns it, with `inserted` False.
+            conn: the caller's own connection.
+
         Raises:
-            DuplicateTaskError: its type and external id are taken.
+            DuplicateTaskError: the place is taken, and `on_conflict` does not say what else to do, or the task that
+                was to be replaced is claimed or has ended.
         """
-        return self._insert([task], "raise", conn)[0]
+        return self._insert_one(task, on_conflict, conn)
 
     def add_tasks(
         self, tasks: Iterable[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
     ) -> list[Task]:
-        """Insert all tasks or none, in one transaction, and return what was inserted.
+        """Insert all tasks or none, in one transaction.
 
         Args:
             tasks: tasks of any types.
-            on_conflict: "raise", or "skip" to insert those whose type and external id are free.
+            on_conflict: what to do about tasks whose external id or unique key is taken. "raise"; "skip" leaves them
+                out; "replace" as in `add_task`.
             conn: the caller's own connection.
 
+        Returns: the inserted tasks and, in the place of tasks that replaced a waiting one, that one.
+
         Raises:
-            DuplicateTaskError: a type and external id are taken, by a row or twice in `tasks`.
+            DuplicateTaskError: a place is taken, by a row or twice in `tasks`.
         """
         check_on_conflict(on_conflict)
         return self._insert(tasks, on_conflict, conn)
@@ -185,6 +196,40 @@ class TaskQueueManager(ManagerBase):
         """
         return self._ready_storage().pause_type(task_type)
 
+    def set_limits(
+        self,
+        task_type: str,
+        *,
+        limit: int | msgspec.UnsetType | None = msgspec.UNSET,
+        limit_per_key: int | msgspec.UnsetType | None = msgspec.UNSET,
+        rate: Rate | msgspec.UnsetType | None = msgspec.UNSET,
+    ) -> Limits:
+        """Change limits of a type at run time, for all nodes within their `fetch_tick`; return those that it has then.
+
+        When a limit is lowered, what runs goes on. It is a transaction of its own, inside of `with_tx` too.
+
+        Args:
+            task_type: the type.
+            limit: how many of its tasks run at once; None for no limit. What is left out stays as it is.
+            limit_per_key: the same for each `limit_key`.
+            rate: how many start in a time; None for no rate. A Rate replaces the whole one of before.
+
+        Raises:
+            ConfigurationError: a limit is wrong, nothing is given, or no supervisor has run this type yet.
+        """
+        changes = check_changes(limit, limit_per_key, rate)
+        return self._ready_storage().set_limits(task_type, changes)
+
+    def clear_limits(self, task_type: str) -> Limits:
+        """Forget the limits that were set at run time; return those that the type's processor declares.
+
+        What `goque.RateLimited` has put off may start again, too.
+
+        Raises:
+            ConfigurationError: no supervisor has run this type yet.
+        """
+        return self._ready_storage().set_limits(task_type, None)
+
     def resume_type(self, task_type: str) -> bool:
         """Let every node claim tasks of a type again; returns False if it is not paused.
 
@@ -208,7 +253,7 @@ class TaskQueueManager(ManagerBase):
             TaskNotFoundError: no task has this id, or has it any more.
             WaitTimeoutError: the task has not ended in time; it is a TimeoutError too.
         """
-        pauses = WaitPauses(task_id, timeout)
+        pauses = WaitPauses(f"task {task_id}", timeout)
         row = self._read_row(task_id, None)
         if row.status in TERMINAL_STATUSES:
             return Task.from_row(row)
@@ -245,7 +290,7 @@ class TaskQueueManager(ManagerBase):
             GoqueError: more runs than `limit`; or a handler is async, and this thread runs a loop already.
             BaseException: a handler raised what ends a test: KeyboardInterrupt, `pytest.fail`; its task is given back.
         """
-        from goque.execution.inline import drain  # noqa: PLC0415 - applications do not need it
+        from goque.execution.drain import drain  # noqa: PLC0415 - applications do not need it
 
         self.wait_background_adds()
         return drain(self.storage, registry, types=types, limit=limit)
@@ -262,6 +307,13 @@ class TaskQueueManager(ManagerBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _insert_one(self, task: Task, on_conflict: OnConflict, conn: Any) -> Task:
+        check_on_conflict(on_conflict)
+        [wanted] = self._prepare([task])
+        tx = transaction_of(conn)
+        with tracing.enqueueing([wanted]):
+            return self._storage_for(tx).insert_task(wanted, on_conflict=on_conflict, conn=tx)
 
     def _insert(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
         wanted = self._prepare(tasks)

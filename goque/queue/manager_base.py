@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from goque import context
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError, length
+from goque.identifiers import is_task_id
 from goque.queue.background import BackgroundAdds
 from goque.storage import TaskStorage, open_storage
-from goque.task import Task, TaskFilter, TaskRow
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskRow
 from goque.telemetry import tracing
 
 log: Final = logging.getLogger("goque.background")
@@ -29,10 +31,7 @@ MAX_PAUSE: Final = 0.5
 MAX_NOTIFIED_PAUSE: Final = 1.0
 """The longest pause where the database notifies of finished tasks. It does not for tasks that the healer finishes."""
 
-CheckTasks = Callable[[list[Task]], object]
-OnConflict = Literal["raise", "skip"]
-
-_TASK_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+PrepareTasks = Callable[[list[Task]], object]
 
 
 class ManagerBase:
@@ -43,7 +42,7 @@ class ManagerBase:
         url_or_storage: str | TaskStorage | None,
         *,
         default_priorities: Callable[[str], int] | None,
-        check_tasks: CheckTasks | None,
+        prepare_tasks: PrepareTasks | None,
     ) -> None:
         if not isinstance(url_or_storage, str | TaskStorage | None):
             raise ConfigurationError(
@@ -53,14 +52,14 @@ class ManagerBase:
             raise ConfigurationError(
                 f"default_priorities must be a function of a type, not {default_priorities!r:.80}"
             )
-        if check_tasks is not None and not callable(check_tasks):
-            raise ConfigurationError(f"check_tasks must be a function of tasks, not {check_tasks!r:.80}")
+        if prepare_tasks is not None and not callable(prepare_tasks):
+            raise ConfigurationError(f"prepare_tasks must be a function of tasks, not {prepare_tasks!r:.80}")
         if isinstance(url_or_storage, TaskStorage):
             self._storage = url_or_storage
         else:
             self._storage = open_storage(resolve_database_url(url_or_storage))
         self._default_priorities = default_priorities
-        self._check_tasks = check_tasks
+        self._prepare_tasks = prepare_tasks
         self._has_schema = False
         self._background = BackgroundAdds(self._insert_free)
 
@@ -78,15 +77,17 @@ class ManagerBase:
         return tasks
 
     def _prepare(self, tasks: Iterable[Task]) -> list[Task]:
-        """Return tasks with the values of the context and the priorities of their types, if none is refused."""
+        """Return tasks with the values of the context and what their types give them, if none is refused."""
         wanted = with_values_of_context(tasks)
-        if self._check_tasks:
-            self._check_tasks(wanted)
+        if self._prepare_tasks:
+            self._prepare_tasks(wanted)
         return self._with_default_priorities(wanted)
 
     def _for_background(self, task: Task) -> Task:
         """Complete a task where it is given away; a transaction around it is left, with a warning."""
         [wanted] = self._prepare([task])
+        if wanted.unique_rule is not None:
+            wanted.unique_rule.refuse_incomplete()  # here, where the caller learns of it
         if context.tx_from_context() is not None:
             log.warning(
                 "task of type %r with external id %r is added in the background, so outside of the transaction "
@@ -134,19 +135,13 @@ def check_timeout(timeout: object) -> float | None:
 
 def check_id(task_id: str) -> None:
     """Refuse what cannot be the id of a task: no task has it."""
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+    if not isinstance(task_id, str) or not is_task_id(task_id):
         raise TaskNotFoundError(task_id)
 
 
 def transaction_of(conn: Any) -> Any:
     """Return the caller's connection: `conn`, or that of the surrounding `with_tx`, or None."""
     return context.tx_from_context() if conn is None else conn
-
-
-def check_on_conflict(on_conflict: object) -> None:
-    """Refuse an `on_conflict` that is unknown."""
-    if on_conflict not in ("raise", "skip"):
-        raise ConfigurationError(f"on_conflict must be 'raise' or 'skip', not {on_conflict!r}")
 
 
 def check_search(task_filter: TaskFilter | None, limit: int) -> TaskFilter:
@@ -166,15 +161,15 @@ def found(row: TaskRow | None, task_id: str) -> TaskRow:
 
 
 class WaitPauses:
-    """How long `wait` pauses between two reads of a task, and when it gives up.
+    """How long `wait` pauses between two reads of a task or a flow, and when it gives up.
 
     Args:
-        task_id: the task.
+        what: what is waited for, for the error.
         timeout: seconds or a timedelta; None to wait as long as it takes.
     """
 
-    def __init__(self, task_id: str, timeout: object) -> None:
-        self._task_id = task_id
+    def __init__(self, what: str, timeout: object) -> None:
+        self._what = what
         self._timeout = check_timeout(timeout)
         self._end = math.inf if self._timeout is None else time.monotonic() + self._timeout
         self._pause = FIRST_PAUSE / PAUSE_GROWTH
@@ -191,7 +186,7 @@ class WaitPauses:
         """
         left = self._end - time.monotonic()
         if left <= 0:
-            raise WaitTimeoutError(f"task {self._task_id} is still {status} after {self._timeout:g}s")
+            raise WaitTimeoutError(f"{self._what} is still {status} after {self._timeout:g}s")
         longest = MAX_NOTIFIED_PAUSE if is_notified else MAX_PAUSE
         self._pause = min(self._pause * PAUSE_GROWTH, longest)
         return min(self._pause, left)

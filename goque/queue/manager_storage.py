@@ -22,7 +22,7 @@ def same_queue(manager: ManagerBase, kind: type[ManagerT]) -> ManagerT:
     return kind(
         storage_of(manager),
         default_priorities=manager._default_priorities,  # noqa: SLF001 - the same
-        check_tasks=manager._check_tasks,  # noqa: SLF001 - the same
+        prepare_tasks=manager._prepare_tasks,  # noqa: SLF001 - the same
     )
 
 

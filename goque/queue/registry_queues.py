@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -16,11 +15,8 @@ if TYPE_CHECKING:
 class HasRules(Protocol):
     """A registry, as far as its managers need it."""
 
-    def default_priority(self, task_type: str) -> int:
-        """Return the default priority of a type."""
-
-    def check_tasks(self, tasks: list[Task]) -> None:
-        """Refuse tasks that are known to be wrong."""
+    def prepare_tasks(self, tasks: list[Task]) -> None:
+        """Complete tasks by the options of their types, and refuse those that are known to be wrong."""
 
     def _find_database(self) -> str | TaskStorage:
         """Return the URL or the storage of `queue`."""
@@ -49,7 +45,7 @@ class RegistryQueues:
             from goque.queue.manager import TaskQueueManager  # noqa: PLC0415 - registering needs no database
 
             where = self.own_url or self._registry._find_database()  # noqa: SLF001 - frameworks override it
-            self._plain = TaskQueueManager(where, **self._rules)
+            self._plain = TaskQueueManager(where, prepare_tasks=self._registry.prepare_tasks)
         return self._plain
 
     @property
@@ -59,13 +55,8 @@ class RegistryQueues:
             from goque.queue.async_manager import AsyncTaskQueueManager  # noqa: PLC0415 - the same
 
             where = self.own_url or self._registry._find_async_database()  # noqa: SLF001 - the same
-            self._async = AsyncTaskQueueManager(where, **self._rules)
+            self._async = AsyncTaskQueueManager(where, prepare_tasks=self._registry.prepare_tasks)
         return self._async
-
-    @property
-    def _rules(self) -> dict[str, Callable[..., Any]]:
-        registry = self._registry
-        return {"default_priorities": registry.default_priority, "check_tasks": registry.check_tasks}
 
     async def aclose(self) -> None:
         """Close the managers of this process, after their background adds; a later use opens new ones."""

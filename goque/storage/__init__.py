@@ -78,5 +78,5 @@ def _sqlite(url: str) -> Dialect:
     path = str(Path(sqlite_path(url)).absolute())
     if path not in _announced:
         _announced.add(path)
-        _log.info("SQLite database %s", path)
+        _log.debug("SQLite database %s", path)  # the root of a tree logs it once for all of its processes
     return SqliteDialect(path)

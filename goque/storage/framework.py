@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from goque.storage import dialect_of
 from goque.storage.sql.call_policy import CallPolicy
@@ -14,6 +14,7 @@ from goque.storage.sql.migrate import Migrations
 from goque.storage.sql.session import Session
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
+from goque.task_rules.uniqueness import OnConflict
 
 ResultT = TypeVar("ResultT")
 
@@ -32,10 +33,14 @@ class BorrowedStorage(SqlStorage):
         self._connections: Connections = _Borrowed(dialect, borrow)
         self._migrations = Migrations(dialect, self._connections)
 
+    def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
+        """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
+        return super().insert_task(task, on_conflict=on_conflict, conn=self._given(conn))
+
     def insert_tasks(
-        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+        self, tasks: Sequence[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
     ) -> list[Task]:
-        """Insert all tasks or none; with "skip", those whose type and external id are free."""
+        """Insert all tasks or none; with "skip", those whose places are free."""
         return super().insert_tasks(tasks, on_conflict=on_conflict, conn=self._given(conn))
 
     def _run(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any = None) -> ResultT:

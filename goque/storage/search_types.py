@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from goque.storage.instants import EPOCH, LATEST, later
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 
 SKEW: Final = 600.0
 """The most seconds by which the clock that made an id may differ from the database's clock, for a search by time."""
@@ -23,7 +23,10 @@ class TaskSearch(msgspec.Struct, frozen=True):
         task_type: the type.
         statuses: one of these.
         external_id: exactly this one.
+        limit_key: exactly this key of limits.
         error: a text somewhere in `errors`; capitals do not count.
+        payload: a text somewhere in the payload as the database keeps it; capitals do not count. Spaces between the
+            parts of the JSON differ from database to database.
         created_from: not created before this instant.
         created_before: created before this instant.
     """
@@ -31,7 +34,9 @@ class TaskSearch(msgspec.Struct, frozen=True):
     task_type: str | None = None
     statuses: tuple[TaskStatus, ...] = ()
     external_id: str | None = None
+    limit_key: str | None = None
     error: str | None = None
+    payload: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
 

@@ -1,8 +1,7 @@
 """Log lines: one event per line, as text or JSON, from every process of the tree.
 
 It uses the standard library only, because the root supervisor logs with it. goque's own loggers are under `goque`.
-Other loggers belong to the application. Until it configures logging, their warnings and errors are printed in the
-same format.
+Other loggers belong to the application: see app_logs.py.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
@@ -22,6 +22,9 @@ from goque.errors import ConfigurationError
 from goque.telemetry.log_output import output
 
 FORMATS: Final = ("console", "json")
+TERMINAL: Final = "terminal"
+"""The format `console` on a terminal: fields are dim, and the ids of tasks are short below the level warning."""
+
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -29,6 +32,11 @@ _RESERVED: Final = frozenset({"time", "level", "role", "event", "logger", "excep
 _LEVEL_WIDTH: Final = 5
 _VALUE_LENGTH: Final = 200
 MAX_VALUES: Final = 20
+SHOWN_OF_ID: Final = 12
+"""How many characters of a task's id a terminal shows: the last ones, which are random."""
+
+DIM: Final = "\x1b[2m"
+PLAIN: Final = "\x1b[0m"
 
 
 def configure(
@@ -44,8 +52,8 @@ def configure(
 
     Args:
         role: the role of this process in the tree, such as `fetcher`.
-        log_format: `console` or `json`.
-        level: the lowest level of goque's own events: `debug` to `critical`.
+        log_format: `console` or `json`; or what `format_here` returned in another process.
+        level: the lowest level of what is logged: `debug` to `critical`.
         of: the pool of this process, or its task type, if it has one.
         task_type: its task type, if it works for this type alone.
         mark: what begins each line, for a reader that tells these lines from what else is written to descriptor 2.
@@ -53,18 +61,44 @@ def configure(
     Raises:
         ConfigurationError: the format or the level is not one of these.
     """
-    if log_format not in FORMATS:
+    if log_format not in (*FORMATS, TERMINAL):
         raise ConfigurationError(f"log format must be {' or '.join(FORMATS)}, not {log_format!r:.80}")
     if level.lower() not in LEVELS:
         raise ConfigurationError(f"log level must be one of {', '.join(LEVELS)}, not {level!r:.80}")
-    formatter = JsonLines(role, of, task_type) if log_format == "json" else ConsoleLines(role, of)
+    is_terminal = format_here(log_format) == TERMINAL
+    formatter = (
+        JsonLines(role, of, task_type) if log_format == "json" else ConsoleLines(role, of, dim=is_terminal)
+    )
     logger = logging.getLogger("goque")
     logger.handlers = [StderrHandler(formatter, mark=mark)]
     logger.setLevel(level.upper())
     logger.propagate = False
     # The last resort prints only if the app configured no logging, before or after this call. A handler
     # on the root logger would make a later logging.basicConfig() of the app do nothing.
-    logging.lastResort = StderrHandler(formatter, logging.WARNING, mark)
+    logging.lastResort = StderrHandler(formatter, level.upper(), mark)
+    logging.basicConfig = _basic_config
+
+
+_basic_config_of_python: Final = logging.basicConfig
+
+
+def _basic_config(**options: Any) -> None:
+    """Do what `logging.basicConfig` does, if the app calls it.
+
+    `logging.info(…)` and its like call it too where the root logger has no handlers, and all that the process logs
+    later would come out in Python's format, without a task. The last resort prints these lines instead.
+    """
+    if options or sys._getframe(1).f_globals.get("__name__") != "logging":  # noqa: SLF001 - there is no other way
+        _basic_config_of_python(**options)
+
+
+def format_here(log_format: str) -> str:
+    """Return the format of lines on this process's standard error: the console's differs on a terminal.
+
+    The root hands it to the workers, whose own standard error is a file. https://no-color.org is respected.
+    """
+    is_terminal = log_format == "console" and os.isatty(2) and not os.environ.get("NO_COLOR")
+    return TERMINAL if is_terminal and os.environ.get("TERM") != "dumb" else log_format
 
 
 class StderrHandler(logging.Handler):
@@ -73,7 +107,7 @@ class StderrHandler(logging.Handler):
     With a full disk, a closed pipe, or a pipe that nobody reads, a line is lost, but the process goes on.
     """
 
-    def __init__(self, formatter: logging.Formatter, level: int = logging.NOTSET, mark: str = "") -> None:
+    def __init__(self, formatter: logging.Formatter, level: int | str = 0, mark: str = "") -> None:
         super().__init__(level)
         self.formatter = formatter
         self._mark = mark
@@ -111,26 +145,37 @@ def report_dropped() -> None:
 
 
 class ConsoleLines(logging.Formatter):
-    """`12:03:04.123 INFO  fetcher[send_email] message key=value`; tracebacks and blocks follow, indented."""
+    """`12:03:04.123 INFO  fetcher[send_email] message key=value`; tracebacks and blocks follow, indented.
 
-    def __init__(self, role: str, of: str | None) -> None:
+    Args:
+        role: the role of this process.
+        of: its pool or type.
+        dim: whether a terminal shows the lines: then fields are dim, and ids short where nothing went wrong.
+    """
+
+    def __init__(self, role: str, of: str | None, *, dim: bool = False) -> None:
         super().__init__()
         self.role = f"{role}[{one_line(of)}]" if of else role
         self._of = of
+        self._dim = dim
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the lines of a block (`extra={"block": […]}` of ours) and of a traceback."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
         head = f"{clock}.{int(record.msecs):03d} {level:<{_LEVEL_WIDTH}} {self.role}"
-        name = "" if _is_ours(record) else f" {record.name}:"
+        name = "" if _is_ours(record) else f" {one_line(record.name)}:"
         shown = fields_of(record)
         block = shown.pop("block") if _is_ours(record) and isinstance(shown.get("block"), list) else []
         if record.name == "goque.fetcher" and shown.get("task_type") == self._of:
             del shown["task_type"]  # it is in the name of the fetcher
         if isinstance(shown.get("values"), dict):
             shown = {**shown.pop("values"), **shown}
+        if self._dim and record.levelno < logging.WARNING and "task_id" in shown:
+            shown["task_id"] = _short_id(shown["task_id"])
         fields = "".join(f" {one_line(key)}={_plain_value(value)}" for key, value in shown.items())
+        if self._dim and fields:
+            fields = f"{DIM}{fields}{PLAIN}"
         lines = [f"{head}{name} {one_line(message_of(record))}{fields}"]
         lines += [f"    {one_line(line)}" for line in (*block, *traceback_of(record).splitlines())]
         return "\n".join(lines)
@@ -166,42 +211,6 @@ class JsonLines(logging.Formatter):
         return inert_json(text)
 
 
-class RateLimited(logging.Filter):
-    """Passes the same message once per period; the next one that passes has `repeats=N`.
-
-    Args:
-        period: seconds.
-        clock: the seconds of a monotonic clock.
-        field: a name in `extra=` whose value distinguishes messages with the same text.
-    """
-
-    MAX_MESSAGES: Final = 1000
-
-    def __init__(
-        self, period: float = 60.0, clock: Callable[[], float] = time.monotonic, *, field: str = ""
-    ) -> None:
-        super().__init__()
-        self.period = period
-        self._clock = clock
-        self._field = field
-        self._seen: dict[tuple[str, int, str, str], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the event passes; messages are the same if their text without arguments is."""
-        key = (record.name, record.levelno, text_of(record.msg), text_of(getattr(record, self._field, "")))
-        now = self._clock()
-        since, repeats = self._seen.get(key, (None, 0))
-        if since is not None and now - since < self.period:
-            self._seen[key] = (since, repeats + 1)
-            return False
-        if len(self._seen) >= self.MAX_MESSAGES:
-            self._seen.clear()  # a repeated line is better than unbounded memory
-        self._seen[key] = (now, 0)
-        if repeats:
-            record.repeats = repeats
-        return True
-
-
 def message_of(record: logging.LogRecord) -> str:
     """Return the event's message, whatever its arguments are."""
     try:
@@ -212,13 +221,15 @@ def message_of(record: logging.LogRecord) -> str:
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return the fields of `extra=`, and those of the running task if a handler logs."""
-    fields = running_task()
-    fields.update(
-        (key, value)
+    running = running_task()
+    given = {
+        key: value
         for key, value in vars(record).items()
         if key not in _STANDARD and key not in _RESERVED and value is not None
-    )
-    return fields
+    }
+    if not _is_ours(record):  # an app's field of the same name must not hide which task it is
+        given = {key: value for key, value in given.items() if key not in running}
+    return {**running, **given}
 
 
 def running_task() -> dict[str, Any]:
@@ -284,6 +295,11 @@ def _json_escape(char: str) -> str:
         return char
     units = char.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _short_id(task_id: Any) -> str:
+    text = text_of(task_id)
+    return text if len(text) <= SHOWN_OF_ID else f"…{text[-SHOWN_OF_ID:]}"
 
 
 def _plain_value(value: Any) -> str:

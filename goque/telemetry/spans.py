@@ -15,7 +15,8 @@ from goque.version import __version__
 
 if TYPE_CHECKING:
     from goque.outcome import Outcome
-    from goque.task import Task, TaskRow
+    from goque.task import Task
+    from goque.task_row import TaskRow
 
 MAX_LINKS: Final = 128
 FLUSH_MILLISECONDS: Final = 2000

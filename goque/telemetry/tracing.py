@@ -20,7 +20,8 @@ from goque.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from goque.outcome import Outcome
-    from goque.task import Task, TaskRow
+    from goque.task import Task
+    from goque.task_row import TaskRow
     from goque.telemetry.spans import Spans
 
 log: Final = logging.getLogger("goque.tracing")

@@ -1,4 +1,4 @@
-"""Helpers for applications' tests: run a handler, drain the queue, assert what was enqueued, freeze time.
+"""Helpers for applications' tests: run handlers, drain and empty the queue, assert what was enqueued, freeze time.
 
 The fixtures of the pytest plugin are in `goque.pytest_plugin`.
 """
@@ -6,8 +6,9 @@ The fixtures of the pytest plugin are in `goque.pytest_plugin`.
 from __future__ import annotations
 
 from goque.execution.inline import TaskRun
+from goque.testing.database import empty
 from goque.testing.enqueued import assert_enqueued, assert_not_enqueued
-from goque.testing.handlers import run_task
+from goque.testing.handlers import ended_need, run_task
 from goque.testing.time import FrozenClock, enqueue_due_jobs, frozen_time, slots_between
 from goque.testing.tree import RunningTree, crash_on_purpose, own_database
 
@@ -18,6 +19,8 @@ __all__ = [
     "assert_enqueued",
     "assert_not_enqueued",
     "crash_on_purpose",
+    "empty",
+    "ended_need",
     "enqueue_due_jobs",
     "frozen_time",
     "own_database",

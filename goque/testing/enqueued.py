@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from goque.handlers.handler import Handler
 from goque.payload import decode_json, encode_payload
-from goque.task import Task, TaskFilter, TaskStatus
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskStatus
 
 if TYPE_CHECKING:
     from goque.queue.manager_base import ManagerBase
@@ -39,7 +42,7 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 def assert_enqueued(
     queue: ManagerBase,
-    type: str,  # noqa: A002 - the column's name, fixed by the contract
+    type: str | Handler[Any],  # noqa: A002 - the column's name, fixed by the contract
     *,
     payload: Any = ANYTHING,
     external_id: str | msgspec.UnsetType = ANYTHING,
@@ -53,7 +56,7 @@ def assert_enqueued(
 
     Args:
         queue: the manager of the database; also an asyncio one, without await.
-        type: the task's type.
+        type: the task's type, or its handler.
         payload: the wanted payload, as an object or as the plain JSON value.
         external_id: the wanted external id.
         metadata: keys and values that its metadata must have; it may have more.
@@ -73,8 +76,9 @@ def assert_enqueued(
         "priority": priority,
         "status": status,
     }
-    wanted = _wanted(type, given)
-    tasks = _tasks(queue, type, conn)
+    task_type = _type_of(type)
+    wanted = _wanted(task_type, given)
+    tasks = _tasks(queue, task_type, conn)
     found = [task for task in tasks if not wanted.differences(task)]
     if not found:
         raise AssertionError(_missing(wanted, tasks))
@@ -85,7 +89,7 @@ def assert_enqueued(
 
 def assert_not_enqueued(
     queue: ManagerBase,
-    type: str,  # noqa: A002 - the column's name, fixed by the contract
+    type: str | Handler[Any],  # noqa: A002 - the column's name, fixed by the contract
     *,
     payload: Any = ANYTHING,
     external_id: str | msgspec.UnsetType = ANYTHING,
@@ -97,10 +101,15 @@ def assert_not_enqueued(
         AssertionError: there are some; the message lists them.
     """
     __tracebackhide__ = True
-    wanted = _wanted(type, {"payload": payload, "external_id": external_id})
-    found = [task for task in _tasks(queue, type, conn) if not wanted.differences(task)]
+    task_type = _type_of(type)
+    wanted = _wanted(task_type, {"payload": payload, "external_id": external_id})
+    found = [task for task in _tasks(queue, task_type, conn) if not wanted.differences(task)]
     if found:
         raise AssertionError(f"there is a {wanted}{_listed(found)}")
+
+
+def _type_of(given: str | Handler[Any]) -> str:
+    return given.type if isinstance(given, Handler) else given
 
 
 def _wanted(task_type: str, given: dict[str, Any]) -> _Wanted:

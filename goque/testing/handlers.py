@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from goque.errors import ConfigurationError
 from goque.execution.inline import TaskRun, row_of, run_row
-from goque.processor_table import processors_of
+from goque.identifiers import new_task_id
+from goque.payload import encode_payload
 from goque.queue.manager_base import with_values_of_context
+from goque.task_rules.need import Need
 
 if TYPE_CHECKING:
     from goque.registry import Registry
     from goque.task import Task
 
 
-def run_task(registry: Registry, task: Task, *, attempts: int = 0) -> TaskRun:
+def run_task(registry: Registry, task: Task, *, attempts: int = 0, needs: Sequence[Need] = ()) -> TaskRun:
     """Run the handler of a task in this process, as a worker would; no database is used.
 
     The payload is decoded and hooks are called as in a worker. `goque.current_task()` is the task, and its context has
@@ -25,6 +28,7 @@ def run_task(registry: Registry, task: Task, *, attempts: int = 0) -> TaskRun:
         registry: has the processor.
         task: made as for `add_task`; it is not enqueued.
         attempts: how many attempts have failed before.
+        needs: what the handler finds in `task.needs`; `ended_need` makes one.
 
     Raises:
         ConfigurationError: its type has no processor, or `attempts` is negative.
@@ -34,4 +38,20 @@ def run_task(registry: Registry, task: Task, *, attempts: int = 0) -> TaskRun:
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 0:
         raise ConfigurationError(f"attempts must be a whole number from 0 up, not {attempts!r:.80}")
     (task,) = with_values_of_context([task])
-    return run_row(processors_of(registry).get(task.type), row_of(task, attempts))
+    return run_row(registry, row_of(task, attempts, needs))
+
+
+def ended_need(task_type: str, result: Any = None, *, status: str = "done", error: str | None = None) -> Need:
+    """Make what a task needs, as it ended, for `run_task`.
+
+    Args:
+        task_type: its type.
+        result: what its handler returned; anything that can be JSON.
+        status: "done", "canceled" or "attempts_left".
+        error: the last cause of one that ended badly.
+
+    Raises:
+        PayloadEncodeError, InvalidPayloadFormatError: the result cannot be kept.
+    """
+    raw = None if result is None else encode_payload(result, what="result")
+    return Need(new_task_id(), task_type, status, raw, error)

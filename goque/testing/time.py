@@ -106,7 +106,7 @@ def enqueue_due_jobs(registry: Registry, queue: TaskQueueManager, now: datetime)
             storage.record_slot(job.name, _aware("now", now))
         for slot in slots_due(job, last, now):
             task = task_for_slot(job, slot)
-            registry.prepare_task(task)
+            registry.prepare_tasks([task])
             enqueued += storage.insert_tasks([task], on_conflict="skip")
             storage.record_slot(job.name, slot)
     return enqueued

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import msgspec
 
 from goque.errors import ConfigurationError, GoqueError, WaitTimeoutError
-from goque.processor_table import processors_of
+from goque.handlers.processor_table import processors_of
 from goque.storage import open_storage
 
 if TYPE_CHECKING:
@@ -80,7 +80,14 @@ class RunningTree:
 
 @contextmanager
 def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
-    """Make a registry use another database during the block; the tables are created."""
+    """Make a registry use another database during the block; the tables are created.
+
+    Args:
+        registry: the registry.
+        url: the URL of the database, such as `sqlite:////tmp/test.db`. What is in it stays there; see `empty`.
+
+    Yields: the registry's queue there.
+    """
     storage = open_storage(url)
     storage.migrate()
     storage.close()

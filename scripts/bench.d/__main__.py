@@ -17,7 +17,9 @@ import crowding
 import draining
 import enqueueing
 import filling
+import flowing
 import idling
+import limiting
 import many_types
 import peers
 import scaling
@@ -36,6 +38,8 @@ WORKLOADS: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "latency": waiting.latency,
     "idle": idling.idle,
     "many_types": many_types.many_types,
+    "limits": limiting.limits,
+    "flows": flowing.flows,
     "big_table": filling.big_table,
     "start": waiting.start,
     "replace": waiting.replace,

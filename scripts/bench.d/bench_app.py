@@ -8,6 +8,8 @@ Its settings are environment variables:
 - BENCH_TYPES: the number of further types, which are called type-1, type-2, … (0).
 - BENCH_SHARED: the number of types that share a pool with BENCH_WORKERS workers, called shared-1, shared-2, … (0). If
   there are any, so do `slow`, `bounded` and `rare`.
+- BENCH_LIMITED: whether there are the types with limits, and `uncapped`, which is `capped` without its limit (0).
+- BENCH_FLOWS: whether there are the types of flows, which share a pool (0).
 - BENCH_IMPORT_SECONDS: the seconds that importing this module takes (0).
 """
 
@@ -38,6 +40,26 @@ if shared := int(os.environ.get("BENCH_SHARED", "0")):
     registry.add_processor("slow", lambda _task: time.sleep(SLOW), pool="shared")
     registry.add_processor("bounded", lambda _task: time.sleep(SLOW), pool="shared", max_running=workers - 1)
     registry.add_processor("rare", lambda task: note(task.payload, time.monotonic_ns()), pool="shared")
+
+if os.environ.get("BENCH_LIMITED"):
+    registry.add_processor("uncapped", lambda _task: time.sleep(SLOW), workers=workers)
+    registry.add_processor("capped", lambda _task: time.sleep(SLOW), workers=workers, limit=workers)
+    registry.add_processor("capped_twice", lambda _task: time.sleep(SLOW), workers=workers, limit=2 * workers)
+    registry.add_processor(
+        "keyed", goque.noop_task_processor, workers=workers, limit_per_key=2, limit_key=str, **claims
+    )
+    fast = goque.Rate(1_000_000, per=1)
+    registry.add_processor("rated", goque.noop_task_processor, workers=workers, rate=fast, **claims)
+    fast = goque.Rate(1_000_000, per=1, per_key=True)
+    registry.add_processor(
+        "rated_keys", goque.noop_task_processor, workers=workers, rate=fast, limit_key=str, **claims
+    )
+
+
+if os.environ.get("BENCH_FLOWS"):
+    registry.pool("flows", workers=workers, min_workers=workers, **claims)
+    registry.add_processor("flow_part", goque.noop_task_processor, pool="flows")
+    registry.add_processor("flow_join", lambda _task: note("flow_join", time.time()), pool="flows")
 
 
 def burn(seconds: float) -> None:
@@ -70,6 +92,25 @@ def stamp(sent: int) -> None:
     """Record when the task was sent and when its handler began."""
     began = time.monotonic_ns()
     note(sent, began)
+
+
+def single(seconds: float) -> None:
+    """Record the begin and the end, and the root of the tree."""
+    note("begin", time.monotonic_ns(), os.getppid())
+    time.sleep(seconds)
+    note("end", time.monotonic_ns(), os.getppid())
+
+
+def step(left: int) -> None:
+    """Leave the next step behind."""
+    if left:
+        goque.follow_up("flow_step", left - 1)
+
+
+if os.environ.get("BENCH_FLOWS"):
+    registry.add_processor("flow_step", step, pool="flows")
+if os.environ.get("BENCH_LIMITED"):
+    registry.add_processor("single", single, workers=1, limit=1)
 
 
 @registry.processor("fragile", workers=1, max_attempts=1)

@@ -14,7 +14,7 @@ from workload import Run
 
 import goque
 from goque.outcome import Change
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 
 PRIORITIES = 5
 CLAIM = 100

@@ -13,7 +13,7 @@ from tree import Tree
 from waiting import percentile_99
 from workload import Run
 
-from goque import Task
+from goque import Task, TaskFilter, TaskStatus
 
 TYPES: Final = 60
 WORKERS: Final = 2
@@ -72,8 +72,8 @@ def beside_a_backlog(run: Run, busy: str) -> list[float]:
         Tree(database, run.directory, busy, "rare", shared=1, workers=WORKERS) as tree,
     ):
         tree.queue.add_tasks([Task(busy) for _ in range(backlog)])
-        began = database.now()
-        tree.wait_for(lambda: database.finished_between(began)[0] >= 100, 0.05)
+        done = TaskFilter(task_type=busy, status=TaskStatus.DONE)
+        tree.wait_for(lambda: len(tree.queue.get_tasks(done, 100)) >= 100, 0.05)
         for number in range(count):
             time.sleep(random.uniform(0.02, 0.06))
             tree.queue.enqueue("rare", time.monotonic_ns())

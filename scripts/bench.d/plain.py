@@ -14,7 +14,7 @@ def run_one(url: str) -> None:
 
     from goque import open_storage  # noqa: PLC0415 - the same
     from goque.outcome import Change  # noqa: PLC0415 - the same
-    from goque.task import TaskStatus  # noqa: PLC0415 - the same
+    from goque.task_row import TaskStatus  # noqa: PLC0415 - the same
 
     storage = open_storage(url)
     (row,) = storage.claim_due("noop", "plain", 1)

@@ -59,6 +59,10 @@ class Tree:
         self.process.wait(MAX_SECONDS)
         self.queue.close()
 
+    def is_up(self) -> bool:
+        """Return whether the tree has its lease."""
+        return "up as pid" in self.log_file.read_text("utf-8", "replace")
+
     def notes(self) -> list[list[str]]:
         """Return the records of handlers so far, as a list of words for each line."""
         try:
@@ -86,8 +90,12 @@ class Tree:
         Both times are the database's. The end is the start of the transaction that settled the last task, so the time
         of its commit is not included.
         """
+        return self.seconds_until_drained(lambda: self.queue.add_tasks(tasks, conn=self.database.connection))
+
+    def seconds_until_drained(self, enqueue: Callable[[], object]) -> float:
+        """Return the same of whatever is enqueued on the connection of the database."""
         with self.database.transaction():
-            self.queue.add_tasks(tasks, conn=self.database.connection)
+            enqueue()
             began = self.database.now()
         self.wait_for(self.database.is_drained, 0.1)  # a long period, because polling uses the measured CPU
         return self.database.last_moved() - began

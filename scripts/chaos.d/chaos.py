@@ -28,6 +28,7 @@ GUARDS: Final = {
     "black-box": "silence_and_kill_fetchers",
     "ack-after-commit": "silence_and_kill_fetchers",
     "group-kill": "kill_worker",
+    "count-under-the-lock": "lock",
 }
 """Each guard that can be switched off, and the act that detects this best. It is chosen more often then."""
 
@@ -38,6 +39,7 @@ QUIET_WITHOUT_A_GUARD: Final = 45.0
 GIVES_BACK: Final = {
     "the lease is lost": "its node lost the lease",
     "was declared dead by others": "its node was declared dead",
+    "the database has lost commits of node": "its node took a new name",
     "its workers are restarted too": "its fetcher kept dying",
     "takes no tasks: replacing it": "it was unresponsive",
 }
@@ -148,6 +150,7 @@ class Chaos:
                 [*self._nemesis.stage.excuses, *self._logged_excuses()],
                 self._nemesis.stage.killed,
                 self._nemesis.stage.lost_commits,
+                self._load.edges,
             )
         )
         self.complaints += self.verdict.complaints

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from diary import note, run_of
+from chaos_limits import NARROW, PACE, PER_TENANT
+from diary import note, place_of, run_of
 
 import goque
 from goque import Registry, Task, retry
@@ -32,6 +33,11 @@ def long(run: int) -> None:
     time.sleep(random.uniform(0.5, 4.0))
 
 
+def brief(run: int) -> None:
+    """Hold a place long enough to be seen by a run that is one too many."""
+    time.sleep(random.uniform(0.05, 0.3))
+
+
 def raising(run: int) -> None:
     """Fail twice."""
     if run <= 2:
@@ -42,6 +48,22 @@ def snoozing(run: int) -> None:
     """Snooze twice."""
     if run <= 2:
         raise goque.Snooze(0.1)
+
+
+def refused(run: int) -> None:
+    """Be refused twice by a service, which holds back the whole type."""
+    if run <= 2:
+        raise goque.RateLimited(0.2)
+
+
+def following(run: int) -> None:
+    """Leave a follow-up behind, and fail once all the same."""
+    task = goque.current_task()
+    assert task is not None
+    goque.follow_up("plain", {"temper": "fine"}, external_id=f"after:{task.id}")
+    time.sleep(random.uniform(0, 0.02))
+    if run == 1:
+        raise ValueError("chosen failure of run 1")
 
 
 def canceling(run: int) -> None:
@@ -97,7 +119,14 @@ def forking(run: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-PLAIN: Final[dict[Callable[[int], None], int]] = {fine: 20, long: 2, raising: 4, snoozing: 3, canceling: 1}
+PLAIN: Final[dict[Callable[[int], None], int]] = {
+    fine: 20,
+    long: 2,
+    raising: 4,
+    snoozing: 3,
+    canceling: 1,
+    following: 4,
+}
 WILD: Final[dict[Callable[[int], None], int]] = {
     fine: 6,
     crashing: 3,
@@ -107,16 +136,25 @@ WILD: Final[dict[Callable[[int], None], int]] = {
     leaking: 2,
     forking: 2,
 }
-TEMPERS: Final = {temper.__name__: temper for temper in (*PLAIN, *WILD)}
+NARROW_TEMPERS: Final[dict[Callable[[int], None], int]] = {
+    fine: 15,
+    brief: 20,
+    raising: 2,
+    crashing: 1,
+    forking: 1,
+    slow: 1,
+}
+PACED: Final[dict[Callable[[int], None], int]] = {fine: 8, raising: 1, refused: 1}
+TEMPERS: Final = {temper.__name__: temper for temper in (*PLAIN, *WILD, *NARROW_TEMPERS, *PACED)}
 
 
 def weights(task_type: str) -> dict[str, int]:
     """Return the relative frequency of each temper of a type."""
-    if task_type == "many":
+    if task_type in ("many", "keyed"):
         return {"fine": 20, "long": 5, "raising": 4, "crashing": 1, "slow": 1}
     if task_type == "calm":
         return {"fine": 2, "lasting": 1}
-    chosen = PLAIN if task_type == "plain" else WILD
+    chosen = {"plain": PLAIN, "wild": WILD, "narrow": NARROW_TEMPERS, "paced": PACED}[task_type]
     return {temper.__name__: weight for temper, weight in chosen.items()}
 
 
@@ -143,12 +181,48 @@ async def many(task: Task) -> None:
     """Run several tasks in one process. One of them may end the process."""
     temper = task.payload["temper"]
     with run_of(task.id, temper) as run:
-        if temper == "long" or (temper == "slow" and run == 1):
-            await asyncio.sleep(60 if temper == "slow" else random.uniform(0.5, 2.5))
-        elif temper == "fine":
-            await asyncio.sleep(random.uniform(0, 0.02))
-        elif temper != "slow":
-            TEMPERS[temper](run)
+        await _run_in_loop(temper, run)
+
+
+async def _run_in_loop(temper: str, run: int) -> None:
+    if temper == "long" or (temper == "slow" and run == 1):
+        await asyncio.sleep(60 if temper == "slow" else random.uniform(0.5, 2.5))
+    elif temper == "fine":
+        await asyncio.sleep(random.uniform(0, 0.02))
+    elif temper != "slow":
+        TEMPERS[temper](run)
+
+
+@registry.processor("narrow", pool=wild_pool, timeout=1, limit=NARROW, **OPTIONS)
+def narrow(task: Task) -> None:
+    """Run in one of the few places of the type."""
+    temper = task.payload["temper"]
+    with run_of(task.id, temper) as run, place_of("narrow", NARROW, task.id, run):
+        TEMPERS[temper](run)
+
+
+@registry.processor(
+    "keyed",
+    pool=calm_pool,
+    timeout=3,
+    limit_key=lambda payload: payload["tenant"],
+    limit_per_key=PER_TENANT,
+    **OPTIONS,
+)
+async def keyed(task: Task) -> None:
+    """Run in one of the few places of a tenant."""
+    temper, tenant = task.payload["temper"], task.payload["tenant"]
+    with run_of(task.id, temper) as run, place_of(f"keyed-{tenant}", PER_TENANT, task.id, run):
+        await _run_in_loop(temper, run)
+
+
+@registry.processor("paced", pool=calm_pool, timeout=3, rate=PACE, **OPTIONS)
+async def paced(task: Task) -> None:
+    """Start at the pace of the type."""
+    temper = task.payload["temper"]
+    with run_of(task.id, temper) as run:
+        note("paced", time.time())
+        await _run_in_loop(temper, run)
 
 
 @registry.processor("calm", pool=wild_pool, timeout=20, **OPTIONS)

@@ -3,9 +3,14 @@
     start TASK RUN PID ROOT TIME TEMPER
     end TASK RUN TIME HOW
     overlap TASK RUN
+    place NAME NUMBER TASK RUN TIME
+    toomany NAME TASK RUN TIME
+    paced TIME
 
 During a run, its process and the children that it forked hold a lock. If another run of the task begins meanwhile, it
-finds the lock and records an overlap.
+finds the lock and records an overlap. A run of a limited type also holds the lock of one place, of as many as its limit
+allows at once. A run that finds no place free records that it is one too many. Its process alone holds the place: a
+child that it forked is killed with it and runs no more, but the system may close its files later.
 """
 
 from __future__ import annotations
@@ -18,6 +23,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 DIRECTORY = Path(os.environ.get("GOQUE_CHAOS_DIARY", "."))
+
+_places: set[int] = set()
+"""The descriptors of the places that this process holds."""
+
+
+def _leave_places() -> None:
+    while _places:
+        os.close(_places.pop())
+
+
+os.register_at_fork(after_in_child=_leave_places)
 
 
 def note(*words: object) -> None:
@@ -48,6 +64,25 @@ def run_of(task_id: str, temper: str) -> Iterator[int]:
         note("end", task_id, run, time.time(), "ok")
     finally:
         os.close(lock)
+
+
+@contextmanager
+def place_of(name: str, places: int, task_id: str, run: int) -> Iterator[None]:
+    """Hold one of the places of this name during a block, or record that all are taken."""
+    for number in range(places):
+        lock = os.open(DIRECTORY / f"{name}-{number}.place", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _places.add(lock)
+        try:
+            if _is_locked(lock):
+                note("place", name, number, task_id, run, time.time())
+                yield
+                return
+        finally:
+            if lock in _places:  # not in a fork of a handler
+                _places.discard(lock)
+                os.close(lock)
+    note("toomany", name, task_id, run, time.time())
+    yield
 
 
 def _is_locked(lock: int) -> bool:

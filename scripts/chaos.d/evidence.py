@@ -110,6 +110,7 @@ class Evidence:
         excuses: the events that gave running tasks back.
         killed: pids of workers that the nemesis killed, directly or with their root.
         lost_commits: what each failover lost.
+        edges: what tasks of flows need: the task, the need, and which end will do.
     """
 
     diary: list[list[str]]
@@ -120,6 +121,7 @@ class Evidence:
     excuses: list[Excuse] = field(default_factory=list)
     killed: Collection[int] = ()
     lost_commits: list[LostCommits] = field(default_factory=list)
+    edges: Collection[tuple[str, str, str]] = ()
 
 
 def read_runs(diary: Iterable[list[str]]) -> dict[str, list[Run]]:

@@ -4,14 +4,17 @@ Each run in the diary must have exactly one of these explanations:
 
 1. a charged attempt with the pid of its worker, or of its supervisor if the node was lost;
 2. the success that made the task done, or the cancel that ended the task;
-3. a snooze, or a TaskCanceled;
+3. a snooze, a RateLimited, or a TaskCanceled;
 4. an event in the same tree that gave the run back: a shutdown, a lost lease, the end of a worker because of another
    task, or the kill of a supervisor.
 
 Each charged attempt must have a run, or a worker that was killed before the handler's first line.
 
+No run of a limited type may have found all places of its limit taken, or begun before its rate allows: see
+limit_ledger.py. No dependent of a flow may have begun before its needs ended: see flow_ledger.py.
+
 Only what a failover really lost is no complaint: a task that the new primary does not have, a cancel that it does not
-know, a run of a task that it has in an earlier state.
+know, a run of a task that it has in an earlier state, a run that is one too many beside such a run.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from evidence import Attempt, Evidence, Row, Run, read_runs
+from flow_ledger import FlowLedger
+from limit_ledger import LimitLedger
 
 TERMINAL: Final = {"done", "canceled", "attempts_left"}
 CRASHING: Final = {"crashing", "exiting", "forking"}
@@ -42,6 +47,9 @@ DEATHS: Final = {
     ("crashing", 2): "signal ",
 }
 """The text that a crash's error must contain, by the temper and the number of the run."""
+
+CHARGED_AS_LOST: Final = "charged, because its node was silent"
+"""Why a run ended with an attempt. If its node comes back, claims the task again and has its success, that counts."""
 
 LOST: Final = "its node was lost"
 """Why a run of a killed supervisor ended without a charge: the supervisor had not written its start yet."""
@@ -72,6 +80,8 @@ class Verdict:
             self._attempts[attempt.task].append(attempt)
         self._judge_tables()
         self._judge_overlaps()
+        self._judge_limits()
+        self._judge_flows()
         self._judge_blame()
         for row in evidence.rows:
             self._judge_row(row)
@@ -103,6 +113,16 @@ class Verdict:
             if words[0] == "overlap" and not self._is_explained_by_failover(words[1], int(words[2])):
                 self._complain(f"task {words[1]}: run {words[2]} began while another still ran")
 
+    def _judge_limits(self) -> None:
+        ledger = LimitLedger(self._evidence.diary, self._runs, self._evidence.lost_commits)
+        self.complaints += ledger.complaints()
+        self.counts += ledger.counts()
+
+    def _judge_flows(self) -> None:
+        ledger = FlowLedger(self._evidence, self._runs)
+        self.complaints += ledger.complaints()
+        self.counts += ledger.counts()
+
     def _judge_row(self, row: Row) -> None:
         runs = self._runs.get(row.id, [])
         charged = [attempt for attempt in self._attempts[row.id] if attempt.cause != "lost_unstarted"]
@@ -132,7 +152,7 @@ class Verdict:
         if mine:
             endings = ENDINGS[attempt.cause]
             mine.sort(key=lambda run: endings.index(run.how) if run.how in endings else len(endings))
-            mine[0].reason = "charged"
+            mine[0].reason = CHARGED_AS_LOST if attempt.cause == "lost" else "charged"
             self._judge_cause(mine[0], attempt)
             return
         killed = attempt.cause == "lost" or attempt.pid in self._evidence.killed or self._excused(attempt.pid)
@@ -154,11 +174,11 @@ class Verdict:
         succeeded = [run for run in runs if not run.reason and run.how == "ok"]
         if succeeded:
             succeeded[-1].reason = "done"
-        else:
+        elif not any(run.how == "ok" and run.reason == CHARGED_AS_LOST for run in runs):
             self._complain(f"task {row.id} is done without a success in the diary")
 
     def _explain_rest(self, row: Row, run: Run, runs: list[Run]) -> None:
-        if run.how == "Snooze":
+        if run.how in ("Snooze", "RateLimited"):
             run.reason = "snoozed"
         elif row.status == "canceled" and run is runs[-1]:
             run.reason = "canceled"

@@ -13,13 +13,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from goque import Task, TaskStatus
-from goque.describe.node_info import NodeInfo, ProcessInfo, RunInfo, TypeInfo, WorkerInfo, encode_info
-from goque.outcome import Change, FailedAttempt, append_error
+from goque.describe.node_info import (
+    NodeInfo,
+    PoolInfo,
+    ProcessInfo,
+    RunInfo,
+    TypeInfo,
+    WorkerInfo,
+    encode_info,
+)
+from goque.outcome import Change, FailedAttempt
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at
 from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite.dialect import SqliteDialect
-from goque.task import TaskRow
+from goque.task_row import TaskRow
+from goque.task_rules.error_lines import append_error
 
 STEP = 1.0
 HOUR = 3600.0
@@ -255,12 +264,23 @@ class Shop:
                 seconds=self.seconds,
                 recent_seconds=60.0,
                 restarts={},
-                types=tuple(self._types(node)),
+                types=tuple(self._types()),
+                pools=tuple(self._pools(node)),
                 processes=tuple(self._processes(number)),
             )
             self.storage.beat(node, info=encode_info(info))
 
-    def _types(self, node: str) -> Iterator[TypeInfo]:
+    def _types(self) -> Iterator[TypeInfo]:
+        for kind in KINDS:
+            yield TypeInfo(
+                kind.name,
+                slots=kind.workers,
+                living=kind.workers,
+                ready=kind.workers,
+                recent={"done": int(kind.rate * 60)},
+            )
+
+    def _pools(self, node: str) -> Iterator[PoolInfo]:
         for at, kind in enumerate(KINDS):
             held = [one for one in self.running if one[2] is kind and one[1].claimed_by == node]
             workers = [
@@ -274,13 +294,13 @@ class Shop:
                 )
                 for slot in range(kind.workers)
             ]
-            yield TypeInfo(
+            yield PoolInfo(
                 kind.name,
+                (kind.name,),
                 slots=kind.workers,
                 living=kind.workers,
                 ready=kind.workers,
                 restarts={"crash": 3} if kind.cause == "crashed" else {},
-                recent={"done": int(kind.rate * 60)},
                 workers=tuple(workers),
             )
 

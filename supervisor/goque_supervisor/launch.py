@@ -209,7 +209,7 @@ class Supervisor:
         from goque.pools.table import pools_of  # noqa: PLC0415 - see __init__
 
         try:
-            self._options.check_names(self._registry.task_types, pools_of(self._registry).names())
+            self._options.check_names(pools_of(self._registry).pool_of)
         except ValueError as error:
             from goque.errors import ConfigurationError  # noqa: PLC0415 - see __init__
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
@@ -137,13 +137,13 @@ class SuperviseOptions:
         if self.pools and self.exclude_pools:
             raise ValueError("give pools or exclude_pools, not both")
 
-    def check_names(self, types: Collection[str], pools: Collection[str]) -> None:
+    def check_names(self, pool_of: Mapping[str, str]) -> None:
         """Raise ValueError when an option names what the app lacks, or the processors have no type to run.
 
         Args:
-            types: the task types that have a processor.
-            pools: the pools that have types.
+            pool_of: the task types that have a processor, each with its pool.
         """
+        types, pools = list(pool_of), list(dict.fromkeys(pool_of.values()))
         for name in (*self.types, *self.exclude_types):
             if name not in types:
                 raise ValueError(
@@ -158,7 +158,19 @@ class SuperviseOptions:
             raise ValueError(
                 "workers sets the workers of the pool 'default', and no type of the app is in it"
             )
-        if not types and "processors" in self.roles:
+        if "processors" not in self.roles:
+            return
+        used = {pool for task_type, pool in pool_of.items() if self.runs(task_type, pool)}
+        if types and not used:
+            raise ValueError(
+                "no type of the app is left by these types and pools; leave out one of the options, or run other "
+                "--roles only"
+            )
+        if self.workers is not None and "default" not in used:
+            raise ValueError(
+                "workers sets the workers of the pool 'default', of which no type runs here; leave it out"
+            )
+        if not types:
             raise ValueError(
                 "the registry has no processors; import the modules that register the handlers in the module of the "
                 "app, or run other --roles only"

@@ -7,13 +7,13 @@ started again in a running tree waits for both without end: the database was the
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.session import DatabaseLockedError
+from goque_supervisor.ipc.control import DatabaseAway, DatabaseBack, Message
 
 LOCK_PATIENCE: Final = 10.0
 """Seconds to wait for a lock; a call on a locked SQLite file waits for some of them by itself."""
@@ -25,7 +25,7 @@ PAUSE_WHILE_AWAY: Final = 0.5
 def wait_for_database(
     prepare: Callable[[], None],
     pause: Callable[[float], bool],
-    log: logging.Logger,
+    send: Callable[[Message], None],
     *,
     patience: float = LOCK_PATIENCE,
     node_is_up: bool = False,
@@ -35,7 +35,7 @@ def wait_for_database(
     Args:
         prepare: what the process does at its start; when it raises, a part of it may be done.
         pause: waits so many seconds; returns whether to try again.
-        log: gets one line about the wait.
+        send: sends the root a line for the log about the wait.
         patience: seconds after which the next try is the last.
         node_is_up: whether to wait without end, also for a database that is not available.
 
@@ -57,11 +57,12 @@ def wait_for_database(
             if not node_is_up and time.monotonic() >= give_up_at:
                 raise
             if not waiting:
-                log.warning(
-                    "waiting %sfor the database: %s", "" if node_is_up else f"up to {patience:g}s ", error
-                )
+                limit = "" if node_is_up else f"up to {patience:g}s "
+                send(DatabaseAway(f"waiting {limit}for the database: {error}"))
                 waiting = True
         else:
+            if waiting:
+                send(DatabaseBack())
             return True
         if not pause(PAUSE_WHILE_AWAY if node_is_up else PAUSE):
             return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from chaos_limits import PACE
 from evidence import NOTICED_WITHIN, Attempt, Evidence, Excuse, LostCommits, Row, TaskState
+from limit_ledger import LATE
 from verdict import LOST, Verdict
 
 PID, ROOT = 10, 1
@@ -68,6 +70,17 @@ def test_a_node_that_was_lost_charges_by_the_pid_of_its_supervisor() -> None:
     lost = Attempt("t", "lost", 0, "node lost: web-1 (supervisor pid 1) went silent while it ran this task")
     history = (start("t", 1), start("t", 2, pid=12), end("t", 2))
     assert judge(*history, rows=[row(attempts=1)], attempts=(lost,)).complaints == []
+
+
+def test_a_success_that_was_charged_as_lost_counts_for_the_next_claim_of_its_node_and_no_other_charge_does() -> (
+    None
+):
+    history = (start("t", 1), end("t", 1))
+    lost = Attempt("t", "lost", 0, "node lost: web-1 (supervisor pid 1) went silent while it ran this task")
+    assert judge(*history, rows=[row(attempts=1)], attempts=(lost,)).complaints == []
+    failed = Attempt("t", "failed", PID, "ValueError")
+    verdict = judge(*history, rows=[row(attempts=1)], attempts=(failed,))
+    assert "done without a success" in verdict.complaints[0]
 
 
 def test_others_in_a_worker_that_was_ended_for_one_are_given_back() -> None:
@@ -140,6 +153,41 @@ def test_a_periodic_task_of_the_last_second_may_still_wait() -> None:
     assert judge(rows=[row(status="new", external_id="tick:2026-11-24T03:44:37Z")]).complaints == []
 
 
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+def place(task: str, number: int, run: int = 1, at: float = 100.0) -> list[str]:
+    return ["place", "narrow", str(number), task, str(run), str(at)]
+
+
+def too_many(task: str, run: int = 1, at: float = 100.5) -> list[str]:
+    return ["toomany", "narrow", task, str(run), str(at)]
+
+
+def test_runs_that_each_have_a_place_add_up_and_the_most_at_once_is_counted() -> None:
+    diary = [start("t", 1), place("t", 0), start("u", 1), place("u", 1), end("t", 1), end("u", 1)]
+    verdict = judge(*diary, rows=[row("t"), row("u")])
+    assert verdict.complaints == []
+    assert verdict.counts["most at once of narrow"] == 2
+
+
+def test_a_run_that_finds_no_place_is_a_complaint() -> None:
+    diary = [start("t", 1), place("t", 0), start("u", 1), too_many("u"), end("t", 1), end("u", 1)]
+    complaints = judge(*diary, rows=[row("t"), row("u")]).complaints
+    assert complaints == ["narrow: run 1 of task u began while all places were taken"]
+
+
+def test_starts_may_come_late_and_not_more_of_them_than_the_rate_allows() -> None:
+    def judged(times: list[float]) -> list[str]:
+        return judge(*(["paced", str(time)] for time in times), rows=[]).complaints
+
+    seconds_held_up = [100.0] * (PACE.burst or 0) + [110.0] * round(LATE / PACE.interval)
+    assert judged(seconds_held_up) == []
+    assert judged([100 + number * PACE.interval for number in range(200)]) == []
+    assert judged([100 + number * PACE.interval / 2 for number in range(200)]) != []
+    assert judged([100.0] * 40) != [], "the load of one moment"
+
+
 # -- what a failover lost --------------------------------------------------------------------------------------------
 
 
@@ -206,6 +254,23 @@ def test_a_run_may_begin_beside_one_whose_claim_a_failover_lost() -> None:
     assert "began while another still ran" in judged(FAILED_OVER_AT + NOTICED_WITHIN + 1, "t")[0]
 
 
+def test_a_run_may_be_one_too_many_beside_one_whose_claim_a_failover_lost() -> None:
+    def judged(at: float, moved: str) -> list[str]:
+        holder = (start("t", 1, at=104), place("t", 0), start("u", 1, at=at), too_many("u", at=at))
+        ends = (end("t", 1, at=130), end("u", 1, at=131))
+        return judge(*holder, *ends, rows=[row("t"), row("u")], **lost(moves=[moved])).complaints
+
+    assert judged(107.0, "t") == judged(107.0, "u") == []
+    assert "all places were taken" in judged(107.0, "other")[0]
+    assert "all places were taken" in judged(FAILED_OVER_AT + NOTICED_WITHIN + 1, "t")[0]
+
+
+def test_a_failover_may_lose_how_far_the_starts_were_and_later_ones_keep_to_the_rate() -> None:
+    at_once = [["paced", "106.0"]] * 40
+    assert judge(*at_once, rows=[], **lost()).complaints == []
+    assert judge(*([["paced", "150.0"]] * 40), rows=[], **lost()).complaints != []
+
+
 def test_what_was_lost_is_what_the_old_primary_had_and_the_new_one_has_not() -> None:
     before = {
         "new": state("new"),
@@ -218,3 +283,48 @@ def test_what_was_lost_is_what_the_old_primary_had_and_the_new_one_has_not() -> 
     assert found == LostCommits(
         FAILED_OVER_AT, frozenset({"new"}), frozenset({"moved", "canceled"}), frozenset({"canceled"})
     )
+
+
+def pair(status: str = "done", *, need: str = "done") -> list[Row]:
+    return [row("need", need), row("t", status)]
+
+
+EARLY = (start("need", 1, at=100), start("t", 1, at=101, pid=11), end("t", 1, at=102), end("need", 1, at=103))
+
+
+def test_a_dependent_begins_when_its_need_has_ended_and_not_before() -> None:
+    edges = [("t", "need", "done")]
+    late = (start("need", 1), end("need", 1, at=101), start("t", 1, at=102, pid=11), end("t", 1, at=103))
+    verdict = judge(*late, rows=pair(), edges=edges)
+    assert verdict.complaints == []
+    assert verdict.counts["needs"] == 1
+    assert "began before task need" in judge(*EARLY, rows=pair(), edges=edges).complaints[0]
+    lost = [LostCommits(99.0, moves=frozenset({"need"}))]
+    assert judge(*EARLY, rows=pair(), edges=edges, lost_commits=lost).complaints == []
+
+
+def test_a_dependent_does_not_run_in_vain_and_is_canceled_with_its_need() -> None:
+    edges = [("t", "need", "done")]
+    ran = (start("t", 1), end("t", 1))
+    assert (
+        "ran although task need"
+        in judge(*ran, rows=pair(need="canceled"), edges=edges, canceled=["need"]).complaints[0]
+    )
+    assert judge(*ran, rows=pair(need="canceled"), edges=[("t", "need", "ended")]).complaints == []
+    assert judge(rows=pair("canceled", need="canceled"), edges=edges).complaints == []
+    [complaint] = judge(rows=pair("attempts_left", need="canceled"), edges=edges).complaints
+    assert "is attempts_left although" in complaint
+
+
+def test_each_success_leaves_its_follow_up_and_no_other_end_does() -> None:
+    history = (start("t", 1, temper="following"), end("t", 1))
+    after = row("f", external_id="after:t")
+    assert judge(*history, start("f", 1), end("f", 1), rows=[row(), after]).complaints == []
+    assert "its follow-up is not in the table" in judge(*history, rows=[row()]).complaints[0]
+    canceled = judge(*history, start("f", 1), end("f", 1), rows=[row(status="canceled"), after])
+    assert "and its follow-up is in the table" in canceled.complaints[0]
+    twice = Attempt("t", "failed", PID, "goque.DuplicateTaskError: a task with external id 'after:t' exists")
+    verdict = judge(
+        start("t", 1), end("t", 1, "ValueError"), *history, rows=[row(attempts=1)], attempts=(twice,)
+    )
+    assert any("left a follow-up and did not end well" in text for text in verdict.complaints)

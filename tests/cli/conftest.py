@@ -17,6 +17,8 @@ import pytest
 
 from goque import Task, TaskQueueManager
 
+sys.path.append(str(Path(__file__).parents[1] / "process"))  # its databases are used here too
+
 
 @dataclass
 class Terminal:

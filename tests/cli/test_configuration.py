@@ -8,8 +8,8 @@ from typing import Any
 import click
 import pytest
 
-from goque.cli.config_options import key_of
 from goque.cli.group import COMMANDS, load
+from goque.cli.parameters.config_options import key_of
 from goque.config import OPTIONS
 
 
@@ -94,8 +94,22 @@ def test_json_has_a_line_for_each_option(goque: Any) -> None:
             "config",
             "[list] in goque.toml has the unknown key 'limt'; did you mean limit?",
         ),
-        ("node_timeout = '3'", "config", "node_timeout of goque.toml must be a number, not '3'"),
-        ("node_timeout = true", "config", "node_timeout of goque.toml must be a number, not True"),
+        (
+            "node_timeout = 'long'",
+            "config",
+            "'node_timeout' of goque.toml: must be more than 0 seconds, such as",
+        ),
+        (
+            "node_timeout = []",
+            "config",
+            "node_timeout of goque.toml must be seconds, or text such as '5m', not []",
+        ),
+        ("workers = '3'", "config", "workers of goque.toml must be a number, not '3'"),
+        (
+            "node_timeout = true",
+            "config",
+            "node_timeout of goque.toml must be seconds, or text such as '5m', not True",
+        ),
         ("node_timeout = 0", "config", "'node_timeout' of goque.toml: must be more than 0 seconds"),
         ("drain = 'yes'", "config", "drain of goque.toml must be true or false, not 'yes'"),
         ("types = 'a,b'", "config", "types of goque.toml must be a list of names, not 'a,b'"),
@@ -104,7 +118,8 @@ def test_json_has_a_line_for_each_option(goque: Any) -> None:
         ("http = ''", "config", "http of goque.toml must be text, not ''"),
         ("http = 9100", "config", "http of goque.toml must be text, not 9100"),
         ("log_level = 'loud'", "list", "'log_level' of goque.toml"),
-        ("[list]\nstatus = 'waiting'", "list", "'status' of [list] in goque.toml"),
+        ("[list]\nstatus = ['lost']", "list", "'status' of [list] in goque.toml"),
+        ("app = 3", "list", "app of goque.toml must be text, not 3"),
         (
             "node-timeout = 1\nnode_timeout = 2",
             "list",

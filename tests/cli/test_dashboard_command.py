@@ -61,6 +61,7 @@ def test_a_database_that_is_away_ends_it_without_its_password(goque):
     ],
 )
 def test_it_serves_until_it_is_interrupted(goque, options, says):
+    goque("migrate")
     command = [sys.executable, "-m", "goque.cli", "dashboard", "--port", "0", *options]
     process = subprocess.Popen(command, cwd=goque.directory, env=goque.env, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from goque.cli.demo.load import BROKEN, MIN_FILES, choose, size_of, source_files, tasks_for
 from goque.cli.demo.progress import Progress
 from goque.cli.demo.report import Report
 
@@ -24,22 +30,67 @@ def temporary() -> Iterator[Path]:
         yield Path(directory)
 
 
-def test_the_tour_keeps_every_promise_and_leaves_nothing(goque: Any, temporary: Path) -> None:
+def test_the_tour_keeps_every_promise_waits_for_nobody_and_leaves_nothing(
+    goque: Any, temporary: Path
+) -> None:
     told = goque("demo", TMPDIR=str(temporary), XDG_RUNTIME_DIR="").stdout
-    assert "call_api failed once and succeeded at its second attempt" in told
-    assert told.count("worker crashed: signal 11 (SIGSEGV)") >= 4  # as it happens, and in the report
-    assert "in resize" in told  # the Python stack of the crash names the handler
+    assert told.count("worker crashed: signal 11 (SIGSEGV)") == 3  # as it happens, and in the report
+    assert "in highlight" in told  # the Python stack of the crash names the handler
+    assert told.count("  yes  ") == 4
     assert "  NO " not in told
+    assert "--keep` leaves" in told  # how to open the dashboard
     assert "\x1b" not in told  # no colour where nobody asked for it
     assert not list(temporary.glob("goque-demo-*"))
 
 
+def read_until(terminal: int, pattern: str) -> str:
+    """Read what a terminal shows until a pattern is in it."""
+    shown = ""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not re.search(pattern, shown):
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536).decode("utf-8", "replace")
+    assert re.search(pattern, shown), shown
+    return shown
+
+
+def test_a_terminal_shows_it_live_and_has_the_dashboard_until_ctrl_c(goque: Any, temporary: Path) -> None:
+    ours, terminal = pty.openpty()
+    tour = subprocess.Popen(
+        [sys.executable, "-m", "goque.cli", "demo"],
+        cwd=goque.directory,
+        env=goque.env | {"TMPDIR": str(temporary), "XDG_RUNTIME_DIR": "", "COLUMNS": "100", "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    try:
+        shown = read_until(ours, r"Ctrl-C ends the demo")
+        assert re.search(r"\d+ of \d+ tasks", shown)
+        assert "LATENCY" in shown  # what goque top shows
+        address = re.search(r"http://127\.0\.0\.1:\d+/", shown)
+        assert address is not None
+        with urllib.request.urlopen(address[0], timeout=30) as page:
+            assert "highlight" in page.read().decode()
+        tour.send_signal(signal.SIGINT)
+        shown = read_until(ours, "What to try next")
+        assert "left no process" in shown
+        assert tour.wait(30) == 0
+    finally:
+        tour.kill()
+        tour.wait()
+        os.close(ours)
+    assert not list(temporary.glob("goque-demo-*"))
+
+
 def test_the_directory_stays_where_that_is_asked_for(goque: Any, temporary: Path) -> None:
-    goque("demo", "--keep", TMPDIR=str(temporary))
+    told = goque("demo", "--keep", TMPDIR=str(temporary)).stdout
     (kept,) = temporary.glob("goque-demo-*")
+    assert f"goque dashboard --database-url sqlite:///{kept}/goque.db serves it" in told
     counts = goque.json_lines("stats", "--json", "--database-url", f"sqlite:///{kept}/goque.db")
-    assert {"type": "resize", "status": "attempts_left", "count": 1} in counts
-    assert (kept / "greeting.txt").read_text("utf-8") == "hello, world\n"
+    assert {"type": "highlight", "status": "attempts_left", "count": 1} in counts
+    assert list((kept / "pages").glob("*.html"))
 
 
 def test_options_of_the_caller_do_not_reach_the_tour(goque: Any, temporary: Path) -> None:
@@ -77,15 +128,24 @@ def test_a_tour_that_is_ended_takes_its_tree_and_directory_along(goque: Any, tem
 
 def test_a_promise_that_was_not_kept_is_seen(goque: Any) -> None:
     with goque.queue as queue:
-        payloads = {"greet": "world", "call_api": {}, "resize": "broken.png"}
-        tasks = [queue.enqueue(task_type, payload) for task_type, payload in payloads.items()]
-        progress = Progress(queue, tasks, root=-1)
+        tasks = queue.add_tasks(tasks_for([Path("a.py"), Path("b.py")]))
+        progress = Progress(queue, len(tasks), root=-1)
         for task in tasks:
             queue.cancel_task(task.id)
-        assert len(list(progress.next_lines())) == 3
-    promises = Report(progress, exit_code=4).promises()
-    kept = [promise for promise, was_kept in promises.items() if was_kept]
-    assert kept == [
-        "the other images went through the same worker and were charged nothing",
-        "no process of it is left",
-    ]
+        assert list(progress.next_lines()) == []
+        assert progress.has_ended
+        report = Report(queue, progress, files=2)
+    assert not any(report.promises().values())
+    assert not list(report.crash_lines())
+    assert list(report.last_promises(0).values()) == [True]
+    assert list(report.last_promises(4).values()) == [False]
+
+
+def test_the_load_fits_the_machine() -> None:
+    files = source_files()
+    assert len({file.name for file in files}) == len(files) > 100
+    quick = choose(files, seconds_a_byte=1e-6, cpus=4, seconds=2.0)
+    slow = choose(files, seconds_a_byte=1.0, cpus=1, seconds=2.0)
+    assert 2.0 * 4 * 0.6e6 < size_of(quick) < 2.0 * 4 * 0.8e6
+    assert len(slow) == MIN_FILES
+    assert [task.payload for task in tasks_for(slow)[:2]] == [BROKEN, 1]

@@ -60,7 +60,7 @@ def test_delay_and_at_say_when_it_is_due(goque: Any) -> None:
 def test_json_lines_are_payloads_of_a_type(goque: Any) -> None:
     lines = "".join(f'{{"n": {n}}}\n' for n in range(1234))
     done = goque("enqueue", "count", "--jsonl", "-", "--priority", "3", stdin=lines)
-    assert done.stdout == "enqueued 1234 tasks\n"
+    assert done.stdout == f"enqueued 1234 tasks in {goque.url}\n"
     assert not done.stderr
     rows = goque.json_lines("list", "--json", "--limit", "2000")
     assert sorted(row["payload"]["n"] for row in rows) == list(range(1234))
@@ -72,21 +72,26 @@ def test_json_lines_without_a_type_say_everything_themselves(goque: Any) -> None
         {"type": "a", "payload": [1, 2], "external_id": "x", "priority": -5, "metadata": {"trace": "1"}},
         {"type": "b", "run_at": "2031-01-01T00:00:00Z"},
         {"type": "c", "delay": 60, "payload": None},
+        {"type": "d", "delay": "1h30m"},
     ]
     (goque.directory / "tasks.jsonl").write_text("\n\n".join(map(json.dumps, told)))
-    assert goque("enqueue", "--jsonl", "tasks.jsonl", "--priority", "9").stdout == "enqueued 3 tasks\n"
+    assert (
+        goque("enqueue", "--jsonl", "tasks.jsonl", "--priority", "9").stdout
+        == f"enqueued 4 tasks in {goque.url}\n"
+    )
     rows = {row["type"]: row for row in goque.json_lines("list", "--json")}
     assert (rows["a"]["payload"], rows["a"]["external_id"], rows["a"]["priority"]) == ([1, 2], "x", -5)
     assert rows["a"]["metadata"] == {"trace": "1"}
     assert rows["b"]["next_attempt_at"] == "2031-01-01T00:00:00.000000Z"
     assert (rows["b"]["payload"], rows["b"]["priority"]) == ({}, 9)
     assert rows["c"]["payload"] is None
+    assert _instant(rows["d"]["next_attempt_at"]) - _instant(rows["d"]["created_at"]) == timedelta(minutes=90)
 
 
 def test_a_bad_line_is_reported_with_its_number_and_stops_nothing(goque: Any) -> None:
     lines = ['{"n": 1}', "{bad", '{"n": 3}', "", "[" * 50 + "]" * 50, '{"n": 6}']
     done = goque("enqueue", "t", "--jsonl", "-", stdin="\n".join(lines), code=1)
-    assert done.stdout == "enqueued 3 tasks\n"
+    assert done.stdout == f"enqueued 3 tasks in {goque.url}\n"
     reports = done.stderr.splitlines()
     assert [line.split(":")[1].strip() for line in reports[:-1]] == ["line 2", "line 5"]
     assert reports[-1] == "goque: 2 lines were not enqueued"
@@ -100,6 +105,8 @@ def test_a_bad_line_is_reported_with_its_number_and_stops_nothing(goque: Any) ->
         b'{"type": "t", "paylod": 1}',
         b'{"type": "t", "run_at": "2031-01-01T00:00:00"}',
         b'{"type": "t", "delay": -1}',
+        b'{"type": "t", "delay": "-1s"}',
+        b'{"type": "t", "delay": "soon"}',
         b'{"type": "t", "delay": 1, "run_at": "2031-01-01T00:00:00Z"}',
         b'{"type": "t", "run_at": "0001-01-01T00:00:00+14:00"}',
         b'{"type": "t", "priority": 101}',
@@ -113,7 +120,7 @@ def test_a_bad_line_is_reported_with_its_number_and_stops_nothing(goque: Any) ->
 )
 def test_a_line_that_is_no_task_is_reported_in_one_line(goque: Any, line: bytes) -> None:
     done = goque("enqueue", "--jsonl", "-", stdin=b'{"type": "good"}\n' + line + b"\n", code=1)
-    assert done.stdout == "enqueued 1 task\n"
+    assert done.stdout == f"enqueued 1 task in {goque.url}\n"
     assert done.stderr.startswith("goque: line 2: ")
     assert len(done.stderr.splitlines()) == 2
 
@@ -121,13 +128,13 @@ def test_a_line_that_is_no_task_is_reported_in_one_line(goque: Any, line: bytes)
 def test_duplicates_are_reported_and_the_rest_goes_in(goque: Any) -> None:
     lines = "".join(json.dumps({"type": "t", "external_id": key}) + "\n" for key in "abca")
     done = goque("enqueue", "--jsonl", "-", stdin=lines, code=1)
-    assert done.stdout == "enqueued 3 tasks\n"
+    assert done.stdout == f"enqueued 3 tasks in {goque.url}\n"
     assert done.stderr.splitlines() == [
         "goque: line 4: a task of type 't' with external id 'a' exists already",
         "goque: 1 line was not enqueued",
     ]
     again = goque("enqueue", "--jsonl", "-", stdin=lines, code=1)
-    assert again.stdout == "enqueued 0 tasks\n"
+    assert again.stdout == f"enqueued 0 tasks in {goque.url}\n"
     assert len(again.stderr.splitlines()) == 5
 
 
@@ -156,7 +163,7 @@ def test_bad_lines_are_reported_even_if_the_database_refuses_all_others(goque: A
     assert second.startswith("goque: line 2: ")
     assert "not today" in second
     assert summary == "goque: 2 lines were not enqueued"
-    assert done.stdout == "enqueued 0 tasks\n"
+    assert done.stdout == f"enqueued 0 tasks in {goque.url}\n"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +187,7 @@ def test_a_bad_line_of_any_kind_loses_no_other_line(goque: Any, fault: str) -> N
     lines = [f'{{"type": "t", "payload": {n}}}' for n in range(1, 8)]
     lines[2] = lines[5] = f'{{"type": "t", {fault}}}'
     done = goque("enqueue", "--jsonl", "-", stdin="\n".join(lines), code=1)
-    assert done.stdout == "enqueued 5 tasks\n"
+    assert done.stdout == f"enqueued 5 tasks in {goque.url}\n"
     reports = done.stderr.splitlines()
     assert [line.split(":")[1].strip() for line in reports[:-1]] == ["line 3", "line 6"]
     assert reports[-1] == "goque: 2 lines were not enqueued"
@@ -205,4 +212,7 @@ def _instant(text: str) -> datetime:
 
 
 def test_a_negative_delay_is_told_what_it_must_be(goque: Any) -> None:
-    assert "must be 0 or more seconds, not '-4'" in goque("enqueue", "t", "--delay", "-4", code=2).stderr
+    assert (
+        "must be 0 or more seconds, such as 90, 90s, 5m or 2h, not '-4'"
+        in goque("enqueue", "t", "--delay", "-4", code=2).stderr
+    )

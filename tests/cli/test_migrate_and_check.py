@@ -33,7 +33,10 @@ def test_migrate_creates_the_schema_once(goque: Any) -> None:
     scripted = "sqlite:///scripted.db"
     assert "applied " not in goque("migrate", "--database-url", scripted).stdout
     assert goque("stats", "--json", "--database-url", scripted).stdout == ""
-    assert "missing" in goque("migrate", "--status").stdout
+    status = goque("migrate", "--status").stdout
+    assert "missing" in status
+    assert "to be applied: " in status
+    assert not (goque.directory / "goque.db").exists()
     first = goque("migrate").stdout
     assert "applied " in first
     assert goque("migrate").stdout.splitlines() == first.splitlines()[-1:]
@@ -43,6 +46,7 @@ def test_migrate_creates_the_schema_once(goque: Any) -> None:
 
 def test_check_says_what_would_run(goque: Any) -> None:
     Path(goque.directory, "shop.py").write_text(APP)
+    goque("migrate", "--app", "shop:registry")
     lines = goque("check", "shop:registry").stdout.splitlines()
     assert lines[0] == "app       shop:registry imports"
     assert "own.db" in lines[1]
@@ -65,6 +69,8 @@ def test_check_names_the_types_with_tasks_that_nobody_has_ever_run(goque: Any) -
 
 def test_a_flag_or_the_environment_wins_over_the_registry(goque: Any) -> None:
     Path(goque.directory, "shop.py").write_text(APP)
+    for name in ("flag", "env"):
+        goque("migrate", "--database-url", f"sqlite:///{name}.db")
     assert "flag.db" in goque("check", "shop:registry", "--database-url", "sqlite:///flag.db").stdout
     assert "env.db" in goque("check", "shop:registry", GOQUE_DATABASE_URL="sqlite:///env.db").stdout
 
@@ -107,6 +113,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 sys.stdout.close()
 """
     Path(goque.directory, "shop.py").write_text(APP + strange)
+    goque("migrate", "--app", "shop:registry")
     checked = goque("check", "shop:registry")
     assert "schema    is up to date" in checked.stdout
     assert "starts threads at import" in checked.stderr
@@ -114,11 +121,11 @@ sys.stdout.close()
 
 def test_check_says_what_a_tree_of_these_options_would_run(goque: Any) -> None:
     Path(goque.directory, "shop.py").write_text(APP)
+    goque("migrate", "--app", "shop:registry")
     healing = goque("check", "shop:registry", "--roles", "healer,cleaner").stdout.splitlines()
     assert [line.split()[0] for line in healing] == ["app", "database", "schema"]
-    assert (
-        "type      send_email" not in goque("check", "shop:registry", GOQUE_EXCLUDE_TYPES="send_email").stdout
-    )
+    nothing = goque("check", "shop:registry", GOQUE_EXCLUDE_TYPES="send_email", code=2).stderr
+    assert nothing.startswith("goque: no type of the app is left by these types and pools; ")
     for command in ("check", "supervise"):
         error = goque(command, "shop:registry", "--types", "nosuch", code=2).stderr
         assert error == "goque: the app has no processor for type 'nosuch'; it has send_email\n"
@@ -126,6 +133,7 @@ def test_check_says_what_a_tree_of_these_options_would_run(goque: Any) -> None:
 
 def test_an_empty_registry_will_do_where_no_processors_are_asked_for(goque: Any) -> None:
     Path(goque.directory, "shop.py").write_text("import goque\nregistry = goque.Registry()")
+    goque("migrate")
     assert "is up to date" in goque("check", "shop:registry", "--roles", "healer").stdout
     goque("supervise", "shop:registry", "--roles", "healer", "--drain")
 

@@ -23,7 +23,7 @@ def test_a_type_is_paused_shown_as_such_and_resumed(goque: Any) -> None:
     assert goque("pause", "mail", "sms").stdout == "mail is paused already\nsms is paused\n"
     assert goque("resume", "sms").stdout == "sms goes on\n"
     assert [line.split() for line in goque("stats").stdout.splitlines()] == [
-        ["TYPE", "NEW", "CLAIMS"],
+        ["TYPE", "WAITING", "CLAIMS"],
         ["mail", "0", "paused"],
         ["sms", "1"],
     ]

@@ -42,6 +42,7 @@ registry.add_periodic_job(goque.PeriodicJob("misnamed", lambda after: None, lamb
 @pytest.fixture
 def shop(goque: Any) -> Any:
     Path(goque.directory, "shop.py").write_text(APP)
+    goque("migrate", "--app", "shop:registry")
     return goque
 
 
@@ -115,7 +116,7 @@ def test_a_run_that_cannot_be_is_one_line(shop: Any) -> None:
 
 
 def test_an_app_without_jobs_says_so(shop: Any) -> None:
-    Path(shop.directory, "bare.py").write_text("import goque\nregistry = goque.Registry()")
+    Path(shop.directory, "bare.py").write_text("import goque\nregistry = goque.Registry('sqlite:///own.db')")
     assert shop("schedules", "bare:registry").stderr == "no periodic jobs\n"
     assert "there is none at all" in shop("run-job", "bare:registry", "x", code=2).stderr
 

@@ -11,9 +11,12 @@ import pytest
 from goque import Task, retry
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import open_storage
-from goque.task import TaskRow
+from goque.storage.contract import TypePolicy
+from goque.task_row import TaskRow
+from goque.task_rules.limits import Limits
 
-COLUMNS = list(TaskRow.__struct_fields__)
+COLUMNS = [name for name in TaskRow.__struct_fields__ if name != "needs"]  # which is no column
+LINKS = ["flow", "needs", "need_counts", "dependents", "dependent_count"]
 ESCAPE = "\x1b[2J\x1b]0;owned\x07[red]x[/red] \u202e"
 
 
@@ -37,6 +40,7 @@ def test_list_filters_and_counts(goque: Any) -> None:
 
 
 def test_an_empty_table_is_no_error(goque: Any) -> None:
+    goque("migrate")
     assert goque("list").stdout == ""
     assert goque("stats").stdout == ""
     assert goque("list", "--json").stdout == ""
@@ -61,8 +65,8 @@ def test_a_terminal_of_80_columns_shows_a_line_for_each_task_and_one_for_what_el
     lines = goque.in_terminal("list", columns=80).screen.splitlines()
     assert [line.split() for line in lines] == [
         ["ID", "TYPE", "STATUS", "DUE"],
-        [later.id, "send_email", "new", "in", "30h"],
-        [failed.id, "send_email", "error", "in", "9m"],
+        [later.id, "send_email", "waiting", "in", "30h"],
+        [failed.id, "send_email", "waiting", "in", "9m"],
         ["order-7", "priority", "5", "attempt", "1:", "worker", "crashed:", "signal", "11", "(SIGSEGV)"],
         [done.id, "resize_pictures", "canceled"],
     ]
@@ -74,8 +78,8 @@ def test_no_note_is_wider_than_the_terminal_and_no_id_is_cut(goque: Any) -> None
         queue.enqueue("t", external_id="wide \u65e5\u672c " * 20, priority=1)
         task = queue.enqueue("a_type_that_is_much_longer_than_the_columns_that_are_left")
     lines = goque.in_terminal("list", columns=80).screen.splitlines()
-    assert lines[1].split()[:3] == [task.id, task.type, "new"]
-    assert lines[2].split()[1:3] == ["t", "new"]
+    assert lines[1].split()[:3] == [task.id, task.type, "waiting"]
+    assert lines[2].split()[1:3] == ["t", "waiting"]
     assert lines[3].endswith("\u2026  priority 1")
 
 
@@ -87,12 +91,13 @@ def test_a_pipe_sees_every_column_filled_whatever_the_terminal_and_the_time_are(
     seen = goque("list", COLUMNS="40").stdout
     assert seen == goque("list", COLUMNS="400").stdout
     header, ended, waiting = (line.split() for line in seen.splitlines())
-    assert header == ["ID", "TYPE", "STATUS", "ATTEMPTS", "PRIORITY", "DUE", "EXTERNAL_ID", "LAST_ERROR"]
+    names = ["ID", "TYPE", "STATUS", "FAILED_ATTEMPTS", "PRIORITY", "DUE", "EXTERNAL_ID", "LAST_ERROR"]
+    assert header == names
     assert ended[1:] == ["other", "canceled", "0", "0", "-", "-", "-"]
     assert waiting == [
         task.id,
         "send_email",
-        "new",
+        "waiting",
         "0",
         "0",
         goque.json_lines("list", "--type", "send_email", "--json")[0]["next_attempt_at"],
@@ -105,6 +110,8 @@ def test_show_prints_every_column(goque: Any, task: Task) -> None:
     text = goque("show", task.id.upper()).stdout
     for column in COLUMNS:
         assert f"{column}:" in text
+    assert "\nfailed attempts: 0\n" in text
+    assert "\nstatus:          waiting (new)\n" in text
     assert '{"to":"a@b.c"}' in text
 
 
@@ -124,7 +131,7 @@ def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
     ):
         assert part in text, part
     (row,) = goque.json_lines("show", task.id, "--json")
-    assert list(row) == [*COLUMNS, "failed_attempts", "story"]
+    assert list(row) == [*COLUMNS, "failed_attempts", *LINKS, "story"]
     assert row["story"]["claims"] == "claimed once, not claimed now"
     assert text.endswith(f"next:   {row['story']['next']}\n")
     (failed,) = row["failed_attempts"]
@@ -136,9 +143,29 @@ def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
     )
 
 
+def test_show_says_which_limit_holds_a_task_back(goque: Any) -> None:
+    storage = open_storage(goque.url)
+    storage.require_schema()
+    storage.publish_types(
+        [TypePolicy("mail", 5, None, None, 60.0, 600.0, 60.0, limits=Limits(limit=5, per_key=1))]
+    )
+    with goque.queue as queue:
+        tasks = queue.add_tasks([Task("mail", limit_key="acme") for _ in range(2)])
+    [claimed] = storage.claim_due("mail", "node-1", 5)
+    storage.close()
+    [waits] = [task.id for task in tasks if task.id != claimed.id]
+    text = goque("show", waits).stdout
+    assert text.endswith("it waits for a place: 1 of 1 tasks with its key run\n")
+    assert "waits for a place" not in goque("show", claimed.id).stdout
+
+
 def test_an_unknown_id_is_exit_code_1(goque: Any, task: Task) -> None:
     unknown = task.id[:-4] + "0000"
-    for arguments in (["show", unknown], ["cancel", unknown], ["reset", unknown], ["show", "' OR 1=1 --"]):
+    for arguments in (
+        ["show", unknown],
+        *([verb, unknown] for verb in ("cancel", "reset", "delete")),
+        ["show", "' OR 1=1 --"],
+    ):
         error = goque(*arguments, code=1).stderr
         assert error.startswith("goque: no task has the id ")
         assert len(error.splitlines()) == 1
@@ -191,7 +218,7 @@ def test_stats_count_by_type_and_status(goque: Any) -> None:
         {"type": "b", "status": "new", "count": 1},
     ]
     assert [line.split() for line in goque("stats").stdout.splitlines()] == [
-        ["TYPE", "NEW", "CANCELED"],
+        ["TYPE", "WAITING", "CANCELED"],
         ["a", "2", "0"],
         ["b", "1", "1"],
     ]

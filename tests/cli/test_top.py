@@ -137,7 +137,7 @@ def test_keys_pause_reset_and_quit_and_the_terminal_is_as_before(goque: Any, sto
             somebody.types("p")
             somebody.sees("mail goes on")
             somebody.types("r")
-            somebody.sees("[y/n] reset all of mail in attempts_left?")
+            somebody.sees("[y/n] reset all failed tasks of mail?")
             somebody.types("y")
             somebody.sees("reset 0 tasks of mail")
             somebody.types("\r")

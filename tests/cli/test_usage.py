@@ -13,6 +13,9 @@ import pytest
 from goque.cli.command import COMMON
 from goque.cli.group import COMMANDS, load
 
+OTHER_VARIABLES = {("limit", "--limit"): "GOQUE_TYPE_LIMIT"}
+"""Options that do something else than those of the same name of other commands."""
+
 
 def test_help_lists_every_command_and_exit_code(goque: Any) -> None:
     text = goque("--help").stdout
@@ -48,11 +51,47 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         (["nosuch"], "No such command"),
         (["list", "--nosuch"], "--nosuch"),
         (["list", "--limit", "0"], "0"),
-        (["list", "--status", "waiting"], "attempts_left"),
+        (
+            ["list", "--status", "lost"],
+            "'lost' is not one of blocked, waiting (new, error), claimed (pending), ",
+        ),
+        (["list", "--status", ""], "'--status': the value is empty"),
+        (["list", "--since", "yesterday"], "'yesterday' is neither an age, such as 90s"),
+        (["list", "--since", "2026-11-23"], "nor a time with a time zone"),
+        (["list", "--payload", "\udcff"], "is not UTF-8 text without a NUL"),
+        (["list", "--before", "42"], "'42' is no task id"),
+        (["cancel", "--status", "done"], "'done' is not one of blocked, waiting (new, error), claimed"),
+        (["reset", "--status", "running"], "'running' is not one of waiting (error), done, canceled"),
+        (["delete", "--status", "waiting"], "'waiting' is not one of done, canceled, failed (attempts_left)"),
+        (["delete"], "give IDs, or --status"),
+        (["delete", "x", "--status", "done"], "contradict each other"),
+        (["delete", "--type", "t"], "give IDs, or --status"),
         (["list", "--limit", "many"], "not a valid whole number"),
         (["list", "--database-url", "oracle://x"], "no storage URL"),
         (["list", "--database-url", ""], "'--database-url': the value is empty"),
         (["list", "--type", ""], "'--type': the value is empty"),
+        (["limit"], "Missing argument 'TYPE'"),
+        (["limit", "t"], "give --limit, --per-key or --rate, or --clear"),
+        (["limit", "t", "--clear", "--limit", "5"], "--clear and the other options contradict each other"),
+        (["limit", "t", "--clear", "--rate-per-key"], "--clear and the other options contradict each other"),
+        (["limit", "t", "--limit", "0"], "to stop a type, pause it"),
+        (["limit", "t", "--limit", "-1"], "from 1 up, not -1"),
+        (["limit", "t", "--per-key", "many"], "must be a whole number from 1 up, or none, not 'many'"),
+        (["limit", "t", "--per-key", "1.5"], "must be a whole number from 1 up, or none, not '1.5'"),
+        (["limit", "t", "--limit", "9" * 5000], "must be a whole number from 1 up, or none"),
+        (
+            ["limit", "t", "--rate", "100"],
+            "must be a count and a time, such as 100/60 or 5/1m, or none, not '100'",
+        ),
+        (["limit", "t", "--rate", "100/soon"], "such as 100/60 or 5/1m, or none, not '100/soon'"),
+        (["limit", "t", "--rate", "0/60"], "the count of a Rate must be a whole number from 1 up"),
+        (["limit", "t", "--rate", "5/0"], "per of a Rate must be more than 0"),
+        (["limit", "t", "--rate", ""], "'--rate': the value is empty"),
+        (["limit", "t", "--rate", "none", "--rate-per-key"], "--rate none takes the whole rate away"),
+        (["limit", "t", "--rate", "5/1", "--burst", "0"], "0"),
+        (["limits", "--keys", "-1"], "0 to 100000"),
+        (["enqueue", "t", "--limit-key", ""], "'--limit-key': the value is empty"),
+        (["enqueue", "t", "--limit-key", "x" * 256], "limit_key must have 1 to 255 characters"),
         (["check", "app"], "try app:registry"),
         (["check", "mail/app.py"], "try mail.app:registry"),
         (["check", "app.registry"], "try app:registry"),
@@ -113,6 +152,7 @@ def test_a_wrong_variable_is_named(goque: Any) -> None:
 
 
 def test_an_empty_list_says_where_it_looked(goque: Any) -> None:
+    goque("migrate")
     for command, said in (
         ("list", "no tasks in"),
         ("list --type nosuch", "no such tasks in"),
@@ -127,8 +167,11 @@ def test_an_empty_variable_is_as_good_as_none(goque: Any) -> None:
 
 
 def test_errors_are_one_line_and_debug_adds_the_traceback(goque: Any) -> None:
+    goque("migrate")
     plain = goque("show", "nosuch", code=1).stderr
-    assert plain.splitlines() == ["goque: no task has the id 'nosuch'"]
+    assert plain.splitlines() == [
+        "goque: no task has the id or external id 'nosuch'; `goque list` shows the ids of tasks"
+    ]
     for debugged in (
         goque("show", "nosuch", "--log-level", "debug", code=1),
         goque("--log-level", "debug", "show", "nosuch", code=1),
@@ -139,6 +182,7 @@ def test_errors_are_one_line_and_debug_adds_the_traceback(goque: Any) -> None:
 
 
 def test_a_flag_in_either_place_wins_over_the_environment(goque: Any) -> None:
+    goque("migrate")
     for arguments in (["--log-level", "debug", "show", "x"], ["show", "x", "--log-level", "debug"]):
         assert "Traceback" in goque(*arguments, code=1, GOQUE_LOG_LEVEL="info").stderr
 
@@ -198,7 +242,9 @@ def test_each_option_has_a_variable_that_the_page_on_the_command_line_names(goqu
     for option in load(name).params:
         if isinstance(option, click.Option):
             flag = option.opts[0]
-            assert option.envvar == f"GOQUE_{flag[2:].replace('-', '_').upper()}"
+            assert option.envvar == OTHER_VARIABLES.get(
+                (name, flag), f"GOQUE_{flag[2:].replace('-', '_').upper()}"
+            )
             where = sections[0] if option.name in COMMON else section
             if name == "check" and "those of `supervise`" in section:
                 where += next(other for other in sections if other.startswith("supervise\n"))

@@ -72,7 +72,7 @@ def test_all_that_match_are_reset_and_no_others(dashboard, storage):
         settle(storage, TaskStatus.ATTEMPTS_LEFT, error="refused" if number % 2 else "no such user")
     other = add(storage)
     path = "/do/reset-all?query=status%3Dattempts_left%26error%3Drefused"
-    assert "3 tasks: all in status attempts_left, with “refused” in their errors." in text_of(
+    assert "3 tasks: all that are failed (attempts_left), with “refused” in their errors." in text_of(
         dashboard.get(path)
     )
     answer = do(dashboard, path)

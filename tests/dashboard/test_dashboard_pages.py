@@ -20,6 +20,7 @@ from goque.describe.node_info import (
     encode_info,
 )
 from goque.identifiers import external_id_of
+from goque.task_rules.limits import LimitChanges
 
 
 @on_every_backend
@@ -40,6 +41,28 @@ def test_the_overview_tells_what_waits_what_fails_and_who_works(dashboard, stora
     assert re.search(r"sms paused 1 0 ", told)
     assert "ConnectionError: refused" in told
     assert re.search(r'<rect class="done[ "]', dashboard.get("/?window=1h").text)
+
+
+def test_people_see_the_words_for_statuses_and_the_raw_ones_where_they_filter(dashboard, storage):
+    publish(storage, "mail")
+    add(storage)
+    settle(storage, TaskStatus.ERROR, error="refused")
+    add(storage)
+    row = settle(storage, TaskStatus.ATTEMPTS_LEFT, error="boom")
+    page = dashboard.get("/tasks").text
+    for status, word in (("new", "waiting"), ("pending", "claimed"), ("attempts_left", "failed")):
+        assert f'href="?status={status}"' in page
+        assert f"{word} <small>{status}</small></a>" in page
+    assert 'title="failed: no attempt was left: attempts_left">failed</span>' in page
+    assert 'title="failed, waiting for a retry: error">waiting</span>' in page
+    one = text_of(dashboard.get(f"/tasks/{row.id}"))
+    assert one.partition("Failed attempts ")[2].startswith("1 of 5")
+    types = dashboard.get("/types").text
+    assert "/tasks?type=mail&amp;status=new&amp;status=error" in types
+    assert "Claimed" in types
+    assert "Pending" not in types
+    doubt = text_of(dashboard.get("/do/reset-all?query=status%3Dattempts_left%26status%3Derror"))
+    assert "all that are failed (attempts_left) or waiting (error)." in doubt
 
 
 @on_every_backend
@@ -117,7 +140,7 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
     assert f"/tasks/{task.id}" in dashboard.get("/nodes").text
     assert "worker-2 9 stopped" in told
     assert "It has not reported its tree yet." in told
-    assert re.search(r"mail 1 0 0 0 ", text_of(dashboard.get("/types")))
+    assert re.search(r"mail mail 1 0 0 0 ", text_of(dashboard.get("/types")))
 
 
 @on_every_backend
@@ -134,7 +157,7 @@ def test_functions_of_a_type_are_shown_below_the_types_and_name_their_failures(d
     told = text_of(dashboard.get("/types"))
     shown = told[told.index("Functions of django.default") :]
     assert "shop.tasks.add 1 0 0 \N{EN DASH} 0 \N{EN DASH} " in shown
-    assert "shop.tasks.send 0 1 0 1 /s 60 500 ms" in shown
+    assert "shop.tasks.send 1 1 0 1 /s 60 500 ms" in shown
     assert told.count("Functions of") == 1
     assert "shop.tasks.hidden" not in told
     assert text_of(dashboard.get("/")).count("shop.tasks.send") == 2  # grouped, and among the newest
@@ -268,7 +291,7 @@ def test_hostile_text_is_inert_on_every_page(dashboard, storage):
     )
     storage.register_node("node-1", host=HOSTILE[:200], pid=700, info=encode_info(info))
     storage.record_slot(HOSTILE, datetime(2026, 11, 23, tzinfo=UTC))
-    pages = ["/", "/types", "/tasks", f"/tasks/{row.id}", "/jobs", "/nodes"]
+    pages = ["/", "/types", "/limits", "/tasks", f"/tasks/{row.id}", "/jobs", "/nodes"]
     dashboard.get("/")
     for path in pages:
         text = dashboard.get(path).text
@@ -301,7 +324,10 @@ def test_every_answer_forbids_scripts_of_others(dashboard):
 @pytest.mark.fault(40)
 def test_no_page_needs_what_the_policy_forbids(dashboard, storage):
     row = add(storage)
-    for path in ("/", "/types", "/tasks", f"/tasks/{row.id}", "/jobs", "/nodes", f"/do/cancel?id={row.id}"):
+    publish(storage, "mail")
+    storage.set_limits("mail", LimitChanges(limit=3))
+    others = (f"/tasks/{row.id}", f"/do/cancel?id={row.id}", "/do/set-limits?type=mail")
+    for path in ("/", "/types", "/limits", "/tasks", "/jobs", "/nodes", *others):
         text = dashboard.get(path).text
         assert not re.search(r"\sstyle=|<style|\son[a-z]+=|javascript:", text), path
         assert not re.search(r"<script(?![^>]*\bsrc=)", text), path
@@ -318,6 +344,7 @@ def test_a_password_is_on_no_page(open_dashboard):
         for path in (
             "/",
             "/types",
+            "/limits",
             "/tasks",
             "/tasks/" + "0" * 8 + "-0000-7000-8000-" + "0" * 12,
             "/jobs",

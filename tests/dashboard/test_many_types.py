@@ -15,7 +15,7 @@ from eventually import eventually
 from tree import python_command
 
 from goque.storage.contract import MAX_GROUPS
-from goque.task import TERMINAL_STATUSES
+from goque.task_row import TERMINAL_STATUSES
 
 TYPES = 300_000
 DIGIT = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 "

@@ -14,7 +14,7 @@ import pymysql
 import pytest
 from page_database import Shop, shop_of
 
-from goque.task import TaskFilter
+from goque.task_filter import TaskFilter
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "enqueueing.md").read_text("utf-8")

@@ -6,7 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from goque.storage.contract import QueueDepth
+from goque.storage.contract import LimitLoad, QueueDepth
+from goque.task_rules.limits import Limits, Rate
 from goque_supervisor.metrics.counters import Counts
 from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families
 
@@ -15,7 +16,9 @@ GROUP = {"workers": 1, "ready": 1, "fetcher": True, "held": False, "restarts": {
 SNAPSHOT = Snapshot(
     {"types": {"mail": GROUP}, "child_restarts": {"fetcher": 1}},
     {"mail": Counts({"processing:0": 1.0, "attempts:0": 1.0, "payload:0": 1.0})},
-    QueueSample([QueueDepth("mail", "new", 1)]),
+    QueueSample(
+        [QueueDepth("mail", "new", 1)], limits={"mail": LimitLoad(Limits(2, rate=Rate(1, per=60)), running=1)}
+    ),
     {("django.default", "shop.tasks.add"): Counts({"processing:0": 1.0})},
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from page_app import App
 
+import goque
 from goque import retry
 from goque.callbacks import CODE_OPTIONS
 from goque.options import _CHECKS, ProcessorOptions, _duration_or_zero, check_duration
@@ -21,6 +23,9 @@ APPS = [
     f"{name}.md"
     for name in [
         "handlers",
+        "unique_tasks",
+        "limits",
+        "flows",
         "payloads",
         "asyncio",
         "context",
@@ -46,6 +51,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 @pytest.mark.parametrize("page", APPS)
 def test_the_python_of_a_page_is_an_app_that_would_run(page: str, tmp_path: Path) -> None:
     app = App(page, tmp_path)
+    app.run("-m", "goque.cli", "migrate", "--app", "app:registry")
     assert "app       app:registry imports" in app.run("-m", "goque.cli", "check", "app:registry")
 
 
@@ -104,6 +110,100 @@ def test_the_coroutines_of_the_page_on_asyncio_end_as_it_says(tmp_path: Path) ->
 def test_the_tasks_of_the_page_on_priorities_run_in_its_order(tmp_path: Path) -> None:
     app = App("priorities.md", tmp_path)
     assert app.drain_in_order() == ["email password 100", "email receipt 5", "email newsletter -10"]
+
+
+def test_the_page_on_unique_tasks_prints_what_it_says(tmp_path: Path) -> None:
+    app = App("unique_tasks.md", tmp_path)
+    assert f"```text\n{app.run('app.py')}```" in app.text
+
+
+def test_the_limits_of_their_page_hold_back_what_it_says(tmp_path: Path) -> None:
+    app = App("limits.md", tmp_path)
+    mails = {f"mail to {reader}" for reader in ("ada", "bob", "cleo")}
+    pages = {"sync bolt 0"} | {f"sync acme {number}" for number in range(7)}
+    printed = app.drain()
+    assert printed - mails == pages | {"called for idle"}
+    assert len(printed & mails) == 2
+    left = [task for task in app.tasks() if task["status"] != "done"]
+    assert {(task["type"], task["status"], task["attempts"]) for task in left} == {
+        ("newsletter", "new", 0),
+        ("call", "new", 0),
+    }
+    assert len(left) == 2
+    told = app.run("-c", "import app; app.at_night(); app.in_the_morning()")
+    assert f"These print `{'` and `'.join(told.splitlines())}`" in app.text
+
+
+def test_the_flows_of_their_page_end_as_it_says(tmp_path: Path) -> None:
+    app = App("flows.md", tmp_path)
+    failing = app.run("app.py").strip()
+    command = ("-m", "goque.cli", "supervise", "app:registry", "--drain", "--log-format", "json")
+    told = [json.loads(line) for line in app.run_both(*command).stderr.splitlines()]
+    printed = {line["event"] for line in told if "stream" in line}
+    expected = {"registered ada", "welcome ada", "report of monday 42", "tidy monday mail_report done None"}
+    assert printed >= expected
+    [tidied] = printed - expected
+    cause = "needs add_up ID: needs fetch_sales ID: ConnectionError: oslo does not answer"
+    assert re.sub(r"[0-9a-f-]{36}", "ID", tidied) == f"tidy tuesday mail_report canceled {cause}"
+    errors = "".join(task["errors"] for task in app.tasks() if task["status"] == "canceled")
+    assert sorted(re.findall(r"^canceled: needs .*", app.text, re.MULTILINE)) == sorted(
+        re.sub(r"[0-9a-f-]{36}", "0198d0f2-…", errors).splitlines()
+    )
+    waiting = {task["type"] for task in app.tasks() if task["status"] == "new"}
+    assert waiting == {"remind"}
+    assert app.run("-c", f"import app; print(app.watch({failing!r}))") == (
+        "['report of tuesday', 'failed', 'fetch_sales']\n"
+    )
+    assert app.run("-c", f"import app; print(app.try_again({failing!r}))") == "open\n"
+    again = {task["type"] for task in app.tasks() if task["status"] == "blocked"}
+    assert again == {"add_up", "mail_report"}
+
+
+def test_what_else_the_page_on_flows_enqueues_runs(tmp_path: Path) -> None:
+    app = App("flows.md", tmp_path)
+    app.run("-m", "goque.cli", "migrate", "--app", "app:registry")
+    program = (
+        "import app, goque\n"
+        "queue = app.registry.queue\n"
+        "flow = app.close_day('friday', ['prague'])\n"
+        "queue.enqueue('nightly', 'sunday')\n"
+        "queue.drain_inline(app.registry)\n"
+        "late = app.after(flow.tasks[0].id)\n"
+        "queue.drain_inline(app.registry)\n"
+        "print([queue.get_flow(each.id).status for each in (flow, late)])\n"
+        "try:\n"
+        "    app.close_day('friday', ['tokyo'])\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__, len(queue.get_tasks(goque.TaskFilter(task_type='fetch_sales'))))\n"
+    )
+    assert app.run("-c", program).splitlines() == [
+        "report of friday 30",
+        "tidy friday mail_report done None",
+        "report of sunday 42",
+        "tidy sunday mail_report done None",
+        "['done', 'done']",
+        "IntegrityError 3",
+    ]
+
+
+def test_the_picture_of_the_flow_is_what_the_script_draws() -> None:
+    draw = runpy.run_path(str(ROOT / "scripts" / "draw_flow_ends.py"))["draw"]
+    assert (DOCS / "flows.svg").read_text("utf-8") == draw()
+
+
+def test_the_picture_of_the_turns_is_what_the_script_draws() -> None:
+    draw = runpy.run_path(str(ROOT / "scripts" / "draw_limits.py"))["draw"]
+    assert (DOCS / "limits.svg").read_text("utf-8") == draw()
+
+
+def test_the_table_of_rates_is_what_the_algorithm_grants() -> None:
+    text = (DOCS / "limits.md").read_text("utf-8")
+    rows = re.findall(r"^\| `Rate\((.*)\)` \| (\S+) s\b.*? \| (\d+)", text, re.MULTILINE)
+    assert len(rows) == 4
+    for given, interval, most in rows:
+        rate = eval(f"Rate({given})", {"Rate": goque.Rate})
+        assert rate.interval == float(interval)
+        assert (rate.burst or rate.count) + rate.count * 60 / rate.per == int(most)
 
 
 def test_the_results_of_their_page_are_kept_and_waited_for(tmp_path: Path) -> None:
@@ -201,6 +301,12 @@ def test_links_lead_to_pages_and_titles_that_there_are(page: str) -> None:
         target = (DOCS / name) if name else DOCS / page
         assert target.exists(), f"{page} points to {link}, which is not there"
         assert not anchor or anchor in anchors(target), f"{page} points to {link}, a title that is not there"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_rows_of_a_table_have_as_many_cells_as_its_rule(page: str) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", (DOCS / page).read_text("utf-8"), flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
 
 
 def test_every_page_is_in_the_index() -> None:

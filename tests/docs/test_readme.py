@@ -35,16 +35,17 @@ def run_both(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("GOQUE_DATABASE_URL", raising=False)
-    example, in_a_transaction = blocks("python")
+    example, in_a_transaction, flow = blocks("python")
     (tmp_path / "app.py").write_text(example, "utf-8")
     (tmp_path / "order.py").write_text(in_a_transaction, "utf-8")
+    (tmp_path / "newsletter.py").write_text(flow, "utf-8")
     return tmp_path
 
 
 def test_the_example_runs(project: Path) -> None:
     assert run("app.py", cwd=project).startswith("enqueued ")
     log = run_both("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=project).stderr
-    assert "INFO  worker[send_email] to ada@example.com: hello task_type=send_email task_id=" in log
+    assert "INFO  worker[default] to ada@example.com: hello task_type=send_email task_id=" in log
 
 
 def test_the_example_has_twenty_lines() -> None:
@@ -56,6 +57,14 @@ def test_enqueueing_shares_the_callers_transaction(project: Path) -> None:
     run("order.py", cwd=project)
     rows = [json.loads(line) for line in run("-m", "goque.cli", "list", "--json", cwd=project).splitlines()]
     assert rows[0]["external_id"] == "order-7"
+
+
+def test_the_flow_sends_its_last_email_last(project: Path) -> None:
+    run("newsletter.py", cwd=project)
+    log = run_both("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=project).stderr
+    sent = re.findall(r"to (\w+)@example.com: (\w+)", log)
+    assert sorted(sent[:2]) == [("ada", "news"), ("bob", "news")]
+    assert sent[2:] == [("editor", "all")]
 
 
 def test_every_command_it_names_exists() -> None:

@@ -15,7 +15,19 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def test_five_minutes_on_sqlite(tmp_path: Path) -> None:
     done = Walk(DOCS / "getting_started.md", tmp_path).run()
     assert [line.split()[1] for line in done if line.startswith("goque ")] == [
-        *("--version", "check", "enqueue", "stats", "supervise", "stats", "list", "show", "reset", "list")
+        *(
+            "--version",
+            "migrate",
+            "check",
+            "enqueue",
+            "stats",
+            "supervise",
+            "stats",
+            "list",
+            "show",
+            "reset",
+            "list",
+        )
     ]
 
 

@@ -314,6 +314,7 @@ def test_manage_runs_goques_commands_from_anywhere(
     project.write(
         "other.py", "from shop.settings import *\nDATABASES['default']['NAME'] = BASE / 'other.sqlite3'\n"
     )
+    project.manage("goque", "migrate", "--settings", "other", cwd=elsewhere)
     told = project.manage("goque", "check", "--settings", "other", cwd=elsewhere)
     assert "other.sqlite3" in told
     project.manage("goque", "supervise", "--drain", cwd=elsewhere)

@@ -7,6 +7,7 @@ import re
 import tempfile
 import urllib.request
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from django_project import HAS_TASKS, Project
@@ -83,6 +84,12 @@ TASKS = """
         return "x" * 100_000
 
     @task(queue_name="slow")
+    def call(tenant):
+        import goque
+        if tenant == "busy":
+            raise goque.RateLimited(3600)
+
+    @task(queue_name="slow")
     def hold():
         Path("held").touch()
         time.sleep(1000)
@@ -118,6 +125,62 @@ def test_each_task_is_reported_finished_once_whatever_its_end(project: Project) 
         "finished GoqueBackend not_json FAILED ['builtins.TypeError', 'builtins.TypeError']",
     ]
     assert len([line for line in lines if line.startswith("started")]) == 1 + 2 + 2 + 2
+
+
+LIMITS = """
+    import goque
+    TASKS["default"]["OPTIONS"]["QUEUES"]["slow"] |= {
+        "limit": 4,
+        "limit_per_key": 1,
+        "limit_key": lambda call: call["kwargs"].get("tenant"),
+        "rate": goque.Rate(100, per=1, per_key=True),
+    }
+"""
+
+
+def test_a_queue_has_limits_and_its_calls_have_keys(project: Project) -> None:
+    project.add_settings(LIMITS)
+    told = project.run("""
+        from goque.contrib.django import queue
+        from shop import tasks
+        for result in (tasks.call.enqueue(tenant="acme"), tasks.call.enqueue(tenant="busy"), tasks.hold.enqueue()):
+            print(queue.get_task(result.id).limit_key)
+    """)
+    assert told.split() == ["acme", "busy", "None"]
+    options = project.manage("goque", "check")
+    assert "limit_key=given limit=4 limit_per_key=1 rate=100/1 for each key" in options
+
+
+def test_a_task_that_a_service_puts_off_is_not_reported_finished(project: Project) -> None:
+    """Its queue makes one attempt, so a failed one would be the last."""
+    project.add_settings(LIMITS)
+    project.run("""
+        from shop import tasks
+        tasks.call.enqueue(tenant="acme")
+        tasks.call.enqueue(tenant="busy")
+    """)
+    drain(project)
+    assert finished(project) == ["finished GoqueBackend call SUCCESSFUL []"]
+    (row,) = map(json.loads, project.manage("goque", "list", "--json", "--limit-key", "busy").splitlines())
+    assert (row["status"], row["attempts"]) == ("new", 0)
+
+
+def test_goque_enqueue_knows_the_project(project: Project) -> None:
+    project.write(
+        "shop/tasks.py",
+        dedent(TASKS)
+        + dedent("""
+        from goque.contrib.django import registry
+
+        @registry.processor("sync", limit_key=lambda tenant: tenant, limit_per_key=1)
+        def sync(tenant: str) -> None: ...
+    """),
+    )
+    project.manage("goque", "enqueue", "sync", '"acme"')
+    project.manage("goque", "enqueue", "sync", "5", "--bare")
+    assert "Expected `str`, got `int`" in project.manage("goque", "enqueue", "sync", "5", code=1)
+    rows = map(json.loads, project.manage("goque", "list", "--json").splitlines())
+    assert [row["limit_key"] for row in rows] == [None, "acme"]
 
 
 def finished(project: Project) -> list[str]:
@@ -234,7 +297,7 @@ def test_stats_count_the_tasks_of_each_function(project: Project) -> None:
     """)
     lines = project.manage("goque", "stats").splitlines()
     assert [line.split() for line in lines] == [
-        ["TYPE", "NEW"],
+        ["TYPE", "WAITING"],
         ["django.default", "4"],
         ["shop.tasks.good", "2"],
         ["shop.tasks.returns_nothing", "1"],

@@ -18,7 +18,8 @@ from eventually import eventually
 from private_servers import STOP_AT_ONCE, STOP_FAST, PrivateServer
 
 from goque.storage import open_storage
-from goque.task import TaskFilter, TaskRow
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskRow
 
 HANDLERS = """
     import os

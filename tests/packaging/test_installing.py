@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -69,6 +70,22 @@ def test_an_app_is_run(binaries: Path, tmp_path: Path) -> None:
     assert '"result":{"a":2,"b":1}' in run(binaries / "goque", "list", "--json", cwd=tmp_path).replace(
         " ", ""
     )
+
+
+def test_an_extra_is_added_to_what_is_installed_and_goque_is_looked_for_nowhere(
+    binaries: Path, tmp_path: Path
+) -> None:
+    """What a message about a missing package says to type works without goque on any index."""
+    report = tmp_path / "report.json"
+    run(
+        sys.executable,
+        *("-m", "pip", "--python", binaries / "python", "install"),
+        *("--dry-run", "--quiet", "--only-binary", ":all:", "--report", report, "goque[mysql]"),
+        cwd=tmp_path,
+    )
+    assert [
+        package["metadata"]["name"].lower() for package in json.loads(report.read_text("utf-8"))["install"]
+    ] == ["pymysql"]
 
 
 def test_drivers_and_the_dashboard_come_with_their_extras_alone(

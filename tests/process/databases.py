@@ -22,7 +22,7 @@ from goque import Task, TaskFilter, TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.contract import AttemptRow
 from goque.storage.mysql.url import connection_options
-from goque.task import CLAIMED_STATUSES
+from goque.task_row import CLAIMED_STATUSES
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 SERVERS = ("postgresql", "mysql")
@@ -77,9 +77,9 @@ class Database(ABC):
         """Read the failed attempts of a task."""
         return self.queue.storage.failed_attempts(task.id)
 
-    def is_settled(self) -> bool:
-        """Whether every task is terminal."""
-        return not self.counts().keys() - {"done", "canceled", "attempts_left"}
+    def is_settled(self, task_type: str | None = None) -> bool:
+        """Whether every task, or every one of a type, is terminal."""
+        return not self.counts(task_type).keys() - {"done", "canceled", "attempts_left"}
 
     def node_states(self) -> list[str]:
         """Return the state of every node that the database remembers."""

@@ -34,3 +34,9 @@ class SharedPool(Registry):
         if not self.shared.get("min_workers"):
             self.shared.pop("min_workers", None)
         self.pool("default", **self.shared)
+
+
+def share(registry: Any) -> None:
+    """Declare the pool of an app's registry, if the app has one."""
+    if isinstance(registry, SharedPool):
+        registry.share()

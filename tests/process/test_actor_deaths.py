@@ -10,7 +10,7 @@ import pytest
 from tree import StartTree, Tree, eventually, free_port, get
 
 APP = """
-registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
+registry.processor("hold", workers=2, min_workers=1, fetch_tick=0.1)(hold)
 
 @registry.processor("quick", workers=1, fetch_tick=0.1)
 def quick(task: Task):
@@ -56,9 +56,11 @@ def test_what_starts_and_guards_the_others_is_replaced_too(start_tree: StartTree
     tree.database.enqueue("hold", "long")
     running = tree.running_pid("long")
     kill_and_await_another(tree, name)
-    worker = tree.workers("quick")[0]
+    tree.database.enqueue("quick", "first")
+    eventually(lambda: tree.database.task("first").status == "done")
+    worker = tree.started("first")[0]
     os.kill(worker, signal.SIGKILL)
-    eventually(lambda: [pid for pid in tree.workers("quick") if pid != worker])
+    eventually(lambda: [pid for pid in tree.workers("quick") if pid not in (worker, running)])
     kill_and_await_another(tree, "healer")
     tree.database.enqueue("quick", "quick")
     eventually(lambda: tree.database.task("quick").status == "done")

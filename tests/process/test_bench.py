@@ -57,6 +57,18 @@ def test_it_says_how_ratios_changed_since_an_earlier_run(
     assert line.endswith("%")
 
 
+def test_flows_are_measured_beside_as_many_tasks_without_needs(tmp_path: Path) -> None:
+    options = ["--backend", "sqlite", "--only", "flows", "--directory", str(tmp_path)]
+    done = bench("--quick", *options, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rates = {
+        f"sqlite.flows_{what}" for what in ("enqueue", "chain", "chain_of_follow_ups", "diamonds", "fan")
+    }
+    assert set(report["ratios"]) == rates
+    assert report["figures"]["sqlite.flows_fan_join_starts"]["min"] > 0, "a join started before its last part"
+
+
 def test_every_database_that_can_be_reached_is_measured_in_turn() -> None:
     sys.path.insert(0, str(BENCH.parent))
     import services

@@ -68,7 +68,7 @@ def test_killing_each_actor_in_turn_under_load_loses_nothing_and_charges_only_wh
         "lease",
         "fetcher",
         "healer",
-        "w0:steady",
+        f"w0:{tree.pool_of('steady')}",
         "cleaner",
         "app",
         "scheduler",
@@ -98,5 +98,6 @@ def assert_complete(tree: Tree) -> None:
     """See that every process of the tree is there, once."""
     for role in ("lease", "healer", "cleaner", "scheduler", "monitor", "actors", "app", "guard"):
         assert tree.pid(role)
-    eventually(lambda: len(tree.pids("fetcher")) == 2)
-    eventually(lambda: len(tree.workers("steady")) == len(tree.workers("blue")) == 2)
+    pools = tree.pools("steady", "blue")
+    eventually(lambda: len(tree.pids("fetcher")) == pools)
+    eventually(lambda: len({*tree.workers("steady"), *tree.workers("blue")}) == 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def test_highlight_stdlib_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     payloads = [{**payload, "page": str(tmp_path / f"{n}.html")} for n, payload in enumerate(payloads[-5:])]
     lines = "".join(json.dumps(payload) + "\n" for payload in payloads)
     assert run("-m", "goque.cli", "enqueue", "highlight", "--jsonl", "-", cwd=here, stdin=lines).endswith(
-        "enqueued 5 tasks\n"
+        f"enqueued 5 tasks in sqlite:///{tmp_path}/goque.db\n"
     )
     run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=here)
     counts = run("-m", "goque.cli", "stats", "--json", cwd=here).splitlines()
@@ -102,8 +103,8 @@ def test_thumbnails_by_hand(tmp_path: Path) -> None:
         GOQUE_DATABASE_URL=url,
     )
     run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=here, GOQUE_DATABASE_URL=url)
-    failed = run("-m", "goque.cli", "list", "--status", "attempts_left", cwd=here, GOQUE_DATABASE_URL=url)
-    assert failed.count("attempts_left") == 2
+    failed = run("-m", "goque.cli", "list", "--status", "failed", cwd=here, GOQUE_DATABASE_URL=url)
+    assert [line.split()[2] for line in failed.splitlines()] == ["STATUS", "failed", "failed"]
 
 
 def test_nightly_reports_of_a_year(tmp_path: Path) -> None:
@@ -117,9 +118,37 @@ def test_nightly_reports_of_a_year(tmp_path: Path) -> None:
 
 def test_nightly_reports_by_hand(tmp_path: Path) -> None:
     here, url = EXAMPLES / "nightly_reports", f"sqlite:///{tmp_path}/goque.db"
+    run("-m", "goque.cli", "migrate", cwd=here, GOQUE_DATABASE_URL=url)
     run("-m", "goque.cli", "run-job", "app:registry", "nightly-prague", cwd=here, GOQUE_DATABASE_URL=url)
     listed = run("-m", "goque.cli", "list", "--json", cwd=here, GOQUE_DATABASE_URL=url)
     assert json.loads(listed)["external_id"].startswith("prague:20")
+
+
+def test_video_is_joined_although_a_part_crashed(tmp_path: Path) -> None:
+    here = EXAMPLES / "video"
+    told = run("run.py", "--out", str(tmp_path / "out"), cwd=here)
+    assert (
+        "As it should be: flow 'encode sea.raw' is done, 1 of 8 parts crashed once, nobody else hurt." in told
+    )
+    [shown] = re.findall(
+        r"^ID  .*?(?=```)", (here / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    listed = [line.split() for line in told.splitlines() if re.match(r"[0-9a-f]{8}-", line)]
+    rows = [line.split()[1:] for line in shown.splitlines()[1:]]
+    assert [[*words[1:4], *words[7:]] for words in listed] == rows, "the README shows something else"
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_video_by_hand(tmp_path: Path) -> None:
+    here, url = EXAMPLES / "video", f"sqlite:///{tmp_path}/goque.db"
+    run("-c", f"from run import *; write_video(Path({str(tmp_path / 'sea.raw')!r}))", cwd=here)
+    payload = json.dumps({"file": str(tmp_path / "sea.raw"), "folder": str(tmp_path)})
+    run("-m", "goque.cli", "enqueue", "cut", payload, cwd=here, GOQUE_DATABASE_URL=url)
+    run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=here, GOQUE_DATABASE_URL=url)
+    listed = run("-m", "goque.cli", "list", "--json", cwd=here, GOQUE_DATABASE_URL=url)
+    assert {json.loads(line)["status"] for line in listed.splitlines()} == {"done"}
+    program = f"from app import frames; print(len(frames({str(tmp_path / 'sea.film')!r})))"
+    assert run("-c", program, cwd=here) == f"{8 * 256 * 1024}\n"
 
 
 @pytest.fixture

@@ -16,7 +16,10 @@ APP = """
 @registry.processor("step", workers=1, fetch_tick=0.1, next_attempt_at=retry.static(0))
 def step(task: Task):
     with run_of(task):
+        goque.follow_up("after", task.external_id)
         time.sleep(0.2 if task.payload == "mark.before" else 0)
+
+registry.declare("after")
 """
 CHARGED = {"run.after_begin": 1, "run.before_end": 2}
 """Where a kill is charged, since the handler had begun for all that is known; and how often it runs then."""
@@ -48,10 +51,12 @@ class Walk:
 
     def await_end(self, name: str, attempts: int, runs: int) -> None:
         """See that the task is done, and how often it was charged and begun."""
-        eventually(self.tree.database.is_settled)
+        eventually(lambda: self.tree.database.is_settled("step"))
         task = self.tree.database.task(name)
         assert (name, task.status, task.attempts) == (name, "done", attempts), task.errors
         self.tree.assert_each_ran(runs, [name])
+        followed = [task for task in self.tree.database.tasks("after") if task.payload == name]
+        assert len(followed) == 1, f"{name} has {len(followed)} follow-ups"
 
 
 @pytest.fixture

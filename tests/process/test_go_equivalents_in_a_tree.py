@@ -30,7 +30,8 @@ class Resizer:
     def process_task(self, task: Task):
         note("resized", task.external_id)
 
-fast = dict(workers=1, fetch_tick=0.2, max_attempts=2, retry=retry.static(0))
+registry.pool("default", workers=3, fetch_tick=0.2)  # a pool for each type would take fifty connections
+fast = dict(max_attempts=2, retry=retry.static(0))
 
 @registry.processor("decorated", **fast)
 def decorated(task: goque.TypedTask[Email]):
@@ -87,7 +88,7 @@ for name, strategy in {
     "static": retry.static(100), "step": retry.step([200, 300]), "round": retry.round_step(retry.FIBONACCI_PERIODS),
     "strong": retry.step(retry.STRONG_PERIODS), "exponential": retry.exponential(400, 9000, 0.25),
 }.items():
-    @registry.processor(name, workers=1, retry=strategy, fetch_tick=0.2)
+    @registry.processor(name, retry=strategy)
     def fails(task: Task):
         raise ValueError("again")
 

@@ -182,6 +182,11 @@ def test_a_supervisor_runs_the_pools_that_it_is_told(
     ("options", "said"),
     [
         (("--pools", "madia"), "the app has no types in a pool 'madia'; it has default, media"),
+        (("--pools", "media", "--types", "a"), "no type of the app is left by these types and pools"),
+        (
+            ("--pools", "media", "--workers", "2"),
+            "workers sets the workers of the pool 'default', of which no type",
+        ),
     ],
 )
 def test_a_pool_that_is_not_there_is_refused(
@@ -293,6 +298,27 @@ def test_drain_waits_for_workers_that_have_yet_to_start(start_tree: StartTree, d
 
 
 @pytest.mark.fault(14)
+def test_idle_workers_of_one_kind_do_not_make_those_of_the_other_wait_for_the_tick(
+    start_tree: StartTree,
+) -> None:
+    app = """
+registry.pool("default", workers=2, async_workers=1, fetch_tick=60)
+
+@registry.processor("plain")
+def plain(task: Task):
+    time.sleep(0.05)
+
+@registry.processor("aquick")
+async def aquick(task: Task):
+    pass
+"""
+    tree = start_tree(app=app)
+    tree.database.enqueue("aquick", "a")
+    tree.database.enqueue("plain", *(f"p{n}" for n in range(200)))
+    eventually(tree.database.is_settled, within=20)
+    assert tree.database.counts() == {"done": 201}
+
+
 def test_a_fetcher_that_dies_leaves_the_number_of_workers_as_it_is(start_tree: StartTree) -> None:
     tree = start_tree("--types", "hold", app=ELASTIC)
     tree.database.enqueue("hold", "a", "b", "c")

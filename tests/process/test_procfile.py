@@ -75,6 +75,8 @@ class Honcho:
         ]
         paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
+        with contextlib.closing(goque.open_storage(self.url)) as storage:
+            storage.migrate()
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command,

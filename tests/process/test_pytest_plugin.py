@@ -275,6 +275,7 @@ def test_fixtures_are_told_of(suite: pytest.Pytester) -> None:
     listed = run(suite, "--fixtures").stdout.str()
     for name in ("goque_database_url", "goque_queue", "goque_tree", "goque_crash", "goque_django"):
         assert f"\n{name} -- " in listed
+    assert "\ngoque_server_url [session scope] -- " in listed
 
 
 def test_suites_that_do_not_use_it_load_nothing_of_it() -> None:

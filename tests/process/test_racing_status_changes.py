@@ -12,7 +12,7 @@ from databases import Database, on_every_backend
 from tree import StartTree, Tree, eventually
 
 from goque import Task, TaskNotFoundError, TaskQueueManager, TaskStateError
-from goque.task import TERMINAL_STATUSES
+from goque.task_row import TERMINAL_STATUSES
 
 APP = """
 options = dict(workers=1, fetch_tick=0.05, max_attempts=3, next_attempt_at=retry.static(0.01))

@@ -55,7 +55,7 @@ def test_a_reload_brings_new_code_new_options_and_new_types_and_drops_old_ones(s
     tree.database.enqueue("quick", "before")
     running = tree.running_pid("long")
     eventually(lambda: versions(tree) == {"1"})
-    old = set(tree.workers("quick"))
+    old = {*tree.workers("quick")} - {running}
     new = """
 @registry.processor("quick", workers=3, min_workers=3, fetch_tick=0.1)
 def quick(task: Task):
@@ -66,7 +66,7 @@ def fresh(task: Task):
     note("version", "fresh")
 """
     reload(tree, new)
-    eventually(lambda: len(now := tree.workers("quick")) == 3 and not old & set(now))
+    eventually(lambda: len(now := {*tree.workers("quick")}) == 3 and not old & now)
     tree.database.enqueue("fresh", "f")
     eventually(lambda: "fresh" in versions(tree))
     eventually(lambda: tree.database.counts("fresh") == {"done": 1})
@@ -75,7 +75,7 @@ def fresh(task: Task):
     tree.database.enqueue("hold", "orphan")
     tree.let_go("long")
     eventually(lambda: tree.database.task("long").status == "done")
-    eventually(lambda: not tree.workers("hold"))
+    eventually(lambda: {*tree.workers("hold")} <= {*tree.workers("quick")} - {running})
     assert tree.started("long") == [running]
     assert tree.database.task("orphan").status == "new"
 
@@ -138,22 +138,31 @@ def test_after_a_reload_that_fails_the_old_workers_stay_and_the_next_one_works(
 
 
 @pytest.mark.fault(13)
-def test_a_type_whose_workers_cannot_boot_any_more_claims_nothing_while_others_go_on(
-    start_tree: StartTree,
+@pytest.mark.parametrize(
+    ("processes", "title"),
+    [("workers=1, fetch_tick=0.1", "type 'hold'"), ("pool='fragile'", "pool 'fragile'")],
+)
+def test_workers_that_cannot_boot_any_more_claim_nothing_while_others_go_on(
+    start_tree: StartTree, processes: str, title: str
 ) -> None:
-    fragile = """
-if Path("broken").exists() and "w0:hold" in Path("/proc/self/comm").read_text():
+    fragile = f"""
+registry.pool("fragile", workers=1, fetch_tick=0.1)
+registry.processor("other", pool="fragile")(hold)
+broken = {title.split("'")[1][:6]!r}
+if Path("broken").exists() and "w0:" + broken in Path("/proc/self/comm").read_text():
     raise RuntimeError("no model here")
 """
+    app = APP.replace("workers=1, fetch_tick=0.1)(hold)", f"{processes})(hold)") + fragile
     port = free_port()
-    tree = start_tree("--start-method", "spawn", "--http", f"127.0.0.1:{port}", app=APP + fragile)
+    tree = start_tree("--start-method", "spawn", "--http", f"127.0.0.1:{port}", app=app)
+    holders = title.split("'")[1]
     tree.let_go("before", "during")
     tree.database.enqueue("hold", "before")
     eventually(tree.database.is_settled)
     broken = Path(tree.directory, "broken")
     broken.touch()
-    os.kill(tree.workers("hold")[0], signal.SIGKILL)
-    eventually(lambda: "workers of type 'hold' cannot boot" in tree.log)
+    os.kill(tree.workers(holders)[0], signal.SIGKILL)
+    eventually(lambda: f"workers of {title} cannot boot" in tree.log)
     tree.database.enqueue("hold", "during")
     tree.database.enqueue("quick", *(f"q{n}" for n in range(20)))
     eventually(lambda: tree.database.counts("quick") == {"done": 20})

@@ -326,7 +326,7 @@ def test_an_app_in_which_no_worker_can_run_is_refused_with_one_line(
 
 
 GREEN_HANDLER = """
-@registry.processor("green", workers=1, max_attempts=1, timeout=1, store_result=True)
+@registry.processor("green", workers=1, max_attempts=1, timeout=4, store_result=True)
 def green(task: Task):
     note("start", task.external_id, os.getpid())
     import gevent
@@ -344,5 +344,5 @@ def test_a_handler_may_patch_its_own_worker(start_tree: StartTree) -> None:
         tree.database.enqueue("green", name, payload=seconds)
         eventually(tree.database.is_settled)
     assert [tree.database.task(name).status for name in "abc"] == ["done", "attempts_left", "done"]
-    assert tree.database.task("b").errors == "attempt 1: task processing timeout: 1s\n"
+    assert tree.database.task("b").errors == "attempt 1: task processing timeout: 4s\n"
     assert len({line[2] for line in tree.journal()}) == 1

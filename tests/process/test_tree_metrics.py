@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+from databases import on_every_backend
 from prometheus_client.parser import text_string_to_metric_families
 from tree import StartTree, eventually, free_port, get
 
@@ -26,7 +27,7 @@ def mail(task):
     if task.payload == "die":
         os.kill(os.getpid(), signal.SIGKILL)
 
-@registry.processor("hold", workers=1)
+@registry.processor("hold", workers=1, max_running=1)
 def hold_it(task):
     hold(task)
 """
@@ -83,7 +84,7 @@ def test_counters_never_go_back_whoever_dies(start_tree: StartTree) -> None:
     assert done("app_mails_sent_total", "kind=plain") == 21
     assert done("app_took_seconds_count") == 21
     eventually(lambda: Page(port)("goque_worker_restarts_total", "task_type=mail", "reason=crash") == 2)
-    assert Page(port)("goque_child_restarts_total", "child=fetcher") == 2
+    assert Page(port)("goque_child_restarts_total", "child=fetcher") == tree.pools("mail", "hold")
     assert Page(port)("goque_child_restarts_total", "child=monitor") == 1
 
 
@@ -118,6 +119,48 @@ def test_what_waits_is_seen_by_depth_and_latency(start_tree: StartTree) -> None:
     tree.let_go("one", "two", "three")
     eventually(lambda: Page(port)("goque_queue_depth", "task_type=hold", "status=new") == 0)
     assert Page(port)(*waiting) == 0
+
+
+LIMITED = """
+goque.set_metrics_service_name("shop")
+registry.pool("default", workers=4, min_workers=4, fetch_tick=0.1)
+
+@registry.processor("held", limit=2)
+def held(task: Task):
+    hold(task)
+
+@registry.processor("rare", rate=goque.Rate(1, per=600))
+def rare(task: Task):
+    pass
+
+@registry.processor("plain")
+def plain(task: Task):
+    pass
+"""
+
+
+@on_every_backend
+def test_limits_are_seen_by_their_use_and_only_of_types_that_have_some(start_tree: StartTree) -> None:
+    port = free_port()
+    tree = start_tree("--http", f"127.0.0.1:{port}", app=LIMITED)
+    eventually(lambda: get(port, "/readyz")[0] == 200)
+    tree.database.enqueue("held", "one", "two", "three")
+    tree.database.enqueue("rare", "first", "second")
+    held, rare = "task_type=held", "task_type=rare"
+    eventually(lambda: Page(port)("goque_limit_running", held) == 2)
+    eventually(lambda: Page(port)("goque_limit_waiting", held) == 1)
+    eventually(lambda: Page(port)("goque_limit_next_start_seconds", rare) > 500)
+    page = Page(port)
+    assert page("goque_limit_size", held) == 2
+    assert page("goque_limit_next_start_seconds", held) == 0
+    assert page("goque_limit_waiting", rare) == 1
+    limited = {key[2] for key in page.samples if key[0].startswith("goque_limit_")}
+    assert limited == {held, rare}
+    tree.database.queue.set_limits("held", limit=3)
+    eventually(lambda: Page(port)("goque_limit_size", held) == 3)
+    eventually(lambda: Page(port)("goque_limit_running", held) == 3)
+    tree.let_go("one", "two", "three")
+    eventually(lambda: Page(port)("goque_limit_running", held) == 0)
 
 
 def test_a_paused_type_waits_on_every_node_and_goes_on_when_resumed(start_tree: StartTree) -> None:

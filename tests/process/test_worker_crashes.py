@@ -113,13 +113,16 @@ def test_an_idle_worker_that_is_killed_is_replaced_and_no_task_is_touched(start_
 @pytest.mark.fault(5)
 def test_a_worker_killed_while_it_boots_is_replaced_and_no_task_is_touched(start_tree: StartTree) -> None:
     slow_boot = """
-if Path("boots-slowly").exists() and "goque:w" in Path("/proc/self/comm").read_text():
-    note("boot", os.getpid())
-    time.sleep(30)
+if "goque:w" in Path("/proc/self/comm").read_text():
+    if Path("boots-slowly").exists():
+        note("boot", os.getpid())
+        time.sleep(30)
+    note("booted", os.getpid())
 """
     tree = start_tree("--start-method", "spawn", "--types", "fine", app=APP + slow_boot)
     tree.database.enqueue("fine", "before")
     eventually(lambda: done(tree, "before"))
+    eventually(lambda: len([line for line in tree.journal() if line[0] == "booted"]) == 2)
     slow = tree.journal_directory.parent / "boots-slowly"
     slow.touch()
     os.kill(tree.workers("fine")[0], signal.SIGKILL)

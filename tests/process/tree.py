@@ -15,7 +15,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import psutil
 from databases import Database
@@ -42,18 +42,21 @@ import asyncio, ctypes, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 import goque
 from goque import Registry, Task, retry
-from journal import hold, note, run_of
+from journal import hold, note, place_of, run_of
 registry = Registry()
 """
 SHARED_POOL = os.environ.get("GOQUE_TEST_SHARED_POOL") == "1"
 """Whether all types of an app share one pool, so that the tests of faults show that a pool survives them too."""
 SHARED_PRELUDE = PRELUDE.replace(
-    "registry = Registry()", "from shared_pool import SharedPool\nregistry = SharedPool()"
+    "registry = Registry()", "from shared_pool import SharedPool, share\nregistry = SharedPool()"
 )
 
 
 class Tree:
     """One `goque supervise` with all its processes."""
+
+    roots: ClassVar[set[int]] = set()
+    """The roots of all trees, whose exit codes are for those who wait for them."""
 
     def __init__(
         self, directory: Path, run_dir: Path, database: Database, command: list[str], env: dict[str, str]
@@ -84,6 +87,8 @@ class Tree:
                 },
             )
 
+        Tree.roots.add(self.root)
+
     @property
     def root(self) -> int:
         """The pid of the root supervisor."""
@@ -112,17 +117,27 @@ class Tree:
         return [pid for pid, found in sorted(self.living().items()) if found == wanted]
 
     def actors(self) -> dict[str, list[int]]:
-        """Return the living processes of each role that every tree has."""
-        return {role: self.pids(role) for role in ("fetcher", "lease", "healer", "cleaner")}
+        """Return the living processes of each role that every tree has, once all have started."""
+        return {
+            role: eventually(lambda role=role: self.pids(role))
+            for role in ("fetcher", "lease", "healer", "cleaner")
+        }
 
     def pid(self, name: str) -> int:
         """Wait for the only process of a role."""
         return eventually(lambda: pids[0] if len(pids := self.pids(name)) == 1 else 0)
 
+    def pool_of(self, task_type: str) -> str:
+        """Return the name of the pool that runs a type of the test's app."""
+        return "default" if SHARED_POOL and self.shares_a_pool else task_type
+
+    def pools(self, *task_types: str) -> int:
+        """Return how many pools run these types."""
+        return len({self.pool_of(task_type) for task_type in task_types})
+
     def workers(self, task_type: str = "") -> list[int]:
         """Return the living workers of a type."""
-        pool = "default" if SHARED_POOL and self.shares_a_pool else task_type
-        pattern = re.compile(rf"goque:w\d+:{re.escape(pool[:6])}")
+        pattern = re.compile(rf"goque:w\d+:{re.escape(self.pool_of(task_type)[:6])}")
         return [pid for pid, name in sorted(self.living().items()) if pattern.match(name)]
 
     def ports(self, role: str) -> set[int]:
@@ -185,11 +200,18 @@ class Tree:
         self.process.wait()
 
     def is_gone(self) -> bool:
-        """Whether no process of the tree lives; what a killed root left dead is ours to reap."""
-        for pid in self.remains.intersection(_zombies()):
+        """Whether no process of the tree lives; what a killed root left dead is ours to reap.
+
+        That may be more than lived at the kill, for a nursery forks what the root asked for before.
+        """
+        return self.process.poll() is not None and not self.left()
+
+    def left(self) -> dict[int, str]:
+        """Return what is left of the tree, pid and name, once the dead that are ours to reap have been."""
+        for pid in set(_zombies()) - Tree.roots:
             os.waitpid(pid, 0)
         self.remains = {pid for pid in self.remains if Path(f"/proc/{pid}").exists()}
-        return self.process.poll() is not None and not self.living() and not self.remains
+        return dict.fromkeys(self.remains, "what the killed root left") | self.living()
 
     def assert_nothing_left(self) -> None:
         """The last assertion of every test: no process, zombie, socket, directory, lock or held task is left."""
@@ -228,7 +250,7 @@ class StartTree(Protocol):
 def write_app(directory: Path, source: str) -> None:
     """Write the app's module; handlers find their tools imported."""
     if SHARED_POOL and "registry.pool(" not in source:
-        source = f"{SHARED_PRELUDE}{source}\nregistry.share()\n"
+        source = f"{SHARED_PRELUDE}{source}\nshare(globals().get('registry'))\n"
     else:
         source = PRELUDE + source
     (directory / "app.py").write_text(source, "utf-8")

@@ -19,7 +19,8 @@ from server_backends import MysqlBackend, PostgresqlBackend, ServerBackend
 from goque.outcome import Change
 from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite.dialect import SqliteDialect
-from goque.task import Task, TaskRow, TaskStatus, Token
+from goque.task import Task
+from goque.task_row import TaskRow, TaskStatus, Token
 
 __all__ = ["START", "Backend", "Clock", "MysqlBackend", "PostgresqlBackend", "ServerBackend", "run"]
 

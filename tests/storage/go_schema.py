@@ -10,7 +10,17 @@ _INDEXES = """
     CREATE INDEX goque_task_type_status_updated_at_idx ON goque_task (type, status, updated_at ASC);
 """
 
-OWN_TABLES = ("goque_migration", "goque_attempt", "goque_node", "goque_type", "goque_schedule")
+OWN_TABLES = (
+    "goque_migration",
+    "goque_attempt",
+    "goque_node",
+    "goque_type",
+    "goque_schedule",
+    "goque_limit",
+    "goque_need",
+    "goque_flow",
+    "goque_flow_task",
+)
 """What goque adds to the one table of the original."""
 
 ORIGINAL = {

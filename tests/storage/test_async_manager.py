@@ -13,7 +13,9 @@ from backends import SERVERS, add, run
 
 import goque
 from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError, TaskNotFoundError
-from goque.task import Task, TaskFilter, TaskStatus
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskStatus
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import contextlib
 import psycopg
 import pytest
 import sqlalchemy
-from backends import add
+from backends import add, row_of
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 import goque
-from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError
-from goque.task import Task, TaskFilter
+from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError, TaskNotFoundError
+from goque.task import Task
+from goque.task_filter import TaskFilter
 
 
 class Opened:
@@ -251,3 +252,86 @@ def test_a_canceled_enqueue_leaves_psycopgs_connection_to_the_caller(postgresql)
 
     asyncio.run(scenario())
     assert tasks(storage) == 2
+
+
+def test_unique_keys_in_a_callers_asyncio_transaction(backend, storage):
+    queue = goque.AsyncTaskQueueManager(storage)
+
+    async def scenario():
+        async with of_the_driver(backend) as own:
+            first = await queue.enqueue("mail", unique="active", unique_key="k", conn=own.conn)
+            with pytest.raises(DuplicateTaskError) as refusal:
+                await queue.enqueue("mail", unique="active", unique_key="k", conn=own.conn)
+            assert refusal.value.existing_id == first.id
+            there = await queue.enqueue(
+                "mail", {"n": 2}, unique="active", unique_key="k", on_conflict="replace", conn=own.conn
+            )
+            assert (there.id, there.inserted) == (first.id, False)
+            waiting = [
+                await queue.enqueue("mail", debounce=30, unique_key="d", conn=own.conn) for _ in range(2)
+            ]
+            assert len({task.id for task in waiting}) == 1
+            inserted = await queue.add_tasks(
+                [Task("mail", unique="active", unique_key=key) for key in ("j", "k")],
+                on_conflict="skip",
+                conn=own.conn,
+            )
+            assert [task.unique_key for task in inserted] == ["a:j"]
+            await own.commit()
+            return first
+
+    first = asyncio.run(scenario())
+    assert tasks(storage) == 3
+    assert row_of(storage, first).payload.replace(b" ", b"") == b'{"n":2}'
+
+
+def test_an_asyncio_snapshot_that_is_older_than_the_holder(postgresql):
+    storage = postgresql.new_storage()
+    storage.migrate()
+    queue = goque.AsyncTaskQueueManager(storage)
+
+    async def scenario():
+        async with of_the_driver(postgresql, autocommit=True) as own:
+            await own.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            await own.execute("SELECT count(*) FROM goque_task")
+            first = await queue.enqueue("mail", unique="active", unique_key="k")
+            there = await queue.enqueue(
+                "mail", unique="active", unique_key="k", on_conflict="skip", conn=own.conn
+            )
+            assert (there.id, there.inserted) == (first.id, False)
+            await queue.enqueue("mail", conn=own.conn)
+            await own.execute("COMMIT")
+
+    asyncio.run(scenario())
+    assert tasks(storage) == 2
+
+
+def test_a_flow_is_there_or_not_with_the_callers_asyncio_transaction(opened, queue, storage, backend):
+    needed = add(storage)
+    other = goque.Flow("taken")
+    other.add("mail", external_id=needed.external_id)
+    kept, dropped = goque.Flow("kept"), goque.Flow("dropped")
+    for flow in (kept, dropped):
+        flow.add("mail", needs=[flow.add("mail"), needed.id])
+
+    async def scenario():
+        async with opened() as own:
+            await queue.enqueue_flow(dropped, conn=own.conn)
+            assert (await queue.get_flow(dropped.id, conn=own.conn)).status == "open"
+            await own.rollback()
+        async with opened() as own:
+            with pytest.raises(DuplicateTaskError):
+                await queue.enqueue_flow(other, conn=own.conn)
+            await queue.enqueue_flow(kept, conn=own.conn)
+            await own.commit()
+        with pytest.raises(TaskNotFoundError):
+            await queue.get_flow(dropped.id)
+        with pytest.raises(goque.WaitTimeoutError):
+            await queue.wait_flow(kept.id, timeout=0)
+        async with opened() as own:
+            assert await queue.cancel_flow(kept.id, conn=own.conn) == 2
+            await own.commit()
+        return await queue.wait_flow(kept.id, timeout=10)
+
+    state = asyncio.run(scenario())
+    assert (state.name, state.status, len(state.tasks)) == ("kept", "failed", 2)

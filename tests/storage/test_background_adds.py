@@ -17,7 +17,8 @@ import goque
 from goque.errors import ConfigurationError, DatabaseUnavailableError
 from goque.queue.background import BackgroundAdds
 from goque.queue.manager import TaskQueueManager
-from goque.task import Task, TaskFilter
+from goque.task import Task
+from goque.task_filter import TaskFilter
 
 
 @pytest.fixture
@@ -67,6 +68,16 @@ def test_a_transaction_around_it_is_left_with_a_warning(queue, storage, backend,
     assert warning.levelno == logging.WARNING
     assert "outside of the transaction" in warning.getMessage()
     assert (warning.task_type, "'order-7'" in warning.getMessage()) == ("mail", True)
+
+
+def test_a_taken_unique_key_is_logged_and_a_debounced_task_is_not_lost(queue, caplog):
+    for number in range(3):
+        queue.add_task_in_background(Task("mail", {"n": number}, debounce=60, unique_key="later"))
+        queue.add_task_in_background(Task("mail", {"n": number}, unique="active", unique_key="k"))
+        assert queue.wait_background_adds(60)
+    assert sorted(task.payload["n"] for task in queue.get_tasks()) == [0, 2]
+    assert len(caplog.records) == 2
+    assert all("with unique key 'k' exists already" in record.getMessage() for record in caplog.records)
 
 
 def test_what_cannot_be_added_is_logged_and_the_rest_is_added(queue, storage, caplog):

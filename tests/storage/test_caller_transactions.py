@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 import goque
 from goque.errors import ConfigurationError, DatabaseUnavailableError, DuplicateTaskError, SchemaError
 from goque.queue.manager import TaskQueueManager
-from goque.task import Task, TaskFilter
+from goque.task import Task
+from goque.task_filter import TaskFilter
 
 
 @pytest.fixture
@@ -150,11 +151,14 @@ def test_an_engine_is_no_connection_and_can_give_one(queue, engine):
         queue.enqueue("mail", conn=engine)
 
 
-def test_only_add_tasks_tells_of_on_conflict(queue):
-    queue.enqueue("mail", external_id="a")
+def test_a_duplicate_tells_of_on_conflict(queue):
+    first = queue.enqueue("mail", external_id="a")
     with pytest.raises(DuplicateTaskError) as refusal:
         queue.enqueue("mail", external_id="a")
-    assert str(refusal.value).endswith("use another external id")
+    assert str(refusal.value) == (
+        f"a task of type 'mail' with external id 'a' exists already, with the id {first.id} and the status new; "
+        "use another external id, or on_conflict='skip'"
+    )
     with pytest.raises(DuplicateTaskError, match="or on_conflict='skip'"):
         queue.add_tasks([Task("mail", external_id="a"), Task("mail", external_id="b")])
 

@@ -6,8 +6,8 @@ import pytest
 from backends import START, add, claim, done, move, row_of
 
 from goque.errors import TaskNotFoundError, TaskStateError
-from goque.outcome import MAX_ERRORS_BYTES
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
+from goque.task_rules.error_lines import MAX_ERRORS_BYTES
 
 
 def in_status(storage, status):

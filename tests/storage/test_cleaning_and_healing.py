@@ -11,7 +11,8 @@ from test_claiming import policy
 from test_go_rows import insert_as_original, update_as_original
 
 from goque.storage.sql import upkeep
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 from goque_supervisor.actors import cleaner, healer
 from goque_supervisor.actors.cleaner import Cleaner
 from goque_supervisor.actors.healer import Healer

@@ -15,7 +15,8 @@ from django.db import connection, connections, transaction
 import goque
 from goque.contrib.django.databases import database_url
 from goque.errors import ConfigurationError, DuplicateTaskError, SchemaError
-from goque.task import Task, TaskFilter
+from goque.task import Task
+from goque.task_filter import TaskFilter
 
 
 @pytest.fixture

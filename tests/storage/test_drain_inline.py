@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import goque
 from goque import ConfigurationError, GoqueError, Task, TaskStatus
 from goque.testing import assert_enqueued, assert_not_enqueued, enqueue_due_jobs, frozen_time
+
+START = datetime(2026, 11, 23, 21, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -60,6 +63,47 @@ def test_a_failure_is_charged_recorded_and_put_off(registry, queue, storage, cap
     assert "goque/execution/inline.py" not in attempt.failed.traceback
     assert (run.error.args, run.written) == (("boom\nand more",), True)
     assert "attempt 1 of 2 failed: ValueError: boom; next in 60s" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, -1])
+def test_rate_limited_for_ever_fails_its_attempt_and_puts_nothing_off(registry, queue, seconds):
+    def handler(task):
+        if task.payload == "refused":
+            raise goque.RateLimited(seconds)
+
+    registry.add_processor("call", handler, retry=goque.retry.static(60))
+    task = queue.enqueue("call", "refused")
+    other = queue.enqueue("call", "fine")
+    assert sorted(run.status for run in queue.drain_inline(registry)) == ["done", "error"]
+    kept = queue.get_task(task.id)
+    assert (kept.status, kept.attempts) == ("error", 1)
+    assert kept.errors == (
+        "attempt 1: goque.ConfigurationError: retry_after of RateLimited must be 0 or more seconds and under "
+        f"100 years, not {seconds!r}\n"
+    )
+    assert kept.next_attempt_at - kept.updated_at == timedelta(seconds=60)
+    assert queue.get_task(other.id).status == "done"
+
+
+def test_a_rate_and_rate_limited_put_off_what_is_left_until_the_clock_comes_there(registry, queue):
+    def handler(task):
+        if task.payload == "refused" and clock.now < START + timedelta(seconds=100):
+            raise goque.RateLimited(100)
+
+    registry.add_processor("mail", handler, rate=goque.Rate(1, per=60, burst=2))
+    registry.add_processor("call", handler, limit_key=lambda payload: payload)
+    with frozen_time(queue, at=START) as clock:
+        queue.add_tasks([Task("mail", "fine") for _ in range(3)])
+        registry.prepare_tasks(
+            calls := [Task("call", "refused"), Task("call", "refused"), Task("call", "fine")]
+        )
+        queue.add_tasks(calls)
+        ran = [(run.task.type, run.task.payload) for run in queue.drain_inline(registry)]
+        assert sorted(ran) == [("call", "fine"), ("call", "refused"), ("mail", "fine"), ("mail", "fine")]
+        clock.advance(61)
+        assert [run.task.type for run in queue.drain_inline(registry)] == ["mail"]
+        clock.advance(40)
+        assert [run.status for run in queue.drain_inline(registry)] == ["done", "done"]
 
 
 def test_what_handlers_enqueue_is_run_too_and_retries_that_are_due(registry, queue):
@@ -217,6 +261,8 @@ def test_what_was_enqueued_is_found_also_in_a_transaction(queue, backend):
     assert_enqueued(queue, "mail", metadata={"tenant": "acme"})
     assert_not_enqueued(queue, "mail", external_id="order-8")
     assert_enqueued(goque.AsyncTaskQueueManager(queue.storage), "mail")
+    assert_enqueued(queue, goque.Registry().declare("mail"))
+    assert_not_enqueued(queue, goque.Registry().declare("sms"))
     conn = backend.connect()
     queue.enqueue("mail", external_id="inside", conn=conn)
     assert_enqueued(queue, "mail", external_id="inside", conn=conn)

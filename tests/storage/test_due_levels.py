@@ -10,7 +10,8 @@ from undone_claims import undo_claims
 
 from goque.storage.contract import Claim, DueLevel
 from goque.storage.sql.claiming.unclaimable import EMPTY_CLAIMS
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 
 def levels(storage, *types):

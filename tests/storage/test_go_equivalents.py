@@ -15,7 +15,7 @@ from backends import START, claim, move, row_of
 from opentelemetry.sdk.trace import TracerProvider
 
 import goque
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 from goque.telemetry import service_name
 
 

@@ -8,7 +8,8 @@ import pytest
 from backends import add, claim, done, move, row_of
 from go_schema import ID, ORIGINAL
 
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 WRITTEN = datetime(2026, 11, 23, 21, 2, 33, tzinfo=UTC)
 

@@ -7,7 +7,9 @@ import pytest
 from backends import START, add, row_of
 
 from goque.errors import DuplicateTaskError, InvalidPayloadFormatError, PayloadEncodeError
-from goque.task import Task, TaskFilter, TaskStatus
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskStatus
 
 
 def test_a_new_row_is_what_the_original_expects(storage):
@@ -95,6 +97,22 @@ def test_every_text_goes_in_and_comes_out_unchanged(storage):
         assert restored.payload == {"text": hostile}
         assert restored.metadata == task.metadata
     assert len(storage.claim_due(hostile, "node-1", 10)) == 4
+
+
+def test_tasks_are_found_by_exactly_their_limit_key(storage):
+    keys = ["acme", "acme ", "Acme", None, "acme"]
+    tasks = storage.insert_tasks([Task("mail", {}, limit_key=key) for key in keys])
+    other = storage.insert_tasks([Task("sms", {}, limit_key="acme")])[0]
+
+    def found(**fields: object) -> list[str]:
+        return [row.id for row in storage.find_tasks(TaskFilter(**fields), limit=10)]
+
+    storage.cancel_unless_finished(tasks[0].id)
+    assert found(limit_key="acme") == [other.id, tasks[4].id, tasks[0].id]
+    assert found(limit_key="acme", task_type="mail", status=TaskStatus.NEW) == [tasks[4].id]
+    assert found(limit_key="acme ") == [tasks[1].id]
+    assert found(limit_key="Acme") == [tasks[2].id]
+    assert found(limit_key="' OR 1=1 --") == []
 
 
 def test_filters_combine_and_the_newest_come_first(storage, clock):

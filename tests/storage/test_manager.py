@@ -6,7 +6,9 @@ import pytest
 import goque
 from goque.errors import ConfigurationError, TaskNotFoundError
 from goque.queue.manager import TaskQueueManager
-from goque.task import Task, TaskFilter, TaskStatus
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskStatus
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_what_is_no_task_cannot_be_added(queue):
     with pytest.raises(ConfigurationError, match="only a Task"):
         queue.add_tasks([Task("mail"), {"type": "mail"}])
     with pytest.raises(ConfigurationError, match="on_conflict"):
-        queue.add_tasks([], on_conflict="replace")
+        queue.add_tasks([], on_conflict="update")
     assert queue.get_tasks() == []
 
 

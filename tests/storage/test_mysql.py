@@ -31,7 +31,8 @@ from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql.migrate import known_migrations, split_statements
 from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, NotWritableError
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 INVALID_JSON = 3140
 
@@ -113,6 +114,9 @@ def test_a_migration_that_was_cut_off_is_gone_on_with(backend):
         "0001_task_table",
         "0002_owners_and_priorities",
         "0003_paused_jobs",
+        "0004_unique_keys",
+        "0005_limits",
+        "0006_flows",
     ]
     add(storage)
     assert len(claim(storage)) == 1

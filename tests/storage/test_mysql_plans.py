@@ -10,7 +10,8 @@ from go_schema import ORIGINAL
 from goque.storage.mysql.due_levels import highest_levels
 from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS, PRESENT
 from goque.storage.sql.placeholders import percent_placeholders
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from backends import START, add, claim, done, move, row_of
 
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 
 
 def register(storage, node_id="node-1"):

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import goque
 from goque.callbacks import Callbacks
+from goque.handlers.processor import make_processor
 from goque.options import ProcessorOptions
 from goque.payload import encode_payload
-from goque.processor import make_processor
 from goque.storage.sql.storage import SqlStorage
 from goque.task import Task
 

@@ -16,7 +16,8 @@ from goque.storage.postgresql.errors import refused, translate
 from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, NotWritableError
 from goque.storage.sql.steps import run_steps
 from goque.storage.sql.storage import SqlStorage
-from goque.task import Task, TaskFilter
+from goque.task import Task
+from goque.task_filter import TaskFilter
 
 
 @pytest.fixture

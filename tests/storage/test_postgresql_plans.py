@@ -10,6 +10,7 @@ import pytest
 from backends import PostgresqlBackend
 from go_schema import ORIGINAL
 
+from goque.storage.postgresql import limits
 from goque.storage.postgresql.connection import PIN
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.postgresql.statements import NOTIFYING_STATEMENTS
@@ -43,7 +44,12 @@ PLANS = {
     "delete_finished": ["Tid Scan on goque_task", "Index Scan using goque_task_finished_idx", "LockRows"],
     "delete_attempts": ["Index Scan using goque_attempt_task_id_idx"],
     "next_types": ["Index Only Scan"],
-    "queue_depths": [CLAIM, "using goque_task_owner_idx", "using goque_task_unowned_idx"],
+    "queue_depths": [
+        CLAIM,
+        "using goque_task_owner_idx",
+        "using goque_task_unowned_idx",
+        "using goque_task_blocked_idx",
+    ],
     "nodes": ["goque_task_owner_idx"],
     "delete_dead_nodes": ["goque_task_owner_idx"],
     "unknown_owners": ["goque_task_owner_idx"],
@@ -151,6 +157,29 @@ def test_hot_statements_keep_to_their_index(backend, tasks, statistics, taken_ov
         texts = {name: without_alternative("\n".join(lines)) for name, lines in found.items()}
         others = [text for name, text in texts.items() if not keeps_to_its_index(name, text)]
         assert others == [], "\n\n".join(others)
+
+
+@pytest.mark.parametrize("statistics", ["none", "of the empty table", "fresh"])
+@pytest.mark.parametrize(
+    "sql", [limits.DUE, limits.DUE_PRIORITY, limits.NEXT_KEYS], ids=["due", "priority", "keys"]
+)
+def test_what_is_asked_of_a_key_is_found_in_the_index_of_keys(backend, statistics, sql):
+    backend.new_storage().migrate()
+    backend.execute("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
+    if statistics == "of the empty table":
+        backend.execute("ANALYZE goque_task")
+    backend.execute(BACKLOG, tasks=20_000)
+    backend.execute("UPDATE goque_task SET limit_key = 'key-' || right(external_id, 2)")
+    if statistics == "fresh":
+        backend.execute("VACUUM ANALYZE goque_task")
+    asked = {"task_type": "mail", "after": "key-1", "keys": '["key-1"]', "shares": '[["key-1", 0, 2]]'}
+    with psycopg.connect(backend.url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute(BEGIN)
+        rows = connection.execute(percent_placeholders(f"EXPLAIN {sql}"), PARAMS | asked).fetchall()
+    plan = "\n".join(row[0] for row in rows)
+    assert "Scan using goque_task_limit_idx" in plan, plan
+    assert not re.search(r"Filter: .*limit_key (=|>|<)", plan), plan
+    assert not any(step in plan for step in (*FORBIDDEN, CLAIM)), plan
 
 
 def keeps_to_its_index(name, plan):

@@ -18,7 +18,7 @@ from goque.storage.sql.claiming.claim_cursor import MIN_CLAIM
 from goque.storage.sql.claiming.unclaimable import EMPTY_CLAIMS
 from goque.storage.sql.placeholders import percent_placeholders
 from goque.task import Task
-from goque.task_checks import MAX_PRIORITY, MIN_PRIORITY
+from goque.task_rules.checks import MAX_PRIORITY, MIN_PRIORITY
 
 FUTURE = {
     "sqlite": """

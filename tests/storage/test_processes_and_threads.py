@@ -183,7 +183,7 @@ def in_folder(tmp_path, monkeypatch):
 
 
 def test_a_relative_path_is_fixed_when_it_is_opened_and_logged_once(in_folder, caplog, monkeypatch):
-    with caplog.at_level(logging.INFO, "goque.storage"):
+    with caplog.at_level(logging.DEBUG, "goque.storage"):
         storage = open_storage("sqlite:///rel.db")
         open_storage("sqlite:///rel.db")
     (in_folder / "elsewhere").mkdir()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from backends import add, claim, done, move
 
+from goque.handlers.flow import Flow
 from goque.storage.contract import QueueDepth
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 
 
 def depths(storage):
@@ -32,6 +33,17 @@ def test_only_what_is_not_terminal_is_counted(storage):
         ("mail", "processing", 2),
         ("sms", "new", 1),
     ]
+
+
+def test_blocked_tasks_are_counted_and_nobody_waits_because_of_them(storage, clock):
+    flow = Flow("orders")
+    first = flow.add("mail", 1)
+    for number in range(3):
+        flow.add("sms" if number else "mail", number, needs=[first])
+    storage.insert_flow(flow.plan())
+    clock.advance(25)
+    assert depths(storage) == [("mail", "blocked", 1), ("mail", "new", 1), ("sms", "blocked", 2)]
+    assert {depth.type: depth.waited for depth in storage.queue_depths()} == {"mail": 25.0, "sms": 0.0}
 
 
 def test_claims_without_an_owner_are_counted_as_well(storage, backend):

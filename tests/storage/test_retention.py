@@ -8,7 +8,8 @@ from test_claiming import policy
 
 from goque.errors import ConfigurationError
 from goque.outcome import FailedAttempt
-from goque.task import TERMINAL_STATUSES, Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TERMINAL_STATUSES, TaskStatus
 
 FINISHED = [TaskStatus.DONE, TaskStatus.CANCELED]
 

@@ -55,6 +55,9 @@ def test_migrate_names_what_it_applied(backend):
         "0001_task_table",
         "0002_owners_and_priorities",
         "0003_paused_jobs",
+        "0004_unique_keys",
+        "0005_limits",
+        "0006_flows",
     ]
 
 

@@ -18,7 +18,7 @@ from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.sql.placeholders import percent_placeholders
-from goque.storage.sql.search_statements import SearchStatements
+from goque.storage.sql.statements.search import SearchStatements
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
 ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
@@ -26,7 +26,9 @@ PARAMS = {
     "task_type": "type-1",
     "status": "done",
     "external_id": "x1",
+    "limit_key": "acme",
     "error": "boom",
+    "payload": "ada@example.com",
     "before": ID,
     "floor": "00000000-0000-7000-8000-000000000000",
     "scan": 20_000,
@@ -44,6 +46,7 @@ INDEXES = {
     "walk": WALK,
     "floor": WALK,
     "waiting": "goque_task_claim_idx",
+    "blocked": "goque_task_blocked_idx",
     "held": "goque_task_owner_idx",
     "unowned": "goque_task_unowned_idx",
     "finished": "goque_task_finished_idx",
@@ -57,6 +60,7 @@ INDEXES = {
 }
 STATE = "goque_task_state_idx"
 INDEXES_OF_MYSQL = INDEXES | {
+    "blocked": STATE,
     "held": STATE,
     "unowned": STATE,
     "finished": STATE,

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from backends import START, add, claim, done, move
 
+from goque.handlers.flow import Flow
 from goque.identifiers import external_id_of, new_task_id
 from goque.outcome import FailedAttempt
 from goque.storage.search_types import (
@@ -18,7 +19,8 @@ from goque.storage.search_types import (
     time_of_id,
 )
 from goque.storage.sql import search as sql_search
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 HOSTILE = "'; DROP TABLE goque_task; -- <script>alert(1)</script> \\ % _ ☃"
 
@@ -126,6 +128,50 @@ def test_rare_tasks_are_found_among_many(storage, monkeypatch, walk):
     waiting = TaskSearch(statuses=(TaskStatus.NEW,), task_type="rare")
     assert set(all_pages(storage, waiting)) == {task.id for task in rare} - {row.id}
     assert len(all_pages(storage, TaskSearch(statuses=(TaskStatus.PENDING,)))) == 1
+
+
+@pytest.mark.parametrize("walk", [2, 1000], ids=["by an index", "by a walk"])
+def test_tasks_are_found_by_exactly_their_limit_key(storage, monkeypatch, walk):
+    monkeypatch.setattr(sql_search, "FIRST_WALK", walk)
+    keys = ["acme", "acme ", "Acme", None, "acme", "acme"]
+    tasks = storage.insert_tasks([Task("mail", {}, limit_key=key) for key in keys])
+    for _ in range(9):
+        add(storage, "other")
+    storage.cancel_unless_finished(tasks[0].id)
+    [running] = [row for row in claim(storage, limit=9) if row.id == tasks[4].id]
+    assert all_pages(storage, TaskSearch(limit_key="acme", task_type="mail"), 1) == newest_first(
+        tasks[0], tasks[4], tasks[5]
+    )
+    claimed = TaskSearch(limit_key="acme", statuses=(TaskStatus.PENDING,))
+    assert all_pages(storage, claimed) == newest_first(running, tasks[5])
+    assert all_pages(storage, TaskSearch(limit_key="acme ", task_type="mail")) == [tasks[1].id]
+    assert all_pages(storage, TaskSearch(limit_key="", task_type="mail")) == []
+    assert all_pages(storage, TaskSearch(limit_key="acme")) == newest_first(tasks[0], tasks[4], tasks[5])
+
+
+@pytest.mark.parametrize("walk", [2, 1000], ids=["by an index", "by a walk"])
+def test_blocked_tasks_are_found_among_many(storage, monkeypatch, walk):
+    monkeypatch.setattr(sql_search, "FIRST_WALK", walk)
+    flow = Flow("orders")
+    first = flow.add("mail", 1)
+    blocked = [flow.add(task_type, 2, needs=[first]) for task_type in ("mail", "mail", "sms")]
+    storage.insert_flow(flow.plan())
+    others = [add(storage) for _ in range(20)]
+    search = TaskSearch(statuses=(TaskStatus.BLOCKED,))
+    assert all_pages(storage, search, 2) == newest_first(*blocked)
+    assert all_pages(storage, TaskSearch(statuses=search.statuses, task_type="sms")) == [blocked[2].id]
+    waiting = TaskSearch(statuses=(TaskStatus.NEW, TaskStatus.BLOCKED))
+    assert all_pages(storage, waiting) == newest_first(first, *blocked, *others)
+
+
+def test_a_text_in_the_payload_is_found_whatever_its_capitals_are(storage):
+    payloads = [{"to": "Ada@example.com", "n": 7}, {"to": "bob@example.com"}, {"text": HOSTILE}]
+    ada, bob, hostile = storage.insert_tasks([Task("mail", payload) for payload in payloads])
+    assert all_pages(storage, TaskSearch(payload="ada@EXAMPLE")) == [ada.id]
+    assert all_pages(storage, TaskSearch(payload="example.com")) == newest_first(ada, bob)
+    assert all_pages(storage, TaskSearch(payload="☃", task_type="mail")) == [hostile.id]
+    assert all_pages(storage, TaskSearch(payload="%")) == [hostile.id]
+    assert all_pages(storage, TaskSearch(payload="' OR 1=1 --")) == []
 
 
 def test_a_search_that_no_index_helps_stops_and_says_how_far_it_came(storage, monkeypatch):

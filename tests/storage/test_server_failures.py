@@ -17,7 +17,8 @@ from goque.storage.contract import Claim
 from goque.storage.postgresql.connection import PREPARE_AFTER
 from goque.storage.sql.claiming import claims as sql_claims
 from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError
-from goque.task import Task, TaskFilter
+from goque.task import Task
+from goque.task_filter import TaskFilter
 
 pytestmark = pytest.mark.fault(23)
 

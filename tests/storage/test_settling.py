@@ -9,7 +9,8 @@ import pytest
 from backends import START, add, claim, done, move, row_of, run, stale
 
 from goque.outcome import FailedAttempt
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 
 def test_done_frees_the_task_and_keeps_the_rest(storage, clock):

@@ -24,7 +24,8 @@ from goque.errors import DatabaseUnavailableError
 from goque.storage import open_storage
 from goque.storage.mysql import several_hosts
 from goque.storage.mysql.url import connection_options
-from goque.task import TaskFilter, TaskStatus
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskStatus
 
 pytestmark = pytest.mark.fault(46)
 

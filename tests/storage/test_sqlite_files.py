@@ -15,7 +15,8 @@ from backends import SqliteBackend, add, claim, row_of
 from goque.errors import DatabaseUnavailableError
 from goque.queue.manager import TaskQueueManager
 from goque.storage.sql.session import DatabaseLockedError
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
@@ -144,12 +145,15 @@ def test_a_fetcher_waits_for_another_writer_no_longer_than_its_fetch_timeout(bac
     storage.require_schema()
     add(storage)
     types = PoolTypes([{"type": "mail"}])
-    database = TaskDatabase(storage, types, 0.05, PoolCounters({"mail": str(tmp_path / "counters")}, types))
+    counters = PoolCounters({"mail": str(tmp_path / "counters")}, types)
+    reports: list[object] = []
+    database = TaskDatabase(storage, types, 0.05, counters, reports.append)
     with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
         blocker.execute("BEGIN IMMEDIATE")
         claiming = thread.submit(database.claim, "mail", "node-1", 1)
         try:
             assert claiming.result(15) is None
+            assert "is locked by another writer" in str(reports)
         finally:
             blocker.rollback()
 

@@ -11,16 +11,17 @@ import pytest
 from backends import SqliteBackend, claim
 from go_schema import ORIGINAL
 
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite.statements import SQLITE_STATEMENTS
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 DONE = [TaskStatus.DONE]
 BY_ID = "SEARCH goque_task USING INDEX sqlite_autoindex_goque_task_1 (id=?)"
 CLAIM = "USING INDEX goque_task_claim_idx"
 FINISHED = "SEARCH goque_task USING INDEX goque_task_finished_idx (type=? AND status=? AND <expr><?)"
-PARTIAL = re.compile("USING INDEX goque_task_(claim|owner|unowned)_idx")
+PARTIAL = re.compile("USING (COVERING )?INDEX goque_task_(blocked|claim|owner|unowned)_idx")
 EXPECTED = {
     "due_priorities": [
         f"{CLAIM} (type=?)",
@@ -51,7 +52,12 @@ EXPECTED = {
     "delete_finished": ["(rowid=?)", FINISHED],
     "delete_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
     "failed_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
-    "queue_depths": [CLAIM, "USING INDEX goque_task_owner_idx", "USING INDEX goque_task_unowned_idx"],
+    "queue_depths": [
+        CLAIM,
+        "USING INDEX goque_task_owner_idx",
+        "USING INDEX goque_task_unowned_idx",
+        "USING COVERING INDEX goque_task_blocked_idx",
+    ],
     "next_types": ["COVERING INDEX", "(type>?)"],
 }
 

@@ -12,7 +12,8 @@ from backends import add, claim, done, move
 import goque
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError
 from goque.queue.manager import TaskQueueManager
-from goque.task import Task, TaskStatus
+from goque.task import Task
+from goque.task_row import TaskStatus
 
 
 @pytest.fixture

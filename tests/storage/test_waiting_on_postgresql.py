@@ -15,7 +15,7 @@ from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
 from goque.storage.postgresql import finished_listener
 from goque.storage.postgresql.finished_listener import FINISHED_CHANNEL, WatchedIds
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 
 
 def wait_until_heard(queue, storage):

@@ -36,6 +36,17 @@ def email(task: goque.TypedTask[Email]) -> str:
     return task.payload.to
 
 
+@registry.processor(
+    "sync",
+    limit=20,
+    limit_key=lambda p: p.to,
+    limit_per_key=2,
+    rate=goque.Rate(100, per=timedelta(minutes=1)),
+)
+def sync(email: Email) -> None:
+    raise goque.RateLimited(retry_after=30)
+
+
 @registry.processor("order", retry_on=(OSError, TimeoutError), hooks_after=lambda task, error: None)
 async def order(order: Order) -> None:
     await registry.async_queue.enqueue("email", Email(str(order.number)))
@@ -52,6 +63,14 @@ def told(crash: goque.WorkerCrash) -> None:
 
 registry.add_processor(
     "resize", Resizer(), crash_handler=told, next_attempt_at=lambda failures: 2.0**failures
+)
+registry.add_processor(
+    "limited",
+    goque.noop_task_processor,
+    limit=20,
+    limit_key=str,
+    limit_per_key=2,
+    rate=goque.Rate(100, per=timedelta(minutes=1), burst=10, per_key=True),
 )
 registry.add_processor("typed", goque.typed_task_processor(lambda task: print(task.payload.to), Email))
 
@@ -72,6 +91,16 @@ with goque.TaskQueueManager() as queue, goque.with_value("tenant", "acme"):
     task = queue.enqueue("email", Email("a"), delay=timedelta(hours=1), external_id="a")
     assert_type(task, goque.Task)
     assert_type(queue.add_tasks([task], on_conflict="skip"), list[goque.Task])
+    queue.add_task(task, on_conflict="replace")
+    queue.enqueue("email", limit_key="acme")
+    queue.set_limits("email", limit=None, rate=goque.Rate(1, per=0.5))
+    queue.enqueue("email", unique=timedelta(hours=1), unique_key=str, on_conflict="skip")
+    queue.get_tasks(goque.TaskFilter(limit_key="acme"))
+    sync.enqueue(Email("a"), limit_key="acme")
+    queue.add_task(sync.task(Email("a"), limit_key=lambda p: p.to))
+    limits = queue.set_limits("email", limit=5, rate=goque.Rate(100, per=60, burst=10, per_key=True))
+    assert limits == queue.set_limits("email", limit_per_key=None)
+    assert_type(task.inserted, bool)
     assert_type(queue.get_task(task.id).status, goque.TaskStatus)
     assert_type(queue.get_tasks(goque.TaskFilter(status=goque.TaskStatus.NEW)), list[goque.Task])
     assert_type(queue.cancel_task(task.id), bool)

@@ -38,6 +38,20 @@ def c(number: int) -> str:
 def d(number: int, other: int) -> None: ...
 
 
+@registry.processor("f", limit="many")  # wrong: arg-type
+def f(number: int) -> None: ...
+
+
+@registry.processor("g", rate=100)  # wrong: arg-type
+def g(number: int) -> None: ...
+
+
+@registry.processor("h", limit_key=7)  # wrong: arg-type
+def h(number: int) -> None: ...
+
+
+f.enqueue(7, limit_key=7)  # wrong: arg-type
+queue.set_limits("f", limit_per_key="many")  # wrong: arg-type
 c.enqueue("seven")  # wrong: arg-type
 c.enqueue()  # wrong: call-arg
 c.enqueue(7, delay="soon")  # wrong: arg-type

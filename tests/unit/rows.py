@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 NOW = datetime(2026, 11, 23, 21, 2, 33, 123456, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from goque.contrib.django import registry
 from shop.models import Order
 
 
-@registry.processor("send_receipt", workers=1, timeout=30)
+@registry.processor("send_receipt", timeout=30)
 def send_receipt(number: int) -> None:
     """Send the receipt of an order, once: a task may run again after a crash."""
     changed = Order.objects.filter(pk=number, receipt="").update(receipt=f"receipt {number}")

@@ -1,7 +1,12 @@
-"""The app of `goque demo`: three handlers, one of which has a bug that no `except` could catch."""
+"""The app of `goque demo`: two handlers, one of which has a bug that no `except` could catch."""
 
+import asyncio
 import ctypes
 from pathlib import Path
+
+from pygments import highlight as render
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 import goque
 
@@ -9,21 +14,19 @@ registry = goque.Registry()
 soon = goque.retry.static(1.0)  # try again a second later
 
 
-@registry.processor("greet", workers=1)
-def greet(name: str) -> None:
-    """Succeed."""
-    Path("greeting.txt").write_text(f"hello, {name}\n", "utf-8")
-
-
-@registry.processor("call_api", workers=1, next_attempt_at=soon)
-def call_api(task: goque.Task) -> None:
-    """Fail at the first attempt, as the network does."""
-    if task.attempts == 0:
-        raise ConnectionError("the other side hung up")
-
-
-@registry.processor("resize", workers=1, max_attempts=2, next_attempt_at=soon)
-def resize(path: str) -> None:
-    """Die at one of them, as a C library with a bug does."""
-    if path == "broken.png":
+@registry.processor("highlight", max_attempts=2, retry=soon)
+def highlight(path: str) -> None:
+    """Render a Python file; die at one, as a C library with a bug does."""
+    if path == "broken.py":
         ctypes.string_at(0)  # reads through a null pointer: SIGSEGV
+    code = Path(path).read_text("utf-8", "replace")
+    page = render(code, PythonLexer(), HtmlFormatter(full=True))
+    Path("pages", f"{Path(path).name}.html").write_text(page, "utf-8")
+
+
+@registry.processor("call_api", retry=soon)
+async def call_api(task: goque.TypedTask[int]) -> None:
+    """Wait for another service, many calls at a time; some fail at first."""
+    await asyncio.sleep(0.5)
+    if task.payload % 20 == 0 and task.attempts == 0:
+        raise ConnectionError("the other side hung up")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from goque.cli.command import Seconds, command, database_option, opened_storage, option
+from goque.cli.command import command, option
+from goque.cli.database import database_option, opened_storage
+from goque.cli.parameters.values import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +48,8 @@ def top(database_url: str | None, interval: float, *, once: bool) -> None:
 
     \b
     Columns:
-      NEW, ERROR    tasks that wait for a first attempt, or for another
+      WAITING       tasks that no node has claimed
+      RETRY         those of them that have failed before
       BUSY          tasks that a node has claimed
       LATENCY       how long the oldest due task has waited
       RUNS/S, FAILED, TOOK

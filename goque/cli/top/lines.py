@@ -10,9 +10,10 @@ from goque.cli.output import fitted, shortened
 from goque.describe.functions import FunctionLine
 from goque.describe.node_info import ProcessInfo, Runs, WorkerInfo
 from goque.describe.overview import NodeLine, Overview, TypeLine
+from goque.describe.status_words import word_of
 from goque.describe.task_state import lasting
 from goque.identifiers import function_of
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque.telemetry.logs import one_line
 
 MIN_WIDTH: Final = 40
@@ -21,8 +22,11 @@ UNKNOWN_LATE: Final = 15.0
 """Seconds without a heartbeat after which a node is shown in red, if its node_timeout is not known."""
 
 _TYPE_HEADER: Final = (
-    f"{'NEW':>6} {'ERROR':>6} {'BUSY':>5} {'LATENCY':>7} {'RUNS/S':>6} {'FAILED':>6} {'TOOK':>6} WORKERS"
+    f"{'WAITING':>7} {'RETRY':>6} {'BUSY':>5} {'LATENCY':>7} {'RUNS/S':>6} {'FAILED':>6} {'TOOK':>6} WORKERS"
 )
+_BLOCKED_HEADER: Final = f"{'BLOCKED':>7} "
+"""Before the other figures, only if a task is blocked: a terminal has few columns."""
+
 _WORKER_HEADER: Final = f"{'PID':>7} {'MEM':>5} {'CPU':>4}  {'RUNS':<36} {'FOR':>5}"
 
 
@@ -74,15 +78,19 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
         width: the columns of the terminal.
         all_processes: whether to also show processes that run no tasks.
     """
-    elastic = max(MIN_WIDTH, width) - len(_TYPE_HEADER) - 3
-    yield Line(f"  {fitted('TYPE', elastic)} {_TYPE_HEADER}", "bold")
+    has_blocked = any(kind.blocked for kind in seen.types)
+    header = f"{_BLOCKED_HEADER}{_TYPE_HEADER}" if has_blocked else _TYPE_HEADER
+    elastic = max(MIN_WIDTH, width) - len(header) - 3
+    yield Line(f"  {fitted('TYPE', elastic)} {header}", "bold")
     if not seen.types:
         yield Line("  no task types: no task was enqueued here, and no supervisor has run", "dim")
     for kind in seen.types:
-        yield Line(f"  {_name(kind, elastic)} {_figures(kind)}", _type_style(kind), Target("type", kind.type))
+        blocked = f"{amount(kind.blocked):>7} " if has_blocked else ""
+        figures = f"{blocked}{_figures(kind)}"
+        yield Line(f"  {_name(kind, elastic)} {figures}", _type_style(kind), Target("type", kind.type))
         for function in kind.functions:
-            name = one_line(function.name) or "not named"
-            yield Line(f"    {fitted(name, elastic - 2)} {_figures_of_function(function)}", "dim")
+            name = fitted(one_line(function.name) or "not named", elastic - 2)
+            yield Line(f"    {name} {' ' * len(blocked)}{_figures_of_function(function)}", "dim")
     yield Line("")
     if not seen.nodes:
         yield Line("  no supervisor runs: `goque supervise APP` starts one", "yellow")
@@ -92,13 +100,13 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
 
 def task_lines(rows: Sequence[TaskRow], width: int) -> Iterator[Line]:
     """Yield a line for each task: id, status, attempts, the function if its type has several, its last error."""
-    yield Line(f"  {'ID':<36} {'STATUS':<13} TRIES  LAST ERROR", "bold")
+    yield Line(f"  {'ID':<36} {'STATUS':<8} FAILURES  LAST ERROR", "bold")
     if not rows:
         yield Line("  no task of this type has failed", "dim")
     for row in rows:
         function = one_line(function_of(row.type, row.external_id))
         what = f"{function}: {last_error(row)}" if function else last_error(row)
-        text = f"  {one_line(row.id):<36} {row.status:<13} {row.attempts:>5}  {what}"
+        text = f"  {one_line(row.id):<36} {word_of(row.status):<8} {row.attempts:>8}  {what}"
         yield Line(fitted(text, width), target=Target("task", row.id))
 
 
@@ -124,16 +132,17 @@ def _figures(kind: TypeLine) -> str:
     waited = span(kind.waited) if kind.waited >= 1 else "0s"
     runs = _runs(Runs(kind.runs_a_second, kind.failed, kind.took))
     return (
-        f"{amount(kind.new):>6} {amount(kind.error):>6} {amount(kind.claimed):>5} {waited:>7} {runs} "
+        f"{amount(kind.new + kind.error):>7} {amount(kind.error):>6} {amount(kind.claimed):>5} {waited:>7} {runs} "
         f"{f'{kind.workers}/{kind.slots}':>7}"
     )
 
 
 def _figures_of_function(function: FunctionLine) -> str:
-    new, error, claimed = (
-        "-" if count is None else amount(count) for count in (function.new, function.error, function.claimed)
+    waiting, error, claimed = (
+        "-" if count is None else amount(count)
+        for count in (function.waiting, function.error, function.claimed)
     )
-    return f"{new:>6} {error:>6} {claimed:>5} {'':>7} {_runs(function.runs)}"
+    return f"{waiting:>7} {error:>6} {claimed:>5} {'':>7} {_runs(function.runs)}"
 
 
 def _runs(runs: Runs) -> str:

@@ -16,13 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from goque.cli.cancel_reset import reset_all
+from goque.cli.changes import reset_all
 from goque.describe.cancellation import describe_cancellation
 from goque.describe.node_info import FAILED
 from goque.describe.overview import Overview, look
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskStateError
 from goque.storage import TaskStorage
-from goque.task import TaskFilter, TaskRow, TaskStatus
+from goque.storage.search_types import TaskSearch
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskRow, TaskStatus
 
 MAX_TASKS: Final = 200
 ROOT_NAME: Final = "goque:root"
@@ -141,7 +143,7 @@ def carry_out(order: Order, storage: TaskStorage) -> str:
             was_reset = storage.reset_unless_claimed(order.name)
             return f"task {order.name} {'reset' if was_reset else 'was new already'}"
         case "reset-type":
-            wanted = TaskFilter(task_type=order.name, status=TaskStatus.ATTEMPTS_LEFT)
+            wanted = TaskSearch(task_type=order.name, statuses=(TaskStatus.ATTEMPTS_LEFT,))
             refused: list[TaskStateError] = []
             done = reset_all(storage, wanted, refused.append)
             claimed = f"; {len(refused)} claimed by now" if refused else ""

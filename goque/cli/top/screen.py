@@ -13,7 +13,7 @@ from goque.cli.output import fitted
 from goque.cli.top.lines import Line, Target, last_error, overview_lines, task_lines
 from goque.cli.top.orders import Answer, Order
 from goque.describe.overview import NodeLine, Overview, TypeLine
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque.telemetry.logs import one_line
 
 MOVES: Final = {"up": -1, "k": -1, "down": 1, "j": 1, "home": -(10**6), "end": 10**6}
@@ -96,7 +96,7 @@ class Screen:
                 paused = any(kind.type == target.name and kind.paused for kind in self._kinds)
                 return Order("resume" if paused else "pause", target.name)
             case "type", "r":
-                self._ask(Order("reset-type", target.name), f"reset all of {target.name} in attempts_left")
+                self._ask(Order("reset-type", target.name), f"reset all failed tasks of {target.name}")
             case "type", "enter" | "right":
                 self._type, self._tasks, self._cursor = target.name, (), None
                 self.message = LOOKING

@@ -21,8 +21,8 @@ from goque.contrib.django.execution import finish_run, finish_without_worker, ru
 from goque.contrib.django.projects import DjangoRegistry
 from goque.contrib.django.results import result_of
 from goque.errors import ConfigurationError, TaskNotFoundError
+from goque.handlers.processor_table import ProcessorTable, processors_of
 from goque.identifiers import FUNCTIONS_PREFIX, external_id_of, short_function
-from goque.processor_table import ProcessorTable, processors_of
 
 _functions: Final[set[str]] = set()
 """The paths of the functions that this process has seen decorated with `@task` for a backend of goque's."""

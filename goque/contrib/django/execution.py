@@ -19,11 +19,11 @@ from goque.contrib.django.results import (
     running_result,
     stored_run,
 )
-from goque.errors import DatabaseUnavailableError, RetryTask, Snooze, TaskCanceled
+from goque.errors import DatabaseUnavailableError, RateLimited, RetryTask, Snooze, TaskCanceled
 from goque.execution.error_groups import deciding_error, may_retry
 from goque.execution.error_texts import traceback_of
 from goque.failure import Failure
-from goque.processor_table import processors_of
+from goque.handlers.processor_table import processors_of
 
 WAIT_FOR_DATABASE: Final = 1.0
 """Seconds until a task is tried again whose failed attempts could not be read. It loses no attempt."""
@@ -101,7 +101,7 @@ def _send_finished(result: Any) -> None:
 def is_last(task: Task, error: BaseException) -> bool:
     """Return whether a task has failed for good with this exception."""
     decides = deciding_error(error)
-    if isinstance(decides, Snooze):
+    if isinstance(decides, Snooze | RateLimited):
         return False
     if isinstance(decides, TaskCanceled):
         return True

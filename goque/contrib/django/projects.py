@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from goque.contrib.django.connections import LookedAfter, look_after_connections
-from goque.processor import Processor
+from goque.handlers.processor import Processor
 from goque.registry import Registry
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@
       event.preventDefault();
       htmx.ajax("GET", link.href, { target: "#dialog-body", select: "#confirm", swap: "innerHTML" }).then(() => {
         if (!dialog.open) dialog.showModal();
-        dialog.querySelector("button, a")?.focus();
+        dialog.querySelector("input:not([type=hidden]), button, a")?.focus();
       });
     } else if (link.matches("[data-close]") && dialog.open) {
       event.preventDefault();
@@ -69,7 +69,7 @@
 
   // -- keys -----------------------------------------------------------------------------------------
 
-  const PAGES = { o: "/", t: "/tasks", y: "/types", j: "/jobs", n: "/nodes" };
+  const PAGES = { o: "/", t: "/tasks", y: "/types", l: "/limits", j: "/jobs", n: "/nodes" };
   let selected = -1;
   let waitsForPage = false;
 

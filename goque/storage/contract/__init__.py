@@ -16,12 +16,24 @@ from abc import ABC, abstractmethod
 
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
+from goque.storage.contract.flow_reads import (
+    FlowCount,
+    FlowLines,
+    FlowOverview,
+    FlowReads,
+    FlowTask,
+    Neighbor,
+    TaskLinks,
+)
+from goque.storage.contract.flows import FlowRecord, Flows
+from goque.storage.contract.limits import HeldTask, KeyUse, LimitControl, LimitLoad, LimitUse, Owner
 from goque.storage.contract.records import (
     ANY_PRIORITY,
     MAX_GROUPS,
     AttemptRow,
     Claim,
     DueLevel,
+    HeldBack,
     HeldClaim,
     NodeRow,
     QueueDepth,
@@ -43,11 +55,27 @@ __all__ = [
     "Claim",
     "Claims",
     "DueLevel",
+    "FlowCount",
+    "FlowLines",
+    "FlowOverview",
+    "FlowReads",
+    "FlowRecord",
+    "FlowTask",
+    "Flows",
+    "HeldBack",
     "HeldClaim",
+    "HeldTask",
+    "KeyUse",
+    "LimitControl",
+    "LimitLoad",
+    "LimitUse",
+    "Neighbor",
     "NodeRow",
+    "Owner",
     "QueueDepth",
     "SchemaState",
     "Search",
+    "TaskLinks",
     "TaskStorage",
     "Tasks",
     "TypeCount",
@@ -58,10 +86,10 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, Search, ABC):
+class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, Search, ABC):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
-    A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep` or `Search`.
+    A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.
     """
 
     url: str

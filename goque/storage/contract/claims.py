@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from goque.outcome import Change
-from goque.storage.contract.records import Claim, DueLevel, HeldClaim
+from goque.storage.contract.records import Claim, DueLevel, HeldBack, HeldClaim
 from goque.storage.contract.watcher import Watcher
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 
 
 class Claims(Protocol):
@@ -28,7 +28,8 @@ class Claims(Protocol):
         """Claim up to `limit` due tasks of a type, highest priority first, then the longest due.
 
         The rows come back as they are after the claim: `pending`, `claimed_by` the owner, `claims` risen.
-        A paused type claims nothing.
+        A paused type claims nothing. Tasks of a type with limits, or with keys, are claimed by these instead, in turns
+        between keys and whatever `priority` is.
 
         If the answer to an earlier claim of the type was lost, the call returns the tasks of that claim instead,
         of whatever priority: they are claimed already, and no other process would run them.
@@ -42,6 +43,22 @@ class Claims(Protocol):
 
         Raises:
             DatabaseUnavailableError: it kept it waiting longer, or cannot be reached.
+        """
+
+    @abstractmethod
+    def held_back(self, task_type: str) -> HeldBack | None:
+        """Return why the last claim of a type here left tasks that are due, None if limits had no part in it."""
+
+    @abstractmethod
+    def is_limited(self, task_type: str) -> bool:
+        """Return whether claims of a type go by limits or by turns, as far as this storage knows."""
+
+    @abstractmethod
+    def announce_places(self, types: Sequence[str]) -> None:
+        """Wake up the fetchers of these types, because claims have been given back that others waited for.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached.
         """
 
     @abstractmethod
@@ -91,6 +108,9 @@ class Claims(Protocol):
             node: written into goque_attempt as where the attempt ran.
 
         Returns: the tokens whose move was written.
+
+        Raises:
+            DuplicateTaskError: the place of a follow-up is taken; nothing of the batch is written.
         """
 
     @abstractmethod

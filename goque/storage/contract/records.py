@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from goque.outcome import FailedAttempt
-from goque.task import Token
+from goque.task_row import Token
+from goque.task_rules.limits import NO_LIMITS, LimitChanges, Limits
 
 if TYPE_CHECKING:
     from goque.options import ProcessorOptions
@@ -33,7 +34,7 @@ class QueueDepth(msgspec.Struct, frozen=True):
 
     Attributes:
         type: the task type.
-        status: new, error, pending or processing.
+        status: new, error, pending, processing or blocked.
         count: how many.
         waited: seconds for which the longest due unclaimed task of the type has been due, the same in all rows of a
             type; 0 where none is due. Tasks of a paused type wait too.
@@ -75,6 +76,21 @@ class DueLevel(msgspec.Struct, frozen=True):
     type: str
     priority: int
     seconds: float
+
+
+class HeldBack(msgspec.Struct, frozen=True):
+    """Why the last claim of a type left tasks that are due.
+
+    Attributes:
+        places: whether one of them waits for a place, by a limit.
+        seconds: the seconds until a rate lets one start; None if none of them waits for that.
+        over: the keys that hold more places than their limit allows, since it was lowered; the empty text stands for
+            the type as a whole.
+    """
+
+    places: bool
+    seconds: float | None = None
+    over: tuple[str, ...] = ()
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
@@ -119,6 +135,9 @@ class TypePolicy(msgspec.Struct, frozen=True):
         cleaner_keep_failed: seconds that tasks in attempts_left are kept.
         healer_age: seconds after which a claimed task without an owner is taken for abandoned.
         paused: whether no node may claim this type.
+        limits: what the type's processor declares.
+        changes: what was set at run time; `publish_types` leaves it as it is in the database.
+        takes_turns: whether its tasks may have keys; not written, for the keys in the table show it.
     """
 
     type: str
@@ -129,6 +148,19 @@ class TypePolicy(msgspec.Struct, frozen=True):
     cleaner_keep_failed: float
     healer_age: float
     paused: bool = False
+    limits: Limits = NO_LIMITS
+    changes: LimitChanges | None = None
+    takes_turns: bool = False
+
+    @property
+    def effective_limits(self) -> Limits:
+        """What bounds the type now."""
+        return self.limits if self.changes is None else self.changes.applied_to(self.limits)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether something bounds the type, or has put its tasks off."""
+        return bool(self.limits) or self.changes is not None
 
 
 def policy_of(task_type: str, options: ProcessorOptions) -> TypePolicy:
@@ -141,4 +173,6 @@ def policy_of(task_type: str, options: ProcessorOptions) -> TypePolicy:
         cleaner_age=options.cleaner_updated_at_time_ago,
         cleaner_keep_failed=options.cleaner_keep_failed,
         healer_age=options.healer_updated_at_time_ago,
+        limits=options.limits,
+        takes_turns=options.takes_turns,
     )

@@ -5,20 +5,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from goque.flows.plan import FlowPlan
+from goque.storage.contract.flows import FlowRecord
 from goque.storage.contract.records import AttemptRow, QueueDepth, TypeCount
-from goque.task import Task, TaskFilter, TaskRow
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskRow
+from goque.task_rules.uniqueness import OnConflict
 
 
 class AsyncTasks(ABC):
     """What applications ask for, awaited; each call does what the one of the same name in `TaskStorage` does."""
 
     @abstractmethod
+    async def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
+        """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
+
+    @abstractmethod
     async def insert_tasks(
-        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+        self, tasks: Sequence[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
     ) -> list[Task]:
-        """Insert all tasks or none; with "skip", those whose type and external id are free."""
+        """Insert all tasks or none; with "skip", those whose places are free."""
 
     @abstractmethod
     async def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
@@ -36,22 +45,50 @@ class AsyncTasks(ABC):
     async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
 
+    @abstractmethod
+    async def insert_flow(self, plan: FlowPlan, *, conn: Any = None) -> list[Task]:
+        """Insert a flow, all of it or nothing, and return its tasks."""
+
+    @abstractmethod
+    async def get_flow(self, flow_id: str, *, conn: Any = None) -> FlowRecord:
+        """Read a flow with its tasks."""
+
+    @abstractmethod
+    async def cancel_flow(self, flow_id: str, *, conn: Any = None) -> int:
+        """Cancel all tasks of a flow that have not ended, and return how many."""
+
 
 class Tasks(Protocol):
     """Insert, read, cancel and reset tasks."""
 
     @abstractmethod
-    def insert_tasks(
-        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
-    ) -> list[Task]:
-        """Insert all tasks or none; with "skip", those whose type and external id are free.
+    def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
+        """Insert a task and return it with its times set, or the one in its place.
 
-        Sets `created_at` and `next_attempt_at` of the tasks that it returns: the inserted ones, in order.
         In a caller's transaction (`conn`) it neither commits nor rolls back, and a duplicate leaves that
-        transaction usable.
+        transaction usable. A key that another open transaction holds is waited for.
+
+        Args:
+            task: the task. If its rule debounces, a waiting task with its key takes its content and its delay.
+            on_conflict: what to do if its external id or its unique key is taken. "raise"; "skip" returns the task
+                that has it; "replace" gives a task that waits, and that nobody has claimed, the payload, metadata,
+                priority and due time of this one and returns it.
+            conn: the caller's own connection.
 
         Raises:
-            DuplicateTaskError: a type and external id are taken, by a row or twice in `tasks`.
+            DuplicateTaskError: the place is taken, and `on_conflict` does not say what else to do, or the task that
+                was to be replaced is claimed or has ended.
+        """
+
+    @abstractmethod
+    def insert_tasks(
+        self, tasks: Sequence[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; with "skip", those whose places are free.
+
+        Returns: the inserted tasks and, in the place of tasks that replaced another, that other, in the given order.
+
+        The arguments and errors are those of `insert_task`. A place may also be taken twice in `tasks`.
         """
 
     @abstractmethod
@@ -75,6 +112,13 @@ class Tasks(Protocol):
 
         Returns False for a task that was new already. Raises TaskNotFoundError, or TaskStateError while
         somebody holds it.
+        """
+
+    @abstractmethod
+    def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
+        """Delete those of some tasks that are terminal and that nobody holds, with their attempts.
+
+        All of it is one transaction, so give few hundred ids at a time. Returns the ids of the deleted tasks.
         """
 
     def on_finished(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from goque.outcome import Change
 from goque.storage.contract.records import NodeRow, TypePolicy
-from goque.task import TaskRow, TaskStatus, Token
+from goque.task_row import TaskRow, TaskStatus, Token
 
 
 class Upkeep(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Self
@@ -67,6 +68,10 @@ class AsyncCallerSession:
         """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows."""
         async with self._in_utc():
             return await self._cursor.executemany(percent_placeholders(sql), list(params)) or 0
+
+    async def outside(self, call: Callable[[], Any]) -> Any:
+        """Return what a blocking call returns that uses another connection."""
+        return await asyncio.to_thread(call)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:

@@ -38,7 +38,7 @@ def _largest_groups(*conditions: str) -> str:
 COUNT_TASKS: Final = _largest_groups("claimed_by IS NULL", "claimed_by IS NOT NULL")
 
 QUEUE_DEPTHS: Final = _largest_groups(
-    "claimed_by IS NULL AND status IN ('new', 'error', 'pending', 'processing')",
+    "claimed_by IS NULL AND status IN ('new', 'error', 'pending', 'processing', 'blocked')",
     "claimed_by IS NOT NULL AND status IN ('pending', 'processing')",
 )
 

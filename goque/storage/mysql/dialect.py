@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - looking up a host's address loads it: megabytes, better shared over a fork
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
@@ -19,17 +19,18 @@ from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.due_levels import AT_ONCE, highest_levels
 from goque.storage.mysql.errors import DUPLICATE, refused
+from goque.storage.mysql.limits import MysqlKeys
 from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
 from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
 from goque.storage.mysql.several_hosts import OneOfSeveralSession, connect_to_writable
 from goque.storage.mysql.statements import (
     INSERT_DUE_TASK,
-    INSERT_FREE_TASKS,
     MYSQL_STATEMENTS,
     PRESENT,
     TAKEN,
 )
+from goque.storage.mysql.unique_keys import KEY_IS_HELD
 from goque.storage.mysql.url import connection_options, servers
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql import steps as ask
@@ -41,8 +42,9 @@ from goque.storage.sql.caller_connection import (
 )
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.limits.key_queries import KeyQueries
 from goque.storage.sql.session import Session
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps, await_steps
 from goque.storage.url import hide_password
 from goque.task import Task
@@ -56,7 +58,8 @@ not end the connection, and an idle connection stays open for 8 hours. DEFAULT w
 
 OF_MARIADB: Final = """
     SET SESSION tx_isolation = 'READ-COMMITTED', tx_read_only = 0, max_statement_time = 0,
-        idle_transaction_timeout = 0, idle_write_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"""
+        idle_transaction_timeout = 30, idle_write_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"""
+"""The server ends the transaction of a process that is frozen in one: others may wait for its locks."""
 OF_MYSQL: Final = """
     SET SESSION transaction_isolation = 'READ-COMMITTED', transaction_read_only = 0, max_execution_time = 0"""
 """The same that the two call differently. REPEATABLE READ locks the gaps between rows too, and claims and inserts
@@ -93,7 +96,9 @@ class MysqlDialect(Dialect):
     now_text: ClassVar[str] = "CAST(UTC_TIMESTAMP(6) AS CHAR)"
     script_begin: ClassVar[str] = ""  # each statement that changes the schema commits by itself
     moves_at_once: ClassVar[int] = 500
+    locks_by_writing: ClassVar[bool] = True
     sql: Statements = MYSQL_STATEMENTS
+    keys: KeyQueries = MysqlKeys()
 
     time = staticmethod(mysql_rows.time_text)
     read_time = staticmethod(mysql_rows.read_time)
@@ -196,9 +201,9 @@ class MysqlDialect(Dialect):
         del connections
         return MysqlWatcher(NudgeListener.open(self._address, types))
 
-    def nudge(self, tasks: Sequence[Task]) -> None:
+    def nudge(self, task_types: Collection[str]) -> None:
         """Wake up the fetchers of this machine."""
-        nudge(self._address, {task.type for task in tasks})
+        nudge(self._address, task_types)
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""
@@ -208,20 +213,20 @@ class MysqlDialect(Dialect):
         self, session: Session, task_type: str, priority: int | None = None
     ) -> Iterable[int | None]:
         """Walk down the levels, one statement each: none is asked for that is not needed."""
-        for found, due in self._levels(session, task_type, priority):
+        for found, due in self._levels(session, self.sql.due_priorities, task_type, priority):
             if due <= session.now:
                 yield found
 
     def next_due(self, session: Session, task_type: str) -> Iterable[datetime]:
         """Return when the next unclaimed task of each priority is due."""
-        return [due for _, due in self._levels(session, task_type)]
+        return [due for _, due in self._levels(session, self.sql.next_due, task_type)]
 
     def _levels(
-        self, session: Session, task_type: str, priority: int | None = None
+        self, session: Session, statement: str, task_type: str, priority: int | None = None
     ) -> Iterator[tuple[int, datetime]]:
         rank, last = (BELOW_ALL_RANKS, LAST_RANK) if priority is None else (-priority - 1, -priority)
         while rank < last:
-            rows = session.rows(self.sql.next_due, {"task_type": task_type, "rank": rank, "last_rank": last})
+            rows = session.rows(statement, {"task_type": task_type, "rank": rank, "last_rank": last})
             if not rows:
                 return
             rank, due = rows[0]
@@ -245,10 +250,16 @@ class MysqlDialect(Dialect):
 
     def insert_one(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
         """Insert a task; a duplicate ends the statement, and no transaction."""
+        if task.unique_key is not None and (
+            yield ask.rows(KEY_IS_HELD, {"type": task.type, "unique_key": task.unique_key})
+        ):
+            return None
         try:
             if self._returns_inserted and self.clock is None and not (task.delay or task.next_attempt_at):
-                [(told,)] = yield ask.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
-                now = self.read_time(told)
+                told = yield ask.rows(INSERT_DUE_TASK, self.task_params(task, EPOCH))
+                now = self.read_time(
+                    told[-1][0]
+                )  # Galera may try again by itself, and return a row for each try
             else:
                 now = yield ask.NOW
                 yield ask.run(self.sql.insert_task, self.task_params(task, now))
@@ -263,9 +274,10 @@ class MysqlDialect(Dialect):
         now = yield ask.NOW
         rows = [self.task_params(task, now) for task in tasks]
         ids = [task.id for task in tasks]
+        insert = self._insert_statement(tasks)
         yield ask.run("SAVEPOINT goque_batch")
         try:
-            yield ask.run_many(self.sql.insert_tasks, rows)
+            yield ask.run_many(insert, rows)
         except pymysql.IntegrityError as error:
             if error.args[0] != DUPLICATE:
                 raise
@@ -273,7 +285,8 @@ class MysqlDialect(Dialect):
             return set(ids)
         yield ask.run("ROLLBACK TO SAVEPOINT goque_batch")
         before = yield ask.rows(PRESENT, {"ids": ids})
-        yield ask.run_many(INSERT_FREE_TASKS, rows)
+        # IGNORE leaves out what a constraint refuses too; ON DUPLICATE KEY UPDATE would lock the duplicates
+        yield ask.run_many(insert.replace("INSERT INTO", "INSERT IGNORE INTO"), rows)
         after = {row[0] for row in (yield ask.rows(PRESENT, {"ids": ids}))}
         inserted = after - {row[0] for row in before}
         left_out = [task for task in tasks if task.id not in after]
@@ -299,6 +312,10 @@ class MysqlDialect(Dialect):
                 if error.args[0] != DUPLICATE:
                     raise
         return inserted
+
+    def is_duplicate(self, error: Exception) -> bool:
+        """Return whether a unique index refused a statement."""
+        return isinstance(error, pymysql.IntegrityError) and error.args[0] == DUPLICATE
 
     def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
         """Return the rows of a bulk insert."""

@@ -14,7 +14,8 @@ from goque.outcome import Change
 from goque.storage.instants import EPOCH, due_at, later
 from goque.storage.sql.batches import metadata_text
 from goque.storage.sql.session import Row
-from goque.task import Task, TaskRow
+from goque.task import Task
+from goque.task_row import TaskRow
 
 FIRST: Final = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 LAST: Final = datetime(2038, 1, 19, 3, 14, 7, 999999, tzinfo=UTC)
@@ -70,6 +71,9 @@ def read_task(row: Row) -> TaskRow:
         row[13],
         row[14],
         row[15],
+        row[16],
+        row[17],
+        row[18],
     )
 
 
@@ -80,12 +84,15 @@ def task_params(task: Task, now: datetime) -> dict[str, Any]:
         "type": task.type,
         "external_id": task.external_id,
         "payload": task.raw_payload,
-        "status": "new",
+        "status": task.status,
         "attempts": 0,
         "metadata": metadata_text(task),
         "created_at": time_text(now),
         "next_attempt_at": time_text(due_at(task, now)),
         "priority": task.priority,
+        "unique_key": task.unique_key,
+        "limit_key": task.stored_limit_key,
+        "flags": task.flags or None,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.search_statements import SearchStatements
+from goque.storage.sql.statements.search import SearchStatements
 
 MYSQL_SEARCH: Final = SearchStatements(
     walk=(
@@ -22,7 +22,9 @@ MYSQL_SEARCH: Final = SearchStatements(
         "task_type": "type = :task_type",
         "statuses": "status IN :statuses",
         "external_id": "external_id = :external_id",
+        "limit_key": "limit_key = :limit_key",
         "error": "locate(lower(:error), lower(errors)) > 0",
+        "payload": "locate(lower(:payload), lower(CAST(payload AS CHAR))) > 0",
         "created_from": "created_at >= :created_from",
         "created_before": "created_at < :created_before",
     },
@@ -36,6 +38,11 @@ MYSQL_SEARCH: Final = SearchStatements(
     SELECT id, status, external_id
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
     WHERE type IN :types AND claim_rank IS NOT NULL
+    LIMIT :most""",
+    blocked="""
+    SELECT id, status
+    FROM goque_task FORCE INDEX (goque_task_state_idx)
+    WHERE claimed_by IS NULL AND status = 'blocked' AND type IN :types
     LIMIT :most""",
     held="""
     SELECT id, status, external_id

@@ -16,19 +16,30 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.mysql.claim_past import CLAIM_PAST
+from goque.storage.mysql.claim_texts import claim_of
 from goque.storage.mysql.counting import COUNT_TASKS, QUEUE_DEPTHS, QUEUE_WAITS
+from goque.storage.mysql.limits import MYSQL_LIMITS
 from goque.storage.mysql.search import MYSQL_SEARCH
-from goque.storage.sql.statements import LockThenChange, Statements, function_counts
+from goque.storage.mysql.unique_keys import (
+    INSERT_KEYED_TASKS,
+    REPLACE_IF_WAITING,
+    TASK_BY_UNIQUE_KEY,
+)
+from goque.storage.sql.statements.complete import Statements, function_counts
+from goque.storage.sql.statements.flows import FlowStatements
+from goque.storage.sql.statements.kinds import LockThenChange
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                            next_attempt_at, priority)
-    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :created_at, :next_attempt_at, :priority)"""
+                            next_attempt_at, priority, unique_key, limit_key)
+    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :created_at, :next_attempt_at, :priority,
+            :unique_key, :limit_key)"""
 
 INSERT_DUE_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                            next_attempt_at, priority)
-    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), :priority)
+                            next_attempt_at, priority, unique_key, limit_key)
+    VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), :priority,
+            :unique_key, :limit_key)
     RETURNING created_at"""
 """MariaDB's: one round trip less, for the server dates the task itself."""
 
@@ -38,9 +49,6 @@ INSERT_TASKS: Final = """
     VALUES (:id, :type, :external_id, :payload, :status, :attempts, :metadata, :created_at, :next_attempt_at,
             :priority)"""
 """Only parameters among its values: else PyMySQL does not make one statement of many rows."""
-
-INSERT_FREE_TASKS: Final = INSERT_TASKS.replace("INSERT INTO", "INSERT IGNORE INTO")
-"""Leaves out duplicates, and whatever a constraint refuses. ON DUPLICATE KEY UPDATE would lock the duplicates."""
 
 TAKEN: Final = """
     SELECT type, external_id
@@ -52,6 +60,17 @@ PRESENT: Final = """
     FROM goque_task FORCE INDEX (PRIMARY)
     WHERE id IN :ids"""
 
+NEXT_DUE_LEVEL: Final = """
+    SELECT claim_rank, next_attempt_at
+    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+    WHERE type = :task_type AND claim_rank > :rank AND claim_rank <= :last_rank
+      AND NOT EXISTS (
+        SELECT 1
+        FROM goque_type
+        WHERE goque_type.type = :task_type AND (paused <> 0 OR limits IS NOT NULL OR limits_set IS NOT NULL))
+    ORDER BY claim_rank, next_attempt_at
+    LIMIT 1"""
+
 NEXT_LEVEL: Final = """
     SELECT claim_rank, next_attempt_at
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
@@ -60,27 +79,10 @@ NEXT_LEVEL: Final = """
     ORDER BY claim_rank, next_attempt_at
     LIMIT 1"""
 
-CLAIM_DUE: Final = LockThenChange(
-    lock="""
-    SELECT id, type, external_id, payload, 'pending', attempts, errors, metadata, created_at, :now,
-           next_attempt_at, priority, result, :owner,
-           CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END, lost_claims
-    FROM goque_task FORCE INDEX (goque_task_claim_idx)
+CLAIM_DUE: Final = claim_of("""FORCE INDEX (goque_task_claim_idx)
     WHERE type = :task_type AND claim_rank = 0 - :priority AND next_attempt_at <= :now
     ORDER BY next_attempt_at
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED""",
-    change="""
-    UPDATE goque_task FORCE INDEX (PRIMARY)
-    SET status = 'pending', claimed_by = :owner, updated_at = :now,
-        claims = CASE WHEN claims BETWEEN 0 AND 2147483646 THEN claims + 1 ELSE 1 END
-    WHERE id IN :ids AND status IN ('new', 'error') AND claimed_by IS NULL
-      AND length(id) = 36 AND id NOT REGEXP '[^0-9A-Za-z-]'""",
-    changed="""
-    SELECT id
-    FROM goque_task FORCE INDEX (PRIMARY)
-    WHERE id IN :ids AND status = 'pending' AND claimed_by = :owner""",
-)
+    LIMIT :limit""")
 
 MARK_PROCESSING: Final = """
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
@@ -91,7 +93,7 @@ MARK_PROCESSING: Final = """
     WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner AND goque_task.status = 'pending'"""
 
 HOLDS: Final = """
-    SELECT goque_task.id
+    SELECT goque_task.id, goque_task.flags
     FROM JSON_TABLE(:batch, '$[*]' COLUMNS (
         id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
     STRAIGHT_JOIN goque_task
@@ -154,14 +156,14 @@ RELEASE_STALE: Final = """
 
 LOCK_TASK: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE id = :id
     FOR UPDATE"""
 
 TASKS_BY_ID: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task FORCE INDEX (PRIMARY)
     WHERE id IN :batch
     FOR UPDATE"""
@@ -169,7 +171,7 @@ TASKS_BY_ID: Final = """
 FIND_TASKS: Final = (
     """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task""",
     """
     ORDER BY id DESC
@@ -180,13 +182,14 @@ CONDITIONS: Final = {
     "ids": "id IN :ids",
     "task_type": "type = :task_type",
     "statuses": "status IN :statuses",
+    "limit_key": "limit_key = :limit_key",
     "updated_before": "coalesce(updated_at, created_at) < :updated_before",
     "age": "coalesce(updated_at, created_at) <= :before",
 }
 
 CLAIMED_BY_OWNER: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
     ORDER BY id
@@ -213,7 +216,7 @@ CLAIMS_OF_OWNER: Final = """
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status IN ('pending', 'processing')
       AND coalesce(updated_at, created_at) < :before
@@ -226,6 +229,7 @@ FINISHED_EXISTS: Final = """
     SELECT 1
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at < :before
+      AND coalesce(flags, 0) & 6 = 0
     LIMIT 1"""
 
 DELETE_FINISHED: Final = LockThenChange(
@@ -233,6 +237,7 @@ DELETE_FINISHED: Final = LockThenChange(
     SELECT id
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at < :before
+      AND coalesce(flags, 0) & 6 = 0
     ORDER BY updated_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED""",
@@ -272,9 +277,9 @@ INSERT_ATTEMPT: Final = """
 
 INSERT_TYPE: Final = """
     INSERT IGNORE INTO goque_type (type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed,
-                                   healer_age, paused, updated_at)
+                                   healer_age, paused, limits, updated_at)
     VALUES (:type, :max_attempts, :strategy, :max_crashes, :cleaner_age, :cleaner_keep_failed,
-            :healer_age, :paused, :now)"""
+            :healer_age, :paused, :limits, :now)"""
 
 INSERT_SLOT: Final = """
     INSERT IGNORE INTO goque_schedule (job_name, last_slot, updated_at)
@@ -283,7 +288,11 @@ INSERT_SLOT: Final = """
 MYSQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
-    due_priorities=NEXT_LEVEL,
+    insert_keyed_tasks=INSERT_KEYED_TASKS,
+    task_by_unique_key=TASK_BY_UNIQUE_KEY,
+    replace_if_waiting=REPLACE_IF_WAITING,
+    see_newest="\n    LOCK IN SHARE MODE",
+    due_priorities=NEXT_DUE_LEVEL,
     next_due=NEXT_LEVEL,
     claim_due=CLAIM_DUE,
     claim_past=CLAIM_PAST,
@@ -309,6 +318,8 @@ MYSQL_STATEMENTS: Final = Statements(
     queue_waits=(QUEUE_WAITS,),
     function_counts=function_counts("left(external_id, greatest(37, char_length(external_id)) - 37)"),
     search=MYSQL_SEARCH,
+    limits=MYSQL_LIMITS,
+    flows=FlowStatements.of(ids="IN :ids", lock="FOR UPDATE"),
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,

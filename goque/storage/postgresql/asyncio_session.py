@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -63,6 +64,10 @@ class AsyncCallerSession:
         with Translated(self._where):
             await self._cursor.executemany(percent_placeholders(sql), bound)
             return self._cursor.rowcount
+
+    async def outside(self, call: Callable[[], Any]) -> Any:
+        """Return what a blocking call returns that uses another connection."""
+        return await asyncio.to_thread(call)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:

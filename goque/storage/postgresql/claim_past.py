@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.statements import ClaimPast
+from goque.storage.sql.statements.kinds import ClaimPast
 
 CLAIM_PAST: Final = ClaimPast(
     lock="""
@@ -14,7 +14,10 @@ CLAIM_PAST: Final = ClaimPast(
       AND priority BETWEEN coalesce(CAST(:priority AS smallint), -32768)
                        AND coalesce(CAST(:priority AS smallint), 32767)
       AND id <> ALL (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:past AS jsonb)) AS uuid)))
-      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM goque_type
+          WHERE goque_type.type = :task_type AND (paused <> 0 OR limits IS NOT NULL OR limits_set IS NOT NULL))
     ORDER BY priority DESC, next_attempt_at
     LIMIT :limit
     FOR UPDATE OF goque_task SKIP LOCKED""",
@@ -25,7 +28,7 @@ CLAIM_PAST: Final = ClaimPast(
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:keys AS jsonb)) AS uuid)))""",
     changed="""
     SELECT CAST(id AS text), id, type, external_id, payload, status, attempts, errors, metadata, created_at,
-           updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:keys AS jsonb)) AS uuid)))
       AND status || '' = 'pending' AND claimed_by || '' = :owner""",

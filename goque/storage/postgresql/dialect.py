@@ -18,6 +18,7 @@ from goque.storage.postgresql.asyncio_session import AsyncCallerSession
 from goque.storage.postgresql.connection import DeadlineConnection
 from goque.storage.postgresql.errors import refused
 from goque.storage.postgresql.finished_listener import NOTIFY_FINISHED, FinishedListener, WatchedIds
+from goque.storage.postgresql.limits import PostgresqlKeys
 from goque.storage.postgresql.pool import PostgresqlPool
 from goque.storage.postgresql.session import (
     MIGRATION_LOCK,
@@ -40,7 +41,7 @@ from goque.storage.sql.caller_connection import not_of_driver, unwrap_asyncio_co
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import PlaceTakenError, Session
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps, await_steps
 from goque.storage.url import hide_password
 from goque.task import Task
@@ -67,6 +68,7 @@ class PostgresqlDialect(Dialect):
     creates_schema: ClassVar[bool] = False
     copies: ClassVar[bool] = True
     needs_claim_cursor: ClassVar[bool] = True
+    conflicts_abort: ClassVar[bool] = True
     now_text: ClassVar[str] = """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
     script_begin: ClassVar[str] = f"BEGIN;\nSELECT pg_advisory_xact_lock({MIGRATION_LOCK});"
 
@@ -87,6 +89,7 @@ class PostgresqlDialect(Dialect):
         self.watched = WatchedIds()
         self._connects = 0
         self._ends = FinishedListener(self.open, self.times_connected)
+        self.keys = PostgresqlKeys()
         self.sql: Statements = NOTIFYING_STATEMENTS if self.notifies else POSTGRESQL_STATEMENTS
 
     def connect(self) -> PostgresqlSession:
@@ -189,10 +192,20 @@ class PostgresqlDialect(Dialect):
                 "run_at": None if task.delay or not task.next_attempt_at else time_text(task.next_attempt_at),
                 "delay": task.delay,
                 "priority": task.priority,
+                "unique_key": task.unique_key,
+                "limit_key": task.stored_limit_key,
                 "clock": None if self.clock is None else time_text(self.clock()),
             },
         )
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def is_duplicate(self, error: Exception) -> bool:
+        """Return whether a unique index refused a statement."""
+        return isinstance(error, psycopg.errors.UniqueViolation)
+
+    def is_unseen_conflict(self, error: Exception) -> bool:
+        """Return whether an insert met a row that is newer than the caller's snapshot."""
+        return isinstance(error.__cause__, psycopg.errors.SerializationFailure)
 
     def copy_tasks(self, session: Session, tasks: Sequence[Task]) -> None:
         """Insert tasks by COPY."""

@@ -13,7 +13,7 @@ from psycopg.pq import Format
 
 from goque.storage.instants import EARLIEST, EPOCH, LATEST
 from goque.storage.sql.session import Row
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 _SINCE_EPOCH: Final = 946_684_800_000_000
 """Microseconds from 1970 to 2000, the year in which PostgreSQL's timestamps begin."""

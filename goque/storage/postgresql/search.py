@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.search_statements import SearchStatements
+from goque.storage.sql.statements.search import SearchStatements
 
 POSTGRESQL_SEARCH: Final = SearchStatements(
     walk=(
@@ -26,7 +26,9 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         "task_type": "type || '' = :task_type",
         "statuses": "status || '' = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
         "external_id": "external_id || '' = :external_id",
+        "limit_key": "limit_key || '' = :limit_key",
         "error": "strpos(lower(errors), lower(CAST(:error AS text))) > 0",
+        "payload": "strpos(lower(CAST(payload AS text)), lower(CAST(:payload AS text))) > 0",
         "created_from": "created_at >= :created_from",
         "created_before": "created_at < :created_before",
     },
@@ -44,6 +46,16 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         FROM goque_task
         WHERE goque_task.type = wanted.type AND status IN ('new', 'error') AND claimed_by IS NULL
         ORDER BY priority DESC, next_attempt_at
+        LIMIT :most) AS found
+    LIMIT :most""",
+    blocked="""
+    SELECT found.id, found.status
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, status
+        FROM goque_task
+        WHERE goque_task.type = wanted.type AND status = 'blocked'
+        ORDER BY goque_task.type
         LIMIT :most) AS found
     LIMIT :most""",
     held="""

@@ -21,10 +21,14 @@ from dataclasses import replace
 from typing import Final
 
 from goque.storage.postgresql.claim_past import CLAIM_PAST
+from goque.storage.postgresql.counting import QUEUE_DEPTHS
 from goque.storage.postgresql.due_levels import DUE_LEVELS
+from goque.storage.postgresql.limits import POSTGRESQL_LIMITS
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
-from goque.storage.sql.statements import Statements, function_counts, largest_groups
+from goque.storage.postgresql.unique_keys import INSERT_KEYED_TASKS, REPLACE_IF_WAITING, TASK_BY_UNIQUE_KEY
+from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
+from goque.storage.sql.statements.flows import FlowStatements
 
 CHANNELS_OF: Final = """
     SELECT 'goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type)
@@ -37,12 +41,12 @@ NOTIFY: Final = """
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                            next_attempt_at, priority)
+                            next_attempt_at, priority, unique_key, limit_key)
     VALUES (CAST(:id AS uuid), :type, :external_id, CAST(:payload AS jsonb), 'new', 0, CAST(:metadata AS jsonb),
             coalesce(CAST(:clock AS timestamptz), statement_timestamp()),
             coalesce(CAST(:run_at AS timestamptz),
                      coalesce(CAST(:clock AS timestamptz), statement_timestamp()) + make_interval(secs => :delay)),
-            :priority)
+            :priority, :unique_key, :limit_key)
     ON CONFLICT DO NOTHING
     RETURNING created_at, next_attempt_at"""
 
@@ -119,10 +123,13 @@ CLAIM_DUE: Final = """
             ORDER BY waiting.priority DESC, waiting.next_attempt_at
             LIMIT :limit
             FOR UPDATE SKIP LOCKED) AS due
-        WHERE NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused <> 0)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM goque_type
+            WHERE goque_type.type = :task_type AND (paused <> 0 OR limits IS NOT NULL OR limits_set IS NOT NULL))
         LIMIT :limit))
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-              next_attempt_at, priority, result, claimed_by, claims, lost_claims"""
+              next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags"""
 """Reads priority by priority, from the highest or from `top` downwards, and stops at the limit; with `priority`, it
 reads that one only. In the priority `top` it begins at `since`: before that are the dead entries of earlier claims,
 see `claim_cursor`."""
@@ -141,7 +148,7 @@ SETTLE_DONE: Final = """
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
-    RETURNING id"""
+    RETURNING id, flags"""
 
 SETTLE_MOVES: Final = """
     UPDATE goque_task
@@ -155,7 +162,7 @@ SETTLE_MOVES: Final = """
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) #>> ARRAY[CAST(id AS text), '0'] AS int)
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
-    RETURNING id"""
+    RETURNING id, flags"""
 
 RELEASE_STALE: Final = """
     UPDATE goque_task
@@ -167,14 +174,14 @@ RELEASE_STALE: Final = """
 
 LOCK_TASK: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE id = :id
     FOR UPDATE"""
 
 TASKS_BY_ID: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:batch AS jsonb)) AS uuid)))
     FOR UPDATE"""
@@ -182,7 +189,7 @@ TASKS_BY_ID: Final = """
 FIND_TASKS: Final = (
     """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task""",
     """
     ORDER BY id DESC
@@ -193,6 +200,7 @@ CONDITIONS: Final = {
     "ids": "id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))",
     "task_type": "type = :task_type",
     "statuses": "status = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
+    "limit_key": "limit_key || '' = :limit_key",
     "updated_before": "coalesce(updated_at, created_at) < :updated_before",
     "age": "coalesce(updated_at, created_at) <= :before",
 }
@@ -200,7 +208,7 @@ CONDITIONS: Final = {
 CLAIMED_BY_OWNER: Final = """
     WITH held AS MATERIALIZED (
         SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-               next_attempt_at, priority, result, claimed_by, claims, lost_claims
+               next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
         FROM goque_task
         WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type = :task_type))
     SELECT *
@@ -216,7 +224,7 @@ CHANGED_BY_OTHERS: Final = """
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
       AND coalesce(updated_at, created_at) < :before
@@ -229,7 +237,7 @@ FINISHED_EXISTS: Final = """
     SELECT 1
     FROM goque_task
     WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
-      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL AND coalesce(flags, 0) & 6 = 0
     ORDER BY coalesce(updated_at, created_at)
     LIMIT 1"""
 
@@ -239,7 +247,7 @@ DELETE_FINISHED: Final = """
         SELECT ctid
         FROM goque_task
         WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
-          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL AND coalesce(flags, 0) & 6 = 0
         ORDER BY coalesce(updated_at, created_at)
         LIMIT :limit
         FOR UPDATE SKIP LOCKED))
@@ -261,38 +269,12 @@ NEXT_TYPES: Final = """
     WHERE type IS NOT NULL
     LIMIT :most"""
 
-QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*) AS tasks, min(next_attempt_at) AS earliest
-    FROM (
-        SELECT type, status, next_attempt_at
-        FROM goque_task
-        WHERE status IN ('new', 'error') AND claimed_by IS NULL
-        ORDER BY type, priority DESC, next_attempt_at
-        OFFSET 0) AS waiting
-    GROUP BY type, status
-    UNION ALL
-    SELECT type, status, count(*), NULL
-    FROM (
-        SELECT type, status
-        FROM goque_task
-        WHERE claimed_by IS NOT NULL AND status || '' IN ('pending', 'processing')
-        ORDER BY claimed_by
-        OFFSET 0) AS held
-    GROUP BY type, status
-    UNION ALL
-    SELECT type, status, count(*), NULL
-    FROM (
-        SELECT type, status
-        FROM goque_task
-        WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
-        ORDER BY coalesce(updated_at, created_at)
-        OFFSET 0) AS unowned
-    GROUP BY type, status"""
-"""Each ORDER BY is there only to choose an index: with sorting switched off, no other index has that order."""
-
 POSTGRESQL_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
+    insert_keyed_tasks=INSERT_KEYED_TASKS,
+    task_by_unique_key=TASK_BY_UNIQUE_KEY,
+    replace_if_waiting=REPLACE_IF_WAITING,
     due_levels=DUE_LEVELS,
     next_due=NEXT_DUE,
     claim_due=CLAIM_DUE,
@@ -317,13 +299,21 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     queue_depths=largest_groups(QUEUE_DEPTHS),
     function_counts=function_counts("left(external_id, -37)"),
     search=POSTGRESQL_SEARCH,
+    limits=POSTGRESQL_LIMITS,
+    flows=FlowStatements.of(
+        ids="= ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))",
+        lock="FOR UPDATE",
+        # an index cannot give this order: else a session without sorts would read all tasks in the order of their ids
+        sorted_by='CAST({} AS text) COLLATE "C"',
+        status="status || ''",
+    ),
 )
 
 CANCEL_AND_NOTIFY: Final = """
     WITH canceled AS (
         UPDATE goque_task
         SET status = 'canceled', updated_at = :now
-        WHERE id = :id AND status || '' IN ('new', 'pending', 'processing', 'error')
+        WHERE id = :id AND status || '' IN ('new', 'pending', 'processing', 'error', 'blocked')
         RETURNING type, CAST(id AS text))
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), ''),
            pg_notify('goque_ends_' || CAST(CAST('goque_task' AS regclass) AS oid), id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,3 +24,6 @@ class AsyncSession(Protocol):
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters and return how many rows they changed."""
+
+    async def outside(self, call: Callable[[], Any]) -> Any:
+        """Return what a blocking call returns that uses another connection; it runs in a thread."""

@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
+from goque.flows.plan import FlowPlan
 from goque.storage.contract import AsyncTasks
+from goque.storage.contract.flows import FlowRecord
 from goque.storage.sql.dialect import Dialect
-from goque.storage.sql.task_steps import TaskSteps, check_texts, without_repeats
-from goque.task import Task, TaskFilter, TaskRow
+from goque.storage.sql.flows.flow_steps import FlowSteps
+from goque.storage.sql.flows.insert import FlowInsertSteps
+from goque.storage.sql.insert_rules import check_texts, was_done, without_repeats
+from goque.storage.sql.insert_steps import InsertSteps
+from goque.storage.sql.task_steps import TaskSteps
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskRow
+from goque.task_rules.uniqueness import OnConflict
 
 
 class SqlAsyncTasks(AsyncTasks):
     """The steps of `SqlTasks` on the caller's asyncio connection, which `conn` always is here."""
 
-    def __init__(self, dialect: Dialect, steps: TaskSteps) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        steps: TaskSteps,
+        inserts: InsertSteps,
+        flow_inserts: FlowInsertSteps,
+        flows: FlowSteps,
+    ) -> None:
         self._dialect = dialect
         self._steps = steps
+        self._inserts = inserts
+        self._flow_inserts = flow_inserts
+        self._flows = flows
+
+    async def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
+        """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
+        check_texts((task,))
+        done = await self._insert_one(task, on_conflict, conn)
+        self._dialect.nudge({done.type})
+        return done
+
+    async def _insert_one(self, task: Task, on_conflict: OnConflict, conn: Any) -> Task:
+        steps = self._inserts.insert_one(task, on_conflict=on_conflict, undo=True)
+        return await self._dialect.join(conn, steps, writes=True)
 
     async def insert_tasks(
-        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
+        self, tasks: Sequence[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
     ) -> list[Task]:
-        """Insert all tasks or none; with "skip", those whose type and external id are free."""
+        """Insert all tasks or none; with "skip", those whose places are free."""
         if not tasks:
             return []
         check_texts(tasks)
-        skip = on_conflict == "skip"
-        wanted = without_repeats(tasks, skip=skip)
+        wanted = without_repeats(tasks, on_conflict=on_conflict)
         if len(wanted) == 1:
-            steps = self._steps.insert_one(wanted[0], skip=skip)
+            there = await self._insert_one(wanted[0], on_conflict, conn)
+            done = [there] if was_done(wanted[0], there, on_conflict) else []
         else:
-            steps = self._steps.insert_many(wanted, skip=skip, undo=True)
-        inserted = await self._dialect.join(conn, steps, writes=True)
-        self._dialect.nudge(inserted)
-        return inserted
+            steps = self._inserts.insert_many(wanted, on_conflict=on_conflict, undo=True)
+            done = await self._dialect.join(conn, steps, writes=True)
+        self._dialect.nudge({task.type for task in done})
+        return done
 
     async def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
@@ -50,3 +80,17 @@ class SqlAsyncTasks(AsyncTasks):
     async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
         return await self._dialect.join(conn, self._steps.reset_unless_claimed(task_id, []), writes=True)
+
+    async def insert_flow(self, plan: FlowPlan, *, conn: Any = None) -> list[Task]:
+        """Insert a flow: all of it, or nothing."""
+        tasks = await self._dialect.join(conn, self._flow_inserts.insert(plan, undo=True), writes=True)
+        self._dialect.nudge({task.type for task in tasks})
+        return tasks
+
+    async def get_flow(self, flow_id: str, *, conn: Any = None) -> FlowRecord:
+        """Read a flow with its tasks."""
+        return await self._dialect.join(conn, self._flows.get_flow(flow_id), writes=False)
+
+    async def cancel_flow(self, flow_id: str, *, conn: Any = None) -> int:
+        """Cancel all tasks of a flow that have not ended, and return how many."""
+        return await self._dialect.join(conn, self._flows.cancel_flow(flow_id), writes=True)

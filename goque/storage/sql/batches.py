@@ -26,6 +26,8 @@ def task_params(task: Task, now: datetime) -> dict[str, Any]:
         "metadata": metadata_text(task),
         "next_attempt_at": time_text(due_at(task, now)) if task.delay or task.next_attempt_at else None,
         "priority": task.priority,
+        "unique_key": task.unique_key,
+        "limit_key": task.stored_limit_key,
     }
 
 
@@ -42,6 +44,10 @@ def encode_tasks(tasks: Sequence[Task], now: datetime) -> str:
                 metadata_text(task),
                 time_text(due_at(task, now)) if task.delay or task.next_attempt_at else text,
                 task.priority,
+                task.unique_key,
+                task.stored_limit_key,
+                task.status,
+                task.flags or None,
             )
             for task in tasks
         ]

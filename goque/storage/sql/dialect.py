@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
@@ -15,10 +15,12 @@ from goque.storage.instants import due_at
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
 from goque.storage.sql.connections import ConnectionPool, Connections
+from goque.storage.sql.limits.key_queries import KeyQueries
 from goque.storage.sql.session import Row, Session
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps
-from goque.task import Task, TaskRow
+from goque.task import Task
+from goque.task_row import TaskRow
 
 ResultT = TypeVar("ResultT")
 
@@ -30,10 +32,14 @@ class Dialect(ABC):
         name: the folder of its migrations.
         url: where it is, with the password hidden.
         sql: its statements.
+        keys: how it walks the limit keys of a type.
+        locks_by_writing: whether each claim by limits writes the row of its type, since a lock of it holds on one
+            server of several only.
         creates_schema: whether its schema is created at first use, instead of by `goque migrate`.
         one_writer: whether a transaction that writes keeps out all others.
         needs_claim_cursor: whether what was claimed stays in the index of claims until a vacuum.
         copies: whether it has a faster way in for many tasks at once, which stops at one whose place is taken.
+        conflicts_abort: whether an insert that meets a row newer than the caller's snapshot ends the transaction.
         inserts_at_once: how many tasks one statement inserts.
         moves_at_once: how many tasks one statement moves.
         largest_batch: how many characters a batch of moves has at most.
@@ -52,12 +58,15 @@ class Dialect(ABC):
     one_writer: ClassVar[bool] = False
     copies: ClassVar[bool] = False
     needs_claim_cursor: ClassVar[bool] = False
+    conflicts_abort: ClassVar[bool] = False
+    locks_by_writing: ClassVar[bool] = False
     inserts_at_once: ClassVar[int] = 5000
     moves_at_once: ClassVar[int] = 5000
     largest_batch: int = 64 * 1024 * 1024
     clock: Callable[[], datetime] | None = None
     watched: Any = ()
     sql: Statements
+    keys: KeyQueries
     url: str
 
     def exists(self) -> bool:
@@ -162,8 +171,25 @@ class Dialect(ABC):
     def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert the tasks whose places are free and return their ids."""
         batch = self.encode_tasks(tasks, (yield ask.NOW))
-        rows = yield ask.rows(self.sql.insert_tasks, {"batch": batch})
+        rows = yield ask.rows(self._insert_statement(tasks), {"batch": batch})
         return {self.read_text(row[0]) for row in rows}
+
+    def _insert_statement(self, tasks: Sequence[Task]) -> str:
+        """Return the statement that inserts these tasks; for those without keys there is a shorter one."""
+        if any(
+            task.unique_key is not None or task.stored_limit_key is not None or task.flags for task in tasks
+        ):
+            return self.sql.insert_keyed_tasks
+        return self.sql.insert_tasks
+
+    @abstractmethod
+    def is_duplicate(self, error: Exception) -> bool:
+        """Return whether an error means that a unique index refused a statement."""
+
+    def is_unseen_conflict(self, error: Exception) -> bool:
+        """Return whether an error means that an insert met a row that is newer than the caller's snapshot."""
+        del error
+        return False
 
     def copy_tasks(self, session: Session, tasks: Sequence[Task]) -> None:
         """Insert tasks the faster way, where the dialect `copies`.
@@ -189,9 +215,9 @@ class Dialect(ABC):
         del task_id, task_type, call
         return nullcontext(lambda: False)
 
-    def nudge(self, tasks: Sequence[Task]) -> None:
+    def nudge(self, task_types: Collection[str]) -> None:
         """Wake up who waits on this machine, now that the transaction is committed or left to the caller."""
-        del tasks
+        del task_types
 
     # -- values ------------------------------------------------------------------------------------
 

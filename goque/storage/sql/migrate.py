@@ -13,7 +13,17 @@ from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import DatabaseLockedError, Session
 from goque.version import __version__
 
-TABLES: Final = ("goque_attempt", "goque_task", "goque_schedule", "goque_node", "goque_type")
+TABLES: Final = (
+    "goque_attempt",
+    "goque_task",
+    "goque_schedule",
+    "goque_node",
+    "goque_type",
+    "goque_limit",
+    "goque_need",
+    "goque_flow",
+    "goque_flow_task",
+)
 """The tables with rows of the application; the ledger of migrations is not among them."""
 
 MIGRATIONS_A_MAJOR_VERSION: Final = 1000

@@ -21,7 +21,7 @@ from goque.storage.sql.session import (
     Row,
     Session,
 )
-from goque.storage.sql.statements import LockThenChange
+from goque.storage.sql.statements.kinds import LockThenChange
 
 ResultT = TypeVar("ResultT")
 

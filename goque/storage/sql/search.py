@@ -35,7 +35,7 @@ from goque.storage.sql.call_policy import LONG_READ, PINNED_READ, READ
 from goque.storage.sql.read_values import read_count, read_number
 from goque.storage.sql.runner import SqlRunner
 from goque.storage.sql.session import Row, Session
-from goque.task import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
+from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 FIRST_WALK: Final = 1_000
@@ -116,6 +116,8 @@ class SqlSearch(SqlRunner):
             return
         if wanted & WAITING:
             yield sql.waiting, {}
+        if TaskStatus.BLOCKED in wanted:
+            yield sql.blocked, {}
         if wanted & (CLAIMED_STATUSES | TERMINAL_STATUSES):
             yield sql.held, {}  # of the terminal ones, those whose handler is still being stopped
         if wanted & CLAIMED_STATUSES:
@@ -143,7 +145,7 @@ class SqlSearch(SqlRunner):
 
     def _params(self, search: TaskSearch) -> dict[str, Any]:
         params: dict[str, Any] = {}
-        for name in ("task_type", "external_id", "error"):
+        for name in ("task_type", "external_id", "limit_key", "error", "payload"):
             if (value := getattr(search, name)) is not None:
                 params[name] = value
         for name in ("created_from", "created_before"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, Final
@@ -108,6 +108,10 @@ class Session(ABC):
     @abstractmethod
     def abandon(self) -> None:
         """Forget a connection without closing it, because the parent process still uses it after a fork."""
+
+    def outside(self, call: Callable[[], Any]) -> Any:
+        """Return what a call returns that uses another connection."""
+        return call()
 
     def awaits_answer(self) -> bool:
         """Return whether a commit was sent on this connection and is not answered yet."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
-from goque.outcome import Change
+from goque.outcome import Change, PutOff
 from goque.storage.instants import later
 from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.flows.advance import AdvanceSteps
+from goque.storage.sql.flows.follow_ups import FollowUpInserts
+from goque.storage.sql.limits.limited_types import LimitedTypes
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import ConnectionLostError, Session
-from goque.task import TaskStatus, Token
+from goque.storage.sql.steps import run_steps
+from goque.task_row import IS_NEEDED, TaskStatus, Token
 
 
 class SqlSettling(SqlRunner):
@@ -24,6 +28,9 @@ class SqlSettling(SqlRunner):
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
         super().__init__(dialect, patience=patience)
         self._doubtful_ends: set[Token] = set()
+        self._follow_ups = FollowUpInserts(dialect)
+        self._advance = AdvanceSteps(dialect)
+        self._limited_types = LimitedTypes()
 
     def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
         """Write the changes whose claim still holds and record their failed attempts, in one transaction.
@@ -43,12 +50,18 @@ class SqlSettling(SqlRunner):
         return written
 
     def _settle_by_shape(self, changes: Sequence[Change], node: str | None) -> set[Token]:
-        if not self._dialect.watched and all(map(_is_plain_done, changes)):
+        if not self._dialect.watched and all(
+            _is_plain_done(change) and not change.is_needed for change in changes
+        ):
             tokens = [change.token for change in changes]
             [batch, *further] = self._batches(tokens)
             if not further:
                 return self._settle_one_batch(tokens, *batch)
-        return self._run(lambda session: self._settle(session, changes, node), PINNED_WRITE)
+        woken: set[str] = set()
+        written = self._run(lambda session: self._settle(session, changes, node, woken), PINNED_WRITE)
+        if woken:
+            self._dialect.nudge(woken)
+        return written
 
     def _written_before(self, changes: Sequence[Change]) -> set[Token]:
         """Return the claims that an earlier try has settled although its commit was not answered."""
@@ -67,7 +80,12 @@ class SqlSettling(SqlRunner):
     def _settle_one_batch(
         self, tokens: Sequence[Token], owner: str | None, claims: dict[str, int]
     ) -> set[Token]:
-        written = self._run(lambda session: self._settle_batch_done(session, owner, claims), PINNED_STATEMENT)
+        needed: set[str] = set()
+        written = self._run(
+            lambda session: self._settle_batch_done(session, owner, claims, needed), PINNED_STATEMENT
+        )
+        if needed:  # by a flow that is newer than the claims
+            self._go_on_after(needed)
         lost = [token for token in tokens if token not in written]
         if lost:
             self._run(
@@ -75,37 +93,72 @@ class SqlSettling(SqlRunner):
             )
         return written
 
-    def _settle(self, session: Session, changes: Sequence[Change], node: str | None) -> set[Token]:
+    def _go_on_after(self, ids: Collection[str]) -> None:
+        woken = self._run(
+            lambda session: run_steps(session, self._advance.advance(sorted(ids))), PINNED_WRITE
+        )
+        if woken:
+            self._dialect.nudge(woken)
+
+    def _settle(
+        self, session: Session, changes: Sequence[Change], node: str | None, woken: set[str]
+    ) -> set[Token]:
+        """Write changes and what follows from them; `woken` takes the types of tasks that may be claimed now."""
         plain = [change.token for change in changes if _is_plain_done(change)]
         others = [change for change in changes if not _is_plain_done(change)]
-        written = self._settle_done(session, plain) if plain else set()
+        needed = {change.token.task_id for change in changes if change.is_needed}
+        written = self._settle_done(session, plain, needed) if plain else set()
         if others:
-            written |= self._settle_moves(session, others)
+            written |= self._settle_moves(session, others, needed)
             self._record_attempts(session, (change for change in others if change.token in written), node)
+            if followed := [change for change in others if change.success and change.token in written]:
+                woken |= self._follow_ups.insert(session, followed)
+            for change in others:
+                if change.put_off is not None and change.token in written:
+                    self._put_off(session, change.put_off)
         if len(written) < len(changes):
             lost = [change.token for change in changes if change.token not in written]
             self._run_for_claims(session, self._sql.release_stale, lost)
+        if needed:
+            woken |= run_steps(session, self._advance.advance(sorted(needed)))
         if self._dialect.watched:
             ended = (change.token for change in changes if change.status.is_terminal)
             self._dialect.notify_finished(session, [token.task_id for token in ended if token in written])
         return written
 
-    def _settle_done(self, session: Session, tokens: Iterable[Token]) -> set[Token]:
+    def _put_off(self, session: Session, what: PutOff) -> None:
+        """Let nothing of a type, or of a key of it, start for a while, on any node."""
+        params = {
+            "task_type": what.type,
+            "key": what.key,
+            "not_before": session.now.timestamp() + what.seconds,
+        }
+        session.run(self._sql.limits.insert, params)
+        session.run(self._sql.limits.put_off, params)
+        session.run(self._sql.limits.mark_limited, params)
+        self._limited_types.put_off(what.type)
+
+    def _settle_done(self, session: Session, tokens: Iterable[Token], needed: set[str]) -> set[Token]:
         written: set[Token] = set()
         for owner, claims in self._batches(tokens):
-            written |= self._settle_batch_done(session, owner, claims)
+            written |= self._settle_batch_done(session, owner, claims, needed)
         return written
 
-    def _settle_batch_done(self, session: Session, owner: str | None, claims: dict[str, int]) -> set[Token]:
+    def _settle_batch_done(
+        self, session: Session, owner: str | None, claims: dict[str, int], needed: set[str]
+    ) -> set[Token]:
+        """Write successes; `needed` takes those that others need."""
         params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
-        return self._tokens(self._change(session, self._sql.settle_done, params), claims, owner)
+        rows = self._change(session, self._sql.settle_done, params)
+        return self._tokens(rows, owner, claims, needed)
 
-    def _settle_moves(self, session: Session, changes: Iterable[Change]) -> set[Token]:
+    def _settle_moves(self, session: Session, changes: Iterable[Change], needed: set[str]) -> set[Token]:
         by_token = {change.token: change for change in changes}
         written: set[Token] = set()
         for owner, claims in self._batches(by_token):
             moves = [by_token[Token(task_id, number, owner or "")] for task_id, number in claims.items()]
-            written |= self._tokens(self._settle_batch(session, moves, owner), claims, owner)
+            rows = self._settle_batch(session, moves, owner)
+            written |= self._tokens(rows, owner, claims, needed)
         return written
 
     def _settle_batch(self, session: Session, moves: list[Change], owner: str | None) -> list[Sequence[Any]]:
@@ -119,8 +172,12 @@ class SqlSettling(SqlRunner):
     def _batches(self, tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
         return _claims_by_owner(tokens, self._dialect.moves_at_once)
 
-    def _tokens(self, rows: Iterable[Sequence[Any]], claims: dict[str, int], owner: str | None) -> set[Token]:
-        ids = [self._dialect.read_text(row[0]) for row in rows]
+    def _tokens(
+        self, rows: Collection[Sequence[Any]], owner: str | None, claims: dict[str, int], needed: set[str]
+    ) -> set[Token]:
+        text = self._dialect.read_text
+        ids = [text(row[0]) for row in rows]
+        needed.update(text(row[0]) for row in rows if isinstance(row[1], int) and row[1] & IS_NEEDED)
         return {Token(task_id, claims[task_id], owner or "") for task_id in ids}
 
     def _record_attempts(self, session: Session, changes: Iterable[Change], node: str | None) -> None:
@@ -150,7 +207,11 @@ class SqlSettling(SqlRunner):
 
 def _is_plain_done(change: Change) -> bool:
     return change.status is TaskStatus.DONE and (
-        change.result is None and change.errors is None and change.delay is None and change.failed is None
+        change.result is None
+        and change.errors is None
+        and change.delay is None
+        and change.failed is None
+        and change.success is None
     )
 
 

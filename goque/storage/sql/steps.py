@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from goque.storage.sql.asyncio_session import AsyncSession
 from goque.storage.sql.session import Session
+from goque.storage.sql.statements.complete import Statements
 
 ResultT = TypeVar("ResultT")
 
@@ -37,6 +38,33 @@ def run(sql: str, params: Mapping[str, Any] | None = None) -> Request:
 def run_many(sql: str, params: Iterable[Mapping[str, Any]]) -> Request:
     """Ask how many rows a statement changed that runs once for each set of parameters."""
     return methodcaller("run_many", sql, params)
+
+
+def outside(call: Callable[[], Any]) -> Request:
+    """Ask for what a blocking call returns, which uses another connection; an asyncio session calls it in a thread."""
+    return methodcaller("outside", call)
+
+
+def one(request: Request) -> Steps[Any]:
+    """Make steps of a single request."""
+    answer = yield request
+    return answer
+
+
+def in_savepoint(
+    sql: Statements, inner: Steps[ResultT], *, undo_if: Callable[[Exception], bool]
+) -> Steps[ResultT]:
+    """Run steps in a savepoint. An error for which `undo_if` is true takes back what they did, and is raised again."""
+    yield run(sql.savepoint)
+    try:
+        result = yield from inner
+    except Exception as error:
+        if undo_if(error):
+            yield run(sql.rollback_savepoint)
+            yield run(sql.release_savepoint)
+        raise
+    yield run(sql.release_savepoint)
+    return result
 
 
 def run_steps(session: Session, steps: Steps[ResultT]) -> ResultT:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goque.storage.contract import SchemaState
+from goque.errors import DatabaseUnavailableError
+from goque.storage.contract import Claim, SchemaState
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.sql.call_policy import READ
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.flow_reads import SqlFlowReads
+from goque.storage.sql.flow_storage import SqlFlows
+from goque.storage.sql.limit_control import SqlLimitControl
 from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
 from goque.storage.sql.runner import PATIENCE
-from goque.storage.sql.search import SqlSearch
-from goque.storage.sql.tasks import SqlTasks
-from goque.storage.sql.upkeep import SqlUpkeep
+from goque.task_row import HAS_NEEDS, TaskRow
 
 
-class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
+class SqlStorage(SqlFlows, SqlFlowReads, SqlLimitControl):
     """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
     Args:
@@ -36,6 +38,46 @@ class SqlStorage(SqlTasks, SqlSearch, SqlUpkeep):
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the connections behind when another process gets a copy."""
         return partial(type(self), patience=self._patience), (self._dialect,)
+
+    def claim_due(
+        self,
+        task_type: str,
+        owner: str,
+        limit: int,
+        *,
+        timeout: float | None = None,
+        priority: int | None = None,
+    ) -> list[TaskRow]:
+        """Claim due tasks of a type, each with what it needs."""
+        rows = super().claim_due(task_type, owner, limit, timeout=timeout, priority=priority)
+        return self._claimed_with_needs(rows)
+
+    def claim_in_turns(
+        self, wanted: Sequence[Claim], owner: str, *, timeout: float | None = None
+    ) -> list[TaskRow]:
+        """Claim due tasks of several types, each with what it needs."""
+        return self._claimed_with_needs(super().claim_in_turns(wanted, owner, timeout=timeout))
+
+    def claimed_by_owner(
+        self, owner: str, task_type: str | None = None, *, limit: int = 1000
+    ) -> list[TaskRow]:
+        """Read tasks that an owner holds, each with what it needs."""
+        return self._with_needs(super().claimed_by_owner(owner, task_type, limit=limit))
+
+    def _claimed_with_needs(self, rows: list[TaskRow]) -> list[TaskRow]:
+        try:
+            return self._with_needs(rows)
+        except DatabaseUnavailableError:
+            self.doubt(rows)  # the next claim returns them
+            raise
+
+    def _with_needs(self, rows: list[TaskRow]) -> list[TaskRow]:
+        needing = [row for row in rows if row.flags and row.flags & HAS_NEEDS]
+        if needing:
+            needs = self.needs_of([row.id for row in needing])
+            for row in needing:
+                row.needs = needs.get(row.id, ())
+        return rows
 
     @property
     def dialect(self) -> Dialect:

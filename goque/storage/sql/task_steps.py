@@ -1,28 +1,23 @@
-"""What applications ask of a SQL storage, as steps on one session: insert, read, cancel, reset.
+"""What applications ask of a SQL storage, as steps on one session: read, cancel, reset.
 
 The caller of these steps opens the transaction, or joins the application's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from goque.errors import (
-    DatabaseUnavailableError,
-    DuplicateTaskError,
-    TaskNotFoundError,
-    TaskStateError,
-    length,
-)
-from goque.outcome import append_error
-from goque.storage.instants import due_at
+from goque.errors import TaskNotFoundError, TaskStateError, length
+from goque.outcome import is_needed
 from goque.storage.sql import steps
-from goque.storage.sql.batches import metadata_text
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.flows.advance import AdvanceSteps
+from goque.storage.sql.statements.flows import FAILED
 from goque.storage.sql.steps import Steps
-from goque.task import Task, TaskFilter, TaskRow, TaskStatus
+from goque.task_filter import TaskFilter
+from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, TaskRow, TaskStatus
+from goque.task_rules.error_lines import append_error
 
 
 class TaskSteps:
@@ -32,63 +27,7 @@ class TaskSteps:
 
         self._dialect = dialect
         self._sql = dialect.sql
-
-    def insert_one(self, task: Task, *, skip: bool, again: bool = False) -> Steps[list[Task]]:
-        """Insert one task; `again` says that an earlier try was not answered, and may have taken effect."""
-        times = yield from self._dialect.insert_one(task)
-        if times is None and again:
-            times = yield from self._times_of(task)
-        if times is not None:
-            task.created_at, task.next_attempt_at = times
-            return [task]
-        if skip:
-            return []
-        raise DuplicateTaskError(task.type, task.external_id)
-
-    def _times_of(self, task: Task) -> Steps[tuple[datetime, datetime] | None]:
-        rows = yield steps.rows(self._sql.get_task, {"id": task.id})
-        return (self._dialect.read_time(rows[0][8]), self._dialect.read_time(rows[0][10])) if rows else None
-
-    def insert_many(
-        self, tasks: Sequence[Task], *, skip: bool, undo: bool, again: bool = False
-    ) -> Steps[list[Task]]:
-        """Insert all or none; `undo` says that the transaction goes on after a duplicate."""
-        if undo:
-            yield steps.run(self._sql.savepoint)
-        try:
-            ids = yield from self._insert_batches(tasks, again=again)
-        except DatabaseUnavailableError:
-            raise
-        except Exception:
-            if undo:  # the caller may go on, and nothing of these tasks is to be there then
-                yield steps.run(self._sql.rollback_savepoint)
-            raise
-        if len(ids) < len(tasks) and not skip:
-            if undo:
-                yield steps.run(self._sql.rollback_savepoint)
-                yield steps.run(self._sql.release_savepoint)
-            taken = next(task for task in tasks if task.id not in ids)
-            raise DuplicateTaskError(taken.type, taken.external_id, can_skip=True)
-        if undo:
-            yield steps.run(self._sql.release_savepoint)
-        return (yield from self.announce_inserted([task for task in tasks if task.id in ids]))
-
-    def announce_inserted(self, tasks: list[Task]) -> Steps[list[Task]]:
-        """Tell who waits for tasks, and date them."""
-        yield from self._dialect.announce({task.type for task in tasks})
-        now: datetime = yield steps.NOW
-        return [_stamped(task, now) for task in tasks]
-
-    def _insert_batches(self, tasks: Sequence[Task], *, again: bool) -> Steps[set[str]]:
-        ids: set[str] = set()
-        for start in range(0, len(tasks), self._dialect.inserts_at_once):
-            part = tasks[start : start + self._dialect.inserts_at_once]
-            ids |= yield from self._dialect.insert_batch(part)
-            if again:
-                batch = self._dialect.encode_list([task.id for task in part])
-                rows = yield steps.rows(self._sql.tasks_by_id, {"batch": batch})
-                ids |= {self._dialect.read_task(row).id for row in rows}
-        return ids
+        self._advance = AdvanceSteps(dialect)
 
     def get_task(self, task_id: str) -> Steps[TaskRow | None]:
         """Read one task, or None."""
@@ -107,7 +46,6 @@ class TaskSteps:
         return [self._dialect.read_task(row) for row in rows]
 
     def _filter_params(self, task_filter: TaskFilter) -> dict[str, Any]:
-
         params: dict[str, Any] = {}
         statuses = [*(task_filter.statuses or ()), *([task_filter.status] if task_filter.status else [])]
         if task_filter.ids is not None:
@@ -116,6 +54,8 @@ class TaskSteps:
             )
         if task_filter.task_type is not None:
             params["task_type"] = task_filter.task_type
+        if task_filter.limit_key is not None:
+            params["limit_key"] = task_filter.limit_key
         if statuses or task_filter.statuses is not None:
             params["statuses"] = self._dialect.encode_list([TaskStatus(status).value for status in statuses])
         if task_filter.updated_before is not None:
@@ -134,6 +74,7 @@ class TaskSteps:
         if self._dialect.is_task_id(task_id):
             if (yield steps.run(self._sql.cancel, {"id": task_id})):
                 tried_at.append((yield steps.NOW))
+                yield from self._advance.canceled(task_id)
                 return True
             if rows := (yield steps.rows(self._sql.get_task, {"id": task_id})):
                 row = self._dialect.read_task(rows[0])
@@ -149,45 +90,59 @@ class TaskSteps:
         """
         if not self._dialect.is_task_id(task_id):
             raise TaskNotFoundError(task_id)
+        yield steps.rows(self._sql.flows.lock_needs_of, {"id": task_id})  # before it, as their ends lock them
         rows = yield steps.rows(self._sql.lock_task, {"id": task_id})
         if not rows:
             raise TaskNotFoundError(task_id)
         row = self._dialect.read_task(rows[0])
         now = yield steps.NOW
         errors = append_error(row.errors, f"reset attempts: {now:%Y-%m-%dT%H:%M:%S.%fZ}")
-        if (yield steps.run(self._sql.reset, {"id": task_id, "errors": errors})):
+        if (yield from self._reset_or_block(row, errors, now)):
             tried_at.append(now)
+            if is_needed(row):
+                yield from self._advance.reopen([task_id])
             return True
         if row.status == TaskStatus.NEW and row.claimed_by is None:
             return row.updated_at in tried_at
         held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
         raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
 
+    def _reset_or_block(self, row: TaskRow, errors: str, now: datetime) -> Steps[int]:
+        """Reset a task; one that needs others waits for those that are open."""
+        params: dict[str, Any] = {"id": row.id, "errors": errors}
+        flags = row.flags or 0
+        if not flags & HAS_NEEDS or row.status == TaskStatus.NEW:
+            return (yield from self._reset(row, self._sql.reset, params))
+        yield steps.run(
+            self._sql.flows.look_at_needs, {"id": row.id}
+        )  # it may have ended before they were reset
+        state, needs_id = yield from self._advance.state_of_needs(row.id)
+        if row.status == TaskStatus.BLOCKED:
+            raise TaskStateError(f"task {row.id} is blocked: it waits for the end of task {needs_id}")
+        if state == FAILED:
+            root = yield from self._advance.first_failed(needs_id)
+            if not (yield steps.rows(self._sql.get_task, {"id": root})):
+                raise TaskStateError(f"task {row.id} needs task {root}, which was deleted: it can never run")
+            raise TaskStateError(
+                f"task {row.id} needs task {root}, which has not ended well; reset that one, and both run"
+            )
+        params |= {"flags": flags & ~CANCELED_BY_NEED, "due": self._dialect.time(now)}
+        changed: int = yield from self._reset(row, self._sql.flows.block_again, params)
+        if changed:
+            yield from self._advance.unblock([row.id])
+        return changed
 
-def check_texts(tasks: Sequence[Task]) -> None:
-    """Refuse metadata that cannot be stored, before the first statement: what it holds may have changed since.
-
-    Raises:
-        InvalidPayloadFormatError, PayloadEncodeError: metadata of a task is not JSON, too large or too deep.
-    """
-    for task in tasks:
-        if task.metadata:
-            metadata_text(task)
-
-
-def without_repeats(tasks: Sequence[Task], *, skip: bool) -> list[Task]:
-    """Leave out tasks whose type and external id came before, or refuse them."""
-    firsts: dict[tuple[str, str], Task] = {}
-    for task in tasks:
-        key = (task.type, task.external_id)
-        if key not in firsts:
-            firsts[key] = task
-        elif not skip:
-            raise DuplicateTaskError(task.type, task.external_id, can_skip=True)
-    return list(firsts.values())
-
-
-def _stamped(task: Task, now: datetime) -> Task:
-    task.next_attempt_at = due_at(task, now)
-    task.created_at = now
-    return task
+    def _reset(self, row: TaskRow, sql: str, params: dict[str, Any]) -> Steps[int]:
+        """Reset a task; one whose unique key another has taken meanwhile goes on without it."""
+        if row.unique_key is None:
+            changed: int = yield steps.run(sql, params)
+            return changed
+        inner = steps.one(steps.run(sql, params))
+        try:
+            changed = yield from steps.in_savepoint(self._sql, inner, undo_if=self._dialect.is_duplicate)
+        except Exception as error:
+            if not self._dialect.is_duplicate(error):
+                raise
+            yield steps.run(self._sql.forget_unique_key, {"id": row.id})
+            changed = yield steps.run(sql, params)
+        return changed

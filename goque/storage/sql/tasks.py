@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import count
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
-from goque.storage.sql.asyncio_tasks import SqlAsyncTasks
 from goque.storage.sql.call_policy import (
     LONG_READ,
     PATIENT_STATEMENT,
@@ -21,12 +20,17 @@ from goque.storage.sql.call_policy import (
     CallPolicy,
 )
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.insert_rules import check_texts, was_done, without_repeats
+from goque.storage.sql.insert_steps import InsertSteps
 from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import PlaceTakenError, Row, Session
 from goque.storage.sql.steps import Steps, run_steps
-from goque.storage.sql.task_steps import TaskSteps, check_texts, without_repeats
-from goque.task import Task, TaskFilter, TaskRow
+from goque.storage.sql.task_steps import TaskSteps
+from goque.task import Task
+from goque.task_filter import TaskFilter
+from goque.task_row import TaskRow
+from goque.task_rules.uniqueness import OnConflict
 
 ResultT = TypeVar("ResultT")
 
@@ -37,49 +41,66 @@ class SqlTasks(SqlRunner):
     def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
         super().__init__(dialect, patience=patience)
         self._steps = TaskSteps(dialect)
+        self._inserts = InsertSteps(dialect, lambda make: self._run_steps(make, READ, None))
 
-    def insert_tasks(
-        self, tasks: Sequence[Task], *, on_conflict: Literal["raise", "skip"] = "raise", conn: Any = None
-    ) -> list[Task]:
-        """Insert all tasks or none; with "skip", those whose type and external id are free."""
-        if not tasks:
-            return []
-        check_texts(tasks)
-        skip = on_conflict == "skip"
-        if len(tasks) == 1:
-            inserted = self._insert_one(tasks[0], skip=skip, conn=conn)
-        else:
-            inserted = self._insert_several(tasks, skip=skip, conn=conn)
-        self._dialect.nudge(inserted)
-        return inserted
+    def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
+        """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
+        check_texts((task,))
+        done = self._insert_one(task, on_conflict, conn)
+        self._dialect.nudge({done.type})
+        return done
 
-    def _insert_one(self, task: Task, *, skip: bool, conn: Any) -> list[Task]:
+    def _insert_one(self, task: Task, on_conflict: OnConflict, conn: Any) -> Task:
         tries = count()
+        undo = conn is not None
 
-        def insert(session: Session) -> list[Task]:
-            return run_steps(session, self._steps.insert_one(task, skip=skip, again=next(tries) > 0))
+        def insert(session: Session) -> Task:
+            steps = self._inserts.insert_one(task, on_conflict=on_conflict, undo=undo, again=next(tries) > 0)
+            return run_steps(session, steps)
 
         return self._run(insert, PATIENT_STATEMENT, conn)
 
-    def _insert_several(self, tasks: Sequence[Task], *, skip: bool, conn: Any) -> list[Task]:
-        wanted = without_repeats(tasks, skip=skip)
+    def insert_tasks(
+        self, tasks: Sequence[Task], *, on_conflict: OnConflict = "raise", conn: Any = None
+    ) -> list[Task]:
+        """Insert all tasks or none; with "skip", those whose places are free."""
+        if not tasks:
+            return []
+        check_texts(tasks)
+        wanted = without_repeats(tasks, on_conflict=on_conflict)
+        if len(wanted) == 1:
+            there = self._insert_one(wanted[0], on_conflict, conn)
+            done = [there] if was_done(wanted[0], there, on_conflict) else []
+        else:
+            done = self._insert_several(wanted, on_conflict, conn)
+        self._dialect.nudge({task.type for task in done})
+        return done
+
+    def _insert_several(self, tasks: Sequence[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
         undo = conn is not None
         tries = count()
-        if self._dialect.copies and conn is None and not skip:
+        if (
+            self._dialect.copies
+            and conn is None
+            and on_conflict == "raise"
+            and all(task.unique_rule is None and task.stored_limit_key is None for task in tasks)
+        ):
             try:
-                return self._run(lambda session: self._copy(session, wanted), PATIENT_WRITE)
+                return self._run(lambda session: self._copy(session, tasks), PATIENT_WRITE)
             except PlaceTakenError:
                 # The insert below finds out which task is taken. It may be ours, after an answer that was lost.
                 next(tries)
         return self._run_steps(
-            lambda: self._steps.insert_many(wanted, skip=skip, undo=undo, again=next(tries) > 0),
+            lambda: self._inserts.insert_many(
+                tasks, on_conflict=on_conflict, undo=undo, again=next(tries) > 0
+            ),
             PATIENT_WRITE,
             conn,
         )
 
-    def _copy(self, session: Session, tasks: list[Task]) -> list[Task]:
+    def _copy(self, session: Session, tasks: Sequence[Task]) -> list[Task]:
         self._dialect.copy_tasks(session, tasks)
-        return run_steps(session, self._steps.announce_inserted(tasks))
+        return run_steps(session, self._inserts.announce_inserted(tasks))
 
     def get_task(self, task_id: str, *, conn: Any = None) -> TaskRow | None:
         """Read one task, or None."""
@@ -103,6 +124,28 @@ class SqlTasks(SqlRunner):
             lambda: self._steps.reset_unless_claimed(task_id, tried_at), PATIENT_WRITE, conn
         )
 
+    def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
+        """Delete those of some tasks that are terminal and that nobody holds, with their attempts."""
+        wanted = sorted({task_id for task_id in task_ids if self._dialect.is_task_id(task_id)})
+        tried: set[str] = set()
+        return self._run(lambda session: self._delete_each(session, wanted, tried), PATIENT_WRITE)
+
+    def _delete_each(self, session: Session, wanted: Sequence[str], tried: set[str]) -> set[str]:
+        """Delete tasks in the order of their ids, as every such call does, so that two of them cannot deadlock.
+
+        Args:
+            session: where to delete them.
+            wanted: their ids.
+            tried: what earlier tries of this call deleted, whose answer was lost; this try adds its own.
+        """
+        sql = self._sql
+        deleted = {task_id for task_id in wanted if session.run(sql.delete_if_finished, {"id": task_id})}
+        if deleted:
+            session.run(sql.delete_attempts, {"batch": self._dialect.encode_list(sorted(deleted))})
+        earlier = {one for one in tried - deleted if not session.rows(sql.get_task, {"id": one})}
+        tried |= deleted
+        return deleted | earlier
+
     def _run_steps(self, make: Callable[[], Steps[ResultT]], policy: CallPolicy, conn: Any) -> ResultT:
         """Run steps, which are made anew for each try."""
         return self._run(lambda session: run_steps(session, make()), policy, conn)
@@ -112,10 +155,6 @@ class SqlTasks(SqlRunner):
     ) -> AbstractContextManager[Callable[[], bool]]:
         """Have `call` called, in any thread, when a task has ended, for the length of the block."""
         return self._dialect.on_finished(task_id, task_type, call)
-
-    def asyncio_tasks(self) -> SqlAsyncTasks:
-        """Return the same calls for asyncio connections."""
-        return SqlAsyncTasks(self._dialect, self._steps)
 
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order; of many types the largest groups only."""

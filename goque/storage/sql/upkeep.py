@@ -20,7 +20,8 @@ from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_READ, READ, REPE
 from goque.storage.sql.claiming.claims_in_turns import SqlClaimsInTurns
 from goque.storage.sql.read_values import read_count, read_number, read_optional_int
 from goque.storage.sql.session import Row, Session
-from goque.task import TERMINAL_STATUSES, TaskRow, TaskStatus, Token
+from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus, Token
+from goque.task_rules.limits import NO_LIMITS, encode_limits, read_changes, read_limits
 
 TYPES_AT_ONCE: Final = 500
 """Types that are read at a time where all without a policy are cleaned: there may be any number of them."""
@@ -118,9 +119,14 @@ class SqlUpkeep(SqlClaimsInTurns):
                 if not row.claimed_by
                 and (row.status, row.updated_at, row.claims, row.claimed_by) == as_read[row.id]
             }
-            return self._settle(session, [change for change in changes if change.token.task_id in same], None)
+            still = [change for change in changes if change.token.task_id in same]
+            return self._settle(session, still, None, woken)
 
-        return self._run(settle, WRITE) if rows and changes else set()
+        woken: set[str] = set()
+        written = self._run(settle, WRITE) if rows and changes else set()
+        if woken:
+            self._dialect.nudge(woken)
+        return written
 
     def delete_finished(
         self,
@@ -195,12 +201,17 @@ class SqlUpkeep(SqlClaimsInTurns):
 
         def publish(session: Session) -> None:
             for policy in policies:
-                params = {**msgspec.structs.asdict(policy), "paused": int(policy.paused)}
+                params = {
+                    **msgspec.structs.asdict(policy),
+                    "paused": int(policy.paused),
+                    "limits": encode_limits(policy.limits),
+                }
                 if not session.run(self._sql.update_type, params):
                     session.run(self._sql.insert_type, params)
 
         if policies:
             self._run(publish, WRITE)
+            self._limited_types.published(policies)
 
     def type_policies(self) -> dict[str, TypePolicy]:
         """Read every published policy by type."""
@@ -219,6 +230,8 @@ class SqlUpkeep(SqlClaimsInTurns):
             cleaner_keep_failed=read_number(row[5], usual.cleaner_keep_failed, most=MAX_DELAY),
             healer_age=read_number(row[6], usual.healer_updated_at_time_ago, most=MAX_DELAY),
             paused=bool(row[7]),
+            limits=NO_LIMITS if row[8] is None else read_limits(text(row[8])),
+            changes=None if row[9] is None else read_changes(text(row[9])),
         )
 
     def pause_type(self, task_type: str) -> bool:
@@ -240,16 +253,20 @@ class SqlUpkeep(SqlClaimsInTurns):
 
         if self._run(switch, PATIENT_WRITE):
             return True
-        known = sorted(self.type_policies())
-        if task_type in known:
+        if task_type in self.type_policies():
             return False
-        near = get_close_matches(task_type, known, n=1)
+        raise self._unknown_type(task_type)
+
+    def _unknown_type(self, task_type: str) -> ConfigurationError:
+        """Return the error of a call about a type that no supervisor has published."""
+        known = sorted(self.type_policies())
         if not known:
-            raise ConfigurationError(
+            return ConfigurationError(
                 f"type {task_type!r:.210} is unknown: no supervisor has run on this database yet"
             )
+        near = get_close_matches(task_type, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
-        raise ConfigurationError(f"no supervisor has run tasks of type {task_type!r:.210}; {hint}")
+        return ConfigurationError(f"no supervisor has run tasks of type {task_type!r:.210}; {hint}")
 
     def last_slot(self, job_name: str) -> datetime | None:
         """Return the newest slot of a periodic job that was enqueued, None before the first."""

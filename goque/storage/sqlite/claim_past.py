@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.statements import ClaimPast
+from goque.storage.sql.statements.kinds import ClaimPast
 
 HAS_USUAL_ID: Final = "typeof(id) = 'text' AND length(id) = 36 AND id NOT GLOB '*[^0-9A-Za-z-]*'"
 """What the processes of a tree can write into their black boxes, and find again; no other task is claimed."""
@@ -17,7 +17,10 @@ CLAIM_PAST: Final = ClaimPast(
       AND next_attempt_at <= :upper AND (next_attempt_at <= :now OR next_attempt_at = :upper)
       AND (:priority IS NULL OR priority = :priority)
       AND rowid NOT IN (SELECT value FROM json_each(:past))
-      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM goque_type
+          WHERE goque_type.type = :task_type AND (paused OR limits IS NOT NULL OR limits_set IS NOT NULL))
     ORDER BY priority DESC, next_attempt_at
     LIMIT :limit""",
     change="""
@@ -28,7 +31,7 @@ CLAIM_PAST: Final = ClaimPast(
     WHERE rowid IN (SELECT value FROM json_each(:keys)) AND <usual id>""".replace("<usual id>", HAS_USUAL_ID),
     changed="""
     SELECT rowid, id, type, external_id, payload, status, attempts, errors, metadata, created_at,
-           updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           updated_at, next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE rowid IN (SELECT value FROM json_each(:keys)) AND +status = 'pending' AND +claimed_by = :owner""",
 )

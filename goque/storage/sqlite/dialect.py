@@ -25,11 +25,13 @@ from goque.storage.sql.caller_connection import (
 )
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.limits.key_queries import KeyQueries
 from goque.storage.sql.session import DatabaseLockedError, Session
-from goque.storage.sql.statements import Statements
+from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sqlite import rows as sqlite_rows
 from goque.storage.sqlite.errors import translate
+from goque.storage.sqlite.limits import SqliteKeys
 from goque.storage.sqlite.session import LOCK_SLICE, CallerSession, Clock, SqliteSession
 from goque.storage.sqlite.statements import SQLITE_STATEMENTS
 from goque.storage.sqlite.watcher import SqliteWatcher
@@ -63,6 +65,7 @@ class SqliteDialect(Dialect):
     one_writer: ClassVar[bool] = True
     inserts_at_once: ClassVar[int] = 100_000
     sql: Statements = SQLITE_STATEMENTS
+    keys: KeyQueries = SqliteKeys()
 
     time = staticmethod(time_text)
     read_time = staticmethod(sqlite_rows.read_time)
@@ -152,11 +155,20 @@ class SqliteDialect(Dialect):
         return SqliteWatcher(connections, self.path)
 
     def due_priorities(self, session: Session, task_type: str, priority: int | None = None) -> Iterable[Any]:
-        """Return the priorities that have a due task, highest first. SQLite stores a text or bytes as well."""
+        """Return the priorities that have a due task, highest first. SQLite stores a text or bytes as well.
+
+        One that is asked for is not looked up: the claim of a priority is as quick as the question.
+        """
+        if priority is not None:
+            return [priority]
         params = {"task_type": task_type, "priority": priority}
         found = session.rows(self.sql.due_priorities, params)
         # a text is read as bytes, which would equal no text
         return [sqlite_rows.read_text(value) if kind == b"text" else value for value, kind in found]
+
+    def is_duplicate(self, error: Exception) -> bool:
+        """Return whether a unique index refused a statement."""
+        return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 
     def columns(self, session: Session, table: str) -> set[str]:
         """Return the names of a table's columns, none where there is no such table."""

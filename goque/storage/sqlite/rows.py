@@ -9,7 +9,7 @@ from typing import Any
 from goque.storage.instants import EPOCH
 from goque.storage.sql.read_values import read_count
 from goque.storage.sql.session import Row
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 
 @lru_cache(maxsize=4096)
@@ -31,9 +31,10 @@ def read_text(value: Any) -> str:
 
 def read_task(row: Row) -> TaskRow:
     """Read a task; its texts come as bytes (see `SqliteSession`), and nothing in them can make this fail."""
-    updated_at, errors, owner = row[9], row[6], row[13]
+    updated_at, errors, owner, unique_key, limit_key = row[9], row[6], row[13], row[16], row[17]
+    flags = row[18]
     try:
-        if (row[5] | row[14] | row[15]) >> 31 or abs(row[11]) >> 15 or row[3] is None:
+        if (row[5] | row[14] | row[15]) >> 31 or abs(row[11]) >> 15 or row[3] is None or (flags or 0) >> 15:
             return _read_hostile_task(row)
         return TaskRow(
             row[0].decode(),
@@ -52,6 +53,9 @@ def read_task(row: Row) -> TaskRow:
             None if owner is None else owner.decode(),
             row[14],
             row[15],
+            None if unique_key is None else unique_key.decode(),
+            None if limit_key is None else limit_key.decode(),
+            flags,
         )
     except (AttributeError, TypeError, UnicodeDecodeError):
         return _read_hostile_task(row)
@@ -75,6 +79,9 @@ def _read_hostile_task(row: Row) -> TaskRow:
         claimed_by=None if row[13] is None else read_text(row[13]),
         claims=read_count(row[14]),
         lost_claims=read_count(row[15]),
+        unique_key=None if row[16] is None else read_text(row[16]),
+        limit_key=None if row[17] is None else read_text(row[17]),
+        flags=read_count(row[18]) & 0x7FFF,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.search_statements import SearchStatements
+from goque.storage.sql.statements.search import SearchStatements
 
 SQLITE_SEARCH: Final = SearchStatements(
     walk=(
@@ -22,7 +22,9 @@ SQLITE_SEARCH: Final = SearchStatements(
         "task_type": "+type = :task_type",
         "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
         "external_id": "+external_id = :external_id",
+        "limit_key": "+limit_key = :limit_key",
         "error": "instr(lower(errors), lower(:error)) > 0",
+        "payload": "instr(lower(payload), lower(:payload)) > 0",
         "created_from": "rtrim(created_at, 'Z') >= rtrim(:created_from, 'Z')",
         "created_before": "rtrim(created_at, 'Z') < rtrim(:created_before, 'Z')",
     },
@@ -30,6 +32,11 @@ SQLITE_SEARCH: Final = SearchStatements(
     SELECT id, status, external_id
     FROM goque_task INDEXED BY goque_task_claim_idx
     WHERE type IN (SELECT value FROM json_each(:types)) AND status IN ('new', 'error') AND claimed_by IS NULL
+    LIMIT :most""",
+    blocked="""
+    SELECT id, status
+    FROM goque_task INDEXED BY goque_task_blocked_idx
+    WHERE status = 'blocked' AND type IN (SELECT value FROM json_each(:types))
     LIMIT :most""",
     held="""
     SELECT id, status, external_id

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from goque.storage.sql.statements import Statements, function_counts, largest_groups
+from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
+from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.due_levels import DUE_LEVELS
+from goque.storage.sqlite.limits import SQLITE_LIMITS
 from goque.storage.sqlite.search import SQLITE_SEARCH
+from goque.storage.sqlite.unique_keys import INSERT_KEYED_TASKS, REPLACE_IF_WAITING, TASK_BY_UNIQUE_KEY
 
 CLAIMS: Final = """
     CASE typeof(goque_task.claims) WHEN 'integer'
@@ -26,9 +29,9 @@ CLAIMS: Final = """
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
-                            next_attempt_at, priority)
+                            next_attempt_at, priority, unique_key, limit_key)
     VALUES (:id, :type, :external_id, :payload, 'new', 0, :metadata, :now, coalesce(:next_attempt_at, :now),
-            :priority)
+            :priority, :unique_key, :limit_key)
     ON CONFLICT DO NOTHING"""
 
 INSERT_TASKS: Final = """
@@ -69,7 +72,10 @@ DUE_PRIORITIES: Final = """
         WHERE due.type = :task_type AND due.status IN ('new', 'error') AND due.claimed_by IS NULL
           AND due.priority = level.priority
           AND due.next_attempt_at <= :upper AND (due.next_attempt_at <= :now OR due.next_attempt_at = :upper))
-      AND NOT EXISTS (SELECT 1 FROM goque_type WHERE goque_type.type = :task_type AND paused)"""
+      AND NOT EXISTS (
+        SELECT 1
+        FROM goque_type
+        WHERE goque_type.type = :task_type AND (paused OR limits IS NOT NULL OR limits_set IS NOT NULL))"""
 
 NEXT_DUE: Final = """
     WITH RECURSIVE level (priority, next_attempt_at) AS (
@@ -103,13 +109,16 @@ CLAIM_DUE: Final = """
         FROM goque_task INDEXED BY goque_task_claim_idx
         WHERE type = :task_type AND status IN ('new', 'error') AND claimed_by IS NULL AND priority = :priority
           AND next_attempt_at <= :upper AND (next_attempt_at <= :now OR next_attempt_at = :upper)
+          AND NOT EXISTS (
+            SELECT 1
+            FROM goque_type
+            WHERE goque_type.type = :task_type AND (paused OR limits IS NOT NULL OR limits_set IS NOT NULL))
         ORDER BY next_attempt_at
         LIMIT :limit)
       AND <usual id>
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-              next_attempt_at, priority, result, claimed_by, claims, lost_claims""".replace(
-    "<usual id>", HAS_USUAL_ID
-)
+              next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
+    """.replace("<usual id>", HAS_USUAL_ID)
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task
@@ -124,7 +133,7 @@ SETTLE_DONE: Final = """
     FROM json_each(:batch) AS claim
     WHERE goque_task.id = claim.key AND <claims> = claim.value
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
-    RETURNING id""".replace("<claims>", CLAIMS)
+    RETURNING id, flags""".replace("<claims>", CLAIMS)
 
 SETTLE_MOVES: Final = """
     UPDATE goque_task
@@ -139,7 +148,7 @@ SETTLE_MOVES: Final = """
     FROM json_each(:batch) AS move
     WHERE goque_task.id = move.key AND <claims> = json_extract(move.value, '$[0]')
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
-    RETURNING id""".replace("<claims>", CLAIMS)
+    RETURNING id, flags""".replace("<claims>", CLAIMS)
 
 RELEASE_STALE: Final = """
     UPDATE goque_task
@@ -151,7 +160,7 @@ RELEASE_STALE: Final = """
 
 TASKS_BY_ID: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task
     WHERE id IN (SELECT value FROM json_each(:batch))"""
 
@@ -163,7 +172,7 @@ COUNT_TASKS: Final = """
 FIND_TASKS: Final = (
     """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task""",
     """
     ORDER BY id DESC
@@ -174,13 +183,14 @@ CONDITIONS: Final = {
     "ids": "id IN (SELECT value FROM json_each(:ids))",
     "task_type": "+type = :task_type",
     "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
+    "limit_key": "+limit_key = :limit_key",
     "updated_before": "rtrim(coalesce(updated_at, created_at), 'Z') < rtrim(:updated_before, 'Z')",
     "age": "rtrim(coalesce(updated_at, created_at), 'Z') <= rtrim(:before, 'Z')",
 }
 
 CLAIMED_BY_OWNER: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
     ORDER BY id
@@ -207,7 +217,7 @@ CLAIMS_OF_OWNER: Final = """
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-           next_attempt_at, priority, result, claimed_by, claims, lost_claims
+           next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
     FROM goque_task INDEXED BY goque_task_unowned_idx
     WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
       AND coalesce(updated_at, created_at) < :before
@@ -220,7 +230,7 @@ FINISHED_EXISTS: Final = """
     SELECT 1
     FROM goque_task INDEXED BY goque_task_finished_idx
     WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
-      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL AND coalesce(flags, 0) & 6 = 0
     LIMIT 1"""
 
 DELETE_FINISHED: Final = """
@@ -229,7 +239,7 @@ DELETE_FINISHED: Final = """
         SELECT rowid
         FROM goque_task INDEXED BY goque_task_finished_idx
         WHERE type = :task_type AND status = :status AND coalesce(updated_at, created_at) < :before
-          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL AND coalesce(flags, 0) & 6 = 0
         ORDER BY coalesce(updated_at, created_at)
         LIMIT :limit)
     RETURNING id"""
@@ -272,11 +282,19 @@ QUEUE_DEPTHS: Final = """
     SELECT type, status, count(*), NULL
     FROM goque_task INDEXED BY goque_task_unowned_idx
     WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
-    GROUP BY +type, +status"""
+    GROUP BY +type, +status
+    UNION ALL
+    SELECT type, 'blocked', count(*), NULL
+    FROM goque_task INDEXED BY goque_task_blocked_idx
+    WHERE status = 'blocked'
+    GROUP BY type"""
 
 SQLITE_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
+    insert_keyed_tasks=INSERT_KEYED_TASKS,
+    task_by_unique_key=TASK_BY_UNIQUE_KEY,
+    replace_if_waiting=REPLACE_IF_WAITING,
     due_priorities=DUE_PRIORITIES,
     due_levels=DUE_LEVELS,
     next_due=NEXT_DUE,
@@ -302,6 +320,8 @@ SQLITE_STATEMENTS: Final = Statements(
     queue_depths=largest_groups(QUEUE_DEPTHS),
     function_counts=function_counts("substr(external_id, 1, max(0, length(external_id) - 37))"),
     search=SQLITE_SEARCH,
+    limits=SQLITE_LIMITS,
+    flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     version="",
     mark_node_dead=MARK_NODE_DEAD,
 )

@@ -7,6 +7,7 @@ Python imports this module at its start if the directory is on the path. That is
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 
@@ -15,7 +16,8 @@ def owner_guard() -> None:
     import msgspec
 
     from goque.storage.sql.claiming.claims import SqlClaims
-    from goque.task import TaskFilter, Token
+    from goque.task_filter import TaskFilter
+    from goque.task_row import Token
 
     settle = SqlClaims.settle_if_held
 
@@ -69,10 +71,32 @@ def group_kill() -> None:
     os_process.kill_group = lambda group: None
 
 
+def count_under_the_lock() -> None:
+    """Count the claims of a limited type a moment before its lock is taken, so that two nodes count the same."""
+    from goque.storage.sql.call_policy import PINNED_READ
+    from goque.storage.sql.claiming.claims import SqlClaims
+    from goque.storage.sql.claiming.limited_claim import LimitedClaim
+
+    claim = SqlClaims._claim_by_limits
+    count = LimitedClaim._held
+    counted: dict[str, dict[str, int]] = {}
+
+    def count_and_claim(self: Any, task_type: str, *arguments: Any) -> Any:
+        counted[task_type] = self._run(
+            lambda session: count(self._limited_claim, session, task_type), PINNED_READ
+        )
+        time.sleep(0.02)
+        return claim(self, task_type, *arguments)
+
+    SqlClaims._claim_by_limits = count_and_claim
+    LimitedClaim._held = lambda self, session, task_type: counted[task_type]
+
+
 if guard := os.environ.get("GOQUE_CHAOS_SABOTAGE"):
     {
         "owner-guard": owner_guard,
         "black-box": black_box,
         "ack-after-commit": ack_after_commit,
         "group-kill": group_kill,
+        "count-under-the-lock": count_under_the_lock,
     }[guard]()

@@ -14,11 +14,11 @@ from goque.errors import DatabaseUnavailableError
 from goque.storage import TaskStorage, open_storage
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Message, Ready, Stop
+from goque_supervisor.outage import Outage
 from goque_supervisor.wait_for_database import wait_for_database
 
 BEAT_PERIOD: Final = 2.0
 MAX_BACKOFF: Final = 5.0
-OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class Actor(ABC):
@@ -36,15 +36,13 @@ class Actor(ABC):
         self.stopping = False
         self.storage: TaskStorage = open_storage(boot["database_url"])
         self.log = logging.getLogger(f"goque.{boot['role']}")
-        self._failures = 0
+        self._outage = Outage(channel.send, self.log)
         self._retry_at = 0.0
-        self._outage = ""
-        self._outage_logged_at = 0.0
 
     def run(self) -> None:
         """Work and wait until the root sends Stop, or is gone."""
         if wait_for_database(
-            self.start, self._wait_and_continue, self.log, node_is_up=self.boot["node_is_up"]
+            self.start, self._wait_and_continue, self.channel.send, node_is_up=self.boot["node_is_up"]
         ):
             self.channel.send(Ready(self.info()))
         while not self.stopping:
@@ -80,26 +78,13 @@ class Actor(ABC):
         try:
             pause = self.run_once()
         except DatabaseUnavailableError as error:
-            self._failures += 1
-            longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._failures, 100))
+            self._outage.failed(str(error))
+            longest = min(self.longest_backoff, 0.2 * 2.0 ** min(self._outage.failures, 100))
             pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
             self._retry_at = time.monotonic() + pause
-            self._log_outage(str(error), pause)
         else:
-            if self._failures:
-                self.log.info("the database answers again after %d failed tries", self._failures)
-            self._failures = 0
-            self._outage = ""
+            self._outage.answered()
         return pause
-
-    def _log_outage(self, why: str, pause: float) -> None:
-        """Log that the database is not available: at once, when the reason changes, and once a minute."""
-        now = time.monotonic()
-        is_news = why != self._outage or now - self._outage_logged_at >= OUTAGE_LOG_PERIOD
-        if is_news:
-            self._outage, self._outage_logged_at = why, now
-        level = logging.WARNING if is_news else logging.DEBUG
-        self.log.log(level, "the database is not available (%s): trying again in %.1fs", why, pause)
 
     def _wait_and_continue(self, pause: float) -> bool:
         self._wait(pause)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import TypePolicy
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
 from goque.telemetry import tracing
 from goque.telemetry.rate_limit import RateLimit
 from goque_supervisor.actors.actor import Actor
@@ -38,6 +39,7 @@ class Cleaner(Actor):
     def run_once(self) -> float:
         """Clean the types that are due. Returns the seconds until the next type is due."""
         policies = {**self._own, **self.storage.type_policies()}
+        limit = 0.0
         for task_type in self.per_type_timer.due([*policies, None]):
             limit = self.per_type_timer.begin(task_type)
             for statuses, age in _ages(None if task_type is None else policies[task_type]):
@@ -48,7 +50,31 @@ class Cleaner(Actor):
                 except Exception as error:  # noqa: BLE001 - an error of one type must not stop the others
                     if self._lines.admits(task_type):
                         self.log.error("finished tasks of type %r cannot be deleted: %s", task_type, error)  # noqa: TRY400 - the line has the error
+            if task_type is None and any(policy.changes or policy.limits for policy in policies.values()):
+                self._forget_idle_keys(limit)
+        if limit:
+            self._clean_flows(policies, limit)
         return self.per_type_timer.pause()
+
+    def _forget_idle_keys(self, limit: float) -> None:
+        """Delete what the rates of keys have left behind; a database without limits is not asked."""
+        forgotten = BATCH
+        while forgotten == BATCH and time.monotonic() < limit and self.go_on():
+            forgotten = self.storage.forget_idle_keys(limit=BATCH)
+
+    def _clean_flows(self, policies: Mapping[str, TypePolicy], limit: float) -> None:
+        """Delete flows that have ended, when each of their tasks is old enough."""
+
+        def kept_for(task_type: str, status: str) -> float:
+            ages = _ages(policies.get(task_type))
+            return next((age for statuses, age in ages if status in statuses), KEEP_UNPUBLISHED)
+
+        deleted, batch = 0, BATCH
+        while batch == BATCH and time.monotonic() < limit and self.go_on():
+            batch = self.storage.delete_old_flows(kept_for, limit=BATCH)
+            deleted += batch
+        if deleted:
+            self.log.info("deleted %d tasks of finished flows", deleted)
 
     def _clean(
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float

@@ -20,7 +20,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
-from goque.task import TaskRow, TaskStatus, Token
+from goque.task_row import TaskRow, TaskStatus, Token
 from goque_supervisor.actors.healing import retry_policy
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage

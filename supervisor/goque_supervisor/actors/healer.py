@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import NodeRow, TypePolicy
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.crash_recovery import CrashRecovery
@@ -76,6 +76,7 @@ class Healer(Actor):
                 self._look_at(node)
             self._heal_unknown_owners()
             self._heal_unowned()
+            self._go_on_with_flows()
             return min(self.node_timeout / 6, self.per_type_timer.pause())
         except DatabaseUnavailableError:
             self._forget()  # old heartbeats prove nothing if the database does not answer
@@ -152,6 +153,14 @@ class Healer(Actor):
             return
         for row in held:
             log_set_aside(row)
+
+    def _go_on_with_flows(self) -> None:
+        """Go on with flows whose tasks ended unseen: by the Go library, by hand, or deleted."""
+        found = BATCH
+        while found == BATCH and self.go_on():
+            found = self.storage.go_on_with_flows(limit=BATCH)
+            if found:
+                self.log.info("went on with flows: %d task(s) that others need had ended unseen", found)
 
     def _heal_unowned(self) -> None:
         """Return old claims without an owner.

@@ -12,7 +12,7 @@ from goque.errors import ConfigurationError
 from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
 from goque.retry import DEFAULT, Strategy
 from goque.storage.contract import TypePolicy
-from goque.task import TaskRow, TaskStatus
+from goque.task_row import TaskRow, TaskStatus
 from goque.telemetry.rate_limit import RateLimit
 
 log = logging.getLogger("goque.healer")

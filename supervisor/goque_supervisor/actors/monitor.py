@@ -118,8 +118,12 @@ class Monitor(Actor):
     def _sample_queue(self) -> None:
         began = time.monotonic()
         depths = self.storage.queue_depths()
-        paused = frozenset(name for name, policy in self.storage.type_policies().items() if policy.paused)
-        self._queue = QueueSample(depths, paused)
+        policies = self.storage.type_policies()
+        paused = frozenset(name for name, policy in policies.items() if policy.paused)
+        limits = {
+            name: self.storage.limit_load(policy) for name, policy in policies.items() if policy.is_limited
+        }
+        self._queue = QueueSample(depths, paused, limits)
         self._sampled_at = time.monotonic()
         self._sample_at = self._sampled_at + max(QUEUE_PERIOD, (self._sampled_at - began) / QUEUE_FRACTION)
 

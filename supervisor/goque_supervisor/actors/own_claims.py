@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from goque.storage import TaskStorage
-from goque.task import Token
+from goque.task_row import Token
 from goque_supervisor.recovery.unheld_claims import log_released, release_unheld
 
 log = logging.getLogger("goque.lease")

@@ -18,7 +18,7 @@ from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_due, slots_d
 from goque.periodic.slot_tasks import task_for_slot, task_for_start
 from goque.task import Task
 from goque.telemetry import tracing
-from goque.telemetry.logs import RateLimited
+from goque.telemetry.rate_limit import RateLimited
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.ipc.channel import Channel
 
@@ -96,11 +96,14 @@ class Scheduler(Actor):
             self._log_error(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
 
     def _insert(self, job: PeriodicJob, task: Task) -> None:
-        self.registry.prepare_task(task)
+        self.registry.prepare_tasks([task])
         with tracing.enqueueing([task], "schedule", **{"goque.job.name": job.name}):
-            inserted = self.storage.insert_tasks([task], on_conflict="skip")
-        if inserted:
-            self.log.info("enqueued %s", task.external_id, extra={"task_type": task.type, "task_id": task.id})
+            there = self.storage.insert_task(task, on_conflict="skip")
+        names = {"task_type": task.type, "task_id": there.id}
+        if there.inserted:
+            self.log.info("enqueued %s", task.external_id, extra=names)
+        elif there.external_id != task.external_id:
+            self.log.info("%s: a task with its unique key is there already", task.external_id, extra=names)
 
 
 @contextmanager

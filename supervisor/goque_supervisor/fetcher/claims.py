@@ -9,13 +9,15 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
+from goque.outcome import PutOff
 from goque.pools.options import PoolOptions
 from goque.storage.contract import Claim
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque_supervisor.fetcher.database import TaskDatabase
-from goque_supervisor.fetcher.in_flight import InFlight
+from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.schedule import Schedule
@@ -26,7 +28,13 @@ from goque_supervisor.fetcher.worker_pool import WorkerPool
 LOOK_PERIOD: Final = 0.1
 """Seconds between two questions whether tasks wait for a further worker."""
 
-MIN_SHARE: Final = 10
+SOON: Final = 0.0005
+"""Seconds until the next claim if the last one left a due task, doubled each time up to `LOOK_PERIOD`."""
+
+GIVE_BACK: Final = 0.1
+"""Seconds for which nothing starts of a type or key whose limit was lowered, so that what waits here is given back."""
+
+MIN_SHARE: Final = 50
 """How many tasks of a type one claim takes at least if other types have their turn in it too."""
 
 
@@ -36,7 +44,8 @@ class Claims:
     Attributes:
         knows_next_due: whether the next claim is planned by what the database has answered.
         leaves_due: whether tasks were due at the last look that no worker could be sent, because each type runs its
-            `max_running`, or because workers of their kind have yet to start.
+            `max_running`, workers of their kind have yet to start, or the last claim could not take them, as while
+            another transaction has locked them.
     """
 
     def __init__(
@@ -61,6 +70,10 @@ class Claims:
         self._backoff = WakeupBackoff()
         self._look_at = 0.0
         self._due_kinds: set[bool] = set()
+        self._full: set[str] = set()
+        self._in_vain = 0
+        self._freed: set[str] = set()
+        self._satisfied: set[str] = set()
         self.knows_next_due = True
         self.leaves_due = False
 
@@ -73,6 +86,45 @@ class Claims:
         """
         self._turns.forget()
         return 0.0 if rests else self._backoff.pause(now)
+
+    def place_freed(self, task_type: str) -> None:
+        """Claim of a type at the next turn, because a claim that others waited for is gone."""
+        self._freed.add(task_type)
+        self._satisfied.discard(task_type)
+        self._turns.wake(task_type)
+        self._schedule.claim_now()
+
+    def awaits_places_of(self, ended: Iterable[ClaimedTask]) -> bool:
+        """Return whether due tasks wait for the place of a task that has ended, and is not written yet."""
+        return bool(self._full) and any(task.row.type in self._full for task in ended)
+
+    def _note_places(self, task_type: str) -> None:
+        held = self._database.held_back(task_type)
+        if held is not None and held.places:
+            self._full.add(task_type)
+        else:
+            self._full.discard(task_type)
+
+    def too_many(self) -> list[PutOff]:
+        """Return what to give back, if it has not begun: its limit was lowered after the claims."""
+        return [
+            PutOff(name, key, GIVE_BACK)
+            for name in self._full
+            if (held := self._database.held_back(name)) is not None
+            for key in held.over
+        ]
+
+    def announce_places(self) -> None:
+        """Tell other nodes of places that were freed here, if this node could not use all that there are."""
+        if not self._freed:
+            return
+        freed, self._freed = self._freed - self._satisfied, set()
+        if free := [name for name in freed if self._has_places(name)]:
+            self._database.announce_places(free)
+
+    def _has_places(self, task_type: str) -> bool:
+        limits, held = self._types.options(task_type).limits, self._database.held_back(task_type)
+        return (limits.limit or limits.per_key) is not None or (held is not None and held.places)
 
     def claim(self, owner: str, now: float) -> tuple[list[TaskRow], bool] | None:
         """Claim what the workers can take now.
@@ -98,7 +150,10 @@ class Claims:
         found = Counter(row.type for row in rows)
         for claim in wanted:
             self._turns.claimed(claim, found[claim.type], now)
-            self._count(claim.type, found[claim.type])
+            self._claimed(claim.type, found[claim.type], claim.limit)
+            self._note_places(claim.type)
+            if found[claim.type] < claim.limit and (held := self._database.held_back(claim.type)):
+                self._turns.hold(claim.type, now, held.seconds)
         self._backoff.claimed(len(rows), now)
         return rows, False
 
@@ -130,18 +185,32 @@ class Claims:
         """Return for which kinds of worker tasks are due."""
         only = self._types.only
         if only is not None:
-            return {self._types.is_async(only)} if self._database.seconds_until_due(only) == 0 else set()
+            is_due = not self._database.held_back(only) and self._database.seconds_until_due(only) == 0
+            return {self._types.is_async(only)} if is_due else set()
         levels = self._database.due_levels() or ()
-        return {self._types.is_async(level.type) for level in levels if level.seconds <= 0}
+        return {
+            self._types.is_async(level.type)
+            for level in levels
+            if level.seconds <= 0 and not self._database.held_back(level.type)
+        }
 
     def learn_when_due(self) -> None:
         """Ask when the next task is due. This follows the dispatch, so that claimed tasks do not wait for it."""
         if self.knows_next_due or self._types.only is None:
             return
         due = self._database.seconds_until_due(self._types.only)
-        if due is not None:
+        held = self._database.held_back(self._types.only)
+        if due is not None and due <= 0 and held is not None:
+            # The end of a task, a notification, or the tick comes first: what is due has no place, or not yet its time.
+            self.knows_next_due, self.leaves_due = True, held.places
+            if held.seconds is not None:
+                self._schedule.claim_within(time.monotonic(), held.seconds)
+        elif due is not None:
             self.knows_next_due = True
-            self._schedule.claim_within(time.monotonic(), max(due, 0.001))
+            self.leaves_due = due <= 0
+            self._in_vain = self._in_vain + 1 if self.leaves_due else 0
+            soon = min(LOOK_PERIOD, SOON * 2.0 ** min(self._in_vain, 10))
+            self._schedule.claim_within(time.monotonic(), max(due, soon))
 
     def _claim_of_only_type(
         self, task_type: str, owner: str, now: float
@@ -150,7 +219,11 @@ class Claims:
         rows = self._database.claim(task_type, owner, limit) if limit > 0 else None
         if rows is None:
             return None
-        self._count(task_type, len(rows))
+        self._claimed(task_type, len(rows), limit)
+        self._note_places(task_type)
+        self.leaves_due = False
+        if rows:
+            self._in_vain = 0
         is_all = len(rows) < limit
         if is_all:
             self._backoff.claimed(len(rows), now)
@@ -165,8 +238,10 @@ class Claims:
         levels = self._database.due_levels()
         if levels is None:
             return False
-        next_due = self._turns.learn(levels, now, took=time.monotonic() - now)
-        self.leaves_due = self._turns.has_due
+        next_due = self._turns.learn(
+            levels, now, took=time.monotonic() - now, waits_for_time=self._waits_for_time
+        )
+        self.leaves_due = self._turns.has_due or self._turns.leaves_due
         if self._turns.has_due:
             return True
         self._wait_for_the_tick(now)
@@ -174,14 +249,21 @@ class Claims:
             self._schedule.claim_within(now, max(next_due, 0.001))
         return False
 
+    def _waits_for_time(self, task_type: str) -> bool:
+        """Return whether the due tasks of a type wait for their rate alone, and so for no place."""
+        held = self._database.held_back(task_type)
+        return held is not None and not held.places
+
     def _limit(self, task_type: str, capacity: int) -> int:
         """Return how many tasks of a type one claim may take."""
         limit = min(capacity, self._options.fetch_max_tasks)
         most = self._types.options(task_type).max_running
         return limit if most is None else min(limit, most - self._in_flight.number_of(task_type))
 
-    def _count(self, task_type: str, number: int) -> None:
+    def _claimed(self, task_type: str, number: int, limit: int) -> None:
         self._counters[task_type].count("fetched", number)
+        if number < limit:
+            self._satisfied.add(task_type)
 
     def _wait_for_the_tick(self, now: float) -> None:
         self._schedule.claim_after(now, self._options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes

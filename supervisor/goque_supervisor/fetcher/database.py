@@ -6,23 +6,26 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import Change, settle
+from goque.execution.error_texts import named_message_of
+from goque.outcome import Change, OutcomeKind, settle
 from goque.storage import TaskStorage
-from goque.storage.contract import Claim, DueLevel
+from goque.storage.contract import Claim, DueLevel, HeldBack
 from goque.storage.in_halves import write_in_halves
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.ipc.blackbox import can_record
+from goque_supervisor.ipc.control import Message
 from goque_supervisor.ipc.failpoints import reached
+from goque_supervisor.outage import Outage
 from goque_supervisor.recovery.unheld_claims import release_unheld
 
 log = logging.getLogger("goque.fetcher")
@@ -31,7 +34,6 @@ AnswerT = TypeVar("AnswerT")
 MAX_PAUSE: Final = 2.0
 MAX_TAKEN_OVER: Final = 100_000
 PROVE_PERIOD: Final = 3.0
-OUTAGE_LOG_PERIOD: Final = 60.0
 
 
 class TaskDatabase:
@@ -43,35 +45,43 @@ class TaskDatabase:
     """
 
     def __init__(
-        self, storage: TaskStorage, types: PoolTypes, fetch_timeout: float, counters: PoolCounters
+        self,
+        storage: TaskStorage,
+        types: PoolTypes,
+        fetch_timeout: float,
+        counters: PoolCounters,
+        send: Callable[[Message], None],
     ) -> None:
         self._storage = storage
         self._types = types
         self._fetch_timeout = fetch_timeout
         self._counters = counters
         self._answered_at = 0.0
-        self._failures = 0
-        self._outage = ""
-        self._outage_logged_at = 0.0
+        self._outage = Outage(send, log)
         self.retry_at = 0.0
         self.has_recovered = False
 
     def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
         """Write how tasks ended; returns each with its change and whether it was written, None on a failure."""
         policy_of = self._types.retry_policy
+        ended = [task for task in batch if task.outcome is not None]
         changes = [
-            (task, settle(task.outcome, task.row, policy_of(task.row.type)))
-            for task in batch
+            settle(task.outcome, task.row, policy_of(task.row.type))
+            for task in ended
             if task.outcome is not None
         ]
         traced = tracing.started()
-        written = self._ask(lambda: self._write([change for _task, change in changes], owner))
-        if written is None:
+        answer = self._ask(lambda: self._write(changes, owner))
+        if answer is None:
             return None
+        written, refused = answer
         if traced:
-            _tell_by_type("settle", [task.row for task, _change in changes], traced)
-            _end_lost_spans(task for task, _change in changes)
-        return [(task, change, change.token in written) for task, change in changes]
+            _tell_by_type("settle", [task.row for task in ended], traced)
+            _end_lost_spans(ended)
+        if refused:
+            changes = [refused.get(change.token, change) for change in changes]
+            _note_refused(ended, refused)
+        return [(task, change, change.token in written) for task, change in zip(ended, changes, strict=True)]
 
     def claim(self, task_type: str, owner: str, limit: int) -> list[TaskRow] | None:
         """Claim up to `limit` tasks of a type; returns None on a failure."""
@@ -104,6 +114,18 @@ class TaskDatabase:
             if claimed and traced:
                 _tell_by_type("claim", claimed, traced)
         return claimed
+
+    def held_back(self, task_type: str) -> HeldBack | None:
+        """Return why the last claim of a type left tasks that are due, None if limits had no part in it."""
+        return self._storage.held_back(task_type)
+
+    def is_limited(self, task_type: str) -> bool:
+        """Return whether claims of a type go by limits or by turns."""
+        return self._storage.is_limited(task_type)
+
+    def announce_places(self, types: Sequence[str]) -> None:
+        """Tell other nodes that places of these types are free, where the database can."""
+        self._ask(lambda: self._storage.announce_places(types) or True)
 
     def seconds_until_due(self, task_type: str) -> float | None:
         """Return the seconds until the next task of a type is due: infinity if none waits, None on a failure."""
@@ -202,22 +224,9 @@ class TaskDatabase:
 
     def failed(self, error: DatabaseUnavailableError) -> None:
         """Record that the database did not answer, and decide when to try again."""
-        self._failures += 1
-        pause = min(MAX_PAUSE, 0.05 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
-        self.retry_at = time.monotonic() + pause
-        self._log_outage(str(error))
-
-    def _log_outage(self, why: str) -> None:
-        """Log that the database is not available: at once, when the reason changes, and once a minute."""
-        now = time.monotonic()
-        is_news = why != self._outage or now - self._outage_logged_at >= OUTAGE_LOG_PERIOD
-        if is_news:
-            self._outage, self._outage_logged_at = why, now
-        log.log(
-            logging.WARNING if is_news else logging.DEBUG,
-            "the database is not available (%s): results are kept, nothing is claimed",
-            why,
-        )
+        self._outage.failed(str(error))
+        longest = min(MAX_PAUSE, 0.05 * 2.0 ** min(self._outage.failures, 10))
+        self.retry_at = time.monotonic() + longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
 
     def _ask(self, call: Callable[[], AnswerT]) -> AnswerT | None:
         if self.is_away(time.monotonic()):
@@ -229,15 +238,17 @@ class TaskDatabase:
             return None
         self._answered_at = time.monotonic()
         self._counters.database_answered()
-        if self._failures:
-            log.info("the database answers again after %d failed tries", self._failures)
-            self._failures = 0
-            self._outage = ""
+        if self._outage.answered():
             self.has_recovered = True
         return answer
 
-    def _write(self, changes: list[Change], owner: str) -> set[Token]:
-        """Write changes; one that the database rejects is written without its texts and result."""
+    def _write(self, changes: list[Change], owner: str) -> tuple[set[Token], dict[Token, Change]]:
+        """Write changes; one that the database rejects is written without its texts and result.
+
+        Returns: the claims whose change is written; and the changes of those that failed instead of succeeding,
+            because a follow-up could not be inserted.
+        """
+        refused: dict[Token, Change] = {}
 
         def write(these: Sequence[Change]) -> set[Token]:
             reached("settle.before")
@@ -245,7 +256,13 @@ class TaskDatabase:
             reached("settle.after_commit")
             return written
 
-        return write_in_halves(changes, write, lambda change, error: self._write_bare(change, owner, error))
+        def write_alone(change: Change, error: Exception) -> set[Token]:
+            if change.success is None:
+                return self._write_bare(change, owner, error)
+            failed = refused[change.token] = change.success.refused(named_message_of(error))
+            return write([failed])
+
+        return write_in_halves(changes, write, write_alone), refused
 
     def _write_bare(self, change: Change, owner: str, error: Exception) -> set[Token]:
         log.error(
@@ -270,6 +287,16 @@ def _tell_by_type(what: str, rows: Sequence[TaskRow], traced: int) -> None:
     """Make a span of each type of these rows."""
     for task_type in {row.type for row in rows}:
         tracing.tell(what, task_type, [row for row in rows if row.type == task_type], traced)
+
+
+def _note_refused(ended: Iterable[ClaimedTask], refused: Mapping[Token, Change]) -> None:
+    """Let tasks have the outcome that was written."""
+    for task in ended:
+        change = refused.get(task.row.token)
+        if change is not None and change.failed is not None and task.outcome is not None:
+            task.outcome = msgspec.structs.replace(
+                task.outcome, kind=OutcomeKind.FAILED, error=change.failed.error, result=None, follow_ups=()
+            )
 
 
 def _end_lost_spans(batch: Iterable[ClaimedTask]) -> None:

@@ -18,13 +18,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import Change, OutcomeKind
+from goque.outcome import Change, OutcomeKind, PutOff
 from goque.pools.options import PoolOptions
 from goque.storage import TaskStorage
 from goque_supervisor.fetcher.claims import Claims
@@ -34,6 +35,7 @@ from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
+from goque_supervisor.fetcher.put_offs import PutOffs
 from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
@@ -65,6 +67,7 @@ class Fetcher:
 
     _drained = False
     _idle: bool | None = None
+    _may_have_changes = True
 
     def __init__(
         self,
@@ -80,9 +83,10 @@ class Fetcher:
         self.counters = counters
         self.socket = socket
         self.watcher = storage.watch(self.types.names)
-        self.database = TaskDatabase(storage, self.types, self.options.fetch_timeout, counters)
+        self.database = TaskDatabase(storage, self.types, self.options.fetch_timeout, counters, channel.send)
         self.orders = Orders()
         self.schedule = Schedule()
+        self.put_offs = PutOffs()
         self.in_flight = InFlight(self._may_wait, self.types.is_async)
         self.worker_pool = WorkerPool(self.in_flight, self.types, self.options.concurrency, channel.send)
         self.dead_workers = DeadWorkers(self.in_flight, self.types, channel.send)
@@ -102,9 +106,10 @@ class Fetcher:
             claims=self.claims,
             tell_root=channel.send,
         )
-        reports = {spec["type"]: spec.get("reports", Reported.NONE) for spec in boot["processors"]}
-        self.failure_reports = FailureReports(channel.send, reports)
-        self.results = ResultReceiver(self.in_flight, self.worker_pool, counters.whole, self.schedule)
+        self.failure_reports = FailureReports(channel.send, _reports_of(boot["processors"]))
+        self.results = ResultReceiver(
+            self.in_flight, self.worker_pool, counters.whole, self.schedule, self._hold_back
+        )
         parts = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         self.order_handler = OrderHandler(*parts)
         self.reconciler = Reconciler(
@@ -116,13 +121,15 @@ class Fetcher:
             node_timeout=boot["node_timeout"],
             rows_stay=self.types.shortest_age() > MAX_AGE,
         )
-        self._logs_debug = log.isEnabledFor(logging.DEBUG)
-        self._reports_idle: bool = boot["drain"]
-        self._may_have_changes = True
+        self._logs_debug, self._reports_idle = log.isEnabledFor(logging.DEBUG), bool(boot["drain"])
 
     def _may_wait(self, task: ClaimedTask) -> bool:
         """Return whether a task that has not started may wait here for a worker."""
-        return self.orders.may_run(task) and task.row.type in self.types.names
+        return (
+            self.orders.may_run(task)
+            and task.row.type in self.types.names
+            and not self.put_offs.holds(task.row, time.monotonic())
+        )
 
     @property
     def is_stopping(self) -> bool:
@@ -150,7 +157,9 @@ class Fetcher:
     def turn(self) -> None:
         """Wait, then do everything that is due."""
         self.socket.wait(self._pause())
-        self.results.receive(self.socket)
+        if self.results.receive(self.socket) and self.claims.leaves_due:
+            # In a pool with both kinds of worker, those of the other kind may be idle and wait for the tick.
+            self.schedule.claim_now()
         self._receive_orders()
         self._notice_new_work()
         self._settle()
@@ -159,6 +168,7 @@ class Fetcher:
         now = time.monotonic()
         if self.worker_pool.dispatch(self.socket, now):
             self.schedule.inspect_within(now, INSPECT_PERIOD)
+        self.claims.announce_places()
         if self.orders.may_claim:
             self.claims.learn_when_due()
         if self.worker_numbers.follow_the_work(now, may_claim=self.orders.may_claim):
@@ -169,16 +179,24 @@ class Fetcher:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        load = Load(
-            ended=len(self.in_flight.ended),
+        load = self._load_of_ended()._replace(
             wants_more=self.orders.may_claim and self.worker_pool.wants_more(now),
-            is_busy=self.worker_pool.is_busy,
             waiting=self.in_flight.number_waiting,
-            draining=self.orders.draining,
             database_at=self.database.retry_at,
             poll_in=self.watcher.ask_again_in(),
         )
         return self.schedule.pause(now, load)
+
+    def _load_of_ended(self) -> Load:
+        """Return what decides when to write the tasks that have ended."""
+        lacks_places = self.claims.awaits_places_of(self.in_flight.ended)
+        return Load(
+            ended=len(self.in_flight.ended),
+            lacks_places=lacks_places,
+            has_idle=lacks_places and any(worker.ready and not worker.jobs for worker in self.worker_pool),
+            is_busy=self.worker_pool.is_busy,
+            draining=self.orders.draining,
+        )
 
     def _receive_orders(self) -> None:
         for message in self.channel.receive():
@@ -203,9 +221,7 @@ class Fetcher:
     def _settle(self) -> None:
         """Write outcomes when it is time, and only then acknowledge them to the workers."""
         ended = self.in_flight.ended
-        if not ended or time.monotonic() < self.schedule.settle_at(
-            len(ended), is_busy=self.worker_pool.is_busy, draining=self.orders.draining
-        ):
+        if not ended or time.monotonic() < self.schedule.settle_at(self._load_of_ended()):
             return
         settled = self.database.settle(ended, self.orders.owner)
         if settled is None:
@@ -222,14 +238,21 @@ class Fetcher:
         if unwritten := [task for task, _change, written in settled if not written]:
             self.reconciler.check_missing(unwritten)
 
+    def _hold_back(self, what: PutOff) -> None:
+        now = time.monotonic()
+        if self.put_offs.hold_back(what, self.in_flight, self.worker_pool, now):
+            self.schedule.inspect_within(now, REVOCATION_SETTLES)
+
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
         """Count and log a committed outcome; `written` is false if another process had changed the row."""
         if self.dead_workers.is_pending:
             self.dead_workers.committed(task)
         assert task.outcome is not None
         task_type = task.row.type
-        if self.types.options(task_type).max_running is not None:
-            self.schedule.claim_now()
+        if self.types.options(task_type).max_running is not None or self.database.is_limited(task_type):
+            self.claims.place_freed(task_type)
+        if change.success is not None or change.is_needed:
+            self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
         self.counters.settled(change, task.outcome, task.row, written=written)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
             log_outcome(task.row, task.outcome, change, self.types.options(task_type), written=written)
@@ -243,6 +266,8 @@ class Fetcher:
         claimed = self.claims.claim(self.orders.owner, now)
         if claimed is None:
             return
+        for what in self.claims.too_many():
+            self._hold_back(what)
         rows, is_all = claimed
         if former := self.in_flight.add(rows):
             self.reconciler.claimed_again(former)
@@ -314,3 +339,8 @@ class Fetcher:
         """Forward the last of the workers' standard error and stop watching the table."""
         self.worker_pool.relay_stderr()
         self.watcher.close()
+
+
+def _reports_of(processors: Iterable[Mapping[str, Any]]) -> dict[str, Reported]:
+    """Return which failures of each type are to be reported."""
+    return {spec["type"]: spec.get("reports", Reported.NONE) for spec in processors}

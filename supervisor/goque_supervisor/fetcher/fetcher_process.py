@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import select
 import time
@@ -18,8 +17,6 @@ from goque_supervisor.ipc.control import Beat, Message, Ready, TakeOver
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.wait_for_database import wait_for_database
 
-log = logging.getLogger("goque.fetcher")
-
 
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Run the fetcher of one pool in this process, until the root says Stop."""
@@ -31,7 +28,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
         time.sleep(pause)
         return True
 
-    wait_for_database(storage.require_schema, beat_and_wait, log, node_is_up=boot["node_is_up"])
+    wait_for_database(storage.require_schema, beat_and_wait, channel.send, node_is_up=boot["node_is_up"])
     socket = FetcherSocket(boot["endpoint"], boot["secret_key"])
     fetcher = Fetcher(boot, channel, storage, counters, socket)
     order, early_orders = _await_take_over(channel)
@@ -44,7 +41,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
             socket.watch(descriptor)
     gc.collect()
     gc.freeze()
-    channel.send(Ready())
+    channel.send(Ready({}))
     while not fetcher.is_stopping:
         fetcher.turn()
     fetcher.close()

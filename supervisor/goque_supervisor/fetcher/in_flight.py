@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final
 
 from goque.outcome import Outcome, OutcomeKind
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 UNSTARTED: Final = Outcome(OutcomeKind.UNSTARTED)
 
@@ -110,11 +110,12 @@ class InFlight:
         else:
             self._waiting[self._is_async(task.row.type)].append(task)
 
-    def release_waiting(self) -> None:
-        """Release all waiting tasks to the table."""
+    def release_waiting(self, which: Callable[[ClaimedTask], bool] = lambda _task: True) -> None:
+        """Release waiting tasks to the table: all, or those for which a function returns True."""
         for waiting in self._waiting:
-            while waiting:
-                self.end(waiting.popleft(), UNSTARTED)
+            for task in [task for task in waiting if which(task)]:
+                waiting.remove(task)
+                self.end(task, UNSTARTED)
 
     def end(self, task: ClaimedTask, outcome: Outcome) -> None:
         """Record how a task ended; the next `settle` writes it."""

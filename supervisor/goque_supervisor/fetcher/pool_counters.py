@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from goque.outcome import Change, Outcome
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.metrics.counters import UNREGISTERED, Counters
 from goque_supervisor.metrics.function_counters import FunctionCounters

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import Orders

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 import msgspec
 
-from goque.outcome import OutcomeKind
+from goque.outcome import OutcomeKind, PutOff, put_off
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
@@ -29,18 +30,26 @@ class ResultReceiver:
         worker_pool: the living workers.
         counters: what the fetcher counts of the pool as a whole.
         schedule: the next times of the loop.
+        hold_back: gives back what has not started, because a handler raised `goque.RateLimited`.
     """
 
     def __init__(
-        self, in_flight: InFlight, worker_pool: WorkerPool, counters: Counters, schedule: Schedule
+        self,
+        in_flight: InFlight,
+        worker_pool: WorkerPool,
+        counters: Counters,
+        schedule: Schedule,
+        hold_back: Callable[[PutOff], None],
     ) -> None:
+        self._hold_back = hold_back
         self._in_flight = in_flight
         self._worker_pool = worker_pool
         self._counters = counters
         self._schedule = schedule
 
-    def receive(self, socket: FetcherSocket) -> None:
-        """Handle the messages that have arrived."""
+    def receive(self, socket: FetcherSocket) -> bool:
+        """Handle the messages that have arrived; returns whether a worker may take more than before."""
+        is_freed = False
         durations: dict[str, list[float]] = {}
         for identity, data in socket.receive():
             try:
@@ -51,6 +60,7 @@ class ResultReceiver:
                 continue
             if isinstance(message, Hello):
                 self._worker_pool.on_hello(identity)
+                is_freed = True
                 continue
             worker = self._worker_pool.by_identity(identity)
             if worker is None:
@@ -59,6 +69,7 @@ class ResultReceiver:
             match message:
                 case Results(results):
                     reached("result.received")
+                    is_freed = True
                     for result in results:
                         task = self.take(worker, result)
                         if task is not None and result.outcome.kind is not OutcomeKind.UNSTARTED:
@@ -68,6 +79,7 @@ class ResultReceiver:
                     self._schedule.inspect_now()
         for task_type, of_type in durations.items():
             self._worker_pool.pace.note(task_type, of_type)
+        return is_freed
 
     def take(self, worker: WorkerHandle, result: Result) -> ClaimedTask | None:
         """Record how one job ended, and return its task; None if that is known already."""
@@ -77,6 +89,8 @@ class ResultReceiver:
         elif result.outcome.kind is OutcomeKind.UNSTARTED:
             self._in_flight.requeue(task)
         else:
+            if result.outcome.kind is OutcomeKind.RATE_LIMITED:  # before others of its kind are sent again
+                self._hold_back(put_off(task.row, result.outcome))
             self._in_flight.end(task, result.outcome)
         return task
 

@@ -11,6 +11,7 @@ CHANGES_PERIOD: Final = 0.2
 """Seconds from a change in the table until the fetcher asks whether it concerns a claimed task."""
 
 SETTLE_PERIOD: Final = 0.04
+PLACES_PERIOD: Final = 0.005
 MIN_SETTLE_BATCH: Final = 500
 """From this number on, outcomes are written at once, even if the last write was a moment ago."""
 
@@ -20,6 +21,8 @@ class Load(NamedTuple):
 
     Attributes:
         ended: how many outcomes are to be written.
+        lacks_places: whether tasks wait for places that the tasks which have ended may hold.
+        has_idle: whether a worker has no job.
         wants_more: whether it may claim, and its workers want tasks.
         is_busy: whether workers have jobs that they have not answered.
         waiting: how many tasks wait for a worker.
@@ -29,6 +32,8 @@ class Load(NamedTuple):
     """
 
     ended: int = 0
+    lacks_places: bool = False
+    has_idle: bool = False
     wants_more: bool = False
     is_busy: bool = False
     waiting: int = 0
@@ -68,8 +73,7 @@ class Schedule:
         """Return the seconds until something is due that no descriptor announces."""
         at = self.beat_at
         if load.ended:
-            settle_at = self.settle_at(load.ended, is_busy=load.is_busy, draining=load.draining)
-            at = min(at, max(settle_at, load.database_at))
+            at = min(at, max(self.settle_at(load), load.database_at))
         if load.wants_more:
             at = min(at, max(self.claim_at, load.database_at))
         if load.is_busy or load.waiting:
@@ -78,16 +82,15 @@ class Schedule:
             at = min(at, now + load.poll_in)
         return max(0.0, at - now)
 
-    def settle_at(self, ended: int, *, is_busy: bool, draining: bool) -> float:
+    def settle_at(self, load: Load) -> float:
         """Return when to write outcomes: at once, but in a stream of results at most every SETTLE_PERIOD.
 
-        Args:
-            ended: how many outcomes are to be written.
-            is_busy: whether workers have jobs that they have not answered, so that more results come.
-            draining: whether the tree is stopping.
+        Where other tasks wait for the places of those that have ended, it is sooner, and at once for an idle worker.
         """
-        if ended >= MIN_SETTLE_BATCH or draining or not is_busy:
+        if load.ended >= MIN_SETTLE_BATCH or load.draining or not load.is_busy:
             return 0.0
+        if load.lacks_places:
+            return 0.0 if load.has_idle else self.settled_at + PLACES_PERIOD
         return self.settled_at + SETTLE_PERIOD
 
     def claim_now(self) -> None:

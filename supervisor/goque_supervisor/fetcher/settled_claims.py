@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Final
 
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 
 MAX_REMEMBERED: Final = 10_000
 MAX_AGE: Final = 60.0

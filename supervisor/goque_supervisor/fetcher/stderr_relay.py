@@ -1,6 +1,7 @@
 """Copies the standard error of workers to that of the tree, and reads its end for crash reports.
 
-Each worker writes to a file in the run directory. That never blocks the worker, and the file survives its death.
+Each worker writes to a file in the run directory. That never blocks the worker, and the file survives its death. A file
+beside it has how far it is copied, so that the next fetcher goes on there.
 
 A line of the worker's log has its mark, and is copied as it is. Everything else was written by the handler's C code, by
 programs that it started, or by Python directly. It may repeat what a stranger sent: control characters are escaped, and
@@ -9,9 +10,11 @@ a line that looks like one of goque's log gets a prefix.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import struct
 import time
 from pathlib import Path
 from typing import Final
@@ -25,6 +28,7 @@ MAX_FILE_SIZE: Final = 1024 * 1024
 PREFIX: Final = "stderr: "
 """Begins a line that looks like one of goque's log, but is none."""
 
+_OFFSET: Final = struct.Struct("<Q")
 _CHUNK: Final = 256 * 1024
 _PIECE: Final = 16 * 1024
 _BUDGET: Final = 0.5
@@ -33,11 +37,14 @@ _OUR_FIELDS: Final = frozenset({"time", "level", "role", "event"})
 
 
 class StderrRelay:
-    """Forwards one worker's standard error."""
+    """Forwards one worker's standard error, from where the fetcher before has stopped."""
 
-    def __init__(self, path: Path, *, from_now: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = _size(path) if from_now else 0
+        self._offset_path = path.with_suffix(".copied")
+        self._offset = _read_offset(self._offset_path)
+        if self._offset > _size(path):
+            self._offset = 0  # it was shortened, and the fetcher died before it could write that down
         self._mark = mark_of(path)
         self._continues = False
 
@@ -61,10 +68,19 @@ class StderrRelay:
                 return  # the file is deleted, or nobody reads our stderr: no task depends on it
             if not data:
                 return
-            self._offset += len(data)
+            self._go_to(self._offset + len(data))
         if self._offset > MAX_FILE_SIZE and self._offset == _size(self._path):
             os.truncate(self._path, 0)  # the worker appends, so it continues at the new end
-            self._offset = 0
+            self._go_to(0)
+
+    def _go_to(self, offset: int) -> None:
+        self._offset = offset
+        with contextlib.suppress(OSError):  # then the next fetcher copies some lines again
+            descriptor = os.open(self._offset_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(descriptor, _OFFSET.pack(offset), 0)
+            finally:
+                os.close(descriptor)
 
     def _write(self, data: bytes) -> None:
         lines = data.decode("utf-8", "backslashreplace").split("\n")
@@ -112,10 +128,10 @@ def tail(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             file.seek(max(0, _size(path) - TAIL))
-            text = without_marks(file.read(TAIL).decode("utf-8", "replace")).strip()
+            text = without_marks(file.read(TAIL).decode("utf-8", "replace"))
     except OSError:
         return None  # never written, or deleted
-    return text or None
+    return text.replace(logs.DIM, "").replace(logs.PLAIN, "").strip() or None
 
 
 def _is_our_json(text: str) -> bool:
@@ -134,6 +150,14 @@ def _whole_lines(data: bytes, *, rest: bool) -> bytes:
         return data
     end = data.rfind(b"\n") + 1
     return data if not end and len(data) == _CHUNK else data[:end]
+
+
+def _read_offset(path: Path) -> int:
+    try:
+        (offset,) = _OFFSET.unpack(path.read_bytes())
+    except (OSError, struct.error):
+        return 0  # nothing is copied yet
+    return int(offset)
 
 
 def _size(path: Path) -> int:

@@ -38,7 +38,7 @@ def take_over(
         _take_over_worker(worker, in_flight)
     for notice in order.dead:
         contents = read_box(notice.box)
-        StderrRelay(stderr_path(notice.box), from_now=False).forward(rest=True)
+        StderrRelay(stderr_path(notice.box)).forward(rest=True)
         jobs = _jobs_in(contents, in_flight, notice.incarnation)
         dead_workers.settle_dead_worker(notice, jobs, contents)
     for task in list(in_flight.by_id.values()):

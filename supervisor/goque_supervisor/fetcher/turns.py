@@ -24,13 +24,18 @@ class Turns:
     Args:
         types: the types of the pool.
         rest: seconds for which a type is left alone after a claim that found nothing although a task was due.
+
+    Attributes:
+        leaves_due: whether, when it learned last, a task was due of a type that is left alone.
     """
 
     def __init__(self, types: Iterable[str], rest: float) -> None:
         self._order = list(types)
         self._rest = rest
         self._levels: dict[str, list[int]] = {}
+        self._taken: set[str] = set()
         self._rests_until: dict[str, float] = {}
+        self.leaves_due = False
         self._fresh_until = float("-inf")
 
     def is_fresh(self, now: float) -> bool:
@@ -47,19 +52,44 @@ class Turns:
         self._levels.clear()
         self._rests_until.clear()
 
-    def learn(self, levels: Sequence[DueLevel], now: float, *, took: float = 0.0) -> float | None:
+    def wake(self, task_type: str) -> None:
+        """Leave a type alone no longer."""
+        if self._rests_until.pop(task_type, None) is not None:
+            self._fresh_until = float("-inf")
+
+    def hold(self, task_type: str, now: float, seconds: float | None) -> None:
+        """Leave a type alone that its limits hold back: until its rate allows more, and not longer than others."""
+        rest = self._rest if seconds is None else min(self._rest, seconds)
+        self._levels.pop(task_type, None)
+        self._rests_until[task_type] = now + rest
+
+    def learn(
+        self,
+        levels: Sequence[DueLevel],
+        now: float,
+        *,
+        took: float = 0.0,
+        waits_for_time: Callable[[str], bool] = lambda _type: False,
+    ) -> float | None:
         """Take note of what is due, and return the seconds until more is due, None if nothing waits.
 
         Args:
             levels: what is due, and when more is.
             now: the current time.
             took: how many seconds the answer took. After a slow answer the next question comes later.
+            waits_for_time: returns whether the tasks of a type that is left alone wait for nothing but their rate.
         """
         self._fresh_until = now + max(FRESH, COST * took)
         self._rests_until = {name: until for name, until in self._rests_until.items() if now < until}
         self._levels = {}
+        self._taken.clear()
+        self.leaves_due = False
         for level in levels:
-            if level.seconds <= 0 and level.type not in self._rests_until:
+            if level.seconds > 0:
+                continue
+            if level.type in self._rests_until:
+                self.leaves_due |= not waits_for_time(level.type)
+            else:
                 self._levels.setdefault(level.type, []).append(level.priority)
         for priorities in self._levels.values():
             priorities.sort()
@@ -93,6 +123,8 @@ class Turns:
         """Record a claim. The next turns are those of the other types of this priority, if there are some."""
         self._order.remove(claim.type)
         self._order.append(claim.type)
+        taken_before = claim.type in self._taken
+        self._taken.add(claim.type)
         if found >= claim.limit:
             return
         priorities = self._levels.get(claim.type)
@@ -101,5 +133,7 @@ class Turns:
         if not priorities:
             self._levels.pop(claim.type, None)
         if not found:
-            self._rests_until[claim.type] = now + self._rest
             self._levels.pop(claim.type, None)
+            # After a claim that took the last one, the next may be due at any time.
+            if not taken_before:
+                self._rests_until[claim.type] = now + self._rest

@@ -53,7 +53,7 @@ class WorkerHandle:
         return cls(
             started,
             BlackBox(started.box),
-            StderrRelay(stderr_path(started.box), from_now=taken_over),
+            StderrRelay(stderr_path(started.box)),
             started.identity.encode("ascii"),
             ready=taken_over,
         )

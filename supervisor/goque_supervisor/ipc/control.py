@@ -8,42 +8,48 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias
+
+from goque_supervisor.ipc.record import Record
 
 # -- from any child to the root ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(Record):
     """This child has booted and works now; `info` has data for the root."""
 
-    info: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class BootFailed:
+class BootFailed(Record):
     """This child cannot work: the reason in one sentence, and the exit code for `goque supervise`."""
 
     message: str
     exit_code: int
 
 
-@dataclass(frozen=True)
-class Beat:
+class Beat(Record):
     """The loop of this child runs."""
 
 
-@dataclass(frozen=True)
-class LeaseRenewed:
+class DatabaseAway(Record):
+    """The database does not answer this child; `text` says so in a line for the log."""
+
+    text: str
+
+
+class DatabaseBack(Record):
+    """The database answers this child again."""
+
+
+class LeaseRenewed(Record):
     """A heartbeat of this node, sent at this CLOCK_MONOTONIC second, is written to the database, with this number."""
 
     sent_at: float
     seq: int = 0
 
 
-@dataclass(frozen=True)
-class SourceChanged:
+class SourceChanged(Record):
     """Files of the app have changed: some of their paths, and the number of all changed files."""
 
     paths: list[str]
@@ -53,8 +59,7 @@ class SourceChanged:
 # -- from a fetcher to the root ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Interrupt:
+class Interrupt(Record):
     """Ask the root to stop a running task: with a signal first, and with SIGKILL after `grace` seconds."""
 
     incarnation: int
@@ -63,54 +68,47 @@ class Interrupt:
     grace: float
 
 
-@dataclass(frozen=True)
-class Replace:
+class Replace(Record):
     """Ask the root to replace a worker that has no jobs left."""
 
     incarnation: int
     reason: str
 
 
-@dataclass(frozen=True)
-class WorkersWanted:
+class WorkersWanted(Record):
     """How many workers the pool wants now: for `def` handlers, and for `async def` handlers."""
 
     plain: int
     asynchronous: int
 
 
-@dataclass(frozen=True)
-class CrashSettled:
+class CrashSettled(Record):
     """All outcomes of a dead worker are in the database: its files may be deleted."""
 
     incarnation: int
 
 
-@dataclass(frozen=True)
-class Idle:
+class Idle(Record):
     """Whether no task runs or could run now; `check` repeats the number of the root's CheckIdle."""
 
     idle: bool
     check: int = 0
 
 
-@dataclass(frozen=True)
-class Drained:
+class Drained(Record):
     """This fetcher has no task in flight any more; `unwritten` counts the outcomes that it could not write."""
 
     unwritten: int = 0
 
 
-@dataclass(frozen=True)
-class CommitsLost:
+class CommitsLost(Record):
     """The database has lost commits of this owner that it had acknowledged; `what` describes one of them."""
 
     owner: str
     what: str
 
 
-@dataclass(frozen=True)
-class CallbackWanted:
+class CallbackWanted(Record):
     """Ask the root to call the functions of a type's processor about a crash, in a separate process."""
 
     call: int
@@ -118,31 +116,27 @@ class CallbackWanted:
     crash: str
 
 
-@dataclass(frozen=True)
-class CallbackDone:
+class CallbackDone(Record):
     """The answer of the user's functions: the delay until the next attempt, None if they gave none."""
 
     call: int
     delay: float | None = None
 
 
-@dataclass(frozen=True)
-class AttemptsFailed:
+class AttemptsFailed(Record):
     """Attempts that have failed, each as JSON, for the `on_failure` of the app."""
 
     failures: list[str]
 
 
-@dataclass(frozen=True)
-class FailureTold:
+class FailureTold(Record):
     """One call of `on_failure` has ended."""
 
 
 # -- from the root to its children -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class WorkerStarted:
+class WorkerStarted(Record):
     """A worker exists: the path of its black box, its name on the wire, and whether it runs `async def` handlers."""
 
     slot: int
@@ -153,8 +147,7 @@ class WorkerStarted:
     is_async: bool = False
 
 
-@dataclass(frozen=True)
-class WorkerExited:
+class WorkerExited(Record):
     """A worker has ended, and how; `killed_for` is None unless the root ended it."""
 
     incarnation: int
@@ -168,8 +161,7 @@ class WorkerExited:
     oom: str | None = None
 
 
-@dataclass(frozen=True)
-class TakeOver:
+class TakeOver(Record):
     """The first message to a fetcher: its epoch, its owner names, and the workers of the last fetcher.
 
     The owner is empty while the node has no lease. This tree claimed tasks under the former owners before.
@@ -182,80 +174,69 @@ class TakeOver:
     dead: list[WorkerExited]
 
 
-@dataclass(frozen=True)
-class NewOwner:
+class NewOwner(Record):
     """Claim under this name from now on; if it is empty, claim nothing until the next NewOwner."""
 
     owner: str
 
 
-@dataclass(frozen=True)
-class TakeNewName:
+class TakeNewName(Record):
     """Register this node under a new name, if its name is still this one; only the lease gets this."""
 
     owner: str
 
 
-@dataclass(frozen=True)
-class Retire:
+class Retire(Record):
     """Send this worker no more jobs, and ask for its replacement when it is idle."""
 
     incarnation: int
     reason: str
 
 
-@dataclass(frozen=True)
-class PauseClaiming:
+class PauseClaiming(Record):
     """Stop or resume claiming, because a type whose workers cannot boot must not claim tasks."""
 
     hold: bool
 
 
-@dataclass(frozen=True)
-class Drain:
+class Drain(Record):
     """Claim nothing more, release tasks that have not started, send Drained when no task is in flight."""
 
 
-@dataclass(frozen=True)
-class CheckIdle:
+class CheckIdle(Record):
     """Check for tasks now, and answer with Idle and the same `check`."""
 
     check: int
 
 
-@dataclass(frozen=True)
-class TreeState:
+class TreeState(Record):
     """The state of the tree: for the monitor, and for the lease with the list of its processes."""
 
     state: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(Record):
     """End as soon as the current work is done."""
 
 
 # -- between the root and a nursery -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class StartChild:
+class StartChild(Record):
     """Start a process. The socket that comes with this message is its control channel."""
 
     key: int
     boot: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class ChildStarted:
+class ChildStarted(Record):
     """The process exists."""
 
     key: int
     pid: int
 
 
-@dataclass(frozen=True)
-class StartFailed:
+class StartFailed(Record):
     """The process could not be started: the system lacks processes, memory or descriptors, or the app's fork died."""
 
     key: int
@@ -263,8 +244,7 @@ class StartFailed:
     died: bool = False
 
 
-@dataclass(frozen=True)
-class ProtocolError:
+class ProtocolError(Record):
     """A channel returns this instead of bytes that are not a message. It reads nothing more from that peer."""
 
     why: str
@@ -274,6 +254,8 @@ Message: TypeAlias = (
     Ready
     | BootFailed
     | Beat
+    | DatabaseAway
+    | DatabaseBack
     | LeaseRenewed
     | SourceChanged
     | Interrupt
@@ -328,8 +310,8 @@ def decode(body: bytes) -> Message:
     return message
 
 
-def _plain(message: Any) -> dict[str, Any]:
-    values = {entry.name: getattr(message, entry.name) for entry in fields(message)}
+def _plain(message: Record) -> dict[str, Any]:
+    values = message.fields()
     for key in _NESTED.get(type(message).__name__, {}):
         values[key] = [_plain(item) for item in values[key]]
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from goque.outcome import Outcome
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 
 class CrashReport(msgspec.Struct, frozen=True):

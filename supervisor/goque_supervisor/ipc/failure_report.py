@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from goque.outcome import Change, FailedAttempt, OutcomeKind
-from goque.task import TaskRow, TaskStatus
+from goque.task_row import TaskRow, TaskStatus
 
 
 class Reported(StrEnum):

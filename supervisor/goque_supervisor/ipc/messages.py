@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from goque.outcome import Outcome, OutcomeKind
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 EPOCH_BITS: Final = 32
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from goque.outcome import Change, Outcome, OutcomeKind
-from goque.task import TaskRow, TaskStatus
+from goque.task_row import TaskRow, TaskStatus
 
 log = logging.getLogger("goque.supervisor")
 

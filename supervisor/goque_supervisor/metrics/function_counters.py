@@ -15,7 +15,7 @@ import msgspec
 
 from goque.identifiers import function_of, short_function
 from goque.outcome import Change, Outcome, OutcomeKind
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque_supervisor.metrics.counters import Counters, Counts, read_files
 
 SUFFIX: Final = ".function"

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from goque.storage.contract import QueueDepth
-from goque.task import TaskStatus
+from goque.storage.contract import LimitLoad, QueueDepth
+from goque.task_row import TaskStatus
 from goque_supervisor.metrics.counters import ATTEMPTS, DURATIONS, SIZES, UNREGISTERED, Counts
 
 ENDS: Final = (TaskStatus.DONE, TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT, TaskStatus.CANCELED)
@@ -25,10 +25,12 @@ class QueueSample:
     Attributes:
         depths: how many unfinished tasks there are.
         paused: the types whose tasks no fetcher may claim.
+        limits: how much of the limits of a type is in use; only types that have any.
     """
 
     depths: Sequence[QueueDepth] = ()
     paused: frozenset[str] = frozenset()
+    limits: Mapping[str, LimitLoad] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,3 +227,34 @@ def _queued(snapshot: Snapshot) -> Iterator[Metric]:
     for task_type in snapshot.known_types:
         paused.add_metric([task_type], float(task_type in snapshot.queue.paused))
     yield paused
+    yield from _limited(snapshot, snapshot.queue, counts)
+
+
+def _limited(
+    snapshot: Snapshot, queue: QueueSample, counts: Mapping[tuple[str, str], int]
+) -> Iterator[Metric]:
+    """Yield how the limits of types are used; nothing where no type has limits."""
+    loads = {name: queue.limits[name] for name in snapshot.known_types if name in queue.limits}
+    if not loads:
+        return
+    running, size, waiting, next_start = (
+        GaugeMetricFamily(f"goque_limit_{name}", help_text, labels=["task_type"])
+        for name, help_text in (
+            ("running", "Tasks that hold a place of their type's limits."),
+            ("size", "How many tasks of the type may run at once."),
+            ("waiting", "Tasks of a type with limits that are not claimed."),
+            ("next_start_seconds", "Seconds until a rate lets the next task of the type start."),
+        )
+    )
+    for task_type, load in loads.items():
+        running.add_metric([task_type], load.running)
+        if load.limits.limit is not None:
+            size.add_metric([task_type], load.limits.limit)
+        waiting.add_metric(
+            [task_type], counts[task_type, TaskStatus.NEW] + counts[task_type, TaskStatus.ERROR]
+        )
+        next_start.add_metric([task_type], load.next_start)
+    yield running
+    yield size
+    yield waiting
+    yield next_start

@@ -12,6 +12,7 @@ from goque.app import load_registry
 from goque.config import tree_url_in_environment
 from goque.errors import ConfigurationError
 from goque.registry import Registry
+from goque.telemetry.app_logs import let_through
 
 _loaded: list[Registry] = []
 
@@ -21,6 +22,7 @@ def registry_of_this_process(app: str, registry_fd: int | None) -> Registry:
     if not _loaded:
         with tree_url_in_environment():
             _loaded.append(load_registry(app) if registry_fd is None else _unpickle(registry_fd))
+        let_through()
     return _loaded[0]
 
 

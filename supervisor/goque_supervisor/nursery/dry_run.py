@@ -18,11 +18,11 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.execution.streams import flush_streams
+from goque.handlers.processor_table import processors_of
 from goque.options import ProcessorSpec
 from goque.periodic.jobs import PeriodicJob, PeriodicJobError, next_slot, slot_text
 from goque.pools.options import PoolSpec
 from goque.private import ensure_temporary_directory
-from goque.processor_table import processors_of
 from goque.telemetry.logs import one_line
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel

@@ -1,4 +1,4 @@
-"""What the two nurseries import before they fork anything, so that children start in milliseconds.
+"""What the app's nursery imports before it forks anything, so that workers start in milliseconds.
 
 `goque check` loads the app by the same function, so that it refuses what a tree would refuse, in the same words.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +16,11 @@ import msgspec
 
 from goque.config import database_url_in_files, resolve_database_url, settle_database_url
 from goque.errors import ConfigurationError
+from goque.handlers.processor_table import processors_of
 from goque.options import ProcessorOptions
 from goque.pools.options import PoolSpec
 from goque.pools.table import pools_of
-from goque.processor_table import processors_of
 from goque.registry import Registry
-from goque.storage import import_backend
 from goque.storage.url import hide_password
 from goque.telemetry import logs, tracing
 from goque.telemetry.service_name import metrics_service_name
@@ -35,18 +32,6 @@ from goque_supervisor.nursery.replaced_functions import refuse_replaced_function
 from goque_supervisor.settings import SuperviseOptions
 
 ROOT_OPTIONS: Final = ("timeout", "max_attempts")
-
-
-def import_actors(options: SuperviseOptions) -> dict[str, Any]:
-    """Import the loops of goque's own processes, and the backend if it is known without the app."""
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in counters
-    for role in ("lease", "fetcher", "healer", "cleaner", "monitor", *["reloader"] * options.reload):
-        importlib.import_module(LOOPS[role])
-    with suppress(
-        ConfigurationError
-    ):  # importing the app raises the same error, and the root gets it from there
-        import_backend(resolve_database_url(options.database_url))
-    return {}
 
 
 def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, Any]:
@@ -132,7 +117,7 @@ def load_app(options: SuperviseOptions, registry_fd: int | None) -> tuple[Regist
     refuse_replaced_functions(options.app)
     pools = pools_of(registry).specs(default_workers=options.workers)
     try:
-        options.check_names(registry.task_types, [pool.name for pool in pools])
+        options.check_names({task_type: pool.name for pool in pools for task_type in pool.types})
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     url = _use_database(resolve_database_url(given, registry_url=registry.database_url))

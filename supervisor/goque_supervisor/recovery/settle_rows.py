@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
+from goque.execution.error_texts import named_message_of
 from goque.outcome import Change
 from goque.storage.in_halves import write_in_halves
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 from goque.telemetry.rate_limit import RateLimit
 
 log = logging.getLogger("goque.recovery")
@@ -30,12 +31,20 @@ def decide_each(rows: Iterable[TaskRow], decide: Callable[[TaskRow], Change]) ->
 
 
 def settle_each(
-    decided: Sequence[Decided], write: Callable[[Sequence[Decided]], AbstractSet[Token]]
+    decided: list[Decided], write: Callable[[Sequence[Decided]], AbstractSet[Token]]
 ) -> set[Token]:
-    """Write changes in one batch, without the rows that the database rejects; returns the claims that `write` did."""
+    """Write changes in one batch, without the rows that the database rejects; returns the claims that `write` did.
+
+    A success whose follow-ups cannot be inserted becomes a failed attempt, here and in `decided`.
+    """
 
     def set_aside(rejected: Decided, error: Exception) -> set[Token]:
-        log_set_aside(rejected[0], error)
+        row, change = rejected
+        if change.success is not None:
+            failed = row, change.success.refused(named_message_of(error))
+            decided[decided.index(rejected)] = failed
+            return settle_each([failed], write)
+        log_set_aside(row, error)
         return set()
 
     return write_in_halves(decided, write, set_aside)

@@ -8,7 +8,7 @@ from typing import Final
 
 from goque.outcome import release
 from goque.storage import TaskStorage
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 from goque_supervisor.recovery.settle_rows import Decided, decide_each, log_set_aside, settle_each
 
 SOME_IDS: Final = 5

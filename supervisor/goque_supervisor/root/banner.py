@@ -31,8 +31,13 @@ def announce(
     if is_watched(options):
         say(banner(options, app, pools, services, pid))
         return
-    names = ", ".join(f"{pool.name} ({pool.workers}){_types_of(pool)}" for pool in pools)
-    log.info("up as pid %d; pools (workers): %s", pid, names or "none in this process")
+    names = ", ".join(f"{pool.name} ({_workers(pool)}){_types_of(pool)}" for pool in pools)
+    log.info(
+        "up as pid %d; database %s; pools (workers): %s",
+        pid,
+        app["database"],
+        names or "none in this process",
+    )
 
 
 def is_watched(options: SuperviseOptions) -> bool:
@@ -76,6 +81,13 @@ def banner(
     return "\n".join([*lines, "", ""])
 
 
+def _workers(pool: PoolGroupSpec) -> str:
+    """Return the numbers of workers of both kinds."""
+    if pool.plain_workers and pool.async_workers:
+        return f"{pool.plain_workers} + {pool.async_workers} async"
+    return str(pool.workers)
+
+
 def _types_of(pool: PoolGroupSpec) -> str:
     """Return the types of a pool that is not named like its only type."""
     return "" if pool.types == [pool.name] else f": {_shortened(pool.types)[0]}"
@@ -84,7 +96,7 @@ def _types_of(pool: PoolGroupSpec) -> str:
 def _pools(pools: Sequence[PoolGroupSpec]) -> Iterator[str]:
     width = min(MAX_NAME, max((len(pool.name) for pool in pools), default=0))
     for pool in pools[:MAX_NAMES]:
-        workers = f"{pool.workers} {'worker' if pool.workers == 1 else 'workers'}"
+        workers = f"{_workers(pool)} {'worker' if pool.workers == 1 else 'workers'}"
         if pool.types == [pool.name]:
             yield f"{pool.name:<{width}}  {workers}, {_options(pool.processors[0])}"
             continue
@@ -106,7 +118,18 @@ def _types(pool: PoolGroupSpec) -> Iterator[str]:
 
 def _options(spec: dict[str, Any]) -> str:
     timeout, attempts = spec["options"]["timeout"], spec["options"]["max_attempts"]
-    return f"timeout {timeout:g}s, {attempts} {'attempt' if attempts == 1 else 'attempts'}"
+    said = [f"timeout {timeout:g}s", f"{attempts} {'attempt' if attempts == 1 else 'attempts'}"]
+    return ", ".join([*said, *_limits(spec["options"].get("limits") or {})])
+
+
+def _limits(limits: dict[str, Any]) -> Iterator[str]:
+    """Say what bounds a type over all nodes, by its processor."""
+    if limits.get("limit"):
+        yield f"limit {limits['limit']}"
+    if limits.get("per_key"):
+        yield f"{limits['per_key']} per key"
+    if rate := limits.get("rate"):
+        yield f"rate {rate['count']}/{rate['per']:.15g}{' for each key' if rate.get('per_key') else ''}"
 
 
 def _shortened(names: Sequence[str]) -> list[str]:

@@ -14,11 +14,14 @@ import signal
 import time
 from typing import Any, Final
 
+from goque.telemetry.logs import format_here
 from goque_supervisor.ipc import os_process
+from goque_supervisor.ipc.control import DatabaseAway, DatabaseBack
 from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.box_space import why_boxes_cannot_fit
 from goque_supervisor.root.child import Child
+from goque_supervisor.root.database_outage import DatabaseOutage
 from goque_supervisor.root.nurseries import Nurseries
 from goque_supervisor.root.nursery_process import NurseryProcess
 from goque_supervisor.root.process_table import HANG_AFTER, ProcessTable
@@ -53,6 +56,7 @@ class EventLoop:
         self._run_directory = run_directory
         self._registry_fd = registry_fd
         self._timers = Timers()
+        self._outage = DatabaseOutage()
         self._selector = selectors.DefaultSelector()
         self._nurseries = Nurseries(
             options,
@@ -167,14 +171,20 @@ class EventLoop:
             "app": self._options.app,
             "registry_fd": self._registry_fd,
             "database_url": self._nurseries.app["database_url"],
-            "log_format": self._options.log_format,
+            "log_format": format_here(self._options.log_format),
             "log_level": self._options.log_level,
             "node_is_up": self._root.node.is_up,
         }
 
     def _read_child(self, child: Child) -> None:
         for message in child.channel.receive():
-            self._root.on_message(child, message)
+            match message:
+                case DatabaseAway(text):
+                    self._outage.on_away(child.spec.name, text, self._timers.now())
+                case DatabaseBack():
+                    self._outage.on_back(self._timers.now())
+                case _:
+                    self._root.on_message(child, message)
         if child.channel.closed:
             self._processes.unwatch(child)
 

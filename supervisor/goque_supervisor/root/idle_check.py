@@ -2,13 +2,19 @@
 
 A type that is idle may get a task from a handler of another type a moment later. So when all types are idle, each is
 asked once more in the same round. Only if all answer that round with "idle" is the tree idle. One that is not idle
-ends the round.
+ends the round. So does a call of the app's `on_failure` or of a `crash_handler`, which may enqueue tasks as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Protocol
+
+from goque_supervisor.root.node import NodeView
+from goque_supervisor.root.shutdown import TREE_GAVE_UP
+
+log = logging.getLogger("goque.supervisor")
 
 
 class IdleGroup(Protocol):
@@ -26,21 +32,53 @@ class IdleGroup(Protocol):
         """Have the fetcher look once more and answer with this number."""
 
 
+class IdleGroups(Protocol):
+    """What the check knows of all pool groups."""
+
+    def __iter__(self) -> Iterator[IdleGroup]: ...
+
+    @property
+    def are_reporting(self) -> bool:
+        """Whether a crash or a failed attempt is not reported to the app yet."""
+
+    @property
+    def held(self) -> list[str]:
+        """The pools whose workers cannot boot."""
+
+
+class Reporter(Protocol):
+    """Reports to the app which tasks the healer has charged."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a report waits or is made."""
+
+
 class IdleCheck:
-    """The rounds of questions; `on_idle` is called when the whole tree is idle.
+    """The rounds of questions; `stop` is called when the whole tree is idle.
 
     Args:
         groups: the pool groups.
-        on_idle: called when all groups were idle in one round.
-        has_recovered: whether the tasks of dead trees are already back in the table, or no healer runs here.
+        reporter: reports what the healer has charged.
+        stop: called with the reason and the exit code when all groups were idle in one round.
+        node: returns the node as it is now.
+        has_healer: whether a healer runs here. It first returns the tasks of dead trees to the table.
     """
 
     def __init__(
-        self, groups: Iterable[IdleGroup], on_idle: Callable[[], None], *, has_recovered: bool
+        self,
+        groups: IdleGroups,
+        reporter: Reporter,
+        stop: Callable[[str, int], None],
+        node: Callable[[], NodeView],
+        *,
+        has_healer: bool,
     ) -> None:
         self._groups = groups
-        self._on_idle = on_idle
-        self._has_recovered = has_recovered
+        self._reporter = reporter
+        self._stop = stop
+        self._node = node
+        self._has_recovered = not has_healer
         self._round = 0
 
     def on_recovered(self) -> None:
@@ -48,16 +86,18 @@ class IdleCheck:
         self._has_recovered = True
         self._begin_round()
 
-    def on_answer(self) -> None:
-        """Decide after each answer of a group what to do next."""
-        if not self._has_recovered:
+    def look(self) -> None:
+        """Decide what to do next: after each answer of a group, and after the end of each process."""
+        node = self._node()
+        if not node.ends_when_idle or node.is_stopping or not (node.is_up and self._has_recovered):
             return
         groups = list(self._groups)
         answered = [group.idle_check == self._round for group in groups]
-        if not all(group.idle for group in groups):
+        is_reporting = self._groups.are_reporting or self._reporter.is_busy
+        if is_reporting or not all(group.idle for group in groups):
             self._round += 1  # what others have answered in this round counts no longer
-        elif all(answered) and self._round:
-            self._on_idle()
+        elif all(answered) and (self._round or not groups):
+            self._end()
         elif not any(answered) or not self._round:
             self._begin_round()
 
@@ -65,3 +105,10 @@ class IdleCheck:
         self._round += 1
         for group in self._groups:
             group.ask_idle(self._round)
+
+    def _end(self) -> None:
+        if held := ", ".join(self._groups.held):
+            log.error("workers of %s cannot boot: tasks that wait for them are left", held)
+            self._stop(f"drained, but for {held}", TREE_GAVE_UP)
+        else:
+            self._stop("drained", 0)

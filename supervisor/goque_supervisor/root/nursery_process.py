@@ -49,24 +49,28 @@ class NurseryProcess:
 
     def _become_nursery(self, root: int) -> int:
         _close_all_but({self._theirs.fileno(), self.registry_fd})
-        from goque_supervisor.nursery import preload  # noqa: PLC0415 - everything the root must not load comes from here
-        from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415 - the same
+        # everything the root must not load comes from here
+        from goque_supervisor.nursery.forker import run_nursery  # noqa: PLC0415
 
         end = socket.socket(fileno=self._theirs.detach())
         if self.kind is NurseryKind.ACTORS:
+            from goque_supervisor.nursery.preload_actors import import_actors  # noqa: PLC0415
+
             return run_nursery(
                 end,
                 root,
                 name="actors",
                 start_method="forkserver",
-                prepare=lambda: preload.import_actors(self.options),
+                prepare=lambda: import_actors(self.options),
             )
+        from goque_supervisor.nursery.preload import import_app  # noqa: PLC0415
+
         return run_nursery(
             end,
             root,
             name="app",
             start_method=self.options.start_method,
-            prepare=lambda: preload.import_app(self.options, self.registry_fd),
+            prepare=lambda: import_app(self.options, self.registry_fd),
         )
 
 

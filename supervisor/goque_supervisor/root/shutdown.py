@@ -26,6 +26,7 @@ USER_FUNCTION_LIMIT: Final = 3.0
 """Seconds after the deadline for the app's functions about crashes and failures, and for all that is written then."""
 
 UNWRITTEN: Final = 3
+TREE_GAVE_UP: Final = 4
 FIRST_TO_END: Final = ("scheduler", "cleaner", "healer", "reloader")
 LAST_TO_END: Final = ("lease", "monitor")
 

@@ -196,7 +196,9 @@ def _describe_jobs(worker: Child, now: float) -> Iterator[str]:
     contents = worker.box.read()
     running = sorted(contents.running.values(), key=lambda job: job.started)
     for job in running[:MAX_JOBS]:
-        yield f"    runs {job.task_id} for {now - job.started:.1f}s, times out in {job.deadline - now:.1f}s"
+        # it may have begun after `now` was read
+        ran, left = max(0.0, now - job.started), max(0.0, job.deadline - now)
+        yield f"    runs {job.task_id} for {ran:.1f}s, times out in {left:.1f}s"
     if len(running) > MAX_JOBS:
         yield f"    and {len(running) - MAX_JOBS} more"
     if contents.finished:

@@ -16,7 +16,6 @@ import logging
 import os
 import signal
 from collections import Counter
-from functools import partial
 from typing import Any, Final
 
 from goque.telemetry.log_output import say
@@ -47,7 +46,7 @@ from goque_supervisor.root.pools.pool_groups import PoolGroups
 from goque_supervisor.root.process_table import ProcessTable
 from goque_supervisor.root.reload import Reload
 from goque_supervisor.root.services import Services
-from goque_supervisor.root.shutdown import Shutdown, TreeEnd
+from goque_supervisor.root.shutdown import TREE_GAVE_UP, Shutdown, TreeEnd
 from goque_supervisor.root.status import Status
 from goque_supervisor.root.timers import Timers
 from goque_supervisor.root.tree import build_tree
@@ -56,7 +55,6 @@ from goque_supervisor.settings import SuperviseOptions
 log = logging.getLogger("goque.supervisor")
 
 DATABASE_UNAVAILABLE: Final = 3
-TREE_GAVE_UP: Final = 4
 
 
 class Root:
@@ -115,7 +113,7 @@ class Root:
             ask_new_name=lambda owner: self._services.send("lease", TakeNewName(owner)),
         )
         self._idle_check = IdleCheck(
-            self._groups, partial(self.stop, "drained"), has_recovered="healer" not in options.roles
+            self._groups, self._services.failures, self.stop, view, has_healer="healer" in options.roles
         )
         self._reload = Reload(options, nurseries, self._groups, self._services)
         self._status = Status(
@@ -253,6 +251,7 @@ class Root:
             group.on_exit(child, cause, max_rss)
         elif not child.pool:
             self._services.on_exit(child, cause)
+        self._idle_check.look()
         self._advance_shutdown()
 
     def _advance_shutdown(self) -> None:
@@ -280,8 +279,8 @@ class Root:
             case ProtocolError(why):
                 self._on_protocol_error(child, why)
             case _ if group.on_message(child, message):
-                if isinstance(message, Idle) and self._options.drain and self._shutdown is None:
-                    self._idle_check.on_answer()
+                if isinstance(message, Idle):
+                    self._idle_check.look()
             case _:
                 log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
 
@@ -328,7 +327,8 @@ class Root:
         if self.node.is_up:
             return
         self.node.is_up = True
-        self._start_missing()
+        self._groups.start_missing()  # first, so that tasks do not wait for healer and cleaner
+        self._services.start_missing()
         pools = [group.spec for group in self._groups]
         announce(self._options, self._nurseries.app, pools, self._services.roles)
         if self._options.drain and not len(self._groups):

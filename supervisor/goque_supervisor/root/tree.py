@@ -69,6 +69,11 @@ class PoolGroupSpec:
         before = {spec["type"]: spec for spec in (*former.leaving, *former.processors)}
         return replace(self, leaving=tuple(spec for name, spec in before.items() if name not in self.types))
 
+    def has_handlers_beyond(self, former: PoolGroupSpec) -> bool:
+        """Return whether it has a type that the pool did not have before, or whose handler is of another kind now."""
+        kinds = {(spec["type"], spec["is_async"]) for spec in former.processors}
+        return any((spec["type"], spec["is_async"]) not in kinds for spec in self.processors)
+
     @property
     def title(self) -> str:
         """What logs call it: the type that has it alone, or the pool."""

@@ -21,8 +21,8 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.handlers.processor import Processor
 from goque.outcome import Outcome, OutcomeKind
-from goque.processor import Processor
 from goque.task import Task
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker

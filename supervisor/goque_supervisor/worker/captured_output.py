@@ -98,5 +98,8 @@ def end_task(task_id: str) -> None:
 
 
 def _log_line(line: str, fields: dict[str, Any]) -> None:
-    """Log a line regardless of the log level, because the handler printed it."""
-    log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "%s", (line,), None, extra=fields))
+    """Log a line regardless of the log level, because the handler printed it.
+
+    A handler may have called `dictConfig`, which disables loggers that it does not know: `callHandlers` still works.
+    """
+    log.callHandlers(log.makeRecord(log.name, logging.INFO, "", 0, "%s", (line,), None, extra=fields))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from goque.failure import Failure
-from goque.processor_table import processors_of
+from goque.handlers.processor_table import processors_of
 from goque.registry import Registry
 from goque.task import Task
 from goque_supervisor.ipc.channel import Channel

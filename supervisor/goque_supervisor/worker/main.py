@@ -10,7 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from goque.processor_table import processors_of
+from goque.execution.follow_ups import prepare_follow_ups_by
+from goque.handlers.processor_table import processors_of
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.process_signals import reset_signals
@@ -57,6 +58,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     stack = _prepare_process(boot)
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])
     _take_back(stack)
+    prepare_follow_ups_by(registry.prepare_tasks)
     kind = AsyncWorker if boot["is_async"] else SyncWorker
     kind(boot, channel, processors_of(registry)).run()
     _warn_of_threads()

@@ -24,9 +24,9 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.handlers.processor import Processor
+from goque.handlers.processor_table import ProcessorTable
 from goque.outcome import Outcome
-from goque.processor import Processor
-from goque.processor_table import ProcessorTable
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker

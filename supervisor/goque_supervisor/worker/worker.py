@@ -23,9 +23,10 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.execution.streams import flush_streams
+from goque.handlers.processor_table import ProcessorTable
 from goque.outcome import Outcome, OutcomeKind
 from goque.pools.options import PoolOptions
-from goque.processor_table import ProcessorTable
+from goque.task_rules.limits import NO_KEY
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
@@ -56,6 +57,7 @@ class Worker:
         self.pid = os.getpid()
         self.jobs: deque[Job] = deque()
         self.results: list[Result] = []
+        self._refused: dict[int, Job] = {}  # those that raised RateLimited, until the fetcher has written it
         self.stopping = False
         self.retiring = ""
         self.begun = 0
@@ -64,7 +66,7 @@ class Worker:
     def introduce(self) -> None:
         """Tell the fetcher and the root that this process takes jobs."""
         self.socket.send(messages.encode(Hello(self.boot["incarnation"])))
-        self.channel.send(Ready())
+        self.channel.send(Ready({}))
 
     def receive(self) -> None:
         """Handle the messages of the fetcher and the root."""
@@ -74,8 +76,12 @@ class Worker:
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
                 reached("result.acknowledged")
+                for seq in jobs.acknowledged:
+                    self._refused.pop(seq, None)
             if not self.retiring:
                 self.jobs.extend(jobs.jobs)
+                for refused_job in self._refused.values():
+                    self._give_back_alike(refused_job)  # sent before the fetcher heard of the refusal
             elif jobs.jobs:
                 self._send_retiring()  # a new fetcher does not know it yet
         for message in self.channel.receive():
@@ -96,6 +102,20 @@ class Worker:
             self.box.end(job.seq, messages.encode(outcome))
         reached("run.after_end")
         self.results.append(Result(job.seq, outcome))
+        if outcome.kind is OutcomeKind.RATE_LIMITED:
+            self._refused[job.seq] = job
+            self._give_back_alike(job)
+
+    def _give_back_alike(self, job: Job) -> None:
+        """Give back what has not begun here of the type, or of the key, whose handler raised `goque.RateLimited`."""
+        held = [
+            other
+            for other in self.jobs
+            if other.row.type == job.row.type and job.row.limit_key in (None, NO_KEY, other.row.limit_key)
+        ]
+        for other in held:
+            self.jobs.remove(other)
+            self.results.append(Result(other.seq, Outcome(OutcomeKind.UNSTARTED)))
 
     def send_results(self) -> None:
         """Send the results; if no fetcher receives them, the next one reads the black box."""

@@ -20,7 +20,14 @@ OWN_TYPES = ("fine", "typed")
 """Types that the tree of the test runs; most hostile tasks are of these."""
 
 STATUSES = ("new", "error", "pending", "processing", "done", "canceled", "attempts_left", "blocked")
-SHARES = {"goque_task": 70, "goque_attempt": 10, "goque_node": 10, "goque_type": 6, "goque_schedule": 4}
+SHARES = {
+    "goque_task": 67,
+    "goque_attempt": 10,
+    "goque_node": 10,
+    "goque_type": 6,
+    "goque_schedule": 4,
+    "goque_limit": 3,
+}
 """Of 100 rows."""
 
 TEXTS = (
@@ -76,6 +83,28 @@ STRATEGIES = (
     '["static", 1]',
     "é",
 )
+NO_LIMITS = (
+    "",
+    "garbage",
+    "{}",
+    "[]",
+    "null",
+    '{"limit": 0}',
+    '{"limit": "3"}',
+    '{"limit": 1e300}',
+    '{"per_key": -1}',
+    '{"rate": 5}',
+    '{"rate": {"count": 0, "per": 60}}',
+    '{"rate": {"count": 1, "per": -1}}',
+    '{"rate": {"count": 1, "per": 1e308}}',
+    '{"rate": {"count": 1, "per": 60, "burst": "x"}}',
+)
+"""What says nothing that could bound a type."""
+SOME_LIMITS = (
+    '{"limit": 3}',
+    '{"per_key": 1, "rate": {"count": 1, "per": 1e-300}}',
+    '{"rate": {"count": 1, "per": 60}}',
+)
 BYTES = (b"\xff\xfe", b"", b'{"s":"\xff"}', b"\x00", b"caf\xe9", b"\xed\xa0\x80", b"{}" + b"\xc3")
 """Of a SQLite file only, where any column takes them, as a blob or as a text that is not UTF-8."""
 
@@ -110,6 +139,7 @@ class HostileRows:
             "goque_node": self._node,
             "goque_type": self._type,
             "goque_schedule": self._schedule,
+            "goque_limit": self._limit,
         }[table]()
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -134,7 +164,13 @@ class HostileRows:
             "claimed_by": self._or_null(lambda: self.random.choice(self.nodes), often=0.5),
             "claims": self._int(32),
             "lost_claims": self._int(32),
+            "unique_key": self._or_null(self._unique_key),
+            "limit_key": self._or_null(lambda: self._text(200), often=0.4),
         }
+
+    def _unique_key(self) -> Any:
+        text = self._text(200)
+        return f"{self.random.choice(['w:', 'a:', 't60/1:', ''])}{text}" if isinstance(text, str) else text
 
     def _attempt(self) -> dict[str, Any]:
         known = self.task_ids and self.random.random() < 0.8
@@ -185,7 +221,19 @@ class HostileRows:
             "cleaner_keep_failed": self._float(),
             "healer_age": self._float(),
             "paused": self._int(16),
+            "limits": self._or_null(lambda: self.random.choice([*NO_LIMITS, *SOME_LIMITS]), often=0.5),
+            "limits_set": self._or_null(lambda: self.random.choice([*NO_LIMITS, *SOME_LIMITS]), often=0.3),
             "updated_at": self._time(),
+        }
+
+    def _limit(self) -> dict[str, Any]:
+        own = self.random.random() < 0.7
+        return {
+            "type": self.random.choice(OWN_TYPES) if own else self._text(200),
+            "limit_key": self._text(200),
+            "last_key": self._or_null(lambda: self._text(200)),
+            "arrival": self._or_null(self._float),
+            "not_before": None if own else self._float(),
         }
 
     def _schedule(self) -> dict[str, Any]:
@@ -197,9 +245,14 @@ class HostileRows:
         }
 
     def spoil_policies(self) -> None:
-        """Make garbage of the policies of the tree's own types, but for their pause, which anybody may set."""
+        """Make garbage of the policies of the tree's own types, but for a pause and limits, which anybody may set."""
         for task_type in OWN_TYPES:
-            values = {**self._type(), "paused": 0}
+            values = {
+                **self._type(),
+                "paused": 0,
+                "limits": self.random.choice([None, *NO_LIMITS]),
+                "limits_set": self.random.choice([None, *NO_LIMITS]),
+            }
             del values["type"]
             UPDATE_TYPE[self.database.backend](self.database, task_type, values)
 

@@ -153,6 +153,9 @@ ONE: dict[str, dict[str, Any]] = {
     "an empty status": {"status": "''"},
     "an external id of control characters": {"external_id": "'a\nb\tc'"},
     "an empty external id": {"external_id": "''"},
+    "a limit key without limits": {"limit_key": "'acme'"},
+    "an empty limit key": {"limit_key": "''"},
+    "a limit key of control characters": {"limit_key": "'a\nb\tc'"},
 }
 ONE_OF_SQLITE: dict[str, dict[str, Any]] = {
     "an id that is no UUID": {"id": "'x'"},
@@ -185,6 +188,9 @@ ONE_OF_SQLITE: dict[str, dict[str, Any]] = {
     "errors that are not UTF-8": {"errors": "CAST(x'ff' AS TEXT)"},
     "a payload that is a blob": {"payload": "x'ff'"},
     "a payload that is a number": {"payload": 7},
+    "a limit key that is a blob": {"limit_key": "x'ff'"},
+    "a limit key that is a number": {"limit_key": 7},
+    "a limit key that is not UTF-8": {"limit_key": "CAST(x'ff' AS TEXT)"},
 }
 ONE_OF: dict[str, dict[str, dict[str, Any]]] = {
     "postgresql": {

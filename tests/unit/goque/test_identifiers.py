@@ -9,7 +9,7 @@ import pytest
 from goque import identifiers
 from goque.errors import ConfigurationError
 from goque.identifiers import external_id_of, function_of, internal_id, new_task_id, short_function
-from goque.task_checks import check_name
+from goque.task_rules.checks import check_name
 
 pytestmark = pytest.mark.fault(35)
 TASK_ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"

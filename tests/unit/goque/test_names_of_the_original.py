@@ -165,7 +165,7 @@ def test_each_row_has_a_test_on_every_backend_that_is_named_by_it() -> None:
         )
 
 
-def test_statuses_and_errors_are_those_of_the_original() -> None:
+def test_statuses_but_that_of_flows_and_errors_are_those_of_the_original() -> None:
     assert [status.value for status in goque.TaskStatus] == [
         "new",
         "pending",
@@ -174,6 +174,7 @@ def test_statuses_and_errors_are_those_of_the_original() -> None:
         "canceled",
         "error",
         "attempts_left",
+        "blocked",
     ]
     errors = [value for value in vars(goque.errors).values() if isinstance(value, type)]
     assert {error for error in errors if issubclass(error, Exception)} <= {

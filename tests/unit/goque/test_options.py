@@ -100,7 +100,7 @@ def test_a_spec_crosses_process_boundaries_as_json(chosen: dict[str, Any]) -> No
 
 
 def test_the_options_have_a_check_for_each_field() -> None:
-    derived = {"strategy", "retry_timeouts", "has_crash_handler"}
+    derived = {"strategy", "retry_timeouts", "has_crash_handler", "limits", "takes_turns"}
     for name in set(ProcessorOptions.__struct_fields__) - derived:
         value = getattr(ProcessorOptions(), name)
         assert getattr(check_options({name: value})[0], name) == value

@@ -12,7 +12,7 @@ import pytest
 import goque
 from goque import ConfigurationError, PeriodicJob, Registry, Task, cron_job
 from goque.callbacks import CODE_OPTIONS
-from goque.options import PROCESS_OPTIONS, ProcessorOptions
+from goque.options import LIMIT_OPTIONS, PROCESS_OPTIONS, ProcessorOptions
 
 DAILY = cron_job("daily", "@daily", lambda: Task("report"))
 
@@ -71,6 +71,10 @@ WRONG = {
     "priority": (101, -101, 1.0, "1", True, None),
     "cancel_on_decode_error": WRONG_FLAGS,
     "verbose": WRONG_FLAGS,
+    "limit": WRONG_COUNTS,
+    "limit_per_key": WRONG_COUNTS,
+    "limit_key": (7, b"k"),
+    "rate": (10, "100/60", (100, 60), goque.Rate),
 }
 
 
@@ -91,9 +95,9 @@ def test_an_option_wrong_in_type_or_range_is_named_with_its_value(name: str, val
 
 
 def test_there_are_wrong_values_for_every_option() -> None:
-    derived = {"strategy", "retry_timeouts", "has_crash_handler"}
+    derived = {"strategy", "retry_timeouts", "has_crash_handler", "limits", "takes_turns"}
     assert set(WRONG) == (
-        (set(ProcessorOptions.__struct_fields__) - derived) | CODE_OPTIONS | PROCESS_OPTIONS
+        (set(ProcessorOptions.__struct_fields__) - derived) | CODE_OPTIONS | PROCESS_OPTIONS | LIMIT_OPTIONS
     )
 
 

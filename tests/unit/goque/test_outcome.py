@@ -4,20 +4,18 @@ import msgspec
 import pytest
 
 from goque.outcome import (
-    MAX_ERRORS_BYTES,
     Change,
     CrashEvidence,
     Outcome,
     OutcomeKind,
     RetryPolicy,
-    append_error,
     crash_cause,
     crashes_since_reset,
-    printable,
     settle,
 )
 from goque.retry import static, step
-from goque.task import TaskStatus
+from goque.task_row import TaskStatus
+from goque.task_rules.error_lines import MAX_ERRORS_BYTES, append_error, printable
 from unit.rows import row
 
 POLICY = RetryPolicy(max_attempts=3, strategy=step([10, 20]))

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goque import ConfigurationError, PayloadDecodeError, PayloadEncodeError, Registry, TypedTask
+from goque.handlers.processor_table import processors_of
 from goque.payload import encode_payload
-from goque.processor_table import processors_of
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 
 class Colour(Enum):

@@ -9,8 +9,8 @@ import dill
 import pytest
 
 from goque import ConfigurationError, Registry, Task, cron_job, noop_task_processor
+from goque.handlers.processor_table import processors_of
 from goque.pools.table import pools_of
-from goque.processor_table import processors_of
 
 
 def job(name: str = "nightly") -> Any:
@@ -48,7 +48,8 @@ def test_a_second_processor_or_job_of_the_same_name_is_refused() -> None:
     registry.add_processor("t", noop_task_processor)
     registry.add_periodic_job(job())
     with pytest.raises(
-        ConfigurationError, match=r"type 't' has a processor, goque\.processor\.noop_task_processor, already"
+        ConfigurationError,
+        match=r"type 't' has a processor, goque\.handlers\.processor\.noop_task_processor, already",
     ):
         registry.add_processor("t", noop_task_processor)
     with pytest.raises(ConfigurationError, match="'nightly' already"):

@@ -20,8 +20,8 @@ from goque import (
     noop_task_processor,
 )
 from goque.contrib.django.projects import DjangoRegistry
+from goque.handlers.processor_table import processors_of
 from goque.pools.table import pools_of
-from goque.processor_table import processors_of
 
 
 class Email(msgspec.Struct):
@@ -80,7 +80,7 @@ def test_what_a_part_registers_later_is_in_the_whole_and_so_are_parts_of_parts()
     assert app.task_types == ["late"]
     assert [pool.name for pool in pools_of(app).specs()] == ["slow"]
     assert app.get_job("nightly")
-    app.check_tasks([Task("late"), Task("declared")])
+    app.prepare_tasks([Task("late"), Task("declared")])
     with pytest.raises(ConfigurationError, match="'late' has a processor"):
         app.add_processor("late", noop_task_processor)
 
@@ -120,7 +120,10 @@ def overlapping(what: str) -> Registry:
     [
         (
             "type",
-            r"type 't' has a processor, goque\.processor\.noop_task_processor, .*, and has a processor, .*\.other_n",
+            (
+                r"type 't' has a processor, goque\.handlers\.processor\.noop_task_processor, .*"
+                r", and has a processor, .*\.other_n"
+            ),
         ),
         (
             "declaration",

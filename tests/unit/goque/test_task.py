@@ -8,16 +8,9 @@ import msgspec
 import pytest
 
 from goque.errors import ConfigurationError, PayloadDecodeError
-from goque.task import (
-    CLAIMED_STATUSES,
-    NO_TASK_PAYLOAD,
-    TERMINAL_STATUSES,
-    Task,
-    TaskFilter,
-    TaskRow,
-    TaskStatus,
-    TypedTask,
-)
+from goque.task import NO_TASK_PAYLOAD, Task, TypedTask
+from goque.task_filter import TaskFilter
+from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
 from unit.rows import NOW, row
 
 
@@ -136,6 +129,7 @@ def test_statuses_are_their_text_and_known_by_kind():
         "canceled",
         "error",
         "attempts_left",
+        "blocked",
     }
     assert {status for status in TaskStatus if status.is_terminal} == TERMINAL_STATUSES
     assert not TERMINAL_STATUSES & CLAIMED_STATUSES
@@ -154,6 +148,7 @@ def test_a_task_can_be_copied():
         {"ids": ("a", "b"), "status": "done", "statuses": ["new", TaskStatus.ERROR]},
         {"ids": [], "statuses": [], "updated_at_time_ago": timedelta(hours=1)},
         {"updated_at_time_ago": 0},
+        {"limit_key": "acme "},
     ],
 )
 def test_a_filter_takes_what_its_fields_are(fields):
@@ -167,6 +162,8 @@ def test_a_filter_takes_what_its_fields_are(fields):
         ({"ids": (task_id for task_id in ["a"])}, "ids must be a list"),
         ({"ids": [1]}, "ids must be texts, not 1"),
         ({"task_type": ["mail"]}, r"task_type must be text, not \['mail'\]"),
+        ({"limit_key": ""}, "limit_key must have 1 to 255 characters"),
+        ({"limit_key": 7}, "limit_key must be text, not 7"),
         ({"status": "finished"}, "a status is one of new, pending, .*, not 'finished'"),
         ({"status": 5}, "a status is one of"),
         ({"statuses": "done"}, "statuses must be a list, not 'done'"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.sql.session import DatabaseLockedError
+from goque_supervisor.ipc.control import DatabaseAway, DatabaseBack, Message
 from goque_supervisor.wait_for_database import wait_for_database
 
-LOG = logging.getLogger("test.unlocked")
+
+def ignore(_: Message) -> None:
+    pass
 
 
 class Start:
@@ -26,37 +27,36 @@ class Start:
             raise self.errors.pop(0)
 
 
-def test_it_is_made_again_until_the_lock_is_gone_and_says_once_that_it_waits(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    start = Start(DatabaseLockedError("held"), DatabaseLockedError("held"))
-    assert wait_for_database(start, lambda _: True, LOG)
+def test_it_is_made_again_until_the_lock_is_gone_and_says_once_that_it_waits() -> None:
+    start, sent = Start(DatabaseLockedError("held"), DatabaseLockedError("held")), list[Message]()
+    assert wait_for_database(start, lambda _: True, sent.append)
     assert start.tries == 3
-    assert [record.getMessage() for record in caplog.records] == ["waiting up to 10s for the database: held"]
+    assert sent == [DatabaseAway("waiting up to 10s for the database: held"), DatabaseBack()]
 
 
-def test_without_a_lock_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    assert wait_for_database(Start(), lambda _: True, LOG)
-    assert not caplog.records
+def test_without_a_lock_nothing_is_said() -> None:
+    sent: list[Message] = []
+    assert wait_for_database(Start(), lambda _: True, sent.append)
+    assert not sent
 
 
 def test_when_patience_is_at_its_end_the_error_comes_out() -> None:
     start = Start(DatabaseLockedError("held"))
     with pytest.raises(DatabaseLockedError):
-        wait_for_database(start, lambda _: True, LOG, patience=0.0)
+        wait_for_database(start, lambda _: True, ignore, patience=0.0)
     assert start.tries == 1
 
 
 def test_a_word_from_the_root_ends_the_waiting() -> None:
     start = Start(*[DatabaseLockedError("held")] * 5)
-    assert not wait_for_database(start, lambda _: start.tries < 2, LOG)
+    assert not wait_for_database(start, lambda _: start.tries < 2, ignore)
     assert start.tries == 2
 
 
 def test_a_database_that_is_not_there_is_not_waited_for() -> None:
     start = Start(DatabaseUnavailableError("gone"))
     with pytest.raises(DatabaseUnavailableError, match="gone"):
-        wait_for_database(start, lambda _: True, LOG)
+        wait_for_database(start, lambda _: True, ignore)
     assert start.tries == 1
 
 
@@ -64,11 +64,11 @@ def test_in_a_tree_that_is_up_a_database_that_is_away_is_waited_for_without_end(
     start = Start(
         DatabaseUnavailableError("gone"), DatabaseLockedError("held"), DatabaseUnavailableError("gone")
     )
-    assert wait_for_database(start, lambda _: True, LOG, patience=0.0, node_is_up=True)
+    assert wait_for_database(start, lambda _: True, ignore, patience=0.0, node_is_up=True)
     assert start.tries == 4
 
 
 def test_a_schema_that_is_missing_is_not_waited_for() -> None:
     start = Start(SchemaError("missing"))
     with pytest.raises(SchemaError):
-        wait_for_database(start, lambda _: True, LOG, node_is_up=True)
+        wait_for_database(start, lambda _: True, ignore, node_is_up=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 MIN_CLAIM: Final = 50
 """Claims with a smaller limit are not remembered, and each of them begins at the head."""

@@ -8,15 +8,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, GoqueError
-from goque.storage.contract import DueLevel, HeldClaim, Watcher
-from goque.storage.sql.call_policy import PINNED_READ, PINNED_WRITE, CallPolicy
+from goque.storage.contract import DueLevel, HeldBack, HeldClaim, Watcher
+from goque.storage.sql.call_policy import PINNED_READ, PINNED_WRITE, READ, CallPolicy
 from goque.storage.sql.claiming.claim_cursor import ClaimCursor
+from goque.storage.sql.claiming.limited_claim import Claimed, LimitedClaim, Wanted
 from goque.storage.sql.claiming.unclaimable import Unclaimable
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.runner import PATIENCE
 from goque.storage.sql.session import Session
 from goque.storage.sql.settling import SqlSettling
-from goque.task import TaskRow, TaskStatus, Token
+from goque.storage.sql.steps import run_steps
+from goque.task_row import TaskRow, TaskStatus, Token
 
 DOUBT: Final = 30.0
 """Seconds after which an unanswered commit has either taken effect on the server or failed."""
@@ -35,6 +37,7 @@ class SqlClaims(SqlSettling):
         self._in_doubt: list[tuple[Token, str, float]] = []
         self._cursor = ClaimCursor()
         self._unclaimable = Unclaimable()
+        self._limited_claim = LimitedClaim(dialect, self._change)
 
     def claim_due(
         self,
@@ -50,9 +53,14 @@ class SqlClaims(SqlSettling):
             return []
         if found := self._claimed_in_doubt(task_type, owner, limit):
             return found
-        if self._dialect.one_writer and not self._run(
-            lambda session: self._is_due(session, task_type, priority), PINNED_READ
+        if task_type in self._limited_types:
+            return self._claim_by_limits(task_type, owner, limit, timeout)
+        if (
+            self._dialect.one_writer
+            and priority is None
+            and not self._run(lambda session: self._is_due(session, task_type), PINNED_READ)
         ):
+            self._limited_types.claimed_plainly([task_type], ())
             return []  # an idle fetcher must not take the write lock
         began = time.monotonic()
         past = self._unclaimable.keys(task_type, began)
@@ -70,9 +78,10 @@ class SqlClaims(SqlSettling):
         try:
             stuck = self._claim_in_transaction(asked, place, limit, claimed, PINNED_WRITE.within(timeout))
         except DatabaseUnavailableError:
-            self._in_doubt += [(row.token, task_type, time.monotonic()) for row in claimed]
+            self.doubt(claimed)
             raise
         self._doubt_no_more(claimed)  # a claim that was rolled back had the same tokens
+        self._limited_types.claimed_plainly([task_type], claimed)
         claimed.sort(key=_claim_order)
         now = time.monotonic()
         self._unclaimable.claimed(task_type, len(claimed), stuck, now, priority=priority)
@@ -80,6 +89,56 @@ class SqlClaims(SqlSettling):
             from_head = began if place is None else None
             cursor.claimed(task_type, claimed, limit, began=from_head, now=now, priority=priority)
         return claimed
+
+    def _claim_by_limits(
+        self, task_type: str, owner: str, limit: int, timeout: float | None
+    ) -> list[TaskRow]:
+        """Claim tasks of a type that has limits, or whose tasks have keys."""
+        if self._dialect.one_writer and not self._run(
+            lambda session: self._has_due(session, task_type), PINNED_READ
+        ):
+            self._limited_types.claimed(task_type, None, is_limited=True)
+            return []  # an idle fetcher must not take the write lock
+        wanted = Wanted(task_type, owner, limit, self._unclaimable.keys(task_type, time.monotonic()))
+        latest = Claimed()
+
+        def claim(session: Session) -> None:
+            nonlocal latest
+            latest = self._limited_claim.claim(session, wanted)
+
+        try:
+            try:
+                self._run(claim, PINNED_WRITE.within(timeout))
+            except GoqueError:
+                raise
+            except Exception:  # noqa: BLE001 - the driver's error: a trigger that raises, or a value out of range
+                latest, wanted.alone = Claimed(), True
+                self._run(claim, PINNED_WRITE.within(timeout))
+        except DatabaseUnavailableError:
+            self.doubt(latest.rows)
+            raise
+        self._doubt_no_more(latest.rows)
+        self._limited_types.claimed(task_type, latest.held_back, is_limited=latest.is_limited)
+        self._unclaimable.claimed(task_type, len(latest.rows), latest.stuck, time.monotonic())
+        return sorted(latest.rows, key=_claim_order)
+
+    def held_back(self, task_type: str) -> HeldBack | None:
+        """Return why the last claim of a type here left tasks that are due."""
+        return self._limited_types.held_back(task_type)
+
+    def is_limited(self, task_type: str) -> bool:
+        """Return whether claims of a type go by limits or by turns."""
+        return task_type in self._limited_types
+
+    def announce_places(self, types: Sequence[str]) -> None:
+        """Wake up the fetchers of these types."""
+        self._run(lambda session: run_steps(session, self._dialect.announce(set(types))), READ)
+
+    def _look_for_limits(self, types: Iterable[str]) -> None:
+        """Ask which types have limits, if that may be why the last claim of one got nothing although a task is due."""
+        if any(map(self._limited_types.may_be, types)):
+            rows = self._run(lambda session: session.rows(self._sql.limits.limited_types), PINNED_READ)
+            self._limited_types.learn(self._dialect.read_text(row[0]) for row in rows)
 
     def _claim_in_transaction(
         self,
@@ -176,8 +235,11 @@ class SqlClaims(SqlSettling):
             session.run(self._sql.rollback_savepoint)
         session.run(self._sql.release_savepoint)
 
-    def _is_due(self, session: Session, task_type: str, priority: int | None) -> bool:
-        return any(True for _ in self._dialect.due_priorities(session, task_type, priority))
+    def _is_due(self, session: Session, task_type: str) -> bool:
+        return any(True for _ in self._dialect.due_priorities(session, task_type))
+
+    def _has_due(self, session: Session, task_type: str) -> bool:
+        return any(due <= session.now for due in self._dialect.next_due(session, task_type))
 
     def _claimed_in_doubt(self, task_type: str, owner: str, limit: int) -> list[TaskRow]:
         """Return tasks of earlier claims whose commit was not answered. No other process would run them."""
@@ -198,6 +260,10 @@ class SqlClaims(SqlSettling):
         self._doubt_no_more(found)
         return found
 
+    def doubt(self, rows: Iterable[TaskRow]) -> None:
+        """Let a later claim return these tasks, whose claim was not answered."""
+        self._in_doubt += [(row.token, row.type, time.monotonic()) for row in rows]
+
     def _doubt_no_more(self, rows: Iterable[TaskRow]) -> None:
         if self._in_doubt:
             known = {row.token for row in rows}
@@ -213,6 +279,7 @@ class SqlClaims(SqlSettling):
         for level in levels:
             if not level.seconds:
                 self._unclaimable.seen_due(level.type, level.priority)
+        self._look_for_limits(level.type for level in levels if not level.seconds)
         return levels
 
     def seconds_until_due(self, task_type: str) -> float | None:
@@ -223,6 +290,8 @@ class SqlClaims(SqlSettling):
             return max(0.0, (min(instants) - session.now).total_seconds()) if instants else None
 
         due = self._run(wait, PINNED_READ)
+        if due == 0:
+            self._look_for_limits([task_type])
         if due == 0 and not self._unclaimable.is_due(task_type, time.monotonic()):
             return None  # the due time of the first task behind them is unknown; a later claim finds it
         return due

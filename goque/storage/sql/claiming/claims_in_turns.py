@@ -12,7 +12,7 @@ from goque.storage.contract import ANY_PRIORITY, Claim, DueLevel
 from goque.storage.sql.call_policy import PINNED_WRITE
 from goque.storage.sql.claiming.claims import SqlClaims
 from goque.storage.sql.session import Session
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 
 class SqlClaimsInTurns(SqlClaims):
@@ -32,8 +32,19 @@ class SqlClaimsInTurns(SqlClaims):
         self, wanted: Sequence[Claim], owner: str, *, timeout: float | None = None
     ) -> list[TaskRow]:
         """Claim due tasks of several types, of each the given priority, in one transaction."""
-        if len(wanted) == 1 or any(map(self._needs_care, wanted)):
+        plain = [one for one in wanted if not self._needs_care(one)]
+        with_care = [one for one in wanted if one not in plain]
+        if len(plain) <= 1:
             return self._claim_one_by_one(wanted, owner, timeout)
+        claimed = self._claim_together(plain, owner, timeout)
+        try:
+            return claimed + self._claim_one_by_one(with_care, owner, timeout)
+        except DatabaseUnavailableError:
+            if not claimed:
+                raise
+            return claimed
+
+    def _claim_together(self, wanted: Sequence[Claim], owner: str, timeout: float | None) -> list[TaskRow]:
         claimed: list[TaskRow] = []
 
         def claim(session: Session) -> None:
@@ -46,13 +57,14 @@ class SqlClaimsInTurns(SqlClaims):
         try:
             self._run(claim, PINNED_WRITE.within(timeout))
         except DatabaseUnavailableError:
-            self._in_doubt += [(row.token, row.type, time.monotonic()) for row in claimed]
+            self.doubt(claimed)
             raise
         except GoqueError:
             raise
         except Exception:  # noqa: BLE001 - a task of one type cannot be changed: the others are claimed all the same
             return self._claim_one_by_one(wanted, owner, timeout)
         self._doubt_no_more(claimed)
+        self._limited_types.claimed_plainly([one.type for one in wanted], claimed)
         now = time.monotonic()
         numbers = Counter(row.type for row in claimed)
         for one in wanted:
@@ -60,9 +72,10 @@ class SqlClaimsInTurns(SqlClaims):
         return claimed
 
     def _needs_care(self, claim: Claim) -> bool:
-        """Return whether claims of a type may be in doubt, some of its tasks cannot be claimed, or any are wanted."""
+        """Return whether a type has limits, its claims may be in doubt, or some of its tasks cannot be claimed."""
         return bool(
-            claim.priority == ANY_PRIORITY
+            claim.type in self._limited_types
+            or claim.priority == ANY_PRIORITY
             or self._unclaimable.keys(claim.type, time.monotonic())
             or self._unclaimable.is_suspected(claim.type, None)
             or any(its_type == claim.type for _, its_type, _ in self._in_doubt)

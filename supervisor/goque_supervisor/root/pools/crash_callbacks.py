@@ -32,6 +32,11 @@ class CrashCallbacks:
         self._answer = answer
         self._calls: dict[int, tuple[Child, int]] = {}
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call has no answer yet."""
+        return bool(self._calls)
+
     def start(self, spec: PoolGroupSpec, wanted: CallbackWanted) -> None:
         """Start a process for one call; a process that cannot be started answers nothing."""
         call = wanted.call

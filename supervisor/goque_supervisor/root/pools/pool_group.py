@@ -60,7 +60,7 @@ class PoolGroup:
         self._processes = context.processes
         self._timers = context.timers
         self._fetcher = GroupFetcher(spec.fetcher.name, context)
-        self._functions = UserFunctions(context.processes, context.timers, self._fetcher.send)
+        self.functions = UserFunctions(context.processes, context.timers, self._fetcher.send)
         self._slots = WorkerSlots()
         self._slots.want(spec, 0, 0)
         self._retries = StartRetries(context.timers)
@@ -85,8 +85,7 @@ class PoolGroup:
     @property
     def is_gone(self) -> bool:
         """Whether the group has drained and has no process left."""
-        has_processes = self.workers or self.fetcher is not None
-        return self.draining and not has_processes and not self._functions.is_reporting
+        return self.draining and not (self.workers or self.fetcher or self.functions.is_reporting)
 
     @property
     def _has_drained(self) -> bool:
@@ -156,7 +155,7 @@ class PoolGroup:
     def on_not_started(self, child: Child, why: str, *, died: bool) -> None:
         """React to a process that could not be started, or that died before the root knew its pid."""
         if child.spec.role in ROLES:
-            self._functions.on_not_started(child, why)
+            self.functions.on_not_started(child, why)
         elif died and child.spec.role == "worker":
             self._on_died_before_known(child, why)
         elif self.draining and child.spec.role == "worker":
@@ -168,7 +167,7 @@ class PoolGroup:
         """Report the end of a process to those that need to know, and start another."""
         match child.spec.role:
             case role if role in ROLES:
-                self._functions.on_ended(child)
+                self.functions.on_ended(child)
             case "fetcher":
                 self._on_fetcher_exit(child, cause)
             case _:
@@ -244,8 +243,7 @@ class PoolGroup:
             case Idle(idle, check):
                 self.idle, self.idle_check = idle, check
             case Interrupt(incarnation, seq, reason, grace):
-                worker = self._worker(incarnation)
-                if worker is not None:
+                if worker := self._worker(incarnation):
                     self._processes.interrupt(worker, seq, reason, grace)
             case Replace(incarnation, reason):
                 self._replace(incarnation, reason)
@@ -260,18 +258,16 @@ class PoolGroup:
                 self.drained = message
                 self._advance_draining()
             case _:
-                return self._functions.on_message(self.spec, child, message)
+                return self.functions.on_message(self.spec, child, message)
         return True
 
     def _worker(self, incarnation: int) -> Child | None:
         return next((worker for worker in self.workers if worker.key == incarnation), None)
 
     def _replace(self, incarnation: int, reason: str) -> None:
-        worker = self._worker(incarnation)
-        if worker is None:
-            return
-        worker.retire_reason = reason
-        end_worker(self._processes, worker, reason)
+        if worker := self._worker(incarnation):
+            worker.retire_reason = reason
+            end_worker(self._processes, worker, reason)
 
     # -- orders from above ------------------------------------------------------------------------------
 
@@ -295,11 +291,14 @@ class PoolGroup:
 
     def end_user_functions(self) -> None:
         """Kill the processes that call the app's functions about crashes and failures."""
-        self._functions.end()
+        self.functions.end()
 
     def reload(self, spec: PoolGroupSpec, generation: int) -> None:
-        """Replace the workers one by one by those of a newer import, and the fetcher if the options changed."""
+        """Replace the workers, all at once if there are new types, and the fetcher if the options changed."""
         changed = (spec.processors, spec.options) != (self.spec.processors, self.spec.options)
+        if spec.has_handlers_beyond(self.spec):  # workers of an older import cannot run these
+            for worker in (worker for worker in self.workers if worker.generation < generation):
+                worker.retire_reason = worker.retire_reason or "reload"
         self.spec = spec.after(self.spec)
         self._slots.want(spec, self._slots.wanted[False], self._slots.wanted[True])
         self.generation = generation

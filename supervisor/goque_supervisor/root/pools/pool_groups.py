@@ -62,6 +62,16 @@ class PoolGroups:
         """Whether every group has drained and ended."""
         return all(group.is_gone for group in self)
 
+    @property
+    def are_reporting(self) -> bool:
+        """Whether a crash or a failed attempt of any pool is not reported yet."""
+        return any(group.functions.are_called for group in self)
+
+    @property
+    def held(self) -> list[str]:
+        """The pools whose workers cannot boot, so that they claim nothing; a title for each."""
+        return [group.spec.title for group in self if group.boot.held]
+
     def lay_out(self, specs: Iterable[PoolGroupSpec]) -> None:
         """Add a group for each pool that has none; nothing is started yet."""
         for spec in specs:
@@ -74,7 +84,9 @@ class PoolGroups:
         self._generation = generation
         for group in self:
             if group.spec.name not in self._wanted:
+                log.info("pool %r is gone from the app: its running tasks end here", group.spec.name)
                 group.drain()
+        self._tell_who_stays()
         self._follow()
 
     def _follow(self) -> None:
@@ -91,7 +103,7 @@ class PoolGroups:
 
     def _without_types_of_others(self) -> dict[str, PoolGroupSpec]:
         """Return the wanted pools. A type stays where it is until its pool is gone."""
-        holder = {name: group.spec.name for group in self for name in group.spec.types}
+        holder = self._holders()
         processors: dict[str, list[dict[str, Any]]] = {name: [] for name in self._wanted}
         for spec in self._wanted.values():
             for processor in spec.processors:
@@ -99,16 +111,26 @@ class PoolGroups:
                 if pool not in processors:
                     continue  # its pool drains: it follows when that is gone
                 processors[pool].append(processor)
-                if pool != spec.name:
-                    log.warning(
-                        "type %r stays in the pool %r until this supervisor is started again; then it is in %r",
-                        processor["type"],
-                        pool,
-                        spec.name,
-                    )
         return {
             name: replace(spec, processors=tuple(processors[name])) for name, spec in self._wanted.items()
         }
+
+    def _holders(self) -> dict[str, str]:
+        """Return the pool that each type is in now."""
+        return {name: group.spec.name for group in self for name in group.spec.types}
+
+    def _tell_who_stays(self) -> None:
+        holder = self._holders()
+        for spec in self._wanted.values():
+            for name in spec.types:
+                pool = holder.get(name, spec.name)
+                if pool != spec.name and pool in self._wanted:
+                    log.warning(
+                        "type %r stays in the pool %r until this supervisor is started again; then it is in %r",
+                        name,
+                        pool,
+                        spec.name,
+                    )
 
     def start_missing(self) -> None:
         """Start what is missing in each group."""

@@ -34,6 +34,11 @@ class UserFunctions:
         """Whether a failed attempt is not reported yet."""
         return self._failures.is_busy
 
+    @property
+    def are_called(self) -> bool:
+        """Whether a crash or a failed attempt is not reported yet."""
+        return self._crashes.is_busy or self._failures.is_busy
+
     def on_message(self, spec: PoolGroupSpec, child: Child, message: Message) -> bool:
         """Do what the fetcher or one of these processes asks for; returns whether the message is about them."""
         match message:

@@ -10,7 +10,7 @@ import pytest
 from goque.describe.run_end import log_outcome
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 OPTIONS = ProcessorOptions(max_attempts=3, max_crashes=1)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

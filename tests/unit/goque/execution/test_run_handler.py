@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from datetime import UTC, datetime, timedelta
 from io import UnsupportedOperation
 from typing import Any
@@ -15,6 +16,7 @@ from goque import (
     InvalidPayloadFormatError,
     PayloadDecodeError,
     PayloadEncodeError,
+    RateLimited,
     Registry,
     RetryTask,
     Snooze,
@@ -33,10 +35,11 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.handlers.processor_table import processors_of
 from goque.options import ProcessorOptions, check_options
-from goque.outcome import MAX_ERRORS_BYTES, Outcome, OutcomeKind
-from goque.processor_table import processors_of
-from goque.task import TaskRow
+from goque.outcome import Outcome, OutcomeKind
+from goque.task_row import TaskRow
+from goque.task_rules.error_lines import MAX_ERRORS_BYTES
 
 KEEPS = ProcessorOptions(store_result=True, max_result=20)
 
@@ -71,7 +74,7 @@ class Leaver(BaseException):
 def test_what_a_handler_returns_is_kept_if_it_is_wanted_and_fits(
     value: Any, options: ProcessorOptions, outcome: Outcome
 ) -> None:
-    assert outcome_of_return(value, options) == outcome
+    assert outcome_of_return(value, options, Task("t")) == outcome
 
 
 ENDLESS: list[Any] = []
@@ -96,12 +99,12 @@ def test_a_result_that_no_database_keeps_fails_the_attempt(
     value: Any, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        outcome_of_return(value, KEEPS)
+        outcome_of_return(value, KEEPS, Task("t"))
 
 
 def test_a_coroutine_that_nobody_awaits_fails_the_attempt_and_warns_nobody() -> None:
     with pytest.raises(TypeError, match="async def"):
-        outcome_of_return(asyncio.sleep(0), ProcessorOptions())
+        outcome_of_return(asyncio.sleep(0), ProcessorOptions(), Task("t"))
 
 
 @pytest.mark.parametrize(
@@ -178,12 +181,8 @@ def needs_text(to: dict[str, str]) -> None: ...
         (RetryTask("busy", delay=7), OutcomeKind.FAILED, "goque.RetryTask: busy", 7.0),
         (RetryTask(delay=timedelta(minutes=1)), OutcomeKind.FAILED, "goque.RetryTask: retry requested", 60.0),
         (RetryTask(), OutcomeKind.FAILED, "goque.RetryTask: retry requested", None),
-        (RetryTask(delay=-5), OutcomeKind.FAILED, "goque.RetryTask: retry requested", 0.0),
         (Snooze(2.5), OutcomeKind.SNOOZED, "", 2.5),
-        (Snooze(-1), OutcomeKind.SNOOZED, "", 0.0),
-        (Snooze(float("inf")), OutcomeKind.SNOOZED, "", MAX_DELAY),
-        (Snooze(float("nan")), OutcomeKind.SNOOZED, "", 0.0),
-        (RetryTask(delay=float("nan")), OutcomeKind.FAILED, "goque.RetryTask: retry requested", 0.0),
+        (RateLimited(0), OutcomeKind.RATE_LIMITED, "", 0.0),
         (TaskTimeout("my own"), OutcomeKind.FAILED, "goque.TaskTimeout: my own", None),
         (UnsupportedOperation("read"), OutcomeKind.FAILED, "io.UnsupportedOperation: read", None),
     ],
@@ -294,3 +293,34 @@ def test_a_delay_that_is_no_duration_fails_the_attempt_and_says_so(delay):
         assert str(refusal.value) == f"the delay of {kind} must be seconds or a timedelta, not {delay!r}"
     with pytest.raises(ConfigurationError, match="the delay of Snooze"):
         Snooze(None)
+
+
+@pytest.mark.parametrize("delay", [-1, math.inf, math.nan, 10**400, timedelta(seconds=-1)])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (RateLimited, "retry_after of RateLimited"),
+        (Snooze, "the delay of Snooze"),
+        (lambda delay: RetryTask(delay=delay), "the delay of RetryTask"),
+    ],
+)
+def test_a_delay_that_no_task_can_wait_fails_the_attempt_and_says_so(
+    make: Any, name: str, delay: Any
+) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        make(delay)
+    made = outcome_of_error(refusal.value, timed_out=False, timeout=30)
+    assert (made.kind, made.delay) == (OutcomeKind.FAILED, None)
+    assert made.error.startswith(
+        f"goque.ConfigurationError: {name} must be 0 or more seconds and under 100 years, not "
+    )
+    assert len(made.error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("delay", "used"), [(-1.0, 0.0), (math.nan, 0.0), (math.inf, MAX_DELAY)])
+def test_a_delay_that_was_changed_afterwards_is_one_that_a_database_can_add(
+    delay: float, used: float
+) -> None:
+    error = Snooze(1)
+    error.delay = delay
+    assert outcome_of_error(error, timed_out=False, timeout=30).delay == used

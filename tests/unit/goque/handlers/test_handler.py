@@ -18,7 +18,7 @@ import pytest
 
 import goque
 from goque import Handler, Registry, Task, TaskStatus, TypedTask
-from goque.processor_table import processors_of
+from goque.handlers.processor_table import processors_of
 from goque_supervisor.launch import _dump
 from tests.unit.goque.handlers import shop_tasks
 from tests.unit.goque.handlers.shop_tasks import Email

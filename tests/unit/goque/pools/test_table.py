@@ -70,8 +70,19 @@ def test_the_default_pool_can_be_declared_and_its_workers_overridden(registry: g
     ("declare", "said"),
     [
         (lambda r: (r.pool("a"), r.pool("a")), "pool 'a' is declared already"),
+        (
+            lambda r: r.pool("a,b"),
+            "the pool 'a,b' has a comma in its name, which --pools takes for two pools",
+        ),
         (lambda r: r.pool("a", worker=2), "pool 'a': unknown option 'worker'; did you mean workers"),
-        (lambda r: r.pool("a", timeout=2), "pool 'a': unknown option 'timeout'"),
+        (
+            lambda r: r.pool("a", timeout=2),
+            "pool 'a': timeout belongs to the types of the pool: write registry.proc",
+        ),
+        (
+            lambda r: r.processor("t", async_workers=2)(print),
+            "async_workers belongs to a pool: write registry.pool",
+        ),
         (lambda r: r.pool(""), "pool"),
         (
             lambda r: add(r, "mail", pool="a", workers=2),

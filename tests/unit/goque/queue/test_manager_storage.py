@@ -25,5 +25,5 @@ def test_the_other_kind_of_manager_has_the_same_rules(tmp_path: Path) -> None:
 
 def test_the_check_of_a_manager_is_a_function() -> None:
     wrong: object = "strict"
-    with pytest.raises(ConfigurationError, match="check_tasks must be a function of tasks"):
-        TaskQueueManager("sqlite:///never.db", check_tasks=wrong)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ConfigurationError, match="prepare_tasks must be a function of tasks"):
+        TaskQueueManager("sqlite:///never.db", prepare_tasks=wrong)  # type: ignore[arg-type]  # on purpose

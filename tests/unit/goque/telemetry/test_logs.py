@@ -16,7 +16,7 @@ import goque
 from goque import ConfigurationError, Task
 from goque.context import task_context
 from goque.telemetry import logs
-from goque.telemetry.logs import RateLimited
+from goque.telemetry.rate_limit import RateLimited
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,14 @@ def test_a_handler_that_logs_is_told_by_its_task(capfd: pytest.CaptureFixture[st
     assert (told["task_type"], told["task_id"], told["attempt"]) == ("resize", task.id, 1)
 
 
+def test_a_field_of_the_app_does_not_hide_which_task_runs() -> None:
+    task = Task("resize")
+    event = logging.makeLogRecord({"name": "shop", "task_id": "of another queue", "order": 7})
+    with task_context(task):
+        assert logs.fields_of(event) == {"task_type": "resize", "task_id": task.id, "attempt": 1, "order": 7}
+    assert logs.fields_of(event) == {"task_id": "of another queue", "order": 7}
+
+
 def test_the_context_values_of_a_handler_are_in_its_lines(capfd: pytest.CaptureFixture[str]) -> None:
     with goque.with_value("outside", "of a handler"):
         json_logger().info("nobody's")
@@ -187,13 +195,6 @@ def test_a_pipe_without_reader_costs_the_line_only() -> None:
         "r, w = os.pipe(); os.close(r); os.dup2(w, 2)\nlogging.getLogger('goque').error('x')\nprint('alive')"
     )
     assert in_a_process(source).stdout == "alive\n"
-
-
-def test_the_app_is_heard_at_warning_until_it_configures_logging_itself() -> None:
-    said = "logging.getLogger('shop').info('quiet'); logging.getLogger('shop').warning('loud')"
-    assert in_a_process(said).stderr.splitlines()[0].endswith("WARN  worker shop: loud")
-    own = in_a_process(f"logging.basicConfig(level='INFO', format='%(message)s'); {said}")
-    assert own.stderr.splitlines() == ["quiet", "loud"]
 
 
 @pytest.mark.parametrize(("log_format", "level"), [("xml", "info"), ("json", "loud"), ("console", "notset")])

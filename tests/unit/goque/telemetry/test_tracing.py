@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import goque
 from goque import ConfigurationError, Task, TaskQueueManager
 from goque.outcome import Outcome, OutcomeKind
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque.telemetry import tracing
 
 

@@ -8,7 +8,7 @@ import pytest
 from goque import retry
 from goque.retry import DEFAULT, Static, Step, exponential
 from goque.storage.contract import TypePolicy
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque_supervisor.actors.healing import heal, retry_policy, strategy_of
 from unit.rows import row
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +90,7 @@ class DeadWorkersSetup:
         return dict(zip(seqs, self.in_flight.by_id.values(), strict=True))
 
     def notice(self, **values: Any) -> WorkerExited:
-        return dataclasses.replace(exited(**values), box=str(self.box))
+        return WorkerExited(**{**exited(**values).fields(), "box": str(self.box)})
 
     def outcomes(self) -> dict[str, OutcomeKind]:
         return {task.row.id: task.outcome.kind for task in self.in_flight.ended if task.outcome}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from goque.task import TaskRow, Token
+from goque.task_row import TaskRow, Token
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import Orders
 from goque_supervisor.fetcher.reconciler import Comparison, Reconciler

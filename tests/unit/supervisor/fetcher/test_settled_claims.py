@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goque.task import Token
+from goque.task_row import Token
 from goque_supervisor.fetcher.settled_claims import MAX_AGE, MAX_REMEMBERED, SettledClaims
 from unit.rows import row
 

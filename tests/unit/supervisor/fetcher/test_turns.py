@@ -98,3 +98,24 @@ def test_a_thousand_claims_are_shared_evenly() -> None:
     for _ in range(1200):
         counts[take(turns)[0]] += 1
     assert set(counts.values()) == {20}
+
+
+def test_a_type_whose_last_due_task_was_taken_by_the_claim_before_does_not_rest() -> None:
+    turns = Turns("a", 1.0)
+    turns.learn(due(("a", 0)), NOW)
+    take(turns, found=10)
+    take(turns, found=0)
+    assert not turns.has_due
+    turns.learn(due(("a", 0)), NOW + 0.03)  # a task that failed is due at once
+    assert turns.next(ten) == ["a"]
+
+
+def test_due_tasks_of_a_type_that_rests_are_not_forgotten() -> None:
+    turns = Turns("ab", 1.0)
+    turns.learn(due(("a", 0)), NOW)
+    assert not turns.leaves_due
+    take(turns, found=0)
+    turns.learn(due(("a", 0)), NOW + 0.03)
+    assert (turns.has_due, turns.leaves_due) == (False, True)
+    turns.learn(due(("a", 0)), NOW + 1.03)
+    assert (turns.has_due, turns.leaves_due) == (True, False)

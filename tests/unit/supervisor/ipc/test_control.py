@@ -27,6 +27,8 @@ EXAMPLES = [
     Ready({"owner": "n1"}),
     control.BootFailed("no such table", 3),
     Beat(),
+    control.DatabaseAway("the database is not available (refused)"),
+    control.DatabaseBack(),
     control.LeaseRenewed(12.5, 3),
     control.Interrupt(7, 1 << 40, "canceled", 2.0),
     control.WorkersWanted(2, 0),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from goque.outcome import OutcomeKind
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 from goque_supervisor.ipc.messages import Job, Jobs, decode_each_job, encode
 
 pytestmark = pytest.mark.fault(59)

@@ -8,7 +8,8 @@ import pytest
 
 from goque.identifiers import new_task_id
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
-from goque.task import Task, TaskRow
+from goque.task import Task
+from goque.task_row import TaskRow
 from goque_supervisor.metrics.counters import DURATIONS, Counters, CountersByType, read_counters
 
 

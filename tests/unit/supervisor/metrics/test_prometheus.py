@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from goque.storage.contract import QueueDepth
+from goque.storage.contract import LimitLoad, QueueDepth
+from goque.task_rules.limits import Limits, Rate
 from goque_supervisor.actors.health import not_alive, not_ready
 from goque_supervisor.metrics.counters import Counts
 from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families
@@ -63,7 +64,11 @@ def test_a_type_that_the_app_registers_and_another_tree_runs_is_no_stranger() ->
 
 
 def test_every_name_and_label_of_the_contract_is_there() -> None:
-    depths = [QueueDepth("mail", "new", 7, 12.5), QueueDepth("stranger", "error", 2, 3.0)]
+    depths = [
+        QueueDepth("mail", "new", 7, 12.5),
+        QueueDepth("mail", "blocked", 4, 12.5),
+        QueueDepth("stranger", "error", 2, 3.0),
+    ]
     depths += [QueueDepth("<b>", "error", 1, 9.0)]
     found = parsed(snapshot(queue=QueueSample(depths, frozenset({"mail"}))))
     expected = {
@@ -87,6 +92,7 @@ def test_every_name_and_label_of_the_contract_is_there() -> None:
         ("goque_operations_total", "operation=processing", "task_type=mail"): 5,
         ("goque_operations_total", "operation=cleanup", "task_type=unregistered"): 2,
         ("goque_queue_depth", "status=new", "task_type=mail"): 7,
+        ("goque_queue_depth", "status=blocked", "task_type=mail"): 4,
         ("goque_queue_depth", "status=processing", "task_type=mail"): 0,
         ("goque_queue_depth", "status=error", "task_type=unregistered"): 3,
         ("goque_queue_latency_seconds", "task_type=mail"): 12.5,
@@ -163,3 +169,27 @@ def test_functions_have_metrics_of_their_own_and_other_types_have_none() -> None
     assert found["goque_function_processing_duration_seconds_count", *labels] == 3
     assert found["goque_function_processing_duration_seconds_sum", *labels] == 0.01
     assert not [key for key in parsed(snapshot()) if "function" in key[0]]
+
+
+def test_types_with_limits_have_metrics_of_their_own_and_other_types_have_none() -> None:
+    depths = [QueueDepth("mail", "new", 7, 12.5), QueueDepth("mail", "error", 2, 3.0)]
+    depths += [QueueDepth("mail", "processing", 3, 0.0), QueueDepth("sync", "new", 1, 0.0)]
+    loads = {
+        "mail": LimitLoad(Limits(limit=4, per_key=2), running=3, key_running=1),
+        "sync": LimitLoad(Limits(rate=Rate(1, per=60)), running=0, next_start=41.5),
+        "stranger": LimitLoad(Limits(limit=1), running=1),
+    }
+    queue = QueueSample(depths, limits=loads)
+    found = parsed(snapshot(state={"known_types": ["mail", "sync", "resize"]}, queue=queue))
+    limits = {key: value for key, value in found.items() if key[0].startswith("goque_limit_")}
+    assert limits == {
+        ("goque_limit_running", "task_type=mail"): 3,
+        ("goque_limit_size", "task_type=mail"): 4,
+        ("goque_limit_waiting", "task_type=mail"): 9,
+        ("goque_limit_next_start_seconds", "task_type=mail"): 0,
+        ("goque_limit_running", "task_type=sync"): 0,
+        ("goque_limit_waiting", "task_type=sync"): 1,
+        ("goque_limit_next_start_seconds", "task_type=sync"): 41.5,
+    }
+    assert not [key for key in parsed(snapshot(queue=QueueSample(depths))) if "goque_limit" in key[0]]
+    assert not [key for key in parsed(snapshot(queue=None)) if "goque_limit" in key[0]]

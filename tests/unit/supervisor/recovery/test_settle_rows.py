@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from goque.outcome import Change
-from goque.task import TaskRow, TaskStatus, Token
+from goque.task_row import TaskRow, TaskStatus, Token
 from goque_supervisor.recovery.settle_rows import Decided, decide_each, settle_each
 
 pytestmark = pytest.mark.fault(59)

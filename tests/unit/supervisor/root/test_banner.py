@@ -9,9 +9,13 @@ from goque_supervisor.settings import SuperviseOptions
 SERVICES = ["healer", "cleaner", "scheduler"]
 
 
-def pool(name: str, *types: str, workers: int = 2) -> PoolGroupSpec:
+def pool(name: str, *types: str, workers: int = 2, is_mixed: bool = False) -> PoolGroupSpec:
     processors = tuple(
-        {"type": task_type, "is_async": False, "options": {"timeout": 30.0, "max_attempts": 5}}
+        {
+            "type": task_type,
+            "is_async": is_mixed and task_type == types[-1],
+            "options": {"timeout": 30.0, "max_attempts": 5},
+        }
         for task_type in types or (name,)
     )
     return PoolGroupSpec(name, processors, {"workers": workers, "async_workers": 1}, ("public", "secret"))
@@ -42,6 +46,24 @@ def test_it_tells_what_runs_where_how_many_and_how_to_stop() -> None:
         "  stop      Ctrl-C: running handlers have 30s; a second one stops at once",
         "",
     ]
+
+
+def test_limits_of_a_type_are_named() -> None:
+    spec = pool("mail")
+    limits = {"limit": 20, "per_key": 2, "rate": {"count": 100, "per": 60.0, "per_key": True}}
+    spec.processors[0]["options"]["limits"] = limits
+    assert (
+        "  pools     mail  2 workers, timeout 30s, 5 attempts, limit 20, 2 per key, rate 100/60 for each key"
+    ) in lines(SuperviseOptions(app="shop:registry"), spec)
+    spec.processors[0]["options"]["limits"] = {"rate": {"count": 1, "per": 0.5}}
+    assert "  pools     mail  2 workers, timeout 30s, 5 attempts, rate 1/0.5" in lines(
+        SuperviseOptions(app="shop:registry"), spec
+    )
+
+
+def test_workers_of_both_kinds_are_told_apart() -> None:
+    told = lines(SuperviseOptions(app="shop:registry"), pool("default", "a", "b", workers=4, is_mixed=True))
+    assert "  pools     default  4 + 1 async workers for 2 types" in told
 
 
 def test_it_stays_short_whatever_there_is() -> None:

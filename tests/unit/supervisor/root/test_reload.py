@@ -177,6 +177,23 @@ def test_the_types_of_a_pool_share_its_fetcher_and_its_workers(tmp_path: Path) -
     assert tree.group("default").spec.types == ["mail", "report", "thumbnail"]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_older_worker_gets_a_task_of_a_type_that_it_does_not_know(tmp_path: Path, is_async: bool) -> None:
+    tree = SimulatedTree(tmp_path, describe_app("mail", "report", pool="bulk"))
+    tree.comes_up()
+    app = describe_app("mail", "report", "thumbnail", pool="bulk")
+    if is_async:  # a type that stays, with a handler of another kind
+        app = describe_app("mail", "report", pool="bulk")
+        app["types"][1]["is_async"] = True
+    reload(tree, app)
+    tree.did()
+    tree.ends("fetcher[bulk]")
+    older = [tree.child(f"worker[bulk:{slot}]").key for slot in (0, 1)]
+    assert tree.did("fetcher[bulk]")[2:] == [
+        f"fetcher[bulk] <- Retire(incarnation={key}, reason='reload')" for key in older
+    ]
+
+
 def test_a_type_that_leaves_a_pool_comes_to_its_end_there(tmp_path: Path) -> None:
     tree = SimulatedTree(tmp_path, describe_app("mail", "report", pool="default"))
     tree.comes_up()
@@ -202,11 +219,17 @@ def test_a_type_moves_to_another_pool_when_its_own_has_ended(tree: SimulatedTree
     assert [name for name in tree.names() if name.startswith("fetcher")] == ["fetcher[default]"]
 
 
-def test_a_type_stays_in_a_pool_that_stays(tree: SimulatedTree, caplog: pytest.LogCaptureFixture) -> None:
-    app = describe_app("mail", "report", jobs=1)
+def test_a_type_stays_in_a_pool_that_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    tree = SimulatedTree(tmp_path, describe_app("mail", "report", "thumbnail"))
+    tree.comes_up()
+    app = describe_app("mail", "report")
     app["types"][1]["pool"] = "mail"
     app["types"].append({**app["types"][0], "type": "sms", "pool": "report"})
     reload(tree, app)
     assert tree.group("mail").spec.types == ["mail"]
     assert sorted(tree.group("report").spec.types) == ["report", "sms"]
-    assert "type 'report' stays in the pool 'report' until this supervisor is started again" in caplog.text
+    ends_of(tree, "thumbnail", 0, 1)
+    assert "pool 'thumbnail' is gone from the app: its running tasks end here" in caplog.text
+    stays = "type 'report' stays in the pool 'report' until this supervisor is started again"
+    assert caplog.text.count(stays) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser
+from importlib import import_module
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -61,4 +62,7 @@ def completed(arguments: list[str]) -> list[str]:
         and not any(word.startswith("--database-url") for word in arguments)
     ):
         own += ["--database-url", database_url()]
+    if arguments[place] == "enqueue" and "GOQUE_APP" not in os.environ and "--app" not in arguments:
+        import_module(APP.partition(":")[0])  # the project is loaded here, and need not be in another process
+        own += ["--app", APP]
     return [*arguments[: place + 1], *own, *arguments[place + 1 :]]

@@ -26,7 +26,7 @@ from goque.describe.overview import Overview, overview
 from goque.errors import GoqueError
 from goque.storage import open_storage
 from goque.storage.contract import NodeRow, QueueDepth
-from goque.task import TaskRow
+from goque.task_row import TaskRow
 
 NOW = datetime(2026, 11, 23, 21, 0, tzinfo=UTC)
 TASK_ID = "01a20b6d-f9ad-7bbd-861b-dbe0c9408260"
@@ -105,12 +105,24 @@ def failed_task(**fields: Any) -> TaskRow:
     )
 
 
+def test_blocked_tasks_have_a_column_only_where_there_are_any() -> None:
+    depths = [QueueDepth("join", "blocked", 3), QueueDepth("mail", "new", 7)]
+    found = overview(depths, [], frozenset(), [], NOW)
+    assert [line.split()[:5] for line in texts(found)[:3]] == [
+        ["TYPE", "BLOCKED", "WAITING", "RETRY", "BUSY"],
+        ["join", "3", "0", "0", "0"],
+        ["mail", "0", "7", "0", "0"],
+    ]
+    assert {len(line) for line in texts(found)[:3]} == {80}
+    assert "BLOCKED" not in texts(seen())[0]
+
+
 # -- lines ---------------------------------------------------------------------------------------------
 
 
 def test_a_line_tells_of_each_type_node_and_worker() -> None:
     assert [" ".join(line.split()) for line in texts(seen())] == [
-        "TYPE NEW ERROR BUSY LATENCY RUNS/S FAILED TOOK WORKERS",
+        "TYPE WAITING RETRY BUSY LATENCY RUNS/S FAILED TOOK WORKERS",
         "mail 1234 0 2 90s 1.0 3 100ms 3/4",
         "",
         "NODE web-1 pid 42, seen 2s ago, shop:registry, up 2h, 65M, 100% CPU",
@@ -238,7 +250,7 @@ def test_p_pauses_and_resumes_the_type_under_the_cursor() -> None:
 def test_what_changes_tasks_is_asked_first() -> None:
     shown = screen()
     assert shown.press("r") is None
-    assert shown.message == "[y/n] reset all of mail in attempts_left?"
+    assert shown.message == "[y/n] reset all failed tasks of mail?"
     assert shown.press("x") is None
     assert shown.message == "nothing was changed"
     shown.press("r")
@@ -259,7 +271,7 @@ def test_enter_lists_the_failed_tasks_of_a_type_and_escape_goes_back_to_it() -> 
     shown = screen()
     assert shown.press("enter") == Order("tasks", "mail")
     shown.take(Answer(seen(), tasks=[failed_task()], task_type="mail"))
-    assert selected(shown) == f"{TASK_ID} attempts_left 2 boom"
+    assert selected(shown) == f"{TASK_ID} failed 2 boom"
     assert shown.lines(80, 24)[-2].text.strip() == "boom"
     shown.press("r")
     assert shown.press("y") == Order("reset", TASK_ID, "mail")

@@ -1,0 +1,229 @@
+"""`goque cancel`, `reset` and `delete`: the changes that people make, to single tasks or to all of a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import click
+
+from goque.cli.command import command, list_option
+from goque.cli.completion import type_option
+from goque.cli.database import database_option, opened_storage, type_hint
+from goque.cli.parameters.statuses import Statuses
+from goque.describe.cancellation import describe_cancellation
+from goque.describe.status_words import explain_words, word_with_status
+from goque.errors import TaskNotFoundError, TaskStateError
+from goque.identifiers import is_task_id
+from goque.storage import TaskStorage
+from goque.storage.pages import pages_of
+from goque.storage.search_types import TaskSearch
+from goque.task_row import TERMINAL_STATUSES, TaskStatus
+from goque.telemetry.logs import one_line
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+RESETTABLE: Final = TERMINAL_STATUSES | {TaskStatus.ERROR}
+CANCELABLE: Final = frozenset(TaskStatus) - TERMINAL_STATUSES
+
+
+def _choice(verb: str, statuses: frozenset[TaskStatus]) -> Callable[[FunctionT], FunctionT]:
+    """Add ID..., --status and --type, which choose the tasks."""
+
+    def add(function: FunctionT) -> FunctionT:
+        for one in (
+            type_option("With --status: only tasks of this type."),
+            list_option(
+                "--status",
+                "statuses",
+                type=Statuses(statuses),
+                help=f"{verb} all tasks in these statuses: {explain_words(statuses)}.",
+            ),
+            click.argument("task_ids", metavar="[ID...]", nargs=-1),
+        ):
+            function = one(function)
+        return function
+
+    return add
+
+
+@command("cancel")
+@_choice("Cancel", CANCELABLE)
+@database_option
+@click.pass_context
+def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
+    """Cancel tasks, so that they are never run again.
+
+    A running task is canceled at once, and its handler is stopped as by a timeout. A task that has already ended
+    does not change. A task that the Go library runs is canceled in its row only: that library does not notice, and may
+    still end it as done. Blocked tasks that need a canceled one to be done are canceled with it. An unknown ID makes
+    the exit code 1.
+
+    \b
+    Examples:
+      goque cancel 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
+      goque cancel --status waiting --type send_email
+    """
+    _change(
+        ctx,
+        database_url,
+        "canceled",
+        _cancel,
+        lambda storage, search, _: cancel_all(storage, search),
+        **chosen,
+    )
+
+
+@command("reset")
+@_choice("Reset", RESETTABLE)
+@database_option
+@click.pass_context
+def reset(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
+    """Make failed or ended tasks new again: without failed attempts, and due at once.
+
+    A claimed task is refused, a blocked one too, and so is an unknown ID. All of these make the exit code 1. Tasks
+    that were canceled because of a failed task are blocked again when you reset that one.
+
+    \b
+    Examples:
+      goque reset 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
+      goque reset --status failed --type send_email
+    """
+    _change(ctx, database_url, "reset", _reset, reset_all, **chosen)
+
+
+@command("delete")
+@_choice("Delete", TERMINAL_STATUSES)
+@database_option
+@click.pass_context
+def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
+    """Delete tasks that have ended, with the record of their failed attempts. There is no way back.
+
+    A task that has not ended is refused, and so is one whose handler is still being stopped, and an unknown ID. All
+    of these make the exit code 1. Ended tasks are also deleted by the cleaner of `goque supervise`, by their age.
+
+    \b
+    Examples:
+      goque delete 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
+      goque delete --status done,canceled --type send_email
+    """
+    _change(
+        ctx,
+        database_url,
+        "deleted",
+        _delete,
+        lambda storage, search, _: delete_all(storage, search),
+        **chosen,
+    )
+
+
+def _change(
+    ctx: click.Context,
+    database_url: str | None,
+    done: str,
+    change_one: Callable[[TaskStorage, str], str],
+    change_all: Callable[[TaskStorage, TaskSearch, Callable[[TaskStateError], None]], int],
+    **chosen: Any,
+) -> None:
+    """Change the chosen tasks, print what came of it, and end with 1 if any was refused."""
+    search = _search_of(**chosen)
+    with opened_storage(database_url) as storage:
+        if search is None:
+            failed = _each(chosen["task_ids"], lambda task_id: change_one(storage, task_id))
+        else:
+            refused: list[TaskStateError] = []
+            count = change_all(storage, search, refused.append)
+            for error in refused:
+                _complain(str(error))
+            _report(done, count, storage, search)
+            failed = bool(refused)
+    ctx.exit(1 if failed else 0)
+
+
+def _search_of(
+    *, task_ids: tuple[str, ...], statuses: tuple[TaskStatus, ...], task_type: str | None
+) -> TaskSearch | None:
+    """Return the search for the chosen tasks, None if they are given by their ids. Raises click.UsageError."""
+    if not task_ids and not statuses:
+        raise click.UsageError("give IDs, or --status for all tasks in it")
+    if task_ids and statuses:
+        raise click.UsageError("IDs and --status contradict each other; give one of them")
+    if task_type and not statuses:
+        raise click.UsageError("--type restricts --status; give both")
+    return TaskSearch(task_type=task_type, statuses=statuses) if statuses else None
+
+
+def _each(task_ids: tuple[str, ...], change: Callable[[str], str]) -> bool:
+    """Change each task and print what came of it; return whether any was refused."""
+    failed = False
+    for task_id in map(str.lower, task_ids):
+        try:
+            click.echo(f"{task_id} {change(task_id)}")
+        except (TaskNotFoundError, TaskStateError) as error:
+            failed = True
+            hint = "" if is_task_id(task_id) else "; `goque list --external-id` shows the id of a task"
+            _complain(f"{error}{hint}")
+    return failed
+
+
+def _cancel(storage: TaskStorage, task_id: str) -> str:
+    before = storage.get_task(task_id)
+    return describe_cancellation(before, canceled=storage.cancel_unless_finished(task_id))
+
+
+def _reset(storage: TaskStorage, task_id: str) -> str:
+    return "reset" if storage.reset_unless_claimed(task_id) else "was new already"
+
+
+def _delete(storage: TaskStorage, task_id: str) -> str:
+    if storage.delete_if_finished([task_id]):
+        return "deleted"
+    row = storage.get_task(task_id)
+    if row is None:
+        raise TaskNotFoundError(task_id)
+    if row.status not in TERMINAL_STATUSES:
+        raise TaskStateError(f"task {task_id} is {word_with_status(row.status)}; cancel it first")
+    raise TaskStateError(f"the handler of task {task_id} is being stopped; delete it after that")
+
+
+def cancel_all(storage: TaskStorage, search: TaskSearch) -> int:
+    """Cancel every task of a search that has not ended, and return the number."""
+    done = 0
+    for page in pages_of(storage, search):
+        for line in page.lines:
+            with suppress(TaskNotFoundError):  # somebody has deleted it meanwhile
+                done += storage.cancel_unless_finished(line.id)
+    return done
+
+
+def reset_all(storage: TaskStorage, search: TaskSearch, on_refused: Callable[[TaskStateError], None]) -> int:
+    """Reset every task of a search once, and return the number; claimed tasks are refused."""
+    done = 0
+    for page in pages_of(storage, search):
+        for line in page.lines:
+            try:
+                done += storage.reset_unless_claimed(line.id)
+            except TaskNotFoundError:
+                pass  # the cleaner has deleted it meanwhile
+            except TaskStateError as error:
+                on_refused(error)
+    return done
+
+
+def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
+    """Delete every task of a search that has ended and that nobody holds, and return the number."""
+    return sum(
+        len(storage.delete_if_finished([line.id for line in page.lines]))
+        for page in pages_of(storage, search)
+    )
+
+
+def _report(done: str, count: int, storage: TaskStorage, search: TaskSearch) -> None:
+    click.echo(f"{done} {count} {'task' if count == 1 else 'tasks'}")
+    if not count and search.task_type and (hint := type_hint(storage, search.task_type)):
+        _complain(hint)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"goque: {one_line(text)}", err=True)

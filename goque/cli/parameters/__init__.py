@@ -1,0 +1,1 @@
+"""The options that several commands take, and the kinds of their values."""

@@ -1,0 +1,110 @@
+"""Reads and draws flows, for everybody who looks at one, for a bounded part of the time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from goque.dashboard.flow_drawing import MAX_NODES, FlowDrawing, FlowNode, draw_flow
+from goque.dashboard.formats import last_line
+from goque.storage.contract import FlowOverview, FlowTask, TaskStorage
+from goque.task_row import TaskStatus
+
+MAX_TASKS: Final = 10_000
+"""The largest flow that is drawn: reading and drawing it takes a third of a second, in which no other page is made."""
+
+MAX_NEEDS: Final = 50_000
+MAX_NOTES: Final = 100
+"""How many failed tasks have their last error in the drawing."""
+
+MAX_KEPT: Final = 20
+BUSY_FRACTION: Final = 0.2
+"""The maximum fraction of the time that reading one flow takes, however many people look at it."""
+
+
+@dataclass(frozen=True)
+class FlowView:
+    """What the page of a flow shows of all its tasks; a flow that is too large has no drawing."""
+
+    overview: FlowOverview
+    drawing: FlowDrawing | None
+
+
+class FlowReader:
+    """Keeps the last view of each flow while another one would cost too much, and while one is under way.
+
+    Args:
+        storage: what to read.
+        clock: seconds.
+    """
+
+    def __init__(self, storage: TaskStorage, clock: Callable[[], float] = time.monotonic) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._views: dict[tuple[str, str], tuple[FlowView, float]] = {}
+
+    def view(self, flow_id: str, prefix: str) -> FlowView:
+        """Return the view of a flow, whose links begin with a prefix.
+
+        Raises:
+            TaskNotFoundError: there is none.
+        """
+        key = (prefix, flow_id)
+        last, read_again_at = self._views.get(key, (None, 0.0))
+        if last is not None and self._clock() < read_again_at:
+            return last
+        if not self._lock.acquire(blocking=last is None):
+            assert last is not None
+            return last
+        try:
+            others, read_again_at = self._views.get(key, (None, 0.0))
+            if others is not None and self._clock() < read_again_at:
+                return others  # somebody has read it while this one waited
+            began = self._clock()
+            view = _read(self._storage, flow_id, prefix)
+            ended = self._clock()
+            self._views.pop(key, None)
+            self._views[key] = (
+                view,
+                ended + (ended - began) / BUSY_FRACTION,
+            )  # the last one, which goes last
+            while len(self._views) > MAX_KEPT:
+                del self._views[next(iter(self._views))]
+            return view
+        finally:
+            self._lock.release()
+
+    def forget(self) -> None:
+        """Read again at the next look, because somebody has changed a flow; what is being read may be old."""
+        with self._lock:
+            self._views.clear()
+
+
+def _read(storage: TaskStorage, flow_id: str, prefix: str) -> FlowView:
+    overview = storage.flow_overview(flow_id)
+    tasks = None
+    if overview.total <= MAX_TASKS:
+        tasks = storage.flow_tasks(flow_id, most_tasks=MAX_TASKS, most_needs=MAX_NEEDS)
+    if tasks is None:
+        return FlowView(overview, None)
+    notes = _notes(storage, flow_id, tasks)
+    nodes = [
+        FlowNode(
+            task.id, task.type, task.status, task.needs, f"{prefix}/tasks/{task.id}", notes.get(task.id, "")
+        )
+        for task in tasks
+    ]
+    return FlowView(overview, draw_flow(nodes))
+
+
+def _notes(storage: TaskStorage, flow_id: str, tasks: Sequence[FlowTask]) -> dict[str, str]:
+    """Return the last errors of tasks that have failed, where tasks are drawn one by one."""
+    statuses = (TaskStatus.ATTEMPTS_LEFT, TaskStatus.ERROR)
+    if len(tasks) > MAX_NODES or not any(task.status in statuses for task in tasks):
+        return {}
+    found = storage.flow_lines(flow_id, statuses=statuses, limit=MAX_NOTES)
+    return {line.id: last_line(line.last_errors) for line in found.lines}

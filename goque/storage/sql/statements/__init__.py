@@ -1,0 +1,1 @@
+"""SQL texts by name: what every dialect has, and its own."""
