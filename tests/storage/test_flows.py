@@ -185,6 +185,39 @@ def test_a_cancel_counts_as_the_end_when_the_handler_has_stopped(storage, queue)
     assert queue.get_task(tasks[1].id).errors == f"canceled: needs part {tasks[0].id}: canceled\n"
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside-a-retry"])
+@pytest.mark.parametrize(
+    ("kind", "is_canceled", "expected"),
+    [
+        (OutcomeKind.DONE, False, "new"),
+        (OutcomeKind.FAILED, False, "canceled"),
+        (OutcomeKind.CANCELED, False, "canceled"),
+        (OutcomeKind.DONE, True, "canceled"),
+        (OutcomeKind.FAILED, True, "canceled"),
+        (OutcomeKind.CANCELED, True, "canceled"),
+        (OutcomeKind.INTERRUPTED, True, "canceled"),
+    ],
+)
+def test_a_flow_that_comes_while_its_need_runs_sees_each_end_of_it(
+    storage, queue, kind, is_canceled, expected, beside
+):
+    part = queue.add_task(goque.Task("part", 1))
+    retried = queue.add_task(goque.Task("part", 2))
+    rows = {row.id: row for row in claim(storage, task_type="part", limit=2)}
+    if is_canceled:
+        assert queue.cancel_task(part.id)
+    flow = Flow("newer")
+    flow.add("join", None, needs=[part])
+    queue.enqueue_flow(flow)
+    assert statuses(queue, flow) == ["blocked"]
+    changes = [settle(Outcome(kind), rows[part.id], RetryPolicy(max_attempts=1))]
+    if beside:
+        changes.append(settle(Outcome(OutcomeKind.FAILED), rows[retried.id], RetryPolicy()))
+    storage.settle_if_held(changes)
+    assert statuses(queue, flow) == [expected]
+    assert storage.go_on_with_flows() == 0
+
+
 def test_a_canceled_task_that_nobody_runs_cancels_at_once(queue):
     flow, tasks = flow_of(queue, ("part", 1, []), ("join", None, [0]), ("join", None, [1]))
     assert queue.cancel_task(tasks[1].id)

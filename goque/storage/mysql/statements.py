@@ -145,14 +145,13 @@ SETTLE_MOVES: Final = LockThenChange(
     changed=SETTLED,
 )
 
-RELEASE_STALE: Final = """
-    UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
-        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
-    STRAIGHT_JOIN goque_task
-      ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
-    SET goque_task.claimed_by = NULL
-    WHERE goque_task.claims = claim.claims AND goque_task.claimed_by = :owner
-      AND goque_task.status NOT IN ('pending', 'processing')"""
+RELEASE_STALE: Final = LockThenChange(
+    lock=HOLDS.replace("status IN", "status NOT IN").replace("<=>", "="),
+    change="""
+    UPDATE goque_task FORCE INDEX (PRIMARY)
+    SET claimed_by = NULL
+    WHERE id IN :ids AND claimed_by = :owner AND status NOT IN ('pending', 'processing')""",
+)
 
 LOCK_TASK: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

@@ -170,7 +170,8 @@ RELEASE_STALE: Final = """
     WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
       AND claimed_by IS NOT DISTINCT FROM :owner AND CAST(:owner AS text) IS NOT NULL
-      AND status || '' NOT IN ('pending', 'processing')"""
+      AND status || '' NOT IN ('pending', 'processing')
+    RETURNING id, flags"""
 
 LOCK_TASK: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

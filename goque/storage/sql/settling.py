@@ -84,13 +84,11 @@ class SqlSettling(SqlRunner):
         written = self._run(
             lambda session: self._settle_batch_done(session, owner, claims, needed), PINNED_STATEMENT
         )
-        if needed:  # by a flow that is newer than the claims
-            self._go_on_after(needed)
         lost = [token for token in tokens if token not in written]
         if lost:
-            self._run(
-                lambda session: self._run_for_claims(session, self._sql.release_stale, lost), PINNED_WRITE
-            )
+            self._run(lambda session: self._release_stale(session, lost, needed), PINNED_WRITE)
+        if needed:  # by a flow that is newer than the claims
+            self._go_on_after(needed)
         return written
 
     def _go_on_after(self, ids: Collection[str]) -> None:
@@ -118,7 +116,7 @@ class SqlSettling(SqlRunner):
                     self._put_off(session, change.put_off)
         if len(written) < len(changes):
             lost = [change.token for change in changes if change.token not in written]
-            self._run_for_claims(session, self._sql.release_stale, lost)
+            self._release_stale(session, lost, needed)
         if needed:
             woken |= run_steps(session, self._advance.advance(sorted(needed)))
         if self._dialect.watched:
@@ -203,6 +201,16 @@ class SqlSettling(SqlRunner):
     def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
         for owner, claims in self._batches(tokens):
             session.run(sql, {"owner": owner, "batch": self._dialect.encode_claims(claims)})
+
+    def _release_stale(self, session: Session, tokens: Iterable[Token], needed: set[str]) -> None:
+        """Clear the owner of tasks that somebody else has moved; `needed` takes those that others need.
+
+        A canceled task has ended only now, and a flow that came while it ran waits for that.
+        """
+        for owner, claims in self._batches(tokens):
+            params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
+            rows = self._change(session, self._sql.release_stale, params)
+            self._tokens(rows, owner, claims, needed)
 
 
 def _is_plain_done(change: Change) -> bool:

@@ -156,7 +156,7 @@ RELEASE_STALE: Final = """
     FROM json_each(:batch) AS claim
     WHERE goque_task.id = claim.key AND <claims> = claim.value
       AND +goque_task.claimed_by = :owner AND +goque_task.status NOT IN ('pending', 'processing')
-    """.replace("<claims>", CLAIMS)
+    RETURNING id, flags""".replace("<claims>", CLAIMS)
 
 TASKS_BY_ID: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

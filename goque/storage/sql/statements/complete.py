@@ -76,7 +76,8 @@ class Statements:
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids and flags.
         settle_moves: write the moves in `:batch` and return their ids and flags.
-        release_stale: clear the owner of the claims in `:batch` whose task somebody else has moved.
+        release_stale: clear the owner of the claims in `:batch` whose task somebody else has moved, and return
+            their ids and flags.
         lock_task: read one task, held against other writers until the end.
         tasks_by_id: read the tasks whose ids are in `:batch`, held against other writers until the end.
         conditions: what each field of a TaskFilter adds to `find_tasks`.
@@ -114,7 +115,7 @@ class Statements:
     mark_processing: str
     settle_done: str | LockThenChange
     settle_moves: str | LockThenChange
-    release_stale: str
+    release_stale: str | LockThenChange
     tasks_by_id: str
     due_priorities: str = ""
     due_levels: str = ""
