@@ -89,6 +89,17 @@ class WaitTimeoutError(GoqueError, TimeoutError):
     """`queue.wait` reached its timeout. The task goes on."""
 
 
+class SignalTimeout(GoqueError, TimeoutError):
+    """A handler's `wait_for` has reached its timeout, and its signal has not come."""
+
+
+class TaskLost(GoqueError):
+    """A run asked for a step, and its claim is gone: another node or a cancel has taken the task. Stop here.
+
+    Nothing that this run does is recorded any more.
+    """
+
+
 class InvalidPayloadFormatError(GoqueError):
     """The payload is not JSON that every backend can store: it is malformed, too deep, too large, or has a NUL.
 

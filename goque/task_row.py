@@ -45,6 +45,9 @@ IN_FLOW: Final = 4
 CANCELED_BY_NEED: Final = 8
 """Of `TaskRow.flags`: the task was canceled because of one that it needs, and not by anybody."""
 
+HAS_STEPS: Final = 16
+"""Of `TaskRow.flags`: the table has steps, signals or progress of the task."""
+
 STATUS_OF: Final[dict[str, TaskStatus]] = {status.value: status for status in TaskStatus}
 CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 
