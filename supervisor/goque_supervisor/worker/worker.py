@@ -35,6 +35,7 @@ from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Job, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import WorkerSocket
 from goque_supervisor.worker import captured_output
+from goque_supervisor.worker.questions import Questions
 
 log = logging.getLogger("goque.worker")
 
@@ -54,6 +55,7 @@ class Worker:
         self.box = BlackBoxWriter(boot["box"])
         self.socket = WorkerSocket(boot["endpoint"], boot["identity"], boot["server_key"])
         self.socket.watch(channel.fileno())
+        self.questions = Questions(self.socket)
         self.pid = os.getpid()
         self.jobs: deque[Job] = deque()
         self.results: list[Result] = []
@@ -73,6 +75,7 @@ class Worker:
         for data in self.socket.receive():
             jobs, refused = messages.decode_each_job(data)
             self.results += refused
+            self.questions.take(jobs.answers)
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
                 reached("result.acknowledged")

@@ -1,0 +1,1 @@
+"""What a fetcher does for handlers that run: it answers their questions about steps."""
