@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self, TypeGuard
 
 from goque.errors import GoqueError, TaskTimeout
+from goque.execution.error_groups import deciding_error
 from goque.execution.follow_ups import preparing_by
 from goque.execution.inline_steps import AwaitedSteps, MemorySteps, TableSteps
 from goque.execution.run_handler import (
@@ -38,6 +39,7 @@ from goque.handlers.processor import Processor
 from goque.handlers.processor_table import HasProcessors, processors_of
 from goque.outcome import Change, Outcome, settle
 from goque.payload import decode_json, encode_payload
+from goque.steps.pause import StepPause
 from goque.steps.run import StepRun
 from goque.task import Task
 from goque.task_row import TaskRow, TaskStatus
@@ -251,7 +253,8 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
 
 def _ends_the_test(error: BaseException | None) -> TypeGuard[BaseException]:
     """Return whether an error is meant for the test runner: Ctrl-C, `pytest.fail`, the time limit of a test."""
-    return not isinstance(error, Exception | SystemExit | GeneratorExit | asyncio.CancelledError | None)
+    ordinary = Exception | SystemExit | GeneratorExit | asyncio.CancelledError | StepPause | None
+    return not isinstance(None if error is None else deciding_error(error), ordinary)
 
 
 def _refuse_to_crash(processor: Processor) -> None:
