@@ -24,6 +24,7 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.execution.transaction_steps import arecord_in
 from goque.handlers.processor import Processor
 from goque.outcome import Outcome, OutcomeKind
 from goque.steps.question import Answer, Question
@@ -187,7 +188,7 @@ class AsyncWorker(Worker):
         return charge_timeout(outcome, processor, run)
 
     def _steps_of(self, task: Task, run: Run) -> StepRun:
-        channel = AsyncStepChannel(self, run.job.seq)
+        channel = AsyncStepChannel(self, run.job.seq, task)
         return StepRun(channel, self._processor_of(run).spec.options.max_result, is_first=task.claims == 1)
 
     async def ask(self, seq: int, question: Question) -> Answer:
@@ -233,8 +234,9 @@ class AsyncStepChannel:
 
     is_async = True
 
-    def __init__(self, worker: AsyncWorker, seq: int) -> None:
+    def __init__(self, worker: AsyncWorker, seq: int, task: Task) -> None:
         self._worker = worker
+        self._task = task
         self._seq = seq
         self._loop = asyncio.get_running_loop()
 
@@ -245,7 +247,8 @@ class AsyncStepChannel:
 
     async def record_in(self, conn: Any, question: Question) -> Answer:
         """Record a step in the caller's transaction."""
-        raise NotImplementedError
+        self._check_loop()
+        return await arecord_in(conn, self._task, question)
 
     def note_step(self, names: str) -> None:
         """Note which steps run, in the black box."""

@@ -25,6 +25,7 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.execution.transaction_steps import record_in
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import ProcessorTable
 from goque.outcome import Outcome
@@ -103,7 +104,7 @@ class SyncWorker(Worker):
     def steps_of(self, task: Task) -> StepRun:
         """Return the steps of the handler that runs."""
         options = self.processors.get(task.type).spec.options
-        channel = SyncStepChannel(self, self.running_seq)
+        channel = SyncStepChannel(self, self.running_seq, task)
         return StepRun(channel, options.max_result, is_first=task.claims == 1)
 
     def ask(self, question: Question) -> Answer:
@@ -178,8 +179,9 @@ class SyncStepChannel:
 
     is_async = False
 
-    def __init__(self, worker: SyncWorker, seq: int) -> None:
+    def __init__(self, worker: SyncWorker, seq: int, task: Task) -> None:
         self._worker = worker
+        self._task = task
         self._seq = seq
         self._thread = threading.get_ident()
 
@@ -190,7 +192,8 @@ class SyncStepChannel:
 
     def record_in(self, conn: Any, question: Question) -> Answer:
         """Record a step in the caller's transaction."""
-        raise NotImplementedError
+        self._check_thread()
+        return record_in(conn, self._task, question)
 
     def note_step(self, names: str) -> None:
         """Note which steps run, in the black box."""
