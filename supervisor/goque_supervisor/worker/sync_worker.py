@@ -20,12 +20,12 @@ from goque.execution.run_handler import (
     charge_timeout,
     handle,
     outcome_of_run,
-    timeout_text,
     with_duration,
     with_users_delay,
 )
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import ProcessorTable
+from goque.options import ProcessorOptions
 from goque.outcome import Outcome
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
@@ -37,11 +37,11 @@ class SyncWorker(Worker):
 
     def __init__(self, boot: dict[str, Any], channel: Channel, processors: ProcessorTable) -> None:
         super().__init__(boot, channel, processors)
-        self.timeout = 0.0
+        self.running_options = ProcessorOptions()
         self.deadline = 0.0
         self.running_seq = 0
         self.interruptible = False
-        self.timed_out = False
+        self.timed_out = ""
         self.canceled = False
         self.child_error: BaseException | None = None
 
@@ -65,8 +65,8 @@ class SyncWorker(Worker):
         if deadline is None:
             return
         processor = self.processors.get(job.row.type)
-        self.timeout = processor.spec.options.timeout
-        started = deadline - self.timeout
+        self.running_options = processor.spec.options
+        started = deadline - self.running_options.timeout
         outcome = self._outcome_of(job, processor, deadline)
         if os.getpid() != self.pid:
             os._exit(0)  # this is a child that the handler forked: it must not report for its parent
@@ -79,8 +79,8 @@ class SyncWorker(Worker):
 
     def _outcome_of(self, job: Job, processor: Processor, deadline: float) -> Outcome:
         self.deadline, self.running_seq = deadline, job.seq
-        self.timed_out = self.canceled = False
-        self._arm(deadline)
+        self.timed_out, self.canceled = "", False
+        self._arm(self.due(job.seq, deadline))
         try:
             try:
                 self.interruptible = True
@@ -93,8 +93,8 @@ class SyncWorker(Worker):
         outcome = charge_timeout(outcome, processor, self)
         return with_users_delay(outcome, job.row, processor.callbacks)
 
-    def _arm(self, deadline: float) -> None:
-        """Ensure that an alarm comes by the deadline.
+    def _arm(self, due: float) -> None:
+        """Ensure that an alarm comes by this time.
 
         An alarm that comes early is set again. This saves a system call for each of many quick tasks. The timer and
         the handlers are looked at each time, because a handler may have used SIGALRM for itself.
@@ -102,22 +102,25 @@ class SyncWorker(Worker):
         for number, ours in self._handlers.items():
             if getsignal(number) is not ours:
                 signal.signal(number, ours)
-        left = max(0.000001, deadline - time.monotonic())
+        left = max(0.000001, due - time.monotonic())
         if not 0.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= left:
             signal.setitimer(signal.ITIMER_REAL, left)
 
     def _on_alarm(self, number: int, frame: object) -> None:
-        del number, frame
-        if not self.running_seq:
+        del frame
+        if not self.running_seq or self.held_signals.hold(number):
             return
-        if time.monotonic() < self.deadline:
-            self._arm(self.deadline)
+        due = self.due(self.running_seq, self.deadline)
+        if time.monotonic() < due:
+            self._arm(due)
         elif self.interruptible and not self.timed_out and not self.canceled:
-            self.timed_out = True
-            raise TaskTimeout(timeout_text(self.timeout))
+            self.timed_out = self.time_out(self.running_seq, self.running_options)
+            raise TaskTimeout(self.timed_out)
 
     def _on_interrupt(self, number: int, frame: object) -> None:
-        del number, frame
+        del frame
+        if self.held_signals.hold(number):
+            return
         seq, reason = self.box.read_interrupt()
         if seq == self.running_seq and self.interruptible and not self.timed_out and not self.canceled:
             self.canceled = True
