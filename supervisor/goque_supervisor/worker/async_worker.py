@@ -38,6 +38,8 @@ log = logging.getLogger("goque.worker")
 
 QUESTIONS_AT_ONCE: Final = 100
 """How many questions about steps an async worker asks at a time; further ones wait here, in the handlers' memory."""
+CLOCK_STEP: Final = 0.002
+"""A loop may call a timer this much too early: some count in milliseconds."""
 
 
 @dataclass
@@ -46,9 +48,10 @@ class Run:
 
     job: Job
     started: float = 0.0
+    deadline: float = 0.0
     alarm: asyncio.TimerHandle | None = None
     task: HandlerTask | None = None
-    timed_out: bool = False
+    timed_out: str = ""
     canceled: bool = False
     child_error: BaseException | None = None
     canceled_by_neighbor: bool = False
@@ -155,7 +158,6 @@ class AsyncWorker(Worker):
             outcome = outcome_of_error(
                 asyncio.CancelledError("the handler was canceled"),
                 timed_out=run.timed_out,
-                timeout=self._processor_of(run).spec.options.timeout,
             )
         else:
             outcome = task.result()
@@ -175,16 +177,15 @@ class AsyncWorker(Worker):
         if deadline is None:
             return None
         processor = self._processor_of(run)
-        timeout = processor.spec.options.timeout
-        run.started = deadline - timeout
-        run.alarm = asyncio.get_running_loop().call_later(timeout, self._time_out, run)
+        run.started, run.deadline = deadline - processor.spec.options.timeout, deadline
+        self._arm(run)
         try:
             handled = await handle_async(processor, run.job.row, run)
             outcome = handled.outcome
             if run.canceled_by_neighbor and isinstance(handled.error, asyncio.CancelledError):
                 outcome = Outcome(OutcomeKind.INTERRUPTED)  # nothing that this task did
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
-            outcome = outcome_of_run(processor, run, translate_cancellation(processor, run, error))
+            outcome = outcome_of_run(processor, run, translate_cancellation(run, error))
         return charge_timeout(outcome, processor, run)
 
     def _steps_of(self, task: Task, run: Run) -> StepRun:
@@ -216,8 +217,15 @@ class AsyncWorker(Worker):
     def _processor_of(self, run: Run) -> Processor:
         return self.processors.get(run.job.row.type)
 
-    def _time_out(self, run: Run) -> None:
-        run.timed_out = True
+    def _arm(self, run: Run) -> None:
+        left = self.due(run.job.seq, run.deadline) - time.monotonic()
+        run.alarm = asyncio.get_running_loop().call_later(max(0.0, left), self._on_alarm, run)
+
+    def _on_alarm(self, run: Run) -> None:
+        if time.monotonic() < self.due(run.job.seq, run.deadline) - CLOCK_STEP:
+            self._arm(run)
+            return
+        run.timed_out = self.time_out(run.job.seq, self._processor_of(run).spec.options)
         if run.task is not None:
             run.task.cancel()
 
