@@ -34,6 +34,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     Attributes:
         timeout: seconds until TaskTimeout is raised in the handler.
         timeout_grace: seconds more until its process is killed.
+        stall_timeout: seconds without the end of a step and without progress until the same, None for no limit.
         max_attempts: charged attempts until the task ends in attempts_left.
         max_running: how many tasks of the type run at a time on one node, None for no limit of its own.
         max_crashes: crashes until the task ends in attempts_left, None for no limit of its own.
@@ -59,6 +60,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     timeout: float = 30.0
     timeout_grace: float = 2.0
+    stall_timeout: float | None = None
     max_attempts: int = MAX_ATTEMPTS
     max_running: int | None = None
     max_crashes: int | None = None
@@ -121,6 +123,7 @@ class ProcessorKeywords(TypedDict, total=False):
     concurrency: int
     timeout: float | timedelta
     timeout_grace: float | timedelta
+    stall_timeout: float | timedelta | None
     max_attempts: int
     max_crashes: int | None
     max_memory: float | None
@@ -256,6 +259,10 @@ def _duration_or_zero(name: str, value: Any) -> float:
     return length(value, name)
 
 
+def _optional_duration(name: str, value: Any) -> float | None:
+    return None if value is None else check_duration(name, value)
+
+
 def check_count(name: str, value: Any) -> int:
     """Return a whole number from 1 up, or raise ConfigurationError naming it."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1_000_000_000:
@@ -292,6 +299,7 @@ def _priority(name: str, value: Any) -> int:
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "timeout": check_duration,
     "timeout_grace": _duration_or_zero,
+    "stall_timeout": _optional_duration,
     "max_attempts": check_count,
     "max_running": check_optional_count,
     "max_crashes": check_optional_count,

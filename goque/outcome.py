@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -18,7 +19,8 @@ MAX_LOST_CLAIMS: Final = 10
 MAX_COUNT: Final = 2**31 - 1
 """The limit of a counter's column: from there on it stands still."""
 
-CRASH_PREFIX: Final = "worker crashed: "
+CRASHED: Final = "worker crashed"
+_CRASH_LINE: Final = re.compile(rf"attempt \d+: {CRASHED}(: | in step )")
 
 
 class OutcomeKind(StrEnum):
@@ -272,18 +274,26 @@ def before_claim(row: TaskRow) -> TaskStatus:
     return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
 
 
-def crash_cause(evidence: CrashEvidence, signal_name: str | None) -> str:
-    """Say how a worker process ended: `worker crashed: signal 11 (SIGSEGV)`."""
+def crash_cause(evidence: CrashEvidence, signal_name: str | None, step: str = "") -> str:
+    """Say how a worker process ended: `worker crashed in step page-17: signal 11 (SIGSEGV)`.
+
+    Args:
+        evidence: what is known of the process.
+        signal_name: the name of the signal that ended it.
+        step: the names of the steps that ran, empty for none.
+    """
+    crashed = f"{CRASHED} in step {step}" if step else CRASHED
     if evidence.signal is not None:
-        return f"{CRASH_PREFIX}signal {evidence.signal} ({signal_name or 'unknown'})"
-    return f"{CRASH_PREFIX}exit code {evidence.exit_code}"
+        return f"{crashed}: signal {evidence.signal} ({signal_name or 'unknown'})"
+    return f"{crashed}: exit code {evidence.exit_code}"
 
 
 def crashes_since_reset(errors: str | None) -> int:
     """Count the crashes in the errors column since the last reset."""
     lines = (errors or "").splitlines()
     resets = [index for index, line in enumerate(lines) if line.startswith("reset attempts:")]
-    return sum(f": {CRASH_PREFIX}" in line for line in lines[resets[-1] if resets else 0 :])
+    # from the start of the line: an exception, a need or the name of a step may quote the text of a crash
+    return sum(_CRASH_LINE.match(line) is not None for line in lines[resets[-1] if resets else 0 :])
 
 
 def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self, TypeGuard
 
 from goque.errors import GoqueError, TaskTimeout
+from goque.execution.error_groups import deciding_error
 from goque.execution.follow_ups import preparing_by
 from goque.execution.inline_steps import AwaitedSteps, InlineSteps, MemorySteps, TableSteps
 from goque.execution.run_handler import (
@@ -28,14 +29,15 @@ from goque.execution.run_handler import (
     handle,
     handle_async,
     outcome_of_run,
-    timeout_text,
     translate_cancellation,
     undecoded_task,
     with_duration,
     with_users_delay,
 )
+from goque.execution.timeout_text import timeout_text
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import HasProcessors, processors_of
+from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, settle
 from goque.payload import decode_json, encode_payload
 from goque.steps.pause import StepPause
@@ -108,9 +110,10 @@ class InlineRunner:
         if _ends_the_test(handled.error):
             raise handled.error
         duration = time.monotonic() - started
-        run.timed_out |= duration > processor.spec.options.timeout
+        if duration > processor.spec.options.timeout and not run.timed_out:
+            run.timed_out = timeout_text(processor.spec.options)
         if run.timed_out and handled.error is None:
-            handled = handled._replace(error=TaskTimeout(timeout_text(processor.spec.options.timeout)))
+            handled = handled._replace(error=TaskTimeout(run.timed_out))
         outcome = charge_timeout(handled.outcome, processor, run)
         outcome = with_users_delay(outcome, row, processor.callbacks)
         recorded = {} if run.step_run is None else run.step_run.known
@@ -173,7 +176,7 @@ class _Run:
     """The state of one run: timed out, canceled, interruptible."""
 
     def __init__(self, processor: Processor, make_steps: Callable[[], InlineSteps]) -> None:
-        self.timed_out = False
+        self.timed_out = ""
         self.canceled = False
         self.interruptible = False
         self.child_error: BaseException | None = None
@@ -191,7 +194,7 @@ class _Run:
 
 
 def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
-    with _alarm(processor.spec.options.timeout, run):
+    with _alarm(processor.spec.options, run):
         try:
             try:
                 run.interruptible = True
@@ -203,7 +206,7 @@ def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
 
 
 @contextmanager
-def _alarm(timeout: float, run: _Run) -> Iterator[None]:
+def _alarm(options: ProcessorOptions, run: _Run) -> Iterator[None]:
     """Raise TaskTimeout in this thread at the timeout, if it is the main thread, as in a worker.
 
     Another alarm, such as the time limit of a test, stays in force. If it would ring first, it is left alone. If it
@@ -213,9 +216,10 @@ def _alarm(timeout: float, run: _Run) -> Iterator[None]:
     def ring(number: int, frame: object) -> None:
         del number, frame
         if run.interruptible and not run.timed_out:
-            run.timed_out = True
-            raise TaskTimeout(timeout_text(timeout))
+            run.timed_out = timeout_text(options)
+            raise TaskTimeout(run.timed_out)
 
+    timeout = options.timeout
     began = time.monotonic()
     others, interval = signal.getitimer(signal.ITIMER_REAL)
     if threading.current_thread() is not threading.main_thread() or 0 < others <= timeout:
@@ -237,7 +241,7 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
     task = loop.create_task(handle_async(processor, row, run), context=contextvars.Context())
 
     def ring() -> None:
-        run.timed_out = True
+        run.timed_out = timeout_text(processor.spec.options)
         task.cancel()
 
     alarm = loop.call_later(processor.spec.options.timeout, ring)
@@ -248,14 +252,14 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
     error = asyncio.CancelledError("the handler was canceled") if task.cancelled() else task.exception()
     if error is None:
         return task.result()
-    reason = translate_cancellation(processor, run, error)
+    reason = translate_cancellation(run, error)
     return Handled(outcome_of_run(processor, run, reason), reason, None)
 
 
 def _ends_the_test(error: BaseException | None) -> TypeGuard[BaseException]:
     """Return whether an error is meant for the test runner: Ctrl-C, `pytest.fail`, the time limit of a test."""
-    goes_on = Exception | SystemExit | GeneratorExit | asyncio.CancelledError | StepPause | None
-    return not isinstance(error, goes_on)
+    ordinary = Exception | SystemExit | GeneratorExit | asyncio.CancelledError | StepPause | None
+    return not isinstance(None if error is None else deciding_error(error), ordinary)
 
 
 def _refuse_to_crash(processor: Processor) -> None:

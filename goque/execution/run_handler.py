@@ -48,12 +48,12 @@ class Run(Protocol):
     """The state of one run, which the caller sets at a timeout or a cancel.
 
     Attributes:
-        timed_out: whether the timeout has passed.
+        timed_out: the text of the timeout that has passed, empty if none has.
         canceled: whether the task was canceled and the handler is being stopped.
         child_error: what an asyncio task of the handler raised to end the process, for which the handler is stopped.
     """
 
-    timed_out: bool
+    timed_out: str
     canceled: bool
     child_error: BaseException | None
 
@@ -94,7 +94,7 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
             task.end_steps()
             close_follow_ups(task)
             outcome = outcome_of_run(processor, run, raised)
-        error = _error_for_hooks(processor, run, error)
+        error = _error_for_hooks(run, error)
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
@@ -116,11 +116,11 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
             task.end_steps()
             outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - see handle
-            error = translate_cancellation(processor, run, raised)
+            error = translate_cancellation(run, raised)
             task.end_steps()
             close_follow_ups(task)
             outcome = outcome_of_run(processor, run, error)
-        error = _error_for_hooks(processor, run, error)
+        error = _error_for_hooks(run, error)
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
@@ -129,11 +129,10 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
 
 def outcome_of_run(processor: Processor, run: Run, error: BaseException) -> Outcome:
     """Make the outcome of a run that ended with an error."""
-    timeout = processor.spec.options.timeout
-    return outcome_of_error(error, timed_out=run.timed_out, timeout=timeout, callbacks=processor.callbacks)
+    return outcome_of_error(error, timed_out=run.timed_out, callbacks=processor.callbacks)
 
 
-def translate_cancellation(processor: Processor, run: Run, raised: BaseException) -> BaseException:
+def translate_cancellation(run: Run, raised: BaseException) -> BaseException:
     """Replace an asyncio.CancelledError that goque caused by its reason: a timeout, a cancel, or a child's error."""
     import asyncio  # noqa: PLC0415 - fetchers use this module too, and need none of its 3 MiB
 
@@ -142,9 +141,7 @@ def translate_cancellation(processor: Processor, run: Run, raised: BaseException
     if not (run.timed_out or run.canceled):
         return run.child_error or raised
     reason = (
-        TaskTimeout(timeout_text(processor.spec.options.timeout))
-        if run.timed_out
-        else TaskCanceled("the task was canceled while it ran")
+        TaskTimeout(run.timed_out) if run.timed_out else TaskCanceled("the task was canceled while it ran")
     )
     reason.__cause__ = raised
     return reason.with_traceback(raised.__traceback__)
@@ -153,13 +150,13 @@ def translate_cancellation(processor: Processor, run: Run, raised: BaseException
 def charge_timeout(outcome: Outcome, processor: Processor, run: Run) -> Outcome:
     """Return the outcome of a timeout if the timeout has passed, whatever the handler did then."""
     if run.timed_out and outcome.kind is not OutcomeKind.TIMED_OUT:
-        return timed_out_outcome(processor.spec.options.timeout, processor.callbacks)
+        return timed_out_outcome(run.timed_out, processor.callbacks)
     return outcome
 
 
-def _error_for_hooks(processor: Processor, run: Run, error: BaseException | None) -> BaseException | None:
+def _error_for_hooks(run: Run, error: BaseException | None) -> BaseException | None:
     if run.timed_out and error is None:  # the handler swallowed it, and the attempt is still charged
-        return TaskTimeout(timeout_text(processor.spec.options.timeout))
+        return TaskTimeout(run.timed_out)
     return error
 
 
@@ -210,19 +207,16 @@ def outcome_of_return(value: Any, options: ProcessorOptions, task: Task) -> Outc
     return DONE if result is None else Outcome(OutcomeKind.DONE, result=result)
 
 
-def outcome_of_error(
-    error: BaseException, *, timed_out: bool, timeout: float, callbacks: Callbacks = NO_CALLBACKS
-) -> Outcome:
+def outcome_of_error(error: BaseException, *, timed_out: str, callbacks: Callbacks = NO_CALLBACKS) -> Outcome:
     """Make the outcome of a handler that raised, or could not be called.
 
     Args:
         error: what it raised, any BaseException.
-        timed_out: whether the timeout had passed, whatever it raised.
-        timeout: the processor's timeout in seconds, for the text.
+        timed_out: the text of the timeout that had passed, whatever it raised; empty if none had.
         callbacks: decide after which exceptions there is no other attempt.
     """
     if timed_out:
-        return timed_out_outcome(timeout, callbacks, traceback_of(error))
+        return timed_out_outcome(timed_out, callbacks, traceback_of(error))
     decides = deciding_error(error)
     put_off = _put_off(decides)
     if put_off is not None:
@@ -257,11 +251,11 @@ def _put_off(error: BaseException) -> Outcome | None:
     return None
 
 
-def timed_out_outcome(timeout: float, callbacks: Callbacks, traceback: str | None = None) -> Outcome:
+def timed_out_outcome(text: str, callbacks: Callbacks, traceback: str | None = None) -> Outcome:
     """Make the outcome of a timeout. It says itself whether it is final, so that any node can settle it."""
     return Outcome(
         OutcomeKind.TIMED_OUT,
-        timeout_text(timeout),
+        text,
         traceback=traceback,
         final=not callbacks.retries(TaskTimeout),
     )
@@ -270,11 +264,6 @@ def timed_out_outcome(timeout: float, callbacks: Callbacks, traceback: str | Non
 def _bounded(delay: float) -> float:
     """Return a delay that every database can add to its clock; NaN counts as 0."""
     return min(max(0.0, delay), MAX_DELAY)  # in this order: max(0.0, nan) is 0.0
-
-
-def timeout_text(timeout: float) -> str:
-    """Return the error text of a timeout, the same as in the original."""
-    return f"task processing timeout: {timeout:g}s"
 
 
 def with_users_delay(outcome: Outcome, row: TaskRow, callbacks: Callbacks) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, cast, overload
@@ -177,7 +176,7 @@ class StepCalls:
         run = self._steps()
         run.check_open()
         clean = note[:MAX_NAME].encode("utf-8", "replace").decode().replace("\0", "")
-        run.channel.note_progress(float(fraction) if math.isfinite(fraction) else 0.0, clean)
+        run.channel.note_progress(float(fraction), clean)
 
     # -- in `async def` handlers -------------------------------------------------------------------------
 

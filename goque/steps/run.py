@@ -113,7 +113,7 @@ class StepRun:
 
     def end(self, name: str) -> None:
         """Note that a step does not run any more."""
-        if name in self._running:
+        if name in self._running and not self._is_closed:  # the generator of `each` may outlive the handler
             self._running.remove(name)
             self.channel.note_step(", ".join(self._running))
 

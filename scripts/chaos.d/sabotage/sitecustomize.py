@@ -37,7 +37,8 @@ def owner_guard() -> None:
 
 def black_box() -> None:
     """Read every black box as empty."""
-    from goque_supervisor.ipc.blackbox import BlackBox, Contents
+    from goque_supervisor.ipc.blackbox import BlackBox
+    from goque_supervisor.ipc.box_records import Contents
 
     BlackBox.read = lambda self: Contents({}, {})
 

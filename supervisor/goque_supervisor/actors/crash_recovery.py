@@ -23,7 +23,8 @@ from goque.storage.contract import TypePolicy
 from goque.task_row import TaskRow, TaskStatus, Token
 from goque_supervisor.actors.healing import retry_policy
 from goque_supervisor.ipc import messages, os_process
-from goque_supervisor.ipc.blackbox import BlackBox, Running, is_shortage
+from goque_supervisor.ipc.blackbox import BlackBox, is_shortage
+from goque_supervisor.ipc.box_records import Running
 from goque_supervisor.ipc.run_directory import RunDirectory, abandoned_runs
 from goque_supervisor.recovery.settle_rows import Decided, decide_each, settle_each
 

@@ -15,7 +15,7 @@ import msgspec
 from goque.errors import DatabaseUnavailableError
 from goque.execution.error_texts import named_message_of
 from goque.outcome import Change, OutcomeKind, settle
-from goque.steps.question import Answer, Question, State
+from goque.steps.question import Answer, Progress, Question, State
 from goque.storage import TaskStorage
 from goque.storage.contract import Claim, DueLevel, HeldBack
 from goque.storage.in_halves import write_in_halves
@@ -24,7 +24,7 @@ from goque.telemetry import tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
-from goque_supervisor.ipc.blackbox import can_record
+from goque_supervisor.ipc.box_records import can_record
 from goque_supervisor.ipc.control import Message
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.outage import Outage
@@ -173,6 +173,15 @@ class TaskDatabase:
         if self._ask(mark):
             for task in tasks:
                 task.marked = True
+
+    def write_progress(self, reported: list[tuple[Token, Progress]]) -> bool:
+        """Write how far running tasks are; returns whether the database has answered."""
+
+        def write() -> bool:
+            self._storage.write_progress(reported)
+            return True
+
+        return self._ask(write) is True
 
     def changed_by_others(self, owner: str) -> list[Token] | None:
         """Return our claims whose rows another process has changed, None on a failure."""

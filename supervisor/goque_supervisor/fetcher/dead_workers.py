@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from goque.describe.run_end import describe_retry
-from goque.execution.run_handler import timeout_text
+from goque.execution.timeout_text import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.stderr_relay import tail
 from goque_supervisor.ipc import messages
-from goque_supervisor.ipc.blackbox import BlackBox, Contents, Running, is_shortage
+from goque_supervisor.ipc.blackbox import BlackBox, is_shortage
+from goque_supervisor.ipc.box_records import Contents, Running
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, Message, WorkerExited
 from goque_supervisor.ipc.crash_report import CrashReport, encode_crash
 from goque_supervisor.ipc.exit_cause import signal_name
@@ -147,9 +148,10 @@ def outcome_of_death(
     duration = max(0.0, now - running.started)
     match notice.killed_for:
         case None:
-            kind, text = OutcomeKind.CRASHED, crash_cause(evidence, _signal_of(evidence))
-        case "timeout" if running.deadline + options.timeout_grace <= now:
-            kind, text = OutcomeKind.TIMED_OUT, timeout_text(options.timeout)
+            kind, text = OutcomeKind.CRASHED, crash_cause(evidence, _signal_of(evidence), running.step)
+        case "timeout" if running.due + options.timeout_grace <= now:
+            kind = OutcomeKind.TIMED_OUT
+            text = timeout_text(options, has_stalled=running.has_stalled, step=running.step)
         case "canceled" if running.seq == notice.killed_seq:
             kind, text = OutcomeKind.CANCELED, "the task was canceled while it ran"
         case _:

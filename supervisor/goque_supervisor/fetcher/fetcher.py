@@ -8,7 +8,7 @@ One turn of its loop:
 4. claim what the workers can take now;
 5. dispatch it to them (worker_pool.py);
 6. compare from time to time the claims in the table with the tasks in flight (reconciler.py);
-7. inspect running tasks: write `processing`, notice cancels, revoke jobs that wait behind a long handler.
+7. inspect running tasks: write `processing` and progress, notice cancels, revoke jobs behind a long handler.
 
 When a fetcher dies, its workers continue, and the next fetcher takes them over (takeover.py).
 """
@@ -40,6 +40,7 @@ from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
 from goque_supervisor.fetcher.steps.answers import StepAnswers
+from goque_supervisor.fetcher.steps.progress import ProgressWriter
 from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.worker_numbers import WorkerNumbers
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
@@ -84,6 +85,7 @@ class Fetcher:
         self.socket = socket
         self.watcher = storage.watch(self.types.names)
         self.database = TaskDatabase(storage, self.types, self.options.fetch_timeout, counters, channel.send)
+        self.progress = ProgressWriter(self.database.write_progress)
         self.orders = Orders()
         self.schedule = Schedule()
         self.put_offs = PutOffs()
@@ -297,11 +299,13 @@ class Fetcher:
 
     def _inspect(self, now: float) -> None:
         self._stop_changed_tasks(now)
-        unmarked, lost = self.worker_pool.inspect(now)
-        for worker, seq, outcome in lost:
+        found = self.worker_pool.inspect(now)
+        for worker, seq, outcome in found.lost:
             self.results.take(worker, Result(seq, messages.decode_outcome(outcome)))
-        if unmarked:
-            self.database.mark_processing(unmarked)
+        if found.unmarked:
+            self.database.mark_processing(found.unmarked)
+            self.watcher.wrote()
+        if self.progress.write_changes(found.reported, now):
             self.watcher.wrote()
         self.worker_pool.finish_revoking(now)
         self.worker_pool.ask_replacements()

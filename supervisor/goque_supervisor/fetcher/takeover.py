@@ -11,7 +11,7 @@ from goque_supervisor.fetcher.stderr_relay import StderrRelay
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
-from goque_supervisor.ipc.blackbox import Contents
+from goque_supervisor.ipc.box_records import Contents
 from goque_supervisor.ipc.control import TakeOver
 from goque_supervisor.ipc.messages import EPOCH_BITS
 from goque_supervisor.ipc.run_directory import stderr_path

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.stderr_relay import StderrRelay
 from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.box_records import Running
 from goque_supervisor.ipc.control import WorkerStarted
 from goque_supervisor.ipc.run_directory import stderr_path
 
@@ -71,3 +72,18 @@ class WorkerHandle:
     def takes_jobs(self, now: float) -> bool:
         """Return whether it may be sent jobs now."""
         return bool(self.ready and not self.retiring and not self.revoked_at and now >= self.not_before)
+
+
+@dataclass(slots=True)
+class Inspected:
+    """What the black boxes of the workers say.
+
+    Attributes:
+        unmarked: running tasks that are not marked as `processing`.
+        lost: outcomes whose message was lost: the worker, the number of the job, and the outcome.
+        reported: running tasks that have reported progress, with their records.
+    """
+
+    unmarked: list[ClaimedTask] = field(default_factory=list)
+    lost: list[tuple[WorkerHandle, int, bytes]] = field(default_factory=list)
+    reported: list[tuple[ClaimedTask, Running]] = field(default_factory=list)

@@ -11,7 +11,8 @@ from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.prefetch import AHEAD, Pace, Room, distribute
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
-from goque_supervisor.fetcher.worker_handle import WorkerHandle
+from goque_supervisor.fetcher.steps.progress import with_progress
+from goque_supervisor.fetcher.worker_handle import Inspected, WorkerHandle
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import Interrupt, Message, Replace
 from goque_supervisor.ipc.failpoints import reached
@@ -266,13 +267,9 @@ class WorkerPool:
 
     # -- inspecting ----------------------------------------------------------------------------------------
 
-    def inspect(self, now: float) -> tuple[list[ClaimedTask], list[tuple[WorkerHandle, int, bytes]]]:
-        """Read the black boxes of workers that have not answered for a while.
-
-        Returns: running tasks that are not marked as `processing`, and outcomes whose message was lost.
-        """
-        unmarked: list[ClaimedTask] = []
-        lost: list[tuple[WorkerHandle, int, bytes]] = []
+    def inspect(self, now: float) -> Inspected:
+        """Read the black boxes of workers that have not answered for a while."""
+        found = Inspected()
         for worker in self._workers.values():
             oldest = next(iter(worker.jobs.values()), None)
             if oldest is None or now - oldest.sent_at < INSPECT_PERIOD:
@@ -280,14 +277,15 @@ class WorkerPool:
             contents = worker.box.read()
             for seq, (_running, outcome) in contents.finished.items():
                 if seq in worker.jobs and now - worker.jobs[seq].sent_at > LOST_AFTER:
-                    lost.append((worker, seq, outcome))
+                    found.lost.append((worker, seq, outcome))
             running = [worker.jobs[seq] for seq in contents.running if seq in worker.jobs]
             started_by = now - MARK_AFTER
-            unmarked += [
+            found.unmarked += [
                 task
                 for task in running
                 if not task.marked and contents.running[task.seq].started <= started_by
             ]
+            found.reported += with_progress(running, contents.running)
             unstarted = (
                 task
                 for seq, task in worker.jobs.items()
@@ -298,7 +296,7 @@ class WorkerPool:
                 self._inspect_running(worker, running, next(unstarted, None), now)
             else:
                 self._inspect_unresponsive(worker, oldest, now)
-        return unmarked, lost
+        return found
 
     def _inspect_running(
         self, worker: WorkerHandle, running: list[ClaimedTask], waiting: ClaimedTask | None, now: float

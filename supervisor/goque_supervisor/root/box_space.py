@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque_supervisor.ipc.blackbox import box_size
+from goque_supervisor.ipc.box_header import box_size
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.tree import Tree
 

@@ -24,6 +24,7 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.execution.transaction_steps import arecord_in
 from goque.handlers.processor import Processor
 from goque.outcome import Outcome, OutcomeKind
 from goque.steps.question import Answer, Question
@@ -37,6 +38,8 @@ log = logging.getLogger("goque.worker")
 
 QUESTIONS_AT_ONCE: Final = 100
 """How many questions about steps an async worker asks at a time; further ones wait here, in the handlers' memory."""
+CLOCK_STEP: Final = 0.002
+"""A loop may call a timer this much too early: some count in milliseconds."""
 
 
 @dataclass
@@ -45,9 +48,10 @@ class Run:
 
     job: Job
     started: float = 0.0
+    deadline: float = 0.0
     alarm: asyncio.TimerHandle | None = None
     task: HandlerTask | None = None
-    timed_out: bool = False
+    timed_out: str = ""
     canceled: bool = False
     child_error: BaseException | None = None
     canceled_by_neighbor: bool = False
@@ -154,7 +158,6 @@ class AsyncWorker(Worker):
             outcome = outcome_of_error(
                 asyncio.CancelledError("the handler was canceled"),
                 timed_out=run.timed_out,
-                timeout=self._processor_of(run).spec.options.timeout,
             )
         else:
             outcome = task.result()
@@ -174,20 +177,19 @@ class AsyncWorker(Worker):
         if deadline is None:
             return None
         processor = self._processor_of(run)
-        timeout = processor.spec.options.timeout
-        run.started = deadline - timeout
-        run.alarm = asyncio.get_running_loop().call_later(timeout, self._time_out, run)
+        run.started, run.deadline = deadline - processor.spec.options.timeout, deadline
+        self._arm(run)
         try:
             handled = await handle_async(processor, run.job.row, run)
             outcome = handled.outcome
             if run.canceled_by_neighbor and isinstance(handled.error, asyncio.CancelledError):
                 outcome = Outcome(OutcomeKind.INTERRUPTED)  # nothing that this task did
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
-            outcome = outcome_of_run(processor, run, translate_cancellation(processor, run, error))
+            outcome = outcome_of_run(processor, run, translate_cancellation(run, error))
         return charge_timeout(outcome, processor, run)
 
     def _steps_of(self, task: Task, run: Run) -> StepRun:
-        channel = AsyncStepChannel(self, run.job.seq)
+        channel = AsyncStepChannel(self, run.job.seq, task)
         return StepRun(channel, self._processor_of(run).spec.options.max_result, is_first=task.claims == 1)
 
     async def ask(self, seq: int, question: Question) -> Answer:
@@ -215,8 +217,15 @@ class AsyncWorker(Worker):
     def _processor_of(self, run: Run) -> Processor:
         return self.processors.get(run.job.row.type)
 
-    def _time_out(self, run: Run) -> None:
-        run.timed_out = True
+    def _arm(self, run: Run) -> None:
+        left = self.due(run.job.seq, run.deadline) - time.monotonic()
+        run.alarm = asyncio.get_running_loop().call_later(max(0.0, left), self._on_alarm, run)
+
+    def _on_alarm(self, run: Run) -> None:
+        if time.monotonic() < self.due(run.job.seq, run.deadline) - CLOCK_STEP:
+            self._arm(run)
+            return
+        run.timed_out = self.time_out(run.job.seq, self._processor_of(run).spec.options)
         if run.task is not None:
             run.task.cancel()
 
@@ -233,8 +242,9 @@ class AsyncStepChannel:
 
     is_async = True
 
-    def __init__(self, worker: AsyncWorker, seq: int) -> None:
+    def __init__(self, worker: AsyncWorker, seq: int, task: Task) -> None:
         self._worker = worker
+        self._task = task
         self._seq = seq
         self._loop = asyncio.get_running_loop()
 
@@ -245,7 +255,8 @@ class AsyncStepChannel:
 
     async def record_in(self, conn: Any, question: Question) -> Answer:
         """Record a step in the caller's transaction."""
-        raise NotImplementedError
+        self._check_loop()
+        return await arecord_in(conn, self._task, question)
 
     def note_step(self, names: str) -> None:
         """Note which steps run, in the black box."""

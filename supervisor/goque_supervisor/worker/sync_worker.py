@@ -14,29 +14,28 @@ import time
 from _signal import (  # type: ignore[import-not-found]  # as fast as it gets: that of `signal` makes an enum each time
     getsignal,
 )
-from typing import Any, Final
+from typing import Any
 
 from goque.errors import GoqueError, TaskCanceled, TaskTimeout
 from goque.execution.run_handler import (
     charge_timeout,
     handle,
     outcome_of_run,
-    timeout_text,
     with_duration,
     with_users_delay,
 )
+from goque.execution.transaction_steps import record_in
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import ProcessorTable
+from goque.options import ProcessorOptions
 from goque.outcome import Outcome
 from goque.steps.question import Answer, Question
 from goque.steps.run import StepRun
 from goque.task import Task
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
+from goque_supervisor.worker.questions import ASK_AGAIN
 from goque_supervisor.worker.worker import Worker
-
-LOOK_UP: Final = 0.05
-"""Seconds after which a handler that waits for an answer looks whether its time is up, or its task is canceled."""
 
 
 class SyncWorker(Worker):
@@ -44,11 +43,11 @@ class SyncWorker(Worker):
 
     def __init__(self, boot: dict[str, Any], channel: Channel, processors: ProcessorTable) -> None:
         super().__init__(boot, channel, processors)
-        self.timeout = 0.0
+        self.running_options = ProcessorOptions()
         self.deadline = 0.0
         self.running_seq = 0
         self.interruptible = False
-        self.timed_out = False
+        self.timed_out = ""
         self.canceled = False
         self.child_error: BaseException | None = None
 
@@ -72,8 +71,8 @@ class SyncWorker(Worker):
         if deadline is None:
             return
         processor = self.processors.get(job.row.type)
-        self.timeout = processor.spec.options.timeout
-        started = deadline - self.timeout
+        self.running_options = processor.spec.options
+        started = deadline - self.running_options.timeout
         outcome = self._outcome_of(job, processor, deadline)
         if os.getpid() != self.pid:
             os._exit(0)  # this is a child that the handler forked: it must not report for its parent
@@ -86,8 +85,8 @@ class SyncWorker(Worker):
 
     def _outcome_of(self, job: Job, processor: Processor, deadline: float) -> Outcome:
         self.deadline, self.running_seq = deadline, job.seq
-        self.timed_out = self.canceled = False
-        self._arm(deadline)
+        self.timed_out, self.canceled = "", False
+        self._arm(self.due(job.seq, deadline))
         try:
             try:
                 self.interruptible = True
@@ -103,47 +102,27 @@ class SyncWorker(Worker):
     def steps_of(self, task: Task) -> StepRun:
         """Return the steps of the handler that runs."""
         options = self.processors.get(task.type).spec.options
-        channel = SyncStepChannel(self, self.running_seq)
+        channel = SyncStepChannel(self, self.running_seq, task)
         return StepRun(channel, options.max_result, is_first=task.claims == 1)
 
     def ask(self, question: Question) -> Answer:
-        """Ask a question for the handler that runs, and wait for the answer.
-
-        No signal may interrupt the worker's own work meanwhile, so the timeout and a cancel are looked for.
-        """
+        """Ask a question for the handler that runs, and wait for the answer; a timeout or a cancel ends the wait."""
         found: list[Answer] = []
-        self.interruptible = False
-        try:
+        with self.held_signals:
             self.send_results()
             number = self.questions.ask(self.running_seq, question, found.append)
-            try:
-                while not found:
-                    self.socket.wait(LOOK_UP)
+        try:
+            while not found:
+                self.socket.wait(ASK_AGAIN)
+                with self.held_signals:
                     self.receive()
-                    if not found:
-                        self._raise_if_over()
-                        self.questions.ask_again(time.monotonic())
-            finally:
-                self.questions.forget(number)
+                    self.questions.ask_again(time.monotonic())
         finally:
-            self.interruptible = True
-        self._raise_if_over()
+            self.questions.forget(number)
         return found[0]
 
-    def _raise_if_over(self) -> None:
-        """Raise what a signal would have raised that came while the handler could not be interrupted."""
-        if self.timed_out or self.canceled:
-            return
-        if time.monotonic() >= self.deadline:
-            self.timed_out = True
-            raise TaskTimeout(timeout_text(self.timeout))
-        seq, reason = self.box.read_interrupt()
-        if seq == self.running_seq:
-            self.canceled = True
-            raise TaskCanceled(f"stopped from outside: {reason}")
-
-    def _arm(self, deadline: float) -> None:
-        """Ensure that an alarm comes by the deadline.
+    def _arm(self, due: float) -> None:
+        """Ensure that an alarm comes by this time.
 
         An alarm that comes early is set again. This saves a system call for each of many quick tasks. The timer and
         the handlers are looked at each time, because a handler may have used SIGALRM for itself.
@@ -151,22 +130,25 @@ class SyncWorker(Worker):
         for number, ours in self._handlers.items():
             if getsignal(number) is not ours:
                 signal.signal(number, ours)
-        left = max(0.000001, deadline - time.monotonic())
+        left = max(0.000001, due - time.monotonic())
         if not 0.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= left:
             signal.setitimer(signal.ITIMER_REAL, left)
 
     def _on_alarm(self, number: int, frame: object) -> None:
-        del number, frame
-        if not self.running_seq:
+        del frame
+        if not self.running_seq or self.held_signals.hold(number):
             return
-        if time.monotonic() < self.deadline:
-            self._arm(self.deadline)
+        due = self.due(self.running_seq, self.deadline)
+        if time.monotonic() < due:
+            self._arm(due)
         elif self.interruptible and not self.timed_out and not self.canceled:
-            self.timed_out = True
-            raise TaskTimeout(timeout_text(self.timeout))
+            self.timed_out = self.time_out(self.running_seq, self.running_options)
+            raise TaskTimeout(self.timed_out)
 
     def _on_interrupt(self, number: int, frame: object) -> None:
-        del number, frame
+        del frame
+        if self.held_signals.hold(number):
+            return
         seq, reason = self.box.read_interrupt()
         if seq == self.running_seq and self.interruptible and not self.timed_out and not self.canceled:
             self.canceled = True
@@ -178,8 +160,9 @@ class SyncStepChannel:
 
     is_async = False
 
-    def __init__(self, worker: SyncWorker, seq: int) -> None:
+    def __init__(self, worker: SyncWorker, seq: int, task: Task) -> None:
         self._worker = worker
+        self._task = task
         self._seq = seq
         self._thread = threading.get_ident()
 
@@ -190,7 +173,8 @@ class SyncStepChannel:
 
     def record_in(self, conn: Any, question: Question) -> Answer:
         """Record a step in the caller's transaction."""
-        raise NotImplementedError
+        self._check_thread()
+        return record_in(conn, self._task, question)
 
     def note_step(self, names: str) -> None:
         """Note which steps run, in the black box."""

@@ -23,19 +23,23 @@ import msgspec
 
 from goque.errors import ConfigurationError
 from goque.execution.streams import flush_streams
+from goque.execution.timeout_text import timeout_text
 from goque.handlers.processor_table import ProcessorTable
+from goque.options import ProcessorOptions
 from goque.outcome import Outcome, OutcomeKind
 from goque.pools.options import PoolOptions
 from goque.task_rules.limits import NO_KEY
 from goque_supervisor.ipc import messages
-from goque_supervisor.ipc.blackbox import BlackBoxWriter
+from goque_supervisor.ipc.blackbox_writer import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready, Stop
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Hello, Job, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import WorkerSocket
 from goque_supervisor.worker import captured_output
+from goque_supervisor.worker.held_signals import HeldSignals
 from goque_supervisor.worker.questions import Questions
+from goque_supervisor.worker.stall import Stall
 
 log = logging.getLogger("goque.worker")
 
@@ -57,6 +61,8 @@ class Worker:
         self.socket.watch(channel.fileno())
         self.questions = Questions(self.socket)
         self.pid = os.getpid()
+        self.held_signals = HeldSignals()
+        self._stalls: dict[int, Stall] = {}
         self.jobs: deque[Job] = deque()
         self.results: list[Result] = []
         self._refused: dict[int, Job] = {}  # those that raised RateLimited, until the fetcher has written it
@@ -95,6 +101,8 @@ class Worker:
 
     def finish(self, job: Job, outcome: Outcome) -> None:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""
+        if self._stalls:
+            self._stalls.pop(job.seq, None)
         reached("run.before_end")
         captured_output.end_task(job.row.id)
         try:
@@ -180,8 +188,46 @@ class Worker:
             self.results.append(Result(job.seq, Outcome(OutcomeKind.UNSTARTED)))
             return None
         self.begun += 1
+        if options.stall_timeout is not None:
+            stall = self._stalls[job.seq] = Stall(options.stall_timeout, deadline, options)
+            self.box.put_off(job.seq, stall.at, kill_at=stall.kill_at)
         reached("run.after_begin")
         return deadline
+
+    # -- what a run does: called in the thread of its handler ---------------------------------------------------
+
+    def note_step(self, seq: int, names: str) -> None:
+        """Record which steps of a run have begun and not ended, joined by commas; empty for none.
+
+        The text of a crash or a timeout names them.
+        """
+        with self.held_signals:
+            self.box.note_step(seq, names)
+
+    def note_progress(self, seq: int, fraction: float, note: str) -> None:
+        """Record how far a run is. The fetcher reads it, and it puts off `stall_timeout`."""
+        with self.held_signals:
+            self.box.note_progress(seq, fraction, note)
+            self.moved(seq)
+
+    def moved(self, seq: int) -> None:
+        """Put off `stall_timeout`, because a run has ended a step or has reported progress."""
+        stall = self._stalls.get(seq)
+        if stall is not None:
+            with self.held_signals:
+                stall.at = time.monotonic() + stall.period
+                self.box.put_off(seq, stall.at, kill_at=stall.kill_at)
+
+    def due(self, seq: int, deadline: float) -> float:
+        """Return when a run must be stopped: at the deadline of its timeout, or as soon as it has stalled."""
+        stall = self._stalls.get(seq)
+        return deadline if stall is None else stall.due
+
+    def time_out(self, seq: int, options: ProcessorOptions) -> str:
+        """Return the text of the timeout of a run that is due. From now on, nothing puts off its end."""
+        stall = self._stalls.pop(seq, None)
+        has_stalled = stall is not None and stall.at < stall.deadline
+        return timeout_text(options, has_stalled=has_stalled, step=self.box.step_of(seq))
 
     def leave(self, code: int) -> None:
         """End this process at once."""

@@ -20,7 +20,7 @@ from databases import Database
 from resource_limits import unable
 from tree import HERE, StartTree, Tree, eventually, python_command, write_app
 
-from goque_supervisor.ipc.blackbox import MAGIC
+from goque_supervisor.ipc.box_header import MAGIC
 
 APP = """
 options = dict(fetch_tick=0.1, next_attempt_at=retry.static(0.01), timeout=60)

@@ -36,8 +36,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 def test_times_are_seconds_or_timedeltas() -> None:
-    options, _ = check_options({"timeout": timedelta(minutes=2), "timeout_grace": 0})
-    assert (options.timeout, options.timeout_grace) == (120.0, 0.0)
+    options, _ = check_options({"timeout": timedelta(minutes=2), "timeout_grace": 0, "stall_timeout": 60})
+    assert (options.timeout, options.timeout_grace, options.stall_timeout) == (120.0, 0.0, 60.0)
+    assert check_options({"stall_timeout": None})[0].stall_timeout is None
 
 
 @pytest.mark.parametrize("name", ["max_crashes", "max_running"])

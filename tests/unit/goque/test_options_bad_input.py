@@ -35,6 +35,7 @@ WRONG = {
     "concurrency": (*WRONG_COUNTS, None),
     "timeout": (*WRONG_DURATIONS, 0),
     "timeout_grace": WRONG_DURATIONS,
+    "stall_timeout": (-1, 0, math.nan, math.inf, True, "60", timedelta(days=40000), timedelta(0), [60]),
     "max_attempts": (*WRONG_COUNTS, None),
     "max_crashes": WRONG_COUNTS,
     "max_memory": (0, -1, "1G", math.nan, True),

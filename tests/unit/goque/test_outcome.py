@@ -103,6 +103,39 @@ def test_max_crashes_counts_crashes_since_the_last_reset():
     assert crashes_since_reset(None) == 0
 
 
+CRASHES = [
+    "attempt 1: worker crashed: signal 11 (SIGSEGV)",
+    "attempt 12: worker crashed: exit code 3",
+    "attempt 3: worker crashed in step page-17: signal 11 (SIGSEGV)",
+    "attempt 3: worker crashed in step a, b: c: exit code 3",
+    "attempt 3: worker crashed in step : worker crashed: : exit code 3",
+]
+NO_CRASHES = [
+    "attempt 1: task processing timeout: 5s (in step x: worker crashed: signal 11 (SIGSEGV))",
+    "attempt 1: no progress for 60s (in step attempt 2: worker crashed: exit code 3)",
+    "attempt 1: ValueError: worker crashed: signal 11 (SIGSEGV)",
+    "attempt 1: worker crashed indeed",
+    "canceled: needs extract 0198: worker crashed in step a: signal 11 (SIGSEGV)",
+    "canceled: worker crashed: exit code 3",
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_crash"), [*((one, 1) for one in CRASHES), *((one, 0) for one in NO_CRASHES)]
+)
+def test_a_line_about_a_crash_is_told_from_one_that_quotes_it(line, is_crash):
+    assert crashes_since_reset(f"attempt 1: boom\n{line}\nattempt 2: boom\n") == is_crash
+    assert crashes_since_reset(f"{line}\nreset attempts: 2026-11-23T21:02:33.123456Z\n") == 0
+
+
+def test_a_crash_in_a_step_counts_for_max_crashes():
+    policy = RetryPolicy(max_attempts=100, max_crashes=2)
+    crash = Outcome(Kind.CRASHED, crash_cause(CrashEvidence(signal=11), "SIGSEGV", "odd: name, (1)"))
+    first = settle(crash, held(), policy)
+    assert first.errors == "attempt 1: worker crashed in step odd: name, (1): signal 11 (SIGSEGV)\n"
+    assert settle(crash, held(attempts=1, errors=first.errors), policy).status == "attempts_left"
+
+
 def test_a_policy_without_a_strategy_falls_back_on_the_default():
     change = settle(Outcome(Kind.FAILED, "boom"), held(attempts=1), RetryPolicy(strategy=None))
     assert change.delay == pytest.approx(60, rel=0.1)
@@ -129,6 +162,10 @@ def test_a_failed_attempt_keeps_the_whole_story():
 def test_how_a_process_ended_is_said_in_the_words_of_the_contract():
     assert crash_cause(CrashEvidence(signal=11), "SIGSEGV") == "worker crashed: signal 11 (SIGSEGV)"
     assert crash_cause(CrashEvidence(exit_code=3), None) == "worker crashed: exit code 3"
+    assert (
+        crash_cause(CrashEvidence(signal=40), None, "a, b")
+        == "worker crashed in step a, b: signal 40 (unknown)"
+    )
 
 
 def test_errors_take_one_printable_line_a_failure():

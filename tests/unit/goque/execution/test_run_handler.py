@@ -132,7 +132,7 @@ def test_the_exception_decides_whether_there_is_another_attempt(
     options: dict[str, Any], error: BaseException, final: bool
 ) -> None:
     callbacks = check_options(options)[1]
-    assert outcome_of_error(error, timed_out=False, timeout=1, callbacks=callbacks).final is final
+    assert outcome_of_error(error, timed_out="", callbacks=callbacks).final is final
 
 
 def test_nobody_asks_for_the_delay_after_a_last_attempt() -> None:
@@ -157,7 +157,7 @@ def test_a_payload_that_does_not_decode_is_the_calls_failure_and_hooks_get_the_t
     assert (task.id, task.metadata, task.raw_payload) == ("id", known, '{"to": 3}')
     with pytest.raises(raised if known else PayloadDecodeError) as refusal:
         call()
-    assert outcome_of_error(refusal.value, timed_out=False, timeout=1).undecodable
+    assert outcome_of_error(refusal.value, timed_out="").undecodable
     if known:
         assert "at `$[...]`" in str(refusal.value)
 
@@ -190,17 +190,18 @@ def needs_text(to: dict[str, str]) -> None: ...
 def test_what_a_handler_raises_decides(
     error: BaseException, kind: OutcomeKind, text: str, delay: float | None
 ) -> None:
-    made = outcome_of_error(error, timed_out=False, timeout=30)
+    made = outcome_of_error(error, timed_out="")
     assert (made.kind, made.error, made.delay) == (kind, text, delay)
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), Snooze(1), TaskCanceled(), RetryTask(), SystemExit(0)])
 def test_once_its_time_is_up_whatever_a_handler_raises_is_a_timeout(error: BaseException) -> None:
-    made = outcome_of_error(error, timed_out=True, timeout=2.5)
-    assert (made.kind, made.error) == (OutcomeKind.TIMED_OUT, "task processing timeout: 2.5s")
+    text = "task processing timeout: 2.5s (in step a)"
+    made = outcome_of_error(error, timed_out=text)
+    assert (made.kind, made.error) == (OutcomeKind.TIMED_OUT, text)
     assert not made.final
     _, chosen = check_options({"no_retry_on": TaskTimeout})
-    assert outcome_of_error(error, timed_out=True, timeout=2.5, callbacks=chosen).final
+    assert outcome_of_error(error, timed_out=text, callbacks=chosen).final
 
 
 def test_texts_are_printable_and_bounded() -> None:
@@ -309,7 +310,7 @@ def test_a_delay_that_no_task_can_wait_fails_the_attempt_and_says_so(
 ) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         make(delay)
-    made = outcome_of_error(refusal.value, timed_out=False, timeout=30)
+    made = outcome_of_error(refusal.value, timed_out="")
     assert (made.kind, made.delay) == (OutcomeKind.FAILED, None)
     assert made.error.startswith(
         f"goque.ConfigurationError: {name} must be 0 or more seconds and under 100 years, not "
@@ -323,4 +324,4 @@ def test_a_delay_that_was_changed_afterwards_is_one_that_a_database_can_add(
 ) -> None:
     error = Snooze(1)
     error.delay = delay
-    assert outcome_of_error(error, timed_out=False, timeout=30).delay == used
+    assert outcome_of_error(error, timed_out="").delay == used

@@ -9,7 +9,8 @@ from typing import Any
 
 from goque.identifiers import new_task_id
 from goque_supervisor.actors.node_report import MAX_RUNS, NodeReport
-from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.blackbox_writer import BlackBoxWriter
 from goque_supervisor.ipc.os_process import usage_of
 from goque_supervisor.metrics.counters import Counters
 

@@ -12,7 +12,8 @@ from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import WorkerPool
-from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.blackbox_writer import BlackBoxWriter
 from goque_supervisor.ipc.control import WorkerStarted
 from unit.rows import row
 

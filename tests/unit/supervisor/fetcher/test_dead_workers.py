@@ -15,18 +15,20 @@ from goque.outcome import CrashEvidence, Outcome, OutcomeKind
 from goque_supervisor.fetcher.dead_workers import DeadWorkers, handlers_part, outcome_of_death, read_box
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.ipc import messages
-from goque_supervisor.ipc.blackbox import BlackBox, BlackBoxWriter, Contents, Running
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.blackbox_writer import BlackBoxWriter
+from goque_supervisor.ipc.box_records import Contents, Running
 from goque_supervisor.ipc.control import CallbackWanted, CrashSettled, WorkerExited
 from goque_supervisor.ipc.run_directory import stack_path, stderr_path
 from unit.rows import row
 from unit.supervisor.fetcher.one_worker import types_with
 
-OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0)
+OPTIONS = ProcessorOptions(timeout=30.0, timeout_grace=2.0, stall_timeout=10.0)
 NOW = 1000.0
 
 
-def running(seq: int = 1, *, started: float = NOW - 5) -> Running:
-    return Running(seq, f"task-{seq}", 1, started, started + 30)
+def running(seq: int = 1, *, started: float = NOW - 5, **noted: Any) -> Running:
+    return Running(seq, f"task-{seq}", 1, started, started + 30, **noted)
 
 
 def exited(**values: Any) -> WorkerExited:
@@ -48,6 +50,42 @@ def exited(**values: Any) -> WorkerExited:
             "task processing timeout: 30s",
         ),
         (exited(signal=9, killed_for="timeout"), running(started=NOW - 31), OutcomeKind.INTERRUPTED, ""),
+        (
+            exited(signal=11),
+            running(step="page-17"),
+            OutcomeKind.CRASHED,
+            "worker crashed in step page-17: signal 11 (SIGSEGV)",
+        ),
+        (
+            exited(exit_code=3),
+            running(step="a, b"),
+            OutcomeKind.CRASHED,
+            "worker crashed in step a, b: exit code 3",
+        ),
+        (
+            exited(signal=9, killed_for="timeout"),
+            running(started=NOW - 32, step="page-17", stalls_at=NOW - 1),
+            OutcomeKind.TIMED_OUT,
+            "task processing timeout: 30s (in step page-17)",
+        ),
+        (
+            exited(signal=9, killed_for="timeout"),
+            running(started=NOW - 12, step="page-17", stalls_at=NOW - 2),
+            OutcomeKind.TIMED_OUT,
+            "no progress for 10s (in step page-17)",
+        ),
+        (
+            exited(signal=9, killed_for="timeout"),
+            running(started=NOW - 12, stalls_at=NOW - 2),
+            OutcomeKind.TIMED_OUT,
+            "no progress for 10s",
+        ),
+        (
+            exited(signal=9, killed_for="timeout"),
+            running(started=NOW - 12, step="page-17", stalls_at=NOW + 1),  # it moved when its time was up
+            OutcomeKind.INTERRUPTED,
+            "",
+        ),
         (
             exited(signal=9, killed_for="canceled", killed_seq=1),
             running(1),

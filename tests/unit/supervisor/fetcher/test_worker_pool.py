@@ -38,9 +38,9 @@ def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(setup: 
     setup.begin(1)
     setup.writer.end(1, b"its message waits for the next one")
     setup.begin(2)
-    unmarked, unheard = setup.worker_pool.inspect(NOW)
-    assert unmarked == []
-    assert unheard == [(setup.worker, 1, b"its message waits for the next one")]
+    found = setup.worker_pool.inspect(NOW)
+    assert found.unmarked == []
+    assert found.lost == [(setup.worker, 1, b"its message waits for the next one")]
     assert setup.writer.revoked_through == 0
     assert setup.worker_pool.capacity("mail", NOW) > 0
 
@@ -48,10 +48,10 @@ def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(setup: 
 def test_a_handler_is_written_down_as_running_when_it_lasts(setup: OneWorker) -> None:
     setup.send(1, 2)
     setup.begin(1)
-    assert setup.worker_pool.inspect(NOW + MARK_AFTER / 2)[0] == []
-    assert [task.seq for task in setup.worker_pool.inspect(NOW + MARK_AFTER)[0]] == [1]
+    assert setup.worker_pool.inspect(NOW + MARK_AFTER / 2).unmarked == []
+    assert [task.seq for task in setup.worker_pool.inspect(NOW + MARK_AFTER).unmarked] == [1]
     setup.worker.jobs[1].marked = True
-    assert setup.worker_pool.inspect(NOW + 1)[0] == []
+    assert setup.worker_pool.inspect(NOW + 1).unmarked == []
 
 
 def test_a_worker_that_retires_after_that_does_not_run_what_others_have_by_then(setup: OneWorker) -> None:

@@ -13,15 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from goque_supervisor.ipc.blackbox import (
-    HEADER,
-    MIN_HALF,
-    SPILL_OVER,
-    BlackBox,
-    BlackBoxWriter,
-    Contents,
-    can_record,
-)
+from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.blackbox_writer import SPILL_OVER, BlackBoxWriter
+from goque_supervisor.ipc.box_header import HEADER, MIN_HALF
+from goque_supervisor.ipc.box_records import Contents, can_record
 
 TASK = "01a20ad1-3943-75c9-a997-5c814000a5bf"
 
@@ -228,6 +223,7 @@ class BoxAgainstModel(RuleBasedStateMachine):
         BlackBox.create(path)
         self.writer, self.reader = BlackBoxWriter(path), BlackBox(path)
         self.running: list[int] = []
+        self.steps: dict[int, str] = {}
         self.done: dict[int, bytes] = {}
         self.count = 0
 
@@ -244,6 +240,13 @@ class BoxAgainstModel(RuleBasedStateMachine):
         self.running.remove(seq)
         self.done[seq] = b"%d" % (seq % 10) * size
         self.writer.end(seq, self.done[seq])
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), name=st.sampled_from(["", "page", "ü" * 200, "x" * 100]))
+    def note_a_step(self, data: st.DataObject, name: str) -> None:
+        seq = data.draw(st.sampled_from(self.running))
+        self.steps[seq] = name
+        self.writer.note_step(seq, name)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -263,6 +266,8 @@ class BoxAgainstModel(RuleBasedStateMachine):
     def reads_as_the_model(self) -> None:
         contents = self.reader.read()
         assert sorted(contents.running) == sorted(self.running)
+        for seq, running in contents.running.items():
+            assert running.step == self.steps.get(seq, "")
         # an outcome that is acknowledged may still be read until the box is compacted: it is settled anyhow
         assert self.done.items() <= finished(contents).items()
 
