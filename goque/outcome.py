@@ -174,6 +174,7 @@ class Change(msgspec.Struct, frozen=True):
         put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
+        waits_for: the signal that the task waits for; if it has come, the task is due at once.
     """
 
     token: Token
@@ -187,6 +188,7 @@ class Change(msgspec.Struct, frozen=True):
     put_off: PutOff | None = None
     success: Success | None = None
     is_needed: bool = False
+    waits_for: str | None = None
 
     @property
     def follow_ups(self) -> tuple[TaskToInsert, ...]:
