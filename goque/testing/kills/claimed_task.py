@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-from goque.errors import ConfigurationError
+from goque.errors import ConfigurationError, TaskNotFoundError
 from goque.execution.inline_steps import TableSteps
 from goque.handlers.processor import Processor
 from goque.identifiers import new_task_id
@@ -19,7 +19,7 @@ from goque.task import Task
 from goque.task_row import TaskRow
 
 
-@contextmanager
+@contextlib.contextmanager
 def claimed_task(queue: ManagerBase, processor: Processor, task: Task) -> Iterator[TableSteps]:
     """Insert and claim a task, yield its steps, and delete it.
 
@@ -49,5 +49,7 @@ def _delete(storage: TaskStorage, owner: str, processor: Processor, task: Task, 
         kind = OutcomeKind.DONE if row.id == task.id else OutcomeKind.INTERRUPTED
         change = settle(Outcome(kind), row, processor.spec.options.retry_policy)
         storage.settle_if_held([change], node=owner)
-    storage.delete_if_finished([row.id for row in rows if row.id == task.id])
+    with contextlib.suppress(TaskNotFoundError):  # its insert has failed
+        storage.cancel_unless_finished(task.id)  # it was not claimed
+        storage.delete_if_finished([task.id])
     storage.retire_node(owner)
