@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from goque.steps.question import Answer, Ask, Progress, Question, State
+from goque.storage.sql.caller_connection import is_asyncio
 from goque.task_row import Token
 
 
@@ -22,6 +23,9 @@ class StepStorage(Protocol):
 
     def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
         """Record a step in the caller's transaction."""
+
+    def asyncio_tasks(self) -> Any:
+        """Return what does the same with connections of asyncio."""
 
 
 class InlineSteps(Protocol):
@@ -67,6 +71,11 @@ class TableSteps:
     def record_in(self, conn: Any, question: Question) -> Answer:
         """Record a step in the caller's transaction."""
         return self._storage.record_step(self._token, question, conn=conn)
+
+    async def record_awaited(self, conn: Any, question: Question) -> Answer:
+        """Do the same with a connection of asyncio."""
+        answer: Answer = await self._storage.asyncio_tasks().record_step(self._token, question, conn=conn)
+        return answer
 
     def note_progress(self, fraction: float, note: str) -> None:
         """Write how far the run is."""
@@ -176,7 +185,9 @@ class AwaitedSteps:
         return self._steps.ask(question)
 
     async def record_in(self, conn: Any, question: Question) -> Answer:
-        """Record a step in the caller's transaction."""
+        """Record a step in the caller's transaction, whose connection may be one of asyncio."""
+        if isinstance(self._steps, TableSteps) and is_asyncio(conn):
+            return await self._steps.record_awaited(conn, question)
         answer = self._steps.record_in(conn, question)
         said: Answer = await answer if inspect.isawaitable(answer) else answer
         return said

@@ -87,6 +87,48 @@ def test_a_transaction_that_is_taken_back_takes_the_record_along(kill, backend):
     assert len(kill(handler)) == 4
 
 
+async def charge_awaited(backend, step):
+    conn = await backend.connect_asyncio()
+    try:
+        await step(conn)
+        await conn.commit()
+    finally:
+        closing = conn.close()
+        if closing is not None:
+            await closing
+
+
+async def insert_awaited(conn):
+    cursor = conn.cursor()
+    cursor = await cursor if hasattr(cursor, "__await__") else cursor
+    await cursor.execute("INSERT INTO charges VALUES (7)")
+
+
+def test_an_asyncio_transaction_is_killed_too(kill, backend):
+    async def handler(task):
+        await charge_awaited(backend, lambda conn: task.astep("charge", insert_awaited, conn, conn=conn))
+
+    assert kill(handler) == [
+        "before step 'charge'",
+        "in the transaction of step 'charge', before it was recorded there",
+        "in the transaction of step 'charge', after it was recorded there",
+        "after the handler had ended, before its end was recorded",
+    ]
+
+
+def test_an_asyncio_transaction_is_drained(queue, backend):
+    registry = goque.Registry(strict=False)
+
+    @registry.processor("charge")
+    async def charge(task):
+        await charge_awaited(backend, lambda conn: task.astep("charge", insert_awaited, conn, conn=conn))
+
+    queue.enqueue("charge")
+    (run,) = queue.drain_inline(registry)
+    assert run.raise_for_error().steps == {"charge": None}
+    assert backend.execute("SELECT count(*) FROM charges")[0][0] == 1
+
+
 def test_without_a_state_the_steps_in_the_table_are_compared(queue):
     def handler(task):
         task.step("first", lambda: 1)

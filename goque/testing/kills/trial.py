@@ -16,14 +16,14 @@ import msgspec
 
 from goque.errors import GoqueError
 from goque.execution.inline import row_of, run_row
-from goque.execution.inline_steps import MemorySteps, TableSteps
+from goque.execution.inline_steps import AwaitedSteps, MemorySteps, TableSteps
 from goque.handlers.processor_table import processors_of
 from goque.payload import decode_json
 from goque.queue.manager_base import ManagerBase
 from goque.task import Task
 from goque.task_rules.need import Need
 from goque.testing.kills.claimed_task import claimed_task
-from goque.testing.kills.doomed_run import TOLD, Asked, DoomedSteps, Ended, Reached, run_and_exit
+from goque.testing.kills.doomed_run import TOLD, Asked, DoomedSteps, Ended, Reached, RecordIn, run_and_exit
 from goque.testing.kills.step_keeper import StepKeeper
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ class Trial:
         Raises:
             GoqueError: its process has died without being killed.
         """
-        kept = self._keeper.kept
-        record_in = kept.record_in if isinstance(kept, TableSteps) else None
+        record_in = self._record_in()
         row = row_of(self._task, attempts, self._needs)
         ours, theirs = Pipe()
         pid = _fork()
@@ -99,6 +98,13 @@ class Trial:
             where = f"at or after the point `{points[-1]}`" if points else "before its first point"
             raise GoqueError(f"the process of the handler died {where}, by itself: {_cause(status)}")
         return points, last if isinstance(last, Ended) else None
+
+    def _record_in(self) -> RecordIn | None:
+        kept = self._keeper.kept
+        if not isinstance(kept, TableSteps):
+            return None
+        is_async = processors_of(self._registry).get(self._task.type).spec.is_async
+        return AwaitedSteps(kept).record_in if is_async else kept.record_in
 
     def _serve(self, pipe: Connection) -> tuple[list[str], Ended | Reached | None]:
         """Answer a run until it has ended, kills itself, or is gone without a word."""
