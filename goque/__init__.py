@@ -37,8 +37,10 @@ if TYPE_CHECKING:
         RateLimited,
         RetryTask,
         SchemaError,
+        SignalTimeout,
         Snooze,
         TaskCanceled,
+        TaskLost,
         TaskNotFoundError,
         TaskStateError,
         TaskTimeout,
@@ -74,8 +76,9 @@ _NAMES_OF_MODULE = {
     "goque.crash": "WorkerCrash",
     "goque.errors": (
         "ConfigurationError DatabaseUnavailableError DuplicateTaskError GoqueError InvalidPayloadFormatError "
-        "PayloadDecodeError PayloadEncodeError RateLimited RetryTask SchemaError Snooze TaskCanceled "
-        "TaskNotFoundError TaskStateError TaskTimeout UnknownTypeError WaitTimeoutError WorkerCrashed"
+        "PayloadDecodeError PayloadEncodeError RateLimited RetryTask SchemaError SignalTimeout Snooze "
+        "TaskCanceled TaskLost TaskNotFoundError TaskStateError TaskTimeout UnknownTypeError WaitTimeoutError "
+        "WorkerCrashed"
     ),
     "goque.execution.follow_ups": "follow_up",
     "goque.failure": "Failure",
@@ -120,11 +123,13 @@ __all__ = [
     "Registry",
     "RetryTask",
     "SchemaError",
+    "SignalTimeout",
     "Snooze",
     "Supervisor",
     "Task",
     "TaskCanceled",
     "TaskFilter",
+    "TaskLost",
     "TaskNotFoundError",
     "TaskProcessor",
     "TaskQueueManager",

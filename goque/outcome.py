@@ -32,6 +32,7 @@ class OutcomeKind(StrEnum):
     CRASHED = "crash"
     CANCELED = "canceled"
     SNOOZED = "snoozed"
+    WAITING = "waiting"
     RATE_LIMITED = "rate_limited"
     UNSTARTED = "unstarted"
     INTERRUPTED = "interrupted"
@@ -42,6 +43,9 @@ class OutcomeKind(StrEnum):
 CHARGED: Final = frozenset(
     {OutcomeKind.FAILED, OutcomeKind.TIMED_OUT, OutcomeKind.CRASHED, OutcomeKind.LOST_RUNNING}
 )
+
+
+UNCHARGED_DELAYS: Final = frozenset({OutcomeKind.SNOOZED, OutcomeKind.WAITING, OutcomeKind.RATE_LIMITED})
 
 
 class CrashEvidence(msgspec.Struct, frozen=True, array_like=True):
@@ -176,6 +180,7 @@ class Change(msgspec.Struct, frozen=True):
         put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
+        awaits_signal: whether the task is due at once if a signal has come that its run waited for.
     """
 
     token: Token
@@ -189,6 +194,7 @@ class Change(msgspec.Struct, frozen=True):
     put_off: PutOff | None = None
     success: Success | None = None
     is_needed: bool = False
+    awaits_signal: bool = False
 
     @property
     def follow_ups(self) -> tuple[TaskToInsert, ...]:
@@ -224,9 +230,15 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
             errors=append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled"),
             is_needed=is_needed(row),
         )
-    if kind in (OutcomeKind.SNOOZED, OutcomeKind.RATE_LIMITED):
-        held = put_off(row, outcome) if kind is OutcomeKind.RATE_LIMITED else None
-        return Change(row.token, before_claim(row), row.attempts, delay=outcome.delay, put_off=held)
+    if kind in UNCHARGED_DELAYS:
+        return Change(
+            row.token,
+            before_claim(row),
+            row.attempts,
+            delay=outcome.delay,
+            put_off=put_off(row, outcome) if kind is OutcomeKind.RATE_LIMITED else None,
+            awaits_signal=kind is OutcomeKind.WAITING,
+        )
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)
     return release(row)

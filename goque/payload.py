@@ -52,7 +52,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
     Args:
         payload: anything that msgspec encodes to JSON, or a pydantic model.
         what: the payload's name in errors; metadata and results are checked in the same way.
-        limit: the maximum in bytes, called `max_<what>` in errors; None for `max_payload`.
+        limit: the maximum in bytes, called `max_result` in errors; None for `max_payload`.
 
     Raises:
         PayloadEncodeError: msgspec cannot encode the object.
@@ -71,7 +71,7 @@ def encode_payload(payload: Any, *, what: str = "payload", limit: int | None = N
         ) from error
     most = max_payload() if limit is None else limit
     if len(raw) > most:
-        name, instead = ("max_payload", "enqueue") if limit is None else (f"max_{what}", "return")
+        name, instead = ("max_payload", "enqueue") if limit is None else ("max_result", "return")
         raise InvalidPayloadFormatError(
             f"{what} has {len(raw)} bytes, more than {name} {most}; store it elsewhere and {instead} its key"
         )

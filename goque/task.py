@@ -11,6 +11,7 @@ import msgspec
 from goque.errors import ConfigurationError, PayloadDecodeError
 from goque.identifiers import internal_id, new_task_id
 from goque.payload import decode_json, encode_payload
+from goque.steps.calls import StepCalls
 from goque.task_row import STATUS_OF, TaskRow, TaskStatus
 from goque.task_rules.checks import (
     check_delay,
@@ -32,7 +33,7 @@ _EMPTY_METADATA: Final = (b"{}", None, b"")
 """The last is what the original reads so."""
 
 
-class Task:
+class Task(StepCalls):
     """A unit of work; its attributes are the columns of `goque_task`.
 
     Args:
@@ -143,6 +144,7 @@ class Task:
         self.follow_ups: Any = None
         self.flags: int = 0
         self.needs: tuple[Need, ...] = ()
+        self.step_run = self.stepper = None
         self._unique: UniqueRule | None = None
         if limit_key is not None:
             self.stored_limit_key = self._limit_key_of(limit_key, payload)
@@ -199,6 +201,7 @@ class Task:
         task.follow_ups = None
         task.flags = row.flags or 0
         task.needs = row.needs
+        task.step_run = task.stepper = None
         task._unique = None  # noqa: SLF001 - the same
         return task
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from goque.errors import MAX_DELAY
 from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, OutcomeKind
 from goque.task_row import TaskRow, TaskStatus
@@ -52,7 +53,7 @@ def _sentence(
     match outcome.kind:
         case OutcomeKind.DONE:
             return logging.DEBUG, "done"
-        case OutcomeKind.SNOOZED | OutcomeKind.RATE_LIMITED:
+        case OutcomeKind.SNOOZED | OutcomeKind.WAITING | OutcomeKind.RATE_LIMITED:
             return _put_off(outcome, row)
         case OutcomeKind.CANCELED:
             return logging.INFO, f"canceled by its handler: {said}" if said else "canceled by its handler"
@@ -61,6 +62,11 @@ def _sentence(
 
 def _put_off(outcome: Outcome, row: TaskRow) -> tuple[int, str]:
     delay = f"{outcome.delay or 0.0:g}s"
+    if outcome.kind is OutcomeKind.WAITING:
+        is_endless = (outcome.delay or 0.0) >= MAX_DELAY
+        return logging.DEBUG, outcome.error if is_endless else f"{outcome.error} for at most {delay}"
+    if outcome.kind is OutcomeKind.SNOOZED and outcome.error:
+        return logging.DEBUG, f"{outcome.error} for {delay}"
     if outcome.kind is OutcomeKind.SNOOZED:
         return logging.DEBUG, f"snoozed for {delay}"
     of = f"its key {row.limit_key!r:.80}" if row.limit_key else "its type"

@@ -18,6 +18,7 @@ from goque.errors import ConfigurationError, DuplicateTaskError, GoqueError
 from goque.execution.error_texts import named_message_of
 from goque.execution.follow_ups import preparing_by
 from goque.execution.inline import InlineRunner, TaskRun, task_run
+from goque.execution.inline_steps import TableSteps
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import HasProcessors, ProcessorTable, processors_of
 from goque.identifiers import new_task_id
@@ -39,7 +40,7 @@ def drain(
     table = processors_of(registry)
     processors = [table.get(name) for name in _checked(types, table)]
     runs: list[TaskRun] = []
-    with preparing_by(registry.prepare_tasks), _Node(storage, processors) as node, InlineRunner() as runner:
+    with preparing_by(registry.prepare_tasks), _Node(storage, processors) as node, node.runner() as runner:
         found = True
         while found:
             found = False
@@ -74,6 +75,10 @@ class _Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._storage.retire_node(self._owner)
+
+    def runner(self) -> InlineRunner:
+        """Return what runs handlers, whose steps are in the table."""
+        return InlineRunner(lambda row: TableSteps(self._storage, row.token))
 
     def claim(self, task_type: str) -> list[TaskRow]:
         """Claim the first due task, if there is one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from goque.callbacks import Callbacks
 from goque.errors import RateLimited, RetryTask, Snooze, TaskCanceled
+from goque.steps.pause import StepPause
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
@@ -22,8 +23,8 @@ def deciding_error(error: BaseException) -> BaseException:
     """Return the exception of goque in a group that decides what happens to the task, else the error itself.
 
     A TaskCanceled decides over all others, and a RetryTask over errors, since the attempt has failed either way. A
-    Snooze or a RateLimited decides only where nothing failed: such an attempt is not charged, which would hide the
-    errors. A RateLimited decides over a Snooze, for it is about other tasks too.
+    Snooze, a RateLimited or the pause of a step decides only where nothing failed: such an attempt is not charged,
+    which would hide the errors. A RateLimited decides over a Snooze, for it is about other tasks too.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error
@@ -32,9 +33,17 @@ def deciding_error(error: BaseException) -> BaseException:
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf
-    if not all(isinstance(leaf, Snooze | RateLimited) for leaf in leaves):
+    if not all(isinstance(leaf, Snooze | RateLimited | StepPause) for leaf in leaves):
         return error
+    if pauses := [leaf for leaf in leaves if isinstance(leaf, StepPause)]:
+        return _first_end(pauses)
     return next((leaf for leaf in leaves if isinstance(leaf, RateLimited)), leaves[0])
+
+
+def _first_end(pauses: list[StepPause]) -> StepPause:
+    """Return what pauses of several steps make together: the first one to end ends all of them."""
+    first = min(pauses, key=lambda pause: pause.seconds)
+    return StepPause(first.seconds, str(first), awaits_signal=any(pause.awaits_signal for pause in pauses))
 
 
 def may_retry(error: BaseException, callbacks: Callbacks) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Any, Self, TypeGuard
 
 from goque.errors import GoqueError, TaskTimeout
+from goque.execution.error_groups import deciding_error
 from goque.execution.follow_ups import preparing_by
+from goque.execution.inline_steps import AwaitedSteps, MemorySteps, TableSteps
 from goque.execution.run_handler import (
     Handled,
     charge_timeout,
@@ -38,6 +40,8 @@ from goque.handlers.processor_table import HasProcessors, processors_of
 from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, settle
 from goque.payload import decode_json, encode_payload
+from goque.steps.pause import StepPause
+from goque.steps.run import StepRun
 from goque.task import Task
 from goque.task_row import TaskRow, TaskStatus
 from goque.task_rules.need import Need
@@ -79,10 +83,15 @@ class TaskRun:
 
 
 class InlineRunner:
-    """Runs handlers one after the other; its `async def` handlers share one event loop."""
+    """Runs handlers one after the other; its `async def` handlers share one event loop.
 
-    def __init__(self) -> None:
+    Args:
+        steps_of: returns what keeps the steps of a row's run.
+    """
+
+    def __init__(self, steps_of: Callable[[TaskRow], TableSteps | MemorySteps]) -> None:
         self._loop: asyncio.Runner | None = None
+        self._steps_of = steps_of
 
     def run(self, processor: Processor, row: TaskRow) -> tuple[Outcome, Handled]:
         """Run the handler of a row; return the outcome, and what the handler returned or raised.
@@ -92,7 +101,7 @@ class InlineRunner:
             GoqueError: the handler cannot run here.
         """
         _refuse_to_crash(processor)
-        run = _Run()
+        run = _Run(processor, lambda: self._steps_of(row))
         started = time.monotonic()
         run_it = self._run_awaited if processor.spec.is_async else _run_plain
         handled = run_it(processor, row, run)
@@ -127,10 +136,11 @@ class InlineRunner:
             self._loop.close()
 
 
-def run_row(registry: HasProcessors, row: TaskRow) -> TaskRun:
-    """Run the handler for a row that is not in a database."""
+def run_row(registry: HasProcessors, row: TaskRow, steps: MemorySteps | None = None) -> TaskRun:
+    """Run the handler for a row that is not in a database; its steps are those of `steps`."""
     processor = processors_of(registry).get(row.type)
-    with preparing_by(registry.prepare_tasks), InlineRunner() as runner:
+    kept = MemorySteps() if steps is None else steps
+    with preparing_by(registry.prepare_tasks), InlineRunner(lambda _row: kept) as runner:
         outcome, handled = runner.run(processor, row)
     change = settle(outcome, row, processor.spec.options.retry_policy)
     return task_run(row, change, handled, written=True)
@@ -162,11 +172,23 @@ def row_of(task: Task, attempts: int = 0, needs: Sequence[Need] = ()) -> TaskRow
 class _Run:
     """The state of one run: timed out, canceled, interruptible."""
 
-    def __init__(self) -> None:
+    def __init__(self, processor: Processor, make_steps: Callable[[], TableSteps | MemorySteps]) -> None:
         self.timed_out = ""
         self.canceled = False
         self.interruptible = False
         self.child_error: BaseException | None = None
+        self._spec = processor.spec
+        self._make_steps = make_steps
+
+    def steps_of(self, task: Task) -> StepRun:
+        """Return the steps of the run."""
+        steps = self._make_steps()
+        channel = AwaitedSteps(steps) if self._spec.is_async else steps
+        return StepRun(
+            channel,
+            self._spec.options.max_result,
+            is_first=isinstance(steps, TableSteps) and task.claims == 1,
+        )
 
 
 def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
@@ -234,7 +256,8 @@ async def _run_awaited(processor: Processor, row: TaskRow, run: _Run) -> Handled
 
 def _ends_the_test(error: BaseException | None) -> TypeGuard[BaseException]:
     """Return whether an error is meant for the test runner: Ctrl-C, `pytest.fail`, the time limit of a test."""
-    return not isinstance(error, Exception | SystemExit | GeneratorExit | asyncio.CancelledError | None)
+    ordinary = Exception | SystemExit | GeneratorExit | asyncio.CancelledError | StepPause | None
+    return not isinstance(None if error is None else deciding_error(error), ordinary)
 
 
 def _refuse_to_crash(processor: Processor) -> None:

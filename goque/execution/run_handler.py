@@ -33,6 +33,8 @@ from goque.options import ProcessorOptions
 from goque.outcome import Outcome, OutcomeKind
 from goque.payload import encode_payload
 from goque.retry import delay_of
+from goque.steps.pause import StepPause
+from goque.steps.run import StepRun
 from goque.task import Task
 from goque.task_row import IS_NEEDED, TaskRow
 from goque.telemetry import tracing
@@ -54,6 +56,9 @@ class Run(Protocol):
     timed_out: str
     canceled: bool
     child_error: BaseException | None
+
+    def steps_of(self, task: Task) -> StepRun:
+        """Return the steps of this run; called when the handler first asks for one."""
 
 
 class Handled(NamedTuple):
@@ -80,10 +85,13 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
         if callbacks.hooks_before:
             call_hooks(callbacks.hooks_before, task)
         try:
+            task.stepper = run.steps_of
             returned = call()
+            task.end_steps()
             outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             error = raised
+            task.end_steps()
             close_follow_ups(task)
             outcome = outcome_of_run(processor, run, raised)
         error = _error_for_hooks(run, error)
@@ -103,10 +111,13 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
         if callbacks.hooks_before:
             call_hooks(callbacks.hooks_before, task)
         try:
+            task.stepper = run.steps_of
             returned = await call()
+            task.end_steps()
             outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - see handle
             error = translate_cancellation(run, raised)
+            task.end_steps()
             close_follow_ups(task)
             outcome = outcome_of_run(processor, run, error)
         error = _error_for_hooks(run, error)
@@ -207,11 +218,10 @@ def outcome_of_error(error: BaseException, *, timed_out: str, callbacks: Callbac
     if timed_out:
         return timed_out_outcome(timed_out, callbacks, traceback_of(error))
     decides = deciding_error(error)
+    put_off = _put_off(decides)
+    if put_off is not None:
+        return put_off
     match decides:
-        case Snooze():
-            return Outcome(OutcomeKind.SNOOZED, delay=_bounded(decides.delay))
-        case RateLimited():
-            return Outcome(OutcomeKind.RATE_LIMITED, delay=_bounded(decides.retry_after))
         case TaskCanceled():
             message = message_of(decides) if decides.args else ""
             undecodable = isinstance(decides.__cause__, PayloadDecodeError)
@@ -226,6 +236,19 @@ def outcome_of_error(error: BaseException, *, timed_out: str, callbacks: Callbac
         final=not may_retry(error, callbacks),
         undecodable=isinstance(error, PayloadDecodeError),
     )
+
+
+def _put_off(error: BaseException) -> Outcome | None:
+    """Make the outcome of a run that is to go on later, uncharged; None if the error means something else."""
+    match error:
+        case StepPause():
+            kind = OutcomeKind.WAITING if error.awaits_signal else OutcomeKind.SNOOZED
+            return Outcome(kind, str(error), delay=_bounded(error.seconds))
+        case Snooze():
+            return Outcome(OutcomeKind.SNOOZED, delay=_bounded(error.delay))
+        case RateLimited():
+            return Outcome(OutcomeKind.RATE_LIMITED, delay=_bounded(error.retry_after))
+    return None
 
 
 def timed_out_outcome(text: str, callbacks: Callbacks, traceback: str | None = None) -> Outcome:

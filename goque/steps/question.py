@@ -20,6 +20,9 @@ class Ask(StrEnum):
     READ = "read"
     """The recorded steps after `name`, in the order of their names."""
 
+    OPEN = "open"
+    """The same, and to note that the run will record a step in a transaction of the application."""
+
     RECORD = "record"
     """To record the value of a step that has ended."""
 

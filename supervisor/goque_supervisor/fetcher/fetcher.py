@@ -3,7 +3,7 @@
 One turn of its loop:
 
 1. wait for a result, an order from the root, new work, or the next time at which something is due (schedule.py);
-2. take in results (results.py) and orders (orders.py);
+2. take in results (results.py) and orders (orders.py), and answer questions about steps (steps/answers.py);
 3. settle the tasks that have ended, in one transaction, and only then acknowledge them to the workers;
 4. claim what the workers can take now;
 5. dispatch it to them (worker_pool.py);
@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,15 +39,14 @@ from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
+from goque_supervisor.fetcher.steps.answers import StepAnswers
 from goque_supervisor.fetcher.steps.progress import ProgressWriter
 from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.worker_numbers import WorkerNumbers
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
-from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
-from goque_supervisor.ipc.failure_report import Reported
-from goque_supervisor.ipc.messages import Result
+from goque_supervisor.ipc.failure_report import reports_of
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.recovery.failure_reports import FailureReports
 
@@ -108,9 +106,15 @@ class Fetcher:
             claims=self.claims,
             tell_root=channel.send,
         )
-        self.failure_reports = FailureReports(channel.send, _reports_of(boot["processors"]))
+        self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
+        self.step_answers = StepAnswers(self.database, self.worker_pool)
         self.results = ResultReceiver(
-            self.in_flight, self.worker_pool, counters.whole, self.schedule, self._hold_back
+            self.in_flight,
+            self.worker_pool,
+            counters.whole,
+            self.schedule,
+            hold_back=self._hold_back,
+            on_question=self.step_answers.add,
         )
         parts = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         self.order_handler = OrderHandler(*parts)
@@ -163,6 +167,8 @@ class Fetcher:
             # In a pool with both kinds of worker, those of the other kind may be idle and wait for the tick.
             self.schedule.claim_now()
         self._receive_orders()
+        if self.step_answers and self.step_answers.answer(self.socket):
+            self.watcher.wrote()
         self._notice_new_work()
         self._settle()
         self._claim()
@@ -184,6 +190,7 @@ class Fetcher:
         load = self._load_of_ended()._replace(
             wants_more=self.orders.may_claim and self.worker_pool.wants_more(now),
             waiting=self.in_flight.number_waiting,
+            has_questions=bool(self.step_answers),
             database_at=self.database.retry_at,
             poll_in=self.watcher.ask_again_in(),
         )
@@ -291,12 +298,10 @@ class Fetcher:
     def _inspect(self, now: float) -> None:
         self._stop_changed_tasks(now)
         found = self.worker_pool.inspect(now)
-        for worker, seq, outcome in found.lost:
-            self.results.take(worker, Result(seq, messages.decode_outcome(outcome)))
+        self.results.take_lost(found.lost)
         if found.unmarked:
             self.database.mark_processing(found.unmarked)
-            self.watcher.wrote()
-        if self.progress.write_changes(found.reported, now):
+        if self.progress.write_changes(found.reported, now) or found.unmarked:
             self.watcher.wrote()
         self.worker_pool.finish_revoking(now)
         self.worker_pool.ask_replacements()
@@ -343,8 +348,3 @@ class Fetcher:
         """Forward the last of the workers' standard error and stop watching the table."""
         self.worker_pool.relay_stderr()
         self.watcher.close()
-
-
-def _reports_of(processors: Iterable[Mapping[str, Any]]) -> dict[str, Reported]:
-    """Return which failures of each type are to be reported."""
-    return {spec["type"]: spec.get("reports", Reported.NONE) for spec in processors}

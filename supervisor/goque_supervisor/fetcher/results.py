@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -15,7 +15,7 @@ from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.ipc.messages import Hello, Result, Results, Retiring
+from goque_supervisor.ipc.messages import Asking, Hello, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Counters
 
@@ -30,6 +30,7 @@ class ResultReceiver:
         worker_pool: the living workers.
         counters: what the fetcher counts of the pool as a whole.
         schedule: the next times of the loop.
+        on_question: takes a worker's question about the steps of a job.
         hold_back: gives back what has not started, because a handler raised `goque.RateLimited`.
     """
 
@@ -39,8 +40,11 @@ class ResultReceiver:
         worker_pool: WorkerPool,
         counters: Counters,
         schedule: Schedule,
+        *,
         hold_back: Callable[[PutOff], None],
+        on_question: Callable[[WorkerHandle, Asking], None],
     ) -> None:
+        self._on_question = on_question
         self._hold_back = hold_back
         self._in_flight = in_flight
         self._worker_pool = worker_pool
@@ -70,16 +74,28 @@ class ResultReceiver:
                 case Results(results):
                     reached("result.received")
                     is_freed = True
-                    for result in results:
-                        task = self.take(worker, result)
-                        if task is not None and result.outcome.kind is not OutcomeKind.UNSTARTED:
-                            durations.setdefault(task.row.type, []).append(result.outcome.duration)
+                    self._take_all(worker, results, durations)
+                case Asking():
+                    self._on_question(worker, message)
                 case Retiring(reason):
                     self._worker_pool.retire(worker, reason, time.monotonic())
                     self._schedule.inspect_now()
         for task_type, of_type in durations.items():
             self._worker_pool.pace.note(task_type, of_type)
         return is_freed
+
+    def _take_all(
+        self, worker: WorkerHandle, results: Iterable[Result], durations: dict[str, list[float]]
+    ) -> None:
+        for result in results:
+            task = self.take(worker, result)
+            if task is not None and result.outcome.kind is not OutcomeKind.UNSTARTED:
+                durations.setdefault(task.row.type, []).append(result.outcome.duration)
+
+    def take_lost(self, lost: Iterable[tuple[WorkerHandle, int, bytes]]) -> None:
+        """Record the outcomes of jobs whose message was lost: the worker, the number, and what its black box has."""
+        for worker, seq, outcome in lost:
+            self.take(worker, Result(seq, messages.decode_outcome(outcome)))
 
     def take(self, worker: WorkerHandle, result: Result) -> ClaimedTask | None:
         """Record how one job ended, and return its task; None if that is known already."""

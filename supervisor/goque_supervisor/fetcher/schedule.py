@@ -21,6 +21,7 @@ class Load(NamedTuple):
 
     Attributes:
         ended: how many outcomes are to be written.
+        has_questions: whether handlers wait for answers about their steps.
         lacks_places: whether tasks wait for places that the tasks which have ended may hold.
         has_idle: whether a worker has no job.
         wants_more: whether it may claim, and its workers want tasks.
@@ -32,6 +33,7 @@ class Load(NamedTuple):
     """
 
     ended: int = 0
+    has_questions: bool = False
     lacks_places: bool = False
     has_idle: bool = False
     wants_more: bool = False
@@ -74,6 +76,8 @@ class Schedule:
         at = self.beat_at
         if load.ended:
             at = min(at, max(self.settle_at(load), load.database_at))
+        if load.has_questions:
+            at = min(at, load.database_at)
         if load.wants_more:
             at = min(at, max(self.claim_at, load.database_at))
         if load.is_busy or load.waiting:

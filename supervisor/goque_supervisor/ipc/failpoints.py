@@ -36,6 +36,15 @@ POINTS: Final = (
 )
 """The points, in the order in which a task passes them."""
 
+STEP_POINTS: Final = (
+    "step.before_send",
+    "step.after_send",
+    "step.before_commit",
+    "step.after_commit",
+    "step.after_answer",
+)
+"""The points that a recorded step passes, while its handler runs."""
+
 
 def reached(name: str) -> None:
     """Mark a point that this process has reached; only the test suite uses it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -17,6 +19,11 @@ class Reported(StrEnum):
     ALL = "all"
     WITHOUT_WORKER = "without_worker"
     """Those after which no other attempt follows, and that no worker has ended."""
+
+
+def reports_of(processors: Iterable[Mapping[str, Any]]) -> dict[str, Reported]:
+    """Return which failures of each type are to be reported, by what the root has told of the processors."""
+    return {spec["type"]: spec.get("reports", Reported.NONE) for spec in processors}
 
 
 class FailureReport(msgspec.Struct, frozen=True):

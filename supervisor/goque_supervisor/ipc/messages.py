@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from goque.outcome import Outcome, OutcomeKind
+from goque.steps.question import Answer, Question
 from goque.task_row import TaskRow
 
 EPOCH_BITS: Final = 32
@@ -23,11 +24,19 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     row: TaskRow
 
 
+class Answered(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to a worker's question of this number."""
+
+    number: int
+    answer: Answer
+
+
 class Jobs(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Fetcher to worker: run these jobs, and forget these outcomes, which are committed."""
+    """Fetcher to worker: run these jobs, forget these outcomes, which are committed, and take these answers."""
 
     jobs: list[Job]
     acknowledged: list[int]
+    answers: list[Answered] = []
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -55,7 +64,15 @@ class Retiring(msgspec.Struct, frozen=True, array_like=True, tag=True):
     reason: str
 
 
-FromWorker = Hello | Results | Retiring
+class Asking(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Worker to fetcher: a question about the steps of a running job; `number` is the worker's own."""
+
+    number: int
+    seq: int
+    question: Question
+
+
+FromWorker = Hello | Results | Retiring | Asking
 encode = msgspec.msgpack.Encoder().encode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 decode_jobs = msgspec.msgpack.Decoder(Jobs).decode
@@ -68,7 +85,7 @@ def decode_each_job(data: bytes) -> tuple[Jobs, list[Result]]:
     try:
         return decode_jobs(data), []
     except (msgspec.MsgspecError, ValueError):
-        _tag, jobs, acknowledged = _decode_any(data)
+        _tag, jobs, acknowledged, answers = _decode_any(data)
     decoded: list[Job] = []
     refused: list[Result] = []
     for seq, row in jobs:
@@ -77,4 +94,4 @@ def decode_each_job(data: bytes) -> tuple[Jobs, list[Result]]:
         except (msgspec.MsgspecError, ValueError) as error:
             text = f"the worker cannot decode this task's row: {error}"
             refused.append(Result(seq, Outcome(OutcomeKind.FAILED, text, undecodable=True)))
-    return Jobs(decoded, acknowledged), refused
+    return Jobs(decoded, acknowledged, msgspec.convert(answers, list[Answered])), refused

@@ -8,10 +8,13 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from goque.context import current_task
+from goque.errors import GoqueError
 from goque.execution.run_handler import (
     charge_timeout,
     handle_async,
@@ -21,16 +24,22 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.execution.transaction_steps import arecord_in
 from goque.handlers.processor import Processor
 from goque.outcome import Outcome, OutcomeKind
+from goque.steps.question import Answer, Question
+from goque.steps.run import StepRun
 from goque.task import Task
 from goque_supervisor.ipc.messages import Job
+from goque_supervisor.worker.questions import ASK_AGAIN
 from goque_supervisor.worker.worker import Worker
 
 log = logging.getLogger("goque.worker")
 
 CLOCK_STEP: Final = 0.002
 """A loop may call a timer this much too early: some count in milliseconds."""
+QUESTIONS_AT_ONCE: Final = 100
+"""How many questions about steps an async worker asks at a time; further ones wait here, in the handlers' memory."""
 
 
 @dataclass
@@ -46,6 +55,13 @@ class Run:
     canceled: bool = False
     child_error: BaseException | None = None
     canceled_by_neighbor: bool = False
+    steps_by: Callable[[Task, Run], StepRun] | None = None
+    questions: int = 0
+
+    def steps_of(self, task: Task) -> StepRun:
+        """Return the steps of this handler."""
+        assert self.steps_by is not None
+        return self.steps_by(task, self)
 
 
 class HandlerTask(asyncio.Task[Outcome | None]):
@@ -73,6 +89,8 @@ class AsyncWorker(Worker):
     def run(self) -> None:
         """Run jobs until the root stops this worker."""
         self._runs = {}
+        self._will_ask_again = False
+        self._room_for_questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._ended = False
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
@@ -120,7 +138,7 @@ class AsyncWorker(Worker):
             asyncio.get_running_loop().stop()
 
     def _begin(self, job: Job) -> None:
-        run = self._runs[job.seq] = Run(job)
+        run = self._runs[job.seq] = Run(job, steps_by=self._steps_of)
         run.task = HandlerTask(
             self._outcome_of(run), loop=asyncio.get_running_loop(), context=contextvars.Context()
         )
@@ -171,6 +189,40 @@ class AsyncWorker(Worker):
             outcome = outcome_of_run(processor, run, translate_cancellation(run, error))
         return charge_timeout(outcome, processor, run)
 
+    def _steps_of(self, task: Task, run: Run) -> StepRun:
+        channel = AsyncStepChannel(self, run, task)
+        return StepRun(channel, self._processor_of(run).spec.options.max_result, is_first=task.claims == 1)
+
+    async def ask(self, run: Run, question: Question) -> Answer:
+        """Ask a question for a handler on this loop, and wait for the answer. Meanwhile the handler does not stall."""
+        run.questions += 1
+        try:
+            return await self._answer(run.job.seq, question)
+        finally:
+            run.questions -= 1
+            self.moved(run.job.seq)
+
+    async def _answer(self, seq: int, question: Question) -> Answer:
+        async with self._room_for_questions:
+            loop = asyncio.get_running_loop()
+            answer: asyncio.Future[Answer] = loop.create_future()
+            number = self.questions.ask(seq, question, partial(_set_once, answer))
+            if not self._will_ask_again:
+                self._will_ask_again = True
+                loop.call_later(ASK_AGAIN, self._ask_again)
+            loop.call_soon(self._take_in)
+            try:
+                return await answer
+            finally:
+                self.questions.forget(number)
+
+    def _ask_again(self) -> None:
+        self._will_ask_again = bool(self.questions)
+        if self._will_ask_again:
+            self.questions.ask_again(time.monotonic())
+            asyncio.get_running_loop().call_later(ASK_AGAIN, self._ask_again)
+            self._take_in()
+
     def _processor_of(self, run: Run) -> Processor:
         return self.processors.get(run.job.row.type)
 
@@ -179,6 +231,8 @@ class AsyncWorker(Worker):
         run.alarm = asyncio.get_running_loop().call_later(max(0.0, left), self._on_alarm, run)
 
     def _on_alarm(self, run: Run) -> None:
+        if run.questions:
+            self.moved(run.job.seq)
         if time.monotonic() < self.due(run.job.seq, run.deadline) - CLOCK_STEP:
             self._arm(run)
             return
@@ -192,6 +246,53 @@ class AsyncWorker(Worker):
         if run is not None and run.started and run.task is not None and not run.canceled:
             run.canceled = True
             run.task.cancel()
+
+
+class AsyncStepChannel:
+    """The way of one `async def` handler's run to the table."""
+
+    is_async = True
+
+    def __init__(self, worker: AsyncWorker, run: Run, task: Task) -> None:
+        self._worker = worker
+        self._run = run
+        self._task = task
+        self._seq = run.job.seq
+        self._loop = asyncio.get_running_loop()
+
+    async def ask(self, question: Question) -> Answer:
+        """Ask the fetcher; see StepChannel."""
+        self._check_loop()
+        return await self._worker.ask(self._run, question)
+
+    async def record_in(self, conn: Any, question: Question) -> Answer:
+        """Record a step in the caller's transaction."""
+        self._check_loop()
+        return await arecord_in(conn, self._task, question)
+
+    def note_step(self, names: str) -> None:
+        """Note which steps run, in the black box."""
+        self._worker.note_step(self._seq, names)
+
+    def moved(self) -> None:
+        """Note that a step has ended."""
+        self._worker.moved(self._seq)
+
+    def note_progress(self, fraction: float, note: str) -> None:
+        """Note how far the run is, in the black box."""
+        self._check_loop()
+        self._worker.note_progress(self._seq, fraction, note)
+
+    def _check_loop(self) -> None:
+        if asyncio._get_running_loop() is not self._loop or os.getpid() != self._worker.pid:  # noqa: SLF001 - raises nothing
+            raise GoqueError(
+                "steps and progress are for the event loop that runs the handler, not for a thread or a fork"
+            )
+
+
+def _set_once(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
 
 
 def task_of_callback(error: BaseException) -> Task | None:

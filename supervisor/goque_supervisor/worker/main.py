@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from goque.execution.follow_ups import prepare_follow_ups_by
+from goque.execution.transaction_steps import record_steps_through
 from goque.handlers.processor_table import processors_of
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.channel import Channel
@@ -59,6 +60,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     registry = registry_of_this_process(boot["app"], boot["registry_fd"])
     _take_back(stack)
     prepare_follow_ups_by(registry.prepare_tasks)
+    record_steps_through(registry)
     kind = AsyncWorker if boot["is_async"] else SyncWorker
     kind(boot, channel, processors_of(registry)).run()
     _warn_of_threads()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextvars
 import os
 import signal
+import threading
 import time
 from _signal import (  # type: ignore[import-not-found]  # as fast as it gets: that of `signal` makes an enum each time
     getsignal,
 )
-from typing import Any
+from typing import Any, Final
 
-from goque.errors import TaskCanceled, TaskTimeout
+from goque.errors import GoqueError, TaskCanceled, TaskTimeout
 from goque.execution.run_handler import (
     charge_timeout,
     handle,
@@ -23,13 +24,20 @@ from goque.execution.run_handler import (
     with_duration,
     with_users_delay,
 )
+from goque.execution.transaction_steps import record_in
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import ProcessorTable
 from goque.options import ProcessorOptions
 from goque.outcome import Outcome
+from goque.steps.question import Answer, Question
+from goque.steps.run import StepRun
+from goque.task import Task
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
 from goque_supervisor.worker.worker import Worker
+
+LOOK_UP: Final = 0.05
+"""Seconds after which a handler that waits for an answer looks whether its time is up, or its task is canceled."""
 
 
 class SyncWorker(Worker):
@@ -93,6 +101,54 @@ class SyncWorker(Worker):
         outcome = charge_timeout(outcome, processor, self)
         return with_users_delay(outcome, job.row, processor.callbacks)
 
+    def steps_of(self, task: Task) -> StepRun:
+        """Return the steps of the handler that runs."""
+        options = self.processors.get(task.type).spec.options
+        channel = SyncStepChannel(self, self.running_seq, task)
+        return StepRun(channel, options.max_result, is_first=task.claims == 1)
+
+    def ask(self, question: Question) -> Answer:
+        """Ask a question for the handler that runs, and wait for the answer.
+
+        No signal may interrupt the worker's own work meanwhile, so the timeout and a cancel are looked for. A handler
+        that waits for an answer does not stall.
+        """
+        found: list[Answer] = []
+        self.moved(self.running_seq)
+        self.interruptible = False
+        try:
+            self.send_results()
+            number = self.questions.ask(self.running_seq, question, found.append)
+            try:
+                while not found:
+                    self.socket.wait(LOOK_UP)
+                    self.receive()
+                    self.moved(self.running_seq)
+                    if not found:
+                        self._raise_if_over()
+                        self.questions.ask_again(time.monotonic())
+            finally:
+                self.questions.forget(number)
+        finally:
+            self.interruptible = True
+        self._raise_if_over()
+        self._arm(
+            self.due(self.running_seq, self.deadline)
+        )  # the alarm may have come meanwhile, for an earlier time
+        return found[0]
+
+    def _raise_if_over(self) -> None:
+        """Raise what a signal would have raised that came while the handler could not be interrupted."""
+        if self.timed_out or self.canceled:
+            return
+        if time.monotonic() >= self.due(self.running_seq, self.deadline):
+            self.timed_out = self.time_out(self.running_seq, self.running_options)
+            raise TaskTimeout(self.timed_out)
+        seq, reason = self.box.read_interrupt()
+        if seq == self.running_seq:
+            self.canceled = True
+            raise TaskCanceled(f"stopped from outside: {reason}")
+
     def _arm(self, due: float) -> None:
         """Ensure that an alarm comes by this time.
 
@@ -125,3 +181,45 @@ class SyncWorker(Worker):
         if seq == self.running_seq and self.interruptible and not self.timed_out and not self.canceled:
             self.canceled = True
             raise TaskCanceled(f"stopped from outside: {reason}")
+
+
+class SyncStepChannel:
+    """The way of one `def` handler's run to the table."""
+
+    is_async = False
+
+    def __init__(self, worker: SyncWorker, seq: int, task: Task) -> None:
+        self._worker = worker
+        self._task = task
+        self._seq = seq
+        self._thread = threading.get_ident()
+
+    def ask(self, question: Question) -> Answer:
+        """Ask the fetcher; see StepChannel."""
+        self._check_thread()
+        return self._worker.ask(question)
+
+    def record_in(self, conn: Any, question: Question) -> Answer:
+        """Record a step in the caller's transaction."""
+        self._check_thread()
+        return record_in(conn, self._task, question)
+
+    def note_step(self, names: str) -> None:
+        """Note which steps run, in the black box."""
+        self._check_thread()
+        self._worker.note_step(self._seq, names)
+
+    def moved(self) -> None:
+        """Note that a step has ended."""
+        self._worker.moved(self._seq)
+
+    def note_progress(self, fraction: float, note: str) -> None:
+        """Note how far the run is, in the black box."""
+        self._check_thread()
+        self._worker.note_progress(self._seq, fraction, note)
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread or os.getpid() != self._worker.pid:
+            raise GoqueError(
+                "steps and progress are for the thread that runs the handler, not for another one or a fork"
+            )

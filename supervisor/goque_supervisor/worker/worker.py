@@ -38,6 +38,7 @@ from goque_supervisor.ipc.messages import Hello, Job, Result, Results, Retiring
 from goque_supervisor.ipc.sockets import WorkerSocket
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.held_signals import HeldSignals
+from goque_supervisor.worker.questions import Questions
 from goque_supervisor.worker.stall import Stall
 
 log = logging.getLogger("goque.worker")
@@ -58,6 +59,7 @@ class Worker:
         self.box = BlackBoxWriter(boot["box"])
         self.socket = WorkerSocket(boot["endpoint"], boot["identity"], boot["server_key"])
         self.socket.watch(channel.fileno())
+        self.questions = Questions(self.socket)
         self.pid = os.getpid()
         self.held_signals = HeldSignals()
         self._stalls: dict[int, Stall] = {}
@@ -79,6 +81,7 @@ class Worker:
         for data in self.socket.receive():
             jobs, refused = messages.decode_each_job(data)
             self.results += refused
+            self.questions.take(jobs.answers)
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
                 reached("result.acknowledged")

@@ -1,1 +1,1 @@
-"""What a fetcher does for the steps and the progress of running tasks."""
+"""What a fetcher does for handlers that run: it answers their questions about steps, and writes their progress."""

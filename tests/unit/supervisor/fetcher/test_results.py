@@ -28,7 +28,14 @@ def setup(tmp_path: Path) -> Iterator[OneWorker]:
 def results(setup: OneWorker, tmp_path: Path) -> ResultReceiver:
     setup.worker_pool.epoch = 1
     counters = Counters(tmp_path / "mail.counters", "mail")
-    return ResultReceiver(setup.in_flight, setup.worker_pool, counters, Schedule(), lambda _what: None)
+    return ResultReceiver(
+        setup.in_flight,
+        setup.worker_pool,
+        counters,
+        Schedule(),
+        hold_back=lambda _what: None,
+        on_question=lambda _worker, _asking: None,
+    )
 
 
 def test_a_result_read_in_the_black_box_is_acknowledged_when_it_is_committed_not_when_its_message_comes(

@@ -29,7 +29,7 @@ def worker_that_receives(*sent: Jobs) -> Any:
     worker.channel.receive.return_value = []
     worker.socket.receive.side_effect = [[messages.encode(message)] for message in sent]
     worker.jobs, worker.results, worker.retiring, worker._refused = deque(), [], "", {}
-    worker._stalls = {}
+    worker._stalls, worker.questions = {}, Mock()
     return worker
 
 

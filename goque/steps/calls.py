@@ -1,0 +1,355 @@
+"""What a handler calls on its task: steps, sleeps, signals and progress."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+from goque.errors import ConfigurationError, GoqueError
+from goque.steps.question import MAX_NAME
+from goque.steps.run import StepRun, Talk
+from goque.steps.value import decoder_of, returned_type
+
+P = ParamSpec("P")
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+class StepCalls:
+    """The calls of a task that only the handler which runs it may make.
+
+    A step is recorded in the table with its value before the call returns. If the attempt ends early, by a crash too,
+    the next one is given the values of recorded steps, and runs the others.
+    """
+
+    __slots__ = ("step_run", "stepper")
+
+    step_run: StepRun | None
+    stepper: Callable[[Any], StepRun] | None
+
+    # -- in `def` handlers -------------------------------------------------------------------------------
+
+    @overload
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        type: Any,
+        conn: Any = ...,
+        **kwargs: Any,
+    ) -> Any: ...
+    @overload
+    def step(
+        self, name: str, function: Callable[..., ResultT], /, *args: Any, conn: Any, **kwargs: Any
+    ) -> ResultT: ...
+    @overload
+    def step(
+        self, name: str, function: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ResultT: ...
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        conn: Any = None,
+        type: Any = None,  # noqa: A002 - the word of `msgspec.json.decode(…, type=…)`
+        **kwargs: Any,
+    ) -> Any:
+        """Call a function once for this task, whatever happens to its attempts, and return its value.
+
+        Args:
+            name: the step's name, up to 200 characters, which no other step of the run has.
+            function: called with the other arguments. What it returns becomes JSON, and is decoded by its annotation.
+            args: its arguments.
+            conn: a connection of the application, in whose transaction the step is recorded: both commit, or neither.
+                The function does not get it.
+            type: the type as which the value is decoded, instead of the annotation.
+            kwargs: its other keywords.
+
+        Raises:
+            GoqueError: no handler runs this task here, or the run has a step of this name.
+            ConfigurationError: the name is wrong, or no JSON text decodes to the type.
+            PayloadEncodeError, InvalidPayloadFormatError: the value cannot be JSON, or is larger than `max_result`.
+            TaskLost: this run has lost its claim.
+            Exception: what the function raises; the step is not recorded then.
+        """
+        run = self._steps_of_def_handler("astep")
+        decode = _prepare(run, name, function, type)
+        raw = _talk(run, run.recorded(name, in_transaction=conn is not None))
+        if raw is None:
+            began = run.begin(name)
+            try:
+                value = _not_awaitable(name, function(*args, **kwargs))
+                question = run.question(name, value, began)
+                if conn is None:
+                    raw = _talk(run, run.record(question))
+                else:
+                    run.check(run.channel.record_in(conn, question), name)
+                    raw = run.note_recorded(question)
+            except BaseException:
+                run.fail(name)
+                raise
+            run.end(name)
+        return decode(raw)
+
+    def each(self, name: str, items: Iterable[ItemT]) -> Iterator[ItemT]:
+        """Yield the items that no earlier attempt has done; each is recorded when the loop asks for the next.
+
+        The items must be the same in each attempt. Their steps are `NAME-0`, `NAME-1` and so on.
+
+        Raises:
+            GoqueError, ConfigurationError, TaskLost: as of `step`.
+        """
+        run = self._steps_of_def_handler("aeach")
+        run.take(name)
+        for index, item in enumerate(items):
+            one = _of_item(run, name, index)
+            if _talk(run, run.recorded(one)) is not None:
+                continue
+            began = run.begin(one)
+            try:
+                yield item
+                _talk(run, run.record(run.question(one, None, began)))
+            finally:
+                run.end(one)
+
+    def sleep(self, name: str, seconds: float | timedelta) -> None:
+        """Return when the sleep is over; until then the attempt ends, uncharged, and no process waits.
+
+        Args:
+            name: the step's name.
+            seconds: how long after the first call.
+
+        Raises:
+            GoqueError, ConfigurationError, TaskLost: as of `step`.
+        """
+        run = self._steps_of_def_handler("asleep")
+        run.take(name)
+        _talk(run, run.sleep(name, cast("float", seconds)))
+
+    def wait_for(
+        self,
+        name: str,
+        timeout: float | timedelta | None = None,
+        *,
+        type: Any = None,  # noqa: A002 - as of `step`
+    ) -> Any:
+        """Return the value of `queue.signal(task_id, name, value)`; until it comes the attempt ends, uncharged.
+
+        Args:
+            name: the signal's name.
+            timeout: seconds from the first call; None waits without end.
+            type: the type as which the value is decoded; plain JSON without it.
+
+        Raises:
+            SignalTimeout: the timeout has passed; in later attempts as well, even if the signal has come then.
+            GoqueError, ConfigurationError, TaskLost: as of `step`.
+        """
+        run = self._steps_of_def_handler("await_signal")
+        run.take(name, "the name of a signal")
+        return _talk(run, run.wait_for(name, cast("float", timeout), decoder_of(name, type)))
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Say how far the run is, for `goque show`, `goque top` and the dashboard; also in `async def` handlers.
+
+        It is written at most once a second. It puts off the end of `stall_timeout`.
+
+        Args:
+            fraction: 0 to 1.
+            note: what the run does now; of longer ones the first 200 characters are kept.
+
+        Raises:
+            GoqueError: no handler runs this task here.
+            ConfigurationError: the fraction is no number from 0 to 1, or the note is no text.
+        """
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
+            raise ConfigurationError(
+                f"the fraction of progress must be a number from 0 to 1, not {fraction!r:.80}"
+            )
+        if not isinstance(note, str):
+            raise ConfigurationError(f"the note of progress must be a text, not {note!r:.80}")
+        run = self._steps()
+        run.check_open()
+        clean = note[:MAX_NAME].encode("utf-8", "replace").decode().replace("\0", "")
+        run.channel.note_progress(float(fraction), clean)
+
+    # -- in `async def` handlers -------------------------------------------------------------------------
+
+    @overload
+    async def astep(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        type: Any,
+        conn: Any = ...,
+        **kwargs: Any,
+    ) -> Any: ...
+    @overload
+    async def astep(
+        self, name: str, function: Callable[..., Awaitable[ResultT]], /, *args: Any, conn: Any, **kwargs: Any
+    ) -> ResultT: ...
+    @overload
+    async def astep(
+        self, name: str, function: Callable[..., ResultT], /, *args: Any, conn: Any, **kwargs: Any
+    ) -> ResultT: ...
+    @overload
+    async def astep(
+        self, name: str, function: Callable[P, Awaitable[ResultT]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ResultT: ...
+    @overload
+    async def astep(
+        self, name: str, function: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ResultT: ...
+    async def astep(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        /,
+        *args: Any,
+        conn: Any = None,
+        type: Any = None,  # noqa: A002 - as of `step`
+        **kwargs: Any,
+    ) -> Any:
+        """Do what `step` does, in an `async def` handler; the function may be a coroutine function."""
+        run = self._steps_of_async_handler()
+        decode = _prepare(run, name, function, type)
+        raw = await _atalk(run, run.recorded(name, in_transaction=conn is not None))
+        if raw is None:
+            began = run.begin(name)
+            try:
+                value: Any = function(*args, **kwargs)
+                if inspect.isawaitable(value):
+                    value = await value
+                question = run.question(name, value, began)
+                if conn is None:
+                    raw = await _atalk(run, run.record(question))
+                else:
+                    run.check(await run.channel.record_in(conn, question), name)
+                    raw = run.note_recorded(question)
+            except BaseException:
+                run.fail(name)
+                raise
+            run.end(name)
+        return decode(raw)
+
+    async def aeach(self, name: str, items: Iterable[ItemT] | AsyncIterable[ItemT]) -> AsyncIterator[ItemT]:
+        """Do what `each` does, in an `async def` handler; the items may come from an async iterator."""
+        run = self._steps_of_async_handler()
+        run.take(name)
+        index = -1
+        async for item in _aiter(items):
+            index += 1
+            one = _of_item(run, name, index)
+            if await _atalk(run, run.recorded(one)) is not None:
+                continue
+            began = run.begin(one)
+            try:
+                yield item
+                await _atalk(run, run.record(run.question(one, None, began)))
+            finally:
+                run.end(one)
+
+    async def asleep(self, name: str, seconds: float | timedelta) -> None:
+        """Do what `sleep` does, in an `async def` handler."""
+        run = self._steps_of_async_handler()
+        run.take(name)
+        await _atalk(run, run.sleep(name, cast("float", seconds)))
+
+    async def await_signal(
+        self,
+        name: str,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109 - a deadline in the table
+        *,
+        type: Any = None,  # noqa: A002 - as of `step`
+    ) -> Any:
+        """Do what `wait_for` does, in an `async def` handler."""
+        run = self._steps_of_async_handler()
+        run.take(name, "the name of a signal")
+        return await _atalk(run, run.wait_for(name, cast("float", timeout), decoder_of(name, type)))
+
+    # -- the run -----------------------------------------------------------------------------------------
+
+    def _steps(self) -> StepRun:
+        if self.step_run is None:
+            if self.stepper is None:
+                raise GoqueError("steps and progress are for the handler that runs this task, while it runs")
+            self.step_run = self.stepper(self)
+        return self.step_run
+
+    def _steps_of_def_handler(self, other: str) -> StepRun:
+        run = self._steps()
+        if run.channel.is_async:
+            raise GoqueError(f"this handler is async def; await task.{other}(…) instead")
+        return run
+
+    def _steps_of_async_handler(self) -> StepRun:
+        run = self._steps()
+        if not run.channel.is_async:
+            raise GoqueError("this handler is def; call step, each, sleep or wait_for instead")
+        return run
+
+    def end_steps(self) -> None:
+        """Take no more of these calls: the handler has ended."""
+        self.stepper = None
+        if self.step_run is not None:
+            self.step_run.close()
+
+
+def _prepare(run: StepRun, name: str, function: Callable[..., Any], wanted: Any) -> Callable[[bytes], Any]:
+    """Take the name of a step, and return what decodes its value."""
+    run.take(name)
+    try:
+        return decoder_of(name, returned_type(name, function) if wanted is None else wanted)
+    except BaseException:
+        run.fail(name)
+        raise
+
+
+def _not_awaitable(name: str, value: Any) -> Any:
+    """Return what a function has returned, unless it is a coroutine that nobody awaits."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise ConfigurationError(f"step {name!r} is a coroutine function; call it in an async def handler")
+    return value
+
+
+def _of_item(run: StepRun, name: str, index: int) -> str:
+    one = f"{name}-{index}"
+    run.take(one)
+    return one
+
+
+def _talk(run: StepRun, talk: Talk[ResultT]) -> ResultT:
+    try:
+        question = next(talk)
+        while True:
+            question = talk.send(run.channel.ask(question))
+    except StopIteration as end:
+        result: ResultT = end.value
+        return result
+
+
+async def _atalk(run: StepRun, talk: Talk[ResultT]) -> ResultT:
+    try:
+        question = next(talk)
+        while True:
+            question = talk.send(await run.channel.ask(question))
+    except StopIteration as end:
+        result: ResultT = end.value
+        return result
+
+
+async def _aiter(items: Iterable[ItemT] | AsyncIterable[ItemT]) -> AsyncIterator[ItemT]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

@@ -1,0 +1,75 @@
+"""The value of a step: JSON text that the function's annotation, or `type=`, makes a value again."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from goque.errors import ConfigurationError, PayloadDecodeError
+from goque.payload import decode_json
+
+Decode = Callable[[bytes], Any]
+
+
+def decoder_of(name: str, wanted: Any) -> Decode:
+    """Return what makes a value of JSON text; None and Any mean plain JSON.
+
+    Raises:
+        ConfigurationError: no JSON text decodes to this type.
+    """
+    if wanted is None or wanted is Any:
+        return functools.partial(decode_json, what=f"the value of step {name!r}")
+    try:
+        decode = _make_decoder(wanted)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"step {name!r} gives {wanted!r}, which cannot come from JSON: {error}; let its function return a "
+            "msgspec.Struct, a dataclass or a builtin type, or name another type by type="
+        ) from error
+    return functools.partial(_decode_as, name, decode)
+
+
+def _decode_as(name: str, decode: Decode, raw: bytes) -> Any:
+    try:
+        return decode(raw)
+    except PayloadDecodeError as error:
+        said = str(error).removeprefix("payload does not decode: ")
+        raise PayloadDecodeError(f"the recorded value of step {name!r} does not decode: {said}") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _make_decoder(wanted: Any) -> Decode:
+    from goque.payload_types import make_decoder  # noqa: PLC0415 - only handlers with typed steps need it
+
+    return make_decoder(wanted)
+
+
+def returned_type(name: str, function: Callable[..., Any]) -> Any:
+    """Return what a function says that it returns; None if it says nothing.
+
+    Raises:
+        ConfigurationError: it is no function, or its annotation is a text that cannot be resolved.
+    """
+    if not callable(function):
+        raise ConfigurationError(f"step {name!r} needs a function to call, not {function!r:.80}")
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - the method, not whether there is one
+    annotation = getattr(function, "__annotations__", {}).get("return")
+    if not isinstance(annotation, str):
+        return type(None) if annotation is None and _says_none(function) else annotation
+    try:
+        return typing.get_type_hints(function, include_extras=True)["return"]
+    except Exception as error:
+        raise ConfigurationError(
+            f"step {name!r}: the annotation {annotation!r} cannot be resolved: {error}; import it at run time, or "
+            "name the type by type="
+        ) from error
+
+
+def _says_none(function: Callable[..., Any]) -> bool:
+    return "return" in getattr(function, "__annotations__", {})
