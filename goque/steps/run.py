@@ -121,7 +121,7 @@ class StepRun:
         return self._known.get(name)
 
     def _read(self, *, in_transaction: bool) -> Talk[None]:
-        ask = Ask.OPEN if in_transaction else Ask.READ
+        ask = Ask.OPEN_STEPS if in_transaction else Ask.READ
         after, is_all = "", False
         while not is_all:
             answer = yield from self._ask(Question(ask, after))
@@ -167,7 +167,7 @@ class StepRun:
         self.channel.moved()
         if answer.state is State.OPEN:
             left = MAX_DELAY if answer.seconds is None else answer.seconds
-            raise StepPause(left, f"waits for the signal {name!r}", awaits_signal=True)
+            raise StepPause(left, f"waits for the signal {name!r}", signals=(name,))
         if answer.state is State.EXPIRED:
             within = "" if seconds is None else f" within {seconds:g}s"
             raise SignalTimeout(f"the signal {name!r} has not come{within}")

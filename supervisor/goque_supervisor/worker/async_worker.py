@@ -36,10 +36,10 @@ from goque_supervisor.worker.worker import Worker
 
 log = logging.getLogger("goque.worker")
 
-CLOCK_STEP: Final = 0.002
-"""A loop may call a timer this much too early: some count in milliseconds."""
 QUESTIONS_AT_ONCE: Final = 100
 """How many questions about steps an async worker asks at a time; further ones wait here, in the handlers' memory."""
+CLOCK_STEP: Final = 0.002
+"""A loop may call a timer this much too early: some count in milliseconds."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ import time
 from _signal import (  # type: ignore[import-not-found]  # as fast as it gets: that of `signal` makes an enum each time
     getsignal,
 )
-from typing import Any, Final
+from typing import Any
 
 from goque.errors import GoqueError, TaskCanceled, TaskTimeout
 from goque.execution.run_handler import (
@@ -34,10 +34,8 @@ from goque.steps.run import StepRun
 from goque.task import Task
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.messages import Job
+from goque_supervisor.worker.questions import ASK_AGAIN
 from goque_supervisor.worker.worker import Worker
-
-LOOK_UP: Final = 0.05
-"""Seconds after which a handler that waits for an answer looks whether its time is up, or its task is canceled."""
 
 
 class SyncWorker(Worker):
@@ -49,6 +47,7 @@ class SyncWorker(Worker):
         self.deadline = 0.0
         self.running_seq = 0
         self.interruptible = False
+        self.awaits_answer = False
         self.timed_out = ""
         self.canceled = False
         self.child_error: BaseException | None = None
@@ -108,46 +107,23 @@ class SyncWorker(Worker):
         return StepRun(channel, options.max_result, is_first=task.claims == 1)
 
     def ask(self, question: Question) -> Answer:
-        """Ask a question for the handler that runs, and wait for the answer.
-
-        No signal may interrupt the worker's own work meanwhile, so the timeout and a cancel are looked for. A handler
-        that waits for an answer does not stall.
-        """
+        """Ask a question for the handler that runs, and wait for the answer; a timeout or a cancel ends the wait."""
         found: list[Answer] = []
-        self.moved(self.running_seq)
-        self.interruptible = False
+        number = 0
+        self.awaits_answer = True
         try:
-            self.send_results()
-            number = self.questions.ask(self.running_seq, question, found.append)
-            try:
-                while not found:
-                    self.socket.wait(LOOK_UP)
+            with self.held_signals:
+                self.send_results()
+                number = self.questions.ask(self.running_seq, question, found.append)
+            while not found:
+                self.socket.wait(ASK_AGAIN)
+                with self.held_signals:
                     self.receive()
-                    self.moved(self.running_seq)
-                    if not found:
-                        self._raise_if_over()
-                        self.questions.ask_again(time.monotonic())
-            finally:
-                self.questions.forget(number)
+                    self.questions.ask_again(time.monotonic())
         finally:
-            self.interruptible = True
-        self._raise_if_over()
-        self._arm(
-            self.due(self.running_seq, self.deadline)
-        )  # the alarm may have come meanwhile, for an earlier time
+            self.awaits_answer = False
+            self.questions.forget(number)
         return found[0]
-
-    def _raise_if_over(self) -> None:
-        """Raise what a signal would have raised that came while the handler could not be interrupted."""
-        if self.timed_out or self.canceled:
-            return
-        if time.monotonic() >= self.due(self.running_seq, self.deadline):
-            self.timed_out = self.time_out(self.running_seq, self.running_options)
-            raise TaskTimeout(self.timed_out)
-        seq, reason = self.box.read_interrupt()
-        if seq == self.running_seq:
-            self.canceled = True
-            raise TaskCanceled(f"stopped from outside: {reason}")
 
     def _arm(self, due: float) -> None:
         """Ensure that an alarm comes by this time.
@@ -166,6 +142,8 @@ class SyncWorker(Worker):
         del frame
         if not self.running_seq or self.held_signals.hold(number):
             return
+        if self.awaits_answer:
+            self.moved(self.running_seq)  # the database may be away for long: that is no stall of the handler
         due = self.due(self.running_seq, self.deadline)
         if time.monotonic() < due:
             self._arm(due)

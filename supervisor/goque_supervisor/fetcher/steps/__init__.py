@@ -1,1 +1,1 @@
-"""What a fetcher does for handlers that run: it answers their questions about steps, and writes their progress."""
+"""What a fetcher does for the steps of running tasks: it answers questions about them, and writes their progress."""
