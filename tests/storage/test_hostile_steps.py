@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
@@ -9,6 +10,7 @@ from backends import add, claim, done, row_of
 from step_questions import KNOWN, ask, opening, put_off, read, record, sleep, wait
 
 from goque.steps.question import Progress, State
+from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sql.recorded_steps import answers as step_answers
 from goque.storage.sql.recorded_steps import decisions
 from goque.task_row import TaskStatus
@@ -57,8 +59,13 @@ def run(storage, backend):
     """Return a task as a fetcher has claimed it, of which others have written steps."""
     task = add(storage)
     [row] = claim(storage)
-    for hostile in rows_of(backend.name):
-        backend.execute(INSERT, task_id=task.id, **hostile)
+    rows = [{"task_id": task.id, **hostile} for hostile in rows_of(backend.name)]
+    with (
+        contextlib.closing(backend.connect()) as connection,
+        contextlib.closing(connection.cursor()) as cursor,
+    ):
+        cursor.executemany(INSERT if backend.name == "sqlite" else percent_placeholders(INSERT), rows)
+        connection.commit()
     backend.execute("UPDATE goque_task SET flags = 16")
     return row
 

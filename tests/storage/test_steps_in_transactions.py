@@ -126,7 +126,7 @@ def test_a_fetcher_that_records_what_an_open_transaction_records_is_not_stopped_
         assert storage.record_step(run.token, record("charge", "old"), conn=old) == KNOWN
         new = again(storage, run)
         with pytest.raises(DatabaseUnavailableError):
-            ask(storage, new, record("charge", "new"))
+            storage.answer_steps([(new.token, record("charge", "new"))], timeout=0.5)
         old.commit()
     assert ask(storage, new, record("charge", "new")) == KNOWN
     assert recorded(storage, new) == {"charge": "old"}
