@@ -27,11 +27,15 @@ class SqlStepRecords(SqlTasks):
         super().__init__(dialect, patience=patience)
         self._step_answers = StepAnswers(dialect)
 
-    def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer]:
+    def answer_steps(
+        self, asked: Sequence[tuple[Token, Question]], *, timeout: float | None = None
+    ) -> list[Answer]:
         """Answer questions of runs, in one transaction, in their order."""
         if not asked:
             return []
-        return self._run(lambda session: self._step_answers.answer(session, asked), PINNED_WRITE)
+        return self._run(
+            lambda session: self._step_answers.answer(session, asked), PINNED_WRITE.within(timeout)
+        )
 
     def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
         """Record a step in the transaction of the caller, which commits it or takes it back."""
