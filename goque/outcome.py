@@ -181,6 +181,7 @@ class Change(msgspec.Struct, frozen=True):
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
         awaits_signal: whether the task is due at once if a signal has come that its run waited for.
+        waits_for: the signal that the task waits for; if it has come, the task is due at once.
     """
 
     token: Token
@@ -195,6 +196,7 @@ class Change(msgspec.Struct, frozen=True):
     success: Success | None = None
     is_needed: bool = False
     awaits_signal: bool = False
+    waits_for: str | None = None
 
     @property
     def follow_ups(self) -> tuple[TaskToInsert, ...]:

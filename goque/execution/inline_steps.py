@@ -82,7 +82,7 @@ class MemorySteps:
     def ask(self, question: Question) -> Answer:
         """Answer from memory."""
         match question.ask:
-            case Ask.READ | Ask.OPEN:
+            case Ask.READ | Ask.OPEN_STEPS:
                 return Answer(State.KNOWN, steps=tuple(sorted(self.steps.items())))
             case Ask.RECORD:
                 self.steps.setdefault(question.name, question.value)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 import msgspec
 
 from goque.errors import ConfigurationError
-from goque.queue.flow_calls import AsyncFlowCalls
 from goque.queue.manager_base import (
     MAX_INLINE_RUNS,
     PrepareTasks,
@@ -26,6 +25,7 @@ from goque.queue.manager_base import (
     found,
     transaction_of,
 )
+from goque.queue.step_calls import AsyncStepCalls
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
@@ -45,7 +45,7 @@ THREADS: Final = 5
 THREAD_NAME: Final = "goque-queue"
 
 
-class AsyncTaskQueueManager(AsyncFlowCalls):
+class AsyncTaskQueueManager(AsyncStepCalls):
     """Does what `TaskQueueManager` does, awaited; usable from any loop and thread, and after a fork.
 
     An asyncio connection that is given with `conn` or `with_tx` (psycopg's, aiosqlite's, SQLAlchemy's around one)
@@ -136,13 +136,6 @@ class AsyncTaskQueueManager(AsyncFlowCalls):
         tx = transaction_of(conn)
         canceled: bool = await self._ask(lambda storage: storage.cancel_unless_finished(task_id, conn=tx), tx)
         return canceled
-
-    async def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
-        """Make an error or terminal task new and due at once; see `TaskQueueManager.reset_attempts`."""
-        check_id(task_id)
-        tx = transaction_of(conn)
-        reset: bool = await self._ask(lambda storage: storage.reset_unless_claimed(task_id, conn=tx), tx)
-        return reset
 
     async def pause_type(self, task_type: str) -> bool:
         """Let no node claim tasks of a type; see `TaskQueueManager.pause_type`."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
-from goque.queue.flow_calls import FlowCalls
 from goque.queue.manager_base import (
     MAX_INLINE_RUNS,
     PrepareTasks,
@@ -21,6 +20,7 @@ from goque.queue.manager_base import (
     found,
     transaction_of,
 )
+from goque.queue.step_calls import StepCalls
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
 from goque.task_filter import TaskFilter
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from goque.handlers.processor_table import HasProcessors
 
 
-class TaskQueueManager(FlowCalls):
+class TaskQueueManager(StepCalls):
     """Enqueues tasks and looks after them; thread-safe, and usable after a fork.
 
     It connects when it is first used. In a `with_tx` block, or with `conn`, it works in the caller's
@@ -173,17 +173,6 @@ class TaskQueueManager(FlowCalls):
         check_id(task_id)
         tx = transaction_of(conn)
         return self._storage_for(tx).cancel_unless_finished(task_id, conn=tx)
-
-    def reset_attempts(self, task_id: str, *, conn: Any = None) -> bool:
-        """Make an error or terminal task new and due at once; returns False for a task that is new already.
-
-        Raises:
-            TaskNotFoundError: no task has this id.
-            TaskStateError: the task is claimed, or its node has not let go of it yet.
-        """
-        check_id(task_id)
-        tx = transaction_of(conn)
-        return self._storage_for(tx).reset_unless_claimed(task_id, conn=tx)
 
     def pause_type(self, task_type: str) -> bool:
         """Let no node claim tasks of a type, until `resume_type`; returns False if it is paused already.

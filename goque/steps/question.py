@@ -20,8 +20,8 @@ class Ask(StrEnum):
     READ = "read"
     """The recorded steps after `name`, in the order of their names."""
 
-    OPEN = "open"
-    """The same, and to note that the run will record a step in a transaction of the application."""
+    OPEN_STEPS = "open_steps"
+    """The same, by a run that records steps in transactions of its own: the task is noted as one that has steps."""
 
     RECORD = "record"
     """To record the value of a step that has ended."""
@@ -38,7 +38,8 @@ class Question(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         ask: what it asks for.
-        name: the name of the step or the signal; with READ, the last name that is known, or an empty text.
+        name: the name of the step or the signal; with READ and OPEN_STEPS, the last name that is known, or
+            an empty text.
         value: with RECORD, the JSON text of the value.
         seconds: the length of a sleep, or the timeout of a wait.
         duration: with RECORD, the seconds that the step took.
@@ -77,8 +78,8 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
         state: what it says.
         value: the JSON text of the signal.
         seconds: how long a sleep or a wait lasts yet; None without end.
-        steps: with READ, the names and the JSON texts of recorded steps.
-        is_all: with READ, whether there are no more.
+        steps: with READ and OPEN_STEPS, the names and the JSON texts of recorded steps.
+        is_all: with READ and OPEN_STEPS, whether there are no more.
         text: why a value is refused.
     """
 

@@ -121,7 +121,7 @@ class StepRun:
         return self._known.get(name)
 
     def _read(self, *, in_transaction: bool) -> Talk[None]:
-        ask = Ask.OPEN if in_transaction else Ask.READ
+        ask = Ask.OPEN_STEPS if in_transaction else Ask.READ
         after, is_all = "", False
         while not is_all:
             answer = yield from self._ask(Question(ask, after))

@@ -20,6 +20,7 @@ OWN_TABLES = (
     "goque_need",
     "goque_flow",
     "goque_flow_task",
+    "goque_step",
 )
 """What goque adds to the one table of the original."""
 

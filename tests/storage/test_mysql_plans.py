@@ -8,7 +8,8 @@ from backends import MysqlBackend, claim
 from go_schema import ORIGINAL
 
 from goque.storage.mysql.due_levels import highest_levels
-from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS, PRESENT
+from goque.storage.mysql.recorded_steps import HOLD
+from goque.storage.mysql.statements import MYSQL_STATEMENTS, PRESENT
 from goque.storage.sql.placeholders import percent_placeholders
 from goque.task import Task
 from goque.task_row import TaskStatus
@@ -24,7 +25,7 @@ PLANS = {
     "next_due": (MYSQL_STATEMENTS.next_due, CLAIM, 1000),
     "claim_due, lock": (MYSQL_STATEMENTS.claim_due.lock, CLAIM, 1000),
     "claim_due, change": (MYSQL_STATEMENTS.claim_due.change, BY_ID, 20),
-    "holds": (HOLDS, BY_ID, 1),
+    "holds": (HOLD, BY_ID, 1),
     "mark_processing": (MYSQL_STATEMENTS.mark_processing, BY_ID, 1),
     "settle_done": (MYSQL_STATEMENTS.settle_done.change, BY_ID, 20),
     "settle_moves": (MYSQL_STATEMENTS.settle_moves.change, BY_ID, 1),

@@ -58,6 +58,7 @@ def test_migrate_names_what_it_applied(backend):
         "0004_unique_keys",
         "0005_limits",
         "0006_flows",
+        "0007_steps",
     ]
 
 

@@ -43,6 +43,7 @@ from goque.storage.contract.records import (
     policy_of,
 )
 from goque.storage.contract.search import Search
+from goque.storage.contract.step_records import StepRecords, StepRow
 from goque.storage.contract.tasks import AsyncTasks, Tasks
 from goque.storage.contract.upkeep import Upkeep
 from goque.storage.contract.watcher import Watcher
@@ -75,6 +76,8 @@ __all__ = [
     "QueueDepth",
     "SchemaState",
     "Search",
+    "StepRecords",
+    "StepRow",
     "TaskLinks",
     "TaskStorage",
     "Tasks",
@@ -86,7 +89,7 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, Search, ABC):
+class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Search, ABC):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
     A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.

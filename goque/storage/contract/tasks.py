@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from goque.flows.plan import FlowPlan
+from goque.steps.question import Answer, Question
 from goque.storage.contract.flows import FlowRecord
 from goque.storage.contract.records import AttemptRow, QueueDepth, TypeCount
 from goque.task import Task
 from goque.task_filter import TaskFilter
-from goque.task_row import TaskRow
+from goque.task_row import TaskRow, Token
 from goque.task_rules.uniqueness import OnConflict
 
 
@@ -42,8 +43,16 @@ class AsyncTasks(ABC):
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
 
     @abstractmethod
-    async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+    async def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+
+    @abstractmethod
+    async def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
+        """Record a step in the transaction of the caller."""
+
+    @abstractmethod
+    async def signal_task(self, task_id: str, name: str, value: bytes, *, conn: Any = None) -> bool:
+        """Keep a signal with a task, and let it run now if it waits for that; False if there is one of that name."""
 
     @abstractmethod
     async def insert_flow(self, plan: FlowPlan, *, conn: Any = None) -> list[Task]:
@@ -107,16 +116,16 @@ class Tasks(Protocol):
         """
 
     @abstractmethod
-    def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+    def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors.
 
-        Returns False for a task that was new already. Raises TaskNotFoundError, or TaskStateError while
-        somebody holds it.
+        Its steps, signals and progress are deleted with it, unless `keep_steps`. Returns False for a task that was new
+        already, which keeps them. Raises TaskNotFoundError, or TaskStateError while somebody holds it.
         """
 
     @abstractmethod
     def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
-        """Delete those of some tasks that are terminal and that nobody holds, with their attempts.
+        """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps.
 
         All of it is one transaction, so give few hundred ids at a time. Returns the ids of the deleted tasks.
         """

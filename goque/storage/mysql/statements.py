@@ -19,6 +19,7 @@ from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.claim_texts import claim_of
 from goque.storage.mysql.counting import COUNT_TASKS, QUEUE_DEPTHS, QUEUE_WAITS
 from goque.storage.mysql.limits import MYSQL_LIMITS
+from goque.storage.mysql.recorded_steps import HOLD, MYSQL_RECORDED_STEPS
 from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.mysql.unique_keys import (
     INSERT_KEYED_TASKS,
@@ -92,24 +93,13 @@ MARK_PROCESSING: Final = """
     SET goque_task.status = 'processing', goque_task.updated_at = :now
     WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner AND goque_task.status = 'pending'"""
 
-HOLDS: Final = """
-    SELECT goque_task.id, goque_task.flags
-    FROM JSON_TABLE(:batch, '$[*]' COLUMNS (
-        id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
-    STRAIGHT_JOIN goque_task
-      ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
-    WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner
-      AND goque_task.status IN ('pending', 'processing')
-    FOR UPDATE /*!80017 OF goque_task */"""
-"""MySQL is told which table, for it refuses to lock what is no table; MariaDB knows no OF."""
-
 SETTLED: Final = """
     SELECT id
     FROM goque_task FORCE INDEX (PRIMARY)
     WHERE id IN :ids AND NOT (claimed_by <=> :owner AND status IN ('pending', 'processing'))"""
 
 SETTLE_DONE: Final = LockThenChange(
-    lock=HOLDS,
+    lock=HOLD,
     change="""
     UPDATE goque_task FORCE INDEX (PRIMARY)
     SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
@@ -118,7 +108,7 @@ SETTLE_DONE: Final = LockThenChange(
 )
 
 SETTLE_MOVES: Final = LockThenChange(
-    lock=HOLDS,
+    lock=HOLD,
     change="""
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
         id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]',
@@ -146,7 +136,7 @@ SETTLE_MOVES: Final = LockThenChange(
 )
 
 RELEASE_STALE: Final = LockThenChange(
-    lock=HOLDS.replace("status IN", "status NOT IN").replace("<=>", "="),
+    lock=HOLD.replace("status IN", "status NOT IN").replace("<=>", "="),
     change="""
     UPDATE goque_task FORCE INDEX (PRIMARY)
     SET claimed_by = NULL
@@ -233,7 +223,7 @@ FINISHED_EXISTS: Final = """
 
 DELETE_FINISHED: Final = LockThenChange(
     lock="""
-    SELECT id
+    SELECT id, flags
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at < :before
       AND coalesce(flags, 0) & 6 = 0
@@ -319,6 +309,7 @@ MYSQL_STATEMENTS: Final = Statements(
     search=MYSQL_SEARCH,
     limits=MYSQL_LIMITS,
     flows=FlowStatements.of(ids="IN :ids", lock="FOR UPDATE"),
+    recorded_steps=MYSQL_RECORDED_STEPS,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,

@@ -25,6 +25,7 @@ from goque.storage.postgresql.counting import QUEUE_DEPTHS
 from goque.storage.postgresql.due_levels import DUE_LEVELS
 from goque.storage.postgresql.limits import POSTGRESQL_LIMITS
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
+from goque.storage.postgresql.recorded_steps import POSTGRESQL_RECORDED_STEPS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.postgresql.unique_keys import INSERT_KEYED_TASKS, REPLACE_IF_WAITING, TASK_BY_UNIQUE_KEY
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
@@ -252,7 +253,7 @@ DELETE_FINISHED: Final = """
         ORDER BY coalesce(updated_at, created_at)
         LIMIT :limit
         FOR UPDATE SKIP LOCKED))
-    RETURNING id"""
+    RETURNING id, flags"""
 
 DELETE_ATTEMPTS: Final = """
     DELETE FROM goque_attempt
@@ -308,6 +309,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
         sorted_by='CAST({} AS text) COLLATE "C"',
         status="status || ''",
     ),
+    recorded_steps=POSTGRESQL_RECORDED_STEPS,
 )
 
 CANCEL_AND_NOTIFY: Final = """

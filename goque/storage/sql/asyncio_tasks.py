@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goque.flows.plan import FlowPlan
+from goque.steps.question import Answer, Question
 from goque.storage.contract import AsyncTasks
 from goque.storage.contract.flows import FlowRecord
 from goque.storage.sql.dialect import Dialect
@@ -13,10 +14,11 @@ from goque.storage.sql.flows.flow_steps import FlowSteps
 from goque.storage.sql.flows.insert import FlowInsertSteps
 from goque.storage.sql.insert_rules import check_texts, was_done, without_repeats
 from goque.storage.sql.insert_steps import InsertSteps
+from goque.storage.sql.recorded_steps.caller_steps import CallerStepRecords
 from goque.storage.sql.task_steps import TaskSteps
 from goque.task import Task
 from goque.task_filter import TaskFilter
-from goque.task_row import TaskRow
+from goque.task_row import TaskRow, Token
 from goque.task_rules.uniqueness import OnConflict
 
 
@@ -30,12 +32,15 @@ class SqlAsyncTasks(AsyncTasks):
         inserts: InsertSteps,
         flow_inserts: FlowInsertSteps,
         flows: FlowSteps,
+        *,
+        step_records: CallerStepRecords,
     ) -> None:
         self._dialect = dialect
         self._steps = steps
         self._inserts = inserts
         self._flow_inserts = flow_inserts
         self._flows = flows
+        self._step_records = step_records
 
     async def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
@@ -77,9 +82,23 @@ class SqlAsyncTasks(AsyncTasks):
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
         return await self._dialect.join(conn, self._steps.cancel_unless_finished(task_id, []), writes=True)
 
-    async def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+    async def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
-        return await self._dialect.join(conn, self._steps.reset_unless_claimed(task_id, []), writes=True)
+        steps = self._steps.reset_unless_claimed(task_id, [], keep_steps=keep_steps)
+        return await self._dialect.join(conn, steps, writes=True)
+
+    async def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
+        """Record a step in the transaction of the caller."""
+        return await self._dialect.join(conn, self._step_records.record(token, question), writes=True)
+
+    async def signal_task(self, task_id: str, name: str, value: bytes, *, conn: Any = None) -> bool:
+        """Keep a signal with a task, and let it run now if it waits for that; False if there is one of that name."""
+        kept = await self._dialect.join(
+            conn, self._step_records.signal(task_id, name, value, []), writes=True
+        )
+        if kept.woken is not None:
+            self._dialect.nudge({kept.woken})
+        return kept.is_new
 
     async def insert_flow(self, plan: FlowPlan, *, conn: Any = None) -> list[Task]:
         """Insert a flow: all of it, or nothing."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from goque.outcome import Change
 from goque.payload import encode_payload
 from goque.storage.instants import due_at, later, time_text
 from goque.task import Task
+from goque.task_row import Token
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -101,3 +103,15 @@ def encode_moves(changes: Iterable[Change], now: datetime) -> str:
             for change in changes
         }
     ).decode()
+
+
+def claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
+    """Group tokens into batches of one owner, each task once in a batch. An empty owner becomes None."""
+    for owner, group in groupby(tokens, key=lambda token: token.owner):
+        claims: dict[str, int] = {}
+        for token in group:
+            if token.task_id in claims or len(claims) == most:
+                yield owner or None, claims
+                claims = {}
+            claims[token.task_id] = token.claims
+        yield owner or None, claims

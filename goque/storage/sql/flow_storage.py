@@ -64,7 +64,14 @@ class SqlFlows(SqlTasks):
 
     def asyncio_tasks(self) -> SqlAsyncTasks:
         """Return what applications ask for, for asyncio connections."""
-        return SqlAsyncTasks(self._dialect, self._steps, self._inserts, self._flow_inserts, self._flows)
+        return SqlAsyncTasks(
+            self._dialect,
+            self._steps,
+            self._inserts,
+            self._flow_inserts,
+            self._flows,
+            step_records=self._step_records,
+        )
 
     def needs_of(self, ids: Sequence[str]) -> dict[str, tuple[Need, ...]]:
         """Return what tasks need, and how that ended."""
@@ -88,9 +95,10 @@ class SqlFlows(SqlTasks):
         return deleted
 
     def _delete_flow(self, flow_id: str, kept_for: Callable[[str, str], float], limit: int) -> int:
-        return self._run(
-            lambda session: self._cleaning.delete_if_old(session, flow_id, kept_for, limit), WRITE
-        )
+        def delete(session: Session) -> int:
+            return self._cleaning.delete_if_old(session, flow_id, kept_for, limit)
+
+        return self._delete_with_steps(lambda: self._run(delete, WRITE))
 
     def go_on_with_flows(self, *, limit: int = 500) -> int:
         """Go on with flows whose tasks ended unseen; returns how many ends were found."""

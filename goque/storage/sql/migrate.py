@@ -23,6 +23,7 @@ TABLES: Final = (
     "goque_need",
     "goque_flow",
     "goque_flow_task",
+    "goque_step",
 )
 """The tables with rows of the application; the ledger of migrations is not among them."""
 

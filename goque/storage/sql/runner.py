@@ -14,6 +14,7 @@ from goque.storage.sql.caller_connection import note_error
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_optional_int
+from goque.storage.sql.recorded_steps.deleting import StepDeletes, TooManyStepsError
 from goque.storage.sql.session import (
     CommitUnansweredError,
     ConnectionLostError,
@@ -40,6 +41,7 @@ class SqlRunner(TaskStorage):
         self._dialect = dialect
         self._sql = dialect.sql
         self._connections = Connections(dialect.connect, dialect.pool())
+        self._step_deletes = StepDeletes(dialect)
         self._has_lost_answers = False
 
     def _run(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any = None) -> ResultT:
@@ -99,6 +101,18 @@ class SqlRunner(TaskStorage):
         except Exception:
             note_error(conn)
             raise
+
+    def _delete_with_steps(self, delete: Callable[[], ResultT]) -> ResultT:
+        """Delete tasks with their recorded steps; if these are too many for one transaction, some go before."""
+        while True:
+            try:
+                return delete()
+            except TooManyStepsError as error:
+                self._delete_steps_of(error.ids)
+
+    def _delete_steps_of(self, ids: Sequence[str]) -> None:
+        while self._run(lambda session: self._step_deletes.some_of(session, ids), WRITE):
+            pass
 
     def _read_node(self, row: Row) -> NodeRow:
         text, instant = self._dialect.read_text, self._dialect.read_time

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from goque.outcome import Change, PutOff
 from goque.storage.instants import later
+from goque.storage.sql.batches import claims_by_owner
 from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.flows.advance import AdvanceSteps
 from goque.storage.sql.flows.follow_ups import FollowUpInserts
 from goque.storage.sql.limits.limited_types import LimitedTypes
+from goque.storage.sql.recorded_steps.waits import SignaledWaits
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import ConnectionLostError, Session
 from goque.storage.sql.steps import run_steps
@@ -30,6 +31,7 @@ class SqlSettling(SqlRunner):
         self._doubtful_ends: set[Token] = set()
         self._follow_ups = FollowUpInserts(dialect)
         self._advance = AdvanceSteps(dialect)
+        self._waits = SignaledWaits(dialect)
         self._limited_types = LimitedTypes()
 
     def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
@@ -111,6 +113,8 @@ class SqlSettling(SqlRunner):
             self._record_attempts(session, (change for change in others if change.token in written), node)
             if followed := [change for change in others if change.success and change.token in written]:
                 woken |= self._follow_ups.insert(session, followed)
+            if waiting := [change for change in others if change.waits_for and change.token in written]:
+                woken |= self._waits.end(session, waiting)
             for change in others:
                 if change.put_off is not None and change.token in written:
                     self._put_off(session, change.put_off)
@@ -168,7 +172,7 @@ class SqlSettling(SqlRunner):
         return [*self._change(session, self._sql.settle_moves, {"owner": owner, "batch": batch})]
 
     def _batches(self, tokens: Iterable[Token]) -> Iterator[tuple[str | None, dict[str, int]]]:
-        return _claims_by_owner(tokens, self._dialect.moves_at_once)
+        return claims_by_owner(tokens, self._dialect.moves_at_once)
 
     def _tokens(
         self, rows: Collection[Sequence[Any]], owner: str | None, claims: dict[str, int], needed: set[str]
@@ -221,15 +225,3 @@ def _is_plain_done(change: Change) -> bool:
         and change.failed is None
         and change.success is None
     )
-
-
-def _claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
-    """Group tokens into batches of one owner, each task once in a batch. An empty owner becomes None."""
-    for owner, group in groupby(tokens, key=lambda token: token.owner):
-        claims: dict[str, int] = {}
-        for token in group:
-            if token.task_id in claims or len(claims) == most:
-                yield owner or None, claims
-                claims = {}
-            claims[token.task_id] = token.claims
-        yield owner or None, claims

@@ -17,10 +17,11 @@ from goque.storage.sql.flow_storage import SqlFlows
 from goque.storage.sql.limit_control import SqlLimitControl
 from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
 from goque.storage.sql.runner import PATIENCE
+from goque.storage.sql.step_calls.calls import SqlStepRecords
 from goque.task_row import HAS_NEEDS, TaskRow
 
 
-class SqlStorage(SqlFlows, SqlFlowReads, SqlLimitControl):
+class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlLimitControl):
     """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
     Args:

@@ -13,10 +13,11 @@ from goque.outcome import is_needed
 from goque.storage.sql import steps
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.flows.advance import AdvanceSteps
+from goque.storage.sql.recorded_steps.deleting import StepDeletes
 from goque.storage.sql.statements.flows import FAILED
 from goque.storage.sql.steps import Steps
 from goque.task_filter import TaskFilter
-from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, TaskRow, TaskStatus
+from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, HAS_STEPS, TaskRow, TaskStatus
 from goque.task_rules.error_lines import append_error
 
 
@@ -24,10 +25,10 @@ class TaskSteps:
     """The statements of each call in their order, for one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-
         self._dialect = dialect
         self._sql = dialect.sql
         self._advance = AdvanceSteps(dialect)
+        self._step_deletes = StepDeletes(dialect)
 
     def get_task(self, task_id: str) -> Steps[TaskRow | None]:
         """Read one task, or None."""
@@ -81,12 +82,15 @@ class TaskSteps:
                 return row.status == TaskStatus.CANCELED and row.updated_at in tried_at
         raise TaskNotFoundError(task_id)
 
-    def reset_unless_claimed(self, task_id: str, tried_at: list[datetime]) -> Steps[bool]:
+    def reset_unless_claimed(
+        self, task_id: str, tried_at: list[datetime], *, keep_steps: bool
+    ) -> Steps[bool]:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors.
 
         Args:
             task_id: the task.
             tried_at: as in `cancel_unless_finished`.
+            keep_steps: whether its recorded steps, signals and progress stay.
         """
         if not self._dialect.is_task_id(task_id):
             raise TaskNotFoundError(task_id)
@@ -99,6 +103,8 @@ class TaskSteps:
         errors = append_error(row.errors, f"reset attempts: {now:%Y-%m-%dT%H:%M:%S.%fZ}")
         if (yield from self._reset_or_block(row, errors, now)):
             tried_at.append(now)
+            if (row.flags or 0) & HAS_STEPS and not keep_steps:
+                yield from self._step_deletes.all_of(row.id)
             if is_needed(row):
                 yield from self._advance.reopen([task_id])
             return True

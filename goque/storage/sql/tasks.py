@@ -23,6 +23,7 @@ from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.insert_rules import check_texts, was_done, without_repeats
 from goque.storage.sql.insert_steps import InsertSteps
 from goque.storage.sql.read_values import read_count, read_number, read_optional_int
+from goque.storage.sql.recorded_steps.caller_steps import CallerStepRecords
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import PlaceTakenError, Row, Session
 from goque.storage.sql.steps import Steps, run_steps
@@ -42,6 +43,7 @@ class SqlTasks(SqlRunner):
         super().__init__(dialect, patience=patience)
         self._steps = TaskSteps(dialect)
         self._inserts = InsertSteps(dialect, lambda make: self._run_steps(make, READ, None))
+        self._step_records = CallerStepRecords(dialect, lambda make: self._run_steps(make, READ, None))
 
     def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
@@ -117,18 +119,22 @@ class SqlTasks(SqlRunner):
             lambda: self._steps.cancel_unless_finished(task_id, tried_at), PATIENT_WRITE, conn
         )
 
-    def reset_unless_claimed(self, task_id: str, *, conn: Any = None) -> bool:
+    def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
         tried_at: list[datetime] = []
         return self._run_steps(
-            lambda: self._steps.reset_unless_claimed(task_id, tried_at), PATIENT_WRITE, conn
+            lambda: self._steps.reset_unless_claimed(task_id, tried_at, keep_steps=keep_steps),
+            PATIENT_WRITE,
+            conn,
         )
 
     def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
-        """Delete those of some tasks that are terminal and that nobody holds, with their attempts."""
+        """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps."""
         wanted = sorted({task_id for task_id in task_ids if self._dialect.is_task_id(task_id)})
         tried: set[str] = set()
-        return self._run(lambda session: self._delete_each(session, wanted, tried), PATIENT_WRITE)
+        return self._delete_with_steps(
+            lambda: self._run(lambda session: self._delete_each(session, wanted, tried), PATIENT_WRITE)
+        )
 
     def _delete_each(self, session: Session, wanted: Sequence[str], tried: set[str]) -> set[str]:
         """Delete tasks in the order of their ids, as every such call does, so that two of them cannot deadlock.
@@ -142,6 +148,7 @@ class SqlTasks(SqlRunner):
         deleted = {task_id for task_id in wanted if session.run(sql.delete_if_finished, {"id": task_id})}
         if deleted:
             session.run(sql.delete_attempts, {"batch": self._dialect.encode_list(sorted(deleted))})
+            self._step_deletes.with_ids(session, deleted)
         earlier = {one for one in tried - deleted if not session.rows(sql.get_task, {"id": one})}
         tried |= deleted
         return deleted | earlier

@@ -180,9 +180,10 @@ class SqlUpkeep(SqlClaimsInTurns):
             rows = self._change(session, self._sql.delete_finished, params)
             ids = [self._dialect.read_text(row[0]) for row in rows]
             session.run(self._sql.delete_attempts, {"batch": self._dialect.encode_list(ids)})
+            self._step_deletes.with_tasks(session, rows)
             return len(ids)
 
-        return self._run(delete, WRITE)
+        return self._delete_with_steps(lambda: self._run(delete, WRITE))
 
     def _unpublished_types(self, known: Collection[str]) -> list[str]:
         """Return the unpublished ones of the next types, and move on; after the last type the first one follows."""

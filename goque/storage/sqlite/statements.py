@@ -19,13 +19,9 @@ from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.due_levels import DUE_LEVELS
 from goque.storage.sqlite.limits import SQLITE_LIMITS
+from goque.storage.sqlite.recorded_steps import CLAIMS, SQLITE_RECORDED_STEPS
 from goque.storage.sqlite.search import SQLITE_SEARCH
 from goque.storage.sqlite.unique_keys import INSERT_KEYED_TASKS, REPLACE_IF_WAITING, TASK_BY_UNIQUE_KEY
-
-CLAIMS: Final = """
-    CASE typeof(goque_task.claims) WHEN 'integer'
-        THEN max(min(goque_task.claims, 2147483647), -2147483648) ELSE 0 END"""
-"""The number of a claim as it is read, whatever the file holds."""
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -242,7 +238,7 @@ DELETE_FINISHED: Final = """
           AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL AND coalesce(flags, 0) & 6 = 0
         ORDER BY coalesce(updated_at, created_at)
         LIMIT :limit)
-    RETURNING id"""
+    RETURNING id, flags"""
 
 DELETE_ATTEMPTS: Final = """
     DELETE FROM goque_attempt
@@ -322,6 +318,7 @@ SQLITE_STATEMENTS: Final = Statements(
     search=SQLITE_SEARCH,
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
+    recorded_steps=SQLITE_RECORDED_STEPS,
     version="",
     mark_node_dead=MARK_NODE_DEAD,
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.recorded_steps.deleting import StepDeletes
 from goque.storage.sql.session import Session
 
 MOST_FLOWS: Final = 100
@@ -27,6 +28,7 @@ class FlowCleaning:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._sql = dialect.sql.flows
+        self._steps = StepDeletes(dialect)
         self._after = FIRST_ID
 
     @property
@@ -57,6 +59,7 @@ class FlowCleaning:
             batch = self._dialect.encode_list(ids)
             session.run(self._sql.delete_tasks, {"ids": batch})
             session.run(self._dialect.sql.delete_attempts, {"batch": batch})
+            self._steps.with_tasks(session, rows)
         if len(ids) < limit:
             self._forget(session, flow_id)
         return len(ids)

@@ -13,6 +13,7 @@ from goque.storage.contract import MAX_GROUPS
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
+from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
 from goque.storage.sql.statements.search import SearchStatements
 
 
@@ -88,7 +89,7 @@ class Statements:
         move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
         claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
-        delete_finished: delete up to `:limit` tasks of one type and status, and return their ids.
+        delete_finished: delete up to `:limit` tasks of one type and status, and return their ids and flags.
         delete_if_finished: delete one task, if it is terminal and unclaimed.
         delete_attempts: delete the attempts of the tasks in `:batch`.
         next_types: the first `:most` types of tasks from `:after` on, in their order, and whether each is published.
@@ -136,6 +137,7 @@ class Statements:
     search: SearchStatements
     limits: LimitStatements
     flows: FlowStatements
+    recorded_steps: RecordedStepStatements
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"

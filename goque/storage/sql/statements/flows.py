@@ -60,7 +60,7 @@ class FlowStatements:
         ended_flows: return up to `:limit` flows after `:after` of which no task is open or held, and no task outside
             needs one.
         last_ends: return the type and the status of the tasks of a flow, and when the last of them ended.
-        some_tasks: return up to `:limit` tasks of a flow that are in the table.
+        some_tasks: return up to `:limit` tasks of a flow that are in the table, with their flags.
         needs_outside: return the tasks that those of a flow need, and that are not in it.
         delete_tasks, delete_needs: delete the tasks `:ids`, and what they need.
         forget_needed: let the ends of `:ids` look for nothing, where nobody needs them any more.
@@ -268,7 +268,7 @@ class FlowStatements:
     GROUP BY goque_task.type, goque_task.status"""
 
     some_tasks: str = """
-    SELECT goque_task.id
+    SELECT goque_task.id, goque_task.flags
     FROM goque_flow_task
     JOIN goque_task ON goque_task.id = goque_flow_task.task_id
     WHERE goque_flow_task.flow_id = :id

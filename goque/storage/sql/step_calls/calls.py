@@ -1,0 +1,75 @@
+"""What fetchers, applications and people ask about recorded steps, each call in a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from goque.steps.question import Answer, Progress, Question
+from goque.storage.contract.step_records import StepRow
+from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_WRITE, READ, WRITE
+from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.read_values import read_count, read_number
+from goque.storage.sql.recorded_steps.answers import StepAnswers
+from goque.storage.sql.runner import PATIENCE
+from goque.storage.sql.session import Row
+from goque.storage.sql.tasks import SqlTasks
+from goque.task_row import Token
+
+SHOWN_CHARACTERS: Final = 4_000
+
+
+class SqlStepRecords(SqlTasks):
+    """The part of the contract about recorded steps."""
+
+    def __init__(self, dialect: Dialect, *, patience: float = PATIENCE) -> None:
+        super().__init__(dialect, patience=patience)
+        self._step_answers = StepAnswers(dialect)
+
+    def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer]:
+        """Answer questions of runs, in one transaction, in their order."""
+        if not asked:
+            return []
+        return self._run(lambda session: self._step_answers.answer(session, asked), PINNED_WRITE)
+
+    def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
+        """Record a step in the transaction of the caller, which commits it or takes it back."""
+        return self._run_steps(lambda: self._step_records.record(token, question), WRITE, conn)
+
+    def signal_task(self, task_id: str, name: str, value: bytes, *, conn: Any = None) -> bool:
+        """Keep a signal with a task, and let it run now if it waits for that."""
+        tried_at: list[datetime] = []
+        kept = self._run_steps(
+            lambda: self._step_records.signal(task_id, name, value, tried_at), PATIENT_WRITE, conn
+        )
+        if kept.woken is not None:
+            self._dialect.nudge({kept.woken})
+        return kept.is_new
+
+    def write_progress(self, reports: Sequence[tuple[Token, Progress]]) -> None:
+        """Write how far runs are, the last report of each."""
+        last = dict(reports)
+        if last:
+            self._run(lambda session: self._step_answers.write_progress(session, last), PINNED_WRITE)
+
+    def steps_of(self, task_id: str, *, limit: int = 1000) -> list[StepRow]:
+        """Read the last `limit` rows of a task, the oldest first."""
+        if not self._dialect.is_task_id(task_id):
+            return []
+        params = {"id": task_id, "limit": limit, "most": SHOWN_CHARACTERS}
+        rows = self._run(lambda session: session.rows(self._sql.recorded_steps.latest, params), READ)
+        return [self._read_step(row) for row in reversed(rows)]
+
+    def _read_step(self, row: Row) -> StepRow:
+        text, instant = self._dialect.read_text, self._dialect.read_time
+        kind, name, value, claims, duration, until, made_at = row
+        return StepRow(
+            kind=text(kind),
+            name=text(name),
+            value=None if value is None else text(value),
+            claims=read_count(claims),
+            duration=read_number(duration, None),
+            until=None if until is None else instant(until),
+            made_at=instant(made_at),
+        )
