@@ -84,6 +84,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         undecodable: True if the payload did not decode, so that the handler was not called.
         follow_ups: the tasks that are inserted with a success.
         flows: the flows that are inserted with it.
+        waits_for: the signals that a run waits for which has ended early because of that.
     """
 
     kind: OutcomeKind
@@ -98,6 +99,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     undecodable: bool = False
     follow_ups: tuple[TaskToInsert, ...] = ()
     flows: tuple[FlowToInsert, ...] = ()
+    waits_for: tuple[str, ...] = ()
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -180,8 +182,7 @@ class Change(msgspec.Struct, frozen=True):
         put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
-        awaits_signal: whether the task is due at once if a signal has come that its run waited for.
-        waits_for: the signal that the task waits for; if it has come, the task is due at once.
+        waits_for: signals; if one of them has come, the task is due at once.
     """
 
     token: Token
@@ -195,8 +196,7 @@ class Change(msgspec.Struct, frozen=True):
     put_off: PutOff | None = None
     success: Success | None = None
     is_needed: bool = False
-    awaits_signal: bool = False
-    waits_for: str | None = None
+    waits_for: tuple[str, ...] = ()
 
     @property
     def follow_ups(self) -> tuple[TaskToInsert, ...]:
@@ -239,7 +239,7 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
             row.attempts,
             delay=outcome.delay,
             put_off=put_off(row, outcome) if kind is OutcomeKind.RATE_LIMITED else None,
-            awaits_signal=kind is OutcomeKind.WAITING,
+            waits_for=outcome.waits_for,
         )
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)

@@ -43,7 +43,8 @@ def deciding_error(error: BaseException) -> BaseException:
 def _first_end(pauses: list[StepPause]) -> StepPause:
     """Return what pauses of several steps make together: the first one to end ends all of them."""
     first = min(pauses, key=lambda pause: pause.seconds)
-    return StepPause(first.seconds, str(first), awaits_signal=any(pause.awaits_signal for pause in pauses))
+    signals = tuple(name for pause in pauses for name in pause.signals)
+    return StepPause(first.seconds, str(first), signals=signals)
 
 
 def may_retry(error: BaseException, callbacks: Callbacks) -> bool:

@@ -242,8 +242,8 @@ def _put_off(error: BaseException) -> Outcome | None:
     """Make the outcome of a run that is to go on later, uncharged; None if the error means something else."""
     match error:
         case StepPause():
-            kind = OutcomeKind.WAITING if error.awaits_signal else OutcomeKind.SNOOZED
-            return Outcome(kind, str(error), delay=_bounded(error.seconds))
+            kind = OutcomeKind.WAITING if error.signals else OutcomeKind.SNOOZED
+            return Outcome(kind, str(error), delay=_bounded(error.seconds), waits_for=error.signals)
         case Snooze():
             return Outcome(OutcomeKind.SNOOZED, delay=_bounded(error.delay))
         case RateLimited():

@@ -10,11 +10,11 @@ class StepPause(BaseException):
 
     Args:
         seconds: until the task is due again.
-        awaits_signal: whether a signal makes it due earlier.
         text: what it waits for.
+        signals: those that make it due earlier.
     """
 
-    def __init__(self, seconds: float, text: str, *, awaits_signal: bool = False) -> None:
+    def __init__(self, seconds: float, text: str, *, signals: tuple[str, ...] = ()) -> None:
         self.seconds = seconds
-        self.awaits_signal = awaits_signal
+        self.signals = signals
         super().__init__(text)

@@ -167,7 +167,7 @@ class StepRun:
         self.channel.moved()
         if answer.state is State.OPEN:
             left = MAX_DELAY if answer.seconds is None else answer.seconds
-            raise StepPause(left, f"waits for the signal {name!r}", awaits_signal=True)
+            raise StepPause(left, f"waits for the signal {name!r}", signals=(name,))
         if answer.state is State.EXPIRED:
             within = "" if seconds is None else f" within {seconds:g}s"
             raise SignalTimeout(f"the signal {name!r} has not come{within}")

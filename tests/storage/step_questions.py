@@ -62,6 +62,8 @@ def recorded(storage: SqlStorage, row: TaskRow) -> dict[str, Any]:
         after = answer.steps[-1][0]
 
 
-def put_off(row: TaskRow, delay: float, *, waits_for: str | None = None) -> Change:
+def put_off(row: TaskRow, delay: float, *, waits_for: str = "") -> Change:
     """Return the change that ends a run which sleeps or waits."""
-    return Change(row.token, before_claim(row), row.attempts, delay=delay, waits_for=waits_for)
+    return Change(
+        row.token, before_claim(row), row.attempts, delay=delay, waits_for=(waits_for,) if waits_for else ()
+    )

@@ -199,7 +199,7 @@ def test_a_cancel_counts_as_the_end_when_the_handler_has_stopped(storage, queue)
     ],
 )
 def test_a_flow_that_comes_while_its_need_runs_sees_each_end_of_it(
-    storage, queue, kind, is_canceled, expected, beside
+    storage, queue, *, kind, is_canceled, expected, beside
 ):
     part = queue.add_task(goque.Task("part", 1))
     retried = queue.add_task(goque.Task("part", 2))

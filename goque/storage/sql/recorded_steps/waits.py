@@ -30,7 +30,7 @@ class SignaledWaits:
 
     def end(self, session: Session, changes: Sequence[Change]) -> set[str]:
         """Make tasks due whose signal is there, after these changes are written; return the types of these tasks."""
-        keys = [Key(change.token.task_id, "signal", change.waits_for or "") for change in changes]
+        keys = [Key(change.token.task_id, "signal", name) for change in changes for name in change.waits_for]
         found = self._answers.find(session, keys)
         if not found:
             return set()

@@ -11,6 +11,7 @@ from goque.outcome import Outcome, OutcomeKind
 from goque.task_row import TaskRow
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.messages import Job, Jobs
+from goque_supervisor.worker.questions import Questions
 from goque_supervisor.worker.worker import Worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,7 +30,7 @@ def worker_that_receives(*sent: Jobs) -> Any:
     worker.channel.receive.return_value = []
     worker.socket.receive.side_effect = [[messages.encode(message)] for message in sent]
     worker.jobs, worker.results, worker.retiring, worker._refused = deque(), [], "", {}
-    worker._stalls = {}
+    worker._stalls, worker.questions = {}, Questions(worker.socket)
     return worker
 
 
