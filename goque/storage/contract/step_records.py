@@ -35,6 +35,22 @@ class StepRow(msgspec.Struct, frozen=True):
     made_at: datetime
 
 
+class StepOverview(msgspec.Struct, frozen=True):
+    """The rows of a task in `goque_step`, of many steps the first and the last ones.
+
+    Attributes:
+        steps: recorded steps, the oldest first, without those in the middle.
+        others: sleeps, waits, signals and the progress, the oldest first; of many the last ones.
+        counts: how many rows there are of each kind.
+        seconds: how long all steps took together.
+    """
+
+    steps: list[StepRow] = []
+    others: list[StepRow] = []
+    counts: dict[str, int] = {}
+    seconds: float = 0.0
+
+
 class StepRecords(Protocol):
     """Answer runs about their steps, keep signals, and show both."""
 
@@ -91,3 +107,13 @@ class StepRecords(Protocol):
     @abstractmethod
     def steps_of(self, task_id: str, *, limit: int = 1000) -> list[StepRow]:
         """Read the last `limit` rows of a task, the oldest first."""
+
+    @abstractmethod
+    def step_overview(self, task_id: str, *, first: int, last: int) -> StepOverview:
+        """Read what people see of a task's steps.
+
+        Args:
+            task_id: the task.
+            first: how many of the oldest steps to read.
+            last: how many of the newest steps to read, and how many rows of other kinds.
+        """

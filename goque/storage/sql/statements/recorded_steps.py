@@ -31,6 +31,10 @@ class RecordedStepStatements:
         make_due: let the unclaimed tasks `:ids` be due now.
         types: return the type of each of the tasks `:ids`.
         latest: return up to `:limit` rows of `:id` that were made last, the last one first.
+        totals: return how many rows of each kind `:id` has, and the sum of their seconds.
+        first_steps: return up to `:limit` steps of `:id` that were made first, in that order.
+        last_steps: return up to `:limit` steps of `:id` that were made last, the last one first.
+        last_others: return up to `:limit` rows of `:id` that are no steps, the last one first.
         count: return how many rows the tasks `:ids` have, `:limit` if there are more.
         lock_ended: lock those of the tasks `:ids` that have ended and that nobody holds, and return the id of each.
         delete_some: delete up to `:limit` rows of the tasks `:ids`.
@@ -100,6 +104,33 @@ class RecordedStepStatements:
     SELECT kind, name, substr(value, 1, :most), claims, duration, until, made_at
     FROM goque_step
     WHERE task_id = :id
+    ORDER BY made_at DESC, kind DESC, name DESC
+    LIMIT :limit"""
+
+    totals: str = """
+    SELECT kind, count(*), sum(duration)
+    FROM goque_step
+    WHERE task_id = :id
+    GROUP BY kind"""
+
+    first_steps: str = """
+    SELECT kind, name, substr(value, 1, :most), claims, duration, until, made_at
+    FROM goque_step
+    WHERE task_id = :id AND kind = 'step'
+    ORDER BY made_at, name
+    LIMIT :limit"""
+
+    last_steps: str = """
+    SELECT kind, name, substr(value, 1, :most), claims, duration, until, made_at
+    FROM goque_step
+    WHERE task_id = :id AND kind = 'step'
+    ORDER BY made_at DESC, name DESC
+    LIMIT :limit"""
+
+    last_others: str = """
+    SELECT kind, name, substr(value, 1, :most), claims, duration, until, made_at
+    FROM goque_step
+    WHERE task_id = :id AND kind <> 'step'
     ORDER BY made_at DESC, kind DESC, name DESC
     LIMIT :limit"""
 
