@@ -31,7 +31,7 @@ class StepCalls(FlowCalls):
             TaskNotFoundError: no task has this id.
             TaskStateError: the task has ended.
             ConfigurationError: the name is none.
-            InvalidPayloadFormatError: the value cannot be JSON.
+            PayloadEncodeError, InvalidPayloadFormatError: the value cannot be JSON.
         """
         raw = prepare_signal(task_id, name, value)
         tx = transaction_of(conn)
@@ -100,7 +100,7 @@ def prepare_signal(task_id: str, name: str, value: Any) -> bytes:
     Raises:
         TaskNotFoundError: this is no id of a task.
         ConfigurationError: the name is none.
-        InvalidPayloadFormatError: the value cannot be JSON.
+        PayloadEncodeError, InvalidPayloadFormatError: the value cannot be JSON.
     """
     check_id(task_id)
     check_step_name("the name of a signal", name)
