@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from goque.cli.command import command, list_option
+from goque.cli.command import command, list_option, option
 from goque.cli.completion import type_option
 from goque.cli.database import database_option, opened_storage, type_hint
 from goque.cli.parameters.statuses import Statuses
@@ -77,20 +77,36 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
 
 @command("reset")
 @_choice("Reset", RESETTABLE)
+@option(
+    "--keep-steps",
+    is_flag=True,
+    help="Keep the recorded steps and the signals of the tasks, so that their handlers go on after them.",
+)
 @database_option
 @click.pass_context
-def reset(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
+def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, **chosen: Any) -> None:
     """Make failed or ended tasks new again: without failed attempts, and due at once.
 
     A claimed task is refused, a blocked one too, and so is an unknown ID. All of these make the exit code 1. Tasks
     that were canceled because of a failed task are blocked again when you reset that one.
 
+    Recorded steps, signals and progress are deleted, and the handler begins anew. With --keep-steps it goes on where
+    its last attempt stopped.
+
     \b
     Examples:
       goque reset 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque reset --status failed --type send_email
+      goque reset --keep-steps --status failed --type ocr
     """
-    _change(ctx, database_url, "reset", _reset, reset_all, **chosen)
+    _change(
+        ctx,
+        database_url,
+        "reset",
+        lambda storage, task_id: _reset(storage, task_id, keep_steps=keep_steps),
+        lambda storage, search, refused: reset_all(storage, search, refused, keep_steps=keep_steps),
+        **chosen,
+    )
 
 
 @command("delete")
@@ -172,8 +188,8 @@ def _cancel(storage: TaskStorage, task_id: str) -> str:
     return describe_cancellation(before, canceled=storage.cancel_unless_finished(task_id))
 
 
-def _reset(storage: TaskStorage, task_id: str) -> str:
-    return "reset" if storage.reset_unless_claimed(task_id) else "was new already"
+def _reset(storage: TaskStorage, task_id: str, *, keep_steps: bool) -> str:
+    return "reset" if storage.reset_unless_claimed(task_id, keep_steps=keep_steps) else "was new already"
 
 
 def _delete(storage: TaskStorage, task_id: str) -> str:
@@ -197,13 +213,19 @@ def cancel_all(storage: TaskStorage, search: TaskSearch) -> int:
     return done
 
 
-def reset_all(storage: TaskStorage, search: TaskSearch, on_refused: Callable[[TaskStateError], None]) -> int:
+def reset_all(
+    storage: TaskStorage,
+    search: TaskSearch,
+    on_refused: Callable[[TaskStateError], None],
+    *,
+    keep_steps: bool = False,
+) -> int:
     """Reset every task of a search once, and return the number; claimed tasks are refused."""
     done = 0
     for page in pages_of(storage, search):
         for line in page.lines:
             try:
-                done += storage.reset_unless_claimed(line.id)
+                done += storage.reset_unless_claimed(line.id, keep_steps=keep_steps)
             except TaskNotFoundError:
                 pass  # the cleaner has deleted it meanwhile
             except TaskStateError as error:

@@ -17,6 +17,7 @@ from goque.cli.output import columns_of, print_json, print_table, shortened, tab
 from goque.cli.parameters.statuses import Statuses
 from goque.cli.parameters.values import Since, TaskId, Text, WholeNumber
 from goque.describe.status_words import explain_words, word_of
+from goque.describe.step_words import is_endless
 from goque.describe.task_state import lasting
 from goque.storage import TaskStorage
 from goque.storage.pages import AT_ONCE, find_lines
@@ -76,7 +77,8 @@ def list_tasks(
     """List tasks, newest first.
 
     A waiting task is `new`, or `error` if it has failed before. A claimed task is `pending`: a node has it and is about
-    to run it. A failed task is `attempts_left`: no attempt was left. A blocked task waits for tasks that it needs.
+    to run it. A failed task is `attempts_left`: no attempt was left. A blocked task waits for tasks that it needs. A task whose
+    handler sleeps, or waits for a signal, is waiting too; `goque show` says for what.
     --json prints the raw statuses, and --status takes both. A rare text is looked for in a bounded number of tasks;
     then it says how to go on.
 
@@ -163,6 +165,8 @@ def _notes(row: TaskLine) -> Iterator[str]:
 def _due(row: TaskLine, now: datetime) -> str:
     if row.status in NEVER_DUE or row.status in CLAIMED_STATUSES:
         return ""
+    if is_endless(row.next_attempt_at, now):
+        return "on a signal"
     seconds = (row.next_attempt_at - now).total_seconds()
     if abs(seconds) < 1:
         return "now"

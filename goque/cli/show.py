@@ -14,10 +14,13 @@ from goque.cli.command import command, option
 from goque.cli.completion import type_option
 from goque.cli.database import database_option, opened_storage, type_hint
 from goque.cli.output import COLUMNS, columns_of, json_value, print_json, time_text
+from goque.cli.steps.step_lines import read_story, step_lines, steps_json
 from goque.describe.limit_words import shown_key
 from goque.describe.near_names import near_ids
 from goque.describe.need_words import describe_flags, describe_need_counts, has_links, more_than
 from goque.describe.status_words import word_of, word_with_status
+from goque.describe.step_story import StepStory, has_steps
+from goque.describe.step_words import describe_pause
 from goque.describe.task_state import describe_claims, describe_next, may_be_held_back
 from goque.errors import GoqueError
 from goque.storage import TaskStorage
@@ -50,7 +53,8 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
     """Show a task and its history. ID is the task's own id, or its external id.
 
     It prints every column, each failed attempt with its traceback or crash report, the flow of the task, which tasks it
-    needs and which need it, the node that claimed it, and what happens next.
+    needs and which need it, its recorded steps and its progress, the signal that it waits for, the node that claimed
+    it, and what happens next.
 
     \b
     Examples:
@@ -68,12 +72,15 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
         load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
         most = MAX_LINKED_IN_JSON if as_json else MAX_LINKED
         links = storage.links_of(row.id, most=most) if has_links(row) else None
+        story = read_story(storage, row, now, for_json=as_json) if has_steps(row) else StepStory()
     claims = describe_claims(row, node)
-    follows = describe_next(row, policy, node, now, load, links=links)
+    pause = describe_pause(story, row.id, now)
+    follows = describe_next(row, policy, node, now, load, links=links, pause=pause)
     if as_json:
         failed = [_attempt_json(attempt) for attempt in attempts]
-        story = {"claims": claims, "next": follows}
-        print_json({**columns_of(row), "failed_attempts": failed, **_links_json(links), "story": story})
+        words = {"claims": claims, "next": follows}
+        facts = {**_links_json(links), **steps_json(story)}
+        print_json({**columns_of(row), "failed_attempts": failed, **facts, "story": words})
         return
     _print_columns(row)
     for attempt in attempts:
@@ -81,6 +88,8 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
         _print_attempt(attempt)
     if links is not None:
         _print_links(links)
+    for number, line in enumerate(step_lines(story, now)):
+        click.echo(f"\n{line}" if not number else line)
     click.echo()
     click.echo(f"claims: {one_line(claims)}")
     click.echo(f"next:   {one_line(follows)}")

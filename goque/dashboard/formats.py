@@ -11,6 +11,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 from goque.describe.status_words import EXPLANATIONS, end_of_run, word_of
+from goque.describe.step_words import is_endless
 from goque.describe.task_state import lasting
 from goque.task_row import TERMINAL_STATUSES, TaskStatus
 
@@ -148,6 +149,11 @@ def moment(instant: datetime, now: datetime) -> Markup:
     )
 
 
+def due(instant: datetime, now: datetime) -> str | Markup:
+    """Return when a waiting task is due, as a moment; `on a signal` if it waits for one without a deadline."""
+    return "on a signal" if is_endless(instant, now) else moment(instant, now)
+
+
 def is_terminal(status: str) -> bool:
     """Return whether a status is terminal."""
     return status in TERMINAL_STATUSES
@@ -160,6 +166,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "coded": coded,
     "count": count,
     "document": document,
+    "due": due,
     "end_of_run": end_of_run,
     "is_terminal": is_terminal,
     "iso": iso,

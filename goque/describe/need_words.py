@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goque.storage.contract import Neighbor, TaskLinks
-from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, IN_FLOW, IS_NEEDED, TaskRow, TaskStatus
+from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, HAS_STEPS, IN_FLOW, IS_NEEDED, TaskRow, TaskStatus
 
 
 def has_links(row: TaskRow) -> bool:
@@ -51,6 +51,7 @@ def describe_flags(flags: int | None) -> str:
         IS_NEEDED: "is needed",
         IN_FLOW: "in a flow",
         CANCELED_BY_NEED: "canceled by a need",
+        HAS_STEPS: "has steps",
     }
     told = ", ".join(word for flag, word in words.items() if (flags or 0) & flag)
     return "" if flags is None else f"{flags} ({told})" if told else str(flags)

@@ -64,6 +64,7 @@ def describe_next(
     load: LimitLoad | None = None,
     *,
     links: TaskLinks | None = None,
+    pause: str = "",
 ) -> str:
     """Say what happens to a task next if nobody intervenes.
 
@@ -74,6 +75,7 @@ def describe_next(
         now: the current time.
         load: how much of the limits of its type and key is in use, if it may be held back by them.
         links: what it needs, if it is in a flow or needs others.
+        pause: the signal or the sleep that keeps it from going on, in words; empty if neither does.
     """
     if row.status in TERMINAL_STATUSES:
         return _after_the_end(row, policy, node, now, links)
@@ -83,6 +85,8 @@ def describe_next(
         return _while_claimed(row, policy, node, now)
     attempt = f"attempt {row.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
     wait = (row.next_attempt_at - now).total_seconds()
+    if pause:
+        return f"{pause}; the type is paused" if policy is not None and policy.paused else pause
     due = f"is due in {lasting(wait)}" if wait > 0 else f"has been due for {lasting(abs(wait))}"
     if policy is None:
         return f"{attempt} {due}; no supervisor has run tasks of type {row.type!r} yet"

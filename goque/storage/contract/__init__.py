@@ -43,7 +43,7 @@ from goque.storage.contract.records import (
     policy_of,
 )
 from goque.storage.contract.search import Search
-from goque.storage.contract.step_records import StepRecords, StepRow
+from goque.storage.contract.step_records import StepOverview, StepRecords, StepRow
 from goque.storage.contract.tasks import AsyncTasks, Tasks
 from goque.storage.contract.upkeep import Upkeep
 from goque.storage.contract.watcher import Watcher
@@ -76,6 +76,7 @@ __all__ = [
     "QueueDepth",
     "SchemaState",
     "Search",
+    "StepOverview",
     "StepRecords",
     "StepRow",
     "TaskLinks",

@@ -35,15 +35,38 @@ class StepRow(msgspec.Struct, frozen=True):
     made_at: datetime
 
 
+class StepOverview(msgspec.Struct, frozen=True):
+    """The rows of a task in `goque_step`, of many steps the first and the last ones.
+
+    Attributes:
+        steps: recorded steps, the oldest first, without those in the middle.
+        others: sleeps, waits, signals and the progress, the oldest first; of many the last ones.
+        counts: how many rows there are of each kind.
+        seconds: how long all steps took together.
+    """
+
+    steps: list[StepRow] = []
+    others: list[StepRow] = []
+    counts: dict[str, int] = {}
+    seconds: float = 0.0
+
+
 class StepRecords(Protocol):
     """Answer runs about their steps, keep signals, and show both."""
 
     @abstractmethod
-    def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer]:
+    def answer_steps(
+        self, asked: Sequence[tuple[Token, Question]], *, timeout: float | None = None
+    ) -> list[Answer]:
         """Answer questions of runs, in one transaction, in their order.
 
         What is answered is committed. A question that is asked twice gets the same answer and changes nothing more.
         A run whose claim does not hold any more is answered LOST. A value that no database can store is REFUSED.
+        A step that an open transaction records (`record_step`) is waited for.
+
+        Args:
+            asked: the questions, each with the claim of the run.
+            timeout: seconds that the database may keep a statement waiting; None for as long as it ever may.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached, or another transaction is in the way; nothing is
@@ -84,3 +107,13 @@ class StepRecords(Protocol):
     @abstractmethod
     def steps_of(self, task_id: str, *, limit: int = 1000) -> list[StepRow]:
         """Read the last `limit` rows of a task, the oldest first."""
+
+    @abstractmethod
+    def step_overview(self, task_id: str, *, first: int, last: int) -> StepOverview:
+        """Read what people see of a task's steps.
+
+        Args:
+            task_id: the task.
+            first: how many of the oldest steps to read.
+            last: how many of the newest steps to read, and how many rows of other kinds.
+        """

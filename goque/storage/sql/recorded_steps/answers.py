@@ -25,6 +25,7 @@ from goque.storage.sql.recorded_steps.decisions import (
 )
 from goque.storage.sql.session import Session
 from goque.task_row import HAS_STEPS, Token
+from goque.task_rules.checks import is_storable
 from goque.task_rules.error_lines import printable
 
 Asked = tuple[Token, Question]
@@ -172,9 +173,8 @@ class StepAnswers:
         more = MAX_PAGE_ROWS if is_all else 0  # another run's transaction may have recorded one since
         rows = session.rows(self._sql.page, {**params, "limit": number + more})
         text = self._dialect.read_text
-        steps = tuple(
-            (text(name), b"null" if value is None else text(value).encode()) for name, value in rows
-        )
+        read = ((text(name), b"null" if value is None else text(value).encode()) for name, value in rows)
+        steps = tuple((name, value) for name, value in read if is_storable(name))
         is_stuck = (
             not steps or steps[-1][0] <= after
         )  # names that are no text: never read them again and again

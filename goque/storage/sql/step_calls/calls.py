@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from goque.steps.question import Answer, Progress, Question
-from goque.storage.contract.step_records import StepRow
+from goque.storage.contract.step_records import StepOverview, StepRow
 from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_WRITE, READ, WRITE
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_number
 from goque.storage.sql.recorded_steps.answers import StepAnswers
 from goque.storage.sql.runner import PATIENCE
-from goque.storage.sql.session import Row
+from goque.storage.sql.session import Row, Session
 from goque.storage.sql.tasks import SqlTasks
 from goque.task_row import Token
 
@@ -27,11 +27,15 @@ class SqlStepRecords(SqlTasks):
         super().__init__(dialect, patience=patience)
         self._step_answers = StepAnswers(dialect)
 
-    def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer]:
+    def answer_steps(
+        self, asked: Sequence[tuple[Token, Question]], *, timeout: float | None = None
+    ) -> list[Answer]:
         """Answer questions of runs, in one transaction, in their order."""
         if not asked:
             return []
-        return self._run(lambda session: self._step_answers.answer(session, asked), PINNED_WRITE)
+        return self._run(
+            lambda session: self._step_answers.answer(session, asked), PINNED_WRITE.within(timeout)
+        )
 
     def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
         """Record a step in the transaction of the caller, which commits it or takes it back."""
@@ -60,6 +64,35 @@ class SqlStepRecords(SqlTasks):
         params = {"id": task_id, "limit": limit, "most": SHOWN_CHARACTERS}
         rows = self._run(lambda session: session.rows(self._sql.recorded_steps.latest, params), READ)
         return [self._read_step(row) for row in reversed(rows)]
+
+    def step_overview(self, task_id: str, *, first: int, last: int) -> StepOverview:
+        """Read what people see of a task's steps."""
+        if not self._dialect.is_task_id(task_id):
+            return StepOverview()
+        return self._run(lambda session: self._overview(session, task_id, first, last), READ)
+
+    def _overview(self, session: Session, task_id: str, first: int, last: int) -> StepOverview:
+        sql = self._sql.recorded_steps
+        totals = session.rows(sql.totals, {"id": task_id})
+        counts = {self._dialect.read_text(kind): read_count(count) for kind, count, _ in totals}
+        seconds = sum(read_number(sum_, 0.0) for _, _, sum_ in totals)
+        total = counts.get("step", 0)
+        is_whole = total <= first + last
+        read = self._rows_of(session, task_id)
+        steps = read(sql.first_steps, total if is_whole else first)
+        if not is_whole:
+            steps += reversed(read(sql.last_steps, last))
+        others = read(sql.last_others, last)[::-1]
+        return StepOverview(steps, others, counts, seconds)
+
+    def _rows_of(self, session: Session, task_id: str) -> Callable[[str, int], list[StepRow]]:
+        """Return what reads the rows of a task with one of the statements, up to a limit."""
+
+        def read(sql: str, limit: int) -> list[StepRow]:
+            params = {"id": task_id, "most": SHOWN_CHARACTERS, "limit": limit}
+            return [self._read_step(row) for row in session.rows(sql, params)]
+
+        return read
 
     def _read_step(self, row: Row) -> StepRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
