@@ -62,6 +62,7 @@ class StepRecords(Protocol):
 
         What is answered is committed. A question that is asked twice gets the same answer and changes nothing more.
         A run whose claim does not hold any more is answered LOST. A value that no database can store is REFUSED.
+        If the database rejects a question for another reason, it is REFUSED alone, in a transaction of its own.
         A step that an open transaction records (`record_step`) is waited for.
 
         Args:
