@@ -18,7 +18,8 @@ class WorkerCrash(msgspec.Struct, frozen=True):
         signal: the number of the signal that ended it, None if it exited.
         traceback: the last Python stack that the interpreter could write.
         max_rss: its peak memory in bytes, 0 where the system does not say.
-        cause: how it ended, as in the task's errors: `worker crashed: signal 11 (SIGSEGV)`.
+        cause: how it ended, as in the task's errors: `worker crashed: signal 11 (SIGSEGV)`, or
+            `worker crashed in step page-17: signal 11 (SIGSEGV)`.
         attempt: the number of the attempt that it cost the task, 0 if it was idle.
         duration: seconds that the handler had run.
         oom: what suggests that the kernel killed it for its memory, None if nothing does.

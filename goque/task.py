@@ -11,7 +11,7 @@ import msgspec
 from goque.errors import ConfigurationError, PayloadDecodeError
 from goque.identifiers import internal_id, new_task_id
 from goque.payload import decode_json, encode_payload
-from goque.steps.calls import StepCalls
+from goque.steps.calls import HandlerCalls
 from goque.task_row import STATUS_OF, TaskRow, TaskStatus
 from goque.task_rules.checks import (
     check_delay,
@@ -33,7 +33,7 @@ _EMPTY_METADATA: Final = (b"{}", None, b"")
 """The last is what the original reads so."""
 
 
-class Task(StepCalls):
+class Task(HandlerCalls):
     """A unit of work; its attributes are the columns of `goque_task`.
 
     Args:

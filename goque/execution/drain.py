@@ -91,7 +91,7 @@ class _Node:
         """Run a claimed task and write its end, or requeue it if the exception ends the test."""
         self._storage.mark_processing([row.token])
         try:
-            outcome, handled = runner.run(processor, row)
+            outcome, handled, recorded = runner.run(processor, row)
         except BaseException:
             self.requeue(row)
             raise
@@ -106,7 +106,7 @@ class _Node:
             outcome, change = change.success.failed(text), change.success.refused(text)
             written = self._settle(change)
         log_outcome(row, outcome, change, options, written=written)
-        return task_run(row, change, handled, written=written)
+        return task_run(row, change, handled, recorded, written=written)
 
     def _settle(self, change: Change) -> bool:
         return change.token in self._storage.settle_if_held([change], node=self._owner)

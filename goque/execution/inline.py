@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from typing import Any, Self, TypeGuard
 from goque.errors import GoqueError, TaskTimeout
 from goque.execution.error_groups import deciding_error
 from goque.execution.follow_ups import preparing_by
-from goque.execution.inline_steps import AwaitedSteps, MemorySteps, TableSteps
+from goque.execution.inline_steps import AwaitedSteps, InlineSteps, MemorySteps, TableSteps
 from goque.execution.run_handler import (
     Handled,
     charge_timeout,
@@ -62,6 +62,7 @@ class TaskRun:
         error: what the handler raised, or a TaskTimeout; None if it returned in time.
         written: whether the end was written; False if the task was canceled meanwhile.
         follow_ups: the tasks that the handler left behind, those of its flows too; empty unless it ended well.
+        steps: the values of the steps that the run found recorded or recorded itself, by name, as plain JSON.
     """
 
     task: Task
@@ -74,6 +75,7 @@ class TaskRun:
     error: BaseException | None
     written: bool = field(default=True, repr=False)
     follow_ups: Sequence[Task] = field(default=(), repr=False)
+    steps: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def raise_for_error(self) -> Self:
         """Raise what the handler raised; return this run if it raised nothing."""
@@ -89,12 +91,12 @@ class InlineRunner:
         steps_of: returns what keeps the steps of a row's run.
     """
 
-    def __init__(self, steps_of: Callable[[TaskRow], TableSteps | MemorySteps]) -> None:
+    def __init__(self, steps_of: Callable[[TaskRow], InlineSteps]) -> None:
         self._loop: asyncio.Runner | None = None
         self._steps_of = steps_of
 
-    def run(self, processor: Processor, row: TaskRow) -> tuple[Outcome, Handled]:
-        """Run the handler of a row; return the outcome, and what the handler returned or raised.
+    def run(self, processor: Processor, row: TaskRow) -> tuple[Outcome, Handled, Mapping[str, bytes]]:
+        """Run the handler of a row; return the outcome, what it returned or raised, and its recorded steps.
 
         Raises:
             BaseException: an exception of the handler that ends a test, such as KeyboardInterrupt.
@@ -114,7 +116,8 @@ class InlineRunner:
             handled = handled._replace(error=TaskTimeout(run.timed_out))
         outcome = charge_timeout(handled.outcome, processor, run)
         outcome = with_users_delay(outcome, row, processor.callbacks)
-        return with_duration(outcome, duration, os.getpid()), handled
+        recorded = {} if run.step_run is None else run.step_run.known
+        return with_duration(outcome, duration, os.getpid()), handled, recorded
 
     def _run_awaited(self, processor: Processor, row: TaskRow, run: _Run) -> Handled:
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the only way to ask that raises nothing
@@ -136,14 +139,14 @@ class InlineRunner:
             self._loop.close()
 
 
-def run_row(registry: HasProcessors, row: TaskRow, steps: MemorySteps | None = None) -> TaskRun:
+def run_row(registry: HasProcessors, row: TaskRow, steps: InlineSteps | None = None) -> TaskRun:
     """Run the handler for a row that is not in a database; its steps are those of `steps`."""
     processor = processors_of(registry).get(row.type)
     kept = MemorySteps() if steps is None else steps
     with preparing_by(registry.prepare_tasks), InlineRunner(lambda _row: kept) as runner:
-        outcome, handled = runner.run(processor, row)
+        outcome, handled, recorded = runner.run(processor, row)
     change = settle(outcome, row, processor.spec.options.retry_policy)
-    return task_run(row, change, handled, written=True)
+    return task_run(row, change, handled, recorded, written=True)
 
 
 def row_of(task: Task, attempts: int = 0, needs: Sequence[Need] = ()) -> TaskRow:
@@ -172,11 +175,12 @@ def row_of(task: Task, attempts: int = 0, needs: Sequence[Need] = ()) -> TaskRow
 class _Run:
     """The state of one run: timed out, canceled, interruptible."""
 
-    def __init__(self, processor: Processor, make_steps: Callable[[], TableSteps | MemorySteps]) -> None:
+    def __init__(self, processor: Processor, make_steps: Callable[[], InlineSteps]) -> None:
         self.timed_out = ""
         self.canceled = False
         self.interruptible = False
         self.child_error: BaseException | None = None
+        self.step_run: StepRun | None = None
         self._spec = processor.spec
         self._make_steps = make_steps
 
@@ -184,11 +188,9 @@ class _Run:
         """Return the steps of the run."""
         steps = self._make_steps()
         channel = AwaitedSteps(steps) if self._spec.is_async else steps
-        return StepRun(
-            channel,
-            self._spec.options.max_result,
-            is_first=isinstance(steps, TableSteps) and task.claims == 1,
-        )
+        is_first = isinstance(steps, TableSteps) and task.claims == 1
+        self.step_run = StepRun(channel, self._spec.options.max_result, is_first=is_first)
+        return self.step_run
 
 
 def _run_plain(processor: Processor, row: TaskRow, run: _Run) -> Handled:
@@ -269,7 +271,9 @@ def _refuse_to_crash(processor: Processor) -> None:
         )
 
 
-def task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) -> TaskRun:
+def task_run(
+    row: TaskRow, change: Change, handled: Handled, recorded: Mapping[str, bytes], *, written: bool
+) -> TaskRun:
     """Describe a run that has ended."""
     return TaskRun(
         task=undecoded_task(row),
@@ -284,4 +288,5 @@ def task_run(row: TaskRow, change: Change, handled: Handled, *, written: bool) -
         follow_ups=[
             new.task() for new in (*change.follow_ups, *chain(*(flow.tasks for flow in change.flows)))
         ],
+        steps={name: decode_json(raw, f"step {name!r}") for name, raw in recorded.items()},
     )

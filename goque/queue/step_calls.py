@@ -7,7 +7,8 @@ from typing import Any
 from goque.payload import encode_payload
 from goque.queue.flow_calls import AsyncFlowCalls, FlowCalls
 from goque.queue.manager_base import check_id, transaction_of
-from goque.steps.question import check_step_name
+from goque.steps.question import Answer, Question, check_step_name
+from goque.task_row import Token
 
 
 class StepCalls(FlowCalls):
@@ -30,7 +31,7 @@ class StepCalls(FlowCalls):
             TaskNotFoundError: no task has this id.
             TaskStateError: the task has ended.
             ConfigurationError: the name is none.
-            InvalidPayloadFormatError: the value cannot be JSON.
+            PayloadEncodeError, InvalidPayloadFormatError: the value cannot be JSON.
         """
         raw = prepare_signal(task_id, name, value)
         tx = transaction_of(conn)
@@ -53,6 +54,18 @@ class StepCalls(FlowCalls):
         tx = transaction_of(conn)
         return self._storage_for(tx).reset_unless_claimed(task_id, keep_steps=keep_steps, conn=tx)
 
+    def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
+        """Record a step in the caller's transaction, for `task.step(…, conn=…)`.
+
+        Args:
+            token: the claim of the run.
+            question: the step's name and value.
+            conn: the caller's own connection.
+
+        Returns: KNOWN if it is recorded; LOST if the claim is gone, or another run has recorded the step.
+        """
+        return self._storage_for(conn).record_step(token, question, conn=conn)
+
 
 class AsyncStepCalls(AsyncFlowCalls):
     """The part of `AsyncTaskQueueManager` about steps."""
@@ -73,6 +86,13 @@ class AsyncStepCalls(AsyncFlowCalls):
         )
         return reset
 
+    async def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
+        """Record a step in the caller's transaction; see `TaskQueueManager.record_step`."""
+        answer: Answer = await self._ask(
+            lambda storage: storage.record_step(token, question, conn=conn), conn
+        )
+        return answer
+
 
 def prepare_signal(task_id: str, name: str, value: Any) -> bytes:
     """Return the JSON text of a signal's value, if the signal can be sent.
@@ -80,7 +100,7 @@ def prepare_signal(task_id: str, name: str, value: Any) -> bytes:
     Raises:
         TaskNotFoundError: this is no id of a task.
         ConfigurationError: the name is none.
-        InvalidPayloadFormatError: the value cannot be JSON.
+        PayloadEncodeError, InvalidPayloadFormatError: the value cannot be JSON.
     """
     check_id(task_id)
     check_step_name("the name of a signal", name)

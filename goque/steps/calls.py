@@ -17,7 +17,7 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-class StepCalls:
+class HandlerCalls:
     """The calls of a task that only the handler which runs it may make.
 
     A step is recorded in the table with its value before the call returns. If the attempt ends early, by a crash too,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol, TypeVar
 
 from goque.errors import MAX_DELAY, GoqueError, SignalTimeout, TaskLost, length
@@ -67,6 +67,11 @@ class StepRun:
         self._running: list[str] = []
         self._is_lost = False
         self._is_closed = False
+
+    @property
+    def known(self) -> Mapping[str, bytes]:
+        """The JSON texts of the steps that the run has found recorded, or has recorded."""
+        return self._known
 
     def close(self) -> None:
         """Take no more questions: the handler has ended."""

@@ -23,6 +23,7 @@ import limiting
 import many_types
 import peers
 import scaling
+import stepping
 import waiting
 from backends import NAMES, NoServerError, available
 from database import Backend
@@ -40,6 +41,7 @@ WORKLOADS: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "many_types": many_types.many_types,
     "limits": limiting.limits,
     "flows": flowing.flows,
+    "steps": stepping.steps,
     "big_table": filling.big_table,
     "start": waiting.start,
     "replace": waiting.replace,

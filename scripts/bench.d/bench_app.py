@@ -10,6 +10,7 @@ Its settings are environment variables:
   there are any, so do `slow`, `bounded` and `rare`.
 - BENCH_LIMITED: whether there are the types with limits, and `uncapped`, which is `capped` without its limit (0).
 - BENCH_FLOWS: whether there are the types of flows, which share a pool (0).
+- BENCH_STEPS: whether there is `stepping`, with BENCH_WORKERS workers (0).
 - BENCH_IMPORT_SECONDS: the seconds that importing this module takes (0).
 """
 
@@ -107,8 +108,28 @@ def step(left: int) -> None:
         goque.follow_up("flow_step", left - 1)
 
 
+def stepping(count: int) -> None:
+    """Record steps that do nothing, and what each took."""
+    task = goque.current_task()
+    assert task is not None
+    taken = []
+    began = time.time()
+    for number in range(count):
+        since = time.perf_counter()
+        task.step(f"step-{number}", nothing)
+        taken.append((time.perf_counter() - since) * 1e3)
+    taken.sort()
+    note("stepping", began, time.time(), taken[count // 2], taken[count * 99 // 100], count)
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
 if os.environ.get("BENCH_FLOWS"):
     registry.add_processor("flow_step", step, pool="flows")
+if os.environ.get("BENCH_STEPS"):
+    registry.add_processor("stepping", stepping, workers=workers, min_workers=workers, timeout=300)
 if os.environ.get("BENCH_LIMITED"):
     registry.add_processor("single", single, workers=1, limit=1)
 

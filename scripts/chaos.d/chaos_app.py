@@ -66,6 +66,39 @@ def following(run: int) -> None:
         raise ValueError("chosen failure of run 1")
 
 
+def stepping(run: int) -> None:
+    """Record steps, sleep between them, and fail once all the same."""
+    _record("first", run)
+    _record("second", run)
+    task = goque.current_task()
+    assert task is not None
+    task.sleep("nap", 0.1)
+    if run <= 2:
+        raise ValueError(f"chosen failure of run {run}")
+    _record("third", run)
+
+
+def stumbling(run: int) -> None:
+    """Die in a step, twice."""
+    _record("first", run)
+    _record("second", run, dies=run <= 2)
+    _record("third", run)
+
+
+def _record(name: str, run: int, *, dies: bool = False) -> None:
+    task = goque.current_task()
+    assert task is not None
+    task.step(name, _step, task.id, run, name, dies)
+    note("kept", task.id, run, name, time.time())
+
+
+def _step(task_id: str, run: int, name: str, dies: bool) -> None:  # noqa: FBT001 - of a step
+    note("step", task_id, run, name, time.time())
+    time.sleep(random.uniform(0, 0.02))
+    if dies:
+        crashing(run)
+
+
 def canceling(run: int) -> None:
     """Cancel the task."""
     raise goque.TaskCanceled("chosen")
@@ -126,10 +159,12 @@ PLAIN: Final[dict[Callable[[int], None], int]] = {
     snoozing: 3,
     canceling: 1,
     following: 4,
+    stepping: 4,
 }
 WILD: Final[dict[Callable[[int], None], int]] = {
     fine: 6,
     crashing: 3,
+    stumbling: 3,
     exiting: 3,
     slow: 1,
     hanging: 1,

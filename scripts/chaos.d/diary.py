@@ -6,11 +6,14 @@
     place NAME NUMBER TASK RUN TIME
     toomany NAME TASK RUN TIME
     paced TIME
+    step TASK RUN NAME TIME
+    kept TASK RUN NAME TIME
 
 During a run, its process and the children that it forked hold a lock. If another run of the task begins meanwhile, it
 finds the lock and records an overlap. A run of a limited type also holds the lock of one place, of as many as its limit
 allows at once. A run that finds no place free records that it is one too many. Its process alone holds the place: a
-child that it forked is killed with it and runs no more, but the system may close its files later.
+child that it forked is killed with it and runs no more, but the system may close its files later. The function of a
+step records that it was called, and its handler, when the step has returned, that it is kept.
 """
 
 from __future__ import annotations

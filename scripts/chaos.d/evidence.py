@@ -65,6 +65,7 @@ class TaskState:
     claimed_by: str | None
     claims: int
     lost_claims: int
+    steps: int = 0
 
 
 @dataclass(frozen=True)

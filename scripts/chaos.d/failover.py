@@ -79,5 +79,6 @@ class Failovers:
 
     def _states(self, server: PrivateServer) -> dict[str, TaskState]:
         schema = self._stage.arena.postgresql_schema
-        sql = f"SELECT id, status, attempts, claimed_by, claims, lost_claims FROM {schema}.goque_task"
+        steps = f"(SELECT count(*) FROM {schema}.goque_step WHERE task_id = task.id)"
+        sql = f"SELECT id, status, attempts, claimed_by, claims, lost_claims, {steps} FROM {schema}.goque_task AS task"
         return {str(row[0]): TaskState(*row[1:]) for row in ask_postgresql(server, sql)}

@@ -11,7 +11,8 @@ Each run in the diary must have exactly one of these explanations:
 Each charged attempt must have a run, or a worker that was killed before the handler's first line.
 
 No run of a limited type may have found all places of its limit taken, or begun before its rate allows: see
-limit_ledger.py. No dependent of a flow may have begun before its needs ended: see flow_ledger.py.
+limit_ledger.py. No dependent of a flow may have begun before its needs ended: see flow_ledger.py. No step that was
+recorded may have been called again: see step_ledger.py.
 
 Only what a failover really lost is no complaint: a task that the new primary does not have, a cancel that it does not
 know, a run of a task that it has in an earlier state, a run that is one too many beside such a run.
@@ -27,9 +28,10 @@ from typing import Final
 from evidence import Attempt, Evidence, Row, Run, read_runs
 from flow_ledger import FlowLedger
 from limit_ledger import LimitLedger
+from step_ledger import StepLedger
 
 TERMINAL: Final = {"done", "canceled", "attempts_left"}
-CRASHING: Final = {"crashing", "exiting", "forking"}
+CRASHING: Final = {"crashing", "stumbling", "exiting", "forking"}
 STUCK: Final = {"slow", "hanging"}
 ENDINGS: Final = {
     "failed": ["ValueError"],
@@ -43,6 +45,8 @@ DEATHS: Final = {
     ("exiting", 1): "exit code 0",
     ("exiting", 2): "exit code 3",
     ("forking", 1): "signal 9 (SIGKILL)",
+    ("stumbling", 1): "in step second: signal ",
+    ("stumbling", 2): "in step second: signal ",
     ("crashing", 1): "signal ",
     ("crashing", 2): "signal ",
 }
@@ -82,6 +86,7 @@ class Verdict:
         self._judge_overlaps()
         self._judge_limits()
         self._judge_flows()
+        self._judge_steps()
         self._judge_blame()
         for row in evidence.rows:
             self._judge_row(row)
@@ -120,6 +125,11 @@ class Verdict:
 
     def _judge_flows(self) -> None:
         ledger = FlowLedger(self._evidence, self._runs)
+        self.complaints += ledger.complaints()
+        self.counts += ledger.counts()
+
+    def _judge_steps(self) -> None:
+        ledger = StepLedger(self._evidence)
         self.complaints += ledger.complaints()
         self.counts += ledger.counts()
 
@@ -178,7 +188,7 @@ class Verdict:
             self._complain(f"task {row.id} is done without a success in the diary")
 
     def _explain_rest(self, row: Row, run: Run, runs: list[Run]) -> None:
-        if run.how in ("Snooze", "RateLimited"):
+        if run.how in ("Snooze", "RateLimited", "StepPause"):
             run.reason = "snoozed"
         elif row.status == "canceled" and run is runs[-1]:
             run.reason = "canceled"

@@ -328,3 +328,27 @@ def test_each_success_leaves_its_follow_up_and_no_other_end_does() -> None:
         start("t", 1), end("t", 1, "ValueError"), *history, rows=[row(attempts=1)], attempts=(twice,)
     )
     assert any("left a follow-up and did not end well" in text for text in verdict.complaints)
+
+
+def step(task: str, run: int, word: str = "step", *, at: float = 100.0) -> list[str]:
+    return [word, task, str(run), "first", str(at)]
+
+
+def test_a_step_is_called_until_it_is_recorded_and_not_again() -> None:
+    first = (start("t", 1, temper="stepping"), step("t", 1), end("t", 1, "ValueError"))
+    second = (start("t", 2, at=102, pid=11), step("t", 2), step("t", 2, "kept"), end("t", 2, "StepPause"))
+    third = (start("t", 3, at=104, pid=11), end("t", 3, at=105))
+    failed = Attempt("t", "failed", PID, "ValueError: chosen")
+    verdict = judge(*first, *second, *third, rows=[row(attempts=1)], attempts=(failed,))
+    assert verdict.complaints == []
+    assert (
+        verdict.counts["steps recorded"]
+        == verdict.counts["steps called again before they were recorded"]
+        == 1
+    )
+    again = (*third[:1], step("t", 3), *third[1:])
+    [complaint] = judge(*first, *second, *again, rows=[row(attempts=1)], attempts=(failed,)).complaints
+    assert complaint == "step first of task t was recorded in run 2, and called again in run 3"
+    lost = [LostCommits(99.0, moves=frozenset({"t"}))]
+    verdict = judge(*first, *second, *again, rows=[row(attempts=1)], attempts=(failed,), lost_commits=lost)
+    assert verdict.complaints == []

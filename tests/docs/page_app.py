@@ -18,13 +18,16 @@ def clean_environment() -> dict[str, str]:
 
 
 class App:
-    """The Python of one page as the module `app` in a directory of its own."""
+    """The Python of one page as the module `app` in a directory of its own, beside the tests that the page names."""
 
     def __init__(self, page: str, directory: Path) -> None:
         self.text = (DOCS / page).read_text("utf-8")
         blocks = re.findall(r"^```python\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
         self.directory = directory
-        (directory / "app.py").write_text("\n\n".join(blocks), "utf-8")
+        tests = [block for block in blocks if block.startswith("# test_")]
+        for test in tests:
+            (directory / test.split()[1]).write_text(test, "utf-8")
+        (directory / "app.py").write_text("\n\n".join(one for one in blocks if one not in tests), "utf-8")
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, *command], cwd=self.directory, env=clean_environment())

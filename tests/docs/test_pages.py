@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import sqlite3
 import time
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ APPS = [
         "unique_tasks",
         "limits",
         "flows",
+        "steps",
         "payloads",
         "asyncio",
         "context",
@@ -184,6 +188,55 @@ def test_what_else_the_page_on_flows_enqueues_runs(tmp_path: Path) -> None:
         "['done', 'done']",
         "IntegrityError 3",
     ]
+
+
+def test_the_steps_of_their_page_are_run_once_and_end_as_it_says(tmp_path: Path) -> None:
+    app = App("steps.md", tmp_path)
+    printed = Counter(app.drain_in_order())
+    pages = Counter({f"recognise page {number}": 2 if number == 2 else 1 for number in range(4)})
+    others = ["download https://example.com/contract.tiff", "pages 201 plain 202", "mail about order 7"]
+    assert printed == pages + Counter([*others, "letter to ada", "letter to bob"])
+    tasks = {task["type"]: task for task in app.tasks()}
+    assert f"```text\n{tasks['ocr']['errors']}```" in app.text
+    assert tasks["ocr"]["result"] == sum(200 + number for number in range(4))
+    assert tasks["translate"]["result"] == ["text in cs", "text in de"]
+    ended = {name: task["status"] for name, task in tasks.items() if name != "publish"}
+    assert set(ended.values()) == {"done"}
+    assert (tasks["publish"]["status"], tasks["publish"]["attempts"]) == ("new", 0)
+    with closing(sqlite3.connect(tmp_path / "goque.db")) as database:
+        assert database.execute("SELECT number FROM invoice").fetchall() == [(7,)]
+
+
+def test_a_signal_of_the_page_on_steps_lets_its_handler_go_on(tmp_path: Path) -> None:
+    app = App("steps.md", tmp_path)
+    app.run("-m", "goque.cli", "migrate", "--app", "app:registry")
+    program = (
+        "import app\n"
+        "from goque.testing import frozen_time\n"
+        "queue = app.registry.queue\n"
+        "read, unread = app.publish.enqueue(), app.publish.enqueue()\n"
+        "with frozen_time(queue) as clock:\n"
+        "    queue.drain_inline(app.registry)\n"
+        "    clock.advance(3600)\n"
+        "    queue.drain_inline(app.registry)\n"
+        "    print(app.approve(read.id, 'ada'), app.approve(read.id, 'bob'))\n"
+        "    queue.drain_inline(app.registry)\n"
+        "    clock.advance(86400)\n"
+        "    queue.drain_inline(app.registry)\n"
+        "for task in (read, unread):\n"
+        "    print(queue.get_task(task.id).result)\n"
+    )
+    assert app.run("-c", program).splitlines() == [
+        "True False",
+        "a draft, approved by ada",
+        "a draft, which nobody has read",
+    ]
+
+
+def test_the_tests_of_the_page_on_steps_pass(tmp_path: Path) -> None:
+    app = App("steps.md", tmp_path)
+    app.run("-m", "goque.cli", "migrate", "--app", "app:registry")
+    assert "2 passed" in app.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_app.py")
 
 
 def test_the_picture_of_the_flow_is_what_the_script_draws() -> None:

@@ -55,10 +55,10 @@ def test_the_page_on_testing(tmp_path: Path) -> None:
     files["test_app.py"] += "from datetime import" + after_conftest[1]
     write(tmp_path, files)
     tests = files["test_app.py"].count("\ndef test_")
-    assert tests == 13
+    assert tests == 16
     told = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_app.py", "test_empty.py")
     assert f"{tests + 1} passed" in told
-    assert (DOCS / "testing.md").read_text("utf-8").count("```python") == 11
+    assert (DOCS / "testing.md").read_text("utf-8").count("```python") == 13
 
 
 MORE_OF_FASTAPI = """

@@ -151,6 +151,37 @@ def test_video_by_hand(tmp_path: Path) -> None:
     assert run("-c", program, cwd=here) == f"{8 * 256 * 1024}\n"
 
 
+def test_ocr_pages_goes_on_at_the_page_that_crashed(tmp_path: Path) -> None:
+    here = EXAMPLES / "ocr_pages"
+    told = run("run.py", "--out", str(tmp_path / "out"), cwd=here)
+    last = told.splitlines()[-1]
+    assert last.startswith("As it should be: ")
+    assert f"```text\n{last}\n```" in (here / "README.md").read_text("utf-8")
+    assert "worker crashed in step page-7: signal 11 (SIGSEGV)" in told
+    assert "in read_page" in told, "the Python stack of the crash"
+
+
+def test_ocr_pages_by_hand(tmp_path: Path) -> None:
+    here, url = EXAMPLES / "ocr_pages", f"sqlite:///{tmp_path}/goque.db"
+    run("scans.py", str(tmp_path / "book.tiff"), "3", cwd=here)
+    payload = json.dumps({"file": str(tmp_path / "book.tiff"), "text": str(tmp_path / "book.txt")})
+    run("-m", "goque.cli", "enqueue", "read_book", payload, cwd=here, GOQUE_DATABASE_URL=url)
+    run("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=here, GOQUE_DATABASE_URL=url)
+    [listed] = run("-m", "goque.cli", "list", "--json", cwd=here, GOQUE_DATABASE_URL=url).splitlines()
+    assert json.loads(listed)["result"]["processes"] == 1
+    assert len((tmp_path / "book.txt").read_text("utf-8").splitlines()) == 3 * 16
+
+
+def test_ocr_pages_passes_the_test_on_its_page(tmp_path: Path) -> None:
+    here = EXAMPLES / "ocr_pages"
+    [test] = re.findall(
+        r"^```python\n(.*?)^```", (here / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "test_book.py").write_text(test, "utf-8")
+    told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path), cwd=here, PYTHONPATH=str(here))
+    assert "1 passed" in told
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Database]:
     """A PostgreSQL database in which nobody has made a table yet."""

@@ -26,7 +26,8 @@ from goque.storage import open_storage
 from goque.storage.mysql import session as mysql_session
 from goque.storage.mysql.errors import refused, translate
 from goque.storage.mysql.nudge import nudge_path
-from goque.storage.mysql.statements import HOLDS, MYSQL_STATEMENTS
+from goque.storage.mysql.recorded_steps import HOLD
+from goque.storage.mysql.statements import MYSQL_STATEMENTS
 from goque.storage.mysql.url import connection_options
 from goque.storage.mysql.watcher import MysqlWatcher
 from goque.storage.sql.migrate import known_migrations, split_statements
@@ -411,8 +412,8 @@ def test_a_callers_connection_without_a_database_is_one_line(storage, backend):
 
 
 def test_rows_beside_a_json_table_are_locked_in_words_that_mysql_takes():
-    assert "JSON_TABLE" in HOLDS
-    assert HOLDS.endswith("FOR UPDATE /*!80017 OF goque_task */")  # it locks no function's rows: error 3569
+    assert "JSON_TABLE" in HOLD
+    assert HOLD.endswith("FOR UPDATE /*!80017 OF goque_task */")  # it locks no function's rows: error 3569
 
 
 def test_nothing_rests_on_the_digests_that_mysql_9_has_no_more():

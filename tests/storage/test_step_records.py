@@ -189,6 +189,22 @@ def test_many_large_values_are_written_in_several_statements(storage, run, monke
     assert len(recorded(storage, run)) == 50
 
 
+def test_a_step_that_the_applications_own_rule_rejects_is_refused_alone(storage, run, backend):
+    if backend.name == "sqlite":
+        backend.execute(
+            "CREATE TRIGGER own BEFORE INSERT ON goque_step WHEN NEW.name = 'poison' "
+            "BEGIN SELECT RAISE(ABORT, 'no poison'); END"
+        )
+    else:
+        backend.execute("ALTER TABLE goque_step ADD CONSTRAINT own CHECK (name <> 'poison')")
+    names = ["a", "poison", "b", "c", "poison"]
+    answers = ask(storage, run, *map(record, names))
+    states = [State.REFUSED if name == "poison" else State.KNOWN for name in names]
+    assert [answer.state for answer in answers] == states
+    assert all(answer.text for answer in answers if answer.state is State.REFUSED)
+    assert set(recorded(storage, run)) == {"a", "b", "c"}
+
+
 # -- sleeps ----------------------------------------------------------------------------------------
 
 

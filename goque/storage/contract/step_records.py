@@ -55,11 +55,19 @@ class StepRecords(Protocol):
     """Answer runs about their steps, keep signals, and show both."""
 
     @abstractmethod
-    def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer]:
+    def answer_steps(
+        self, asked: Sequence[tuple[Token, Question]], *, timeout: float | None = None
+    ) -> list[Answer]:
         """Answer questions of runs, in one transaction, in their order.
 
         What is answered is committed. A question that is asked twice gets the same answer and changes nothing more.
         A run whose claim does not hold any more is answered LOST. A value that no database can store is REFUSED.
+        If the database rejects a question for another reason, it is REFUSED alone, in a transaction of its own.
+        A step that an open transaction records (`record_step`) is waited for.
+
+        Args:
+            asked: the questions, each with the claim of the run.
+            timeout: seconds that the database may keep a statement waiting; None for as long as it ever may.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached, or another transaction is in the way; nothing is

@@ -78,6 +78,7 @@ MYSQL_RECORDED_STEPS: Final = replace(
     RecordedStepStatements.of(
         ids="IN :ids",
         lock="ORDER BY id FOR UPDATE",
+        tasks="goque_task FORCE INDEX (PRIMARY)",
         hold=HOLD,
         is_held=IS_HELD,
         insert_steps=INSERT_STEPS,

@@ -44,11 +44,9 @@ from goque_supervisor.fetcher.steps.progress import ProgressWriter
 from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.worker_numbers import WorkerNumbers
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
-from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
 from goque_supervisor.ipc.failure_report import reports_of
-from goque_supervisor.ipc.messages import Result
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.recovery.failure_reports import FailureReports
 
@@ -109,7 +107,7 @@ class Fetcher:
             tell_root=channel.send,
         )
         self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
-        self.step_answers = StepAnswers(self.database, self.worker_pool)
+        self.step_answers = StepAnswers(self.database, self.worker_pool.by_incarnation)
         self.results = ResultReceiver(
             self.in_flight,
             self.worker_pool,
@@ -300,12 +298,10 @@ class Fetcher:
     def _inspect(self, now: float) -> None:
         self._stop_changed_tasks(now)
         found = self.worker_pool.inspect(now)
-        for worker, seq, outcome in found.lost:
-            self.results.take(worker, Result(seq, messages.decode_outcome(outcome)))
+        self.results.take_lost(found.lost)
         if found.unmarked:
             self.database.mark_processing(found.unmarked)
-            self.watcher.wrote()
-        if self.progress.write_changes(found.reported, now):
+        if self.progress.write_changes(found.reported, now) or found.unmarked:
             self.watcher.wrote()
         self.worker_pool.finish_revoking(now)
         self.worker_pool.ask_replacements()

@@ -92,6 +92,11 @@ class ResultReceiver:
             if task is not None and result.outcome.kind is not OutcomeKind.UNSTARTED:
                 durations.setdefault(task.row.type, []).append(result.outcome.duration)
 
+    def take_lost(self, lost: Iterable[tuple[WorkerHandle, int, bytes]]) -> None:
+        """Record the outcomes of jobs whose message was lost: the worker, the number, and what its black box has."""
+        for worker, seq, outcome in lost:
+            self.take(worker, Result(seq, messages.decode_outcome(outcome)))
+
     def take(self, worker: WorkerHandle, result: Result) -> ClaimedTask | None:
         """Record how one job ended, and return its task; None if that is known already."""
         task = worker.jobs.pop(result.seq, None)

@@ -109,8 +109,10 @@ class BlackBoxWriter(BlackBox):
             note.stalls_at = stalls_at
             self._write_note(seq, note)
             # written last: if the root has seen the former time, the record tells that the job has moved since
-            self._deadlines[seq] = kill_at
-            self._times[KILL_AT] = min(self._deadlines.values())
+            former, self._deadlines[seq] = self._deadlines[seq], kill_at
+            first = self._times[KILL_AT]
+            if kill_at < first or former <= first:  # else another job of the many on a loop comes first
+                self._times[KILL_AT] = min(self._deadlines.values())
 
     def step_of(self, seq: int) -> str:
         """Return which steps of a job run now, as a reader finds them."""

@@ -56,6 +56,7 @@ class Run:
     child_error: BaseException | None = None
     canceled_by_neighbor: bool = False
     steps_by: Callable[[Task, Run], StepRun] | None = None
+    questions: int = 0
 
     def steps_of(self, task: Task) -> StepRun:
         """Return the steps of this handler."""
@@ -189,11 +190,19 @@ class AsyncWorker(Worker):
         return charge_timeout(outcome, processor, run)
 
     def _steps_of(self, task: Task, run: Run) -> StepRun:
-        channel = AsyncStepChannel(self, run.job.seq, task)
+        channel = AsyncStepChannel(self, run, task)
         return StepRun(channel, self._processor_of(run).spec.options.max_result, is_first=task.claims == 1)
 
-    async def ask(self, seq: int, question: Question) -> Answer:
-        """Ask a question for a handler on this loop, and wait for the answer."""
+    async def ask(self, run: Run, question: Question) -> Answer:
+        """Ask a question for a handler on this loop, and wait for the answer. Meanwhile the handler does not stall."""
+        run.questions += 1
+        try:
+            return await self._answer(run.job.seq, question)
+        finally:
+            run.questions -= 1
+            self.moved(run.job.seq)
+
+    async def _answer(self, seq: int, question: Question) -> Answer:
         async with self._room_for_questions:
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[Answer] = loop.create_future()
@@ -222,6 +231,8 @@ class AsyncWorker(Worker):
         run.alarm = asyncio.get_running_loop().call_later(max(0.0, left), self._on_alarm, run)
 
     def _on_alarm(self, run: Run) -> None:
+        if run.questions:
+            self.moved(run.job.seq)
         if time.monotonic() < self.due(run.job.seq, run.deadline) - CLOCK_STEP:
             self._arm(run)
             return
@@ -242,16 +253,17 @@ class AsyncStepChannel:
 
     is_async = True
 
-    def __init__(self, worker: AsyncWorker, seq: int, task: Task) -> None:
+    def __init__(self, worker: AsyncWorker, run: Run, task: Task) -> None:
         self._worker = worker
+        self._run = run
         self._task = task
-        self._seq = seq
+        self._seq = run.job.seq
         self._loop = asyncio.get_running_loop()
 
     async def ask(self, question: Question) -> Answer:
         """Ask the fetcher; see StepChannel."""
         self._check_loop()
-        return await self._worker.ask(self._seq, question)
+        return await self._worker.ask(self._run, question)
 
     async def record_in(self, conn: Any, question: Question) -> Answer:
         """Record a step in the caller's transaction."""

@@ -47,6 +47,7 @@ class SyncWorker(Worker):
         self.deadline = 0.0
         self.running_seq = 0
         self.interruptible = False
+        self.awaits_answer = False
         self.timed_out = ""
         self.canceled = False
         self.child_error: BaseException | None = None
@@ -108,16 +109,19 @@ class SyncWorker(Worker):
     def ask(self, question: Question) -> Answer:
         """Ask a question for the handler that runs, and wait for the answer; a timeout or a cancel ends the wait."""
         found: list[Answer] = []
-        with self.held_signals:
-            self.send_results()
-            number = self.questions.ask(self.running_seq, question, found.append)
+        number = 0
+        self.awaits_answer = True
         try:
+            with self.held_signals:
+                self.send_results()
+                number = self.questions.ask(self.running_seq, question, found.append)
             while not found:
                 self.socket.wait(ASK_AGAIN)
                 with self.held_signals:
                     self.receive()
                     self.questions.ask_again(time.monotonic())
         finally:
+            self.awaits_answer = False
             self.questions.forget(number)
         return found[0]
 
@@ -138,6 +142,8 @@ class SyncWorker(Worker):
         del frame
         if not self.running_seq or self.held_signals.hold(number):
             return
+        if self.awaits_answer:
+            self.moved(self.running_seq)  # the database may be away for long: that is no stall of the handler
         due = self.due(self.running_seq, self.deadline)
         if time.monotonic() < due:
             self._arm(due)

@@ -21,12 +21,13 @@ OWN_TYPES = ("fine", "typed")
 
 STATUSES = ("new", "error", "pending", "processing", "done", "canceled", "attempts_left", "blocked")
 SHARES = {
-    "goque_task": 67,
+    "goque_task": 62,
     "goque_attempt": 10,
     "goque_node": 10,
     "goque_type": 6,
     "goque_schedule": 4,
     "goque_limit": 3,
+    "goque_step": 5,
 }
 """Of 100 rows."""
 
@@ -140,6 +141,7 @@ class HostileRows:
             "goque_type": self._type,
             "goque_schedule": self._schedule,
             "goque_limit": self._limit,
+            "goque_step": self._step,
         }[table]()
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -166,6 +168,7 @@ class HostileRows:
             "lost_claims": self._int(32),
             "unique_key": self._or_null(self._unique_key),
             "limit_key": self._or_null(lambda: self._text(200), often=0.4),
+            "flags": self._or_null(lambda: 16, often=0.3),
         }
 
     def _unique_key(self) -> Any:
@@ -234,6 +237,20 @@ class HostileRows:
             "last_key": self._or_null(lambda: self._text(200)),
             "arrival": self._or_null(self._float),
             "not_before": None if own else self._float(),
+        }
+
+    def _step(self) -> dict[str, Any]:
+        known = self.task_ids and self.random.random() < 0.8
+        kinds = ("step", "sleep", "wait", "signal", "progress")
+        return {
+            "task_id": self.random.choice(self.task_ids) if known else self._task_id(),
+            "kind": self._one_of(self.random.choice(kinds), lambda: self._text(16)),
+            "name": self._text(200),
+            "value": self._or_null(lambda: self._one_of(self._json(), lambda: self._text(500))),
+            "claims": self._int(32),
+            "duration": self._or_null(self._float),
+            "until": self._or_null(self._time),
+            "made_at": self._time(),
         }
 
     def _schedule(self) -> dict[str, Any]:

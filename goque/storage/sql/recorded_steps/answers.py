@@ -25,12 +25,15 @@ from goque.storage.sql.recorded_steps.decisions import (
 )
 from goque.storage.sql.session import Session
 from goque.task_row import HAS_STEPS, Token
+from goque.task_rules.checks import is_storable
 from goque.task_rules.error_lines import printable
 
 Asked = tuple[Token, Question]
 
 MOST_RECORDS: Final = 5_000
 """How many steps one statement inserts."""
+
+NOT_TAKEN: Final = Answer(State.REFUSED, text="a constraint of the table goque_step does not take it")
 
 MAX_NOTE_BYTES: Final = 1_000
 
@@ -54,13 +57,15 @@ class StepAnswers:
         answers = [self._first_answer(token, question, held) for token, question in asked]
         live = [(place, *one) for place, one in enumerate(asked) if answers[place] is KNOWN]
         self._mark(session, {token: held[token] for _, token, one in live if one.ask is not Ask.READ})
-        self._record(session, [(token, one) for _, token, one in live if one.ask is Ask.RECORD])
+        missing = self._record(session, [(token, one) for _, token, one in live if one.ask is Ask.RECORD])
         waiting = [one for one in live if one[2].ask in (Ask.SLEEP, Ask.WAIT)]
         begun = self._begin(session, [(token, question) for _, token, question in waiting])
         for (place, _, _), answer in zip(waiting, begun, strict=True):
             answers[place] = answer
         for place, token, question in live:
-            if question.ask in READS:
+            if question.ask is Ask.RECORD and Key(token.task_id, "step", question.name) in missing:
+                answers[place] = NOT_TAKEN
+            elif question.ask in READS:
                 answers[place] = self._read(session, token.task_id, question.name)
         return answers
 
@@ -68,7 +73,7 @@ class StepAnswers:
         """Return LOST or REFUSED, and else KNOWN."""
         if token not in held:
             return LOST
-        why = refusal(question, self._dialect.largest_batch)
+        why = refusal(question, self._dialect.largest_batch // 2)
         return Answer(State.REFUSED, text=why) if why else KNOWN
 
     def write_progress(self, session: Session, reports: dict[Token, Progress]) -> None:
@@ -102,19 +107,30 @@ class StepAnswers:
         if ids:
             session.run(self._sql.mark, {"ids": self._dialect.encode_list(ids)})
 
-    def _record(self, session: Session, records: Iterable[Asked]) -> None:
+    def _record(self, session: Session, records: Iterable[Asked]) -> set[Key]:
+        """Insert steps that are not there, and return the keys of those that are not there afterwards either.
+
+        MySQL's INSERT IGNORE leaves out what a constraint of the application's refuses, as it does what is there.
+        """
         rows = sorted(
             (
-                token.task_id,
-                question.name,
-                question.value.decode(),
-                token.claims,
-                max(0.0, question.duration),
-            )
-            for token, question in records
+                (
+                    token.task_id,
+                    question.name,
+                    question.value.decode(),
+                    token.claims,
+                    max(0.0, question.duration),
+                )
+                for token, question in records
+            ),
+            key=lambda row: row[:2],
         )
+        missing: set[Key] = set()
         for batch in self._batches(rows):
-            session.run(self._sql.insert_steps, {"batch": encode_json(batch).decode()})
+            if session.run(self._sql.insert_steps, {"batch": encode_json(batch).decode()}) < len(batch):
+                keys = {Key(row[0], "step", row[1]) for row in batch}
+                missing |= keys - self.find(session, keys).keys()
+        return missing
 
     def _batches(self, rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
         """Split rows so that no statement is larger than the database takes."""
@@ -172,9 +188,8 @@ class StepAnswers:
         more = MAX_PAGE_ROWS if is_all else 0  # another run's transaction may have recorded one since
         rows = session.rows(self._sql.page, {**params, "limit": number + more})
         text = self._dialect.read_text
-        steps = tuple(
-            (text(name), b"null" if value is None else text(value).encode()) for name, value in rows
-        )
+        read = ((text(name), b"null" if value is None else text(value).encode()) for name, value in rows)
+        steps = tuple((name, value) for name, value in read if is_storable(name))
         is_stuck = (
             not steps or steps[-1][0] <= after
         )  # names that are no text: never read them again and again

@@ -48,7 +48,7 @@ class CallerStepRecords:
         The snapshot of the caller's transaction may be older than the claim. So a claim that is not seen there is
         looked for once more outside of it.
         """
-        why = refusal(question, self._dialect.largest_batch)
+        why = refusal(question, self._dialect.largest_batch // 2)
         if why:
             return Answer(State.REFUSED, text=why)
         is_held = yield from self._is_held(token)

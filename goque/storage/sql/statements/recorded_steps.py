@@ -11,7 +11,8 @@ class RecordedStepStatements:
     """SQL text; fields without a default are each dialect's own.
 
     `IN <ids>` stands for the dialect's way to bind `:ids`, `<status>` for the column in a form that no index serves,
-    `<lock>` for what locks tasks in the order of their ids. Parameters called `:batch` are JSON arrays of rows.
+    `<lock>` for what locks tasks in the order of their ids, `<tasks>` for the table of tasks, read by its primary key.
+    Parameters called `:batch` are JSON arrays of rows.
 
     Attributes:
         hold: lock the tasks of the claims in `:batch` that still hold, in the order of their ids, and return the id and
@@ -28,7 +29,7 @@ class RecordedStepStatements:
         signal: return the value of a signal of `:id`, and when it was kept.
         wake: let an unclaimed task `:id` that waits for the signal `:name` be due now.
         make_due: let the unclaimed tasks `:ids` be due now.
-        types: return the types of the tasks `:ids`.
+        types: return the type of each of the tasks `:ids`.
         latest: return up to `:limit` rows of `:id` that were made last, the last one first.
         totals: return how many rows of each kind `:id` has, and the sum of their seconds.
         first_steps: return up to `:limit` steps of `:id` that were made first, in that order.
@@ -63,7 +64,7 @@ class RecordedStepStatements:
         DO UPDATE SET value = excluded.value, claims = excluded.claims, made_at = excluded.made_at"""
 
     mark: str = """
-    UPDATE goque_task
+    UPDATE <tasks>
     SET flags = coalesce(flags, 0) | 16
     WHERE id IN <ids>"""
 
@@ -90,13 +91,13 @@ class RecordedStepStatements:
           AND goque_step.value IS NULL AND goque_step.claims = goque_task.claims)"""
 
     make_due: str = """
-    UPDATE goque_task
+    UPDATE <tasks>
     SET next_attempt_at = :now
     WHERE id IN <ids> AND <status> IN ('new', 'error', 'blocked') AND claimed_by IS NULL"""
 
     types: str = """
-    SELECT DISTINCT type
-    FROM goque_task
+    SELECT type
+    FROM <tasks>
     WHERE id IN <ids>"""
 
     latest: str = """
@@ -139,7 +140,7 @@ class RecordedStepStatements:
 
     lock_ended: str = """
     SELECT id
-    FROM goque_task
+    FROM <tasks>
     WHERE id IN <ids> AND <status> IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     <lock>"""
 
@@ -148,17 +149,21 @@ class RecordedStepStatements:
     WHERE task_id IN <ids> AND NOT EXISTS (SELECT 1 FROM goque_task WHERE goque_task.id = goque_step.task_id)"""
 
     @classmethod
-    def of(cls, *, ids: str, lock: str, status: str = "status", **own: str) -> Self:
+    def of(
+        cls, *, ids: str, lock: str, tasks: str = "goque_task", status: str = "status", **own: str
+    ) -> Self:
         """Return the statements of a dialect.
 
         Args:
             ids: what stands for `IN <ids>`.
             lock: what stands for `<lock>`.
+            tasks: what stands for `<tasks>`.
             status: what stands for `<status>`.
             own: the statements that the dialect has to say itself.
         """
         plain = cls(**own)
         texts = {field.name: getattr(plain, field.name) for field in fields(cls)}
         for name, sql in texts.items():
-            texts[name] = sql.replace("IN <ids>", ids).replace("<lock>", lock).replace("<status>", status)
+            text = sql.replace("IN <ids>", ids).replace("<lock>", lock).replace("<status>", status)
+            texts[name] = text.replace("<tasks>", tasks)
         return cls(**texts)

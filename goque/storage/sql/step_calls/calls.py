@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from goque.steps.question import Answer, Progress, Question
+from goque.errors import DatabaseUnavailableError, SchemaError
+from goque.steps.question import Answer, Progress, Question, State
 from goque.storage.contract.step_records import StepOverview, StepRow
 from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_WRITE, READ, WRITE
 from goque.storage.sql.dialect import Dialect
@@ -16,6 +17,7 @@ from goque.storage.sql.runner import PATIENCE
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.tasks import SqlTasks
 from goque.task_row import Token
+from goque.task_rules.error_lines import first_line
 
 SHOWN_CHARACTERS: Final = 4_000
 
@@ -27,11 +29,23 @@ class SqlStepRecords(SqlTasks):
         super().__init__(dialect, patience=patience)
         self._step_answers = StepAnswers(dialect)
 
-    def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer]:
-        """Answer questions of runs, in one transaction, in their order."""
+    def answer_steps(
+        self, asked: Sequence[tuple[Token, Question]], *, timeout: float | None = None
+    ) -> list[Answer]:
+        """Answer questions of runs, in one transaction, in their order; if the database rejects one, in several."""
         if not asked:
             return []
-        return self._run(lambda session: self._step_answers.answer(session, asked), PINNED_WRITE)
+        policy = PINNED_WRITE.within(timeout)
+        try:
+            return self._run(lambda session: self._step_answers.answer(session, asked), policy)
+        except (DatabaseUnavailableError, SchemaError):
+            raise
+        except Exception as error:  # noqa: BLE001 - of any driver: a trigger of the application's raises what it likes
+            if len(asked) == 1:
+                return [Answer(State.REFUSED, text=first_line(f"{type(error).__name__}: {error}"))]
+        middle = len(asked) // 2
+        first = self.answer_steps(asked[:middle], timeout=timeout)
+        return first + self.answer_steps(asked[middle:], timeout=timeout)
 
     def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
         """Record a step in the transaction of the caller, which commits it or takes it back."""

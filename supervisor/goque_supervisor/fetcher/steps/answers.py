@@ -7,6 +7,7 @@ which replaces it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,6 @@ from goque.steps.question import Answer, Ask, State
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
-from goque_supervisor.fetcher.worker_pool import WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.messages import Answered, Asking, Jobs
@@ -41,12 +41,12 @@ class StepAnswers:
 
     Args:
         database: the fetcher's database.
-        worker_pool: the living workers.
+        living: returns the living worker of a number, None if it has ended.
     """
 
-    def __init__(self, database: TaskDatabase, worker_pool: WorkerPool) -> None:
+    def __init__(self, database: TaskDatabase, living: Callable[[int], WorkerHandle | None]) -> None:
         self._database = database
-        self._worker_pool = worker_pool
+        self._living = living
         self._open: dict[tuple[int, int], _Open] = {}
 
     def __bool__(self) -> bool:
@@ -82,4 +82,4 @@ class StepAnswers:
         return any(one.asking.question.ask is not Ask.READ for one, _task in held)
 
     def _is_alive(self, one: _Open) -> bool:
-        return self._worker_pool.by_incarnation(one.worker.incarnation) is one.worker
+        return self._living(one.worker.incarnation) is one.worker

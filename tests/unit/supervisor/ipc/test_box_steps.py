@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from pathlib import Path
 
@@ -113,6 +114,39 @@ def test_a_hundred_thousand_reports_make_nothing_grow(box: Box) -> None:
     assert most < 2 * MAX_OUTDATED
     assert box.reader.path.stat().st_size == HEADER + 2 * MIN_HALF
     assert sum(map(len, box.writer._needed[1])) < BYTES_A_JOB
+
+
+def test_a_reader_sees_only_whole_reports_while_they_are_written(box: Box) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            box.begin(1)
+            number = 0
+            while not box.writer.revoked_through:
+                number += 1
+                box.writer.note_progress(1, float(number), f"page {number}")
+        finally:
+            os._exit(0)
+    newest, reads = 0.0, 0
+    while reads < 200 or newest < 20_000:
+        contents = box.reader.read()
+        reads += 1
+        assert not contents.broken
+        progress = contents.running[1].progress if contents.running else None
+        if progress is not None:
+            assert progress.note == f"page {progress.fraction:.0f}"
+            assert progress.fraction >= newest
+            newest = progress.fraction
+    box.reader.revoke_through(1)  # enough
+    os.waitpid(pid, 0)
+
+
+def test_the_first_of_many_jobs_to_kill_is_known_whichever_moves(box: Box) -> None:
+    box.begin(1, 2, 3)
+    for seq, kill_at in ((1, 7.0), (2, 5.0), (3, 9.0), (2, 8.0), (3, 12.0), (1, 11.0), (2, 10.0), (1, 30.0)):
+        box.writer.put_off(seq, kill_at - 2, kill_at=kill_at)
+        assert box.reader.kill_at == min(box.writer._deadlines.values())
+    assert box.reader.kill_at == 10.0
 
 
 def test_outcomes_that_are_spilled_leave_the_steps_of_running_jobs(box: Box) -> None:
