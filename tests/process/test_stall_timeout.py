@@ -102,7 +102,7 @@ def test_a_silent_handler_is_stopped_and_killed_if_that_does_not_help(
 def test_the_timeout_bounds_a_run_that_may_stall_for_longer(start_tree: StartTree) -> None:
     tree = start_tree("--types", "short", app=STALLING)
     tree.database.enqueue("short", "long")
-    eventually(tree.database.is_settled, within=6)
+    eventually(tree.database.is_settled)
     assert tree.database.task("long").errors == "attempt 1: task processing timeout: 0.4s\n"
 
 
@@ -122,7 +122,7 @@ def test_a_neighbour_on_the_loop_is_not_charged_for_one_that_stalls(start_tree: 
 def test_one_that_moves_is_left_alone(start_tree: StartTree, task_type: str, how: str) -> None:
     tree = start_tree("--types", task_type, app=STALLING)
     tree.database.enqueue(task_type, "busy", payload=how)
-    eventually(tree.database.is_settled, within=8)
+    eventually(tree.database.is_settled)
     task = tree.database.task("busy")
     assert (task.status, task.errors) == ("done", None)
 
