@@ -38,9 +38,9 @@ def send_email(task: Task) -> None:
 @registry.processor("scan_book", workers=1)
 def scan_book(task: Task) -> str:
     run = goque.current_task()
-    run.step(task.payload["name"], lambda: task.payload["name"])
+    run.step(task.payload["title"], lambda: task.payload["title"])
     for page in run.each("page", range(4)):
-        run.progress((page + 1) / 5, f"page {page} of {task.payload['name']}")
+        run.progress((page + 1) / 5, f"page {page} of {task.payload['title']}")
     return run.wait_for("approved")
 
 registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: Task("resize_image", {"nightly": 1})))
@@ -232,7 +232,7 @@ def test_what_somebody_unfolded_stays_so_while_the_page_lives(page, shop):
 
 
 def test_somebody_watches_the_steps_of_a_task_and_resets_it_with_them(page, shop):
-    task_id = enqueue(shop, "scan_book", "book-1", name=f"{HOSTILE} {'x' * 100}")
+    task_id = enqueue(shop, "scan_book", "book-1", title=f"{HOSTILE} {'x' * 100}")
     page.goto(f"/tasks/{task_id}")
     page.evaluate("window.notReloaded = true")
     expect(page.locator(".follows")).to_contain_text(f"goque signal {task_id} approved", timeout=20_000)
