@@ -19,12 +19,13 @@ from goque.dashboard.access import cookie, csrf_of, forges
 from goque.dashboard.flow_plans import plan_cancel_flow
 from goque.dashboard.limit_plans import plan_clear_limits, plan_set_limits
 from goque.dashboard.login import BadFormError, read_form
-from goque.dashboard.plans import BadFieldError, Params, Plan, name_in
+from goque.dashboard.plans import BadFieldError, Field, Params, Plan, name_in
 from goque.dashboard.queries import BadQueryError, Query, in_words, read_query
 from goque.dashboard.render import SAID_COOKIE, page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
 from goque.describe.cancellation import NOT_NOTICED, runs_elsewhere
 from goque.describe.status_words import explain_words
+from goque.describe.step_story import has_steps
 from goque.errors import TaskNotFoundError
 from goque.identifiers import is_task_id
 from goque.periodic.jobs import PeriodicJob
@@ -59,13 +60,20 @@ def plan_cancel(dashboard: Dashboard, params: Params) -> Plan:
 def plan_reset(dashboard: Dashboard, params: Params) -> Plan:
     """Reset one task."""
     row = _task(dashboard, params)
+    choice = "keep" if params.get("steps") == "keep" else "clear"
 
     def act(_who: str) -> str:
-        reset = dashboard.storage.reset_unless_claimed(row.id)
-        return f"reset task {row.id}" if reset else f"task {row.id} was new already"
+        reset = dashboard.storage.reset_unless_claimed(row.id, keep_steps=choice == "keep")
+        kept = " and kept its steps" if choice == "keep" else ""
+        return f"reset task {row.id}{kept}" if reset else f"task {row.id} was new already"
 
     note = "It waits again, without failed attempts, and is due at once. The record of its failed attempts is kept."
-    return Plan("Reset this task?", note, "Reset the task", f"/tasks/{row.id}", act)
+    words = (("clear", "delete them, and begin anew"), ("keep", "keep them, and go on after them"))
+    fields = (Field("steps", "Recorded steps and signals", choice, choice, choices=words),)
+    back = f"/tasks/{row.id}"
+    return Plan(
+        "Reset this task?", note, "Reset the task", back, act, fields=fields if has_steps(row) else ()
+    )
 
 
 def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:

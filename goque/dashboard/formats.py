@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from goque.describe.status_words import EXPLANATIONS, end_of_run, word_of
 from goque.describe.step_words import is_endless
+from goque.describe.step_words import percent as percent_done
 from goque.describe.task_state import lasting
 from goque.task_row import TERMINAL_STATUSES, TaskStatus
 
@@ -176,6 +177,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "moment": moment,
     "own_id": own_id,
     "percent": percent,
+    "percent_done": percent_done,
     "seconds": seconds,
     "short_count": short_count,
     "signal_name": signal_name,

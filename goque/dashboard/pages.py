@@ -15,22 +15,26 @@ from goque.dashboard.history import Picture
 from goque.dashboard.queries import read_query
 from goque.dashboard.render import page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of
+from goque.dashboard.steps.view import read_steps
 from goque.describe.functions import FunctionLine, function_lines
 from goque.describe.limit_words import describe_limits, short_limits, shown_key
 from goque.describe.need_words import describe_need_counts, has_links, more_than
 from goque.describe.node_info import NodeInfo, decode_info, reports_by_type
 from goque.describe.status_words import WORDS
+from goque.describe.step_words import is_endless
 from goque.describe.task_state import describe_claims, describe_next, may_be_held_back
 from goque.errors import DatabaseUnavailableError, TaskNotFoundError
 from goque.identifiers import has_functions, is_task_id
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
+from goque.task_row import TaskStatus
 from goque.task_rules.limits import NO_KEY
 
 PAGE: Final = 50
 NEXT_RUNS: Final = 3
 MAX_ATTEMPTS: Final = 20
 MAX_LINKED: Final = 10
+UNCLAIMED: Final = frozenset({TaskStatus.NEW, TaskStatus.ERROR})
 MAX_TYPES_SHOWN: Final = 12
 MAX_TYPES_LISTED: Final = 200
 
@@ -146,6 +150,7 @@ def task_page(request: Request) -> Response:
     is_limited = policy and may_be_held_back(row, policy, now)
     load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
     links = storage.links_of(row.id, most=MAX_LINKED) if has_links(row) else None
+    steps = read_steps(storage, row, attempts[::-1], now)
     return page(
         request,
         "task.html",
@@ -154,7 +159,11 @@ def task_page(request: Request) -> Response:
         has_metadata=row.metadata not in (None, b"{}"),
         policy=policy,
         claims=describe_claims(row, node),
-        follows=describe_next(row, policy, node, now, load, links=links),
+        follows=describe_next(
+            row, policy, node, now, load, links=links, pause=steps.pause if steps else ""
+        ),
+        steps=steps,
+        waits_for_a_signal=row.status in UNCLAIMED and is_endless(row.next_attempt_at, now),
         links=links,
         need_counts=describe_need_counts(links) if links else "",
         more_needs=more_than(links.needs, sum(links.need_counts.values())) if links else 0,

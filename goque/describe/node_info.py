@@ -21,11 +21,20 @@ MAX_BYTES: Final = 60_000
 """The longest text that is written; a TEXT column of MySQL takes 65,535 bytes."""
 
 
-class RunInfo(msgspec.Struct, frozen=True):
-    """A running task, and for how many seconds it has been running."""
+class RunInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A running task.
+
+    Attributes:
+        task_id: its id.
+        seconds: for how many seconds it has been running.
+        progress: how far it says that it is, 0 to 1; None if it has said nothing.
+        note: what it says that it does, cut.
+    """
 
     task_id: str
     seconds: float
+    progress: float | None = None
+    note: str = ""
 
 
 class ProcessInfo(msgspec.Struct, frozen=True, omit_defaults=True):

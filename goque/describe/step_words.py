@@ -18,6 +18,9 @@ MAX_NAME: Final = 80
 ENDLESS: Final = timedelta(seconds=MAX_DELAY / 2)
 """A task that is due so late waits for a signal without a deadline: it is put off for a hundred years."""
 
+LAST_TIMESTAMP: Final = 2**31 - 1
+"""The last second that MySQL stores, for which it takes a later one."""
+
 
 def describe_pause(story: StepStory, task_id: str, now: datetime) -> str:
     """Say what keeps a task from going on: a signal, a sleep; empty if neither does."""
@@ -57,7 +60,7 @@ def percent(fraction: float) -> str:
 
 def is_endless(next_attempt_at: datetime, now: datetime) -> bool:
     """Return whether a task is not due before a signal comes."""
-    return next_attempt_at - now > ENDLESS
+    return next_attempt_at - now > ENDLESS or int(next_attempt_at.timestamp()) == LAST_TIMESTAMP
 
 
 def short_name(name: str) -> str:

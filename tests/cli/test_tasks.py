@@ -16,6 +16,7 @@ from goque.task_row import TaskRow
 from goque.task_rules.limits import Limits
 
 COLUMNS = [name for name in TaskRow.__struct_fields__ if name != "needs"]  # which is no column
+STEPS = ("steps", "step_count", "progress", "waits_for", "sleeps", "signals")
 LINKS = ["flow", "needs", "need_counts", "dependents", "dependent_count"]
 ESCAPE = "\x1b[2J\x1b]0;owned\x07[red]x[/red] \u202e"
 
@@ -131,7 +132,7 @@ def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
     ):
         assert part in text, part
     (row,) = goque.json_lines("show", task.id, "--json")
-    assert list(row) == [*COLUMNS, "failed_attempts", *LINKS, "story"]
+    assert list(row) == [*COLUMNS, "failed_attempts", *LINKS, *STEPS, "story"]
     assert row["story"]["claims"] == "claimed once, not claimed now"
     assert text.endswith(f"next:   {row['story']['next']}\n")
     (failed,) = row["failed_attempts"]

@@ -35,6 +35,14 @@ def resize_image(task: Task) -> None:
 def send_email(task: Task) -> None:
     hold(task)
 
+@registry.processor("scan_book", workers=1)
+def scan_book(task: Task) -> str:
+    run = goque.current_task()
+    run.step(task.payload["title"], lambda: task.payload["title"])
+    for page in run.each("page", range(4)):
+        run.progress((page + 1) / 5, f"page {page} of {task.payload['title']}")
+    return run.wait_for("approved")
+
 registry.add_periodic_job(goque.cron_job("nightly", "0 3 * * *", lambda: Task("resize_image", {"nightly": 1})))
 """
 LONG_KEY = "<b>" + "x" * 252
@@ -221,6 +229,33 @@ def test_what_somebody_unfolded_stays_so_while_the_page_lives(page, shop):
     with page.expect_response(re.compile(task_id)):
         pass
     expect(details).not_to_have_attribute("open", "")
+
+
+def test_somebody_watches_the_steps_of_a_task_and_resets_it_with_them(page, shop):
+    task_id = enqueue(shop, "scan_book", "book-1", title=f"{HOSTILE} {'x' * 100}")
+    page.goto(f"/tasks/{task_id}")
+    page.evaluate("window.notReloaded = true")
+    expect(page.locator(".follows")).to_contain_text(f"goque signal {task_id} approved", timeout=20_000)
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    timeline = page.locator("table.timeline")
+    expect(timeline).to_contain_text("<script>window.hostile")
+    expect(timeline).to_contain_text("page-0 to page-3 4 steps")
+    for scheme in ("light", "dark"):
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 900})
+    shop[1].queue.signal(task_id, "approved", HOSTILE)
+    expect(page.locator(".summary > .line .badge")).to_have_text("done", timeout=20_000)
+    expect(page.locator("#signals")).to_contain_text("<script>window.hostile")
+    assert page.evaluate("[window.notReloaded, window.hostile ?? null]") == [True, None]
+    page.get_by_role("link", name="Reset…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Recorded steps and signals").select_option("keep")
+    dialog.get_by_role("button", name="Reset the task").click()
+    expect(page.get_by_text(f"Reset task {task_id} and kept its steps.")).to_be_visible()
+    wait_for(shop, "book-1", "done")
+    expect(page.locator("#timeline h2")).to_contain_text("5 steps")
 
 
 def test_a_running_task_is_canceled(page, shop):

@@ -11,6 +11,7 @@ from goque.describe.functions import FunctionLine
 from goque.describe.node_info import ProcessInfo, Runs, WorkerInfo
 from goque.describe.overview import NodeLine, Overview, TypeLine
 from goque.describe.status_words import word_of
+from goque.describe.step_words import percent
 from goque.describe.task_state import lasting
 from goque.identifiers import function_of
 from goque.task_row import TaskRow
@@ -18,6 +19,10 @@ from goque.telemetry.logs import one_line
 
 MIN_WIDTH: Final = 40
 LONG_RUN: Final = 1.0
+BAR: Final = 20
+MAX_PROGRESS: Final = 3
+"""Of how many tasks of one worker the progress is shown."""
+
 UNKNOWN_LATE: Final = 15.0
 """Seconds without a heartbeat after which a node is shown in red, if its node_timeout is not known."""
 
@@ -167,6 +172,7 @@ def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[
             run = worker.runs[0] if worker.runs else None
             place = Target("worker", worker.name, node.row.id, run.task_id if run else None)
             yield Line(_worker_text(worker, node, elastic), "" if run else "dim", place)
+            yield from _progress_lines(worker, width)
     if all_processes:
         for process in info.processes:
             text = f"    {fitted(one_line(process.name), elastic)} {_usage(process)}"
@@ -244,6 +250,16 @@ def _worker_text(worker: WorkerInfo, node: NodeLine, elastic: int) -> str:
     else:
         doing = {"booting": "boots", "ending": "ends"}.get(worker.state, "idle")
     return f"    {fitted(name, elastic)} {_usage(worker)}  {doing}"
+
+
+def _progress_lines(worker: WorkerInfo, width: int) -> Iterator[Line]:
+    """Yield how far the tasks of a worker say that they are; with several, the end of each id."""
+    reported = [run for run in worker.runs if run.progress is not None]
+    for run in reported[:MAX_PROGRESS]:
+        done = round(min(1.0, max(0.0, run.progress or 0.0)) * BAR)
+        which = f"…{one_line(run.task_id)[-8:]} " if len(worker.runs) + worker.more > 1 else ""
+        text = f"{which}[{'#' * done}{'-' * (BAR - done)}] {percent(run.progress or 0.0)}  {one_line(run.note)}"
+        yield Line(fitted(f"      {text}", width).rstrip())
 
 
 def _usage(process: ProcessInfo) -> str:

@@ -25,6 +25,7 @@ from goque_supervisor.ipc.control import Message, TreeState
 from goque_supervisor.metrics.counters import read_counters
 from goque_supervisor.metrics.function_counters import read_function_counters
 from goque_supervisor.metrics.prometheus import ENDS, QueueSample, Snapshot, families
+from goque_supervisor.metrics.step_counters import read_step_counters
 from goque_supervisor.metrics.user_metrics import UserMetrics
 
 SUMMARY_PERIOD: Final = 60.0
@@ -99,6 +100,7 @@ class Monitor(Actor):
             read_counters(self.run_directory),
             self._queue if fresh else None,
             read_function_counters(self.run_directory),
+            read_step_counters(self.run_directory),
         )
 
     def collect(self) -> Iterator[Metric]:

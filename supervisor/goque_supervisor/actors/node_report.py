@@ -21,8 +21,10 @@ from goque.describe.node_info import (
     TypeInfo,
     WorkerInfo,
 )
+from goque.telemetry.logs import one_line
 from goque.version import __version__
 from goque_supervisor.ipc.blackbox import BlackBox
+from goque_supervisor.ipc.box_records import Running
 from goque_supervisor.ipc.os_process import Usage, usage_of
 from goque_supervisor.metrics.counters import Counts, read_counters
 from goque_supervisor.metrics.function_counters import read_function_counters
@@ -32,6 +34,9 @@ log = logging.getLogger("goque.lease")
 
 MAX_RUNS: Final = 10
 MAX_FUNCTIONS: Final = 50
+MAX_NOTE: Final = 60
+"""How many characters of what a running task says of its progress are reported."""
+
 RECENT: Final = 60.0
 BOX_BUDGET: Final = 0.5
 """Seconds that one report may spend on black boxes; the remaining workers are shown without a task."""
@@ -160,13 +165,21 @@ class NodeReport:
         except (OSError, ValueError):
             return []
         running = sorted(box.read().running.values(), key=lambda run: run.started)
-        return [RunInfo(run.task_id, _short(max(0.0, now - run.started))) for run in running]
+        return [_run(run, now) for run in running]
 
     def close(self) -> None:
         """Close the black boxes."""
         for box in self._boxes.values():
             box.close()
         self._boxes.clear()
+
+
+def _run(run: Running, now: float) -> RunInfo:
+    seconds = _short(max(0.0, now - run.started))
+    if run.progress is None:
+        return RunInfo(run.task_id, seconds)
+    note = one_line(run.progress.note)[:MAX_NOTE]
+    return RunInfo(run.task_id, seconds, _short(run.progress.fraction), note)
 
 
 def _pool(name: str, group: Mapping[str, Any], workers: tuple[WorkerInfo, ...]) -> PoolInfo:

@@ -107,7 +107,9 @@ class Fetcher:
             tell_root=channel.send,
         )
         self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
-        self.step_answers = StepAnswers(self.database, self.worker_pool.by_incarnation)
+        self.step_answers = StepAnswers(
+            self.database, self.worker_pool.by_incarnation, counters.step_recorded
+        )
         self.results = ResultReceiver(
             self.in_flight,
             self.worker_pool,

@@ -11,6 +11,7 @@ from goque.task_row import TaskRow
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.metrics.counters import UNREGISTERED, Counters
 from goque_supervisor.metrics.function_counters import FunctionCounters
+from goque_supervisor.metrics.step_counters import StepCounters
 
 ANSWERED_PERIOD: Final = 0.5
 """Seconds between two notes that the database answers, because each is a write for each type."""
@@ -33,6 +34,7 @@ class PoolCounters:
             for name, functions in types.functions().items()
         }
         self._by_type = {name: Counters(path, name) for name, path in paths.items()}
+        self._steps = {name: StepCounters(path, name) for name, path in paths.items()}
         self.whole = self._by_type.get(UNREGISTERED) or next(iter(self._by_type.values()))
         self._answered_at = 0.0
 
@@ -44,6 +46,11 @@ class PoolCounters:
         self[row.type].settled(change, outcome, row, written=written)
         if written and row.type in self._functions:
             self._functions[row.type].settled(change, outcome, row)
+
+    def step_recorded(self, task_type: str, name: str, seconds: float) -> None:
+        """Count a step of a task that is committed."""
+        if task_type in self._steps:
+            self._steps[task_type].recorded(name, seconds)
 
     def database_answered(self) -> None:
         """Record that the database has answered now."""

@@ -39,7 +39,16 @@ HISTOGRAMS: Final = {
     "attempts": ATTEMPTS,
     "payload": SIZES,
 }
-COUNTERS: Final = ("fetched", "cleaned", "healed", "decode_errors", "stale_writes", "dropped_messages")
+COUNTERS: Final = (
+    "fetched",
+    "cleaned",
+    "healed",
+    "decode_errors",
+    "stale_writes",
+    "dropped_messages",
+    "steps",
+    "step_seconds",
+)
 ENDS: Final = (*TaskStatus,)
 
 _NO_RUN: Final = frozenset({OutcomeKind.UNSTARTED, OutcomeKind.INTERRUPTED})
@@ -70,13 +79,16 @@ class Counters:
         path: the file; it is created if it is missing.
         task_type: whose tasks are counted, or `unregistered`.
         function: the function that these tasks call, if only its tasks are counted.
+        step: the name of a recorded step, if only that is counted.
     """
 
-    def __init__(self, path: str | os.PathLike[str], task_type: str, function: str = "") -> None:
-        self._slots = _open(Path(path), {"task_type": task_type, "function": function})
+    def __init__(
+        self, path: str | os.PathLike[str], task_type: str, function: str = "", *, step: str = ""
+    ) -> None:
+        self._slots = _open(Path(path), {"task_type": task_type, "function": function, "step": step})
         self._slots[_PLACE[_ANSWERED]] = 0.0
 
-    def count(self, name: str, amount: int = 1) -> None:
+    def count(self, name: str, amount: float = 1) -> None:
         """Count something that happened."""
         self._slots[_PLACE[name]] += amount
 

@@ -42,12 +42,14 @@ class Snapshot:
         counters: the counters by task type.
         queue: the last sample of the queue, None if there is no recent one.
         functions: the counters by task type and function, of types whose tasks call different functions.
+        steps: the counters by task type and name of a recorded step.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict)
     counters: Mapping[str, Counts] = field(default_factory=dict)
     queue: QueueSample | None = None
     functions: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
+    steps: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
 
     @property
     def types(self) -> Mapping[str, Any]:
@@ -68,7 +70,13 @@ def families(snapshot: Snapshot, service: str | None = None) -> Iterator[Metric]
         snapshot: what to report.
         service: the value of the label `service` of every metric, None for no such label.
     """
-    for metric in (*_counted(snapshot), *_by_function(snapshot), *_living(snapshot), *_queued(snapshot)):
+    for metric in (
+        *_counted(snapshot),
+        *_by_function(snapshot),
+        *_by_step(snapshot),
+        *_living(snapshot),
+        *_queued(snapshot),
+    ):
         if service is not None:
             metric.samples = [
                 sample._replace(labels={**sample.labels, "service": service}) for sample in metric.samples
@@ -165,6 +173,24 @@ def _by_function(snapshot: Snapshot) -> Iterator[Metric]:
         _add(durations, [task_type, function], counts, "processing", DURATIONS)
     yield processed
     yield durations
+
+
+def _by_step(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield how often each step was recorded, and how long it took; nothing where no handler records any."""
+    if not snapshot.steps:
+        return
+    recorded, seconds = (
+        CounterMetricFamily(name, help_text, labels=["task_type", "step"])
+        for name, help_text in (
+            ("goque_steps", "Recorded steps, by their names."),
+            ("goque_step_seconds", "How many seconds the recorded steps took together."),
+        )
+    )
+    for (task_type, step), counts in sorted(snapshot.steps.items()):
+        recorded.add_metric([task_type, step], counts["steps"])
+        seconds.add_metric([task_type, step], counts["step_seconds"])
+    yield recorded
+    yield seconds
 
 
 def _living(snapshot: Snapshot) -> Iterator[Metric]:

@@ -42,11 +42,18 @@ class StepAnswers:
     Args:
         database: the fetcher's database.
         living: returns the living worker of a number, None if it has ended.
+        on_recorded: is told the type, the name and the seconds of each step that is committed.
     """
 
-    def __init__(self, database: TaskDatabase, living: Callable[[int], WorkerHandle | None]) -> None:
+    def __init__(
+        self,
+        database: TaskDatabase,
+        living: Callable[[int], WorkerHandle | None],
+        on_recorded: Callable[[str, str, float], None] = lambda _type, _name, _seconds: None,
+    ) -> None:
         self._database = database
         self._living = living
+        self._on_recorded = on_recorded
         self._open: dict[tuple[int, int], _Open] = {}
 
     def __bool__(self) -> bool:
@@ -68,6 +75,10 @@ class StepAnswers:
         if answers is None:
             return False
         reached("step.after_commit")
+        for (one, task), answer in zip(held, answers, strict=True):
+            question = one.asking.question
+            if question.ask is Ask.RECORD and answer.state is State.KNOWN:
+                self._on_recorded(task.row.type, question.name, question.duration)
         by_task = {id(one): answer for (one, _task), answer in zip(held, answers, strict=True)}
         of_worker: dict[WorkerHandle, list[Answered]] = {}
         for key in batch:

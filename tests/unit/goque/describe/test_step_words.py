@@ -147,4 +147,5 @@ def test_flags_and_names_are_said_in_words() -> None:
 
 def test_a_wait_without_a_deadline_is_known_by_its_date() -> None:
     assert is_endless(NOW + timedelta(days=36_600), NOW)
+    assert is_endless(datetime(2038, 1, 19, 3, 14, 7, 999999, tzinfo=UTC), NOW)
     assert not is_endless(NOW + timedelta(days=3660), NOW)

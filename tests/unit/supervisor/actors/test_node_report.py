@@ -55,6 +55,7 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
     box = BlackBoxWriter(tmp_path / "a.box")
     task_id = new_task_id()
     box.begin(1, task_id, 1, time.monotonic() - 5, 0.0, kill_at=0.0)
+    box.note_progress(1, 0.123456, f"page 7\n{'x' * 200}")
     report = NodeReport(tmp_path, "shop:registry", 30.0)
     report.collect(state(worker(tmp_path / "a.box")))
     info = report.collect(state(worker(tmp_path / "a.box")))
@@ -67,6 +68,7 @@ def test_a_worker_is_told_with_what_it_runs_and_takes(tmp_path: Path) -> None:
     (told,) = pool.workers
     assert [run.task_id for run in told.runs] == [task_id]
     assert 5 <= told.runs[0].seconds < 65
+    assert (told.runs[0].progress, told.runs[0].note) == (0.123, f"page 7 {'x' * 53}")
     assert told.memory is not None
     assert told.memory > 2**20
     assert told.cpu is not None
@@ -83,6 +85,7 @@ def test_of_many_runs_the_longest_are_told_and_the_others_counted(tmp_path: Path
     )
     box.close()
     assert (len(told.runs), told.more) == (MAX_RUNS, 5)
+    assert {(run.progress, run.note) for run in told.runs} == {(None, "")}
     assert told.runs[0].seconds >= told.runs[-1].seconds >= 5
 
 

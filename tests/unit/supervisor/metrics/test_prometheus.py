@@ -171,6 +171,15 @@ def test_functions_have_metrics_of_their_own_and_other_types_have_none() -> None
     assert not [key for key in parsed(snapshot()) if "function" in key[0]]
 
 
+def test_recorded_steps_have_metrics_of_their_own_and_other_types_have_none() -> None:
+    counts = Counts({"steps": 3.0, "step_seconds": 0.75})
+    found = parsed(snapshot(steps={("ocr", "page-*"): counts, ("ocr", 'a"b\\c'): Counts()}))
+    labels = "step=page-*", "task_type=ocr"
+    assert found["goque_steps_total", *labels] == 3
+    assert found["goque_step_seconds_total", *labels] == 0.75
+    assert not [key for key in parsed(snapshot()) if "step" in key[0]]
+
+
 def test_types_with_limits_have_metrics_of_their_own_and_other_types_have_none() -> None:
     depths = [QueueDepth("mail", "new", 7, 12.5), QueueDepth("mail", "error", 2, 3.0)]
     depths += [QueueDepth("mail", "processing", 3, 0.0), QueueDepth("sync", "new", 1, 0.0)]

@@ -117,6 +117,22 @@ def test_blocked_tasks_have_a_column_only_where_there_are_any() -> None:
     assert "BLOCKED" not in texts(seen())[0]
 
 
+def test_the_progress_of_a_running_task_is_below_its_worker() -> None:
+    run = RunInfo(TASK_ID, 8.0, 0.62, "page 12 \x1b[31m" + "x" * 200)
+    one = WorkerInfo("worker[mail:0]", 101, runs=(run,))
+    others = tuple(RunInfo(f"{number}{TASK_ID[1:]}", 1.0, 1.5, "half") for number in range(4))
+    silent = RunInfo(TASK_ID, 9.0)
+    many = WorkerInfo("worker[mail:1]", 102, runs=(silent, *others))
+    idle = WorkerInfo("worker[mail:2]", 103, runs=(silent,))
+    lines = list(overview_lines(seen(workers=(one, many, idle)), 80))
+    bars = [line for line in lines if "[#" in line.text]
+    assert bars[0].text.startswith("      [############--------] 62 %  page 12 \\x1b[31mxxx")
+    assert cell_len(bars[0].text) <= 80
+    assert [line.text.strip() for line in bars[1:]] == [f"…{TASK_ID[-8:]} [{'#' * 20}] 150 %  half"] * 3
+    assert [line.target for line in bars] == [None] * 4
+    assert lines.index(bars[0]) == [line.text.split()[:1] for line in lines].index(["mail:0"]) + 1
+
+
 # -- lines ---------------------------------------------------------------------------------------------
 
 
