@@ -77,8 +77,8 @@ def list_tasks(
     """List tasks, newest first.
 
     A waiting task is `new`, or `error` if it has failed before. A claimed task is `pending`: a node has it and is about
-    to run it. A failed task is `attempts_left`: no attempt was left. A blocked task waits for tasks that it needs. A task whose
-    handler sleeps, or waits for a signal, is waiting too; `goque show` says for what.
+    to run it. A failed task is `attempts_left`: no attempt was left. A blocked task waits for tasks that it needs. A
+    task whose handler sleeps, or waits for a signal, is waiting too; `goque show` says for what.
     --json prints the raw statuses, and --status takes both. A rare text is looked for in a bounded number of tasks;
     then it says how to go on.
 

@@ -159,9 +159,7 @@ def task_page(request: Request) -> Response:
         has_metadata=row.metadata not in (None, b"{}"),
         policy=policy,
         claims=describe_claims(row, node),
-        follows=describe_next(
-            row, policy, node, now, load, links=links, pause=steps.pause if steps else ""
-        ),
+        follows=describe_next(row, policy, node, now, load, links=links, pause=steps.pause if steps else ""),
         steps=steps,
         waits_for_a_signal=row.status in UNCLAIMED and is_endless(row.next_attempt_at, now),
         links=links,

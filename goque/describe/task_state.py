@@ -83,10 +83,14 @@ def describe_next(
         return describe_block(links)
     if row.status in CLAIMED_STATUSES:
         return _while_claimed(row, policy, node, now)
-    attempt = f"attempt {row.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
-    wait = (row.next_attempt_at - now).total_seconds()
     if pause:
         return f"{pause}; the type is paused" if policy is not None and policy.paused else pause
+    return _while_waiting(row, policy, now, load)
+
+
+def _while_waiting(row: TaskRow, policy: TypePolicy | None, now: datetime, load: LimitLoad | None) -> str:
+    attempt = f"attempt {row.attempts + 1}" + (f" of {policy.max_attempts}" if policy else "")
+    wait = (row.next_attempt_at - now).total_seconds()
     due = f"is due in {lasting(wait)}" if wait > 0 else f"has been due for {lasting(abs(wait))}"
     if policy is None:
         return f"{attempt} {due}; no supervisor has run tasks of type {row.type!r} yet"

@@ -38,9 +38,7 @@ def begin(storage: TaskStorage, task_type: str = "ocr") -> TaskRow:
 
 def record(storage: TaskStorage, row: TaskRow, *names: str, value: Any = 1, seconds: float = 0.5) -> None:
     raw = json.dumps(value).encode()
-    storage.answer_steps(
-        [(row.token, Question(Ask.RECORD, name, raw, duration=seconds)) for name in names]
-    )
+    storage.answer_steps([(row.token, Question(Ask.RECORD, name, raw, duration=seconds)) for name in names])
 
 
 def end(storage: TaskStorage, row: TaskRow, status: str = "new", delay: float = 3600.0) -> None:
@@ -132,7 +130,7 @@ def test_show_prints_steps_progress_and_signals(goque: Any, storage: TaskStorage
     times = r"  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z  "
     for line, expected in zip(
         block[1:4],
-        ("  3.21s  download  \"/tmp/a.pdf\"", "  250ms  page-0    1", "  250ms  page-1    1"),
+        ('  3.21s  download  "/tmp/a.pdf"', "  250ms  page-0    1", "  250ms  page-1    1"),
         strict=True,
     ):
         assert re.fullmatch(times + re.escape(expected), line), line
@@ -148,12 +146,20 @@ def test_show_says_what_a_task_waits_for(goque: Any, storage: TaskStorage) -> No
     storage.answer_steps([(asleep.token, Question(Ask.SLEEP, "cool", seconds=3600.0))])
     end(storage, asleep)
     text = goque("show", endless.id).stdout
-    assert re.search(r"^next:   waits for the signal approved, since 2\S+ \S+ UTC \(\d+s ago\); ", text, re.M)
+    assert re.search(
+        r"^next:   waits for the signal approved, since 2\S+ \S+ UTC \(\d+s ago\); ", text, re.MULTILINE
+    )
     assert f"`goque signal {endless.id} approved` sends it" in text
     text = goque("show", limited.id).stdout
-    assert re.search(r"^next:   waits for the signal approved by Ada, until .* \(in \d+m\); ", text, re.M)
+    assert re.search(
+        r"^next:   waits for the signal approved by Ada, until .* \(in \d+m\); ", text, re.MULTILINE
+    )
     assert f"`goque signal {limited.id} 'approved by Ada'` sends it" in text
-    assert re.search(r"^next:   sleeps in step cool until .* UTC \(in \d+m\)$", goque("show", asleep.id).stdout, re.M)
+    assert re.search(
+        r"^next:   sleeps in step cool until .* UTC \(in \d+m\)$",
+        goque("show", asleep.id).stdout,
+        re.MULTILINE,
+    )
 
 
 def test_of_many_steps_the_first_and_the_last_are_printed(goque: Any, storage: TaskStorage) -> None:

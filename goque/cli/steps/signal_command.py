@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import click
@@ -59,12 +60,9 @@ def _json_of(value: str | None) -> bytes:
     """Return the JSON text of the signal. Raises ConfigurationError if it is none."""
     if value is None:
         return b"null"
-    if value == STDIN:
-        raw = click.get_binary_stream("stdin").read().strip()
-    else:
-        raw = value.encode("utf-8", "surrogateescape")
+    given = sys.stdin.buffer.read() if value == STDIN else value.encode("utf-8", "surrogateescape")
     try:
-        return encode_payload(msgspec.Raw(raw), what="JSON")
+        return encode_payload(msgspec.Raw(given.strip()), what="JSON")
     except InvalidPayloadFormatError as error:
         hint = f"; {QUOTING}" if "not JSON" in str(error) else ""
         raise ConfigurationError(f"{error}{hint}") from error

@@ -44,7 +44,8 @@ def top(database_url: str | None, interval: float, *, once: bool) -> None:
     """Show waiting and running tasks, live, on every node of a database.
 
     Below the task types it lists each node with its workers, what each worker runs and for how long, and the progress
-    that the task has reported. Nodes report with every heartbeat, six times in their --node-timeout. Without a terminal it prints plain lines at each interval.
+    that the task has reported. Nodes report with every heartbeat, six times in their --node-timeout. Without a terminal
+    it prints plain lines at each interval.
 
     \b
     Columns:

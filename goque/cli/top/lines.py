@@ -258,7 +258,9 @@ def _progress_lines(worker: WorkerInfo, width: int) -> Iterator[Line]:
     for run in reported[:MAX_PROGRESS]:
         done = round(min(1.0, max(0.0, run.progress or 0.0)) * BAR)
         which = f"…{one_line(run.task_id)[-8:]} " if len(worker.runs) + worker.more > 1 else ""
-        text = f"{which}[{'#' * done}{'-' * (BAR - done)}] {percent(run.progress or 0.0)}  {one_line(run.note)}"
+        text = (
+            f"{which}[{'#' * done}{'-' * (BAR - done)}] {percent(run.progress or 0.0)}  {one_line(run.note)}"
+        )
         yield Line(fitted(f"      {text}", width).rstrip())
 
 

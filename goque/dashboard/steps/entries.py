@@ -1,4 +1,4 @@
-"""The entries of a timeline: runs with their steps, sleeps, waits and signals, in the order of time. No I/O happens here.
+"""The entries of a timeline: runs with their steps, sleeps, waits and signals, in their order. No I/O happens here.
 
 A step knows the claim of its run, a failed attempt knows its time only. So an attempt belongs to the claim whose steps
 were recorded in its time. A run that recorded nothing and did not fail has left no trace.
@@ -164,9 +164,7 @@ def _of_run(run: _Run) -> Iterator[Entry]:
     took = (run.end - run.start).total_seconds()
     if run.failed is not None:
         failed = run.failed.failed
-        yield Entry(
-            "failed", "", run.start, run.end, took=took, note=failed.error, attempt=failed.attempt
-        )
+        yield Entry("failed", "", run.start, run.end, took=took, note=failed.error, attempt=failed.attempt)
     else:
         kind = "running" if run.is_running else "run"
         yield Entry(kind, "", run.start, run.end, took=took, is_open=run.is_running)

@@ -59,9 +59,7 @@ class Timeline:
     is_shortened: bool
 
 
-def draw_timeline(
-    row: TaskRow, attempts: Sequence[AttemptRow], story: StepStory, now: datetime
-) -> Timeline:
+def draw_timeline(row: TaskRow, attempts: Sequence[AttemptRow], story: StepStory, now: datetime) -> Timeline:
     """Draw the runs, steps, sleeps, waits and signals of a task."""
     entries = timeline_entries(row, attempts, story, now)
     axis = _Axis(entries)
@@ -118,5 +116,5 @@ def _knots(entries: Sequence[Entry]) -> tuple[list[tuple[datetime, bool]], float
     busy = dict(pair for start, end in spans for pair in ((start, True), (end, False)))
     edges = {instant: False for one in entries for instant in (one.start, one.end)}
     ends = [min(edges), max(edges)] if edges else []
-    knots = sorted({**{instant: False for instant in ends}, **busy}.items())
+    knots = sorted({**dict.fromkeys(ends, False), **busy}.items())
     return knots, sum((end - start).total_seconds() for start, end in spans)

@@ -107,9 +107,7 @@ class Fetcher:
             tell_root=channel.send,
         )
         self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
-        self.step_answers = StepAnswers(
-            self.database, self.worker_pool.by_incarnation, counters.step_recorded
-        )
+        self.step_answers = StepAnswers(self.database, self.worker_pool.by_incarnation, counters.count_step)
         self.results = ResultReceiver(
             self.in_flight,
             self.worker_pool,

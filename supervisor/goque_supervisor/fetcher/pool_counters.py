@@ -47,7 +47,7 @@ class PoolCounters:
         if written and row.type in self._functions:
             self._functions[row.type].settled(change, outcome, row)
 
-    def step_recorded(self, task_type: str, name: str, seconds: float) -> None:
+    def count_step(self, task_type: str, name: str, seconds: float) -> None:
         """Count a step of a task that is committed."""
         if task_type in self._steps:
             self._steps[task_type].recorded(name, seconds)

@@ -1,7 +1,7 @@
 """Counters of the recorded steps of a type, by the names of the steps.
 
-A name has a file of its own from its first step on. So a type without steps has none, and costs nothing. Names come from
-the code of handlers, which may make any number of them. So a type counts a bounded number of names.
+A name has a file of its own from its first step on. So a type without steps has none, and costs nothing. Names come
+from the code of handlers, which may make any number of them. So a type counts a bounded number of names.
 """
 
 from __future__ import annotations

@@ -43,7 +43,11 @@ ORDER = "`goque signal an-id approved` sends it"
     ("task", "others", "text"),
     [
         (row(), (WAIT,), f"waits for the signal approved, since 2026-11-30 11:58:30 UTC (90s ago); {ORDER}"),
-        (row(), (LIMITED,), f"waits for the signal approved, until 2026-12-01 12:00:00 UTC (in 24h); {ORDER}"),
+        (
+            row(),
+            (LIMITED,),
+            f"waits for the signal approved, until 2026-12-01 12:00:00 UTC (in 24h); {ORDER}",
+        ),
         (
             row("error"),
             (WAIT, one("wait", "paid")),
@@ -54,8 +58,10 @@ ORDER = "`goque signal an-id approved` sends it"
         (
             row(),
             (one("wait", "it's `here`\n"),),
-            "waits for the signal it's `here`\\n, since 2026-11-30 11:58:30 UTC (90s ago); "
-            "`goque signal an-id 'it'\"'\"'s `here`\\n'` sends it",
+            (
+                "waits for the signal it's `here`\\n, since 2026-11-30 11:58:30 UTC (90s ago); "
+                "`goque signal an-id 'it'\"'\"'s `here`\\n'` sends it"
+            ),
         ),
     ],
 )
