@@ -50,6 +50,21 @@ def failed(row):
     return move(row, TaskStatus.ERROR, attempts=1, errors="attempt 1: boom\n", delay=600.0)
 
 
+@pytest.mark.parametrize("has_steps", [True, False])
+def test_a_task_that_gets_another_payload_begins_anew(storage, queue, has_steps):
+    options = {"unique": "active", "unique_key": "k", "on_conflict": "replace"}
+    first = queue.enqueue("mail", {"n": 1}, **options)
+    [row] = claim(storage)
+    if has_steps:
+        ask(storage, row, record("step", 1), sleep("nap", 600))
+    storage.settle_if_held([put_off(row, 600)])
+    there = queue.enqueue("mail", {"n": 2}, **options)
+    assert (there.id, there.inserted) == (first.id, False)
+    assert kinds(storage, first) == []
+    [again] = claim(storage)
+    assert recorded(storage, again) == {}
+
+
 @pytest.mark.parametrize("end", [done, failed])
 def test_a_reset_deletes_the_steps_of_its_task_alone(storage, queue, end):
     task, other = with_steps(storage, end=end), with_steps(storage, end=done)

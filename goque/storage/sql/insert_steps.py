@@ -24,9 +24,10 @@ from goque.storage.sql.insert_rules import (
     was_done,
     without_repeats,
 )
+from goque.storage.sql.recorded_steps.deleting import StepDeletes
 from goque.storage.sql.steps import Steps
 from goque.task import Task
-from goque.task_row import TaskRow, TaskStatus
+from goque.task_row import HAS_STEPS, TaskRow, TaskStatus
 from goque.task_rules.uniqueness import OnConflict, UniqueRule, stored_key
 
 MAX_TRIES: Final = 10
@@ -48,6 +49,7 @@ class InsertSteps:
         self._dialect = dialect
         self._sql = dialect.sql
         self._read_outside = read_outside
+        self._step_deletes = StepDeletes(dialect)
 
     def insert_one(
         self, task: Task, *, on_conflict: OnConflict = "raise", undo: bool = False, again: bool = False
@@ -203,6 +205,8 @@ class InsertSteps:
             changed = yield from self._replace_with_key(task, params, undo=undo)
         if not changed:
             return None
+        if (holder.flags or 0) & HAS_STEPS:  # they are those of the former payload
+            yield from self._step_deletes.all_of(holder.id)
         yield from self._dialect.announce({task.type})
         row = msgspec.structs.replace(
             holder,
