@@ -63,12 +63,18 @@ def returned_type(name: str, function: Callable[..., Any]) -> Any:
     if not isinstance(annotation, str):
         return type(None) if annotation is None and _says_none(function) else annotation
     try:
-        return typing.get_type_hints(function, include_extras=True)["return"]
+        return _resolved(function)
     except Exception as error:
         raise ConfigurationError(
             f"step {name!r}: the annotation {annotation!r} cannot be resolved: {error}; import it at run time, or "
             "name the type by type="
         ) from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _resolved(function: Callable[..., Any]) -> Any:
+    """Return the type that an annotation names: it takes long, and a loop asks for the same again and again."""
+    return typing.get_type_hints(function, include_extras=True)["return"]
 
 
 def _says_none(function: Callable[..., Any]) -> bool:

@@ -272,6 +272,7 @@ class AsyncStepChannel:
 
     def note_step(self, names: str) -> None:
         """Note which steps run, in the black box."""
+        self._check_loop()
         self._worker.note_step(self._seq, names)
 
     def moved(self) -> None:
