@@ -17,7 +17,7 @@ from page_app import App
 import goque
 from goque import retry
 from goque.callbacks import CODE_OPTIONS
-from goque.options import _CHECKS, ProcessorOptions, _duration_or_zero, check_duration
+from goque.options import _CHECKS, ProcessorOptions, _duration_or_zero, _optional_duration, check_duration
 from goque.pools.options import PoolOptions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -313,7 +313,8 @@ def test_an_option_has_the_default_and_the_unit_that_the_page_says(name: str) ->
     value = getattr(ProcessorOptions(), name)
     expected = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     assert default == expected
-    assert (unit == "seconds") == (_CHECKS[name] in (check_duration, _duration_or_zero))
+    durations = (check_duration, _duration_or_zero, _optional_duration)
+    assert (unit == "seconds") == (_CHECKS[name] in durations)
 
 
 def test_the_table_of_the_options_of_pools_is_that_of_the_code() -> None:

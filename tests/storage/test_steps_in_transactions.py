@@ -7,7 +7,7 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from backends import add, claim, row_of
+from backends import SERVERS, add, claim, row_of
 from backends import run as execute
 from psycopg import IsolationLevel
 from step_questions import KNOWN, LOST, ask, opening, put_off, read, record, recorded
@@ -64,9 +64,8 @@ def test_a_step_goes_with_what_the_caller_takes_back(storage, run, backend):
     assert ask(storage, run, record("charge", 2)) == KNOWN
 
 
+@pytest.mark.parametrize("backend", SERVERS, indirect=True)
 def test_the_fetcher_goes_on_while_the_transaction_is_open(storage, run, backend):
-    if backend.name == "sqlite":
-        pytest.skip("one writer at a time")
     with transaction(backend) as connection:
         storage.record_step(run.token, record("charge", 1), conn=connection)
         assert ask(storage, run, record("other", 2)) == KNOWN
@@ -86,10 +85,9 @@ def test_a_run_that_has_lost_its_claim_records_nothing(storage, run, backend):
         assert storage.record_step(new.token, record("charge"), conn=connection) == LOST
 
 
+@pytest.mark.parametrize("backend", SERVERS, indirect=True)
 def test_a_transaction_that_is_older_than_the_claim_records_too(storage, run, backend):
     """On MySQL, and with repeatable reads elsewhere, it sees the task as it was before."""
-    if backend.name == "sqlite":
-        pytest.skip("an older snapshot cannot write there")
     with contextlib.closing(backend.connect()) as connection:
         if backend.name == "postgresql":
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -101,11 +99,10 @@ def test_a_transaction_that_is_older_than_the_claim_records_too(storage, run, ba
     assert recorded(storage, new) == {"charge": 1}
 
 
+@pytest.mark.parametrize("backend", SERVERS, indirect=True)
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_of_two_runs_that_record_the_same_step_the_second_waits_for_the_first(storage, run, backend, end):
     """The first run has lost its claim meanwhile, but its transaction is open yet."""
-    if backend.name == "sqlite":
-        pytest.skip("one writer at a time")
     with transaction(backend) as old, transaction(backend) as own, ThreadPoolExecutor(1) as threads:
         assert storage.record_step(run.token, record("charge", "old"), conn=old) == KNOWN
         new = again(storage, run)
@@ -117,11 +114,10 @@ def test_of_two_runs_that_record_the_same_step_the_second_waits_for_the_first(st
     assert recorded(storage, new) == {"charge": "old" if end == "commit" else "new"}
 
 
+@pytest.mark.parametrize("backend", SERVERS, indirect=True)
 def test_a_fetcher_that_records_what_an_open_transaction_records_is_not_stopped_for_long(
     storage, run, backend
 ):
-    if backend.name == "sqlite":
-        pytest.skip("one writer at a time")
     with transaction(backend) as old:
         assert storage.record_step(run.token, record("charge", "old"), conn=old) == KNOWN
         new = again(storage, run)

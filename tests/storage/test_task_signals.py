@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from backends import START, add, claim, done, move, row_of
+from backends import SERVERS, START, add, claim, done, move, row_of
 from step_questions import ask, known, left, put_off, record, sleep, wait
 
 import goque
@@ -205,10 +205,9 @@ def test_a_change_that_is_not_written_wakes_nobody(storage, queue, run):
     assert row_of(storage, run).status == "canceled"
 
 
+@pytest.mark.parametrize("backend", SERVERS, indirect=True)
 @pytest.mark.parametrize("first", ["signal", "settle"])
 def test_whichever_locks_the_task_first_the_task_goes_on(storage, other, backend, run, first):
-    if backend.name == "sqlite":
-        pytest.skip("one writer at a time")
     ask(storage, run, wait("go", DAY))
     change = put_off(run, DAY, waits_for="go")
     calls = [
@@ -296,10 +295,9 @@ def test_a_signal_counts_when_the_caller_commits(storage, queue, run, backend):
     assert is_due(storage, run)
 
 
+@pytest.mark.parametrize("backend", SERVERS, indirect=True)
 def test_a_caller_that_looked_before_the_run_ended_wakes_it_all_the_same(storage, queue, run, backend):
     """On MySQL its transaction reads an older snapshot, in which the task does not wait yet."""
-    if backend.name == "sqlite":
-        pytest.skip("an older snapshot cannot write there")
     connection = backend.connect()
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM goque_task")
