@@ -97,6 +97,7 @@ def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
     query = _query(params, RESETTABLE, "reset")
     what = f"reset all tasks {in_words(query.search)}"
     note = f"{_how_many(dashboard, query)} They wait again, without failed attempts, and are due at once."
+    note += " The steps that they have recorded are deleted; goque reset --keep-steps keeps them."
 
     def act(who: str) -> str:
         dashboard.bulk.start(

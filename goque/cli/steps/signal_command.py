@@ -38,7 +38,7 @@ def signal(task_id: str, name: str, value: str | None, database_url: str | None)
     Examples:
       goque signal 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 approved
       goque signal 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 approved '{"by": "ada"}'
-      jq .answer form.json | goque signal 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 answer -
+      goque signal 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 answer - < form.json
     """
     task_id = task_id.lower()
     check_step_name("NAME", name)
