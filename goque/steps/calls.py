@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from goque.errors import ConfigurationError, GoqueError
+from goque.steps.awaited_calls import AwaitedCalls
 from goque.steps.question import MAX_NAME
 from goque.steps.run import StepRun, Talk
-from goque.steps.value import decoder_of, returned_type
+from goque.steps.running import decoder_for, take_item
+from goque.steps.value import decoder_of
 
 P = ParamSpec("P")
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-class HandlerCalls:
+class HandlerCalls(AwaitedCalls):
     """The calls of a task that only the handler which runs it may make.
 
     A step is recorded in the table with its value before the call returns. If the attempt ends early, by a crash too,
     the next one is given the values of recorded steps, and runs the others.
     """
 
-    __slots__ = ("step_run", "stepper")
-
-    step_run: StepRun | None
-    stepper: Callable[[Any], StepRun] | None
-
-    # -- in `def` handlers -------------------------------------------------------------------------------
+    __slots__ = ()
 
     @overload
     def step(
@@ -79,7 +76,7 @@ class HandlerCalls:
             Exception: what the function raises; the step is not recorded then.
         """
         run = self._steps_of_def_handler("astep")
-        decode = _prepare(run, name, function, type)
+        decode = decoder_for(run, name, function, type)
         raw = _talk(run, run.recorded(name, in_transaction=conn is not None))
         if raw is None:
             began = run.begin(name)
@@ -108,7 +105,7 @@ class HandlerCalls:
         run = self._steps_of_def_handler("aeach")
         run.take(name)
         for index, item in enumerate(items):
-            one = _of_item(run, name, index)
+            one = take_item(run, name, index)
             if _talk(run, run.recorded(one)) is not None:
                 continue
             began = run.begin(one)
@@ -173,143 +170,16 @@ class HandlerCalls:
             )
         if not isinstance(note, str):
             raise ConfigurationError(f"the note of progress must be a text, not {note!r:.80}")
-        run = self._steps()
+        run = self.steps_of_run()
         run.check_open()
         clean = note[:MAX_NAME].encode("utf-8", "replace").decode().replace("\0", "")
         run.channel.note_progress(float(fraction), clean)
 
-    # -- in `async def` handlers -------------------------------------------------------------------------
-
-    @overload
-    async def astep(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        /,
-        *args: Any,
-        type: Any,
-        conn: Any = ...,
-        **kwargs: Any,
-    ) -> Any: ...
-    @overload
-    async def astep(
-        self, name: str, function: Callable[..., Awaitable[ResultT]], /, *args: Any, conn: Any, **kwargs: Any
-    ) -> ResultT: ...
-    @overload
-    async def astep(
-        self, name: str, function: Callable[..., ResultT], /, *args: Any, conn: Any, **kwargs: Any
-    ) -> ResultT: ...
-    @overload
-    async def astep(
-        self, name: str, function: Callable[P, Awaitable[ResultT]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> ResultT: ...
-    @overload
-    async def astep(
-        self, name: str, function: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
-    ) -> ResultT: ...
-    async def astep(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        /,
-        *args: Any,
-        conn: Any = None,
-        type: Any = None,  # noqa: A002 - as of `step`
-        **kwargs: Any,
-    ) -> Any:
-        """Do what `step` does, in an `async def` handler; the function may be a coroutine function."""
-        run = self._steps_of_async_handler()
-        decode = _prepare(run, name, function, type)
-        raw = await _atalk(run, run.recorded(name, in_transaction=conn is not None))
-        if raw is None:
-            began = run.begin(name)
-            try:
-                value: Any = function(*args, **kwargs)
-                if inspect.isawaitable(value):
-                    value = await value
-                question = run.question(name, value, began)
-                if conn is None:
-                    raw = await _atalk(run, run.record(question))
-                else:
-                    run.check(await run.channel.record_in(conn, question), name)
-                    raw = run.note_recorded(question)
-            except BaseException:
-                run.fail(name)
-                raise
-            run.end(name)
-        return decode(raw)
-
-    async def aeach(self, name: str, items: Iterable[ItemT] | AsyncIterable[ItemT]) -> AsyncIterator[ItemT]:
-        """Do what `each` does, in an `async def` handler; the items may come from an async iterator."""
-        run = self._steps_of_async_handler()
-        run.take(name)
-        index = -1
-        async for item in _aiter(items):
-            index += 1
-            one = _of_item(run, name, index)
-            if await _atalk(run, run.recorded(one)) is not None:
-                continue
-            began = run.begin(one)
-            try:
-                yield item
-                await _atalk(run, run.record(run.question(one, None, began)))
-            finally:
-                run.end(one)
-
-    async def asleep(self, name: str, seconds: float | timedelta) -> None:
-        """Do what `sleep` does, in an `async def` handler."""
-        run = self._steps_of_async_handler()
-        run.take(name)
-        await _atalk(run, run.sleep(name, cast("float", seconds)))
-
-    async def await_signal(
-        self,
-        name: str,
-        timeout: float | timedelta | None = None,  # noqa: ASYNC109 - a deadline in the table
-        *,
-        type: Any = None,  # noqa: A002 - as of `step`
-    ) -> Any:
-        """Do what `wait_for` does, in an `async def` handler."""
-        run = self._steps_of_async_handler()
-        run.take(name, "the name of a signal")
-        return await _atalk(run, run.wait_for(name, cast("float", timeout), decoder_of(name, type)))
-
-    # -- the run -----------------------------------------------------------------------------------------
-
-    def _steps(self) -> StepRun:
-        if self.step_run is None:
-            if self.stepper is None:
-                raise GoqueError("steps and progress are for the handler that runs this task, while it runs")
-            self.step_run = self.stepper(self)
-        return self.step_run
-
     def _steps_of_def_handler(self, other: str) -> StepRun:
-        run = self._steps()
+        run = self.steps_of_run()
         if run.channel.is_async:
             raise GoqueError(f"this handler is async def; await task.{other}(…) instead")
         return run
-
-    def _steps_of_async_handler(self) -> StepRun:
-        run = self._steps()
-        if not run.channel.is_async:
-            raise GoqueError("this handler is def; call step, each, sleep or wait_for instead")
-        return run
-
-    def end_steps(self) -> None:
-        """Take no more of these calls: the handler has ended."""
-        self.stepper = None
-        if self.step_run is not None:
-            self.step_run.close()
-
-
-def _prepare(run: StepRun, name: str, function: Callable[..., Any], wanted: Any) -> Callable[[bytes], Any]:
-    """Take the name of a step, and return what decodes its value."""
-    run.take(name)
-    try:
-        return decoder_of(name, returned_type(name, function) if wanted is None else wanted)
-    except BaseException:
-        run.fail(name)
-        raise
 
 
 def _not_awaitable(name: str, value: Any) -> Any:
@@ -320,12 +190,6 @@ def _not_awaitable(name: str, value: Any) -> Any:
     return value
 
 
-def _of_item(run: StepRun, name: str, index: int) -> str:
-    one = f"{name}-{index}"
-    run.take(one)
-    return one
-
-
 def _talk(run: StepRun, talk: Talk[ResultT]) -> ResultT:
     try:
         question = next(talk)
@@ -334,22 +198,3 @@ def _talk(run: StepRun, talk: Talk[ResultT]) -> ResultT:
     except StopIteration as end:
         result: ResultT = end.value
         return result
-
-
-async def _atalk(run: StepRun, talk: Talk[ResultT]) -> ResultT:
-    try:
-        question = next(talk)
-        while True:
-            question = talk.send(await run.channel.ask(question))
-    except StopIteration as end:
-        result: ResultT = end.value
-        return result
-
-
-async def _aiter(items: Iterable[ItemT] | AsyncIterable[ItemT]) -> AsyncIterator[ItemT]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
