@@ -74,7 +74,7 @@ class Flow:
             )
         if made.id in self._tasks:
             raise ConfigurationError(f"task {made.id} of type {made.type!r} is in the flow already")
-        if made.inserted:
+        if _is_in_queue(made):
             raise ConfigurationError(
                 f"task {made.id} of type {made.type!r} is in the queue already; others may need it by its id"
             )
@@ -107,7 +107,7 @@ class Flow:
         return FlowPlan(self.id, self.name, self.tasks, edges)
 
     def _id_of(self, need: Task | str, task_id: str) -> str:
-        if isinstance(need, str) or need.id in self._tasks or need.inserted:
+        if isinstance(need, str) or need.id in self._tasks or _is_in_queue(need):
             return need if isinstance(need, str) else need.id
         raise ConfigurationError(
             f"task {self._named(task_id)} needs task {need.id} of type {need.type!r}, which is neither in flow "
@@ -140,6 +140,11 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.id} of {len(self._tasks)} tasks>"
+
+
+def _is_in_queue(task: Task) -> bool:
+    """Return whether a task was inserted, or read from the table, as that of the handler that runs."""
+    return task.inserted or task.created_at is not None
 
 
 def _checked_needs(needs: Iterable[Task | str], task: Task) -> tuple[Task | str, ...]:
