@@ -13,7 +13,7 @@ from goque.context import current_task, values
 from goque.errors import ConfigurationError, GoqueError
 from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
-from goque.handlers.flow import Flow, plan_of
+from goque.handlers.flow import Flow, plan_of, refuse_tasks_of_flows
 from goque.handlers.handler import Handler, task_of
 from goque.payload import max_payload
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
@@ -157,6 +157,7 @@ def follow_up(
             running.follow_ups.add_flow(FlowToInsert.of(plan))
         return handler_or_type
     task = task_of(handler_or_type, payload, options)
+    refuse_tasks_of_flows([task])
     with _prepared([task]):
         running.follow_ups.add_task(TaskToInsert.of(task, on_conflict))
     return task

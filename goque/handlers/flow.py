@@ -83,6 +83,7 @@ class Flow:
         self._needs[made.id] = _checked_needs(needs, made)
         self._wants[made.id] = when
         self._tasks[made.id] = made
+        made.flow_name = self.name
         return made
 
     def plan(self) -> FlowPlan:
@@ -158,6 +159,19 @@ def _checked_needs(needs: Iterable[Task | str], task: Task) -> tuple[Task | str,
             )
         found.setdefault(need if isinstance(need, str) else need.id, need)
     return tuple(found.values())
+
+
+def refuse_tasks_of_flows(tasks: Iterable[Task]) -> None:
+    """Refuse to insert a task without its flow, which would insert it without its needs.
+
+    Raises:
+        ConfigurationError: a task was added to a flow.
+    """
+    for task in tasks:
+        if task.flow_name is not None:
+            raise ConfigurationError(
+                f"task {task.id} of type {task.type!r} is in flow {task.flow_name!r}; enqueue the flow"
+            )
 
 
 def plan_of(flow: object) -> FlowPlan:

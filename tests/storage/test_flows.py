@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from datetime import timedelta
@@ -487,6 +488,30 @@ def test_what_is_wrong_with_a_flow_is_said_before_anything_is_inserted(queue):
     with pytest.raises(goque.UnknownTypeError, match="part"):
         queue.enqueue_flow(unknown)
     assert queue.get_tasks() == []
+
+
+def test_a_task_of_a_flow_is_inserted_by_the_flow_alone(registry, queue):
+    flow = Flow("f")
+    first = flow.add("part", 1)
+    second = flow.add("join", needs=[first])
+    says = rf"task {second.id} of type 'join' is in flow 'f'; enqueue the flow"
+    asynchronous = goque.AsyncTaskQueueManager(queue.storage)
+    with pytest.raises(ConfigurationError, match=says):
+        queue.add_task(second)
+    with pytest.raises(ConfigurationError, match=says):
+        queue.add_tasks([Task("part"), second])
+    with pytest.raises(ConfigurationError, match=says):
+        queue.add_task_in_background(second)
+    with pytest.raises(ConfigurationError, match=says):
+        asyncio.run(asynchronous.add_task(second))
+    with pytest.raises(ConfigurationError, match=says):
+        asyncio.run(asynchronous.add_tasks([second]))
+    registry.add_processor("hand_on", lambda task: goque.follow_up(second))
+    with pytest.raises(ConfigurationError, match=says):
+        raise run_task(registry, Task("hand_on")).error
+    assert queue.get_tasks() == []
+    queue.enqueue_flow(flow)
+    assert statuses(queue, flow) == ["new", "blocked"]
 
 
 def test_a_flow_is_inserted_once(queue):
