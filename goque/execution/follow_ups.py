@@ -50,6 +50,8 @@ class FollowUps:
 
     def add_flow(self, flow: FlowToInsert) -> None:
         """Take a flow, of which each task counts; the errors are those of `add_task`."""
+        if any(flow.id == taken.id for taken in self._flows):
+            raise ConfigurationError(f"flow {flow.name!r} is a follow-up already")
         self._admit(len(flow.tasks), flow.size)
         self._flows.append(flow)
 
@@ -146,6 +148,10 @@ def follow_up(
     running = current_task()
     if running is None:
         raise GoqueError("follow_up works in a handler only; elsewhere enqueue the task")
+    if "conn" in options:
+        raise ConfigurationError(
+            "follow_up takes no conn: it inserts with the end of the handler; to use your connection, enqueue"
+        )
     check_on_conflict(on_conflict)
     if running.follow_ups is None:
         running.follow_ups = FollowUps()

@@ -174,6 +174,19 @@ def refuse_tasks_of_flows(tasks: Iterable[Task]) -> None:
             )
 
 
+def flow_id_of(flow: object) -> str:
+    """Return the id of a flow that is given itself, or by its id.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if isinstance(flow, Flow):
+        return flow.id
+    if not isinstance(flow, str):
+        raise ConfigurationError(f"give a goque.Flow or the id of a flow, not {flow!r:.80}")
+    return flow
+
+
 def plan_of(flow: object) -> FlowPlan:
     """Return the plan of a flow, which takes no more tasks then.
 

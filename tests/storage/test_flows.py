@@ -436,8 +436,11 @@ def test_a_flow_is_inserted_whole_or_not_at_all(queue, backend):
     flow = Flow("half")
     first = flow.add("part", 1)
     flow.add("part", 2, external_id="taken", needs=[first])
-    with pytest.raises(DuplicateTaskError, match="taken"):
+    says = "^flow 'half' is not inserted: a task of type 'part' with external id 'taken' .*; use another external id$"
+    with pytest.raises(DuplicateTaskError, match=says):
         queue.enqueue_flow(flow)
+    with contextlib.closing(backend.connect()) as connection, pytest.raises(DuplicateTaskError, match=says):
+        queue.enqueue_flow(flow, conn=connection)
     assert len(queue.get_tasks()) == 1
     with pytest.raises(TaskNotFoundError):
         queue.get_flow(flow.id)
@@ -516,7 +519,7 @@ def test_a_task_of_a_flow_is_inserted_by_the_flow_alone(registry, queue):
 
 def test_a_flow_is_inserted_once(queue):
     flow, _ = flow_of(queue, ("part", 1, []))
-    with pytest.raises(DuplicateTaskError):
+    with pytest.raises(DuplicateTaskError, match=r"^flow 'flow' is enqueued already$"):
         queue.enqueue_flow(flow)
     with pytest.raises(GoqueError, match="would be lost"):
         flow.add("part", 2)
@@ -627,6 +630,48 @@ def test_a_large_flow_is_deleted_some_tasks_at_a_time(registry, queue, storage, 
     assert numbers == [2, 2, 2, 0]
     with pytest.raises(TaskNotFoundError):
         queue.get_flow(flow.id)
+
+
+def test_a_follow_up_is_given_once_and_without_a_connection(registry, queue):
+    queue.enqueue("part", external_id="taken")
+    flows = {name: Flow(name) for name in ("twice", "taken", "there")}
+    for name, flow in flows.items():
+        flow.add("part", external_id=name)
+    queue.enqueue_flow(flows["there"])
+
+    @registry.processor("gives", max_attempts=1)
+    def gives(task: Task):
+        if task.payload == "conn":
+            goque.follow_up("part", conn=1)
+        for _ in range(2 if task.payload == "twice" else 1):
+            goque.follow_up(flows[task.payload])
+
+    said = {}
+    for payload in ("twice", "taken", "there", "conn"):
+        queue.enqueue("gives", payload)
+        [said[payload]] = [run.errors for run in queue.drain_inline(registry) if run.task.type == "gives"]
+    assert "ConfigurationError: flow 'twice' is a follow-up already" in said["twice"]
+    assert "DuplicateTaskError: flow 'taken' is not inserted: a task of type 'part'" in said["taken"]
+    assert "on_conflict" not in said["taken"]
+    assert "DuplicateTaskError: flow 'there' is enqueued already" in said["there"]
+    assert "ConfigurationError: follow_up takes no conn" in said["conn"]
+
+
+def test_a_flow_is_read_waited_for_and_canceled_by_itself_or_by_its_id(queue):
+    flow, _ = flow_of(queue, ("part", 1, []))
+    asynchronous = goque.AsyncTaskQueueManager(queue.storage)
+    assert queue.get_flow(flow).id == asyncio.run(asynchronous.get_flow(flow)).id == flow.id
+    for wrong in (None, 7, queue.get_flow(flow)):
+        for call in (queue.get_flow, queue.wait_flow, queue.cancel_flow):
+            with pytest.raises(ConfigurationError, match=r"give a goque\.Flow or the id of a flow"):
+                call(wrong)
+        for call in (asynchronous.get_flow, asynchronous.wait_flow, asynchronous.cancel_flow):
+            with pytest.raises(ConfigurationError, match=r"give a goque\.Flow or the id of a flow"):
+                asyncio.run(call(wrong))
+    assert queue.cancel_flow(flow) == 1
+    assert asyncio.run(asynchronous.cancel_flow(flow)) == 0
+    assert queue.wait_flow(flow, timeout=5).status == "failed"
+    assert asyncio.run(asynchronous.wait_flow(flow, timeout=5)).status == "failed"
 
 
 def test_a_wait_for_a_flow_has_an_end(queue):
