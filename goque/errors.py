@@ -45,6 +45,7 @@ class DuplicateTaskError(GoqueError):
         external_id: its external id.
         unique_key: its column `unique_key`, if that is taken; else None.
         existing_id: the id of the task that is there; None if that was not to be found out.
+        existing_status: its status; None for the same reason.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DuplicateTaskError(GoqueError):
         unique_key: str | None = None,
         existing_id: str | None = None,
         existing_status: str | None = None,
+        flow: str | None = None,
     ) -> None:
         if unique_key is None:
             key, other = f"external id {external_id!r}", "use another external id"
@@ -63,13 +65,29 @@ class DuplicateTaskError(GoqueError):
             key = f"unique key {name!r}"
             other = "wait for the next window" if scope.startswith("t") else "wait for its end"
         there = "" if existing_id is None else f", with the id {existing_id} and the status {existing_status}"
+        told = f"a task of type {task_type!r} with {key} exists already{there}; {other}"
         super().__init__(
-            f"a task of type {task_type!r} with {key} exists already{there}; {other}, or on_conflict='skip'"
+            f"{told}, or on_conflict='skip'" if flow is None else f"flow {flow!r} is not inserted: {told}"
         )
         self.task_type = task_type
         self.external_id = external_id
         self.unique_key = unique_key
         self.existing_id = existing_id
+        self.existing_status = existing_status
+
+    def in_flow(self, name: str, *, is_there: bool) -> DuplicateTaskError:
+        """Return the error of the flow that has the refused task; `is_there` if that whole flow is in the table."""
+        error = DuplicateTaskError(
+            self.task_type,
+            self.external_id,
+            unique_key=self.unique_key,
+            existing_id=self.existing_id,
+            existing_status=self.existing_status,
+            flow=name,
+        )
+        if is_there:
+            error.args = (f"flow {name!r} is enqueued already",)
+        return error
 
 
 class TaskNotFoundError(GoqueError):

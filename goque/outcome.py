@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Final
 
@@ -12,15 +11,13 @@ from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
 from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
+from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
 from goque.task_rules.limits import NO_KEY
 
 MAX_LOST_CLAIMS: Final = 10
 MAX_COUNT: Final = 2**31 - 1
 """The limit of a counter's column: from there on it stands still."""
-
-CRASHED: Final = "worker crashed"
-_CRASH_LINE: Final = re.compile(rf"attempt \d+: {CRASHED}(: | in step )")
 
 
 class OutcomeKind(StrEnum):
@@ -48,26 +45,6 @@ CHARGED: Final = frozenset(
 UNCHARGED_DELAYS: Final = frozenset({OutcomeKind.SNOOZED, OutcomeKind.WAITING, OutcomeKind.RATE_LIMITED})
 
 
-class CrashEvidence(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of a process that died.
-
-    Attributes:
-        exit_code: its exit code, None if a signal ended it.
-        signal: the number of the signal that ended it, None if it exited.
-        max_rss: its peak memory in bytes, 0 where the system does not say.
-        oom: what suggests that the kernel killed it for its memory, None if nothing does.
-        stack: the Python stack that faulthandler wrote, None if it could not.
-        stderr: the last lines it wrote to its standard error.
-    """
-
-    exit_code: int | None = None
-    signal: int | None = None
-    max_rss: int = 0
-    oom: str | None = None
-    stack: str | None = None
-    stderr: str | None = None
-
-
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """How one run of one task ended.
 
@@ -77,6 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         traceback: the Python traceback of a failed attempt.
         delay: seconds until the next attempt, if the handler or its strategy chose; else None.
         result: JSON text of what the handler returned, if it is to be kept.
+        needed_result: the same, if it is to be kept only where others need the task.
+        no_result: why what the handler returned cannot be kept, where that is no error; empty if it can.
         duration: seconds that the handler ran.
         pid: the worker that ran it.
         crash: what is known of the process, if it died.
@@ -100,6 +79,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     follow_ups: tuple[TaskToInsert, ...] = ()
     flows: tuple[FlowToInsert, ...] = ()
     waits_for: tuple[str, ...] = ()
+    needed_result: bytes | None = None
+    no_result: str = ""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -159,12 +140,26 @@ class Success(msgspec.Struct, frozen=True):
     def failed(self, text: str) -> Outcome:
         """Return the outcome of the attempt where a follow-up cannot be inserted."""
         return msgspec.structs.replace(
-            self.outcome, kind=OutcomeKind.FAILED, error=text, result=None, follow_ups=(), flows=()
+            self.outcome,
+            kind=OutcomeKind.FAILED,
+            error=text,
+            result=None,
+            needed_result=None,
+            no_result="",
+            follow_ups=(),
+            flows=(),
         )
 
     def refused(self, text: str) -> Change:
         """Return the change that fails the attempt instead of writing the success."""
         return settle(self.failed(text), self.row, self.policy)
+
+
+class NoResult(msgspec.Struct, frozen=True):
+    """Why a task that has ended well keeps no result, although its handler returned something."""
+
+    type: str
+    reason: str
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -183,6 +178,8 @@ class Change(msgspec.Struct, frozen=True):
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
         waits_for: signals; if one of them has come, the task is due at once.
+        needed_result: JSON text for the result column, if it turns out that others need the task.
+        no_result: why there is none, to be told if others need the task.
     """
 
     token: Token
@@ -197,6 +194,8 @@ class Change(msgspec.Struct, frozen=True):
     success: Success | None = None
     is_needed: bool = False
     waits_for: tuple[str, ...] = ()
+    needed_result: bytes | None = None
+    no_result: NoResult | None = None
 
     @property
     def follow_ups(self) -> tuple[TaskToInsert, ...]:
@@ -213,15 +212,7 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
     """Decide the new status of a claimed task from its outcome."""
     kind = outcome.kind
     if kind is OutcomeKind.DONE:
-        success = Success(row, outcome, policy) if outcome.follow_ups or outcome.flows else None
-        return Change(
-            row.token,
-            TaskStatus.DONE,
-            row.attempts,
-            result=outcome.result,
-            success=success,
-            is_needed=is_needed(row),
-        )
+        return _end_well(outcome, row, policy)
     if kind in CHARGED:
         return _charge(outcome, row, policy)
     if kind is OutcomeKind.CANCELED:
@@ -276,26 +267,18 @@ def before_claim(row: TaskRow) -> TaskStatus:
     return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
 
 
-def crash_cause(evidence: CrashEvidence, signal_name: str | None, step: str = "") -> str:
-    """Say how a worker process ended: `worker crashed in step page-17: signal 11 (SIGSEGV)`.
-
-    Args:
-        evidence: what is known of the process.
-        signal_name: the name of the signal that ended it.
-        step: the names of the steps that ran, empty for none.
-    """
-    crashed = f"{CRASHED} in step {step}" if step else CRASHED
-    if evidence.signal is not None:
-        return f"{crashed}: signal {evidence.signal} ({signal_name or 'unknown'})"
-    return f"{crashed}: exit code {evidence.exit_code}"
-
-
-def crashes_since_reset(errors: str | None) -> int:
-    """Count the crashes in the errors column since the last reset."""
-    lines = (errors or "").splitlines()
-    resets = [index for index, line in enumerate(lines) if line.startswith("reset attempts:")]
-    # from the start of the line: an exception, a need or the name of a step may quote the text of a crash
-    return sum(_CRASH_LINE.match(line) is not None for line in lines[resets[-1] if resets else 0 :])
+def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+    keeps = is_needed(row) and outcome.result is None
+    return Change(
+        row.token,
+        TaskStatus.DONE,
+        row.attempts,
+        result=outcome.needed_result if keeps else outcome.result,
+        success=Success(row, outcome, policy) if outcome.follow_ups or outcome.flows else None,
+        is_needed=is_needed(row),
+        needed_result=None if keeps else outcome.needed_result,
+        no_result=NoResult(row.type, outcome.no_result) if outcome.no_result else None,
+    )
 
 
 def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:

@@ -59,6 +59,7 @@ class Task(HandlerCalls):
         inserted: whether a call has inserted this task; False for one that was in the table before.
         unique_key: the column (see `goque.task_rules.uniqueness`); None for a task that is not unique.
         stored_limit_key: the column `limit_key`, where the empty text stands for no key.
+        flow_name: the name of the flow to which it was added here, which inserts it; else None.
         flags: whether it needs others, is needed, or is in a flow (see `goque.task_row`); 0 for most tasks.
         needs: the tasks that it needs, as they ended, in their order; for the handler that runs only.
         follow_ups: what its handler, which runs here, has asked for (see `goque.follow_up`); None for nothing.
@@ -83,6 +84,7 @@ class Task(HandlerCalls):
         "errors",
         "external_id",
         "flags",
+        "flow_name",
         "follow_ups",
         "id",
         "inserted",
@@ -143,6 +145,7 @@ class Task(HandlerCalls):
         self.stored_limit_key: str | None = None
         self.follow_ups: Any = None
         self.flags: int = 0
+        self.flow_name: str | None = None
         self.needs: tuple[Need, ...] = ()
         self.step_run = self.stepper = None
         self._unique: UniqueRule | None = None
@@ -200,6 +203,7 @@ class Task(HandlerCalls):
         task.stored_limit_key = row.limit_key
         task.follow_ups = None
         task.flags = row.flags or 0
+        task.flow_name = None
         task.needs = row.needs
         task.step_run = task.stepper = None
         task._unique = None  # noqa: SLF001 - the same

@@ -57,7 +57,8 @@ def cut(video: Video) -> str:
     ]
     joined = flow.add(join, film, needs=encoded)
     flow.add(announce, film, needs=[joined])
-    flow.add(tidy, film, needs=[joined], when="ended")  # also if a part could not be encoded
+    # also if a part could not be encoded: then join is canceled at once, while other parts are still being encoded
+    flow.add(tidy, film, needs=[*encoded, joined], when="ended")
     goque.follow_up(flow)
     return flow.id
 

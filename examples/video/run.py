@@ -39,11 +39,14 @@ def main() -> int:
         flow = queue.get_flow(queue.get_task(cut.id).result)
     is_same = (out / "sea.film").exists() and frames(str(out / "sea.film")) == video.read_bytes()
     crashed = [task for task in flow.tasks if task.attempts]
+    lost = [task for task in crashed if task.status == goque.TaskStatus.ATTEMPTS_LEFT]
     good = ended.returncode == 0 and flow.status == "done" and is_same and len(crashed) == 1
     print("As it should be:" if good else "NOT as it should be:", end=" ")
-    print(
-        f"flow {flow.name!r} is {flow.status}, {len(crashed)} of {PARTS} parts crashed once, nobody else hurt."
-    )
+    told = f"flow {flow.name!r} is {flow.status}, {len(crashed)} of {PARTS} parts crashed"
+    if lost:
+        print(f"{told}, {len(lost)} for good, so there is no film.")
+    else:
+        print(f"{told} once, nobody else hurt.")
     return 0 if good else 1
 
 

@@ -10,14 +10,15 @@ import click
 
 from goque.cli.command import command, list_option, option
 from goque.cli.completion import type_option
-from goque.cli.database import database_option, opened_storage, type_hint
+from goque.cli.database import database_option, flow_hint, opened_storage, type_hint
 from goque.cli.parameters.statuses import Statuses
 from goque.describe.cancellation import describe_cancellation
 from goque.describe.status_words import explain_words, word_with_status
-from goque.errors import TaskNotFoundError, TaskStateError
+from goque.errors import GoqueError, TaskNotFoundError, TaskStateError
 from goque.identifiers import is_task_id
 from goque.storage import TaskStorage
 from goque.storage.pages import pages_of
+from goque.storage.resets import oldest_first, reset_or_blocked
 from goque.storage.search_types import TaskSearch
 from goque.task_row import TERMINAL_STATUSES, TaskStatus
 from goque.telemetry.logs import one_line
@@ -146,7 +147,11 @@ def _change(
     search = _search_of(**chosen)
     with opened_storage(database_url) as storage:
         if search is None:
-            failed = _each(chosen["task_ids"], lambda task_id: change_one(storage, task_id))
+            failed = _each(
+                chosen["task_ids"],
+                lambda task_id: change_one(storage, task_id),
+                lambda task_id: flow_hint(storage, task_id),
+            )
         else:
             refused: list[TaskStateError] = []
             count = change_all(storage, search, refused.append)
@@ -170,7 +175,9 @@ def _search_of(
     return TaskSearch(task_type=task_type, statuses=statuses) if statuses else None
 
 
-def _each(task_ids: tuple[str, ...], change: Callable[[str], str]) -> bool:
+def _each(
+    task_ids: tuple[str, ...], change: Callable[[str], str], name_flow: Callable[[str], str | None]
+) -> bool:
     """Change each task and print what came of it; return whether any was refused."""
     failed = False
     for task_id in map(str.lower, task_ids):
@@ -178,9 +185,15 @@ def _each(task_ids: tuple[str, ...], change: Callable[[str], str]) -> bool:
             click.echo(f"{task_id} {change(task_id)}")
         except (TaskNotFoundError, TaskStateError) as error:
             failed = True
-            hint = "" if is_task_id(task_id) else "; `goque list --external-id` shows the id of a task"
-            _complain(f"{error}{hint}")
+            _complain(f"{error}{_hint(task_id, error, name_flow)}")
     return failed
+
+
+def _hint(task_id: str, error: GoqueError, name_flow: Callable[[str], str | None]) -> str:
+    if not is_task_id(task_id):
+        return "; `goque list --external-id` shows the id of a task"
+    hint = name_flow(task_id) if isinstance(error, TaskNotFoundError) else None
+    return f"; {hint}" if hint else ""
 
 
 def _cancel(storage: TaskStorage, task_id: str) -> str:
@@ -220,16 +233,26 @@ def reset_all(
     *,
     keep_steps: bool = False,
 ) -> int:
-    """Reset every task of a search once, and return the number; claimed tasks are refused."""
+    """Reset every task of a search once, and return the number; claimed tasks are refused.
+
+    A task that its need holds back is tried again, as long as others were reset.
+    """
     done = 0
-    for page in pages_of(storage, search):
-        for line in page.lines:
+    left = oldest_first(line.id for page in pages_of(storage, search) for line in page.lines)
+    while left:
+        refused: dict[str, TaskStateError] = {}
+        for task_id in left:
             try:
-                done += storage.reset_unless_claimed(line.id, keep_steps=keep_steps)
+                done += reset_or_blocked(storage, task_id, keep_steps=keep_steps)
             except TaskNotFoundError:
                 pass  # the cleaner has deleted it meanwhile
             except TaskStateError as error:
-                on_refused(error)
+                refused[task_id] = error
+        if len(refused) == len(left):
+            for why in refused.values():
+                on_refused(why)
+            break
+        left = list(refused)
     return done
 
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from goque.cli.command import APP, option
 from goque.config import resolve_database_url
-from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError
+from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, TaskNotFoundError
 
 if TYPE_CHECKING:
     from goque.registry import Registry
@@ -170,3 +170,12 @@ def type_hint(storage: TaskStorage, name: str) -> str:
         with suppress(GoqueError):  # it was enough to look at the database
             known += read_app(app, patience=HINT_PATIENCE).types
     return describe_unknown_type(name, known)
+
+
+def flow_hint(storage: TaskStorage, flow_id: str) -> str | None:
+    """Say that an id, which no task has, is that of a flow; None if it is not."""
+    try:
+        name = storage.flow_overview(flow_id).name
+    except TaskNotFoundError:
+        return None
+    return f"it is the id of flow {name!r:.210}; `goque flow {flow_id}` shows its tasks with their ids"

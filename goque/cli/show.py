@@ -12,7 +12,7 @@ import msgspec
 
 from goque.cli.command import command, option
 from goque.cli.completion import type_option
-from goque.cli.database import database_option, opened_storage, type_hint
+from goque.cli.database import database_option, flow_hint, opened_storage, type_hint
 from goque.cli.output import COLUMNS, columns_of, json_value, print_json, time_text
 from goque.cli.steps.step_lines import read_story, step_lines, steps_json
 from goque.describe.limit_words import shown_key
@@ -124,6 +124,8 @@ def _unknown(storage: TaskStorage, text: str, task_type: str | None) -> GoqueErr
     """Return the error for an id that no task has, with what was probably meant."""
     of_type = f"of type {task_type!r:.210} " if task_type else ""
     complaint = f"no task {of_type}has the id or external id {text!r:.210}"
+    if hint := flow_hint(storage, text.lower()):
+        return GoqueError(f"no task has the id {text!r:.210}; {hint}")
     if task_type and (hint := type_hint(storage, task_type)):
         return GoqueError(f"{complaint}; {hint}")
     newest = storage.search_tasks(TaskSearch(task_type=task_type), limit=NEWEST).lines

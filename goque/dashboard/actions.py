@@ -6,6 +6,7 @@ import base64
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -30,6 +31,7 @@ from goque.errors import TaskNotFoundError
 from goque.identifiers import is_task_id
 from goque.periodic.jobs import PeriodicJob
 from goque.periodic.slot_tasks import task_by_hand
+from goque.storage.resets import reset_or_blocked
 from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus
 
 log = logging.getLogger("goque.dashboard")
@@ -101,7 +103,12 @@ def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
 
     def act(who: str) -> str:
         dashboard.bulk.start(
-            what, dashboard.storage, query.search, dashboard.storage.reset_unless_claimed, who
+            what,
+            dashboard.storage,
+            query.search,
+            partial(reset_or_blocked, dashboard.storage),
+            who,
+            is_reset=True,
         )
         return f"began to {what}"
 

@@ -1,17 +1,22 @@
-"""Bulk actions: resets or cancels all tasks of a search in a thread, newest first, each at most once."""
+"""Bulk actions: resets or cancels all tasks of a search in a thread, each at most once.
+
+A cancel begins with the newest task. A reset begins with the oldest, so that tasks follow which were canceled because
+of one that they need.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
 from goque.errors import DatabaseUnavailableError, GoqueError, TaskNotFoundError, TaskStateError
 from goque.storage import TaskStorage
+from goque.storage.resets import oldest_first
 from goque.storage.search_types import TaskSearch
 
 AT_ONCE: Final = 200
@@ -72,9 +77,24 @@ class Bulk:
         return progress if recent else None
 
     def start(
-        self, what: str, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], who: str
+        self,
+        what: str,
+        storage: TaskStorage,
+        search: TaskSearch,
+        move: Callable[[str], bool],
+        who: str,
+        *,
+        is_reset: bool = False,
     ) -> None:
         """Start a bulk action.
+
+        Args:
+            what: the action in words.
+            storage: where the tasks are.
+            search: the tasks.
+            move: changes one of them.
+            who: who asked for it.
+            is_reset: whether to begin with the oldest, and to try again what was refused.
 
         Raises:
             BusyError: another one is running.
@@ -84,7 +104,7 @@ class Bulk:
                 raise BusyError(f"wait until this bulk action has ended, or stop it: {self._progress.what}")
             self._progress, self._is_stopped = Progress(what), False
         self._thread = threading.Thread(
-            target=self._run, args=(storage, search, move, who), name="goque bulk", daemon=True
+            target=self._run, args=(storage, search, move, who, is_reset), name="goque bulk", daemon=True
         )
         self._thread.start()
 
@@ -92,10 +112,23 @@ class Bulk:
         """Stop the running action after its current task."""
         self._is_stopped = True
 
-    def _run(self, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], who: str) -> None:
+    def _run(
+        self,
+        storage: TaskStorage,
+        search: TaskSearch,
+        move: Callable[[str], bool],
+        who: str,
+        is_reset: bool,  # noqa: FBT001 - an argument of a thread
+    ) -> None:
         trouble: str | None = "it ended with an error; see the log"
         try:
-            self._move_all(storage, search, move)
+            found = _found(storage, search)
+            refused = self._move_all(oldest_first(found) if is_reset else found, move)
+            while is_reset and refused and not self._is_stopped:
+                again = self._move_all(refused, move, are_passed=True)
+                if len(again) == len(refused):
+                    break
+                refused = again
             trouble = "somebody stopped it" if self._is_stopped else None
         except GoqueError as error:
             trouble = str(error)
@@ -114,19 +147,25 @@ class Bulk:
                 extra={"viewer": who},
             )
 
-    def _move_all(self, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool]) -> None:
-        for task_id in _found(storage, search):
+    def _move_all(
+        self, task_ids: Iterable[str], move: Callable[[str], bool], *, are_passed: bool = False
+    ) -> list[str]:
+        """Change tasks, and return those that were refused; `are_passed` if they count as such already."""
+        refused = []
+        for task_id in task_ids:
             if self._is_stopped:
-                return
-            self._move_one(partial(move, task_id))
-
-    def _move_one(self, move: Callable[[], bool]) -> None:
-        try:
-            moved = _insist(move)
-        except (TaskNotFoundError, TaskStateError):
+                break
             moved = False
-        now = self._now()
-        self._progress = replace(now, moved=now.moved + moved, passed=now.passed + (not moved))
+            try:
+                moved = _insist(partial(move, task_id))
+            except TaskNotFoundError:
+                pass
+            except TaskStateError:
+                refused.append(task_id)
+            now = self._now()
+            passed = now.passed - moved if are_passed else now.passed + (not moved)
+            self._progress = replace(now, moved=now.moved + moved, passed=passed)
+        return refused
 
     def _now(self) -> Progress:
         assert self._progress is not None

@@ -13,7 +13,7 @@ from goque.context import current_task, values
 from goque.errors import ConfigurationError, GoqueError
 from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
-from goque.handlers.flow import Flow, plan_of
+from goque.handlers.flow import Flow, plan_of, refuse_tasks_of_flows
 from goque.handlers.handler import Handler, task_of
 from goque.payload import max_payload
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
@@ -50,6 +50,8 @@ class FollowUps:
 
     def add_flow(self, flow: FlowToInsert) -> None:
         """Take a flow, of which each task counts; the errors are those of `add_task`."""
+        if any(flow.id == taken.id for taken in self._flows):
+            raise ConfigurationError(f"flow {flow.name!r} is a follow-up already")
         self._admit(len(flow.tasks), flow.size)
         self._flows.append(flow)
 
@@ -146,6 +148,10 @@ def follow_up(
     running = current_task()
     if running is None:
         raise GoqueError("follow_up works in a handler only; elsewhere enqueue the task")
+    if "conn" in options:
+        raise ConfigurationError(
+            "follow_up takes no conn: it inserts with the end of the handler; to use your connection, enqueue"
+        )
     check_on_conflict(on_conflict)
     if running.follow_ups is None:
         running.follow_ups = FollowUps()
@@ -157,6 +163,7 @@ def follow_up(
             running.follow_ups.add_flow(FlowToInsert.of(plan))
         return handler_or_type
     task = task_of(handler_or_type, payload, options)
+    refuse_tasks_of_flows([task])
     with _prepared([task]):
         running.follow_ups.add_task(TaskToInsert.of(task, on_conflict))
     return task

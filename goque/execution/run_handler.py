@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 import msgspec
 
@@ -36,12 +36,14 @@ from goque.retry import delay_of
 from goque.steps.pause import StepPause
 from goque.steps.run import StepRun
 from goque.task import Task
-from goque.task_row import IS_NEEDED, TaskRow
+from goque.task_row import TaskRow
 from goque.telemetry import tracing
 
 log = logging.getLogger("goque.worker")
 DONE = Outcome(OutcomeKind.DONE)
 NO_CALLBACKS = Callbacks()
+_SIZED: Final = frozenset({str, bytes, bytearray, list, tuple, set, frozenset, dict})
+"""Types of which each element has at least one byte as JSON."""
 
 
 class Run(Protocol):
@@ -188,23 +190,36 @@ def undecoded_task(row: TaskRow) -> Task:
 def outcome_of_return(value: Any, options: ProcessorOptions, task: Task) -> Outcome:
     """Make the outcome of a handler that returned.
 
-    The result of a task that others need is kept whatever `store_result` says.
+    Without `store_result` the result is kept only if others need the task. Nobody knows that before the end is
+    written, so it goes along; one that cannot be kept is no error then.
 
     Raises:
-        PayloadEncodeError, InvalidPayloadFormatError: the result should be stored but cannot be.
+        PayloadEncodeError, InvalidPayloadFormatError: `store_result` is set, and the result cannot be stored.
         TypeError: it is a coroutine.
     """
     if isinstance(value, CoroutineType):
         value.close()
         raise TypeError("the handler returned a coroutine that nobody awaits; declare it async def")
-    result = None
-    if value is not None and (options.store_result or task.flags & IS_NEEDED):
-        result = encode_payload(value, what="result", limit=options.max_result)
+    outcome = DONE if value is None else _done_with(value, options)
     if task.follow_ups is not None:
         follow_ups, flows = task.follow_ups.close()
-        return Outcome(OutcomeKind.DONE, result=result, follow_ups=follow_ups, flows=flows)
+        return msgspec.structs.replace(outcome, follow_ups=follow_ups, flows=flows)
     close_follow_ups(task)
-    return DONE if result is None else Outcome(OutcomeKind.DONE, result=result)
+    return outcome
+
+
+def _done_with(value: Any, options: ProcessorOptions) -> Outcome:
+    most = options.max_result
+    if options.store_result:
+        return Outcome(OutcomeKind.DONE, result=encode_payload(value, what="result", limit=most))
+    if type(value) in _SIZED and len(value) > most:  # it is not copied only to find that
+        return Outcome(OutcomeKind.DONE, no_result=f"result has more than max_result {most} bytes")
+    try:
+        return Outcome(OutcomeKind.DONE, needed_result=encode_payload(value, what="result", limit=most))
+    except TaskTimeout:
+        raise  # the task timed out: this is not an error of the result
+    except Exception as error:  # noqa: BLE001 - a pydantic model's own code may raise anything
+        return Outcome(OutcomeKind.DONE, no_result=message_of(error))
 
 
 def outcome_of_error(error: BaseException, *, timed_out: str, callbacks: Callbacks = NO_CALLBACKS) -> Outcome:

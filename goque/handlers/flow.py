@@ -74,7 +74,7 @@ class Flow:
             )
         if made.id in self._tasks:
             raise ConfigurationError(f"task {made.id} of type {made.type!r} is in the flow already")
-        if made.inserted:
+        if _is_in_queue(made):
             raise ConfigurationError(
                 f"task {made.id} of type {made.type!r} is in the queue already; others may need it by its id"
             )
@@ -83,6 +83,7 @@ class Flow:
         self._needs[made.id] = _checked_needs(needs, made)
         self._wants[made.id] = when
         self._tasks[made.id] = made
+        made.flow_name = self.name
         return made
 
     def plan(self) -> FlowPlan:
@@ -107,7 +108,7 @@ class Flow:
         return FlowPlan(self.id, self.name, self.tasks, edges)
 
     def _id_of(self, need: Task | str, task_id: str) -> str:
-        if isinstance(need, str) or need.id in self._tasks or need.inserted:
+        if isinstance(need, str) or need.id in self._tasks or _is_in_queue(need):
             return need if isinstance(need, str) else need.id
         raise ConfigurationError(
             f"task {self._named(task_id)} needs task {need.id} of type {need.type!r}, which is neither in flow "
@@ -142,6 +143,11 @@ class Flow:
         return f"<{type(self).__name__} {self.name!r} {self.id} of {len(self._tasks)} tasks>"
 
 
+def _is_in_queue(task: Task) -> bool:
+    """Return whether a task was inserted, or read from the table, as that of the handler that runs."""
+    return task.inserted or task.created_at is not None
+
+
 def _checked_needs(needs: Iterable[Task | str], task: Task) -> tuple[Task | str, ...]:
     if isinstance(needs, str | Task) or not isinstance(needs, Iterable):
         raise ConfigurationError(f"needs must be a list of tasks or ids, not {needs!r:.80}")
@@ -153,6 +159,32 @@ def _checked_needs(needs: Iterable[Task | str], task: Task) -> tuple[Task | str,
             )
         found.setdefault(need if isinstance(need, str) else need.id, need)
     return tuple(found.values())
+
+
+def refuse_tasks_of_flows(tasks: Iterable[Task]) -> None:
+    """Refuse to insert a task without its flow, which would insert it without its needs.
+
+    Raises:
+        ConfigurationError: a task was added to a flow.
+    """
+    for task in tasks:
+        if task.flow_name is not None:
+            raise ConfigurationError(
+                f"task {task.id} of type {task.type!r} is in flow {task.flow_name!r}; enqueue the flow"
+            )
+
+
+def flow_id_of(flow: object) -> str:
+    """Return the id of a flow that is given itself, or by its id.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if isinstance(flow, Flow):
+        return flow.id
+    if not isinstance(flow, str):
+        raise ConfigurationError(f"give a goque.Flow or the id of a flow, not {flow!r:.80}")
+    return flow
 
 
 def plan_of(flow: object) -> FlowPlan:

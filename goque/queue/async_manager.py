@@ -85,7 +85,7 @@ class AsyncTaskQueueManager(AsyncStepCalls):
     async def add_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task that was built before; see `TaskQueueManager.add_task`."""
         check_on_conflict(on_conflict)
-        [wanted] = self._prepare([task])
+        [wanted] = self._prepare_alone([task])
         tx = transaction_of(conn)
         with tracing.enqueueing([wanted]):
             done: Task = await self._ask(
@@ -219,7 +219,7 @@ class AsyncTaskQueueManager(AsyncStepCalls):
         await self.close()
 
     async def _insert(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
-        wanted = self._prepare(tasks)
+        wanted = self._prepare_alone(tasks)
         tx = transaction_of(conn)
         with tracing.enqueueing(wanted):
             inserted: list[Task] = await self._ask(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from goque.handlers.flow import Flow, plan_of
+from goque.handlers.flow import Flow, flow_id_of, plan_of
 from goque.queue.flow_state import FlowState, status_of
 from goque.queue.manager_base import ManagerBase, WaitPauses, transaction_of
 from goque.storage import TaskStorage
@@ -43,37 +43,39 @@ class FlowCalls(ManagerBase):
             self._storage_for(tx).insert_flow(plan, conn=tx)
         return flow
 
-    def get_flow(self, flow_id: str, *, conn: Any = None) -> FlowState:
-        """Read a flow with all its tasks.
+    def get_flow(self, flow: Flow | str, *, conn: Any = None) -> FlowState:
+        """Read a flow, or that with an id, with all its tasks.
 
         Raises:
+            ConfigurationError: it is neither a flow nor an id.
             TaskNotFoundError: no flow has this id.
         """
-        tx = transaction_of(conn)
+        flow_id, tx = flow_id_of(flow), transaction_of(conn)
         return FlowState.of(self._storage_for(tx).get_flow(flow_id, conn=tx))
 
-    def cancel_flow(self, flow_id: str, *, conn: Any = None) -> int:
+    def cancel_flow(self, flow: Flow | str, *, conn: Any = None) -> int:
         """Cancel all tasks of a flow that have not ended, and return how many; those that run are stopped.
 
         Raises:
             TaskNotFoundError: no flow has this id.
         """
-        tx = transaction_of(conn)
+        flow_id, tx = flow_id_of(flow), transaction_of(conn)
         return self._storage_for(tx).cancel_flow(flow_id, conn=tx)
 
-    def wait_flow(self, flow_id: str, timeout: float | timedelta | None = None) -> FlowState:
+    def wait_flow(self, flow: Flow | str, timeout: float | timedelta | None = None) -> FlowState:
         """Wait until all tasks of a flow have ended, and return it.
 
         It counts the tasks after 10 ms, then less and less often, down to twice a second.
 
         Args:
-            flow_id: the flow, committed.
+            flow: the flow, or its id; it is committed.
             timeout: seconds, or None to wait as long as it takes.
 
         Raises:
             TaskNotFoundError: no flow has this id, or has it any more.
             WaitTimeoutError: it has not ended in time; it is a TimeoutError too.
         """
+        flow_id = flow_id_of(flow)
         pauses = WaitPauses(f"flow {flow_id}", timeout)
         while status_of(self._ready_storage().count_flow(flow_id)) == "open":
             time.sleep(pauses.next_pause("open", is_notified=False))
@@ -96,23 +98,24 @@ class AsyncFlowCalls(ManagerBase):
             await self._ask(lambda storage: storage.insert_flow(plan, conn=tx), tx)
         return flow
 
-    async def get_flow(self, flow_id: str, *, conn: Any = None) -> FlowState:
+    async def get_flow(self, flow: Flow | str, *, conn: Any = None) -> FlowState:
         """Read a flow with all its tasks; see `TaskQueueManager.get_flow`."""
-        tx = transaction_of(conn)
+        flow_id, tx = flow_id_of(flow), transaction_of(conn)
         return FlowState.of(await self._ask(lambda storage: storage.get_flow(flow_id, conn=tx), tx))
 
-    async def cancel_flow(self, flow_id: str, *, conn: Any = None) -> int:
+    async def cancel_flow(self, flow: Flow | str, *, conn: Any = None) -> int:
         """Cancel all tasks of a flow that have not ended; see `TaskQueueManager.cancel_flow`."""
-        tx = transaction_of(conn)
+        flow_id, tx = flow_id_of(flow), transaction_of(conn)
         canceled: int = await self._ask(lambda storage: storage.cancel_flow(flow_id, conn=tx), tx)
         return canceled
 
     async def wait_flow(
         self,
-        flow_id: str,
+        flow: Flow | str,
         timeout: float | timedelta | None = None,  # noqa: ASYNC109 - the same call as the synchronous one's
     ) -> FlowState:
         """Wait until all tasks of a flow have ended; see `TaskQueueManager.wait_flow`."""
+        flow_id = flow_id_of(flow)
         pauses = WaitPauses(f"flow {flow_id}", timeout)
         while (  # noqa: ASYNC110 - other processes end it
             status_of(await self._ask(lambda storage: storage.count_flow(flow_id), None)) == "open"

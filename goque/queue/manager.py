@@ -299,13 +299,13 @@ class TaskQueueManager(StepCalls):
 
     def _insert_one(self, task: Task, on_conflict: OnConflict, conn: Any) -> Task:
         check_on_conflict(on_conflict)
-        [wanted] = self._prepare([task])
+        [wanted] = self._prepare_alone([task])
         tx = transaction_of(conn)
         with tracing.enqueueing([wanted]):
             return self._storage_for(tx).insert_task(wanted, on_conflict=on_conflict, conn=tx)
 
     def _insert(self, tasks: Iterable[Task], on_conflict: OnConflict, conn: Any) -> list[Task]:
-        wanted = self._prepare(tasks)
+        wanted = self._prepare_alone(tasks)
         tx = transaction_of(conn)
         with tracing.enqueueing(wanted):
             return self._storage_for(tx).insert_tasks(wanted, on_conflict=on_conflict, conn=tx)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from goque import context
 from goque.config import resolve_database_url
 from goque.errors import ConfigurationError, TaskNotFoundError, WaitTimeoutError, length
+from goque.handlers.flow import refuse_tasks_of_flows
 from goque.identifiers import is_task_id
 from goque.queue.background import BackgroundAdds
 from goque.storage import TaskStorage, open_storage
@@ -76,6 +77,12 @@ class ManagerBase:
                 task.apply_default_priority(self._default_priorities(task.type))
         return tasks
 
+    def _prepare_alone(self, tasks: Iterable[Task]) -> list[Task]:
+        """Prepare tasks that no flow inserts, and refuse others."""
+        wanted = self._prepare(tasks)
+        refuse_tasks_of_flows(wanted)
+        return wanted
+
     def _prepare(self, tasks: Iterable[Task]) -> list[Task]:
         """Return tasks with the values of the context and what their types give them, if none is refused."""
         wanted = with_values_of_context(tasks)
@@ -85,7 +92,7 @@ class ManagerBase:
 
     def _for_background(self, task: Task) -> Task:
         """Complete a task where it is given away; a transaction around it is left, with a warning."""
-        [wanted] = self._prepare([task])
+        [wanted] = self._prepare_alone([task])
         if wanted.unique_rule is not None:
             wanted.unique_rule.refuse_incomplete()  # here, where the caller learns of it
         if context.tx_from_context() is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goque import Flow
+from goque import Flow, Task
 from goque.cli.flow import MAX_FAILED, MAX_LISTED
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage import open_storage
@@ -180,3 +180,37 @@ def test_a_blocked_task_is_canceled_with_those_that_need_it_and_not_reset(goque:
     assert goque("cancel", ship).stdout == f"{ship} canceled\n"
     assert {row["id"] for row in goque.json_lines("list", "--status", "canceled", "--json")} == {ship, tell}
     assert goque("cancel", "--status", "blocked").stdout == "canceled 0 tasks\n"
+
+
+@pytest.mark.parametrize("is_older", [True, False], ids=["in-their-order", "built-the-other-way-round"])
+def test_a_bulk_reset_takes_a_chain_of_canceled_tasks_at_once(goque: Any, *, is_older: bool) -> None:
+    tasks = [Task("link", n) for n in range(5)]
+    chain = tasks if is_older else tasks[::-1]
+    flow = Flow("chain")
+    for number, task in enumerate(chain):
+        flow.add(task, needs=chain[number - 1 : number] if number else [])
+    with goque.queue as queue:
+        queue.enqueue_flow(flow)
+        queue.cancel_task(chain[0].id)
+    done = goque("reset", "--status", "canceled")
+    assert (done.stdout, done.stderr) == ("reset 5 tasks\n", "")
+    with goque.queue as queue:
+        assert [task.status for task in queue.get_flow(flow).tasks] == ["new"] + ["blocked"] * 4
+
+
+def test_a_bulk_reset_without_the_task_at_the_root_names_it(goque: Any) -> None:
+    flow = order(goque)
+    finish(goque, "charge", OutcomeKind.FAILED)
+    done = goque("reset", "--status", "canceled", code=1)
+    assert done.stdout == "reset 0 tasks\n"
+    assert done.stderr.count(f"needs task {flow.tasks[0].id}, which has not ended well") == 2
+    assert goque("reset", "--status", "canceled,failed").stdout == "reset 3 tasks\n"
+
+
+@pytest.mark.parametrize("command", ["show", "cancel", "reset", "delete"])
+def test_the_id_of_a_flow_in_the_place_of_a_task_is_named_as_such(goque: Any, command: str) -> None:
+    flow = order(goque)
+    assert goque(command, flow.id, code=1).stderr == (
+        f"goque: no task has the id '{flow.id}'; it is the id of flow 'order 7'; "
+        f"`goque flow {flow.id}` shows its tasks with their ids\n"
+    )

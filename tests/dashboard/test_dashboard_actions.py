@@ -8,7 +8,7 @@ import pytest
 from dashboards import add, do, form_of, on_every_backend, publish, settle, status_of, text_of
 from eventually import eventually
 
-from goque import Registry, Task, TaskStatus, cron_job
+from goque import Flow, Registry, Task, TaskQueueManager, TaskStatus, cron_job
 from goque.dashboard import bulk as bulk_moves
 from goque.errors import DatabaseUnavailableError
 from goque.storage.search_types import TaskSearch
@@ -81,6 +81,19 @@ def test_all_that_match_are_reset_and_no_others(dashboard, storage):
     counts = {(one.status, one.count) for one in storage.count_tasks()}
     assert counts == {("attempts_left", 4), ("new", 4)}
     assert status_of(storage, other) == "new"
+
+
+@on_every_backend
+def test_a_chain_of_canceled_tasks_is_reset_at_once(dashboard, storage):
+    flow = Flow("chain")
+    need = flow.add("link")
+    for _ in range(3):
+        need = flow.add("link", needs=[need])
+    TaskQueueManager(storage).enqueue_flow(flow)
+    storage.cancel_unless_finished(flow.tasks[0].id)
+    do(dashboard, "/do/reset-all?query=status%3Dcanceled")
+    eventually(lambda: "4 moved : finished" in text_of(dashboard.get("/tasks")).replace("moved:", "moved :"))
+    assert [status_of(storage, task) for task in flow.tasks] == ["new"] + ["blocked"] * 3
 
 
 def test_all_that_match_are_canceled(dashboard, storage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from databases import Database, make_database
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def run(*command: str, cwd: Path, stdin: str | None = None, **env: str) -> str:
-    """Run a command that must succeed, and return what it printed."""
+def run(*command: str, cwd: Path, stdin: str | None = None, code: int = 0, **env: str) -> str:
+    """Run a command that must end with an exit code, and return what it printed."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
@@ -29,7 +30,7 @@ def run(*command: str, cwd: Path, stdin: str | None = None, **env: str) -> str:
         timeout=100,
         check=False,
     )
-    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
@@ -135,7 +136,28 @@ def test_video_is_joined_although_a_part_crashed(tmp_path: Path) -> None:
     )
     listed = [line.split() for line in told.splitlines() if re.match(r"[0-9a-f]{8}-", line)]
     rows = [line.split()[1:] for line in shown.splitlines()[1:]]
-    assert [[*words[1:4], *words[7:]] for words in listed] == rows, "the README shows something else"
+    assert [words[1:] for words in listed] == rows, "the README shows something else"
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_video_with_a_part_that_fails_for_good_is_tidied_after_the_other_parts(tmp_path: Path) -> None:
+    here = tmp_path / "video"
+    shutil.copytree(EXAMPLES / "video", here, ignore=shutil.ignore_patterns("out", "__pycache__"))
+    app = (here / "app.py").read_text("utf-8")
+    late = app.replace("max_attempts=3", "max_attempts=1").replace(
+        "    write(Path(part.target), zlib",
+        "    import time; time.sleep(0.3)\n    write(Path(part.target), zlib",
+    )
+    (here / "app.py").write_text(late, "utf-8")
+    told = run("run.py", "--out", str(tmp_path / "out"), cwd=here, code=1)
+    assert "1 of 8 parts crashed, 1 for good, so there is no film" in told
+    assert "1 of 8 parts crashed, 1 for good, so there is no film" in (here / "README.md").read_text("utf-8")
+    statuses = [line.split()[1:3] for line in told.splitlines() if re.match(r"[0-9a-f]{8}-", line)]
+    assert sorted(map(tuple, statuses)) == sorted(
+        [("tidy", "done"), ("announce", "canceled"), ("join", "canceled"), ("cut", "done")]
+        + [("encode", "done")] * 7
+        + [("encode", "failed")]
+    )
     assert not (tmp_path / "out" / "parts").exists()
 
 

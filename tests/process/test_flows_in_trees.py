@@ -70,6 +70,20 @@ def test_joins_run_after_their_parts_and_a_failure_goes_down_the_flow(start_tree
 
 
 @on_every_backend
+def test_a_result_is_kept_for_a_flow_that_came_while_its_need_ran(start_tree: StartTree) -> None:
+    tree = start_tree(app=APP)
+    queue = tree.database.queue
+    part = queue.enqueue("part", "hold", external_id="part")
+    tree.running_pid("part")
+    flow = Flow("late")
+    flow.add("join", external_id="join", needs=[part.id])
+    queue.enqueue_flow(flow)
+    (tree.journal_directory / "go").touch()
+    assert queue.wait_flow(flow.id, timeout=60).status == "done"
+    assert needs_of(tree, "join") == ["done=part"]
+
+
+@on_every_backend
 @pytest.mark.parametrize("victim", ["fetcher", "root"])
 def test_what_ends_while_processes_are_killed_is_gone_on_with(start_tree: StartTree, victim: str) -> None:
     tree = start_tree(app=APP)

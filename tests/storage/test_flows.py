@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from datetime import timedelta
@@ -19,6 +20,7 @@ from goque import (
     TaskNotFoundError,
     TaskStateError,
 )
+from goque.flows.task_to_insert import TaskToInsert
 from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
 from goque.storage.sql.flows import cleaning, flow_steps
 from goque.task_row import TaskStatus
@@ -355,6 +357,70 @@ def test_a_claim_from_before_the_flow_does_not_end_unseen(storage, queue, result
     assert storage.go_on_with_flows() == 0
 
 
+@pytest.mark.parametrize("beside", ["nothing", "a-retry", "a-follow-up"])
+def test_a_result_is_kept_for_a_flow_that_came_while_its_need_ran(storage, queue, beside):
+    tasks = [queue.enqueue("part", n) for n in range(3)]
+    rows = {row.id: row for row in claim(storage, task_type="part")}
+    flow = Flow("later")
+    flow.add("join", needs=tasks[:1])
+    queue.enqueue_flow(flow)
+    more = (TaskToInsert.of(Task("next"), "raise"),) if beside == "a-follow-up" else ()
+    outcomes = [Outcome(OutcomeKind.DONE, needed_result=b'{"n":42}', follow_ups=more)]
+    outcomes += [Outcome(OutcomeKind.DONE, needed_result=b"1")]
+    outcomes += [Outcome(OutcomeKind.FAILED)] if beside == "a-retry" else []
+    written = storage.settle_if_held(
+        [
+            settle(outcome, rows[task.id], RetryPolicy())
+            for task, outcome in zip(tasks, outcomes, strict=False)
+        ]
+    )
+    assert len(written) == len(outcomes)
+    [joined] = claim(storage, task_type="join")
+    assert [need.result for need in joined.needs] == [{"n": 42}]
+    assert [queue.get_task(task.id).result for task in tasks[:2]] == [{"n": 42}, None]
+
+
+def test_a_result_is_not_kept_for_a_claim_that_is_lost(storage, queue):
+    task = queue.enqueue("part", 1)
+    [row] = claim(storage, task_type="part")
+    flow = Flow("later")
+    flow.add("join", needs=[task], when="ended")
+    queue.enqueue_flow(flow)
+    queue.cancel_task(task.id)
+    change = settle(Outcome(OutcomeKind.DONE, needed_result=b"1"), row, RetryPolicy())
+    assert storage.settle_if_held([change]) == set()
+    assert queue.get_task(task.id).result is None
+    assert statuses(queue, flow) == ["new"]
+
+
+@pytest.mark.parametrize("is_older", [True, False], ids=["older", "newer"])
+def test_a_need_whose_result_cannot_be_kept_is_done_and_a_warning_says_why(
+    storage, registry, queue, caplog, is_older
+):
+    @registry.processor("odd", max_result=100)
+    def odd(task: Task):
+        return object() if task.payload == 1 else "x" * 200
+
+    tasks = [queue.enqueue("odd", n) for n in (1, 2)]
+    rows = [] if is_older else claim(storage, task_type="odd")
+    flow = Flow("needs them")
+    flow.add("join", needs=tasks)
+    queue.enqueue_flow(flow)
+    if is_older:
+        assert [run.status for run in queue.drain_inline(registry)] == ["done"] * 3
+    else:
+        storage.settle_if_held(
+            [settle(Outcome(OutcomeKind.DONE, no_result="it is odd"), row, RetryPolicy()) for row in rows]
+        )
+    assert [queue.get_task(task.id).status for task in tasks] == ["done", "done"]
+    texts = [record.getMessage() for record in caplog.records if record.name == "goque.storage"]
+    said = "result of type object cannot be JSON" if is_older else "it is odd"
+    assert texts[0].startswith(
+        f"task {tasks[0].id} of type odd is done without a result, but other tasks need it: {said}"
+    )
+    assert len(texts) == 2
+
+
 def test_ends_by_other_programs_and_deleted_needs_are_found(storage, backend, queue):
     flow, tasks = flow_of(queue, ("part", 1, []), ("part", 2, []), ("join", None, [0]), ("join", None, [1]))
     backend.execute(f"UPDATE goque_task SET status = 'done' WHERE id = '{tasks[0].id}'")
@@ -370,8 +436,11 @@ def test_a_flow_is_inserted_whole_or_not_at_all(queue, backend):
     flow = Flow("half")
     first = flow.add("part", 1)
     flow.add("part", 2, external_id="taken", needs=[first])
-    with pytest.raises(DuplicateTaskError, match="taken"):
+    says = "^flow 'half' is not inserted: a task of type 'part' with external id 'taken' .*; use another external id$"
+    with pytest.raises(DuplicateTaskError, match=says):
         queue.enqueue_flow(flow)
+    with contextlib.closing(backend.connect()) as connection, pytest.raises(DuplicateTaskError, match=says):
+        queue.enqueue_flow(flow, conn=connection)
     assert len(queue.get_tasks()) == 1
     with pytest.raises(TaskNotFoundError):
         queue.get_flow(flow.id)
@@ -424,9 +493,33 @@ def test_what_is_wrong_with_a_flow_is_said_before_anything_is_inserted(queue):
     assert queue.get_tasks() == []
 
 
+def test_a_task_of_a_flow_is_inserted_by_the_flow_alone(registry, queue):
+    flow = Flow("f")
+    first = flow.add("part", 1)
+    second = flow.add("join", needs=[first])
+    says = rf"task {second.id} of type 'join' is in flow 'f'; enqueue the flow"
+    asynchronous = goque.AsyncTaskQueueManager(queue.storage)
+    with pytest.raises(ConfigurationError, match=says):
+        queue.add_task(second)
+    with pytest.raises(ConfigurationError, match=says):
+        queue.add_tasks([Task("part"), second])
+    with pytest.raises(ConfigurationError, match=says):
+        queue.add_task_in_background(second)
+    with pytest.raises(ConfigurationError, match=says):
+        asyncio.run(asynchronous.add_task(second))
+    with pytest.raises(ConfigurationError, match=says):
+        asyncio.run(asynchronous.add_tasks([second]))
+    registry.add_processor("hand_on", lambda task: goque.follow_up(second))
+    with pytest.raises(ConfigurationError, match=says):
+        raise run_task(registry, Task("hand_on")).error
+    assert queue.get_tasks() == []
+    queue.enqueue_flow(flow)
+    assert statuses(queue, flow) == ["new", "blocked"]
+
+
 def test_a_flow_is_inserted_once(queue):
     flow, _ = flow_of(queue, ("part", 1, []))
-    with pytest.raises(DuplicateTaskError):
+    with pytest.raises(DuplicateTaskError, match=r"^flow 'flow' is enqueued already$"):
         queue.enqueue_flow(flow)
     with pytest.raises(GoqueError, match="would be lost"):
         flow.add("part", 2)
@@ -451,6 +544,23 @@ def test_a_flow_may_be_a_follow_up(registry, queue):
     with pytest.raises(TaskNotFoundError):
         queue.get_flow(flows[0].id)
     assert queue.get_flow(flows[1].id).status == "done"
+
+
+def test_a_flow_that_a_handler_leaves_may_need_its_task_and_finds_the_result(registry, queue):
+    flows: list[Flow] = []
+
+    @registry.processor("plan")
+    def plan(task: Task):
+        flow = Flow("after me")
+        flow.add("join", needs=[task])
+        flow.add("join", needs=[task.id], when="ended")
+        flows.append(goque.follow_up(flow))
+        return {"parts": 3}
+
+    queue.enqueue("plan")
+    runs = queue.drain_inline(registry)
+    assert [run.result for run in runs[1:]] == [[["plan", "done", {"parts": 3}, None]]] * 2
+    assert queue.get_flow(flows[0].id).status == "done"
 
 
 def test_limits_and_unique_keys_hold_for_tasks_of_flows(registry, queue, storage):
@@ -520,6 +630,48 @@ def test_a_large_flow_is_deleted_some_tasks_at_a_time(registry, queue, storage, 
     assert numbers == [2, 2, 2, 0]
     with pytest.raises(TaskNotFoundError):
         queue.get_flow(flow.id)
+
+
+def test_a_follow_up_is_given_once_and_without_a_connection(registry, queue):
+    queue.enqueue("part", external_id="taken")
+    flows = {name: Flow(name) for name in ("twice", "taken", "there")}
+    for name, flow in flows.items():
+        flow.add("part", external_id=name)
+    queue.enqueue_flow(flows["there"])
+
+    @registry.processor("gives", max_attempts=1)
+    def gives(task: Task):
+        if task.payload == "conn":
+            goque.follow_up("part", conn=1)
+        for _ in range(2 if task.payload == "twice" else 1):
+            goque.follow_up(flows[task.payload])
+
+    said = {}
+    for payload in ("twice", "taken", "there", "conn"):
+        queue.enqueue("gives", payload)
+        [said[payload]] = [run.errors for run in queue.drain_inline(registry) if run.task.type == "gives"]
+    assert "ConfigurationError: flow 'twice' is a follow-up already" in said["twice"]
+    assert "DuplicateTaskError: flow 'taken' is not inserted: a task of type 'part'" in said["taken"]
+    assert "on_conflict" not in said["taken"]
+    assert "DuplicateTaskError: flow 'there' is enqueued already" in said["there"]
+    assert "ConfigurationError: follow_up takes no conn" in said["conn"]
+
+
+def test_a_flow_is_read_waited_for_and_canceled_by_itself_or_by_its_id(queue):
+    flow, _ = flow_of(queue, ("part", 1, []))
+    asynchronous = goque.AsyncTaskQueueManager(queue.storage)
+    assert queue.get_flow(flow).id == asyncio.run(asynchronous.get_flow(flow)).id == flow.id
+    for wrong in (None, 7, queue.get_flow(flow)):
+        for call in (queue.get_flow, queue.wait_flow, queue.cancel_flow):
+            with pytest.raises(ConfigurationError, match=r"give a goque\.Flow or the id of a flow"):
+                call(wrong)
+        for call in (asynchronous.get_flow, asynchronous.wait_flow, asynchronous.cancel_flow):
+            with pytest.raises(ConfigurationError, match=r"give a goque\.Flow or the id of a flow"):
+                asyncio.run(call(wrong))
+    assert queue.cancel_flow(flow) == 1
+    assert asyncio.run(asynchronous.cancel_flow(flow)) == 0
+    assert queue.wait_flow(flow, timeout=5).status == "failed"
+    assert asyncio.run(asynchronous.wait_flow(flow, timeout=5)).status == "failed"
 
 
 def test_a_wait_for_a_flow_has_an_end(queue):

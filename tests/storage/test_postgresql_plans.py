@@ -31,6 +31,7 @@ PLANS = {
     "claim_due": ["Tid Scan on goque_task", f"Index Scan {CLAIM}", f"Index Only Scan {CLAIM}", "LockRows"],
     "mark_processing": [BY_ID, "Index Cond: (id = ANY"],
     "settle_done": [BY_ID, "Index Cond: (id = ANY"],
+    "settle_unneeded": [BY_ID, "Index Cond: (id = ANY"],
     "settle_moves": [BY_ID, "Index Cond: (id = ANY"],
     "release_stale": [BY_ID, "Index Cond: (id = ANY"],
     "tasks_by_id": [BY_ID],

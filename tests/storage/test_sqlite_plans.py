@@ -39,6 +39,7 @@ EXPECTED = {
     "claim_due": ["(rowid=?)", f"{CLAIM} (type=? AND priority=? AND next_attempt_at<?)"],
     "mark_processing": [BY_ID],
     "settle_done": [BY_ID],
+    "settle_unneeded": [BY_ID],
     "settle_moves": [BY_ID],
     "release_stale": [BY_ID],
     "tasks_by_id": [BY_ID],

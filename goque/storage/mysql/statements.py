@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from goque.storage.mysql.claim_past import CLAIM_PAST
@@ -105,6 +106,11 @@ SETTLE_DONE: Final = LockThenChange(
     SET status = 'done', claimed_by = NULL, updated_at = :now, lost_claims = 0
     WHERE id IN :ids AND claimed_by <=> :owner AND status IN ('pending', 'processing')""",
     changed=SETTLED,
+)
+
+SETTLE_UNNEEDED: Final = replace(
+    SETTLE_DONE,
+    lock=HOLD.replace("FOR UPDATE", "  AND coalesce(goque_task.flags, 0) & 2 = 0\n    FOR UPDATE"),
 )
 
 SETTLE_MOVES: Final = LockThenChange(
@@ -287,6 +293,7 @@ MYSQL_STATEMENTS: Final = Statements(
     claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
+    settle_unneeded=SETTLE_UNNEEDED,
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     lock_task=LOCK_TASK,

@@ -151,6 +151,8 @@ SETTLE_DONE: Final = """
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
     RETURNING id, flags"""
 
+SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING", "  AND coalesce(flags, 0) & 2 = 0\n    RETURNING")
+
 SETTLE_MOVES: Final = """
     UPDATE goque_task
     SET (status, attempts, errors, next_attempt_at, result, lost_claims) = (
@@ -283,6 +285,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
+    settle_unneeded=SETTLE_UNNEEDED,
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     lock_task=LOCK_TASK,

@@ -15,6 +15,7 @@ from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.flows.advance import AdvanceSteps
 from goque.storage.sql.flows.follow_ups import FollowUpInserts
+from goque.storage.sql.flows.needed_results import keep_results, needed_by_flows, tell_missing
 from goque.storage.sql.limits.limited_types import LimitedTypes
 from goque.storage.sql.recorded_steps.waits import SignaledWaits
 from goque.storage.sql.runner import PATIENCE, SqlRunner
@@ -37,7 +38,7 @@ class SqlSettling(SqlRunner):
     def settle_if_held(self, changes: Sequence[Change], *, node: str | None = None) -> set[Token]:
         """Write the changes whose claim still holds and record their failed attempts, in one transaction.
 
-        A batch of plain successes is one statement. A second statement releases the claims that it did not find.
+        A batch of plain successes that nobody needs is one statement; what it leaves is written as anything else.
         """
         if not changes:
             return set()
@@ -52,17 +53,28 @@ class SqlSettling(SqlRunner):
         return written
 
     def _settle_by_shape(self, changes: Sequence[Change], node: str | None) -> set[Token]:
+        written: set[Token] = set()
         if not self._dialect.watched and all(
             _is_plain_done(change) and not change.is_needed for change in changes
         ):
-            tokens = [change.token for change in changes]
-            [batch, *further] = self._batches(tokens)
+            [(owner, claims), *further] = self._batches(change.token for change in changes)
             if not further:
-                return self._settle_one_batch(tokens, *batch)
+                written = self._run(
+                    lambda session: self._settle_unneeded(session, owner, claims), PINNED_STATEMENT
+                )
+        rest = [change for change in changes if change.token not in written]
+        return written | self._settle_together(rest, node) if rest else written
+
+    def _settle_together(self, changes: Sequence[Change], node: str | None) -> set[Token]:
         woken: set[str] = set()
-        written = self._run(lambda session: self._settle(session, changes, node, woken), PINNED_WRITE)
+        needed: set[str] = set()
+        written = self._run(lambda session: self._settle(session, changes, node, woken, needed), PINNED_WRITE)
         if woken:
             self._dialect.nudge(woken)
+        if needed:
+            tell_missing(
+                change for change in changes if change.token in written and change.token.task_id in needed
+            )
         return written
 
     def _written_before(self, changes: Sequence[Change]) -> set[Token]:
@@ -79,40 +91,33 @@ class SqlSettling(SqlRunner):
             if row.claims == change.token.claims and not row.claimed_by and row.status == change.status
         }
 
-    def _settle_one_batch(
-        self, tokens: Sequence[Token], owner: str | None, claims: dict[str, int]
-    ) -> set[Token]:
-        needed: set[str] = set()
-        written = self._run(
-            lambda session: self._settle_batch_done(session, owner, claims, needed), PINNED_STATEMENT
-        )
-        lost = [token for token in tokens if token not in written]
-        if lost:
-            self._run(lambda session: self._release_stale(session, lost, needed), PINNED_WRITE)
-        if needed:  # by a flow that is newer than the claims
-            self._go_on_after(needed)
-        return written
-
-    def _go_on_after(self, ids: Collection[str]) -> None:
-        woken = self._run(
-            lambda session: run_steps(session, self._advance.advance(sorted(ids))), PINNED_WRITE
-        )
-        if woken:
-            self._dialect.nudge(woken)
+    def _settle_unneeded(self, session: Session, owner: str | None, claims: dict[str, int]) -> set[Token]:
+        """Write those of some successes that nobody needs: that takes one statement, which commits by itself."""
+        params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
+        return self._tokens(self._change(session, self._sql.settle_unneeded, params), owner, claims, set())
 
     def _settle(
-        self, session: Session, changes: Sequence[Change], node: str | None, woken: set[str]
+        self,
+        session: Session,
+        changes: Sequence[Change],
+        node: str | None,
+        woken: set[str],
+        needed: set[str],
     ) -> set[Token]:
-        """Write changes and what follows from them; `woken` takes the types of tasks that may be claimed now."""
+        """Write changes and what follows from them.
+
+        `woken` takes the types of tasks that may be claimed now, `needed` the tasks that others need.
+        """
         plain = [change.token for change in changes if _is_plain_done(change)]
         others = [change for change in changes if not _is_plain_done(change)]
-        needed = {change.token.task_id for change in changes if change.is_needed}
+        needed |= {change.token.task_id for change in changes if change.is_needed}
         written = self._settle_done(session, plain, needed) if plain else set()
         if others:
             written |= self._settle_moves(session, others, needed)
             self._record_attempts(session, (change for change in others if change.token in written), node)
             if followed := [change for change in others if change.success and change.token in written]:
                 woken |= self._follow_ups.insert(session, followed)
+                needed |= needed_by_flows(followed) & {token.task_id for token in written}
             if waiting := [change for change in others if change.waits_for and change.token in written]:
                 woken |= self._waits.end(session, waiting)
             for change in others:
@@ -122,6 +127,11 @@ class SqlSettling(SqlRunner):
             lost = [change.token for change in changes if change.token not in written]
             self._release_stale(session, lost, needed)
         if needed:
+            keep_results(
+                session,
+                self._sql.flows,
+                [change for change in changes if change.token in written and change.token.task_id in needed],
+            )
             woken |= run_steps(session, self._advance.advance(sorted(needed)))
         if self._dialect.watched:
             ended = (change.token for change in changes if change.status.is_terminal)

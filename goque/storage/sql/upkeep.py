@@ -120,7 +120,7 @@ class SqlUpkeep(SqlClaimsInTurns):
                 and (row.status, row.updated_at, row.claims, row.claimed_by) == as_read[row.id]
             }
             still = [change for change in changes if change.token.task_id in same]
-            return self._settle(session, still, None, woken)
+            return self._settle(session, still, None, woken, set())
 
         woken: set[str] = set()
         written = self._run(settle, WRITE) if rows and changes else set()

@@ -131,6 +131,8 @@ SETTLE_DONE: Final = """
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
     RETURNING id, flags""".replace("<claims>", CLAIMS)
 
+SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING", "  AND coalesce(flags, 0) & 2 = 0\n    RETURNING")
+
 SETTLE_MOVES: Final = """
     UPDATE goque_task
     SET status = json_extract(move.value, '$[1]'),
@@ -298,6 +300,7 @@ SQLITE_STATEMENTS: Final = Statements(
     claim_past=CLAIM_PAST,
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
+    settle_unneeded=SETTLE_UNNEEDED,
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     tasks_by_id=TASKS_BY_ID,

@@ -11,7 +11,8 @@ import msgspec
 from goque.describe.run_end import describe_retry
 from goque.execution.timeout_text import timeout_text
 from goque.options import ProcessorOptions
-from goque.outcome import CrashEvidence, Outcome, OutcomeKind, crash_cause, settle
+from goque.outcome import Outcome, OutcomeKind, settle
+from goque.task_rules.crash_evidence import CrashEvidence, crash_cause
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.stderr_relay import tail

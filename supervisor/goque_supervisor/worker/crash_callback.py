@@ -13,10 +13,10 @@ import msgspec
 from goque.crash import WorkerCrash
 from goque.errors import GoqueError
 from goque.handlers.processor_table import processors_of
-from goque.outcome import CrashEvidence
 from goque.retry import delay_of
 from goque.task import Task
 from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.crash_evidence import CrashEvidence
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import CallbackDone
 from goque_supervisor.ipc.crash_report import CrashReport, decode_crash

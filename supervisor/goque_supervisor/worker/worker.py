@@ -105,17 +105,26 @@ class Worker:
             self._stalls.pop(job.seq, None)
         reached("run.before_end")
         captured_output.end_task(job.row.id)
-        try:
-            self.box.end(job.seq, messages.encode(outcome))
-        except OSError as error:
-            text = f"the worker cannot keep its result in {self.box.path.parent.parent}: {error.strerror}"
-            outcome = Outcome(OutcomeKind.FAILED, text, duration=outcome.duration, pid=outcome.pid)
-            self.box.end(job.seq, messages.encode(outcome))
+        outcome = self._end_in_box(job.seq, outcome)
         reached("run.after_end")
         self.results.append(Result(job.seq, outcome))
         if outcome.kind is OutcomeKind.RATE_LIMITED:
             self._refused[job.seq] = job
             self._give_back_alike(job)
+
+    def _end_in_box(self, seq: int, outcome: Outcome) -> Outcome:
+        """Record an outcome, or as much of it as can be; return that."""
+        try:
+            self.box.end(seq, messages.encode(outcome))
+        except OSError as error:
+            text = f"the worker cannot keep its result in {self.box.path.parent.parent}: {error.strerror}"
+        else:
+            return outcome
+        if outcome.needed_result is not None:  # perhaps nobody needs it
+            return self._end_in_box(seq, msgspec.structs.replace(outcome, needed_result=None, no_result=text))
+        outcome = Outcome(OutcomeKind.FAILED, text, duration=outcome.duration, pid=outcome.pid)
+        self.box.end(seq, messages.encode(outcome))
+        return outcome
 
     def _give_back_alike(self, job: Job) -> None:
         """Give back what has not begun here of the type, or of the key, whose handler raised `goque.RateLimited`."""

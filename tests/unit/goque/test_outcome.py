@@ -3,18 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from goque.outcome import (
-    Change,
-    CrashEvidence,
-    Outcome,
-    OutcomeKind,
-    RetryPolicy,
-    crash_cause,
-    crashes_since_reset,
-    settle,
-)
+from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
 from goque.retry import static, step
 from goque.task_row import TaskStatus
+from goque.task_rules.crash_evidence import CrashEvidence, crash_cause, crashes_since_reset
 from goque.task_rules.error_lines import MAX_ERRORS_BYTES, append_error, printable
 from unit.rows import row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque.errors import TaskNotFoundError
+from goque.errors import DuplicateTaskError, TaskNotFoundError
 from goque.flows.plan import FlowPlan
 from goque.storage.sql import steps
 from goque.storage.sql.dialect import Dialect
@@ -53,7 +53,11 @@ class FlowInsertSteps:
         outside = plan.outside
         if outside:
             yield from self._hold(outside)
-        yield from self._inserts.insert_new(plan.tasks)
+        try:
+            yield from self._inserts.insert_new(plan.tasks)
+        except DuplicateTaskError as error:
+            found = yield steps.rows(self._sql.flow_by_id, {"id": plan.id})
+            raise error.in_flow(plan.name, is_there=bool(found)) from None
         yield steps.run(self._sql.insert_flow, {"id": plan.id, "name": plan.name})
         yield steps.run_many(
             self._sql.insert_member,

@@ -76,6 +76,7 @@ class Statements:
         claim_past: the same past tasks that cannot be changed, in three statements, of `:priority` or of all.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids and flags.
+        settle_unneeded: do so for those of the claims whose task nobody needs.
         settle_moves: write the moves in `:batch` and return their ids and flags.
         release_stale: clear the owner of the claims in `:batch` whose task somebody else has moved, and return
             their ids and flags.
@@ -115,6 +116,7 @@ class Statements:
     claim_past: ClaimPast
     mark_processing: str
     settle_done: str | LockThenChange
+    settle_unneeded: str | LockThenChange
     settle_moves: str | LockThenChange
     release_stale: str | LockThenChange
     tasks_by_id: str

@@ -26,6 +26,7 @@ class FlowStatements:
 
     Attributes:
         lock_needs: lock the tasks `:ids`, and return the id of each.
+        keep_result: give a task that has just ended well, and that others need, its `:result`.
         mark_needed: let the ends of `:ids` look for dependents.
         lock_dependents: lock the tasks with an open need among `:ids` that has ended, or is deleted; return their
             id, type, flags, errors and status, in the order of their ids. A canceled one is locked too: it may be
@@ -73,6 +74,11 @@ class FlowStatements:
     WHERE id IN <ids>
     ORDER BY <sorted id>
     <for update>"""
+
+    keep_result: str = """
+    UPDATE goque_task
+    SET result = :result
+    WHERE id = :id AND <status> = 'done' AND claimed_by IS NULL AND claims = :claims AND result IS NULL"""
 
     mark_needed: str = """
     UPDATE goque_task

@@ -9,8 +9,9 @@ import pytest
 
 from goque.describe.run_end import log_outcome
 from goque.options import ProcessorOptions
-from goque.outcome import CrashEvidence, Outcome, OutcomeKind, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.task_row import TaskRow
+from goque.task_rules.crash_evidence import CrashEvidence
 
 OPTIONS = ProcessorOptions(max_attempts=3, max_crashes=1)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

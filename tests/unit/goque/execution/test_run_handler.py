@@ -65,8 +65,7 @@ class Leaver(BaseException):
     ("value", "options", "outcome"),
     [
         (None, KEEPS, Outcome(OutcomeKind.DONE)),
-        (1, ProcessorOptions(), Outcome(OutcomeKind.DONE)),
-        (object(), ProcessorOptions(), Outcome(OutcomeKind.DONE)),
+        (None, ProcessorOptions(), Outcome(OutcomeKind.DONE)),
         ({"n": 1}, KEEPS, Outcome(OutcomeKind.DONE, result=b'{"n":1}')),
         ("x" * 18, KEEPS, Outcome(OutcomeKind.DONE, result=b'"' + b"x" * 18 + b'"')),
     ],
@@ -75,6 +74,34 @@ def test_what_a_handler_returns_is_kept_if_it_is_wanted_and_fits(
     value: Any, options: ProcessorOptions, outcome: Outcome
 ) -> None:
     assert outcome_of_return(value, options, Task("t")) == outcome
+
+
+@pytest.mark.parametrize(
+    ("value", "result", "reason"),
+    [
+        (1, b"1", ""),
+        (object(), None, "result of type object cannot be JSON"),
+        (["x" * 17], None, "result has 21 bytes, more than max_result 20"),
+        ("x" * 21, None, "result has more than max_result 20 bytes"),
+        (float("nan"), None, "result is nan"),
+    ],
+)
+def test_without_store_result_a_result_goes_along_for_tasks_that_need_it_and_is_no_error(
+    value: Any, result: bytes | None, reason: str
+) -> None:
+    outcome = outcome_of_return(value, ProcessorOptions(max_result=20), Task("t"))
+    assert (outcome.kind, outcome.result, outcome.needed_result) == (OutcomeKind.DONE, None, result)
+    assert outcome.no_result.startswith(reason)
+    assert bool(outcome.no_result) == (result is None)
+
+
+def test_a_model_whose_own_code_fails_has_no_result_and_no_error() -> None:
+    class Model:
+        def model_dump_json(self, **_options: Any) -> str:
+            raise KeyError("gone")
+
+    outcome = outcome_of_return(Model(), ProcessorOptions(), Task("t"))
+    assert (outcome.kind, outcome.no_result) == (OutcomeKind.DONE, "'gone'")
 
 
 ENDLESS: list[Any] = []

@@ -11,7 +11,8 @@ import pytest
 
 from goque import retry
 from goque.options import ProcessorOptions
-from goque.outcome import CrashEvidence, Outcome, OutcomeKind
+from goque.outcome import Outcome, OutcomeKind
+from goque.task_rules.crash_evidence import CrashEvidence
 from goque_supervisor.fetcher.dead_workers import DeadWorkers, handlers_part, outcome_of_death, read_box
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.ipc import messages

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from goque.outcome import CrashEvidence, Outcome, OutcomeKind
+from goque.outcome import Outcome, OutcomeKind
+from goque.task_rules.crash_evidence import CrashEvidence
 from goque_supervisor.ipc.crash_report import CrashReport, decode_crash, encode_crash
 from unit.rows import row
 

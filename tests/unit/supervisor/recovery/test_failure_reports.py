@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from goque.outcome import MAX_LOST_CLAIMS, CrashEvidence, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import MAX_LOST_CLAIMS, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.task_rules.crash_evidence import CrashEvidence
 from goque_supervisor.ipc.control import AttemptsFailed, Message
 from goque_supervisor.ipc.failure_report import FailureReport, Reported, decode_failure
 from goque_supervisor.recovery import failure_reports
