@@ -577,6 +577,27 @@ def test_limits_and_unique_keys_hold_for_tasks_of_flows(registry, queue, storage
     assert [run.status for run in queue.drain_inline(registry)] == ["done", "done"]
 
 
+@pytest.mark.parametrize("options", [{"debounce": 30}, {"unique": "active"}], ids=["debounce", "replace"])
+def test_a_blocked_task_is_replaced_as_one_that_waits_and_keeps_its_needs(storage, queue, clock, options):
+    flow = Flow("blocked")
+    need = flow.add("part", 1)
+    blocked = flow.add("join", 1, needs=[need], unique_key="k", **options)
+    queue.enqueue_flow(flow)
+    on_conflict = "raise" if "debounce" in options else "replace"
+    late = {} if "debounce" in options else {"delay": 30}
+    there = queue.enqueue("join", 2, unique_key="k", on_conflict=on_conflict, **options, **late)
+    assert (there.id, there.inserted, there.payload, there.status) == (blocked.id, False, 2, "blocked")
+    [row] = claim(storage, task_type="part")
+    end(storage, row)
+    assert statuses(queue, flow) == ["done", "new"]
+    assert claim(storage, task_type="join") == []
+    clock.advance(31)
+    [row] = claim(storage, task_type="join")
+    assert (row.payload, [one.id for one in row.needs]) == (b"2", [need.id])
+    end(storage, row)
+    assert queue.enqueue("join", 3, unique_key="k", on_conflict=on_conflict, **options).inserted
+
+
 def test_the_cleaner_leaves_a_flow_and_what_it_needs_until_all_of_it_is_old(registry, queue, storage, clock):
     needed = queue.enqueue("part", 0)
     flow = Flow("kept")
