@@ -281,6 +281,35 @@ def test_a_refused_reset_names_the_task_at_the_root_or_says_that_it_is_gone(regi
         queue.reset_attempts(tasks[2].id)
 
 
+def test_a_need_is_deleted_only_after_the_tasks_that_need_it(storage, registry, queue):
+    flow, [part, join] = flow_of(queue, ("part", 1, []), ("join", 1, [0]))
+    other = queue.enqueue("part", 2)
+    queue.drain_inline(registry, types=["part"])
+    assert storage.delete_if_finished([part.id, other.id]) == {other.id}
+    [run] = queue.drain_inline(registry)
+    assert run.result == [["part", "done", {"n": 1}, None]]
+    assert storage.delete_if_finished([part.id, join.id]) == {part.id, join.id}
+    assert queue.get_flow(flow.id).tasks == []
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"], indirect=True)
+def test_a_need_of_a_flow_that_is_not_committed_is_not_deleted(storage, queue, registry, backend):
+    task = queue.enqueue("part", 1)
+    queue.drain_inline(registry)
+    flow = Flow("open")
+    flow.add("join", needs=[task])
+    deleted = []
+    with contextlib.closing(backend.connect()) as connection:
+        queue.enqueue_flow(flow, conn=connection)
+        deleting = threading.Thread(target=lambda: deleted.append(storage.delete_if_finished([task.id])))
+        deleting.start()
+        deleting.join(0.3)
+        connection.commit()
+        deleting.join()
+    assert deleted == [set()]
+    assert queue.get_task(task.id).status == "done"
+
+
 def test_the_end_of_a_long_chain_tells_the_cause_at_its_root(registry, queue):
     _flow, tasks = flow_of(queue, ("fails", 0, []), *[("join", n, [n - 1]) for n in range(1, 60)])
     queue.drain_inline(registry)
