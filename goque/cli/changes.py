@@ -16,6 +16,7 @@ from goque.describe.cancellation import describe_cancellation
 from goque.describe.status_words import explain_words, word_with_status
 from goque.errors import GoqueError, TaskNotFoundError, TaskStateError
 from goque.identifiers import is_task_id
+from goque.outcome import is_needed
 from goque.storage import TaskStorage
 from goque.storage.pages import pages_of
 from goque.storage.resets import oldest_first, reset_or_blocked
@@ -118,7 +119,8 @@ def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
     """Delete tasks that have ended, with the record of their failed attempts. There is no way back.
 
     A task that has not ended is refused, and so is one whose handler is still being stopped, and an unknown ID. All
-    of these make the exit code 1. Ended tasks are also deleted by the cleaner of `goque supervise`, by their age.
+    of these make the exit code 1. So does a task that others need which have not ended; with --status such tasks are
+    left, and a line says how many. Ended tasks are also deleted by the cleaner of `goque supervise`, by their age.
 
     \b
     Examples:
@@ -213,6 +215,10 @@ def _delete(storage: TaskStorage, task_id: str) -> str:
         raise TaskNotFoundError(task_id)
     if row.status not in TERMINAL_STATUSES:
         raise TaskStateError(f"task {task_id} is {word_with_status(row.status)}; cancel it first")
+    if row.claimed_by is None and is_needed(row):
+        raise TaskStateError(
+            f"tasks that have not ended need task {task_id}, and `goque show {task_id}` names them; delete it later"
+        )
     raise TaskStateError(f"the handler of task {task_id} is being stopped; delete it after that")
 
 
@@ -257,11 +263,20 @@ def reset_all(
 
 
 def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
-    """Delete every task of a search that has ended and that nobody holds, and return the number."""
-    return sum(
-        len(storage.delete_if_finished([line.id for line in page.lines]))
-        for page in pages_of(storage, search)
-    )
+    """Delete every task of a search that has ended and that nobody holds, and return the number.
+
+    Tasks are left that others need which have not ended; a line on stderr says how many.
+    """
+    done = needed = 0
+    for page in pages_of(storage, search):
+        ids = [line.id for line in page.lines]
+        deleted = storage.delete_if_finished(ids)
+        done += len(deleted)
+        left = [storage.get_task(task_id) for task_id in ids if task_id not in deleted]
+        needed += sum(row is not None and row.claimed_by is None and is_needed(row) for row in left)
+    if needed:
+        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that others need which have not ended")
+    return done
 
 
 def _report(done: str, count: int, storage: TaskStorage, search: TaskSearch) -> None:

@@ -72,6 +72,7 @@ def flow_page(request: Request) -> Response:
         counts={status.value: counts[status] for status in WORDS if counts.get(status)},
         ended=sum(count for status, count in counts.items() if status in TERMINAL_STATUSES),
         drawing=view.drawing,
+        outside=view.outside,
         types=types[:MAX_TYPES],
         more_types=len(types) - MAX_TYPES,
         query=query,

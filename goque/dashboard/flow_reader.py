@@ -10,7 +10,7 @@ from typing import Final
 
 from goque.dashboard.flow_drawing import MAX_NODES, FlowDrawing, FlowNode, draw_flow
 from goque.dashboard.formats import last_line
-from goque.storage.contract import FlowOverview, FlowTask, TaskStorage
+from goque.storage.contract import FlowOverview, FlowTask, Neighbor, TaskStorage
 from goque.task_row import TaskStatus
 
 MAX_TASKS: Final = 10_000
@@ -20,6 +20,9 @@ MAX_NEEDS: Final = 50_000
 MAX_NOTES: Final = 100
 """How many failed tasks have their last error in the drawing."""
 
+MAX_OUTSIDE: Final = 10
+"""How many tasks outside of a flow are named that it waits for."""
+
 MAX_KEPT: Final = 20
 BUSY_FRACTION: Final = 0.2
 """The maximum fraction of the time that reading one flow takes, however many people look at it."""
@@ -27,10 +30,17 @@ BUSY_FRACTION: Final = 0.2
 
 @dataclass(frozen=True)
 class FlowView:
-    """What the page of a flow shows of all its tasks; a flow that is too large has no drawing."""
+    """What the page of a flow shows of all its tasks; a flow that is too large has no drawing.
+
+    Attributes:
+        overview: the flow, with its counts.
+        drawing: the flow, drawn.
+        outside: tasks that are not in the flow, and that it waits for.
+    """
 
     overview: FlowOverview
     drawing: FlowDrawing | None
+    outside: Sequence[Neighbor] = ()
 
 
 class FlowReader:
@@ -86,11 +96,13 @@ class FlowReader:
 
 def _read(storage: TaskStorage, flow_id: str, prefix: str) -> FlowView:
     overview = storage.flow_overview(flow_id)
+    is_blocked = TaskStatus.BLOCKED.value in overview.by_status
+    outside = storage.open_outside(flow_id, most=MAX_OUTSIDE) if is_blocked else []
     tasks = None
     if overview.total <= MAX_TASKS:
         tasks = storage.flow_tasks(flow_id, most_tasks=MAX_TASKS, most_needs=MAX_NEEDS)
     if tasks is None:
-        return FlowView(overview, None)
+        return FlowView(overview, None, outside)
     notes = _notes(storage, flow_id, tasks)
     nodes = [
         FlowNode(
@@ -98,7 +110,7 @@ def _read(storage: TaskStorage, flow_id: str, prefix: str) -> FlowView:
         )
         for task in tasks
     ]
-    return FlowView(overview, draw_flow(nodes))
+    return FlowView(overview, draw_flow(nodes), outside)
 
 
 def _notes(storage: TaskStorage, flow_id: str, tasks: Sequence[FlowTask]) -> dict[str, str]:

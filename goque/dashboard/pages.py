@@ -151,6 +151,8 @@ def task_page(request: Request) -> Response:
     load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
     links = storage.links_of(row.id, most=MAX_LINKED) if has_links(row) else None
     steps = read_steps(storage, row, attempts[::-1], now)
+    # a reset is refused until that one runs again; what failed comes first
+    failed_need = next((one for one in links.needs if one.state == "failed"), None) if links else None
     return page(
         request,
         "task.html",
@@ -169,7 +171,8 @@ def task_page(request: Request) -> Response:
         attempts=attempts[:MAX_ATTEMPTS],
         more_attempts=len(attempts) - MAX_ATTEMPTS,
         can_cancel=row.status in actions.CANCELABLE,
-        can_reset=row.status in actions.RESETTABLE and not row.claimed_by,
+        can_reset=row.status in actions.RESETTABLE and not row.claimed_by and not failed_need,
+        failed_need=failed_need,
     )
 
 

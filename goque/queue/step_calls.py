@@ -48,7 +48,8 @@ class StepCalls(FlowCalls):
 
         Raises:
             TaskNotFoundError: no task has this id.
-            TaskStateError: the task is claimed, or its node has not let go of it yet.
+            TaskStateError: the task is claimed, or its node has not let go of it yet; or it is blocked by its needs; or
+                one of its needs has not ended well, as for a task that was canceled because of that.
         """
         check_id(task_id)
         tx = transaction_of(conn)

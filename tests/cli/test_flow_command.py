@@ -214,3 +214,22 @@ def test_the_id_of_a_flow_in_the_place_of_a_task_is_named_as_such(goque: Any, co
         f"goque: no task has the id '{flow.id}'; it is the id of flow 'order 7'; "
         f"`goque flow {flow.id}` shows its tasks with their ids\n"
     )
+
+
+def test_a_task_that_open_tasks_need_is_not_deleted(goque: Any) -> None:
+    flow = order(goque)
+    finish(goque, "charge")
+    charge, ship, tell = (task.id for task in flow.tasks)
+    told = goque("delete", charge, code=1).stderr
+    assert told == (
+        f"goque: tasks that have not ended need task {charge}, and `goque show {charge}` names them; "
+        "delete it later\n"
+    )
+    left = goque("delete", "--status", "done")
+    assert left.stdout == "deleted 0 tasks\n"
+    assert left.stderr == "goque: left 1 task that others need which have not ended\n"
+    goque("cancel", tell)
+    finish(goque, "ship")
+    done = goque("delete", "--status", "done,canceled")
+    assert (done.stdout, done.stderr) == ("deleted 3 tasks\n", "")
+    assert goque("delete", ship, code=1).stderr.startswith(f"goque: no task has the id '{ship}'")

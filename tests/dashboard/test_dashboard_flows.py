@@ -148,6 +148,35 @@ def test_a_flow_is_canceled_neither_with_a_forged_form_nor_on_a_page_that_is_rea
 
 
 @on_every_backend
+def test_a_flow_that_waits_for_a_task_outside_of_it_names_that(dashboard, storage):
+    outside = add(storage, "upload")
+    flow = Flow("late")
+    split = flow.add("split", needs=[outside])
+    flow.add("join", needs=[split, outside])
+    storage.insert_flow(flow.plan())
+    answer = dashboard.get(f"/flows/{flow.id}")
+    assert "Waits for tasks outside of the flow new upload" in text_of(answer).replace("waiting", "new")
+    assert answer.text.count(f'href="/tasks/{outside.id}"') == 1
+    finish(storage, "upload")
+    dashboard.app.state.dashboard.flows.forget()
+    assert "Waits for" not in text_of(dashboard.get(f"/flows/{flow.id}"))
+
+
+@on_every_backend
+def test_a_task_that_its_need_has_canceled_links_it_in_the_place_of_a_reset(dashboard, storage):
+    flow = video(storage, parts=1)
+    finish(storage, "split", OutcomeKind.FAILED)
+    split, encode = flow.tasks[:2]
+    page = dashboard.get(f"/tasks/{encode.id}")
+    assert f"/do/reset?id={encode.id}" not in page.text
+    assert "Its need split" in text_of(page)
+    assert f"/do/reset?id={split.id}" in dashboard.get(f"/tasks/{split.id}").text
+    storage.reset_unless_claimed(split.id)
+    storage.cancel_unless_finished(encode.id)
+    assert f"/do/reset?id={encode.id}" in dashboard.get(f"/tasks/{encode.id}").text
+
+
+@on_every_backend
 def test_a_task_of_a_flow_leads_to_it_and_to_the_tasks_around(dashboard, storage):
     publish(storage, "join")
     flow = video(storage, parts=12)

@@ -281,6 +281,35 @@ def test_a_refused_reset_names_the_task_at_the_root_or_says_that_it_is_gone(regi
         queue.reset_attempts(tasks[2].id)
 
 
+def test_a_need_is_deleted_only_after_the_tasks_that_need_it(storage, registry, queue):
+    flow, [part, join] = flow_of(queue, ("part", 1, []), ("join", 1, [0]))
+    other = queue.enqueue("part", 2)
+    queue.drain_inline(registry, types=["part"])
+    assert storage.delete_if_finished([part.id, other.id]) == {other.id}
+    [run] = queue.drain_inline(registry)
+    assert run.result == [["part", "done", {"n": 1}, None]]
+    assert storage.delete_if_finished([part.id, join.id]) == {part.id, join.id}
+    assert queue.get_flow(flow.id).tasks == []
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"], indirect=True)
+def test_a_need_of_a_flow_that_is_not_committed_is_not_deleted(storage, queue, registry, backend):
+    task = queue.enqueue("part", 1)
+    queue.drain_inline(registry)
+    flow = Flow("open")
+    flow.add("join", needs=[task])
+    deleted = []
+    with contextlib.closing(backend.connect()) as connection:
+        queue.enqueue_flow(flow, conn=connection)
+        deleting = threading.Thread(target=lambda: deleted.append(storage.delete_if_finished([task.id])))
+        deleting.start()
+        deleting.join(0.3)
+        connection.commit()
+        deleting.join()
+    assert deleted == [set()]
+    assert queue.get_task(task.id).status == "done"
+
+
 def test_the_end_of_a_long_chain_tells_the_cause_at_its_root(registry, queue):
     _flow, tasks = flow_of(queue, ("fails", 0, []), *[("join", n, [n - 1]) for n in range(1, 60)])
     queue.drain_inline(registry)
@@ -575,6 +604,27 @@ def test_limits_and_unique_keys_hold_for_tasks_of_flows(registry, queue, storage
     with pytest.raises(DuplicateTaskError):
         queue.enqueue("one")
     assert [run.status for run in queue.drain_inline(registry)] == ["done", "done"]
+
+
+@pytest.mark.parametrize("options", [{"debounce": 30}, {"unique": "active"}], ids=["debounce", "replace"])
+def test_a_blocked_task_is_replaced_as_one_that_waits_and_keeps_its_needs(storage, queue, clock, options):
+    flow = Flow("blocked")
+    need = flow.add("part", 1)
+    blocked = flow.add("join", 1, needs=[need], unique_key="k", **options)
+    queue.enqueue_flow(flow)
+    on_conflict = "raise" if "debounce" in options else "replace"
+    late = {} if "debounce" in options else {"delay": 30}
+    there = queue.enqueue("join", 2, unique_key="k", on_conflict=on_conflict, **options, **late)
+    assert (there.id, there.inserted, there.payload, there.status) == (blocked.id, False, 2, "blocked")
+    [row] = claim(storage, task_type="part")
+    end(storage, row)
+    assert statuses(queue, flow) == ["done", "new"]
+    assert claim(storage, task_type="join") == []
+    clock.advance(31)
+    [row] = claim(storage, task_type="join")
+    assert (row.payload, [one.id for one in row.needs]) == (b"2", [need.id])
+    end(storage, row)
+    assert queue.enqueue("join", 3, unique_key="k", on_conflict=on_conflict, **options).inserted
 
 
 def test_the_cleaner_leaves_a_flow_and_what_it_needs_until_all_of_it_is_old(registry, queue, storage, clock):

@@ -147,6 +147,13 @@ class FlowReads(Protocol):
         """Read which tasks a flow has and what they need, in their order; None if it has more of either."""
 
     @abstractmethod
+    def open_outside(self, flow_id: str, *, most: int = 20) -> list[Neighbor]:
+        """Read at most so many tasks outside of a flow that it waits for, the oldest first.
+
+        A task is there twice if one task wants it done, and another one ended.
+        """
+
+    @abstractmethod
     def flow_lines(
         self, flow_id: str, *, statuses: Sequence[TaskStatus] = (), after: int = -1, limit: int = 50
     ) -> FlowLines:

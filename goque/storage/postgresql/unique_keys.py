@@ -29,4 +29,4 @@ REPLACE_IF_WAITING: Final = """
     SET payload = CAST(:payload AS jsonb), metadata = CAST(:metadata AS jsonb), priority = :priority,
         next_attempt_at = :next_attempt_at, updated_at = :now,
         unique_key = :unique_key, limit_key = :limit_key
-    WHERE id = :id AND status || '' IN ('new', 'error') AND claimed_by IS NULL"""
+    WHERE id = :id AND status || '' IN ('new', 'error', 'blocked') AND claimed_by IS NULL"""

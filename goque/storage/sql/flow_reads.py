@@ -102,6 +102,14 @@ class SqlFlowReads(SqlSearch):
         after = int(places[limit - 1][0]) if len(places) > limit else None
         return FlowLines([lines[task_id] for task_id in ids if task_id in lines], after)
 
+    def open_outside(self, flow_id: str, *, most: int = 20) -> list[Neighbor]:
+        """Read at most so many tasks outside of a flow that it waits for."""
+        if not self._dialect.is_task_id(flow_id):
+            return []
+        return self._run(
+            lambda session: self._neighbors(session, FLOW_READS.open_outside, flow_id, most), PINNED_READ
+        )
+
     def links_of(self, task_id: str, *, most: int = 20) -> TaskLinks:
         """Read the flow of a task, and at most so many of what it needs and of what needs it."""
         if not self._dialect.is_task_id(task_id):

@@ -33,7 +33,8 @@ from goque.task_rules.uniqueness import OnConflict, UniqueRule, stored_key
 MAX_TRIES: Final = 10
 """How often a task is inserted anew because the task in its way has just begun or gone."""
 
-_WAITING: Final = (TaskStatus.NEW, TaskStatus.ERROR)
+_WAITING: Final = (TaskStatus.NEW, TaskStatus.ERROR, TaskStatus.BLOCKED)
+"""A blocked task is replaced too: it keeps its needs, and starts when these have ended and it is due."""
 
 
 class InsertSteps:

@@ -30,7 +30,7 @@ from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sql.task_steps import TaskSteps
 from goque.task import Task
 from goque.task_filter import TaskFilter
-from goque.task_row import TaskRow
+from goque.task_row import IS_NEEDED, TaskRow
 from goque.task_rules.uniqueness import OnConflict
 
 ResultT = TypeVar("ResultT")
@@ -129,7 +129,10 @@ class SqlTasks(SqlRunner):
         )
 
     def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
-        """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps."""
+        """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps.
+
+        A task is left that others need which have not ended: they still read its result.
+        """
         wanted = sorted({task_id for task_id in task_ids if self._dialect.is_task_id(task_id)})
         tried: set[str] = set()
         return self._delete_with_steps(
@@ -145,13 +148,26 @@ class SqlTasks(SqlRunner):
             tried: what earlier tries of this call deleted, whose answer was lost; this try adds its own.
         """
         sql = self._sql
-        deleted = {task_id for task_id in wanted if session.run(sql.delete_if_finished, {"id": task_id})}
+        deleted = {task_id for task_id in wanted if self._delete_one(session, {"id": task_id})}
         if deleted:
             session.run(sql.delete_attempts, {"batch": self._dialect.encode_list(sorted(deleted))})
             self._step_deletes.with_ids(session, deleted)
         earlier = {one for one in tried - deleted if not session.rows(sql.get_task, {"id": one})}
         tried |= deleted
         return deleted | earlier
+
+    def _delete_one(self, session: Session, params: dict[str, Any]) -> int:
+        """Delete a task; one that others need is held meanwhile, so that no flow comes that needs it."""
+        sql = self._sql
+        if deleted := session.run(sql.delete_if_unneeded, params):
+            return deleted
+        flags = [row[0] or 0 for row in session.rows(sql.flows.flags, params)]
+        if not flags or not flags[0] & IS_NEEDED:
+            return 0
+        session.rows(sql.lock_task, params)
+        if session.rows(sql.flows.open_dependent, params):
+            return 0
+        return session.run(sql.delete_if_finished, params)
 
     def _run_steps(self, make: Callable[[], Steps[ResultT]], policy: CallPolicy, conn: Any) -> ResultT:
         """Run steps, which are made anew for each try."""

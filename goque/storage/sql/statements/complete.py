@@ -92,6 +92,7 @@ class Statements:
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
         delete_finished: delete up to `:limit` tasks of one type and status, and return their ids and flags.
         delete_if_finished: delete one task, if it is terminal and unclaimed.
+        delete_if_unneeded: do so, if nobody needs it.
         delete_attempts: delete the attempts of the tasks in `:batch`.
         next_types: the first `:most` types of tasks from `:after` on, in their order, and whether each is published.
         queue_depths: how many unfinished tasks of each type and status there are, and the earliest
@@ -178,6 +179,8 @@ class Statements:
     delete_if_finished: str = """
         DELETE FROM goque_task
         WHERE id = :id AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
+
+    delete_if_unneeded: str = f"{delete_if_finished} AND coalesce(flags, 0) & 2 = 0"
 
     count_tasks: str = largest_groups(COUNT_TASKS)
 

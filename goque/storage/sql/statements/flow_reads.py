@@ -14,6 +14,7 @@ class FlowReadStatements:
         counts: how many tasks of flow `:id` have a type and a status, and whether somebody holds them.
         tasks: the tasks of a flow, in their order: id, type, status.
         edges: its needs, in the order of tasks and needs.
+        open_outside: open needs of its tasks that are not in it, as a `Neighbor`, up to `:limit`.
         places: the places of its tasks behind the place `:after`, with their ids.
         places_in: the head and the tail of the same for some statuses; the condition comes between.
         flow_of_task: the id and the name of the flow of task `:id`.
@@ -44,6 +45,16 @@ class FlowReadStatements:
     JOIN goque_need ON goque_need.task_id = goque_flow_task.task_id
     WHERE goque_flow_task.flow_id = :id
     ORDER BY goque_flow_task.position, goque_need.position
+    LIMIT :limit"""
+
+    open_outside: str = """
+    SELECT DISTINCT goque_need.needs_id, goque_task.type, goque_task.status, goque_need.wants, goque_need.state
+    FROM goque_flow_task
+    JOIN goque_need ON goque_need.task_id = goque_flow_task.task_id AND goque_need.state = 0
+    LEFT JOIN goque_flow_task AS own ON own.task_id = goque_need.needs_id AND own.flow_id = goque_flow_task.flow_id
+    LEFT JOIN goque_task ON goque_task.id = goque_need.needs_id
+    WHERE goque_flow_task.flow_id = :id AND own.task_id IS NULL
+    ORDER BY goque_need.needs_id, goque_need.wants
     LIMIT :limit"""
 
     places: str = """

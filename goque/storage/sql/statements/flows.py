@@ -55,6 +55,7 @@ class FlowStatements:
         needs_of: return the needs of `:ids`: the task, and of the need the id, type, status, result and errors.
         flow_of_task: return the flow of a task.
         ended_needs: return up to `:limit` needs that have ended, or are deleted, while they count as open.
+        open_dependent: return a task that has not ended and needs `:id`.
         overview: return how many tasks of a flow are in a status; one that is held counts as processing.
         lock_unfinished: lock the tasks of a flow that have not ended; return the id and the type of each.
         cancel_all: cancel those of `:ids` that have not ended.
@@ -227,6 +228,13 @@ class FlowStatements:
     FROM goque_need
     WHERE state = 0 AND <has ended>
     LIMIT :limit"""
+
+    open_dependent: str = """
+    SELECT goque_task.id
+    FROM goque_need
+    JOIN goque_task ON goque_task.id = goque_need.task_id
+    WHERE goque_need.needs_id = :id AND <status> IN ('new', 'pending', 'processing', 'error', 'blocked')
+    LIMIT 1"""
 
     overview: str = """
     SELECT CASE WHEN goque_task.claimed_by IS NOT NULL THEN 'processing' ELSE goque_task.status END AS is_now, count(*)
