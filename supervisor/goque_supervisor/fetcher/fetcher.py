@@ -108,25 +108,15 @@ class Fetcher:
         )
         self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
         self.step_answers = StepAnswers(self.database, self.worker_pool.by_incarnation, counters.count_step)
+        of_results = self.in_flight, self.worker_pool, counters.whole, self.schedule
         self.results = ResultReceiver(
-            self.in_flight,
-            self.worker_pool,
-            counters.whole,
-            self.schedule,
-            hold_back=self._hold_back,
-            on_question=self.step_answers.add,
+            *of_results, hold_back=self._hold_back, on_question=self.step_answers.add
         )
-        parts = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
-        self.order_handler = OrderHandler(*parts)
-        self.reconciler = Reconciler(
-            self.database,
-            self.in_flight,
-            self.orders,
-            self.schedule,
-            channel.send,
-            node_timeout=boot["node_timeout"],
-            rows_stay=self.types.shortest_age() > MAX_AGE,
-        )
+        of_orders = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
+        self.order_handler = OrderHandler(*of_orders)
+        of_table = self.database, self.in_flight, self.orders, self.schedule, channel.send
+        rows_stay = self.types.shortest_age() > MAX_AGE
+        self.reconciler = Reconciler(*of_table, node_timeout=boot["node_timeout"], rows_stay=rows_stay)
         self._logs_debug, self._reports_idle = log.isEnabledFor(logging.DEBUG), bool(boot["drain"])
 
     def _may_wait(self, task: ClaimedTask) -> bool:
