@@ -10,6 +10,7 @@ import msgspec
 from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
+from goque.steps.question import Progress
 from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
 from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
@@ -64,6 +65,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
         follow_ups: the tasks that are inserted with a success.
         flows: the flows that are inserted with it.
         waits_for: the signals that a run waits for which has ended early because of that.
+        progress: how far a run was that is not done, if it has said so.
     """
 
     kind: OutcomeKind
@@ -81,6 +83,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     waits_for: tuple[str, ...] = ()
     needed_result: bytes | None = None
     no_result: str = ""
+    progress: Progress | None = None
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from goque.execution.error_texts import named_message_of
 from goque.execution.follow_ups import preparing_by
 from goque.execution.inline import InlineRunner, TaskRun, task_run
 from goque.execution.inline_steps import TableSteps
+from goque.execution.open_ends import let_go
 from goque.handlers.processor import Processor
 from goque.handlers.processor_table import HasProcessors, ProcessorTable, processors_of
 from goque.identifiers import new_task_id
@@ -95,6 +96,7 @@ class _Node:
         except BaseException:
             self.requeue(row)
             raise
+        let_go(handled.error)  # before the next attempt, which would wait for what it has open
         options = processor.spec.options
         change = settle(outcome, row, options.retry_policy)
         try:

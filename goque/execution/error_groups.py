@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from goque.callbacks import Callbacks
 from goque.errors import RateLimited, RetryTask, Snooze, TaskCanceled
 from goque.steps.pause import StepPause
@@ -36,15 +38,8 @@ def deciding_error(error: BaseException) -> BaseException:
     if not all(isinstance(leaf, Snooze | RateLimited | StepPause) for leaf in leaves):
         return error
     if pauses := [leaf for leaf in leaves if isinstance(leaf, StepPause)]:
-        return _first_end(pauses)
+        return functools.reduce(StepPause.beside, pauses)
     return next((leaf for leaf in leaves if isinstance(leaf, RateLimited)), leaves[0])
-
-
-def _first_end(pauses: list[StepPause]) -> StepPause:
-    """Return what pauses of several steps make together: the first one to end ends all of them."""
-    first = min(pauses, key=lambda pause: pause.seconds)
-    signals = tuple(name for pause in pauses for name in pause.signals)
-    return StepPause(first.seconds, str(first), signals=signals)
 
 
 def may_retry(error: BaseException, callbacks: Callbacks) -> bool:

@@ -89,7 +89,7 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
         try:
             task.stepper = run.steps_of
             returned = call()
-            task.end_steps()
+            task.return_from_steps()
             outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             error = raised
@@ -100,7 +100,7 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
-    return Handled(outcome, error, returned)
+    return Handled(_with_progress(outcome, task), error, returned)
 
 
 async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
@@ -115,10 +115,10 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
         try:
             task.stepper = run.steps_of
             returned = await call()
-            task.end_steps()
+            task.return_from_steps()
             outcome = outcome_of_return(returned, processor.spec.options, task)
         except BaseException as raised:  # noqa: BLE001 - see handle
-            error = translate_cancellation(run, raised)
+            error = await _after_steps(task, run, translate_cancellation(run, raised))
             task.end_steps()
             close_follow_ups(task)
             outcome = outcome_of_run(processor, run, error)
@@ -126,7 +126,27 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
-    return Handled(outcome, error, returned)
+    return Handled(_with_progress(outcome, task), error, returned)
+
+
+async def _after_steps(task: Task, run: Run, error: BaseException) -> BaseException:
+    """Return the error of a handler; if it is a pause, let the steps beside it end first, for they would run again."""
+    if task.step_run is None or not isinstance(deciding_error(error), StepPause):
+        return error
+    import asyncio  # noqa: PLC0415 - as in translate_cancellation
+
+    try:
+        await task.step_run.calls.until_none()
+    except asyncio.CancelledError as canceled:
+        return translate_cancellation(run, canceled)
+    return task.step_run.pause or error
+
+
+def _with_progress(outcome: Outcome, task: Task) -> Outcome:
+    """Add how far a run was that is not done, for it may have said so just before its end."""
+    if task.step_run is None or task.step_run.progress is None or outcome.kind is OutcomeKind.DONE:
+        return outcome
+    return msgspec.structs.replace(outcome, progress=task.step_run.progress)
 
 
 def outcome_of_run(processor: Processor, run: Run, error: BaseException) -> Outcome:

@@ -63,23 +63,26 @@ class AwaitedCalls(RunsSteps):
         run = self._steps_of_async_handler()
         decode = decoder_for(run, name, function, type)
         raw = await _atalk(run, run.recorded(name, in_transaction=conn is not None))
-        if raw is None:
-            began = run.begin(name)
-            try:
+        if raw is not None:
+            return decode(raw)
+        began = run.begin(name)
+        try:
+            with run.calls.one():
                 value: Any = function(*args, **kwargs)
                 if inspect.isawaitable(value):
                     value = await value
                 question = run.question(name, value, began)
+                kept = decode(question.value)
                 if conn is None:
-                    raw = await _atalk(run, run.record(question))
+                    await _atalk(run, run.record(question))
                 else:
                     run.check(await run.channel.record_in(conn, question), name)
-                    raw = run.note_recorded(question)
-            except BaseException:
-                run.fail(name)
-                raise
-            run.end(name)
-        return decode(raw)
+                    run.note_recorded(question)
+        except BaseException:
+            run.fail(name)
+            raise
+        run.end(name)
+        return kept
 
     async def aeach(self, name: str, items: Iterable[ItemT] | AsyncIterable[ItemT]) -> AsyncIterator[ItemT]:
         """Do what `each` does, in an `async def` handler; the items may come from an async iterator."""
@@ -101,7 +104,7 @@ class AwaitedCalls(RunsSteps):
     async def asleep(self, name: str, seconds: float | timedelta) -> None:
         """Do what `sleep` does, in an `async def` handler."""
         run = self._steps_of_async_handler()
-        run.take(name)
+        run.take(name, pauses=True)
         await _atalk(run, run.sleep(name, cast("float", seconds)))
 
     async def await_signal(
@@ -113,8 +116,10 @@ class AwaitedCalls(RunsSteps):
     ) -> Any:
         """Do what `wait_for` does, in an `async def` handler."""
         run = self._steps_of_async_handler()
-        run.take(name, "the name of a signal")
-        return await _atalk(run, run.wait_for(name, cast("float", timeout), decoder_of(name, type)))
+        run.take(name, "the name of a signal", pauses=True)
+        return await _atalk(
+            run, run.wait_for(name, cast("float", timeout), decoder_of(f"signal {name!r}", type))
+        )
 
     def _steps_of_async_handler(self) -> StepRun:
         run = self.steps_of_run()

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from goque.errors import ConfigurationError, GoqueError
 from goque.steps.awaited_calls import AwaitedCalls
-from goque.steps.question import MAX_NAME
+from goque.steps.question import MAX_NAME, Progress
 from goque.steps.run import StepRun, Talk
 from goque.steps.running import decoder_for, take_item
 from goque.steps.value import decoder_of
@@ -78,21 +78,23 @@ class HandlerCalls(AwaitedCalls):
         run = self._steps_of_def_handler("astep")
         decode = decoder_for(run, name, function, type)
         raw = _talk(run, run.recorded(name, in_transaction=conn is not None))
-        if raw is None:
-            began = run.begin(name)
-            try:
-                value = _not_awaitable(name, function(*args, **kwargs))
-                question = run.question(name, value, began)
-                if conn is None:
-                    raw = _talk(run, run.record(question))
-                else:
-                    run.check(run.channel.record_in(conn, question), name)
-                    raw = run.note_recorded(question)
-            except BaseException:
-                run.fail(name)
-                raise
-            run.end(name)
-        return decode(raw)
+        if raw is not None:
+            return decode(raw)
+        began = run.begin(name)
+        try:
+            value = _not_awaitable(name, function(*args, **kwargs))
+            question = run.question(name, value, began)
+            kept = decode(question.value)  # before it is recorded: a later run could not read it either
+            if conn is None:
+                _talk(run, run.record(question))
+            else:
+                run.check(run.channel.record_in(conn, question), name)
+                run.note_recorded(question)
+        except BaseException:
+            run.fail(name)
+            raise
+        run.end(name)
+        return kept
 
     def each(self, name: str, items: Iterable[ItemT]) -> Iterator[ItemT]:
         """Yield the items that no earlier attempt has done; each is recorded when the loop asks for the next.
@@ -126,7 +128,7 @@ class HandlerCalls(AwaitedCalls):
             GoqueError, ConfigurationError, TaskLost: as of `step`.
         """
         run = self._steps_of_def_handler("asleep")
-        run.take(name)
+        run.take(name, pauses=True)
         _talk(run, run.sleep(name, cast("float", seconds)))
 
     def wait_for(
@@ -148,8 +150,8 @@ class HandlerCalls(AwaitedCalls):
             GoqueError, ConfigurationError, TaskLost: as of `step`.
         """
         run = self._steps_of_def_handler("await_signal")
-        run.take(name, "the name of a signal")
-        return _talk(run, run.wait_for(name, cast("float", timeout), decoder_of(name, type)))
+        run.take(name, "the name of a signal", pauses=True)
+        return _talk(run, run.wait_for(name, cast("float", timeout), decoder_of(f"signal {name!r}", type)))
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the run is, for `goque show`, `goque top` and the dashboard; also in `async def` handlers.
@@ -173,7 +175,8 @@ class HandlerCalls(AwaitedCalls):
         run = self.steps_of_run()
         run.check_open()
         clean = note[:MAX_NAME].encode("utf-8", "replace").decode().replace("\0", "")
-        run.channel.note_progress(float(fraction), clean)
+        run.progress = Progress(float(fraction), clean)
+        run.channel.note_progress(run.progress.fraction, clean)
 
     def _steps_of_def_handler(self, other: str) -> StepRun:
         run = self.steps_of_run()

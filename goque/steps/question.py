@@ -109,7 +109,7 @@ def check_step_name(what: str, name: str) -> str:
     Raises:
         ConfigurationError: it is no text, is empty or too long, or has characters that a database cannot store.
     """
+    if isinstance(name, str) and not 0 < len(name) <= MAX_NAME:
+        raise ConfigurationError(f"{what} must have 1 to {MAX_NAME} characters, not {len(name)}")
     check_name(what, name)
-    if len(name) > MAX_NAME:
-        raise ConfigurationError(f"{what} has {len(name)} characters; at most {MAX_NAME}")
     return name

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from goque.errors import MAX_DELAY, GoqueError, SignalTimeout, TaskLost, length
 from goque.payload import encode_payload
+from goque.steps.open_calls import OpenCalls
 from goque.steps.pause import StepPause
-from goque.steps.question import Answer, Ask, Question, State, check_step_name
+from goque.steps.question import Answer, Ask, Progress, Question, State, check_step_name
 
 ResultT = TypeVar("ResultT")
 Talk = Generator[Question, Answer, ResultT]
@@ -55,6 +56,11 @@ class StepRun:
         channel: the way to the table.
         max_result: the bytes of a value at most.
         is_first: whether no earlier run can have recorded anything.
+
+    Attributes:
+        pause: what the run waits for, once a sleep or a wait has ended it.
+        progress: how far the run has said that it is.
+        calls: the functions of steps that run now, of an `async def` handler.
     """
 
     def __init__(self, channel: StepChannel, max_result: int, *, is_first: bool) -> None:
@@ -67,6 +73,9 @@ class StepRun:
         self._running: list[str] = []
         self._is_lost = False
         self._is_closed = False
+        self.pause: StepPause | None = None
+        self.progress: Progress | None = None
+        self.calls = OpenCalls()
 
     @property
     def known(self) -> Mapping[str, bytes]:
@@ -79,15 +88,23 @@ class StepRun:
 
     # -- names -------------------------------------------------------------------------------------------
 
-    def take(self, name: str, what: str = "the name of a step") -> None:
+    def take(self, name: str, what: str = "the name of a step", *, pauses: bool = False) -> None:
         """Take a name for this run.
+
+        Args:
+            name: the name.
+            what: what it is, in errors.
+            pauses: whether it is for a sleep or a wait; several of them may end one run.
 
         Raises:
             GoqueError: a step of this run has it, or the handler has ended.
             ConfigurationError: it is no name.
             TaskLost: the claim is gone.
+            StepPause: a sleep or a wait has ended this run, and its handler goes on all the same.
         """
         self.check_open()
+        if self.pause is not None and not pauses:
+            raise self.pause.again()
         check_step_name(what, name)
         if name in self._taken:
             raise GoqueError(f"this run has a step {name!r} already; give each step a name of its own")
@@ -162,7 +179,7 @@ class StepRun:
             Question(Ask.SLEEP, name, seconds=length(seconds, "the length of sleep"))
         )
         if answer.state is State.OPEN:
-            raise StepPause(answer.seconds or 0.0, f"sleeps in step {name!r}")
+            self._pause_for(StepPause(answer.seconds or 0.0, f"sleeps in step {name!r}"))
         self.channel.moved()
 
     def wait_for(self, name: str, timeout: float | None, decode: Callable[[bytes], Any]) -> Talk[Any]:
@@ -172,11 +189,19 @@ class StepRun:
         self.channel.moved()
         if answer.state is State.OPEN:
             left = MAX_DELAY if answer.seconds is None else answer.seconds
-            raise StepPause(left, f"waits for the signal {name!r}", signals=(name,))
+            self._pause_for(StepPause(left, f"waits for the signal {name!r}", signals=(name,)))
         if answer.state is State.EXPIRED:
             within = "" if seconds is None else f" within {seconds:g}s"
             raise SignalTimeout(f"the signal {name!r} has not come{within}")
         return decode(answer.value)
+
+    def _pause_for(self, pause: StepPause) -> NoReturn:
+        """End the run; of several pauses side by side, the first one to end ends all of them."""
+        self.pause = pause.again() if self.pause is None else self.pause.beside(pause)  # without its frames
+        try:
+            raise pause
+        finally:
+            del pause  # it holds this frame
 
     def _ask(self, question: Question) -> Talk[Answer]:
         self.check_open()

@@ -31,7 +31,10 @@ class RunsSteps:
         """
         if self.step_run is None:
             if self.stepper is None:
-                raise GoqueError("steps and progress are for the handler that runs this task, while it runs")
+                raise GoqueError(
+                    "steps and progress are for the handler that runs this task, while it runs; "
+                    "in a test, goque.testing.run_task runs it"
+                )
             self.step_run = self.stepper(self)
         return self.step_run
 
@@ -41,12 +44,22 @@ class RunsSteps:
         if self.step_run is not None:
             self.step_run.close()
 
+    def return_from_steps(self) -> None:
+        """Do the same for a handler that has returned.
+
+        Raises:
+            StepPause: the handler has something to wait for, and has caught that.
+        """
+        self.end_steps()
+        if self.step_run is not None and self.step_run.pause is not None:
+            raise self.step_run.pause.again()
+
 
 def decoder_for(run: StepRun, name: str, function: Callable[..., Any], wanted: Any) -> Callable[[bytes], Any]:
     """Take the name of a step, and return what decodes its value."""
     run.take(name)
     try:
-        return decoder_of(name, returned_type(name, function) if wanted is None else wanted)
+        return decoder_of(f"step {name!r}", returned_type(name, function) if wanted is None else wanted)
     except BaseException:
         run.fail(name)
         raise

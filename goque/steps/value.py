@@ -14,30 +14,34 @@ from goque.payload import decode_json
 Decode = Callable[[bytes], Any]
 
 
-def decoder_of(name: str, wanted: Any) -> Decode:
+def decoder_of(what: str, wanted: Any) -> Decode:
     """Return what makes a value of JSON text; None and Any mean plain JSON.
+
+    Args:
+        what: whose value it is, in errors.
+        wanted: the type.
 
     Raises:
         ConfigurationError: no JSON text decodes to this type.
     """
     if wanted is None or wanted is Any:
-        return functools.partial(decode_json, what=f"the value of step {name!r}")
+        return functools.partial(decode_json, what=f"the value of {what}")
     try:
         decode = _make_decoder(wanted)
     except TypeError as error:
         raise ConfigurationError(
-            f"step {name!r} gives {wanted!r}, which cannot come from JSON: {error}; let its function return a "
+            f"{what} gives {wanted!r}, which cannot come from JSON: {error}; let its function return a "
             "msgspec.Struct, a dataclass or a builtin type, or name another type by type="
         ) from error
-    return functools.partial(_decode_as, name, decode)
+    return functools.partial(_decode_as, what, decode)
 
 
-def _decode_as(name: str, decode: Decode, raw: bytes) -> Any:
+def _decode_as(what: str, decode: Decode, raw: bytes) -> Any:
     try:
         return decode(raw)
     except PayloadDecodeError as error:
         said = str(error).removeprefix("payload does not decode: ")
-        raise PayloadDecodeError(f"the recorded value of step {name!r} does not decode: {said}") from error
+        raise PayloadDecodeError(f"the value of {what} does not decode: {said}") from error
 
 
 @functools.lru_cache(maxsize=1024)

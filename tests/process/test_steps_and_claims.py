@@ -42,6 +42,16 @@ def naps(task: Task):
     task.sleep("nap", task.payload)
     return ran(task, "wakes")
 
+@registry.processor("reports", **(options | {"next_attempt_at": retry.static(600)}))
+def reports(task: Task):
+    for page in range(10):
+        task.progress(page / 10, "page")
+    task.progress(0.9, "all written")
+    match task.payload:
+        case "raises": raise ValueError("after that")
+        case "dies": os.kill(os.getpid(), signal.SIGKILL)
+    task.wait_for("approved")
+
 @registry.processor("many", **options)
 async def many(task: Task):
     async def nothing():
@@ -74,6 +84,8 @@ def pays(task: Task):
             case ("rollback", 0):
                 conn.rollback()
                 raise ValueError("rolled back")
+            case ("left open", 0):
+                raise ValueError("and the transaction is open yet")
             case ("killed", 0):
                 os.kill(os.getpid(), signal.SIGKILL)
         conn.commit()
@@ -81,7 +93,8 @@ def pays(task: Task):
             os.kill(os.getpid(), signal.SIGKILL)
         return paid
     finally:
-        conn.close()
+        if task.payload != "left open" or task.attempts:
+            conn.close()
 """
 
 
@@ -131,7 +144,7 @@ def test_a_node_that_was_frozen_records_nothing_any_more(start_tree: StartTree, 
 
 
 @on_every_backend
-@pytest.mark.parametrize(("payload", "charges"), [("fine", 1), ("rollback", 2), ("killed", 2), ("after", 1)])
+@pytest.mark.parametrize(("payload", "charges"), [("fine", 1), ("rollback", 2), ("killed", 2), ("left open", 2), ("after", 1)])
 def test_a_step_in_the_apps_transaction_is_recorded_with_it_or_not_at_all(
     start_tree: StartTree, database: Database, payload: str, charges: int
 ) -> None:
@@ -143,6 +156,18 @@ def test_a_step_in_the_apps_transaction_is_recorded_with_it_or_not_at_all(
     assert database.execute("SELECT amount FROM paid") == [(7,)]
     assert noted(tree, "doc") == ["charged"] * charges
     assert recorded(database, "doc") == ["charge"]
+
+
+@on_every_backend
+@pytest.mark.parametrize("ends", ["waits", "raises", "dies"])
+def test_the_last_progress_of_a_run_that_is_not_done_is_written(
+    start_tree: StartTree, database: Database, ends: str
+) -> None:
+    start_tree(app=APP)
+    [task] = database.enqueue("reports", "doc", payload=ends)
+    eventually(lambda: database.task("doc").claims == 1 and not database.task("doc").claimed_by)
+    rows = database.queue.storage.steps_of(task.id)
+    assert [row.value for row in rows if row.kind == "progress"] == ['{"fraction":0.9,"note":"all written"}']
 
 
 @on_every_backend

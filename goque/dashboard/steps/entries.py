@@ -60,6 +60,7 @@ class _Run:
     entries: list[Entry]
     failed: AttemptRow | None = None
     is_running: bool = False
+    is_cut: bool = False
 
 
 def timeline_entries(
@@ -79,23 +80,27 @@ def timeline_entries(
     if row.status == TaskStatus.PROCESSING and row.updated_at is not None:
         _add_running(runs, row, min(row.updated_at, now), now)
     blocks: list[tuple[datetime, list[Entry]]] = [(run.start, list(_of_run(run))) for run in runs]
-    blocks += [(one.start, [one]) for one in _pauses(row, story, now)]
+    blocks += [(one.start, [one]) for one in (*_gap(story), *_pauses(row, story, now))]
     blocks.sort(key=lambda block: block[0])
     return [entry for _start, entries in blocks for entry in entries]
 
 
 def _runs_with_steps(story: StepStory) -> Iterator[_Run]:
-    """Yield the runs that have recorded steps; a gap belongs to the run of the step before it."""
-    by_claims: dict[int, list[Entry]] = {}
+    """Yield the runs that have recorded steps. Where steps are left out, nobody knows when a run after that began."""
+    parts: dict[tuple[int, bool], list[Entry]] = {}
     for number, step in enumerate(story.steps):
-        if story.left_out and number == story.gap and number:
-            before = story.steps[number - 1]
-            gap = Entry("gap", "", before.made_at, before.made_at, count=story.left_out, is_nested=True)
-            by_claims[before.claims].append(gap)
-        by_claims.setdefault(step.claims, []).append(_entry_of(step))
-    for claims, entries in by_claims.items():
+        is_after = bool(story.left_out) and number >= story.gap
+        parts.setdefault((step.claims, is_after), []).append(_entry_of(step))
+    for (claims, is_after), entries in parts.items():
         start, end = min(one.start for one in entries), max(one.end for one in entries)
-        yield _Run(claims, start, end, list(_grouped(entries)))
+        yield _Run(claims, start, end, list(_grouped(entries)), is_cut=is_after)
+
+
+def _gap(story: StepStory) -> Iterator[Entry]:
+    """Yield the steps that are left out, which may be of several runs."""
+    if story.left_out and story.gap:
+        before = story.steps[story.gap - 1]
+        yield Entry("gap", "", before.made_at, before.made_at, count=story.left_out)
 
 
 def _entry_of(step: StepRow) -> Entry:
@@ -149,6 +154,9 @@ def _add_attempt(runs: list[_Run], attempt: AttemptRow) -> None:
     if run is None:
         runs.append(_Run(None, start, attempt.ended_at, [], attempt))
         return
+    run = next(
+        one for one in runs if one.claims == run.claims
+    )  # of a run with steps left out, the first part
     run.start, run.end, run.failed = min(start, run.start), attempt.ended_at, attempt
 
 
@@ -165,7 +173,7 @@ def _of_run(run: _Run) -> Iterator[Entry]:
     if run.failed is not None:
         failed = run.failed.failed
         yield Entry("failed", "", run.start, run.end, took=took, note=failed.error, attempt=failed.attempt)
-    else:
+    elif run.is_running or not run.is_cut:
         kind = "running" if run.is_running else "run"
         yield Entry(kind, "", run.start, run.end, took=took, is_open=run.is_running)
     yield from run.entries

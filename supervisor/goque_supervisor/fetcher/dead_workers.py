@@ -12,6 +12,7 @@ from goque.describe.run_end import describe_retry
 from goque.execution.timeout_text import timeout_text
 from goque.options import ProcessorOptions
 from goque.outcome import Outcome, OutcomeKind, settle
+from goque.steps.question import Progress
 from goque.task_rules.crash_evidence import CrashEvidence, crash_cause
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
@@ -157,7 +158,9 @@ def outcome_of_death(
             kind, text = OutcomeKind.CANCELED, "the task was canceled while it ran"
         case _:
             kind, text = OutcomeKind.INTERRUPTED, ""
-    return Outcome(kind, text, duration=duration, pid=notice.pid, crash=evidence)
+    seen = running.progress
+    progress = None if seen is None else Progress(seen.fraction, seen.note)
+    return Outcome(kind, text, duration=duration, pid=notice.pid, crash=evidence, progress=progress)
 
 
 def read_box(path: str) -> Contents:

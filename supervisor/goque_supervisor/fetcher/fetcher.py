@@ -222,6 +222,7 @@ class Fetcher:
         ended = self.in_flight.ended
         if not ended or time.monotonic() < self.schedule.settle_at(self._load_of_ended()):
             return
+        self.progress.write_last(ended)
         settled = self.database.settle(ended, self.orders.owner)
         if settled is None:
             return

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from goque.context import current_task
 from goque.errors import GoqueError
+from goque.execution.open_ends import let_go
 from goque.execution.run_handler import (
     charge_timeout,
     handle_async,
@@ -93,7 +94,7 @@ class AsyncWorker(Worker):
         self._room_for_questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._ended = False
         with asyncio.Runner() as runner:
-            loop = runner.get_loop()
+            self.loop = loop = runner.get_loop()
             loop.call_soon(self._serve, loop)
             while not self._ended:
                 try:
@@ -185,6 +186,7 @@ class AsyncWorker(Worker):
             outcome = handled.outcome
             if run.canceled_by_neighbor and isinstance(handled.error, asyncio.CancelledError):
                 outcome = Outcome(OutcomeKind.INTERRUPTED)  # nothing that this task did
+            let_go(handled.error)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
             outcome = outcome_of_run(processor, run, translate_cancellation(run, error))
         return charge_timeout(outcome, processor, run)
@@ -258,7 +260,7 @@ class AsyncStepChannel:
         self._run = run
         self._task = task
         self._seq = run.job.seq
-        self._loop = asyncio.get_running_loop()
+        self._loop = worker.loop
 
     async def ask(self, question: Question) -> Answer:
         """Ask the fetcher; see StepChannel."""

@@ -17,6 +17,7 @@ from _signal import (  # type: ignore[import-not-found]  # as fast as it gets: t
 from typing import Any
 
 from goque.errors import GoqueError, TaskCanceled, TaskTimeout
+from goque.execution.open_ends import let_go
 from goque.execution.run_handler import (
     charge_timeout,
     handle,
@@ -91,11 +92,15 @@ class SyncWorker(Worker):
         try:
             try:
                 self.interruptible = True
-                outcome = contextvars.Context().run(handle, processor, job.row, self).outcome
+                handled = contextvars.Context().run(handle, processor, job.row, self)
+                outcome = handled.outcome
             finally:
                 self.interruptible = False
         except BaseException as error:  # noqa: BLE001 - any exception of a handler fails its attempt, never the worker
             outcome = outcome_of_run(processor, self, error)
+        else:
+            if handled.error is not None:
+                let_go(handled.error)
         self.running_seq = 0
         outcome = charge_timeout(outcome, processor, self)
         return with_users_delay(outcome, job.row, processor.callbacks)
@@ -170,7 +175,7 @@ class SyncStepChannel:
         self._worker = worker
         self._task = task
         self._seq = seq
-        self._thread = threading.get_ident()
+        self._thread = threading.main_thread().ident
 
     def ask(self, question: Question) -> Answer:
         """Ask the fetcher; see StepChannel."""

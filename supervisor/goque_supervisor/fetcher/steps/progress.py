@@ -18,7 +18,7 @@ class ProgressWriter:
     """Writes how far tasks are: what has changed, and at most once a second for each task.
 
     Each look at a running task finds its newest progress. So the last one before a silence is written too, as soon as
-    a second has passed. The progress of a run that has ended is of no use to anybody.
+    a second has passed. What a run that is not done has reported last comes with its end.
 
     Args:
         write: writes the progress of some claims; returns whether the database has answered.
@@ -45,6 +45,16 @@ class ProgressWriter:
             return False
         self._written |= {seq: (found, now) for seq, (_task, found) in due.items()}
         return True
+
+    def write_last(self, ended: Iterable[ClaimedTask]) -> None:
+        """Write how far runs were when they ended, while their claims still hold; it was not looked at since."""
+        last = [
+            (task.row.token, task.outcome.progress)
+            for task in ended
+            if task.outcome is not None and task.outcome.progress is not None
+        ]
+        if last:
+            self._write(last)
 
     def _is_due(self, seq: int, found: RunProgress, now: float) -> bool:
         written = self._written.get(seq)

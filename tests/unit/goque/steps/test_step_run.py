@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,11 @@ import pytest
 
 import goque
 from goque import Registry, Task
-from goque.execution.inline import TaskRun, row_of, run_row
+from goque.execution.inline import InlineRunner, TaskRun, row_of, run_row
 from goque.execution.inline_steps import MemorySteps
+from goque.handlers.processor_table import processors_of
+from goque.outcome import Outcome
+from goque.steps.question import Progress
 from goque.task_row import TaskStatus
 
 
@@ -182,7 +186,7 @@ def test_an_error_names_the_step_and_the_place_in_its_value() -> None:
     ended = run(lambda task: task.step("pages", plain, "x" * 70_000))
     assert "step 'pages' has 70002 bytes, more than max_result 65536" in str(ended.error)
     ended = run(lambda task: task.step("pages", page, 1), MemorySteps({"pages": b'"text"'}))
-    assert "the recorded value of step 'pages' does not decode: Expected `object`" in str(ended.error)
+    assert "the value of step 'pages' does not decode: Expected `object`" in str(ended.error)
 
 
 def test_a_step_that_raised_leaves_its_name_free() -> None:
@@ -312,3 +316,62 @@ def test_what_a_handler_left_running_cannot_record_any_more() -> None:
     threads[0].join()
     assert list(steps.steps) == ["one"]
     assert "the handler has ended" in str(errors[0])
+
+
+def test_a_value_that_no_later_run_could_read_is_not_recorded() -> None:
+    def says_int() -> int:
+        return "bad"  # type: ignore[return-value]
+
+    steps = MemorySteps()
+    assert "the value of step 'one' does not decode: Expected `int`" in str(
+        run(lambda task: task.step("one", says_int), steps).error
+    )
+    assert steps.steps == {}
+    ended = run(lambda task: task.wait_for("go", type=int), MemorySteps(signals={"go": b'"bad"'}))
+    assert "the value of signal 'go' does not decode: Expected `int`" in str(ended.error)
+
+
+def test_a_handler_that_catches_even_a_pause_is_paused_all_the_same() -> None:
+    def swallows(task: Task) -> str:
+        with contextlib.suppress(BaseException):
+            task.wait_for("approved", timeout=60)
+        if task.payload:
+            task.step("next", nothing)
+        return "paid out without approval"
+
+    for payload in ({}, {"goes": "on"}):
+        registry, steps = Registry(), MemorySteps()
+        registry.add_processor("ocr", swallows, store_result=True)
+        ended = run_row(registry, row_of(Task("ocr", payload)), steps)
+        assert (ended.status, ended.result, ended.delay) == ("new", None, pytest.approx(60, abs=5))
+        assert steps.steps == {}
+
+
+def test_a_pause_beside_a_step_lets_that_end_and_be_recorded() -> None:
+    done: list[str] = []
+
+    async def slow() -> str:
+        await asyncio.sleep(0.01)
+        done.append("slow")
+        return "kept"
+
+    async def handler(task: Task) -> None:
+        await asyncio.gather(task.astep("slow", slow), task.await_signal("go", timeout=60))
+
+    steps = MemorySteps()
+    ended = run(handler, steps)
+    assert (ended.status, ended.delay) == ("new", pytest.approx(60, abs=5))
+    assert (done, steps.steps) == (["slow"], {"slow": b'"kept"'})
+
+
+def test_progress_comes_with_the_end_of_a_run_that_is_not_done() -> None:
+    outcome = outcome_of(lambda task: (task.progress(0.9, "all written"), task.sleep("nap", 60)))
+    assert outcome.progress == Progress(0.9, "all written")
+    assert outcome_of(lambda task: task.progress(1)).progress is None
+
+
+def outcome_of(handler: Any) -> Outcome:
+    registry = Registry()
+    registry.add_processor("ocr", handler)
+    with InlineRunner(lambda _row: MemorySteps()) as runner:
+        return runner.run(processors_of(registry).get("ocr"), row_of(Task("ocr")))[0]

@@ -98,7 +98,6 @@ def test_steps_that_are_left_out_have_a_line_of_their_own() -> None:
         ("run", 1),
         ("step", 1),
         ("gap", 898),
-        ("run", 1),
         ("step", 1),
     ]
 

@@ -1,0 +1,27 @@
+"""Let go of what a handler that has failed still holds, such as the open transaction of a connection.
+
+An exception holds its frames, and a frame may hold the exception. Only the garbage collector ends such a circle, some
+time later. Until then the transaction of the last attempt would be in the way of the next one.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Final
+
+MOST: Final = 1000
+"""How many exceptions are looked at: of a group, and of the chain before each."""
+
+
+def let_go(error: BaseException | None) -> None:
+    """Clear the frames of an exception, and of those that it was raised from, is in the way of, or has in it."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < MOST:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        waiting += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
