@@ -96,7 +96,9 @@ class _Node:
         except BaseException:
             self.requeue(row)
             raise
-        let_go(handled.error)  # before the next attempt, which would wait for what it has open
+        let_go(
+            handled.error, collects=handled.has_recorded_in_transaction
+        )  # before the next attempt, which would wait for what it has open
         options = processor.spec.options
         change = settle(outcome, row, options.retry_policy)
         try:

@@ -6,6 +6,7 @@ time later. Until then the transaction of the last attempt would be in the way o
 
 from __future__ import annotations
 
+import gc
 import traceback
 from typing import Final
 
@@ -13,8 +14,14 @@ MOST: Final = 1000
 """How many exceptions are looked at: of a group, and of the chain before each."""
 
 
-def let_go(error: BaseException | None) -> None:
-    """Clear the frames of an exception, and of those that it was raised from, is in the way of, or has in it."""
+def let_go(error: BaseException | None, *, collects: bool = False) -> None:
+    """Clear the frames of an exception, and of those that it was raised from, is in the way of, or has in it.
+
+    Args:
+        error: the exception; None for nothing.
+        collects: whether to collect garbage too. A connection of `sqlite3` is a circle in itself, which nothing else
+            ends. It takes some milliseconds.
+    """
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < MOST:
         one = waiting.pop()
@@ -25,3 +32,5 @@ def let_go(error: BaseException | None) -> None:
         waiting += [one.__cause__, one.__context__]
         if isinstance(one, BaseExceptionGroup):
             waiting += one.exceptions
+    if collects and error is not None:
+        gc.collect()

@@ -70,11 +70,13 @@ class Handled(NamedTuple):
         outcome: the outcome of its task.
         error: the error for the after hooks: what the handler raised, a TaskTimeout, or None.
         returned: what it returned.
+        has_recorded_in_transaction: whether it has recorded a step in a transaction of its own, which may be open.
     """
 
     outcome: Outcome
     error: BaseException | None
     returned: Any
+    has_recorded_in_transaction: bool = False
 
 
 def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
@@ -100,7 +102,7 @@ def handle(processor: Processor, row: TaskRow, run: Run) -> Handled:
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
-    return Handled(_with_progress(outcome, task), error, returned)
+    return Handled(_with_progress(outcome, task), error, returned, task.has_recorded_in_transaction)
 
 
 async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
@@ -126,7 +128,7 @@ async def handle_async(processor: Processor, row: TaskRow, run: Run) -> Handled:
         if callbacks.hooks_after:
             call_hooks(callbacks.hooks_after, task, error)
         tracing.ended(span, outcome, error)
-    return Handled(_with_progress(outcome, task), error, returned)
+    return Handled(_with_progress(outcome, task), error, returned, task.has_recorded_in_transaction)
 
 
 async def _after_steps(task: Task, run: Run, error: BaseException) -> BaseException:

@@ -60,6 +60,7 @@ class StepRun:
     Attributes:
         pause: what the run waits for, once a sleep or a wait has ended it.
         progress: how far the run has said that it is.
+        is_in_transactions: whether it records steps in transactions of the application.
         calls: the functions of steps that run now, of an `async def` handler.
     """
 
@@ -68,7 +69,7 @@ class StepRun:
         self._max_result = max_result
         self._known: dict[str, bytes] = {}
         self._is_read = is_first
-        self._is_open = False
+        self.is_in_transactions = False
         self._taken: set[str] = set()
         self._running: list[str] = []
         self._is_lost = False
@@ -138,7 +139,7 @@ class StepRun:
 
     def recorded(self, name: str, *, in_transaction: bool = False) -> Talk[bytes | None]:
         """Return the recorded JSON text of a step, or None."""
-        if not self._is_read or (in_transaction and not self._is_open):
+        if not self._is_read or (in_transaction and not self.is_in_transactions):
             yield from self._read(in_transaction=in_transaction)
         return self._known.get(name)
 
@@ -151,7 +152,7 @@ class StepRun:
             is_all = answer.is_all
             after = answer.steps[-1][0] if answer.steps else ""
         self._is_read = True
-        self._is_open |= in_transaction
+        self.is_in_transactions |= in_transaction
 
     def question(self, name: str, value: Any, began: float) -> Question:
         """Make the question that records a value.

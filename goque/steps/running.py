@@ -44,6 +44,11 @@ class RunsSteps:
         if self.step_run is not None:
             self.step_run.close()
 
+    @property
+    def has_recorded_in_transaction(self) -> bool:
+        """Whether the run has recorded steps in transactions of its own."""
+        return self.step_run is not None and self.step_run.is_in_transactions
+
     def return_from_steps(self) -> None:
         """Do the same for a handler that has returned.
 

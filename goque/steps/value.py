@@ -6,12 +6,15 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from goque.errors import ConfigurationError, PayloadDecodeError
 from goque.payload import decode_json
 
 Decode = Callable[[bytes], Any]
+
+MOST_RESOLVED: Final = 1024
+_resolved_types: dict[Any, Any] = {}
 
 
 def decoder_of(what: str, wanted: Any) -> Decode:
@@ -75,10 +78,17 @@ def returned_type(name: str, function: Callable[..., Any]) -> Any:
         ) from error
 
 
-@functools.lru_cache(maxsize=1024)
 def _resolved(function: Callable[..., Any]) -> Any:
-    """Return the type that an annotation names: it takes long, and a loop asks for the same again and again."""
-    return typing.get_type_hints(function, include_extras=True)["return"]
+    """Return the type that an annotation names: it takes long, and a loop asks for the same again and again.
+
+    It is remembered by the code: the function may hold what its handler has open.
+    """
+    code = getattr(function, "__code__", function)
+    if code not in _resolved_types:
+        if len(_resolved_types) >= MOST_RESOLVED:
+            _resolved_types.clear()
+        _resolved_types[code] = typing.get_type_hints(function, include_extras=True)["return"]
+    return _resolved_types[code]
 
 
 def _says_none(function: Callable[..., Any]) -> bool:

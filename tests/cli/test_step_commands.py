@@ -91,7 +91,7 @@ def test_a_signal_that_nobody_can_get_is_refused_in_one_line(goque: Any, storage
         ((row.id, "approved", "yes"), 2, "write it in the shell's quotes"),
         ((row.id, "approved", ""), 2, "not JSON"),
         ((row.id, ""), 2, "NAME"),
-        ((row.id, "x" * 201), 2, "at most 200"),
+        ((row.id, "x" * 201), 2, "must have 1 to 200 characters, not 201"),
         ((row.id,), 2, "NAME"),
     ):
         error = goque("signal", *arguments, code=code).stderr

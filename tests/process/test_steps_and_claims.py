@@ -144,7 +144,10 @@ def test_a_node_that_was_frozen_records_nothing_any_more(start_tree: StartTree, 
 
 
 @on_every_backend
-@pytest.mark.parametrize(("payload", "charges"), [("fine", 1), ("rollback", 2), ("killed", 2), ("left open", 2), ("after", 1)])
+@pytest.mark.parametrize(
+    ("payload", "charges"),
+    [("fine", 1), ("rollback", 2), ("killed", 2), ("left open", 2), ("after", 1)],
+)
 def test_a_step_in_the_apps_transaction_is_recorded_with_it_or_not_at_all(
     start_tree: StartTree, database: Database, payload: str, charges: int
 ) -> None:

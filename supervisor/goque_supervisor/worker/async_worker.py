@@ -186,7 +186,7 @@ class AsyncWorker(Worker):
             outcome = handled.outcome
             if run.canceled_by_neighbor and isinstance(handled.error, asyncio.CancelledError):
                 outcome = Outcome(OutcomeKind.INTERRUPTED)  # nothing that this task did
-            let_go(handled.error)
+            let_go(handled.error, collects=handled.has_recorded_in_transaction)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, never the worker
             outcome = outcome_of_run(processor, run, translate_cancellation(run, error))
         return charge_timeout(outcome, processor, run)

@@ -100,7 +100,7 @@ class SyncWorker(Worker):
             outcome = outcome_of_run(processor, self, error)
         else:
             if handled.error is not None:
-                let_go(handled.error)
+                let_go(handled.error, collects=handled.has_recorded_in_transaction)
         self.running_seq = 0
         outcome = charge_timeout(outcome, processor, self)
         return with_users_delay(outcome, job.row, processor.callbacks)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -78,5 +81,24 @@ def test_frames_let_go_of_what_they_hold(handler: Callable[[], None]) -> None:
     assert [ref() for ref in opened if ref() is not None] == []
 
 
+def test_a_connection_of_sqlite_is_closed_where_garbage_is_collected(tmp_path: Path) -> None:
+    def handler() -> None:
+        connection = sqlite3.connect(tmp_path / "tasks.db")
+        connection.execute("CREATE TABLE paid (amount INTEGER)")
+        connection.execute("INSERT INTO paid VALUES (1)")
+        raise ValueError("and the transaction is open")
+
+    caught: BaseException | None = None
+    try:
+        handler()
+    except ValueError as error:
+        caught = error
+    with closing(sqlite3.connect(tmp_path / "tasks.db", timeout=0)) as other:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("DROP TABLE paid")
+        let_go(caught, collects=True)
+        other.execute("DROP TABLE paid")
+
+
 def test_nothing_is_let_go_of_without_an_error() -> None:
-    let_go(None)
+    let_go(None, collects=True)

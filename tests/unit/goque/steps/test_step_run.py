@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -375,3 +377,19 @@ def outcome_of(handler: Any) -> Outcome:
     registry.add_processor("ocr", handler)
     with InlineRunner(lambda _row: MemorySteps()) as runner:
         return runner.run(processors_of(registry).get("ocr"), row_of(Task("ocr")))[0]
+
+
+def test_the_type_of_a_function_is_remembered_without_the_function() -> None:
+    held = threading.Event()
+    references = sys.getrefcount(held)
+
+    def handler(task: Task) -> None:
+        def inside() -> int:
+            return int(held.is_set())
+
+        task.step("one", inside)
+
+    run(handler).raise_for_error()
+    del handler
+    gc.collect()
+    assert sys.getrefcount(held) == references
