@@ -20,6 +20,7 @@ SNAPSHOT = Snapshot(
         [QueueDepth("mail", "new", 1)], limits={"mail": LimitLoad(Limits(2, rate=Rate(1, per=60)), running=1)}
     ),
     {("django.default", "shop.tasks.add"): Counts({"processing:0": 1.0})},
+    {("mail", "page-*"): Counts({"steps": 1.0, "step_seconds": 0.5})},
 )
 
 
