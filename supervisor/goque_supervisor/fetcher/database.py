@@ -7,7 +7,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from goque.errors import DatabaseUnavailableError
 from goque.execution.error_texts import named_message_of
 from goque.outcome import Change, OutcomeKind, settle
-from goque.steps.question import Answer, Progress, Question, State
+from goque.steps.question import Answer, Progress, Question
 from goque.storage import TaskStorage
 from goque.storage.contract import Claim, DueLevel, HeldBack
 from goque.storage.in_halves import write_in_halves
@@ -149,17 +148,7 @@ class TaskDatabase:
 
     def answer_steps(self, asked: Sequence[tuple[Token, Question]]) -> list[Answer] | None:
         """Answer questions of handlers about their steps; returns None on a failure."""
-        if not asked:
-            return []
-
-        def write(some: Sequence[tuple[int, tuple[Token, Question]]]) -> set[tuple[int, Answer]]:
-            answers = self._storage.answer_steps([question for _index, question in some])
-            return {(index, answer) for (index, _), answer in zip(some, answers, strict=True)}
-
-        answered = self._ask(lambda: write_in_halves(list(enumerate(asked)), write, _refuse_step))
-        return (
-            None if answered is None else [answer for _index, answer in sorted(answered, key=itemgetter(0))]
-        )
+        return self._ask(lambda: self._storage.answer_steps(asked)) if asked else []
 
     def mark_processing(self, tasks: list[ClaimedTask]) -> None:
         """Write that tasks run, so that `goque list` and the dashboard show it."""
@@ -306,17 +295,6 @@ class TaskDatabase:
                 extra={"task_id": bare.token.task_id},
             )
             return set()
-
-
-def _refuse_step(one: tuple[int, tuple[Token, Question]], error: Exception) -> set[tuple[int, Answer]]:
-    index, (token, question) = one
-    log.error(
-        "the step %r of a task cannot be recorded: its handler is told so",
-        question.name,
-        exc_info=error,
-        extra={"task_id": token.task_id},
-    )
-    return {(index, Answer(State.REFUSED, text=named_message_of(error)))}
 
 
 def _tell_by_type(what: str, rows: Sequence[TaskRow], traced: int) -> None:
