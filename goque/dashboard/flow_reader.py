@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from goque.dashboard.bounded_readings import BoundedReadings
 from goque.dashboard.flow_drawing import MAX_NODES, FlowDrawing, FlowNode, draw_flow
 from goque.dashboard.formats import last_line
 from goque.storage.contract import FlowOverview, FlowTask, Neighbor, TaskStorage
@@ -24,8 +24,6 @@ MAX_OUTSIDE: Final = 10
 """How many tasks outside of a flow are named that it waits for."""
 
 MAX_KEPT: Final = 20
-BUSY_FRACTION: Final = 0.2
-"""The maximum fraction of the time that reading one flow takes, however many people look at it."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ class FlowReader:
 
     def __init__(self, storage: TaskStorage, clock: Callable[[], float] = time.monotonic) -> None:
         self._storage = storage
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._views: dict[tuple[str, str], tuple[FlowView, float]] = {}
+        self._views: BoundedReadings[tuple[str, str], FlowView] = BoundedReadings(clock, MAX_KEPT)
 
     def view(self, flow_id: str, prefix: str) -> FlowView:
         """Return the view of a flow, whose links begin with a prefix.
@@ -63,35 +59,11 @@ class FlowReader:
         Raises:
             TaskNotFoundError: there is none.
         """
-        key = (prefix, flow_id)
-        last, read_again_at = self._views.get(key, (None, 0.0))
-        if last is not None and self._clock() < read_again_at:
-            return last
-        if not self._lock.acquire(blocking=last is None):
-            assert last is not None
-            return last
-        try:
-            others, read_again_at = self._views.get(key, (None, 0.0))
-            if others is not None and self._clock() < read_again_at:
-                return others  # somebody has read it while this one waited
-            began = self._clock()
-            view = _read(self._storage, flow_id, prefix)
-            ended = self._clock()
-            self._views.pop(key, None)
-            self._views[key] = (
-                view,
-                ended + (ended - began) / BUSY_FRACTION,
-            )  # the last one, which goes last
-            while len(self._views) > MAX_KEPT:
-                del self._views[next(iter(self._views))]
-            return view
-        finally:
-            self._lock.release()
+        return self._views.get((prefix, flow_id), lambda: _read(self._storage, flow_id, prefix))
 
     def forget(self) -> None:
         """Read again at the next look, because somebody has changed a flow; what is being read may be old."""
-        with self._lock:
-            self._views.clear()
+        self._views.forget()
 
 
 def _read(storage: TaskStorage, flow_id: str, prefix: str) -> FlowView:

@@ -291,6 +291,7 @@ class Clock:
 def test_a_view_is_kept_for_as_long_as_reading_took_five_times(storage, monkeypatch):
     clock, reads = Clock(), []
     flow = video(storage)
+    monkeypatch.setattr(flow_reader, "MAX_KEPT", 2)
     reader = FlowReader(storage, clock)
     original = storage.flow_overview
 
@@ -310,7 +311,6 @@ def test_a_view_is_kept_for_as_long_as_reading_took_five_times(storage, monkeypa
     assert len(reads) == 3
     with pytest.raises(TaskNotFoundError):
         reader.view(UNKNOWN, "")
-    monkeypatch.setattr(flow_reader, "MAX_KEPT", 2)
     for name in ("a", "b"):
         reader.view(video(storage, name=name).id, "")
     reader.view(flow.id, "")
