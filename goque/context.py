@@ -5,8 +5,7 @@ Each thread and each asyncio task has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any, Final
@@ -81,15 +80,27 @@ def current_task() -> Task | None:
     return _task.get()
 
 
-@contextmanager
-def task_context(task: Task) -> Iterator[None]:
-    """Set the current task, its metadata as context values, and no transaction, for the handler's run."""
-    outer_task = _task.set(task)
-    try:
-        with _Scope(_values, MappingProxyType(dict(task.metadata))), without_tx():
-            yield
-    finally:
-        _task.reset(outer_task)
+class task_context:  # noqa: N801 - used as a function
+    """Set the current task, its metadata as context values, and no transaction, for the handler's run.
+
+    It is entered once, and in one context. So it needs none of what `_Scope` does; a worker enters one for each task.
+    """
+
+    __slots__ = ("_outer_task", "_outer_tx", "_outer_values", "_task")
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __enter__(self) -> None:
+        task = self._task
+        self._outer_task = _task.set(task)
+        self._outer_values = _values.set(MappingProxyType(dict(task.metadata)) if task.metadata else _NO_VALUES)
+        self._outer_tx = _tx.set(None)
+
+    def __exit__(self, *_: object) -> None:
+        _tx.reset(self._outer_tx)
+        _values.reset(self._outer_values)
+        _task.reset(self._outer_task)
 
 
 class _Scope:
