@@ -73,6 +73,7 @@ class ResultReceiver:
             match message:
                 case Results(results):
                     reached("result.received")
+                    worker.heard_at = time.monotonic()
                     is_freed = True
                     self._take_all(worker, results, durations)
                 case Asking():

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from goque_supervisor.fetcher.in_flight import ClaimedTask
+from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
 from goque_supervisor.fetcher.stderr_relay import StderrRelay
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.box_records import Running
 from goque_supervisor.ipc.control import WorkerStarted
 from goque_supervisor.ipc.run_directory import stderr_path
+
+LOST_AFTER: Final = 0.1
+"""Seconds after which the message of a result that is in the black box is lost. It comes within some milliseconds."""
+
+LOOK_PERIOD: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +39,9 @@ class WorkerHandle:
         idle_job: its oldest job at the last inspection that found none of its jobs running, 0 while one runs.
         idle_since: when an inspection first found this.
         busy_at: when it was last seen with a job, or first seen ready.
+        heard_at: when its last results came.
+        read_at: when its black box was last inspected.
+        finished_since: the jobs without an answer that the last inspection found finished, and when one first did.
     """
 
     started: WorkerStarted
@@ -47,6 +58,9 @@ class WorkerHandle:
     idle_job: int = 0
     idle_since: float = 0.0
     busy_at: float = 0.0
+    heard_at: float = 0.0
+    read_at: float = 0.0
+    finished_since: dict[int, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, started: WorkerStarted, *, taken_over: bool) -> WorkerHandle:
@@ -72,6 +86,25 @@ class WorkerHandle:
     def takes_jobs(self, now: float) -> bool:
         """Return whether it may be sent jobs now."""
         return bool(self.ready and not self.retiring and not self.revoked_at and now >= self.not_before)
+
+    def is_due_for_inspection(self, now: float) -> bool:
+        """Return whether its black box may say something that the fetcher does not know yet.
+
+        A worker of `def` handlers sends results between two jobs. If some have just come, the job that it runs has just
+        begun. Its box is read each `LOOK_PERIOD` all the same, because the message of other results may be lost.
+        """
+        oldest = next(iter(self.jobs.values()), None)
+        if oldest is None or now - oldest.sent_at < INSPECT_PERIOD:
+            return False
+        return self.is_async or now - self.heard_at >= INSPECT_PERIOD or now - self.read_at >= LOOK_PERIOD
+
+    def lost_results(self, finished: Iterable[int], now: float) -> list[int]:
+        """Return which of the finished jobs in its black box have been without an answer for too long."""
+        since, self.finished_since = self.finished_since, {}
+        for seq in finished:
+            if seq in self.jobs:
+                self.finished_since[seq] = since.get(seq, now)
+        return [seq for seq, first in self.finished_since.items() if now - first > LOST_AFTER]
 
 
 @dataclass(slots=True)

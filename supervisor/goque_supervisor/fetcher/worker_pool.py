@@ -10,7 +10,6 @@ from goque.telemetry import logs, tracing
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.prefetch import AHEAD, Pace, Room, distribute
-from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
 from goque_supervisor.fetcher.steps.progress import with_progress
 from goque_supervisor.fetcher.worker_handle import Inspected, WorkerHandle
 from goque_supervisor.ipc import messages
@@ -27,7 +26,6 @@ REVOCATION_SETTLES: Final = 0.003
 """Seconds after which a worker that has not read a revocation has recorded that its job starts."""
 
 WAITS_BEHIND: Final = 0.1
-LOST_AFTER: Final = 0.1
 UNRESPONSIVE_AFTER: Final = 10.0
 
 
@@ -271,13 +269,12 @@ class WorkerPool:
         """Read the black boxes of workers that have not answered for a while."""
         found = Inspected()
         for worker in self._workers.values():
-            oldest = next(iter(worker.jobs.values()), None)
-            if oldest is None or now - oldest.sent_at < INSPECT_PERIOD:
+            if not worker.is_due_for_inspection(now):
                 continue
             contents = worker.box.read()
-            for seq, (_running, outcome) in contents.finished.items():
-                if seq in worker.jobs and now - worker.jobs[seq].sent_at > LOST_AFTER:
-                    found.lost.append((worker, seq, outcome))
+            worker.read_at = now
+            for seq in worker.lost_results(contents.finished, now):
+                found.lost.append((worker, seq, contents.finished[seq][1]))
             running = [worker.jobs[seq] for seq in contents.running if seq in worker.jobs]
             started_by = now - MARK_AFTER
             found.unmarked += [
@@ -295,7 +292,7 @@ class WorkerPool:
                 worker.idle_job = 0
                 self._inspect_running(worker, running, next(unstarted, None), now)
             else:
-                self._inspect_unresponsive(worker, oldest, now)
+                self._inspect_unresponsive(worker, next(iter(worker.jobs.values())), now)
         return found
 
     def _inspect_running(

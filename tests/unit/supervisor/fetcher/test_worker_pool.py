@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from goque_supervisor.fetcher.schedule import INSPECT_PERIOD
+from goque_supervisor.fetcher.worker_handle import LOOK_PERIOD, LOST_AFTER
 from goque_supervisor.fetcher.worker_pool import MARK_AFTER, REVOCATION_SETTLES, UNRESPONSIVE_AFTER
 from goque_supervisor.ipc.control import Replace
 from unit.supervisor.fetcher.one_worker import NOW, OneWorker
@@ -40,9 +42,32 @@ def test_a_worker_that_only_has_an_answer_to_send_has_nothing_taken_back(setup: 
     setup.begin(2)
     found = setup.worker_pool.inspect(NOW)
     assert found.unmarked == []
-    assert found.lost == [(setup.worker, 1, b"its message waits for the next one")]
+    assert found.lost == []
     assert setup.writer.revoked_through == 0
     assert setup.worker_pool.capacity("mail", NOW) > 0
+
+
+def test_a_result_is_lost_if_it_stays_in_the_box_without_its_message(setup: OneWorker) -> None:
+    setup.send(1, 2, 3)
+    setup.begin(1)
+    setup.writer.end(1, b"lost")
+    setup.begin(2)
+    setup.writer.end(2, b"its message has come")
+    assert setup.worker_pool.inspect(NOW).lost == []
+    del setup.worker.jobs[2]
+    setup.begin(3)
+    setup.writer.end(3, b"has just ended")
+    found = setup.worker_pool.inspect(NOW + LOST_AFTER + 0.01)
+    assert found.lost == [(setup.worker, 1, b"lost")]
+
+
+def test_the_box_of_a_worker_that_sends_results_is_read_only_now_and_then(setup: OneWorker) -> None:
+    setup.send(1)
+    setup.begin(1)
+    setup.worker.heard_at = setup.worker.read_at = NOW
+    assert setup.worker_pool.inspect(NOW + INSPECT_PERIOD / 2).unmarked == []
+    setup.worker.heard_at = NOW + LOOK_PERIOD
+    assert [task.seq for task in setup.worker_pool.inspect(NOW + LOOK_PERIOD).unmarked] == [1]
 
 
 def test_a_handler_is_written_down_as_running_when_it_lasts(setup: OneWorker) -> None:
