@@ -94,7 +94,9 @@ class task_context:  # noqa: N801 - used as a function
     def __enter__(self) -> None:
         task = self._task
         self._outer_task = _task.set(task)
-        self._outer_values = _values.set(MappingProxyType(dict(task.metadata)) if task.metadata else _NO_VALUES)
+        self._outer_values = _values.set(
+            MappingProxyType(dict(task.metadata)) if task.metadata else _NO_VALUES
+        )
         self._outer_tx = _tx.set(None)
 
     def __exit__(self, *_: object) -> None:

@@ -124,6 +124,14 @@ class Dialect(ABC):
         del text
         return True
 
+    def may_be_claimed(self, rows: Sequence[Row]) -> bool:
+        """Return whether rows that `claim_due` has changed are those of tasks that goque claims.
+
+        Columns with types leave no doubt. SQLite has none, and looks here for what would be slow to ask in SQL.
+        """
+        del rows
+        return True
+
     def due_priorities(
         self, session: Session, task_type: str, priority: int | None = None
     ) -> Iterable[int | None]:

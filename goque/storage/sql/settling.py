@@ -24,6 +24,10 @@ from goque.storage.sql.steps import run_steps
 from goque.task_row import IS_NEEDED, TaskStatus, Token
 
 
+class _SomeLeftError(Exception):
+    """A statement has not changed all that it should, and is rolled back."""
+
+
 class SqlSettling(SqlRunner):
     """The part of the contract that settles claimed tasks."""
 
@@ -57,11 +61,10 @@ class SqlSettling(SqlRunner):
         if not self._dialect.watched and all(
             _is_plain_done(change) and not change.is_needed for change in changes
         ):
-            [(owner, claims), *further] = self._batches(change.token for change in changes)
+            tokens = {change.token for change in changes}
+            [(owner, claims), *further] = self._batches(tokens)
             if not further:
-                written = self._run(
-                    lambda session: self._settle_unneeded(session, owner, claims), PINNED_STATEMENT
-                )
+                written = self._settle_unneeded(owner, claims, tokens)
         rest = [change for change in changes if change.token not in written]
         return written | self._settle_together(rest, node) if rest else written
 
@@ -91,10 +94,29 @@ class SqlSettling(SqlRunner):
             if row.claims == change.token.claims and not row.claimed_by and row.status == change.status
         }
 
-    def _settle_unneeded(self, session: Session, owner: str | None, claims: dict[str, int]) -> set[Token]:
-        """Write those of some successes that nobody needs: that takes one statement, which commits by itself."""
+    def _settle_unneeded(self, owner: str | None, claims: dict[str, int], tokens: set[Token]) -> set[Token]:
+        """Write those of some successes that nobody needs: that takes one statement, which commits by itself.
+
+        Where no other can write meanwhile, it is all of them or none, so that the statement need not name them.
+        """
         params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
-        return self._tokens(self._change(session, self._sql.settle_unneeded, params), owner, claims, set())
+
+        def settle_all(session: Session) -> set[Token]:
+            assert isinstance(self._sql.settle_unneeded, str)
+            if session.run(self._sql.settle_unneeded, params) < len(tokens):
+                raise _SomeLeftError
+            return tokens
+
+        def settle(session: Session) -> set[Token]:
+            rows = self._change(session, self._sql.settle_unneeded, params)
+            return tokens if len(rows) == len(tokens) else self._tokens(rows, owner, claims, set())
+
+        if not self._dialect.one_writer:
+            return self._run(settle, PINNED_STATEMENT)
+        try:
+            return self._run(settle_all, PINNED_STATEMENT)
+        except _SomeLeftError:
+            return set()
 
     def _settle(
         self,

@@ -26,7 +26,7 @@ from goque.storage.sql.caller_connection import (
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.limits.key_queries import KeyQueries
-from goque.storage.sql.session import DatabaseLockedError, Session
+from goque.storage.sql.session import DatabaseLockedError, Row, Session
 from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps, run_steps
 from goque.storage.sqlite import rows as sqlite_rows
@@ -153,6 +153,10 @@ class SqliteDialect(Dialect):
         """Watch the write-ahead log, and ask `data_version` whose write it was; of which type it is not told."""
         del types
         return SqliteWatcher(connections, self.path)
+
+    def may_be_claimed(self, rows: Sequence[Row]) -> bool:
+        """Return whether rows that `claim_due` has changed are those of tasks that goque claims."""
+        return sqlite_rows.are_usual(rows)
 
     def due_priorities(self, session: Session, task_type: str, priority: int | None = None) -> Iterable[Any]:
         """Return the priorities that have a due task, highest first. SQLite stores a text or bytes as well.

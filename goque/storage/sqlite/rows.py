@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from goque.storage.instants import EPOCH
-from goque.storage.sql.read_values import read_count
+from goque.storage.sql.read_values import MAX_COUNT, read_count
 from goque.storage.sql.session import Row
 from goque.task_row import TaskRow
+
+ID_LENGTH: Final = 36
+_ID_BYTES: Final = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 @lru_cache(maxsize=4096)
@@ -17,6 +21,8 @@ def read_time(value: Any) -> datetime:
     """Read RFC 3339 text, or SQLite's own `YYYY-MM-DD HH:MM:SS` in UTC; the epoch for anything else."""
     try:
         instant = datetime.fromisoformat(read_text(value))
+        if instant.tzinfo is UTC:
+            return instant
         return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return EPOCH
@@ -27,6 +33,20 @@ def read_text(value: Any) -> str:
     return (
         value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
     )
+
+
+def are_usual(rows: Sequence[Row]) -> bool:
+    """Return whether all these claimed rows have usual ids and usual numbers of claims.
+
+    It tells the same as `HAS_USUAL_ID` of texts. That takes SQLite a sixth of a claim.
+    """
+    try:
+        ids = b"".join([row[0] for row in rows])
+        return not ids.translate(None, _ID_BYTES) and all(
+            len(row[0]) == ID_LENGTH and type(row[14]) is int and 0 < row[14] <= MAX_COUNT for row in rows
+        )
+    except TypeError:
+        return False  # an id that is a number, or NULL
 
 
 def read_task(row: Row) -> TaskRow:

@@ -16,7 +16,7 @@ from typing import Final
 
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
 from goque.storage.sql.statements.flows import FlowStatements
-from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
+from goque.storage.sqlite.claim_past import CLAIM_PAST
 from goque.storage.sqlite.due_levels import DUE_LEVELS
 from goque.storage.sqlite.limits import SQLITE_LIMITS
 from goque.storage.sqlite.recorded_steps import CLAIMS, SQLITE_RECORDED_STEPS
@@ -97,9 +97,7 @@ NEXT_DUE: Final = """
 
 CLAIM_DUE: Final = """
     UPDATE goque_task
-    SET status = 'pending', claimed_by = :owner, updated_at = :now,
-        claims = CASE WHEN typeof(claims) = 'integer' AND claims BETWEEN 0 AND 2147483646
-                      THEN claims + 1 ELSE 1 END
+    SET status = 'pending', claimed_by = :owner, updated_at = :now, claims = claims + 1
     WHERE rowid IN (
         SELECT rowid
         FROM goque_task INDEXED BY goque_task_claim_idx
@@ -111,10 +109,9 @@ CLAIM_DUE: Final = """
             WHERE goque_type.type = :task_type AND (paused OR limits IS NOT NULL OR limits_set IS NOT NULL))
         ORDER BY next_attempt_at
         LIMIT :limit)
-      AND <usual id>
+      AND typeof(id) = 'text'
     RETURNING id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
-              next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
-    """.replace("<usual id>", HAS_USUAL_ID)
+              next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags"""
 
 MARK_PROCESSING: Final = """
     UPDATE goque_task
@@ -131,7 +128,7 @@ SETTLE_DONE: Final = """
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
     RETURNING id, flags""".replace("<claims>", CLAIMS)
 
-SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING", "  AND coalesce(flags, 0) & 2 = 0\n    RETURNING")
+SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING id, flags", "  AND coalesce(flags, 0) & 2 = 0")
 
 SETTLE_MOVES: Final = """
     UPDATE goque_task

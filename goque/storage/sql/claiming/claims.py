@@ -29,6 +29,10 @@ MAX_ROUNDS: Final = 50
 MAX_HELD: Final = 100_000
 
 
+class UnusualTaskError(Exception):
+    """A claim has met a task that must not be claimed as it is; it is rolled back, and made again task by task."""
+
+
 class SqlClaims(SqlSettling):
     """The part of the contract that fetchers use."""
 
@@ -167,7 +171,7 @@ class SqlClaims(SqlSettling):
             return self._run(claim, policy)
         except GoqueError:
             raise
-        except Exception:  # noqa: BLE001 - the driver's error: a trigger that raises, or a value out of range
+        except Exception:  # noqa: BLE001 - of a trigger that raises, of a value out of range, or UnusualTaskError
             return self._run(claim_each, policy)
 
     def _claim_due(
@@ -187,7 +191,10 @@ class SqlClaims(SqlSettling):
     def _claim(self, session: Session, asked: dict[str, Any], limit: int, claimed: list[TaskRow]) -> None:
         for priority in self._dialect.due_priorities(session, asked["task_type"], asked["priority"]):
             params = {**asked, "priority": priority, "limit": limit - len(claimed)}
-            rows = map(self._dialect.read_task, self._change(session, self._sql.claim_due, params))
+            found = self._change(session, self._sql.claim_due, params)
+            if not self._dialect.may_be_claimed(found):
+                raise UnusualTaskError
+            rows = map(self._dialect.read_task, found)
             claimed += (row for row in rows if row.status == "pending" and row.claimed_by == params["owner"])
             if len(claimed) >= limit:
                 break

@@ -76,7 +76,8 @@ class Statements:
         claim_past: the same past tasks that cannot be changed, in three statements, of `:priority` or of all.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids and flags.
-        settle_unneeded: do so for those of the claims whose task nobody needs.
+        settle_unneeded: do so for those of the claims whose task nobody needs; where a transaction that writes keeps
+            out all others, it returns nothing.
         settle_moves: write the moves in `:batch` and return their ids and flags.
         release_stale: clear the owner of the claims in `:batch` whose task somebody else has moved, and return
             their ids and flags.
