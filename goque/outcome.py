@@ -271,6 +271,8 @@ def before_claim(row: TaskRow) -> TaskStatus:
 
 
 def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+    if not row.flags and _says_nothing(outcome):
+        return Change(row.token, TaskStatus.DONE, row.attempts)  # most tasks: it takes half the time
     keeps = is_needed(row) and outcome.result is None
     return Change(
         row.token,
@@ -281,6 +283,14 @@ def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         is_needed=is_needed(row),
         needed_result=None if keeps else outcome.needed_result,
         no_result=NoResult(row.type, outcome.no_result) if outcome.no_result else None,
+    )
+
+
+def _says_nothing(outcome: Outcome) -> bool:
+    return (
+        outcome.result is None
+        and outcome.needed_result is None
+        and not (outcome.follow_ups or outcome.flows or outcome.no_result)
     )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -232,6 +233,7 @@ class Fetcher:
         self.reconciler.settled((change.token for _task, change, written in settled if written), now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
+        self._free_places({task.row.type for task in ended})
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
         self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
@@ -243,19 +245,22 @@ class Fetcher:
         if self.put_offs.hold_back(what, self.in_flight, self.worker_pool, now):
             self.schedule.inspect_within(now, REVOCATION_SETTLES)
 
+    def _free_places(self, types: Iterable[str]) -> None:
+        for task_type in types:
+            if self.types.options(task_type).max_running is not None or self.database.is_limited(task_type):
+                self.claims.place_freed(task_type)
+
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
         """Count and log a committed outcome; `written` is false if another process had changed the row."""
         if self.dead_workers.is_pending:
             self.dead_workers.committed(task)
         assert task.outcome is not None
-        task_type = task.row.type
-        if self.types.options(task_type).max_running is not None or self.database.is_limited(task_type):
-            self.claims.place_freed(task_type)
         if change.success is not None or change.is_needed:
             self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
         self.counters.settled(change, task.outcome, task.row, written=written)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
-            log_outcome(task.row, task.outcome, change, self.types.options(task_type), written=written)
+            options = self.types.options(task.row.type)
+            log_outcome(task.row, task.outcome, change, options, written=written)
             if not change.status.is_terminal:
                 self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 

@@ -55,6 +55,7 @@ class ResultReceiver:
         """Handle the messages that have arrived; returns whether a worker may take more than before."""
         is_freed = False
         durations: dict[str, list[float]] = {}
+        self._worker_pool.received_at = now = time.monotonic()
         for identity, data in socket.receive():
             try:
                 message = messages.decode_from_worker(data)
@@ -73,7 +74,7 @@ class ResultReceiver:
             match message:
                 case Results(results):
                     reached("result.received")
-                    worker.heard_at = time.monotonic()
+                    worker.heard_at = now
                     is_freed = True
                     self._take_all(worker, results, durations)
                 case Asking():

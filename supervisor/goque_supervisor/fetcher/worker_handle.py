@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -58,7 +59,7 @@ class WorkerHandle:
     idle_job: int = 0
     idle_since: float = 0.0
     busy_at: float = 0.0
-    heard_at: float = 0.0
+    heard_at: float = -math.inf
     read_at: float = 0.0
     finished_since: dict[int, float] = field(default_factory=dict)
 
@@ -87,16 +88,21 @@ class WorkerHandle:
         """Return whether it may be sent jobs now."""
         return bool(self.ready and not self.retiring and not self.revoked_at and now >= self.not_before)
 
-    def is_due_for_inspection(self, now: float) -> bool:
+    def is_due_for_inspection(self, now: float, received_at: float) -> bool:
         """Return whether its black box may say something that the fetcher does not know yet.
 
-        A worker of `def` handlers sends results between two jobs. If some have just come, the job that it runs has just
-        begun. Its box is read each `LOOK_PERIOD` all the same, because the message of other results may be lost.
+        A worker of `def` handlers sends results between two jobs. If some came just before the last messages were
+        received, the job that it ran then had just begun. Its box is read each `LOOK_PERIOD` all the same, because the
+        message of other results may be lost.
         """
         oldest = next(iter(self.jobs.values()), None)
         if oldest is None or now - oldest.sent_at < INSPECT_PERIOD:
             return False
-        return self.is_async or now - self.heard_at >= INSPECT_PERIOD or now - self.read_at >= LOOK_PERIOD
+        return (
+            self.is_async
+            or received_at - self.heard_at >= INSPECT_PERIOD
+            or now - self.read_at >= LOOK_PERIOD
+        )
 
     def lost_results(self, finished: Iterable[int], now: float) -> list[int]:
         """Return which of the finished jobs in its black box have been without an answer for too long."""

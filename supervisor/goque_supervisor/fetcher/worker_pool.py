@@ -32,6 +32,11 @@ UNRESPONSIVE_AFTER: Final = 10.0
 class WorkerPool:
     """Sends jobs before workers need them, and revokes jobs that wait behind a long handler.
 
+    Attributes:
+        pace: how long tasks of each type run.
+        epoch: the number of this fetcher among those of the pool.
+        received_at: when the messages of the workers were received last.
+
     Args:
         in_flight: the tasks to run.
         types: the types of the pool.
@@ -43,6 +48,7 @@ class WorkerPool:
         self, in_flight: InFlight, types: PoolTypes, concurrency: int, tell_root: Callable[[Message], None]
     ) -> None:
         self.pace = Pace()
+        self.received_at = 0.0
         self.epoch = 0
         self._in_flight = in_flight
         self._types = types
@@ -269,7 +275,7 @@ class WorkerPool:
         """Read the black boxes of workers that have not answered for a while."""
         found = Inspected()
         for worker in self._workers.values():
-            if not worker.is_due_for_inspection(now):
+            if not worker.is_due_for_inspection(now, self.received_at):
                 continue
             contents = worker.box.read()
             worker.read_at = now

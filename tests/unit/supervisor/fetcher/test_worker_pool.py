@@ -65,8 +65,8 @@ def test_the_box_of_a_worker_that_sends_results_is_read_only_now_and_then(setup:
     setup.send(1)
     setup.begin(1)
     setup.worker.heard_at = setup.worker.read_at = NOW
-    assert setup.worker_pool.inspect(NOW + INSPECT_PERIOD / 2).unmarked == []
-    setup.worker.heard_at = NOW + LOOK_PERIOD
+    setup.worker_pool.received_at = NOW + INSPECT_PERIOD / 2
+    assert setup.worker_pool.inspect(NOW + LOOK_PERIOD / 2).unmarked == []
     assert [task.seq for task in setup.worker_pool.inspect(NOW + LOOK_PERIOD).unmarked] == [1]
 
 
