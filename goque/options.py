@@ -95,6 +95,7 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
             strategy=self.strategy,
             max_crashes=self.max_crashes,
             retry_timeouts=self.retry_timeouts,
+            deletes_done=not self.cleaner_updated_at_time_ago,
         )
 
 

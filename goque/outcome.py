@@ -87,19 +87,21 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """The retry options of a task type.
+    """The options of a task type that decide what follows a run.
 
     Attributes:
         max_attempts: charged attempts until the task ends in attempts_left.
         strategy: the wait before the next attempt; None if a function of the user decides.
         max_crashes: crashes until the task ends in attempts_left; None sets no limit of its own.
         retry_timeouts: whether a timeout may be followed by another attempt.
+        deletes_done: whether a success deletes its task, if it leaves nothing that somebody may read.
     """
 
     max_attempts: int = MAX_ATTEMPTS
     strategy: Strategy | None = DEFAULT
     max_crashes: int | None = None
     retry_timeouts: bool = True
+    deletes_done: bool = False
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
@@ -183,6 +185,7 @@ class Change(msgspec.Struct, frozen=True):
         waits_for: signals; if one of them has come, the task is due at once.
         needed_result: JSON text for the result column, if it turns out that others need the task.
         no_result: why there is none, to be told if others need the task.
+        is_deleted: whether the task is deleted instead, if it has never failed, and nobody needs or waits for it.
     """
 
     token: Token
@@ -199,6 +202,7 @@ class Change(msgspec.Struct, frozen=True):
     waits_for: tuple[str, ...] = ()
     needed_result: bytes | None = None
     no_result: NoResult | None = None
+    is_deleted: bool = False
 
     @property
     def follow_ups(self) -> tuple[TaskToInsert, ...]:
@@ -272,7 +276,8 @@ def before_claim(row: TaskRow) -> TaskStatus:
 
 def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
     if not row.flags and _says_nothing(outcome):
-        return Change(row.token, TaskStatus.DONE, row.attempts)  # most tasks: it takes half the time
+        # most tasks: it takes half the time
+        return Change(row.token, TaskStatus.DONE, row.attempts, is_deleted=policy.deletes_done)
     keeps = is_needed(row) and outcome.result is None
     return Change(
         row.token,

@@ -48,6 +48,9 @@ CANCELED_BY_NEED: Final = 8
 HAS_STEPS: Final = 16
 """Of `TaskRow.flags`: the table has steps, signals or progress of the task."""
 
+IS_WAITED_FOR: Final = 32
+"""Of `TaskRow.flags`: a call of `wait` wants to read its end. Only tasks that are deleted with their end have it."""
+
 STATUS_OF: Final[dict[str, TaskStatus]] = {status.value: status for status in TaskStatus}
 CLAIMED_STATUSES: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING})
 

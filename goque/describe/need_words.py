@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goque.storage.contract import Neighbor, TaskLinks
-from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, HAS_STEPS, IN_FLOW, IS_NEEDED, TaskRow, TaskStatus
+from goque.task_row import (
+    CANCELED_BY_NEED,
+    HAS_NEEDS,
+    HAS_STEPS,
+    IN_FLOW,
+    IS_NEEDED,
+    IS_WAITED_FOR,
+    TaskRow,
+    TaskStatus,
+)
 
 
 def has_links(row: TaskRow) -> bool:
@@ -52,6 +61,7 @@ def describe_flags(flags: int | None) -> str:
         IN_FLOW: "in a flow",
         CANCELED_BY_NEED: "canceled by a need",
         HAS_STEPS: "has steps",
+        IS_WAITED_FOR: "is waited for",
     }
     told = ", ".join(word for flag, word in words.items() if (flags or 0) & flag)
     return "" if flags is None else f"{flags} ({told})" if told else str(flags)

@@ -175,6 +175,7 @@ class AsyncTaskQueueManager(AsyncStepCalls):
         row = await self._read_row(task_id, None)
         if row.status in TERMINAL_STATUSES:
             return Task.from_row(row)
+        await self._in_thread(lambda: self._storage.keep_for_waiter(row.id, row.type))
         alarm = LoopAlarm()
         with self._storage.on_finished(row.id, row.type, alarm.ring) as is_told:
             while row.status not in TERMINAL_STATUSES:

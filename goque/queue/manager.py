@@ -234,6 +234,9 @@ class TaskQueueManager(StepCalls):
         and less often, down to twice a second (once where it is told); always outside of the caller's transaction,
         which would not see what others commit.
 
+        A type with `cleaner_updated_at_time_ago=0` deletes a task with its success. One that is waited for is kept for
+        a minute; a call that begins after the end may find no task.
+
         Args:
             task_id: the task, committed.
             timeout: seconds, or None to wait as long as it takes.
@@ -246,6 +249,7 @@ class TaskQueueManager(StepCalls):
         row = self._read_row(task_id, None)
         if row.status in TERMINAL_STATUSES:
             return Task.from_row(row)
+        self._storage.keep_for_waiter(row.id, row.type)
         alarm = ThreadAlarm()
         with self._storage.on_finished(row.id, row.type, alarm.ring) as is_told:
             while row.status not in TERMINAL_STATUSES:

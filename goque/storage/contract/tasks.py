@@ -144,6 +144,10 @@ class Tasks(Protocol):
         return nullcontext(lambda: False)
 
     @abstractmethod
+    def keep_for_waiter(self, task_id: str, task_type: str) -> None:
+        """Let a task stay after its success, because somebody waits for its end, if its type deletes such at once."""
+
+    @abstractmethod
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order.
 

@@ -113,6 +113,17 @@ SETTLE_UNNEEDED: Final = replace(
     lock=HOLD.replace("FOR UPDATE", "  AND coalesce(goque_task.flags, 0) & 2 = 0\n    FOR UPDATE"),
 )
 
+DELETE_UNNEEDED: Final = LockThenChange(
+    lock=HOLD.replace(
+        "FOR UPDATE",
+        "  AND coalesce(goque_task.flags, 0) = 0 AND goque_task.errors IS NULL\n    FOR UPDATE",
+    ),
+    change="""
+    DELETE goque_task
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :ids AND claimed_by <=> :owner AND status IN ('pending', 'processing')""",
+)
+
 SETTLE_MOVES: Final = LockThenChange(
     lock=HOLD,
     change="""
@@ -294,6 +305,7 @@ MYSQL_STATEMENTS: Final = Statements(
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_unneeded=SETTLE_UNNEEDED,
+    delete_unneeded=DELETE_UNNEEDED,
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     lock_task=LOCK_TASK,

@@ -142,16 +142,21 @@ MARK_PROCESSING: Final = """
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' = 'pending'"""
 
+HELD: Final = """id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
+      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
+      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')"""
+
 SETTLE_DONE: Final = """
     UPDATE goque_task
     SET status = 'done', claimed_by = NULL, lost_claims = 0,
         updated_at = coalesce(CAST(:clock AS timestamptz), statement_timestamp())
-    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
-      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
-    RETURNING id, flags"""
+    WHERE <held> RETURNING id, flags""".replace("<held>", HELD)
 
 SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING", "  AND coalesce(flags, 0) & 2 = 0\n    RETURNING")
+
+DELETE_UNNEEDED: Final = """
+    DELETE FROM goque_task WHERE <held> AND coalesce(flags, 0) = 0 AND errors IS NULL
+    RETURNING id, flags""".replace("<held>", HELD)
 
 SETTLE_MOVES: Final = """
     UPDATE goque_task
@@ -286,6 +291,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_unneeded=SETTLE_UNNEEDED,
+    delete_unneeded=DELETE_UNNEEDED,
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     lock_task=LOCK_TASK,

@@ -20,6 +20,7 @@ from goque.storage.sql.limits.limited_types import LimitedTypes
 from goque.storage.sql.recorded_steps.waits import SignaledWaits
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import ConnectionLostError, Session
+from goque.storage.sql.statements.kinds import LockThenChange
 from goque.storage.sql.steps import run_steps
 from goque.task_row import IS_NEEDED, TaskStatus, Token
 
@@ -58,14 +59,14 @@ class SqlSettling(SqlRunner):
 
     def _settle_by_shape(self, changes: Sequence[Change], node: str | None) -> set[Token]:
         written: set[Token] = set()
-        if not self._dialect.watched and all(
-            _is_plain_done(change) and not change.is_needed for change in changes
-        ):
-            tokens = {change.token for change in changes}
-            [(owner, claims), *further] = self._batches(tokens)
-            if not further:
-                written = self._settle_unneeded(owner, claims, tokens)
-        rest = [change for change in changes if change.token not in written]
+        rest = changes
+        if not self._dialect.watched:
+            if deleted := {change.token for change in changes if change.is_deleted}:
+                written = self._settle_unneeded(deleted, self._sql.delete_unneeded)
+                rest = [change for change in changes if change.token not in written]
+            if rest and all(_is_plain_done(change) and not change.is_needed for change in rest):
+                written |= self._settle_unneeded({change.token for change in rest}, self._sql.settle_unneeded)
+                rest = [change for change in rest if change.token not in written]
         return written | self._settle_together(rest, node) if rest else written
 
     def _settle_together(self, changes: Sequence[Change], node: str | None) -> set[Token]:
@@ -88,27 +89,33 @@ class SqlSettling(SqlRunner):
         batch = self._dialect.encode_list(list(doubtful))
         rows = self._run(lambda session: session.rows(self._sql.tasks_by_id, {"batch": batch}), WRITE)
         found = [(row, doubtful[row.id]) for row in map(self._dialect.read_task, rows) if row.id in doubtful]
+        present = {row.id for row, _ in found}
         return {
+            change.token for task_id, change in doubtful.items() if change.is_deleted and task_id not in present
+        } | {
             change.token
             for row, change in found
             if row.claims == change.token.claims and not row.claimed_by and row.status == change.status
         }
 
-    def _settle_unneeded(self, owner: str | None, claims: dict[str, int], tokens: set[Token]) -> set[Token]:
+    def _settle_unneeded(self, tokens: set[Token], statement: str | LockThenChange) -> set[Token]:
         """Write those of some successes that nobody needs: that takes one statement, which commits by itself.
 
         Where no other can write meanwhile, it is all of them or none, so that the statement need not name them.
         """
+        [(owner, claims), *further] = self._batches(tokens)
+        if further:
+            return set()
         params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
 
         def settle_all(session: Session) -> set[Token]:
-            assert isinstance(self._sql.settle_unneeded, str)
-            if session.run(self._sql.settle_unneeded, params) < len(tokens):
+            assert isinstance(statement, str)
+            if session.run(statement, params) < len(tokens):
                 raise _SomeLeftError
             return tokens
 
         def settle(session: Session) -> set[Token]:
-            rows = self._change(session, self._sql.settle_unneeded, params)
+            rows = self._change(session, statement, params)
             return tokens if len(rows) == len(tokens) else self._tokens(rows, owner, claims, set())
 
         if not self._dialect.one_writer:

@@ -179,6 +179,11 @@ class SqlTasks(SqlRunner):
         """Have `call` called, in any thread, when a task has ended, for the length of the block."""
         return self._dialect.on_finished(task_id, task_type, call)
 
+    def keep_for_waiter(self, task_id: str, task_type: str) -> None:
+        """Let a task stay after its success, because somebody waits for its end, if its type deletes such at once."""
+        if self._run(lambda session: session.rows(self._sql.deletes_done, {"task_type": task_type}), READ):
+            self._run(lambda session: session.run(self._sql.wait_for, {"id": task_id}), PATIENT_WRITE)
+
     def count_tasks(self) -> list[TypeCount]:
         """Count all tasks by type and status, in that order; of many types the largest groups only."""
         text = self._dialect.read_text

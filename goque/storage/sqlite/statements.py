@@ -130,6 +130,16 @@ SETTLE_DONE: Final = """
 
 SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING id, flags", "  AND coalesce(flags, 0) & 2 = 0")
 
+DELETE_UNNEEDED: Final = """
+    DELETE FROM goque_task
+    WHERE rowid IN (
+        SELECT goque_task.rowid
+        FROM json_each(:batch) AS claim
+        JOIN goque_task ON goque_task.id = claim.key
+        WHERE <claims> = claim.value
+          AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
+          AND coalesce(flags, 0) = 0 AND errors IS NULL)""".replace("<claims>", CLAIMS)
+
 SETTLE_MOVES: Final = """
     UPDATE goque_task
     SET status = json_extract(move.value, '$[1]'),
@@ -298,6 +308,7 @@ SQLITE_STATEMENTS: Final = Statements(
     mark_processing=MARK_PROCESSING,
     settle_done=SETTLE_DONE,
     settle_unneeded=SETTLE_UNNEEDED,
+    delete_unneeded=DELETE_UNNEEDED,
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     tasks_by_id=TASKS_BY_ID,

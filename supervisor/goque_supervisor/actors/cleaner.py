@@ -19,6 +19,9 @@ from goque_supervisor.metrics.counters import UNREGISTERED, CountersByType
 
 BATCH: Final = 1000
 KEEP_UNPUBLISHED: Final = 604800.0
+KEEP_TO_READ: Final = 60.0
+"""Seconds for which a type that deletes tasks with their success keeps the others: for their results, for who waits."""
+
 ENDED_WELL: Final = (TaskStatus.DONE, TaskStatus.CANCELED)
 ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 
@@ -99,7 +102,7 @@ def _ages(policy: TypePolicy | None) -> list[tuple[tuple[TaskStatus, ...], float
     """Return how long tasks are kept, by how they ended."""
     if policy is None:
         return [((*ENDED_WELL, *ENDED_BADLY), KEEP_UNPUBLISHED)]
-    return [(ENDED_WELL, policy.cleaner_age), (ENDED_BADLY, policy.cleaner_keep_failed)]
+    return [(ENDED_WELL, policy.cleaner_age or KEEP_TO_READ), (ENDED_BADLY, policy.cleaner_keep_failed)]
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

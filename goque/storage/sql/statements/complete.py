@@ -78,6 +78,10 @@ class Statements:
         settle_done: end the claims in `:batch` as done and return their ids and flags.
         settle_unneeded: do so for those of the claims whose task nobody needs; where a transaction that writes keeps
             out all others, it returns nothing.
+        delete_unneeded: delete those of the claims that are successes whose task has never failed, has no flags, and so
+            is neither needed nor waited for; it returns what `settle_unneeded` does.
+        deletes_done: whether `:task_type` deletes tasks with their success.
+        wait_for: flag the task with `:id` as one that is waited for, if it has not ended.
         settle_moves: write the moves in `:batch` and return their ids and flags.
         release_stale: clear the owner of the claims in `:batch` whose task somebody else has moved, and return
             their ids and flags.
@@ -119,6 +123,7 @@ class Statements:
     mark_processing: str
     settle_done: str | LockThenChange
     settle_unneeded: str | LockThenChange
+    delete_unneeded: str | LockThenChange
     settle_moves: str | LockThenChange
     release_stale: str | LockThenChange
     tasks_by_id: str
@@ -182,6 +187,15 @@ class Statements:
         WHERE id = :id AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
 
     delete_if_unneeded: str = f"{delete_if_finished} AND coalesce(flags, 0) & 2 = 0"
+
+    deletes_done: str = """
+        SELECT 1
+        FROM goque_type
+        WHERE type = :task_type AND cleaner_age = 0"""
+    wait_for: str = """
+        UPDATE goque_task
+        SET flags = coalesce(flags, 0) | 32
+        WHERE id = :id AND status NOT IN ('done', 'canceled', 'attempts_left')"""
 
     count_tasks: str = largest_groups(COUNT_TASKS)
 
