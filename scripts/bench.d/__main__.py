@@ -35,6 +35,7 @@ WORKLOADS: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "enqueue_one": enqueueing.enqueue_one,
     "enqueue_bulk": enqueueing.enqueue_bulk,
     "drain_noop": draining.drain_noop,
+    "drain_waiting": draining.drain_waiting,
     "drain_cpu": draining.drain_cpu,
     "latency": waiting.latency,
     "idle": idling.idle,

@@ -11,6 +11,8 @@ Its settings are environment variables:
 - BENCH_LIMITED: whether there are the types with limits, and `uncapped`, which is `capped` without its limit (0).
 - BENCH_FLOWS: whether there are the types of flows, which share a pool (0).
 - BENCH_STEPS: whether there is `stepping`, with BENCH_WORKERS workers (0).
+- BENCH_FIRST: whether `noop` records when each process began its first task (0).
+- BENCH_KEEP: the seconds for which done tasks of `noop` are kept (goque's default).
 - BENCH_IMPORT_SECONDS: the seconds that importing this module takes (0).
 """
 
@@ -30,7 +32,19 @@ workers = int(os.environ.get("BENCH_WORKERS", "2"))
 claims = {"fetch_max_tasks": int(os.environ["BENCH_BATCH"])} if "BENCH_BATCH" in os.environ else {}
 
 registry = goque.Registry()
-registry.add_processor("noop", goque.noop_task_processor, workers=workers, **claims)
+keep = {"cleaner_updated_at_time_ago": float(os.environ["BENCH_KEEP"])} if "BENCH_KEEP" in os.environ else {}
+begun: list[float] = []
+
+
+def note_first(_task: goque.Task) -> None:
+    """Record when this process began its first task."""
+    if not begun:
+        begun.append(time.time())
+        note("first", begun[0])
+
+
+noop = note_first if os.environ.get("BENCH_FIRST") else goque.noop_task_processor
+registry.add_processor("noop", noop, workers=workers, **claims, **keep)
 for number in range(int(os.environ.get("BENCH_TYPES", "0"))):
     registry.add_processor(f"type-{number + 1}", goque.noop_task_processor, workers=workers)
 

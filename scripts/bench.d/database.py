@@ -131,6 +131,10 @@ class Database(ABC):
     def analyze(self) -> None:
         """Update the planner's statistics."""
 
+    def vacuum(self) -> None:
+        """Tidy the table after a bulk insert, and update the planner's statistics."""
+        self.analyze()
+
     @abstractmethod
     def keep_statistics(self) -> None:
         """Gather the planner's statistics now, and prevent updates of them until `analyze`."""

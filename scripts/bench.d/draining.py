@@ -11,7 +11,7 @@ from bench_app import burn
 from database import BATCH, new_rows
 from figure import Figure
 from tree import Tree
-from workload import Run
+from workload import Run, Turns
 
 from goque import Task
 
@@ -46,6 +46,51 @@ def drain_noop(run: Run) -> Iterator[Figure]:
         what = f"claim and done in SQL, batches of {BATCH}, one connection"
         yield Figure(turns.name, "tasks/s", ours, floors, what, compares="ratios")
         yield from turns.figures("tasks/s", ours)
+
+
+def drain_waiting(run: Run) -> Iterator[Figure]:
+    """Drain tasks that wait before the workers start, from the first handler's start until the table has none left.
+
+    That is how somebody measures who has a backlog and a stopwatch. `drain_deleting` is the same for a type whose done
+    tasks are not kept. The bare SQL claims and finishes as many tasks, and keeps them.
+    """
+    rounds, count = (3, 20_000) if run.quick else (5, 50_000)
+    kept: list[float] = []
+    deleted: list[float] = []
+    floors: list[float] = []
+    with run.turns("drain_waiting") as turns:
+        for _ in range(rounds):
+            kept.append(waiting_drained_a_second(run, count))
+            deleted.append(waiting_drained_a_second(run, count, keep=0))
+            floors.append(bare_drained_a_second(run, count))
+            turns.take(lambda peer: peer.drained_waiting_a_second(count))
+        what = f"claim and done in SQL, batches of {BATCH}, one connection"
+        yield Figure(turns.name, "tasks/s", kept, floors, what, compares="ratios")
+        yield Figure(run.name("drain_deleting"), "tasks/s", deleted, floors, what, compares="ratios")
+        yield from turns.figures("tasks/s", kept)
+        yield from Turns(run.name("drain_deleting"), turns.peers, turns.values).figures("tasks/s", deleted)
+
+
+def waiting_drained_a_second(run: Run, count: int, **settings: object) -> float:
+    """Return the rate of a tree that starts when the tasks are there."""
+    with run.backend.fresh(run.directory) as database:
+        database.insert_many(new_rows(count))
+        database.vacuum()
+        with Tree(database, run.directory, "noop", batch=BATCH, first=1, **settings) as tree:
+            tree.wait_for_notes(1)
+            tree.wait_for(database.is_drained, 0.02)
+            ended = time.time()
+            return count / (ended - min(float(words[1]) for words in tree.notes()))
+
+
+def bare_drained_a_second(run: Run, count: int) -> float:
+    """Return the rate of the bare SQL on such a table."""
+    with run.backend.fresh(run.directory) as bare:
+        bare.insert_many(new_rows(count))
+        bare.vacuum()
+        began = time.perf_counter()
+        bare.claim_and_finish()
+        return count / (time.perf_counter() - began)
 
 
 def drain_cpu(run: Run) -> Iterator[Figure]:

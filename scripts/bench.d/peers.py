@@ -30,7 +30,9 @@ for name in sys.argv[1:]:
         pass
 print(json.dumps(found))
 """
-ALL_WORKLOADS: Final = frozenset({"enqueue_one", "enqueue_bulk", "drain_noop", "drain_cpu", "latency"})
+ALL_WORKLOADS: Final = frozenset(
+    {"enqueue_one", "enqueue_bulk", "drain_noop", "drain_waiting", "drain_cpu", "latency"}
+)
 
 
 class PeersError(Exception):
@@ -123,6 +125,11 @@ class Peer:
         """Return the rate at which its workers drain tasks. For `noop`, their number is scaled by `drain_share`."""
         count = max(100, round(count * self._share)) if kind == "noop" else count
         return count / float(self._ask("drain", kind, count))
+
+    def drained_waiting_a_second(self, count: int) -> float:
+        """Return the rate from the first handler's start until nothing is left of tasks that waited for the workers."""
+        count = max(100, round(count * self._share))
+        return count / float(self._ask("drain_waiting", count))
 
     def latency(self, count: int) -> list[float]:
         """Return the milliseconds from the start of each enqueue to the handler's first line."""

@@ -113,6 +113,10 @@ class PostgresqlDatabase(Database):
         self.rows("ALTER TABLE goque_task RESET (autovacuum_enabled)")
         self.rows("ANALYZE goque_task")
 
+    def vacuum(self) -> None:
+        """Tidy the table after a bulk insert, and update the planner's statistics."""
+        self.rows("VACUUM ANALYZE goque_task")
+
     def keep_statistics(self) -> None:
         """Gather statistics, and switch autovacuum off for the table, because it would update them."""
         self.rows("ANALYZE goque_task")

@@ -42,6 +42,9 @@ class Queue(ABC):
     def enqueue_many(self, kind: str, argument: float, count: int) -> None:
         """Enqueue many tasks durably, by the fastest method of the queue."""
 
+    def vacuum(self) -> None:  # noqa: B027 - most databases need nothing
+        """Tidy the tables and update the planner's statistics, where the database needs it."""
+
     @abstractmethod
     def is_drained(self) -> bool:
         """Return whether no task waits or runs."""
@@ -86,13 +89,7 @@ class Conversation:
     def start(self, kind: str, argument: float) -> None:
         """Start the workers, each in its own process group, and let them run some tasks."""
         self.argument = argument
-        for _ in range(self.queue.processes):
-            command = [sys.executable, sys.argv[0], self.where, str(self.notes), kind]
-            self.workers.append(
-                subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-                )
-            )
+        self._start_workers(kind)
         self.queue.enqueue_many(kind, argument, 20)
         self._wait()
         time.sleep(1)
@@ -106,6 +103,18 @@ class Conversation:
         self._wait()
         return time.perf_counter() - began
 
+    def drain_waiting(self, count: int) -> float:
+        """Return the seconds from the first handler's start until no task is left. All tasks wait before the start."""
+        self.notes.unlink(missing_ok=True)
+        self.queue.enqueue_many("first", 0, count)
+        self.queue.vacuum()
+        self._start_workers("first")
+        self._wait()
+        ended = time.time()
+        self._signal(signal.SIGKILL)
+        self.workers.clear()
+        return ended - min(map(float, self._noted()))
+
     def latency(self, count: int) -> list[float]:
         """Return the milliseconds from the start of each enqueue to the handler's first line."""
         seen = len(self._noted())
@@ -117,6 +126,15 @@ class Conversation:
                 time.sleep(0.002)
         pairs = (line.split() for line in self._noted()[seen + 10 :])
         return [(int(began) - int(sent)) / 1e6 for sent, began in pairs]
+
+    def _start_workers(self, kind: str) -> None:
+        command = [sys.executable, sys.argv[0], self.where, str(self.notes), kind]
+        for _ in range(self.queue.processes):
+            self.workers.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+                )
+            )
 
     def _noted(self) -> list[str]:
         return self.notes.read_text("ascii").splitlines() if self.notes.exists() else []
@@ -143,9 +161,22 @@ def burn(seconds: float) -> None:
 
 def note(sent: int) -> None:
     """Record when a task was sent and when its handler began."""
-    began = time.monotonic_ns()
+    _write(f"{sent} {time.monotonic_ns()}")
+
+
+begun: list[float] = []
+
+
+def note_first() -> None:
+    """Record when this process began its first task."""
+    if not begun:
+        begun.append(time.time())
+        _write(str(begun[0]))
+
+
+def _write(line: str) -> None:
     descriptor = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(descriptor, f"{sent} {began}\n".encode())
+    os.write(descriptor, f"{line}\n".encode())
     os.close(descriptor)
 
 

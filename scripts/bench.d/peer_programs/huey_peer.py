@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversation import Queue, burn, main, note
+from conversation import Queue, burn, main, note, note_first
 from huey import SqliteHuey
 
 
@@ -45,6 +45,12 @@ def noop(argument: float) -> None:
     """Do nothing."""
 
 
+def first(argument: float) -> None:
+    """Record when the process began its first task."""
+    del argument
+    note_first()
+
+
 def cpu(argument: float) -> None:
     """Use the CPU."""
     burn(argument)
@@ -55,7 +61,7 @@ def stamp(argument: float) -> None:
     note(argument)
 
 
-HANDLERS = {"noop": noop, "cpu": cpu, "stamp": stamp}
+HANDLERS = {"noop": noop, "first": first, "cpu": cpu, "stamp": stamp}
 
 if __name__ == "__main__":
     main(HueyQueue)

@@ -7,11 +7,12 @@ from typing import Any
 
 import asyncpg
 import uvloop
-from conversation import Queue, burn, main, note
+from conversation import Queue, burn, main, note, note_first
 from pgqueuer import AsyncpgDriver, PgQueuer, Queries
 
 SETTINGS: dict[str, dict[str, int]] = {
     "noop": {"batch_size": 1000},
+    "first": {"batch_size": 500},
     "cpu": {"batch_size": 2, "max_concurrent_tasks": 4},
     "stamp": {"batch_size": 10},
 }
@@ -38,6 +39,10 @@ class PgQueuerQueue(Queue):
         """Enqueue a batch."""
         self._do(self.queries.enqueue([kind] * count, [str(argument).encode()] * count, [0] * count))
 
+    def vacuum(self) -> None:
+        """Do it for the table of waiting jobs."""
+        self._do(self.connection.execute("VACUUM ANALYZE pgqueuer"))
+
     def is_drained(self) -> bool:
         """Return whether no job waits or runs. PgQueuer moves finished jobs to its log table."""
         return not self._do(self.connection.fetchval("SELECT EXISTS (SELECT 1 FROM pgqueuer)"))
@@ -53,6 +58,11 @@ class PgQueuerQueue(Queue):
         @app.entrypoint("noop")
         async def noop(job: Any) -> None:
             """Do nothing."""
+
+        @app.entrypoint("first")
+        async def first(job: Any) -> None:
+            del job
+            note_first()
 
         @app.entrypoint("cpu")
         async def cpu(job: Any) -> None:

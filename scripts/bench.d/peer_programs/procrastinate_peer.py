@@ -8,7 +8,7 @@ from typing import Any
 
 import procrastinate
 import psycopg
-from conversation import Queue, burn, main, note
+from conversation import Queue, burn, main, note, note_first
 
 logging.getLogger("procrastinate").setLevel(logging.ERROR)  # it warns of an app in the main module
 
@@ -30,6 +30,10 @@ class ProcrastinateQueue(Queue):
     def enqueue_many(self, kind: str, argument: float, count: int) -> None:
         """Defer a batch."""
         self.tasks[kind].batch_defer(*({"argument": argument} for _ in range(count)))
+
+    def vacuum(self) -> None:
+        """Do it for the table of jobs."""
+        self.connection.execute("VACUUM ANALYZE procrastinate_jobs")
 
     def is_drained(self) -> bool:
         """Return whether no job waits or runs."""
@@ -58,6 +62,12 @@ async def noop(argument: float) -> None:
     """Do nothing."""
 
 
+async def first(argument: float) -> None:
+    """Record when the process began its first job."""
+    del argument
+    note_first()
+
+
 async def cpu(argument: float) -> None:
     """Use the CPU."""
     burn(argument)
@@ -68,7 +78,7 @@ async def stamp(argument: float) -> None:
     note(argument)
 
 
-HANDLERS = {"noop": noop, "cpu": cpu, "stamp": stamp}
+HANDLERS = {"noop": noop, "first": first, "cpu": cpu, "stamp": stamp}
 
 if __name__ == "__main__":
     main(ProcrastinateQueue)
