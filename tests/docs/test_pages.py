@@ -47,6 +47,7 @@ APPS = [
         "upgrading",
         "from_celery",
         "from_rq",
+        "when_to_use",
     ]
 ]
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
