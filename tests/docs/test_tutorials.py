@@ -36,6 +36,11 @@ def test_an_app_in_several_modules(tmp_path: Path) -> None:
     assert done == ["python shop.py", "goque check app:registry", "goque supervise app:registry --drain"]
 
 
+def test_alembic_beside_goque_on_one_database(tmp_path: Path) -> None:
+    done = Walk(DOCS / "alembic.md", tmp_path).run()
+    assert done.count("alembic upgrade head") == 2
+
+
 @pytest.fixture
 def postgresql() -> Iterator[PostgresqlShop]:
     shop = PostgresqlShop()
