@@ -46,7 +46,9 @@ def test_alembic_beside_goque_on_one_database(tmp_path: Path) -> None:
 
 def test_the_rights_on_the_page_are_on_every_table() -> None:
     (grant,) = re.findall(
-        r"^GRANT .*?^TO", (DOCS / "getting_started_postgresql.md").read_text("utf-8"), re.S | re.M
+        r"^GRANT .*?^TO",
+        (DOCS / "getting_started_postgresql.md").read_text("utf-8"),
+        re.DOTALL | re.MULTILINE,
     )
     assert set(re.findall(r"goque_\w+", grant)) == {*TABLES, "goque_migration"}
 
