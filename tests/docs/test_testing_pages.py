@@ -39,10 +39,11 @@ def project(tmp_path: Path) -> Path:
 
 def run_pytest(project: Path, url: str | None) -> str:
     named = {"GOQUE_TEST_DATABASE_URL": url} if url else {}
+    outside = {name: value for name, value in clean_environment().items() if "XDIST" not in name}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=project,
-        env=clean_environment() | named,
+        env=outside | named,
         capture_output=True,
         text=True,
         timeout=90,
