@@ -38,11 +38,12 @@ def on_config(config: MkDocsConfig) -> None:
     """Fill the two parts of the navigation that list the files of a folder."""
     examples = [name for name in pages_from_outside() if name.startswith("examples/")]
     decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
-    for section in config.nav or []:
-        if "Examples" in section:
-            section["Examples"] = [{Path(name).stem: name} for name in examples]
-        if "Decisions" in section:
-            section["Decisions"] = [f"decisions/{name}" for name in decisions]
+    for group in config.nav or []:
+        for section in (entry for entries in group.values() for entry in entries if isinstance(entry, dict)):
+            if "Examples" in section:
+                section["Examples"] = [{Path(name).stem: name} for name in examples]
+            if "Decisions" in section:
+                section["Decisions"] = [f"decisions/{name}" for name in decisions]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:

@@ -86,20 +86,3 @@ def test_what_loguru_logs_with_an_exception_has_its_traceback_once(app: App) -> 
     (line,) = told(app, blocks(app)["loguru"] + HANDLER.replace("LOG", log))
     assert line["event"] == "oops"
     assert line["exception"].endswith("ZeroDivisionError: division by zero")
-
-
-def test_sentry_gets_the_last_failure(app: App) -> None:
-    transport = """
-import os
-import sentry_sdk.transport
-class Transport(sentry_sdk.transport.Transport):
-    def capture_envelope(self, envelope):
-        for item in envelope.items:
-            event = item.get_event()
-            os.write(2, f"sentry {event['message']} {event['tags']}\\n".encode())
-"""
-    source = blocks(app)["Sentry"].replace(
-        "init()", "init(dsn='https://key@localhost/1', transport=Transport)"
-    )
-    lines = [line["event"] for line in told(app, transport + source + HANDLER.replace("LOG", "pass"))]
-    assert lines == ["sentry send_email: ConnectionError: no such host {'task_type': 'send_email'}"]

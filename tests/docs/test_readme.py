@@ -35,10 +35,10 @@ def run_both(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("GOQUE_DATABASE_URL", raising=False)
-    example, in_a_transaction, flow = blocks("python")
-    (tmp_path / "app.py").write_text(example, "utf-8")
-    (tmp_path / "order.py").write_text(in_a_transaction, "utf-8")
-    (tmp_path / "newsletter.py").write_text(flow, "utf-8")
+    example, in_a_transaction, service, its_tests = blocks("python")
+    files = {"app.py": example, "order.py": in_a_transaction, "shop.py": service, "test_shop.py": its_tests}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, "utf-8")
     return tmp_path
 
 
@@ -59,12 +59,22 @@ def test_enqueueing_shares_the_callers_transaction(project: Path) -> None:
     assert rows[0]["external_id"] == "order-7"
 
 
-def test_the_flow_sends_its_last_email_last(project: Path) -> None:
-    run("newsletter.py", cwd=project)
-    log = run_both("-m", "goque.cli", "supervise", "app:registry", "--drain", cwd=project).stderr
-    sent = re.findall(r"to (\w+)@example.com: (\w+)", log)
-    assert sorted(sent[:2]) == [("ada", "news"), ("bob", "news")]
-    assert sent[2:] == [("editor", "all")]
+def test_the_larger_app_ends_its_flow_in_order(project: Path) -> None:
+    run("shop.py", cwd=project)
+    log = run_both("-m", "goque.cli", "supervise", "shop:registry", "--drain", cwd=project).stderr
+    printed = re.findall(r"worker\[default\] (\w+ .*?) task_type=", log)
+    assert printed == ["published holiday with small-cat.jpg small-dog.jpg", "mail to ada@example.com"]
+
+
+def test_the_tests_of_the_larger_app_pass(project: Path) -> None:
+    told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shop.py", cwd=project)
+    assert "2 passed" in told
+
+
+def test_the_pictures_are_there() -> None:
+    pictures = re.findall(r'src="([^"]+)"', README)
+    assert len(pictures) == 2
+    assert all((ROOT / picture).exists() for picture in pictures)
 
 
 def test_every_command_it_names_exists() -> None:

@@ -44,7 +44,7 @@ class Walk:
         for language, text in self.blocks:
             if language == "python":
                 name, _, _ = text.removeprefix("# ").partition("\n")
-                assert re.fullmatch(r"\w+\.py", name), f"a block of Python without a file name: {text}"
+                assert re.fullmatch(r"[\w/]+\.py", name), f"a block of Python without a file name: {text}"
                 (self.directory / name).write_text(text, "utf-8")
                 continue
             for command in commands(text):
