@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from goque.flows.withheld_inserts import refuse_write_in_replay
 from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.call_policy import WRITE, CallPolicy
 from goque.storage.sql.caller_connection import note_error
@@ -55,6 +56,8 @@ class SqlRunner(TaskStorage):
             policy: which transaction, which retries, which timeout.
             conn: the caller's own connection. Nothing is tried again on it.
         """
+        if policy.writes:
+            refuse_write_in_replay()
         if conn is not None:
             return self._run_for_caller(work, policy, conn)
         began = time.monotonic()

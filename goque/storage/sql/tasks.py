@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, TypeVar
 
+from goque.flows.withheld_inserts import is_withheld
 from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.call_policy import (
@@ -48,6 +49,8 @@ class SqlTasks(SqlRunner):
     def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
         check_texts((task,))
+        if is_withheld((task,)):
+            return task
         done = self._insert_one(task, on_conflict, conn)
         self._dialect.nudge({done.type})
         return done
@@ -70,6 +73,8 @@ class SqlTasks(SqlRunner):
             return []
         check_texts(tasks)
         wanted = without_repeats(tasks, on_conflict=on_conflict)
+        if is_withheld(wanted):
+            return list(wanted)
         if len(wanted) == 1:
             there = self._insert_one(wanted[0], on_conflict, conn)
             done = [there] if was_done(wanted[0], there, on_conflict) else []

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.steps.question import Answer, Progress, Question, State
-from goque.storage.contract.step_records import StepOverview, StepRow
+from goque.storage.contract.step_records import RecordedValues, StepOverview, StepRow
 from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_WRITE, READ, WRITE
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_number
@@ -94,6 +94,17 @@ class SqlStepRecords(SqlTasks):
             steps += reversed(read(sql.last_steps, last))
         others = read(sql.last_others, last)[::-1]
         return StepOverview(steps, others, counts, seconds)
+
+    def recorded_values(self, task_id: str) -> RecordedValues:
+        """Read the whole values of a task's recorded steps and signals."""
+        if not self._dialect.is_task_id(task_id):
+            return RecordedValues()
+        rows = self._run(lambda session: session.rows(self._sql.recorded_steps.values, {"id": task_id}), READ)
+        text = self._dialect.read_text
+        found: dict[str, dict[str, bytes]] = {"step": {}, "signal": {}}
+        for kind, name, value in rows:
+            found[text(kind)][text(name)] = b"null" if value is None else text(value).encode()
+        return RecordedValues(found["step"], found["signal"])
 
     def _rows_of(self, session: Session, task_id: str) -> Callable[[str, int], list[StepRow]]:
         """Return what reads the rows of a task with one of the statements, up to a limit."""

@@ -1,0 +1,55 @@
+"""What a replay found out about one task."""
+
+from __future__ import annotations
+
+import msgspec
+
+from goque.flows.task_to_insert import TaskToInsert
+from goque.options import ProcessorOptions
+from goque.outcome import Change, FailedAttempt, Outcome, OutcomeKind, settle
+from goque.task_row import TaskRow
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """One task that was replayed.
+
+    Attributes:
+        row: the task as its handler got it.
+        outcome: how the run ended.
+        options: the options of its type.
+        max_rss: the peak memory of the worker in bytes, 0 if it is not known.
+        enqueued: the tasks that the handler would have enqueued itself, while it ran.
+        known_steps: how many recorded steps the run was given.
+        new_steps: the names of the steps that it ran.
+        retiring: why a tree would replace the worker after this task; empty if it would not.
+    """
+
+    row: TaskRow
+    outcome: Outcome
+    options: ProcessorOptions
+    max_rss: int = 0
+    enqueued: tuple[TaskToInsert, ...] = ()
+    known_steps: int = 0
+    new_steps: tuple[str, ...] = ()
+    retiring: str = ""
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the task would be done."""
+        return self.outcome.kind is OutcomeKind.DONE
+
+    @property
+    def change(self) -> Change:
+        """What a tree would have written."""
+        return settle(self.outcome, self.row, self.options.retry_policy)
+
+    @property
+    def failed(self) -> FailedAttempt | None:
+        """The failed attempt, if it is one."""
+        return self.change.failed
+
+    @property
+    def follow_ups(self) -> tuple[TaskToInsert, ...]:
+        """The tasks that a tree would have inserted with the end of the run, those of flows too."""
+        flows = (task for flow in self.outcome.flows for task in flow.tasks)
+        return (*self.outcome.follow_ups, *flows)
