@@ -57,6 +57,10 @@ def print_replayed(replayed: Replayed, last: FailedAttempt | None) -> None:
         click.echo(f"  {'steps:':<14} {replayed.known_steps} recorded before; ran {ran}{more}")
     _print_enqueued("would have been enqueued with its end", replayed.follow_ups)
     _print_enqueued("would have been enqueued while it ran", replayed.enqueued)
+    if replayed.changes:
+        click.echo("  would have been changed while it ran:")
+        for change in replayed.changes[:MAX_LISTED]:
+            click.echo(f"    {change.action:<11}  {one_line(change.task_id)}")
     click.echo("nothing was written to goque's tables")
 
 
@@ -128,6 +132,7 @@ def replayed_json(replayed: Replayed, last: FailedAttempt | None) -> dict[str, A
         "same_failure": None if failed is None or last is None else is_same_failure(last, failed),
         "steps": {"recorded_before": replayed.known_steps, "ran": list(replayed.new_steps)},
         "follow_ups": [_task_json(task) for task in replayed.follow_ups],
+        "changes": [{"action": one.action, "id": one.task_id} for one in replayed.changes],
         "enqueued": [_task_json(task) for task in replayed.enqueued],
     }
 

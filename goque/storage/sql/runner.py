@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from goque.flows.withheld_inserts import refuse_write_in_replay
+from goque.flows.withheld_writes import refuse_write_in_replay
 from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.call_policy import WRITE, CallPolicy
 from goque.storage.sql.caller_connection import note_error
@@ -56,8 +56,6 @@ class SqlRunner(TaskStorage):
             policy: which transaction, which retries, which timeout.
             conn: the caller's own connection. Nothing is tried again on it.
         """
-        if policy.writes:
-            refuse_write_in_replay()
         if conn is not None:
             return self._run_for_caller(work, policy, conn)
         began = time.monotonic()
@@ -66,6 +64,7 @@ class SqlRunner(TaskStorage):
         while True:
             try:
                 if policy.writes:
+                    refuse_write_in_replay()
                     self._connections.await_commit()
                 with self._connections as session, policy.open(session):
                     result = work(session)
@@ -99,6 +98,7 @@ class SqlRunner(TaskStorage):
             session = self._dialect.wrap(conn)
             if not policy.writes:
                 return work(session)
+            refuse_write_in_replay()
             with session.transaction():
                 return work(session)
         except Exception:

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, TypeVar
 
-from goque.flows.withheld_inserts import is_withheld
+from goque.flows.withheld_writes import are_withheld, is_withheld
 from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.call_policy import (
@@ -49,7 +49,7 @@ class SqlTasks(SqlRunner):
     def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
         check_texts((task,))
-        if is_withheld((task,)):
+        if are_withheld((task,)):
             return task
         done = self._insert_one(task, on_conflict, conn)
         self._dialect.nudge({done.type})
@@ -73,7 +73,7 @@ class SqlTasks(SqlRunner):
             return []
         check_texts(tasks)
         wanted = without_repeats(tasks, on_conflict=on_conflict)
-        if is_withheld(wanted):
+        if are_withheld(wanted):
             return list(wanted)
         if len(wanted) == 1:
             there = self._insert_one(wanted[0], on_conflict, conn)
@@ -119,6 +119,8 @@ class SqlTasks(SqlRunner):
 
     def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
+        if is_withheld("cancel", task_id):
+            return True
         tried_at: list[datetime] = []
         return self._run_steps(
             lambda: self._steps.cancel_unless_finished(task_id, tried_at), PATIENT_WRITE, conn
@@ -126,6 +128,8 @@ class SqlTasks(SqlRunner):
 
     def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+        if is_withheld("reset", task_id):
+            return True
         tried_at: list[datetime] = []
         return self._run_steps(
             lambda: self._steps.reset_unless_claimed(task_id, tried_at, keep_steps=keep_steps),

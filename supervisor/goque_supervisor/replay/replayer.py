@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
@@ -22,7 +22,7 @@ from goque.task_row import TaskRow
 from goque.telemetry.logs import format_here
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.control import ChildStarted, StartFailed
-from goque_supervisor.ipc.run_directory import RunDirectory, RunDirectoryError, name_key, open_run_directory
+from goque_supervisor.ipc.run_directory import RunDirectory, RunDirectoryError, open_run_directory
 from goque_supervisor.ipc.sockets import FetcherSocket, make_keys
 from goque_supervisor.replay.app_process import AppProcess
 from goque_supervisor.replay.result import Replayed

@@ -11,10 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from goque.execution.inline_steps import MemorySteps
-from goque.flows.task_to_insert import TaskToInsert
+from goque.flows.withheld_writes import Withheld
 from goque.options import ProcessorSpec
 from goque.outcome import Outcome, OutcomeKind
-from goque.steps.question import Answer, Ask, Question, State
 from goque.task_row import TaskRow
 from goque_supervisor.fetcher.dead_workers import evidence_of, outcome_of_death, read_box
 from goque_supervisor.fetcher.stderr_relay import StderrRelay
@@ -26,6 +25,7 @@ from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.messages import Answered, Asking, FromWorker, Hello, Job, Jobs, Results, Retiring
 from goque_supervisor.ipc.run_directory import remove_worker_files, stderr_path, withheld_path
 from goque_supervisor.ipc.sockets import FetcherSocket
+from goque_supervisor.replay.answers import ReplaySteps
 from goque_supervisor.replay.result import Replayed
 
 SEQ: Final = 1 << messages.EPOCH_BITS
@@ -65,6 +65,7 @@ class WorkerRun:
         self.box = BlackBox(box)
         self.channel, self.theirs = Channel.pair()
         self._steps = steps
+        self._answers = ReplaySteps(steps)
         self._known_steps = frozenset(steps.steps)
         self._spec = spec
         self._started_at = time.monotonic()
@@ -88,19 +89,13 @@ class WorkerRun:
                 self._pending.append(messages.encode(Jobs([Job(SEQ, self.row)], [])))
             case Asking(number, _seq, question):
                 self._pending.append(
-                    messages.encode(Jobs([], [], [Answered(number, self._answer(question))]))
+                    messages.encode(Jobs([], [], [Answered(number, self._answers.ask(question))]))
                 )
             case Results(results):
                 self._outcome = results[0].outcome
                 self._stop()
             case Retiring(reason):
                 self._retiring = reason
-
-    def _answer(self, question: Question) -> Answer:
-        """Answer from memory. A sleep is over at once, for nobody waits for it."""
-        if question.ask is Ask.SLEEP:
-            return Answer(State.KNOWN)
-        return self._steps.ask(question)
 
     def on_not_started(self, why: str) -> None:
         """Take that there is no process."""
@@ -208,7 +203,7 @@ class WorkerRun:
             outcome=outcome,
             options=self._spec.options,
             max_rss=max_rss,
-            enqueued=_read_withheld(withheld_path(self.box.path)),
+            withheld=_read_withheld(withheld_path(self.box.path)),
             known_steps=len(self._known_steps),
             new_steps=tuple(name for name in self._steps.steps if name not in self._known_steps),
             retiring=self._retiring,
@@ -222,15 +217,15 @@ class WorkerRun:
         remove_worker_files(self.box.path)
 
 
-def _read_withheld(path: Path) -> tuple[TaskToInsert, ...]:
+def _read_withheld(path: Path) -> tuple[Withheld, ...]:
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return ()  # the worker ended before it could make the file
-    found: list[TaskToInsert] = []
+    found: list[Withheld] = []
     for line in lines:
         try:
-            found.append(msgspec.json.decode(line, type=TaskToInsert))
+            found.append(msgspec.json.decode(line, type=Withheld))
         except msgspec.DecodeError:
             break  # the worker died while it wrote the last line
     return tuple(found)

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from goque.execution.transaction_steps import record_steps_through
-from goque.flows.task_to_insert import TaskToInsert
-from goque.flows.withheld_inserts import withhold_inserts_of_process
+from goque.flows.withheld_writes import Withheld, withhold_writes_of_process
 from goque.steps.question import Answer, Question, State
-from goque.task import Task
 from goque.task_row import Token
 from goque_supervisor.ipc.run_directory import withheld_path
 
 
 def write_nothing(box: str) -> None:
-    """Keep this process from writing to the queue. What it would have enqueued goes to a file, a JSON text a line.
+    """Keep this process from writing to the queue. What it would have written goes to a file, a JSON text a line.
 
     A line is written at once, so that it outlives a crash of the handler.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     file = os.open(withheld_path(box), flags, 0o600)
 
-    def keep(tasks: Sequence[Task]) -> None:
-        lines = [msgspec.json.encode(TaskToInsert.of(task)) + b"\n" for task in tasks]
-        os.write(file, b"".join(lines))
+    def keep(changes: list[Withheld]) -> None:
+        os.write(file, b"".join(msgspec.json.encode(change) + b"\n" for change in changes))
 
-    withhold_inserts_of_process(keep)
+    withhold_writes_of_process(keep)
     record_steps_through(UnrecordedSteps())
 
 
