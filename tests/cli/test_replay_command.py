@@ -33,11 +33,12 @@ import goque
 import msgspec
 
 HERE = Path(__file__).parent
-registry = goque.Registry(database_url=f"sqlite:///{HERE}/goque.db", on_failure=lambda failure: HERE.joinpath("told").touch())
-registry.pool("small", max_memory=60)
 
-def told(crash):
+def told(failure):
     HERE.joinpath("told").touch()
+
+registry = goque.Registry(database_url=f"sqlite:///{HERE}/goque.db", on_failure=told)
+registry.pool("small", max_memory=60)
 
 class Mail(msgspec.Struct):
     to: str
@@ -47,7 +48,8 @@ def add(task):
     print("adding", task.payload)
     print("to stderr", file=sys.stderr)
     os.system("echo from a shell")
-    return {"sum": sum(task.payload), "attempt": task.attempts + 1, "who": goque.value_by_key("who"), "status": task.status}
+    who = goque.value_by_key("who")
+    return {"sum": sum(task.payload), "attempt": task.attempts + 1, "who": who, "status": task.status}
 
 @registry.processor("aio")
 async def aio(task):
@@ -248,7 +250,14 @@ def test_an_exception_prints_its_traceback(app: Any, storage: TaskStorage, uncha
     ],
 )
 def test_crashes_and_timeouts_are_reported(
-    app: Any, storage: TaskStorage, unchanged: Any, task_type: str, end: str, error: str, more: dict[str, Any]
+    app: Any,
+    storage: TaskStorage,
+    unchanged: Any,
+    *,
+    task_type: str,
+    end: str,
+    error: str,
+    more: dict[str, Any],
 ) -> None:
     task = insert(storage, task_type)
     unchanged()
@@ -334,7 +343,7 @@ def test_recorded_steps_return_their_values_unless_they_are_to_run_again(
     ],
 )
 def test_only_a_success_exits_with_0(
-    app: Any, storage: TaskStorage, unchanged: Any, payload: str, end: str, text: str
+    app: Any, storage: TaskStorage, unchanged: Any, *, payload: str, end: str, text: str
 ) -> None:
     task = insert(storage, "end", payload)
     unchanged()
@@ -418,7 +427,7 @@ def test_no_failed_task_is_no_failure(app: Any, storage: TaskStorage, unchanged:
     ],
 )
 def test_what_cannot_be_replayed_is_refused_in_one_line(
-    app: Any, storage: TaskStorage, unchanged: Any, arguments: tuple[str, ...], code: int, text: str
+    app: Any, storage: TaskStorage, unchanged: Any, *, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     insert(storage, "mail", {"to": "a@b.c"}, external_id="mail")
     fail(storage, insert(storage, "mail", {"to": "b"}, external_id="failed", priority=1), "failed", "E: x")
@@ -449,11 +458,14 @@ def test_the_worker_ends_with_the_command(
     pid = int(eventually(lambda: read(app.directory / "pid")))
     command.send_signal(number)
     _out, err = command.communicate(timeout=30)
-    assert command.returncode == {
-        signal.SIGINT: 130,
-        signal.SIGTERM: 128 + signal.SIGTERM,
-        signal.SIGKILL: -signal.SIGKILL,
-    }[number]
+    assert (
+        command.returncode
+        == {
+            signal.SIGINT: 130,
+            signal.SIGTERM: 128 + signal.SIGTERM,
+            signal.SIGKILL: -signal.SIGKILL,
+        }[number]
+    )
     assert b"Traceback" not in err
     eventually(lambda: not is_running(pid))
 

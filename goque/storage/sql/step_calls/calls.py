@@ -18,6 +18,7 @@ from goque.storage.sql.runner import PATIENCE
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.tasks import SqlTasks
 from goque.task_row import Token
+from goque.task_rules.checks import is_storable
 from goque.task_rules.error_lines import first_line
 
 SHOWN_CHARACTERS: Final = 4_000
@@ -105,8 +106,9 @@ class SqlStepRecords(SqlTasks):
         rows = self._run(lambda session: session.rows(self._sql.recorded_steps.values, {"id": task_id}), READ)
         text = self._dialect.read_text
         found: dict[str, dict[str, bytes]] = {"step": {}, "signal": {}}
-        for kind, name, value in rows:
-            found[text(kind)][text(name)] = b"null" if value is None else text(value).encode()
+        for kind, raw_name, value in rows:
+            if is_storable(name := text(raw_name)):  # no handler can ask for another one
+                found[text(kind)][name] = b"null" if value is None else text(value).encode()
         return RecordedValues(found["step"], found["signal"])
 
     def _rows_of(self, session: Session, task_id: str) -> Callable[[str, int], list[StepRow]]:
