@@ -386,7 +386,7 @@ def test_failed_tasks_are_fixed_or_fail_as_before_or_anew(
     unchanged()
     before = app("replay", "--failed", "--type", "flip")
     assert "3 tasks replayed: 0 fixed, 3 same failure, 0 new failure" in before.stdout
-    done = app("replay", "--failed", "app:registry", "--workers", "2", code=1, MENDED="1")
+    done = app("replay", "--failed", "app:registry", "--parallel", "2", code=1, MENDED="1")
     header, *lines, summary = done.stdout.splitlines()
     assert header.split() == ["VERDICT", "ID", "BEFORE", "NOW"]
     verdicts = {line[14:50]: line[:12].strip() for line in lines}

@@ -77,7 +77,7 @@ def test_failed_tasks_of_a_tree_are_replayed_beside_the_table(
     before = contents(database)
     table = replay(tmp_path, database, "--failed", code=0)
     assert "4 tasks replayed: 0 fixed, 4 same failure, 0 new failure" in table
-    table = replay(tmp_path, database, "--failed", "--workers", "2", code=0, MENDED="1")
+    table = replay(tmp_path, database, "--failed", "--parallel", "2", code=0, MENDED="1")
     assert "4 tasks replayed: 3 fixed, 1 same failure, 0 new failure" in table
     crashed = json.loads(replay(tmp_path, database, tasks[2].id, "--json", code=1))
     assert (crashed["error"], crashed["same_failure"]) == ("worker crashed: exit code 3", True)

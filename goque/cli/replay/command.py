@@ -22,7 +22,7 @@ from goque.errors import GoqueError
 from goque.telemetry.logs import one_line
 from goque_supervisor.replay.replayer import ToReplay
 
-OF_MANY: Final = {"limit": "--limit", "workers": "--workers"}
+OF_MANY: Final = {"limit": "--limit", "parallel": "--parallel"}
 """The options that only --failed has."""
 
 
@@ -63,7 +63,7 @@ class _Wanted:
     help="With --failed: how many tasks at most.",
 )
 @option(
-    "--workers",
+    "--parallel",
     type=WholeNumber(1, 1000),
     default=1,
     show_default=True,
@@ -118,7 +118,7 @@ def replay(ctx: click.Context, /, task_id: str | None, app: str | None, **option
         ctx.meta.get(LOG_LEVEL) or "info",
     )
     if task_id is None:
-        ctx.exit(_replay_failed(wanted, options["limit"], options["workers"]))
+        ctx.exit(_replay_failed(wanted, options["limit"], options["parallel"]))
     ctx.exit(_replay_one(wanted, task_id, in_debugger=options["pdb"]))
 
 
