@@ -183,7 +183,13 @@ class Database(ABC):
         """
         for start in range(0, count, 100_000):
             size = min(100_000, count - start)
-            params = {"status": status, "size": size, "priorities": priorities, "due_in": due_in, "types": types}
+            params = {
+                "status": status,
+                "size": size,
+                "priorities": priorities,
+                "due_in": due_in,
+                "types": types,
+            }
             self.rows(self.fill_sql, {**params, "age": age, "apart": apart, "before": self.filled})
             self.filled += size
 

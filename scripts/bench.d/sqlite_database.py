@@ -54,7 +54,8 @@ class SqliteDatabase(Database):
             FROM made)
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
-        SELECT head || '-7' || tail, CASE WHEN :types = 1 THEN 'noop' ELSE 'noop_' || (n % :types) END, 'internal-' || head || '-4' || tail,
+        SELECT head || '-7' || tail, CASE WHEN :types = 1 THEN 'noop' ELSE 'noop_' || (n % :types) END,
+               'internal-' || head || '-4' || tail,
                '{{"n": 1}}', :status, 0, '{{}}',
                strftime('%Y-%m-%dT%H:%M:%f000Z', at),
                CASE WHEN :status = 'done' THEN strftime('%Y-%m-%dT%H:%M:%f000Z', at + 1.0 / 86400) END,

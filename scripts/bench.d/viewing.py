@@ -58,9 +58,11 @@ def views(run: Run) -> Iterator[Figure]:
     scale = 0.1 if run.quick else 1.0
     with run.backend.fresh(run.directory) as database:
         fill(database, scale)
-        [(failed,)] = database.rows("SELECT max(id) FROM goque_task WHERE status = 'attempts_left'") if (
-            run.backend.name != "postgresql"
-        ) else database.rows("SELECT max(CAST(id AS text)) FROM goque_task WHERE status = 'attempts_left'")
+        [(failed,)] = (
+            database.rows("SELECT max(id) FROM goque_task WHERE status = 'attempts_left'")
+            if (run.backend.name != "postgresql")
+            else database.rows("SELECT max(CAST(id AS text)) FROM goque_task WHERE status = 'attempts_left'")
+        )
         with TestClient(create_app(database.url)) as client:
             yield Figure(run.name("first_overview"), "ms", [timed(lambda: read(client, "/"))])
             for name, path in PAGES.items():
