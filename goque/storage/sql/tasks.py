@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from goque.flows.withheld_writes import are_withheld, is_withheld
 from goque.outcome import FailedAttempt
-from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
+from goque.storage.contract import MAX_GROUPS, AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.call_policy import (
     LONG_READ,
     PATIENT_STATEMENT,
@@ -197,6 +197,11 @@ class SqlTasks(SqlRunner):
         return [TypeCount(task_type, status, count) for (task_type, status), count in sorted(counts.items())]
 
     def _read_counts(self, session: Session) -> Sequence[Row]:
+        """Count by the indexes if these know all tasks, and few groups of them; else read the whole table."""
+        if self._sql.count_by_indexes:
+            rows = session.rows(self._sql.count_by_indexes)
+            if 0 < len(rows) <= MAX_GROUPS and sum(row[2] for row in rows) == rows[0][3]:
+                return rows
         return session.rows(self._sql.count_tasks)
 
     def queue_depths(self) -> list[QueueDepth]:
