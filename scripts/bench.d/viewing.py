@@ -18,6 +18,7 @@ from goque.dashboard import create_app
 
 TYPES: Final = 20
 DAYS: Final = 7
+PARTS: Final = 50
 ROUNDS: Final = 40
 STATUSES: Final = {"done": 4_700_000, "canceled": 20_000, "attempts_left": 80_000, "new": 200_000}
 PAGES: Final = {
@@ -48,6 +49,8 @@ ATTEMPTS: Final = """
     FROM goque_task
     WHERE status = 'attempts_left'"""
 
+NEWEST_FAILED: Final = "SELECT id FROM goque_task WHERE status = 'attempts_left' ORDER BY id DESC LIMIT 1"
+
 
 def views(run: Run) -> Iterator[Figure]:
     """Read each page and run each command 40 times in a table of seven days, and report the 95th percentile.
@@ -58,11 +61,7 @@ def views(run: Run) -> Iterator[Figure]:
     scale = 0.1 if run.quick else 1.0
     with run.backend.fresh(run.directory) as database:
         fill(database, scale)
-        [(failed,)] = (
-            database.rows("SELECT max(id) FROM goque_task WHERE status = 'attempts_left'")
-            if (run.backend.name != "postgresql")
-            else database.rows("SELECT max(CAST(id AS text)) FROM goque_task WHERE status = 'attempts_left'")
-        )
+        failed = str(database.rows(NEWEST_FAILED)[0][0])
         with TestClient(create_app(database.url)) as client:
             yield Figure(run.name("first_overview"), "ms", [timed(lambda: read(client, "/"))])
             for name, path in PAGES.items():
@@ -75,10 +74,12 @@ def views(run: Run) -> Iterator[Figure]:
 
 
 def fill(database: Database, scale: float) -> None:
-    """Insert the tasks, evenly over the days, the waiting ones last, and the attempts of the failed ones."""
+    """Insert the tasks, those of each status evenly over the days, and the attempts of the failed ones."""
     apart = DAYS * 86_400 / sum(STATUSES.values()) / scale
-    for status, count in STATUSES.items():
-        database.fill(status, round(count * scale), types=TYPES, age=DAYS * 86_400.0, apart=apart)
+    for _ in range(PARTS):
+        for status, count in STATUSES.items():
+            size = round(count * scale / PARTS)
+            database.fill(status, size, types=TYPES, age=DAYS * 86_400.0, apart=apart)
     database.rows(ATTEMPTS)
     database.analyze()
 
@@ -104,6 +105,6 @@ def read(client: TestClient, path: str) -> None:
 
 
 def command(arguments: Sequence[str]) -> None:
-    """Run a command of goque, without its output."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    """Run a command of goque, without what it prints."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         group.root.main(list(arguments), "goque", standalone_mode=False)
