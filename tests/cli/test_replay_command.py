@@ -26,7 +26,7 @@ from goque.storage.contract import TaskStorage
 from goque.task_row import TaskRow, TaskStatus
 
 APP = """
-import asyncio, ctypes, os, sqlite3, sys, time
+import asyncio, ctypes, os, sqlite3, subprocess, sys, time
 from pathlib import Path
 
 import goque
@@ -132,6 +132,11 @@ def end(task):
 def wait(task):
     HERE.joinpath("pid").write_text(str(os.getpid()))
     time.sleep(60)
+
+@registry.processor("start")
+def start(task):
+    started = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    HERE.joinpath("pid").write_text(str(started.pid))
 
 @registry.processor("flip")
 def flip(task):
@@ -468,6 +473,15 @@ def test_the_worker_ends_with_the_command(
     )
     assert b"Traceback" not in err
     eventually(lambda: not is_running(pid))
+
+
+def test_programs_that_a_handler_has_started_end_with_the_command(
+    app: Any, storage: TaskStorage, unchanged: Any
+) -> None:
+    task = insert(storage, "start")
+    unchanged()
+    app("replay", task.id)
+    assert not is_running(int(read(app.directory / "pid")))
 
 
 def read(path: Path) -> str:

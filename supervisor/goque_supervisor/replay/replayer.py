@@ -6,6 +6,7 @@ ends workers, and for the fetcher, which sends tasks and takes outcomes. It uses
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -70,6 +71,7 @@ class Replayer:
             self._directory: RunDirectory = open_run_directory(None)
         except RunDirectoryError as error:
             raise ConfigurationError(str(error)) from error
+        self._other_children = set(os_process.children())
         os_process.become_subreaper()  # workers are forked in two steps, and are then children of this process
         self._app_process = AppProcess(self._options)
         try:
@@ -104,11 +106,26 @@ class Replayer:
         if kind is not None:
             self._app_process.kill()
         self._app_process.close()
-        _reap_all()
+        self._end_children()
+        os_process.become_subreaper(wanted=False)
         for run in self._runs.values():
             run.close()
         self._socket.close()
         self._directory.remove()
+
+    def _end_children(self) -> None:
+        """Kill what is left of the workers, and programs that their handlers have started, and wait for them."""
+        deadline = time.monotonic() + END_TIME
+        while time.monotonic() < deadline:
+            left = set(os_process.children()) - self._other_children
+            if not left:
+                return
+            for pid in left:
+                os_process.kill_group(pid)
+                os_process.kill(pid)
+                with contextlib.suppress(ChildProcessError):  # it is reaped already
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.005)
 
     @property
     def types(self) -> list[str]:
@@ -161,14 +178,3 @@ class Replayer:
                     self._runs[key].on_not_started(why)
         if self._app_process.channel.closed and any(not run.pid for run in self._runs.values()):
             raise GoqueError("the process that has imported the app has ended; nothing can be replayed")
-
-
-def _reap_all() -> None:
-    """Wait for the processes that were killed."""
-    deadline = time.monotonic() + END_TIME
-    try:
-        while time.monotonic() < deadline:
-            if not os.waitpid(-1, os.WNOHANG)[0]:
-                time.sleep(0.005)
-    except ChildProcessError:
-        return
