@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "list": Entry("list_tasks:list_tasks", "List tasks, newest first."),
     "show": Entry("show:show", "Show one task and its failed attempts."),
     "flow": Entry("flow:flow", "Show a flow and its tasks."),
+    "replay": Entry("replay.command:replay", "Run a task again, and write nothing to the table."),
     "cancel": Entry("changes:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("changes:reset", "Make failed or finished tasks new again."),
     "delete": Entry("changes:delete", "Delete tasks that have ended."),

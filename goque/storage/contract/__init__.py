@@ -43,7 +43,7 @@ from goque.storage.contract.records import (
     policy_of,
 )
 from goque.storage.contract.search import Search
-from goque.storage.contract.step_records import StepOverview, StepRecords, StepRow
+from goque.storage.contract.step_records import RecordedValues, StepOverview, StepRecords, StepRow
 from goque.storage.contract.tasks import AsyncTasks, Tasks
 from goque.storage.contract.upkeep import Upkeep
 from goque.storage.contract.watcher import Watcher
@@ -74,6 +74,7 @@ __all__ = [
     "NodeRow",
     "Owner",
     "QueueDepth",
+    "RecordedValues",
     "SchemaState",
     "Search",
     "StepOverview",

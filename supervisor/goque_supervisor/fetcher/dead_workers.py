@@ -64,7 +64,7 @@ class DeadWorkers:
             contents: the contents of its black box.
             unwritten: tasks whose outcome it has sent and that are not committed; its box must be kept for them.
         """
-        evidence = _evidence(notice)
+        evidence = evidence_of(notice)
         task_ids = self._unsettled[notice.incarnation] = {task.row.id for task in unwritten}
         for seq, task in jobs.items():
             if seq in contents.finished:
@@ -208,7 +208,8 @@ def _signal_of(evidence: CrashEvidence) -> str | None:
     return None if evidence.signal is None else signal_name(evidence.signal)
 
 
-def _evidence(notice: WorkerExited) -> CrashEvidence:
+def evidence_of(notice: WorkerExited) -> CrashEvidence:
+    """Read what a dead worker has left: its last stack and the end of its standard error."""
     return CrashEvidence(
         notice.exit_code,
         notice.signal,

@@ -20,6 +20,7 @@ from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.async_worker import AsyncWorker
+from goque_supervisor.worker.replayed import write_nothing
 from goque_supervisor.worker.sync_worker import SyncWorker
 
 log = logging.getLogger("goque.worker")
@@ -61,6 +62,8 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     _take_back(stack)
     prepare_follow_ups_by(registry.prepare_tasks)
     record_steps_through(registry)
+    if boot.get("replays"):
+        write_nothing(boot["box"])
     kind = AsyncWorker if boot["is_async"] else SyncWorker
     kind(boot, channel, processors_of(registry)).run()
     _warn_of_threads()
