@@ -63,7 +63,7 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
       goque show 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 --json | jq .errors
     """
     with opened_storage(database_url) as storage:
-        row = _find(storage, task_id, task_type)
+        row = find_task(storage, task_id, task_type)
         attempts = storage.failed_attempts(row.id)
         policy = storage.type_policies().get(row.type)
         node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
@@ -95,7 +95,7 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
     click.echo(f"next:   {one_line(follows)}")
 
 
-def _find(storage: TaskStorage, text: str, task_type: str | None) -> TaskRow:
+def find_task(storage: TaskStorage, text: str, task_type: str | None) -> TaskRow:
     """Return the task with an id, or the only one with an external id.
 
     Raises:

@@ -254,6 +254,11 @@ class ProcessTable:
         child.interrupts.setdefault(seq, (time.monotonic() + grace, reason))
         os.kill(child.pid, signal.SIGUSR1)
 
+    def ask_for_stack(self, child: Child) -> None:
+        """Ask a worker to write its stack to its file. One that does not catch the signal would be ended by it."""
+        if child.pid and child.killed_for is None and os_process.catches(child.pid, signal.SIGUSR2):
+            os.kill(child.pid, signal.SIGUSR2)
+
     def sweep(self) -> None:
         """Kill and reap whatever is still a child of this process."""
         deadline = time.monotonic() + SWEEP_LIMIT

@@ -35,6 +35,9 @@ class Processes(Protocol):
     def interrupt(self, child: Child, seq: int, reason: str, grace: float) -> None:
         """Ask a worker to stop a job; the worker is killed if the job still runs after the grace in seconds."""
 
+    def ask_for_stack(self, child: Child) -> None:
+        """Ask a worker to write its stack to its file, if it can; its handler goes on."""
+
     def find(self, name: str) -> Child | None:
         """Return the newest living process of this name."""
 

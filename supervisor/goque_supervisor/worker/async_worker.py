@@ -31,7 +31,8 @@ from goque.outcome import Outcome, OutcomeKind
 from goque.steps.question import Answer, Question
 from goque.steps.run import StepRun
 from goque.task import Task
-from goque_supervisor.ipc.messages import Job
+from goque_supervisor.ipc.messages import Job, StackAsked, StackShown, encode
+from goque_supervisor.worker.coroutine_stack import stack_of_handler
 from goque_supervisor.worker.questions import ASK_AGAIN
 from goque_supervisor.worker.worker import Worker
 
@@ -224,6 +225,15 @@ class AsyncWorker(Worker):
             self.questions.ask_again(time.monotonic())
             asyncio.get_running_loop().call_later(ASK_AGAIN, self._ask_again)
             self._take_in()
+
+    def show_stacks(self, asked: list[StackAsked]) -> None:
+        """Send the stacks of handlers' coroutines that run."""
+        for one in asked:
+            run = self._runs.get(one.seq)
+            if run is not None and run.started and run.task is not None:
+                shown = stack_of_handler(run.task, run.job.row.id)
+                self.socket.send(encode(StackShown(one.number, shown.frames, shown.asyncio_tasks)))
+                asyncio.get_running_loop().call_soon(self._take_in)
 
     def _processor_of(self, run: Run) -> Processor:
         return self.processors.get(run.job.row.type)
