@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 from collections.abc import Iterable, Iterator
 from contextvars import Context
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +41,18 @@ def stack_of_handler(handler: asyncio.Task[Any], task_id: str) -> HandlerStack:
     others = dict.fromkeys((*_awaited_tasks(handler), *_tasks_in_context(handler, task_id)))
     stacks = [tuple(frames_of(other.get_coro())) for other in list(others)[:MAX_ASYNCIO_TASKS]]
     return HandlerStack(tuple(frames), tuple(stack for stack in stacks if stack))
+
+
+def write_stack(path: Path, handler: asyncio.Task[Any], task_id: str) -> None:
+    """Append the stack of a handler to a file, in the form in which the interpreter writes stacks."""
+    frames = stack_of_handler(handler, task_id).frames
+    lines = [f'  File "{frame.file}", line {frame.line} in {frame.function}' for frame in reversed(frames)]
+    text = "\n".join([f"Coroutine of task {task_id} (most recent call first):", *lines, ""])
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode("utf-8", "backslashreplace"))
+    finally:
+        os.close(descriptor)
 
 
 def frames_of(awaitable: Any) -> list[Frame]:

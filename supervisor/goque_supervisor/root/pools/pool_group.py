@@ -285,9 +285,7 @@ class PoolGroup:
 
     def kill_workers(self, reason: str) -> None:
         """Kill all workers of the group; their running tasks are requeued."""
-        for worker in self.workers:
-            if worker.killed_for is None:
-                self._processes.kill(worker, reason)
+        self._processes.kill_all([worker for worker in self.workers if worker.killed_for is None], reason)
 
     def end_user_functions(self) -> None:
         """Kill the processes that call the app's functions about crashes and failures."""
