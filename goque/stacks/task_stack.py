@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from goque.stacks.answer import Source
 from goque.stacks.frames import Frame, frame_lines
 
-_TITLES = {
+TITLES: Final = {
     "thread": "the stack of its thread",
     "coroutine": "the stack of its coroutine",
     "loop": "the stack of the event loop's thread",
@@ -58,7 +59,7 @@ class TaskStack(msgspec.Struct, frozen=True):
         yield f"node {self.node} on {self.host}, worker pid {self.worker_pid}"
         if self.note:
             yield self.note
-        yield f"{_TITLES[self.source]}, most recent call last:"
+        yield f"{TITLES[self.source]}, most recent call last:"
         yield from frame_lines(self.frames)
         for frames in self.asyncio_tasks:
             yield "another asyncio task of it:"
