@@ -20,7 +20,7 @@ def test_a_running_task_shows_its_stack(dashboard, storage, backend):
     assert asked == [row.id]
     assert answer.status_code == 200
     told = text_of(answer)
-    assert "Type resize Attempt 1 Running for 12.3s Step page-3 Host web-1 Worker pid 4711" in told
+    assert "Type resize Attempt 1 Running for 12 s Step page-3 Host web-1 Worker pid 4711" in told
     assert "The stack of its thread most recent call last" in told
     assert "File &#34;/srv/app/tasks.py&#34;, line 12, in resize image = load(path)" in told
     assert "<b>evil" not in answer.text
