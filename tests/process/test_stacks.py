@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import threading
 import time
 from contextlib import contextmanager
@@ -208,6 +210,23 @@ def test_a_frozen_process_and_a_frozen_node_are_named(start_tree: StartTree) -> 
         with pytest.raises(TaskStateError, match="has stopped running meanwhile: it is canceled"):
             stack_of(tree, "s")
     eventually(tree.database.is_settled, within=20)
+
+
+def test_rows_that_somebody_else_wrote_stop_nobody(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "spin,sleep", app=APP)
+    tree.database.enqueue("sleep", "s")
+    tree.running_pid("s")
+    task = tree.database.task("s")
+    rows = [("", task.id), ("\x1b[31m", task.id), (b"\xff", task.id), ("a", b"\xff"), ("b", ""), (7, 7)]
+    with contextlib.closing(sqlite3.connect(tree.database.path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO goque_stack (id, task_id, owner, asked_at) VALUES (?, ?, ?, 'never')",
+            [(*row, task.claimed_by) for row in rows],
+        )
+    for _ in range(3):
+        assert stack_of(tree, "s").step == "nap"
+    assert len(tree.started("s")) == 1
+    end_all(tree.database)
 
 
 KILLED = """

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
-from goque.context import current_task
+from goque.context import task_in
 from goque.stacks.answer import MAX_ASYNCIO_TASKS
 from goque.stacks.frames import MAX_FRAMES, Frame, frames_of_handler
 
@@ -113,7 +113,7 @@ def _tasks_in_context(handler: asyncio.Task[Any], task_id: str) -> Iterator[asyn
     """Yield the other asyncio tasks of the loop that a handler has started."""
     for one in asyncio.all_tasks():
         context = None if one is handler else _context_of(one)
-        task = None if context is None else context.run(current_task)
+        task = None if context is None else task_in(context)
         if task is not None and task.id == task_id:
             yield one
 

@@ -30,8 +30,8 @@ from goque_supervisor.ipc.messages import Jobs, StackAsked, StackShown
 from goque_supervisor.ipc.sockets import FetcherSocket
 
 LOOP_ANSWERS: Final = 0.8
-FORGET_AFTER: Final = 10.0
-"""Seconds after which an answered request is forgotten here: it is deleted from the table by then."""
+MAX_REMEMBERED: Final = 1000
+"""How many answered requests are remembered: a look that began before the answer was written finds them again."""
 
 CUT: Final = f"only the {MAX_FRAMES} innermost calls are shown"
 NOT_STARTED: Final = "a node has claimed it, and it has not started yet"
@@ -57,6 +57,10 @@ class _Open:
     worker: WorkerHandle
     asked_at: float
     number: int
+
+    def needs_dump(self, now: float) -> bool:
+        """Return whether the answer is what the process writes at a signal, and not what its loop sends."""
+        return not self.worker.is_async or now - self.asked_at > LOOP_ANSWERS
 
     @property
     def running(self) -> Running | None:
@@ -91,7 +95,7 @@ class StackAnswers:
         self._numbers = itertools.count(1)
         self._open: dict[str, _Open] = {}
         self._ready: dict[str, StackAnswer] = {}
-        self._answered: dict[str, float] = {}
+        self._answered: dict[str, None] = {}
 
     def take(self, requests: Iterable[StackRequest], now: float) -> None:
         """Take the requests for tasks of this pool; some may be here already."""
@@ -120,24 +124,25 @@ class StackAnswers:
 
     def advance(self, now: float) -> bool:
         """Go on with all requests; returns whether answers were written."""
-        if not (self._open or self._ready or self._answered):
-            return False
+        workers: dict[int, WorkerHandle] = {}
         for request_id, one in list(self._open.items()):
             if self._worker_pool.by_incarnation(one.worker.incarnation) is not one.worker:
                 del self._open[request_id]  # its process has ended, and its task is settled
-            elif not one.worker.is_async or now - one.asked_at > LOOP_ANSWERS:
-                self._look_at_dump(one.worker, now)
-        self._answered = {key: at for key, at in self._answered.items() if now - at < FORGET_AFTER}
-        return self._write(now)
+                self._dumps.close(one.worker)
+            elif one.needs_dump(now):
+                workers[one.worker.incarnation] = one.worker
+        for worker in workers.values():
+            self._look_at_dump(worker, now)
+        return self._write()
 
     def _look_at_dump(self, worker: WorkerHandle, now: float) -> None:
         dump = self._dumps.of(worker, now)
         frames = dump.read_if_whole()
         if frames is None and not dump.is_overdue(now):
             return
-        self._dumps.close(dump)
+        self._dumps.close(worker)
         for request_id, one in list(self._open.items()):
-            if one.worker is worker and (not worker.is_async or now - one.asked_at > LOOP_ANSWERS):
+            if one.worker is worker and one.needs_dump(now):
                 self._finish_by_dump(request_id, one, dump, frames)
 
     def _finish_by_dump(self, request_id: str, one: _Open, dump: Dump, frames: list[Frame] | None) -> None:
@@ -179,12 +184,14 @@ class StackAnswers:
         del self._open[request_id]
         self._ready[request_id] = answer
 
-    def _write(self, now: float) -> bool:
+    def _write(self) -> bool:
         if not self._ready:
             return False
         texts = [(request_id, encode_answer(answer)) for request_id, answer in self._ready.items()]
         if not self._database.answer_stacks(texts):
             return False  # they are written when the database answers again
-        self._answered |= dict.fromkeys(self._ready, now)
+        self._answered |= dict.fromkeys(self._ready)
         self._ready = {}
+        for old in list(self._answered)[:-MAX_REMEMBERED]:
+            del self._answered[old]
         return True

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from goque.stacks.frames import Frame, parse_dump
@@ -27,25 +28,25 @@ class Dump:
     Attributes:
         worker: the worker.
         asked_at: when the root was asked to signal it (CLOCK_MONOTONIC seconds).
+        start: the bytes of its file before that.
         size: the bytes of its file at the last look.
     """
 
     worker: WorkerHandle
     asked_at: float
+    start: int
     size: int = 0
 
     def read_if_whole(self) -> list[Frame] | None:
         """Return the frames once the file has stopped growing, and empty the file; None before."""
         path = stack_path(self.worker.started.box)
-        before = self.size
-        self.size = path.stat().st_size if path.exists() else 0
-        if not self.size or self.size != before:
+        before, self.size = self.size, _size(path)
+        if self.size <= self.start or self.size != before:
             return None
         with path.open("rb") as file:
+            file.seek(self.start)
             text = file.read(MAX_DUMP).decode("utf-8", "replace")
-        with contextlib.suppress(
-            OSError
-        ):  # the worker appends; what is left there is read as an earlier stack
+        with contextlib.suppress(OSError):  # then it grows, and the next stack begins at its end
             os.truncate(path, 0)
         return parse_dump(text)
 
@@ -84,10 +85,18 @@ class Dumps:
         """Return the stack that a worker is writing; it is asked for one if it writes none."""
         dump = self._open.get(worker.incarnation)
         if dump is None:
-            dump = self._open[worker.incarnation] = Dump(worker, now)
+            start = _size(stack_path(worker.started.box))
+            dump = self._open[worker.incarnation] = Dump(worker, now, start)
             self._ask(worker)
         return dump
 
-    def close(self, dump: Dump) -> None:
-        """Forget a stack that was read or that never came."""
-        self._open.pop(dump.worker.incarnation, None)
+    def close(self, worker: WorkerHandle) -> None:
+        """Forget the stack of a worker that was read or that never came."""
+        self._open.pop(worker.incarnation, None)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # it is deleted with its worker
