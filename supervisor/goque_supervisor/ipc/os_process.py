@@ -95,6 +95,17 @@ def catches(pid: int, number: signal.Signals) -> bool:
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
+def exists(pid: int) -> bool:
+    """Return whether there is a process with this pid."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def state_of(pid: int) -> str:
     """Return the letter that ps shows for the state of a process, such as T for stopped; empty if it is not known."""
     try:

@@ -63,8 +63,10 @@ class Dump:
                 return f"{process} is stopped, as by SIGSTOP or a debugger"
             case "D":
                 return f"{process} waits in the kernel, as for a disk or a network file system, and takes no signal"
-            case "Z" | "":
+            case "Z":
                 return f"{process} has just ended"
+        if not os_process.exists(pid):
+            return f"{process} has just ended"
         if not os_process.catches(pid, signal.SIGUSR2):
             return f"{process} has another handler for SIGUSR2 than goque's; does the app set one?"
         return f"{process} has not reacted within {SILENT_AFTER:g} s"

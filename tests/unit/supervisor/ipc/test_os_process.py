@@ -42,6 +42,12 @@ def test_a_handler_of_the_interpreter_counts_as_caught(process: int) -> None:
     assert not os_process.catches(ENDED, signal.SIGUSR2)
 
 
+def test_a_process_exists_until_it_has_ended(process: int) -> None:
+    assert os_process.exists(process)
+    assert os_process.exists(1), "another user's, perhaps"
+    assert not os_process.exists(ENDED)
+
+
 def test_a_stopped_process_says_so(process: int) -> None:
     os.kill(process, signal.SIGSTOP)
     eventually(lambda: os_process.state_of(process) == "T")
