@@ -84,6 +84,13 @@ def stack_of(tree: Tree, name: str) -> TaskStack:
     return stack
 
 
+def stack_or_none(tree: Tree, name: str) -> TaskStack | None:
+    try:
+        return stack_of(tree, name)
+    except WaitTimeoutError:
+        return None  # the fetcher is not up yet
+
+
 def end_all(database: Database) -> None:
     for task in database.tasks():
         database.queue.cancel_task(task.id)
@@ -210,6 +217,20 @@ def test_a_frozen_process_and_a_frozen_node_are_named(start_tree: StartTree) -> 
         with pytest.raises(TaskStateError, match="has stopped running meanwhile: it is canceled"):
             stack_of(tree, "s")
     eventually(tree.database.is_settled, within=20)
+
+
+def test_the_next_fetcher_answers_for_what_it_has_taken_over(start_tree: StartTree) -> None:
+    tree = start_tree("--types", "chain,sleep", app=APP)
+    for name in ("chain", "sleep"):
+        tree.database.enqueue(name, name)
+    pids = {name: tree.running_pid(name) for name in ("chain", "sleep")}
+    [fetcher] = tree.pids("fetcher")
+    os.kill(fetcher, signal.SIGKILL)
+    eventually(lambda: [pid for pid in tree.pids("fetcher") if pid != fetcher], within=10)
+    for name, pid in pids.items():
+        stack = eventually(lambda name=name: stack_or_none(tree, name), within=15)
+        assert (stack.worker_pid, stack.source) == (pid, FUNCTIONS[name][0])
+    end_all(tree.database)
 
 
 def test_rows_that_somebody_else_wrote_stop_nobody(start_tree: StartTree) -> None:
