@@ -14,6 +14,7 @@ from goque.steps.question import Progress
 from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
 from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.limits import NO_KEY
 
 MAX_LOST_CLAIMS: Final = 10
@@ -102,23 +103,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     max_crashes: int | None = None
     retry_timeouts: bool = True
     deletes_done: bool = False
-
-
-class FailedAttempt(msgspec.Struct, frozen=True):
-    """One row of `goque_attempt`: one failed attempt, with its error and its crash report."""
-
-    attempt: int
-    cause: str
-    error: str
-    traceback: str | None = None
-    worker_pid: int | None = None
-    duration: float | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    max_rss: int | None = None
-    oom: str | None = None
-    stack: str | None = None
-    stderr: str | None = None
 
 
 class PutOff(msgspec.Struct, frozen=True):
@@ -223,13 +207,7 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
     if kind in CHARGED:
         return _charge(outcome, row, policy)
     if kind is OutcomeKind.CANCELED:
-        return Change(
-            row.token,
-            TaskStatus.CANCELED,
-            row.attempts,
-            errors=append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled"),
-            is_needed=is_needed(row),
-        )
+        return _with_attempt(_cancel(outcome, row), outcome, row)
     if kind in UNCHARGED_DELAYS:
         return Change(
             row.token,
@@ -241,7 +219,8 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         )
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)
-    return release(row)
+    released = release(row)
+    return _with_attempt(released, outcome, row) if outcome.error else released
 
 
 def is_needed(row: TaskRow) -> bool:
@@ -325,6 +304,20 @@ def _is_last(outcome: Outcome, errors: str, policy: RetryPolicy) -> bool:
     if outcome.kind is OutcomeKind.CRASHED:
         return policy.max_crashes is not None and crashes_since_reset(errors) >= policy.max_crashes
     return outcome.final or (outcome.kind is OutcomeKind.TIMED_OUT and not policy.retry_timeouts)
+
+
+def _cancel(outcome: Outcome, row: TaskRow) -> Change:
+    errors = append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled")
+    return Change(row.token, TaskStatus.CANCELED, row.attempts, errors=errors, is_needed=is_needed(row))
+
+
+def _with_attempt(change: Change, outcome: Outcome, row: TaskRow) -> Change:
+    """Record a run that is not charged if its process was killed, because its handler had not stopped in time."""
+    if outcome.crash is None:
+        return change
+    return msgspec.structs.replace(
+        change, failed=_failed_attempt(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT))
+    )
 
 
 def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "cancel": Entry("changes:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("changes:reset", "Make failed or finished tasks new again."),
     "delete": Entry("changes:delete", "Delete tasks that have ended."),
+    "stack": Entry("stack:stack", "Show what a running task does now."),
     "signal": Entry("steps.signal_command:signal", "Give a task what its handler waits for."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
     "top": Entry("top.command:top", "Show waiting and running tasks, live."),

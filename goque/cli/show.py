@@ -23,13 +23,13 @@ from goque.describe.step_story import StepStory, has_steps
 from goque.describe.step_words import describe_pause
 from goque.describe.task_state import describe_claims, describe_next, may_be_held_back
 from goque.errors import GoqueError
-from goque.outcome import FailedAttempt
 from goque.storage import TaskStorage
 from goque.storage.contract import AttemptRow, Neighbor, TaskLinks
 from goque.storage.pages import find_lines
 from goque.storage.search_types import TaskLine, TaskSearch
 from goque.task_row import TaskRow
 from goque.task_rules.checks import is_storable
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.limits import NO_KEY
 from goque.telemetry.logs import one_line
 

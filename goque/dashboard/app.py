@@ -24,6 +24,7 @@ from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.history import History
 from goque.dashboard.limit_reader import LimitReader
 from goque.dashboard.render import STATIC, page
+from goque.dashboard.stack.page import stack_page
 from goque.dashboard.state import Dashboard
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, TaskNotFoundError
 from goque.registry import Registry
@@ -35,6 +36,7 @@ ROUTES = [
     Route("/limits", limits_page.limits_page),
     Route("/tasks", pages.tasks_page),
     Route("/tasks/{task_id}", pages.task_page),
+    Route("/tasks/{task_id}/stack", stack_page),
     Route("/flows/{flow_id}", flow_page.flow_page),
     Route("/jobs", pages.jobs_page),
     Route("/nodes", pages.nodes_page),

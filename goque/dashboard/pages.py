@@ -170,6 +170,7 @@ def task_page(request: Request) -> Response:
         more_dependents=more_than(links.dependents, links.dependent_count) if links else 0,
         attempts=attempts[:MAX_ATTEMPTS],
         more_attempts=len(attempts) - MAX_ATTEMPTS,
+        runs=row.status == TaskStatus.PROCESSING and row.claimed_by is not None,
         can_cancel=row.status in actions.CANCELABLE,
         can_reset=row.status in actions.RESETTABLE and not row.claimed_by and not failed_need,
         failed_need=failed_need,

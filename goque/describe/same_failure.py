@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from goque.outcome import FailedAttempt
+from goque.task_rules.failed_attempt import FailedAttempt
 
 _FRAME: Final = re.compile(r'^\s+File "(?P<file>[^"]+)", line \d+,? in (?P<function>.+)$')
 _OTHERS: Final = ("/site-packages/", "/dist-packages/", "/lib/python", "/goque/", "/goque_supervisor/")

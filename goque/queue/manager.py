@@ -20,7 +20,7 @@ from goque.queue.manager_base import (
     found,
     transaction_of,
 )
-from goque.queue.step_calls import StepCalls
+from goque.queue.stack_calls import StackCalls
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
 from goque.task_filter import TaskFilter
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from goque.handlers.processor_table import HasProcessors
 
 
-class TaskQueueManager(StepCalls):
+class TaskQueueManager(StackCalls):
     """Enqueues tasks and looks after them; thread-safe, and usable after a fork.
 
     It connects when it is first used. In a `with_tx` block, or with `conn`, it works in the caller's

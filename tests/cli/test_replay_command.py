@@ -19,11 +19,12 @@ import pytest
 from eventually import eventually
 
 from goque import Task
-from goque.outcome import Change, FailedAttempt
+from goque.outcome import Change
 from goque.steps.question import Ask, Question
 from goque.storage import open_storage
 from goque.storage.contract import TaskStorage
 from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 APP = """
 import asyncio, ctypes, os, sqlite3, subprocess, sys, time

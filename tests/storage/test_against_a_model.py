@@ -250,8 +250,8 @@ class StorageAgainstModel(RuleBasedStateMachine):
     @invariant()
     def owners_are_told_of_what_others_moved(self) -> None:
         for owner, storage in self._nodes.items():
-            moved = {token.task_id for token in storage.changed_by_others(owner, "mail")}
-            assert moved == {token.task_id for token in storage.changed_by_others(owner)}
+            moved = {token.task_id for token in storage.claim_news(owner, "mail").changed}
+            assert moved == {token.task_id for token in storage.claim_news(owner).changed}
             mine = [row for row in self._model.values() if row.claimed_by == owner]
             assert moved == {row.id for row in mine if row.status not in RUNNING}
 

@@ -13,7 +13,8 @@ from goque.cli.output import print_json, shortened
 from goque.cli.replay.report import describe_end, replayed_json
 from goque.cli.replay.tasks import Found
 from goque.describe.same_failure import is_same_failure
-from goque.outcome import FailedAttempt, OutcomeKind
+from goque.outcome import OutcomeKind
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.telemetry.logs import one_line
 from goque_supervisor.replay.result import Replayed
 

@@ -12,7 +12,8 @@ from goque.cli.output import json_value, print_json, shortened
 from goque.cli.show import print_failure
 from goque.describe.same_failure import is_same_failure
 from goque.flows.task_to_insert import TaskToInsert
-from goque.outcome import FailedAttempt, OutcomeKind
+from goque.outcome import OutcomeKind
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.telemetry.logs import one_line
 from goque_supervisor.replay.result import Replayed
 

@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from goque.execution.inline_steps import MemorySteps
-from goque.outcome import FailedAttempt, OutcomeKind
+from goque.outcome import OutcomeKind
 from goque.storage import TaskStorage
 from goque.storage.contract import RecordedValues
 from goque.task_filter import TaskFilter
 from goque.task_row import HAS_NEEDS, HAS_STEPS, TaskRow, TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 OWNER: Final = "replay"
 _ATTEMPT: Final = re.compile(r"^attempt (\d+): (.*)$", re.MULTILINE)

@@ -43,6 +43,7 @@ from goque.storage.contract.records import (
     policy_of,
 )
 from goque.storage.contract.search import Search
+from goque.storage.contract.stacks import ClaimNews, StackRequest, Stacks
 from goque.storage.contract.step_records import RecordedValues, StepOverview, StepRecords, StepRow
 from goque.storage.contract.tasks import AsyncTasks, Tasks
 from goque.storage.contract.upkeep import Upkeep
@@ -54,6 +55,7 @@ __all__ = [
     "AsyncTasks",
     "AttemptRow",
     "Claim",
+    "ClaimNews",
     "Claims",
     "DueLevel",
     "FlowCount",
@@ -77,6 +79,8 @@ __all__ = [
     "RecordedValues",
     "SchemaState",
     "Search",
+    "StackRequest",
+    "Stacks",
     "StepOverview",
     "StepRecords",
     "StepRow",
@@ -91,7 +95,7 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Search, ABC):
+class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Stacks, Search, ABC):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
     A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.

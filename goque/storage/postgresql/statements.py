@@ -226,10 +226,14 @@ CLAIMED_BY_OWNER: Final = """
     LIMIT :limit"""
 
 CHANGED_BY_OTHERS: Final = """
-    SELECT id, claims
+    SELECT id, claims, CAST(NULL AS uuid)
     FROM goque_task
     WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type || '' = :task_type)
-      AND status NOT IN ('pending', 'processing')"""
+      AND status NOT IN ('pending', 'processing')
+    UNION ALL
+    SELECT task_id, NULL, id
+    FROM goque_stack
+    WHERE owner = :owner AND answer IS NULL"""
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,

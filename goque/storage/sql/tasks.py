@@ -10,7 +10,6 @@ from itertools import count
 from typing import Any, TypeVar
 
 from goque.flows.withheld_writes import are_withheld, is_withheld
-from goque.outcome import FailedAttempt
 from goque.storage.contract import MAX_GROUPS, AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.call_policy import (
     LONG_READ,
@@ -32,6 +31,7 @@ from goque.storage.sql.task_steps import TaskSteps
 from goque.task import Task
 from goque.task_filter import TaskFilter
 from goque.task_row import IS_NEEDED, TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.uniqueness import OnConflict
 
 ResultT = TypeVar("ResultT")

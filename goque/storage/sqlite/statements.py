@@ -198,10 +198,14 @@ CLAIMED_BY_OWNER: Final = """
     LIMIT :limit"""
 
 CHANGED_BY_OTHERS: Final = """
-    SELECT id, <claims>
+    SELECT id, <claims>, NULL
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
       AND status NOT IN ('pending', 'processing')
+    UNION ALL
+    SELECT task_id, NULL, id
+    FROM goque_stack
+    WHERE owner = :owner AND answer IS NULL
     """.replace("<claims>", CLAIMS)
 
 MOVE_CLAIMS: Final = """

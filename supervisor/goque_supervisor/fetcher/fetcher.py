@@ -40,6 +40,7 @@ from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
+from goque_supervisor.fetcher.stacks.answers import StackAnswers
 from goque_supervisor.fetcher.steps.answers import StepAnswers
 from goque_supervisor.fetcher.steps.progress import ProgressWriter
 from goque_supervisor.fetcher.takeover import take_over
@@ -109,9 +110,15 @@ class Fetcher:
         )
         self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
         self.step_answers = StepAnswers(self.database, self.worker_pool.by_incarnation, counters.count_step)
+        self.stack_answers = StackAnswers(
+            self.database, self.in_flight, self.worker_pool, socket, channel.send
+        )
         of_results = self.in_flight, self.worker_pool, counters.whole, self.schedule
         self.results = ResultReceiver(
-            *of_results, hold_back=self._hold_back, on_question=self.step_answers.add
+            *of_results,
+            hold_back=self._hold_back,
+            on_question=self.step_answers.add,
+            on_stack=self.stack_answers.on_shown,
         )
         of_orders = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         self.order_handler = OrderHandler(*of_orders)
@@ -297,7 +304,8 @@ class Fetcher:
         self.results.take_lost(found.lost)
         if found.unmarked:
             self.database.mark_processing(found.unmarked)
-        if self.progress.write_changes(found.reported, now) or found.unmarked:
+        has_answered = self.stack_answers.advance(now)
+        if self.progress.write_changes(found.reported, now) or found.unmarked or has_answered:
             self.watcher.wrote()
         self.worker_pool.finish_revoking(now)
         self.worker_pool.ask_replacements()
@@ -309,11 +317,12 @@ class Fetcher:
         if now < self.schedule.changes_at or not (self._may_have_changes and self.in_flight):
             return
         self.schedule.changes_asked(now, self.options.fetch_tick)
-        changed = self.database.changed_by_others(self.orders.owner)
-        if changed is None:
+        news = self.database.claim_news(self.orders.owner)
+        if news is None:
             return
+        self.stack_answers.take(news.stack_requests, now)
         self._may_have_changes = not self.watcher.hears_every_write
-        for token in changed:
+        for token in news.changed:
             task = self.in_flight.by_id.get(token.task_id)
             if task is not None and task.outcome is None and task.row.token == token:
                 self.worker_pool.stop_canceled(task, now)

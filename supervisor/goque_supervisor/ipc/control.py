@@ -68,6 +68,12 @@ class Interrupt(Record):
     grace: float
 
 
+class StackWanted(Record):
+    """Ask the root to let a worker write its stack, which it does at a signal."""
+
+    incarnation: int
+
+
 class Replace(Record):
     """Ask the root to replace a worker that has no jobs left."""
 
@@ -259,6 +265,7 @@ Message: TypeAlias = (
     | LeaseRenewed
     | SourceChanged
     | Interrupt
+    | StackWanted
     | Replace
     | WorkersWanted
     | CrashSettled

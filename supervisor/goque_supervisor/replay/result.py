@@ -7,8 +7,9 @@ import msgspec
 from goque.flows.task_to_insert import TaskToInsert
 from goque.flows.withheld_writes import Withheld
 from goque.options import ProcessorOptions
-from goque.outcome import Change, FailedAttempt, Outcome, OutcomeKind, settle
+from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.task_row import TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 
 
 class Replayed(msgspec.Struct, frozen=True):

@@ -27,7 +27,8 @@ SHARES = {
     "goque_type": 6,
     "goque_schedule": 4,
     "goque_limit": 3,
-    "goque_step": 5,
+    "goque_step": 4,
+    "goque_stack": 1,
 }
 """Of 100 rows."""
 
@@ -142,6 +143,7 @@ class HostileRows:
             "goque_schedule": self._schedule,
             "goque_limit": self._limit,
             "goque_step": self._step,
+            "goque_stack": self._stack,
         }[table]()
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -251,6 +253,15 @@ class HostileRows:
             "duration": self._or_null(self._float),
             "until": self._or_null(self._time),
             "made_at": self._time(),
+        }
+
+    def _stack(self) -> dict[str, Any]:
+        return {
+            "id": str(uuid.UUID(int=self.random.getrandbits(128))),
+            "task_id": self.random.choice(self.task_ids) if self.task_ids else self._task_id(),
+            "owner": self._text(64),
+            "asked_at": self._time(),
+            "answer": self._or_null(lambda: self._one_of(self._json(), lambda: self._text(500))),
         }
 
     def _schedule(self) -> dict[str, Any]:

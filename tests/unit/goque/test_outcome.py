@@ -202,3 +202,22 @@ def test_changes_cross_a_wire_unchanged():
 def test_a_type_may_have_its_timeouts_not_retried(kind: Kind, status: str) -> None:
     policy = RetryPolicy(max_attempts=3, retry_timeouts=False)
     assert settle(Outcome(kind, "boom"), held(), policy).status == status
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(Kind.CANCELED, TaskStatus.CANCELED), (Kind.INTERRUPTED, TaskStatus.ERROR)]
+)
+def test_a_run_that_is_not_charged_is_recorded_only_if_its_process_was_killed(
+    kind: Kind, status: TaskStatus
+) -> None:
+    running = row(status="processing", attempts=2, claimed_by="n")
+    killed = CrashEvidence(signal=9, stack="in insist")
+    change = settle(Outcome(kind, "it ran on", crash=killed, duration=2.0), running, RetryPolicy())
+    assert (change.status, change.attempts) == (status, 2)
+    assert change.failed is not None
+    assert (change.failed.attempt, change.failed.cause, change.failed.stack) == (3, kind, "in insist")
+    assert not change.failed.is_failure
+    for outcome in (Outcome(kind, "by its handler"), Outcome(kind)):
+        assert settle(outcome, running, RetryPolicy()).failed is None
+    neighbor = Outcome(Kind.INTERRUPTED, crash=killed)  # it was ended because of another task
+    assert settle(neighbor, running, RetryPolicy()).failed is None

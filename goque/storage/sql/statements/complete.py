@@ -15,6 +15,7 @@ from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
 from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
 from goque.storage.sql.statements.search import SearchStatements
+from goque.storage.sql.statements.stacks import StackStatements
 
 
 def largest_groups(groups: str) -> str:
@@ -91,7 +92,8 @@ class Statements:
         find_tasks: the head and the tail of a search.
         finished_exists: whether the next statement has anything to do.
         claimed_by_owner: read what an owner holds, of one type or of all.
-        changed_by_others: the claims of an owner whose task is neither pending nor processing, of one type or of all.
+        changed_by_others: the claims of an owner whose task is neither pending nor processing, of one type or of all,
+            and the requests to the owner for stacks: the task, NULL, and the id of the request.
         move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
         claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
@@ -149,6 +151,7 @@ class Statements:
     limits: LimitStatements
     flows: FlowStatements
     recorded_steps: RecordedStepStatements
+    stacks: StackStatements = field(default_factory=StackStatements)
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"

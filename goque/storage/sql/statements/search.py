@@ -26,7 +26,8 @@ class SearchStatements:
         lines_by_id: the head of reading the tasks in `:batch`; conditions come behind.
         finished_counts: how many tasks of `:task_type` ended in `:status` from `:since` to `:until`, by slot.
         finished_lately: when each of the newest done tasks of `:task_type` was due, and when it was done.
-        failures: the newest failed attempts with ids between `:after` and `:until`.
+        failures: the newest failed attempts with ids between `:after` and `:until`; a process that was killed for a
+            cancel or a shutdown is none.
         all_nodes: the newest nodes, those that have ended too.
         schedules: what is known of periodic jobs.
         typed_tasks: the types that have tasks.
@@ -59,7 +60,7 @@ class SearchStatements:
         FROM (
             SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration
             FROM goque_attempt
-            WHERE id > :after AND id < :until
+            WHERE id > :after AND id < :until AND cause NOT IN ('canceled', 'interrupted')
             ORDER BY id DESC
             LIMIT :limit) AS newest
         LEFT JOIN goque_task ON goque_task.id = newest.task_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goque.describe.same_failure import FailureKey, failure_key, is_same_failure
-from goque.outcome import FailedAttempt
+from goque.task_rules.failed_attempt import FailedAttempt
 
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/shop/mails.py", line {line}, in send

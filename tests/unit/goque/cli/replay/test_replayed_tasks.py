@@ -9,8 +9,9 @@ from goque.cli.replay.many import Verdict, summary_of, verdict_of
 from goque.cli.replay.tasks import as_last_attempt, failure_in_errors
 from goque.execution.inline import row_of
 from goque.options import ProcessorOptions
-from goque.outcome import FailedAttempt, Outcome, OutcomeKind
+from goque.outcome import Outcome, OutcomeKind
 from goque.task_row import TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque_supervisor.replay.result import Replayed
 
 
