@@ -87,6 +87,12 @@ class Claims:
         self._turns.forget()
         return 0.0 if rests else self._backoff.pause(now)
 
+    def free_places(self, types: Iterable[str]) -> None:
+        """Claim at the next turn of those types whose limits others wait for, because claims of them are gone."""
+        for task_type in types:
+            if self._types.options(task_type).max_running is not None or self._database.is_limited(task_type):
+                self.place_freed(task_type)
+
     def place_freed(self, task_type: str) -> None:
         """Claim of a type at the next turn, because a claim that others waited for is gone."""
         self._freed.add(task_type)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -240,7 +239,7 @@ class Fetcher:
         self.reconciler.settled((change.token for _task, change, written in settled if written), now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
-        self._free_places({task.row.type for task in ended})
+        self.claims.free_places({task.row.type for task in ended})
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
         self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
@@ -251,11 +250,6 @@ class Fetcher:
         now = time.monotonic()
         if self.put_offs.hold_back(what, self.in_flight, self.worker_pool, now):
             self.schedule.inspect_within(now, REVOCATION_SETTLES)
-
-    def _free_places(self, types: Iterable[str]) -> None:
-        for task_type in types:
-            if self.types.options(task_type).max_running is not None or self.database.is_limited(task_type):
-                self.claims.place_freed(task_type)
 
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
         """Count and log a committed outcome; `written` is false if another process had changed the row."""
