@@ -264,7 +264,7 @@ def test_many_failed_attempts_are_bounded(dashboard, storage, backend):
     assert "25, newest first" in page
     assert page.count("<article") == 20
     assert page.count('class="is-failed"') == 25  # the timeline has room for all
-    assert f"5 older ones: goque show {task.id}" in told
+    assert f"5 older ones: <code>goque show {task.id}</code>" in page
 
 
 @pytest.mark.fault(40)
