@@ -24,7 +24,6 @@ from goque.dashboard.plans import CANCELABLE, RESETTABLE, BadFieldError, Params,
 from goque.dashboard.queries import BadQueryError, Query, in_words, read_query
 from goque.dashboard.render import SAID_COOKIE, page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
-from goque.dashboard.tasks.known_types import known_types, widened
 from goque.dashboard.tasks.task_plans import (
     plan_cancel,
     plan_cancel_some,
@@ -43,7 +42,7 @@ log = logging.getLogger("goque.dashboard")
 
 def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
     """Cancel all tasks of a search."""
-    query = _query(dashboard, params, CANCELABLE, "canceled")
+    query = _query(params, CANCELABLE, "canceled")
     what = f"cancel all tasks {in_words(query.search)}"
     note = f"{_how_many(dashboard, query)} They do not run again unless you reset them. Running handlers are stopped."
     note += " The Go library does not notice when a task is canceled that it runs."
@@ -59,7 +58,7 @@ def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
 
 def plan_reset_all(dashboard: Dashboard, params: Params) -> Plan:
     """Reset all tasks of a search."""
-    query = _query(dashboard, params, RESETTABLE, "reset")
+    query = _query(params, RESETTABLE, "reset")
     what = f"reset all tasks {in_words(query.search)}"
     note = f"{_how_many(dashboard, query)} They wait again, without failed attempts, and are due at once."
     note += " The steps that they have recorded are deleted; goque reset --keep-steps keeps them."
@@ -241,9 +240,8 @@ def _do(request: Request, make: Callable[[Dashboard, Params], Plan], form: Param
     return answer
 
 
-def _query(dashboard: Dashboard, params: Params, allowed: frozenset[TaskStatus], done: str) -> Query:
+def _query(params: Params, allowed: frozenset[TaskStatus], done: str) -> Query:
     query = read_query(ImmutableMultiDict(parse_qsl(params.get("query", ""))), datetime.now(UTC))
-    query = widened(query, known_types(dashboard.storage))
     if not query.search.statuses or not allowed.issuperset(query.search.statuses):
         raise BadQueryError(f"choose statuses whose tasks can be {done}: {explain_words(allowed)}")
     return query

@@ -20,6 +20,7 @@ from goque.task_rules.checks import MAX_NAME_LENGTH, is_storable
 
 PERIODS: Final = {"15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86400, "7d": 7 * 86400}
 MAX_TEXT: Final = 500
+MAX_TYPES: Final = 500
 OLDEST: Final = "oldest"
 _GREATEST: Final = 16**32 - 1
 EXACT: Final = ("type", "limit_key")
@@ -61,6 +62,10 @@ class Query:
         fields = {name: value for name, value in (dict(self.fields) | changes).items() if value}
         return urlencode(fields, doseq=True)
 
+    def pinned(self) -> str:
+        """Return the query with the types that it stands for now; an action changes no tasks of other ones."""
+        return self.link(type="", types=self.search.types) if self.search.types else self.link()
+
     def toggled(self, status: str) -> str:
         """Return the query with one status added or removed."""
         now = list(self.fields["status"])
@@ -74,6 +79,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
         BadQueryError: one of them is not valid.
     """
     text = {name: _text(params, name) for name in ("type", "external_id", "limit_key", "error")}
+    types = () if text["type"] else _types(params)
     statuses = read_statuses(params.getlist("status"))
     period, since, until = (params.get(name, "").strip() for name in ("period", "from", "until"))
     if period and period not in PERIODS:
@@ -88,6 +94,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     return Query(
         TaskSearch(
             task_type=text["type"] or None,
+            types=types,
             statuses=statuses,
             external_id=text["external_id"] or None,
             limit_key=text["limit_key"] or None,
@@ -97,6 +104,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
         ),
         {
             **text,
+            "types": types,
             "status": tuple(status.value for status in statuses),
             "period": period,
             "from": "" if period else since,
@@ -106,6 +114,15 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
         _id(params, "before"),
         _id(params, "top"),
     )
+
+
+def _types(params: ImmutableMultiDict[str, str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(params.getlist("types")))
+    if len(names) > MAX_TYPES or not all(
+        0 < len(one) <= MAX_NAME_LENGTH and is_storable(one) for one in names
+    ):
+        raise BadQueryError(f"types must be up to {MAX_TYPES} texts of at most {MAX_NAME_LENGTH} characters")
+    return names
 
 
 def _id(params: ImmutableMultiDict[str, str], name: str) -> str | None:

@@ -137,7 +137,7 @@ def test_previews_are_the_beginnings_of_payloads(storage):
     assert found.keys() == {short.id, long.id, hostile.id, large.id}
     assert json.loads(found[short.id]) == {"to": "ada"}
     assert len(found[long.id]) == 100
-    assert found[long.id].endswith("☃")
+    assert found[long.id].replace(" ", "").startswith('{"text":"ä☃ä☃')
     assert json.loads(found[hostile.id]) == HOSTILE
     assert found[large.id] is None
     assert storage.payload_previews([], length=100) == {}
