@@ -49,8 +49,8 @@ class Search(Protocol):
     def status_counts(self, task_types: Sequence[str] = (), *, most: int) -> list[StatusCount]:
         """Count the tasks of some types, or of all, by status, in the order of the statuses.
 
-        A count ends at `most`: it reads no more rows than that. Waiting tasks are counted together, and so are
-        claimed ones: if there are more than `most`, the counts of both of their statuses are lower bounds.
+        A count of ended tasks ends at `most`, any other at 2,000: it reads no more rows than that. Waiting tasks are
+        counted together, and so are claimed ones: if there are more, the counts of both statuses are lower bounds.
         """
 
     @abstractmethod

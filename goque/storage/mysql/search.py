@@ -83,6 +83,13 @@ MYSQL_SEARCH: Final = SearchStatements(
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status = :status AND type IN :types
     LIMIT :most""",
+    finished_total="""
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM goque_task FORCE INDEX (goque_task_state_idx)
+        WHERE claimed_by IS NULL AND status = :status AND type IN :types
+        LIMIT :most) AS found""",
     of_types="""
     SELECT id, status
     FROM goque_task FORCE INDEX (goque_task_claim_idx)

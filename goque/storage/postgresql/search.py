@@ -111,6 +111,18 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         ORDER BY coalesce(updated_at, created_at)
         LIMIT :most) AS found
     LIMIT :most""",
+    finished_total="""
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+        CROSS JOIN LATERAL (
+            SELECT 1
+            FROM goque_task
+            WHERE goque_task.type = wanted.type AND status = :status
+              AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+            LIMIT :most) AS one
+        LIMIT :most) AS found""",
     of_types="""
     SELECT found.id, found.status
     FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)

@@ -67,6 +67,14 @@ SQLITE_SEARCH: Final = SearchStatements(
     WHERE type IN (SELECT value FROM json_each(:types)) AND status = :status
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     LIMIT :most""",
+    finished_total="""
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM goque_task INDEXED BY goque_task_finished_idx
+        WHERE type IN (SELECT value FROM json_each(:types)) AND status = :status
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        LIMIT :most) AS found""",
     of_types="""
     SELECT id, status
     FROM goque_task

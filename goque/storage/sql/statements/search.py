@@ -23,6 +23,7 @@ class SearchStatements:
         held: candidates among what somebody holds.
         unowned: candidates among what the original has claimed.
         finished: candidates of the types in `:types` that ended in `:status`.
+        finished_total: how many those are, at most `:most`, from the index alone where the database can do that.
         of_types: candidates of the types in `:types`.
         of_external_id: candidates of these types with `:external_id`.
         of_external_ids: ids of tasks of these types whose external ids begin with `:prefix`; `:scan` of each type are
@@ -46,6 +47,7 @@ class SearchStatements:
     held: str
     unowned: str
     finished: str
+    finished_total: str
     of_types: str
     of_external_id: str
     of_external_ids: str

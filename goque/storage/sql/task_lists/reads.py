@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ MIN_ID_PREFIX: Final = 4
 
 SCAN: Final = 100
 """How many external ids of each type are looked at; in some collations others lie between those with a prefix."""
+
+MOST_OPEN: Final = 2_000
+"""Where the counts of waiting, blocked, claimed and running tasks end at the latest: they read the rows."""
 
 MAX_PREVIEWED: Final = 16 * 1024
 """The largest payload, in bytes as it is stored, of which a preview is read: a database reads it as a whole."""
@@ -64,29 +68,41 @@ class SqlTaskLists(SqlSearch):
         return {text(row[0]): None if row[1] is None else text(row[1]) for row in rows}
 
     def status_counts(self, task_types: Sequence[str] = (), *, most: int) -> list[StatusCount]:
-        """Count the tasks of some types, or of all, by status; each of seven counts ends at `most` rows."""
+        """Count the tasks of some types, or of all, by status; each count ends at a number of rows."""
         return self._run(lambda session: self._status_counts(session, task_types, most), PINNED_READ)
 
     def _status_counts(self, session: Session, task_types: Sequence[str], most: int) -> list[StatusCount]:
-        sql = self._sql.search
         types = list(task_types) or self._types_in(session)[:MAX_TYPES]
-        params: dict[str, Any] = {"types": self._dialect.encode_list(types), "most": most + 1}
-        asked: list[tuple[str, dict[str, Any]]]
-        asked = [(one, {}) for one in (sql.waiting, sql.blocked, sql.held, sql.unowned)]
-        asked += [(sql.finished, {"status": status.value}) for status in sorted(TERMINAL_STATUSES)]
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         cut: set[str] = set()
-        for candidates, own in asked if types else ():
-            rows = session.rows(_counting(candidates), {**params, **own})
-            found = {self._dialect.read_text(status): read_count(count) for status, count in rows}
-            for status, count in found.items():
-                counts[status] = counts.get(status, 0) + count
-            if sum(found.values()) > most:
-                cut |= found.keys()
-        return [
-            StatusCount(status.value, min(counts.get(status, 0), most), status in cut)
-            for status in TaskStatus
-        ]
+        if types:
+            params = {"types": self._dialect.encode_list(types)}
+            self._count_open(session, params, min(most, MOST_OPEN), counts, cut)
+            self._count_finished(session, params, most, counts, cut)
+        return [StatusCount(status.value, counts[status], status in cut) for status in TaskStatus]
+
+    def _count_open(
+        self, session: Session, params: dict[str, Any], most: int, counts: Counter[str], cut: set[str]
+    ) -> None:
+        """Count what has not ended, and what is held, from the rows themselves, because no index has their status."""
+        sql = self._sql.search
+        for candidates in (sql.waiting, sql.blocked, sql.held, sql.unowned):
+            rows = session.rows(_counting(candidates), {**params, "most": most + 1})
+            found = Counter({self._dialect.read_text(status): read_count(count) for status, count in rows})
+            if found.total() > most:
+                cut.update(found)
+                found.subtract({found.most_common(1)[0][0]: found.total() - most})
+            counts.update(found)
+
+    def _count_finished(
+        self, session: Session, params: dict[str, Any], most: int, counts: Counter[str], cut: set[str]
+    ) -> None:
+        for status in sorted(TERMINAL_STATUSES):
+            given = {**params, "status": status.value, "most": most + 1}
+            [[found]] = session.rows(self._sql.search.finished_total, given)
+            if read_count(found) > most:
+                cut.add(status.value)
+            counts[status.value] += min(read_count(found), most)
 
 
 def _counting(candidates: str) -> str:
