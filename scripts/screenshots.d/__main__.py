@@ -124,10 +124,12 @@ class Camera:
 
 
 def save(page: Page, path: Path) -> None:
-    """Save what the window shows, with a palette of 256 colours, which keeps the file small."""
+    """Save what the window shows, with a palette of few colours, which keeps the file small."""
     page.screenshot(path=path)
-    picture = Image.open(path).convert("RGB")  # an octree keeps the colours that are rare: those of statuses
-    palette = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    picture = Image.open(path).convert(
+        "RGB"
+    )  # this method keeps the colours that are rare: those of statuses
+    palette = picture.quantize(192, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
 

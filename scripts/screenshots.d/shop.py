@@ -202,7 +202,10 @@ class Shop:
                 self.storage.mark_processing([row.token for row in rows])
             for row in rows:
                 took = kind.seconds * self.chance.lognormvariate(0, 0.5)
-                self.running.append((seconds + took, row, kind, took))
+                self.running.append((self._elapsed() + took, row, kind, took))
+
+    def _elapsed(self) -> float:
+        return HOUR - (self.now - self.clock).total_seconds()
 
     def _settle(self, seconds: float) -> None:
         over = sorted((one for one in self.running if one[0] <= seconds), key=lambda one: one[0])
