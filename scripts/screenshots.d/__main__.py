@@ -31,8 +31,11 @@ from goque.storage import open_storage
 from goque.storage.search_types import TaskSearch
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs/dashboard"
-SIZES = {"": ({"width": 1280, "height": 800}, 1100), "phone-": ({"width": 390, "height": 844}, 1100)}
+SIZES = {"": ({"width": 1280, "height": 800}, 1000), "phone-": ({"width": 390, "height": 844}, 1000)}
 """By the beginning of a picture's name: the size of the window, and how tall a picture is at most."""
+
+WIDE_ONLY = ("overview-week", "pool", "search")
+"""Pages that look on a phone as others do."""
 
 
 def main() -> int:
@@ -75,8 +78,11 @@ def pages_of(url: str, added: Scenes) -> dict[str, str]:
         "steps": f"/tasks/{added.steps}",
         "flow": f"/flows/{added.flow}",
         "search": "/search?q=order-50",
+        "overview-week": "/?window=7d",
         "failures": "/failures",
-        "types": "/types",
+        "types": "/types?window=1h",
+        "type": "/types/type?name=resize_image&window=1h",
+        "pool": "/types/pool?name=send_email&window=24h",
         "limits": "/limits",
         "jobs": "/jobs",
         "nodes": "/nodes",
@@ -97,17 +103,21 @@ class Camera:
         """Take each page in each size, and a confirmation."""
         for prefix in SIZES:
             for name, path in pages.items():
-                self.take(prefix, name, path)
+                if not prefix or name not in WIDE_ONLY:
+                    self.take(prefix, name, path)
+            self.take(prefix, "failure", "/failures", follow="a[href*='/failures/']")
         self.take("", "confirm", pages["task"], press="Reset…")
 
-    def take(self, prefix: str, name: str, path: str, *, press: str = "") -> None:
-        """Take a picture of a page, after pressing a button if one is given."""
+    def take(self, prefix: str, name: str, path: str, *, press: str = "", follow: str = "") -> None:
+        """Take a picture of a page, after pressing a button or following the first of some links, if one is given."""
         file = f"{prefix}{name}-{self.scheme}.png"
         if self.only not in file:
             return
         size, most = SIZES[prefix]
         page = self.browser.new_page(viewport=size, color_scheme=self.scheme, device_scale_factor=1)
         answer = page.goto(self.base + path)
+        if answer is not None and answer.ok and follow:
+            answer = page.goto(self.base + (page.locator(follow).first.get_attribute("href") or path))
         if answer is None or not answer.ok:
             print(f"{file}: left out, because the dashboard has no page {path}")
         elif press:
@@ -126,10 +136,9 @@ class Camera:
 def save(page: Page, path: Path) -> None:
     """Save what the window shows, with a palette of few colours, which keeps the file small."""
     page.screenshot(path=path)
-    picture = Image.open(path).convert(
-        "RGB"
-    )  # this method keeps the colours that are rare: those of statuses
-    palette = picture.quantize(192, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    picture = Image.open(path).convert("RGB")
+    # this method keeps the colours that are rare: those of statuses
+    palette = picture.quantize(96, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
 
