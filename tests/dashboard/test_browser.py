@@ -156,6 +156,7 @@ def wait_for(shop: tuple[Tree, Database], name: str, status: str) -> None:
 
 
 def confirm(page: Page, link: str, button: str) -> None:
+    page.wait_for_load_state()  # a link that is clicked before the page's script runs opens a page of its own
     page.get_by_role("link", name=link).first.click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
