@@ -89,7 +89,7 @@ class SqlSearch(SqlRunner):
         candidates = self._candidates(session, search)
         if candidates is not None:
             left = [one for one in candidates if way.is_behind(one, way.start)]
-            return self._read_candidates(session, search, way, left)
+            return self._read_candidates(session, search, left, way.limit, is_up=way.is_up)
         return self._walk(session, search, way, MAX_WALK)
 
     def _walk(self, session: Session, search: TaskSearch, way: _Way, longest: int) -> TaskPage:
@@ -150,18 +150,18 @@ class SqlSearch(SqlRunner):
             yield sql.finished, {"status": status.value}
 
     def _read_candidates(
-        self, session: Session, search: TaskSearch, way: _Way, found: Sequence[str]
+        self, session: Session, search: TaskSearch, found: Sequence[str], limit: int, *, is_up: bool = False
     ) -> TaskPage:
         params = self._params(search)
         sql = self._with_conditions(self._sql.search.lines_by_id, params)
         lines: list[TaskLine] = []
-        candidates = sorted(found, reverse=not way.is_up)
+        candidates = sorted(found, reverse=not is_up)
         for start in range(0, len(candidates), BATCH):
             batch = self._dialect.encode_list(candidates[start : start + BATCH])
             rows = session.rows(sql, {**params, "batch": batch})
-            lines += sorted(map(self._read_line, rows), key=lambda line: line.id, reverse=not way.is_up)
-            if len(lines) > way.limit:
-                return TaskPage(lines[: way.limit], lines[way.limit - 1].id)
+            lines += sorted(map(self._read_line, rows), key=lambda line: line.id, reverse=not is_up)
+            if len(lines) > limit:
+                return TaskPage(lines[:limit], lines[limit - 1].id)
         return TaskPage(lines)
 
     def _with_conditions(self, head: str, params: dict[str, Any]) -> str:
