@@ -23,9 +23,13 @@ from goque.dashboard.bulk import Bulk
 from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.history import History
 from goque.dashboard.limit_reader import LimitReader
+from goque.dashboard.readings.status_counts import StatusCountReader
 from goque.dashboard.render import STATIC, page
+from goque.dashboard.search.page import search_page
 from goque.dashboard.stack.page import stack_page
 from goque.dashboard.state import Dashboard
+from goque.dashboard.tasks.list_page import tasks_page
+from goque.dashboard.tasks.task_page import task_page
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, TaskNotFoundError
 from goque.registry import Registry
 from goque.storage import open_storage
@@ -34,9 +38,10 @@ ROUTES = [
     Route("/", pages.overview_page, name="overview"),
     Route("/types", pages.types_page),
     Route("/limits", limits_page.limits_page),
-    Route("/tasks", pages.tasks_page),
-    Route("/tasks/{task_id}", pages.task_page),
+    Route("/tasks", tasks_page),
+    Route("/tasks/{task_id}", task_page),
     Route("/tasks/{task_id}/stack", stack_page),
+    Route("/search", search_page),
     Route("/flows/{flow_id}", flow_page.flow_page),
     Route("/jobs", pages.jobs_page),
     Route("/nodes", pages.nodes_page),
@@ -73,7 +78,13 @@ def make_app(
         exception_handlers={HTTPException: _http_error, GoqueError: _goque_error},
     )
     app.state.dashboard = Dashboard(
-        storage, History(open_storage(url)), registry, Bulk(), LimitReader(storage), FlowReader(storage)
+        storage,
+        History(open_storage(url)),
+        registry,
+        Bulk(),
+        LimitReader(storage),
+        FlowReader(storage),
+        StatusCountReader(storage),
     )
     return app
 

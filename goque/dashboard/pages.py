@@ -8,33 +8,21 @@ from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from goque.dashboard import actions, overview, queries
+from goque.dashboard import overview, queries
 from goque.dashboard.history import Picture
-from goque.dashboard.queries import read_query
-from goque.dashboard.render import page, prefix_of
+from goque.dashboard.render import page
 from goque.dashboard.state import Dashboard, dashboard_of
-from goque.dashboard.steps.view import read_steps
 from goque.describe.functions import FunctionLine, function_lines
-from goque.describe.limit_words import describe_limits, short_limits, shown_key
-from goque.describe.need_words import describe_need_counts, has_links, more_than
+from goque.describe.limit_words import describe_limits, short_limits
 from goque.describe.node_info import NodeInfo, decode_info, reports_by_type
-from goque.describe.status_words import WORDS
-from goque.describe.step_words import is_endless
-from goque.describe.task_state import describe_claims, describe_next, may_be_held_back
-from goque.errors import DatabaseUnavailableError, TaskNotFoundError
-from goque.identifiers import has_functions, is_task_id
+from goque.errors import DatabaseUnavailableError
+from goque.identifiers import has_functions
 from goque.periodic.jobs import CronSchedule, PeriodicJob, PeriodicJobError, is_slot, next_slots
 from goque.storage.contract import NodeRow
-from goque.task_row import TaskStatus
-from goque.task_rules.limits import NO_KEY
 
-PAGE: Final = 50
 NEXT_RUNS: Final = 3
-MAX_ATTEMPTS: Final = 20
-MAX_LINKED: Final = 10
-UNCLAIMED: Final = frozenset({TaskStatus.NEW, TaskStatus.ERROR})
 MAX_TYPES_SHOWN: Final = 12
 MAX_TYPES_LISTED: Final = 200
 
@@ -104,77 +92,6 @@ def _functions(
     reports = reports_by_type((row.state, decode_info(row.info)) for row in nodes) if types else {}
     found = {name: function_lines(picture.functions.get(name, ()), reports.get(name, ())) for name in types}
     return {name: lines for name, lines in found.items() if lines}
-
-
-def tasks_page(request: Request) -> Response:
-    """Show the tasks that match the filters, in pages."""
-    dashboard = dashboard_of(request)
-    asked = request.query_params.get("external_id", "").strip().lower()
-    if is_task_id(asked):
-        return RedirectResponse(f"{prefix_of(request)}/{_kind_of(dashboard, asked)}/{asked}", 303)
-    query = read_query(request.query_params, datetime.now(UTC))
-    found = dashboard.ready_storage().search_tasks(query.search, before=query.before, limit=PAGE)
-    types = sorted({*dashboard.storage.type_policies(), *dashboard.storage.task_types()})
-    chosen = frozenset(query.search.statuses)
-    return page(
-        request,
-        "tasks.html",
-        query=query,
-        found=found,
-        types=types,
-        statuses=list(WORDS),
-        periods=queries.PERIODS,
-        can_cancel=bool(chosen) and chosen <= actions.CANCELABLE,
-        can_reset=bool(chosen) and chosen <= actions.RESETTABLE,
-    )
-
-
-def _kind_of(dashboard: Dashboard, asked: str) -> str:
-    """Return the kind of page that an id has: a flow's only if no task has it."""
-    storage = dashboard.ready_storage()
-    return "flows" if storage.get_task(asked) is None and storage.has_flow(asked) else "tasks"
-
-
-def task_page(request: Request) -> Response:
-    """Show one task and its history."""
-    dashboard = dashboard_of(request)
-    task_id = request.path_params["task_id"].lower()
-    storage = dashboard.ready_storage()
-    row = storage.get_task(task_id) if is_task_id(task_id) else None
-    if row is None:
-        raise TaskNotFoundError(task_id[:80])
-    attempts = list(reversed(storage.failed_attempts(row.id)))
-    policy = storage.type_policies().get(row.type)
-    node = next((node for node in storage.recent_nodes() if node.id == row.claimed_by), None)
-    now = datetime.now(UTC)
-    is_limited = policy and may_be_held_back(row, policy, now)
-    load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
-    links = storage.links_of(row.id, most=MAX_LINKED) if has_links(row) else None
-    steps = read_steps(storage, row, attempts[::-1], now)
-    # a reset is refused until that one runs again; what failed comes first
-    failed_need = next((one for one in links.needs if one.state == "failed"), None) if links else None
-    return page(
-        request,
-        "task.html",
-        row=row,
-        shown_key=shown_key,
-        has_metadata=row.metadata not in (None, b"{}"),
-        policy=policy,
-        claims=describe_claims(row, node),
-        follows=describe_next(row, policy, node, now, load, links=links, pause=steps.pause if steps else ""),
-        steps=steps,
-        waits_for_a_signal=row.status in UNCLAIMED and is_endless(row.next_attempt_at, now),
-        links=links,
-        need_counts=describe_need_counts(links) if links else "",
-        more_needs=more_than(links.needs, sum(links.need_counts.values())) if links else 0,
-        more_dependents=more_than(links.dependents, links.dependent_count) if links else 0,
-        attempts=attempts[:MAX_ATTEMPTS],
-        more_attempts=len(attempts) - MAX_ATTEMPTS,
-        runs=row.status == TaskStatus.PROCESSING and row.claimed_by is not None,
-        can_cancel=row.status in actions.CANCELABLE,
-        can_reset=row.status in actions.RESETTABLE and not row.claimed_by and not failed_need,
-        failed_need=failed_need,
-    )
 
 
 @dataclass(frozen=True)

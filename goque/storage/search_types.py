@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -21,6 +22,7 @@ class TaskSearch(msgspec.Struct, frozen=True):
 
     Attributes:
         task_type: the type.
+        types: one of these types.
         statuses: one of these.
         external_id: exactly this one.
         limit_key: exactly this key of limits.
@@ -32,6 +34,7 @@ class TaskSearch(msgspec.Struct, frozen=True):
     """
 
     task_type: str | None = None
+    types: tuple[str, ...] = ()
     statuses: tuple[TaskStatus, ...] = ()
     external_id: str | None = None
     limit_key: str | None = None
@@ -39,6 +42,10 @@ class TaskSearch(msgspec.Struct, frozen=True):
     payload: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+
+    def with_types(self, types: Sequence[str]) -> TaskSearch:
+        """Return the search for some types instead of its own one."""
+        return msgspec.structs.replace(self, task_type=None, types=tuple(types))
 
 
 class TaskLine(msgspec.Struct, frozen=True):
@@ -58,7 +65,7 @@ class TaskLine(msgspec.Struct, frozen=True):
 
 
 class TaskPage(msgspec.Struct, frozen=True):
-    """A part of what a search finds, newest first.
+    """A part of what a search finds, newest first, or oldest first if somebody asked for that.
 
     Attributes:
         lines: the tasks.
@@ -70,6 +77,14 @@ class TaskPage(msgspec.Struct, frozen=True):
     lines: list[TaskLine]
     before: str | None = None
     looked_back_to: datetime | None = None
+
+
+class StatusCount(msgspec.Struct, frozen=True):
+    """How many tasks are in a status; `count` is a lower bound if `is_more`, because counting stopped there."""
+
+    status: str
+    count: int
+    is_more: bool
 
 
 class FunctionCount(msgspec.Struct, frozen=True):

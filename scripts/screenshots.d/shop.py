@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from goque import Task, TaskStatus
 from goque.describe.node_info import (
@@ -30,6 +31,8 @@ from goque.storage.sqlite.dialect import SqliteDialect
 from goque.task_row import TaskRow
 from goque.task_rules.error_lines import append_error
 from goque.task_rules.failed_attempt import FailedAttempt
+
+AddedT = TypeVar("AddedT")
 
 STEP = 1.0
 HOUR = 3600.0
@@ -200,7 +203,10 @@ class Shop:
                 self.storage.mark_processing([row.token for row in rows])
             for row in rows:
                 took = kind.seconds * self.chance.lognormvariate(0, 0.5)
-                self.running.append((seconds + took, row, kind, took))
+                self.running.append((self._elapsed() + took, row, kind, took))
+
+    def _elapsed(self) -> float:
+        return HOUR - (self.now - self.clock).total_seconds()
 
     def _settle(self, seconds: float) -> None:
         over = sorted((one for one in self.running if one[0] <= seconds), key=lambda one: one[0])
@@ -325,17 +331,18 @@ class Shop:
 
 
 @contextmanager
-def at_work(url: str) -> Iterator[None]:
-    """Create a SQLite file with an hour of work, and keep the shop working during the block."""
+def at_work(url: str, extend: Callable[[Shop], AddedT]) -> Iterator[AddedT]:
+    """Create a SQLite file with an hour of work and what `extend` adds, and keep the shop working during the block."""
     shop = Shop(url, datetime.now(UTC))
     shop.fill()
+    added = extend(shop)
     stopping, caught_up = threading.Event(), threading.Event()
     thread = threading.Thread(target=shop.go_on, args=(stopping, caught_up))
     thread.start()
     try:
         while thread.is_alive() and not caught_up.wait(0.1):
             pass
-        yield
+        yield added
     finally:
         stopping.set()
         thread.join()

@@ -17,9 +17,21 @@ MYSQL_SEARCH: Final = SearchStatements(
     ORDER BY id DESC
     LIMIT :limit""",
     ),
+    walk_up=(
+        """
+    SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id > :before""",
+        """
+    ORDER BY id
+    LIMIT :limit""",
+    ),
     conditions={
         "floor": "id >= :floor",
+        "ceiling": "id <= :ceiling",
         "task_type": "type = :task_type",
+        "types": "type IN :types",
         "statuses": "status IN :statuses",
         "external_id": "external_id = :external_id",
         "limit_key": "limit_key = :limit_key",
@@ -34,6 +46,18 @@ MYSQL_SEARCH: Final = SearchStatements(
     WHERE id < :before
     ORDER BY id DESC
     LIMIT 1 OFFSET :scan""",
+    ceiling="""
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id > :before
+    ORDER BY id
+    LIMIT 1 OFFSET :scan""",
+    of_ids="""
+    SELECT id
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id >= :low AND id <= :high
+    ORDER BY id
+    LIMIT :most""",
     waiting="""
     SELECT id, status, external_id
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
@@ -59,6 +83,13 @@ MYSQL_SEARCH: Final = SearchStatements(
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by IS NULL AND status = :status AND type IN :types
     LIMIT :most""",
+    finished_total="""
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM goque_task FORCE INDEX (goque_task_state_idx)
+        WHERE claimed_by IS NULL AND status = :status AND type IN :types
+        LIMIT :most) AS found""",
     of_types="""
     SELECT id, status
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
@@ -69,6 +100,15 @@ MYSQL_SEARCH: Final = SearchStatements(
     FROM goque_task
     WHERE type IN :types AND external_id = :external_id
     LIMIT :most""",
+    of_external_ids="""
+    SELECT id
+    FROM goque_task FORCE INDEX (goque_task_type_external_id_idx)
+    WHERE type IN :types AND external_id >= :prefix AND external_id < :past
+    LIMIT :most""",
+    previews="""
+    SELECT id, CASE WHEN length(payload) <= :largest THEN left(CAST(payload AS CHAR), :length) END
+    FROM goque_task FORCE INDEX (PRIMARY)
+    WHERE id IN :batch""",
     lines_by_id="""
     SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
            priority, claimed_by

@@ -1,0 +1,1 @@
+"""Readings that pages share, so that many who look cost no more than one."""
