@@ -21,6 +21,7 @@ OWN_TABLES = (
     "goque_flow",
     "goque_flow_task",
     "goque_step",
+    "goque_rollup",
 )
 """What goque adds to the one table of the original."""
 

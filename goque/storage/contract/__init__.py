@@ -42,6 +42,7 @@ from goque.storage.contract.records import (
     TypePolicy,
     policy_of,
 )
+from goque.storage.contract.rollups import RollupRow, Rollups
 from goque.storage.contract.search import Search
 from goque.storage.contract.step_records import StepOverview, StepRecords, StepRow
 from goque.storage.contract.tasks import AsyncTasks, Tasks
@@ -74,6 +75,8 @@ __all__ = [
     "NodeRow",
     "Owner",
     "QueueDepth",
+    "RollupRow",
+    "Rollups",
     "SchemaState",
     "Search",
     "StepOverview",
@@ -90,7 +93,7 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Search, ABC):
+class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Rollups, Search, ABC):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
     A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.

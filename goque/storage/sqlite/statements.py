@@ -16,6 +16,7 @@ from typing import Final
 
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
 from goque.storage.sql.statements.flows import FlowStatements
+from goque.storage.sql.statements.rollups import SQLITE_ROLLUPS
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.due_levels import DUE_LEVELS
 from goque.storage.sqlite.limits import SQLITE_LIMITS
@@ -322,6 +323,7 @@ SQLITE_STATEMENTS: Final = Statements(
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     recorded_steps=SQLITE_RECORDED_STEPS,
+    rollups=SQLITE_ROLLUPS,
     version="",
     mark_node_dead=MARK_NODE_DEAD,
 )

@@ -253,7 +253,7 @@ class Fetcher:
             self.claims.place_freed(task_type)
         if change.success is not None or change.is_needed:
             self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
-        self.counters.settled(change, task.outcome, task.row, written=written)
+        self.counters.settled(change, task.outcome, task.row, written=written, waited=task.waited)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
             log_outcome(task.row, task.outcome, change, self.types.options(task_type), written=written)
             if not change.status.is_terminal:

@@ -14,6 +14,7 @@ from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
 from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
+from goque.storage.sql.statements.rollups import RollupStatements
 from goque.storage.sql.statements.search import SearchStatements
 
 
@@ -141,6 +142,7 @@ class Statements:
     limits: LimitStatements
     flows: FlowStatements
     recorded_steps: RecordedStepStatements
+    rollups: RollupStatements = field(default_factory=RollupStatements)
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"
