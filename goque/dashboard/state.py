@@ -8,8 +8,9 @@ from starlette.requests import Request
 
 from goque.dashboard.bulk import Bulk
 from goque.dashboard.flow_reader import FlowReader
-from goque.dashboard.history import History
 from goque.dashboard.limit_reader import LimitReader
+from goque.dashboard.overview.history import History
+from goque.dashboard.overview.past import Past
 from goque.registry import Registry
 from goque.storage import TaskStorage
 
@@ -33,6 +34,7 @@ class Dashboard:
         bulk: the running bulk action.
         limits: how limits are used.
         flows: the flows that somebody looks at.
+        past: what was run in the last days.
     """
 
     storage: TaskStorage
@@ -41,6 +43,7 @@ class Dashboard:
     bulk: Bulk
     limits: LimitReader
     flows: FlowReader
+    past: Past
     _has_schema: bool = field(default=False)
 
     def close(self) -> None:

@@ -14,9 +14,10 @@ import msgspec
 
 from goque.task_row import TaskStatus
 
+MINUTE: Final = 60
 FINE: Final = 600
 COARSE: Final = 3600
-STEPS: Final = {FINE: 26 * 3600, COARSE: 8 * 86400}
+STEPS: Final = {MINUTE: 2 * 3600, FINE: 26 * 3600, COARSE: 8 * 86400}
 """The lengths of slots, and how long the counts of each are kept, in seconds."""
 
 ENDS: Final = (TaskStatus.DONE, TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT, TaskStatus.CANCELED)

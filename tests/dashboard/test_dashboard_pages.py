@@ -130,7 +130,7 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
     told = text_of(dashboard.get("/nodes"))
     for part in (
         "shop:registry",
-        "worker[mail:0] 812",
+        "0 pid 812",
         "80 MiB",
         "50 %",
         "3 replaced for crash",

@@ -54,7 +54,6 @@ INDEXES = {
     "of_external_id": "goque_task_type_external_id_idx",
     "lines_by_id": BY_ID,
     "finished_counts": "goque_task_finished_idx",
-    "finished_lately": "goque_task_finished_idx",
     "failures": ATTEMPTS,
     "typed_tasks": "goque_task_type_external_id_idx",
 }
@@ -65,7 +64,6 @@ INDEXES_OF_MYSQL = INDEXES | {
     "unowned": STATE,
     "finished": STATE,
     "finished_counts": STATE,
-    "finished_lately": STATE,
     "of_types": "goque_task_claim_idx",
     "typed_tasks": None,  # either index that begins with the type will do
 }

@@ -11,7 +11,6 @@ from goque.handlers.flow import Flow
 from goque.identifiers import external_id_of, new_task_id
 from goque.outcome import FailedAttempt
 from goque.storage.search_types import (
-    FinishedRun,
     FunctionCount,
     ScheduleRow,
     TaskSearch,
@@ -283,23 +282,6 @@ def test_what_ended_is_counted_by_type_status_and_slot(storage, clock):
     )
     assert {(one.status, one.count) for one in within} == {("done", 1), ("attempts_left", 1)}
     assert storage.finished_counts(["sms"], begin, begin + timedelta(hours=1), step=60) == []
-
-
-def test_what_is_done_tells_how_long_it_took_from_its_due_time_on(storage, clock):
-    add(storage, delay=10)
-    clock.advance(15)
-    [row] = claim(storage)
-    clock.advance(2)
-    storage.settle_if_held([done(row)])
-    clock.advance(60)
-    add(storage)
-    storage.settle_if_held([done(row) for row in claim(storage)])
-    until = clock.now + timedelta(seconds=1)
-    assert storage.finished_lately(["sms", "mail"], START, until, limit=10) == [
-        FinishedRun("mail", clock.now, 0.0),
-        FinishedRun("mail", START + timedelta(seconds=17), 7.0),
-    ]
-    assert len(storage.finished_lately(["mail"], START, until, limit=1)) == 1
 
 
 def test_failures_come_newest_first_with_what_became_of_the_task(storage, clock):

@@ -1,4 +1,4 @@
-"""Write what this tree has run to the table once a minute, as sums of ten minutes and of an hour.
+"""Write what this tree has run to the table: sums of a minute, of ten minutes and of an hour.
 
 The lease does it, because it runs in every tree and reads the counters anyway. A tree in which nothing has run writes
 nothing. Each lease writes rows of its own, so it never waits for a lock of another node.
@@ -14,7 +14,8 @@ from typing import Final
 from goque.describe.run_counts import STEPS, RunCounts, add_up, encode_runs
 from goque.storage.contract import RollupRow, Rollups
 
-PERIOD: Final = 60.0
+PERIOD: Final = 20.0
+"""Seconds between two writes. What was counted in between is lost if the node dies."""
 
 Runs = dict[str, RunCounts]
 
@@ -36,7 +37,7 @@ class RunRollup:
         self._due = 0.0
 
     def write_if_due(self, now: float) -> None:
-        """Write once a minute.
+        """Write if the last time is long enough ago.
 
         Args:
             now: CLOCK_MONOTONIC seconds.

@@ -25,7 +25,6 @@ class SearchStatements:
         of_external_id: candidates of these types with `:external_id`.
         lines_by_id: the head of reading the tasks in `:batch`; conditions come behind.
         finished_counts: how many tasks of `:task_type` ended in `:status` from `:since` to `:until`, by slot.
-        finished_lately: when each of the newest done tasks of `:task_type` was due, and when it was done.
         failures: the newest failed attempts with ids between `:after` and `:until`.
         all_nodes: the newest nodes, those that have ended too.
         schedules: what is known of periodic jobs.
@@ -43,7 +42,6 @@ class SearchStatements:
     of_external_id: str
     lines_by_id: str
     finished_counts: str
-    finished_lately: str
     typed_tasks: str
 
     floor: str = """

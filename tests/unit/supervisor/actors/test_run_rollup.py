@@ -79,7 +79,7 @@ def test_what_could_not_be_written_is_written_once_later() -> None:
     assert tree.table.of(COARSE) == [11]
 
 
-def test_it_writes_once_a_minute() -> None:
+def test_it_writes_once_in_a_period() -> None:
     tree = Tree()
     for second in range(0, 300, 5):
         tree.done += 1
