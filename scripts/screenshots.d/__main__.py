@@ -59,12 +59,19 @@ def take(browser: Browser, base: str, url: str, into: Path, scheme: str) -> None
     crashed, failed = newest(url, "resize_image"), newest(url, "send_email")
     shots = {
         "overview": ("/?window=1h", WIDE),
-        "types": ("/types", WIDE),
+        "overview-week": ("/?window=7d", WIDE),
+        "types": ("/types?window=1h", WIDE),
+        "type": ("/types/type?name=resize_image&window=1h", WIDE),
+        "pool": ("/types/pool?name=send_email&window=24h", WIDE),
         "tasks": ("/tasks?status=error&status=attempts_left", WIDE),
         "task": (f"/tasks/{crashed}", WIDE),
         "jobs": ("/jobs", WIDE),
         "nodes": ("/nodes", WIDE),
         "phone-overview": ("/?window=1h", NARROW),
+        "phone-types": ("/types?window=1h", NARROW),
+        "phone-type": ("/types/type?name=send_email&window=24h", NARROW),
+        "phone-jobs": ("/jobs", NARROW),
+        "phone-nodes": ("/nodes", NARROW),
         "phone-tasks": ("/tasks", NARROW),
         "phone-task": (f"/tasks/{failed}", NARROW),
     }

@@ -118,4 +118,4 @@ def _zone(job: PeriodicJob | None) -> tzinfo | None:
 def in_zone(instant: datetime, zone: tzinfo | None) -> str:
     """Return an instant as clocks in a time zone show it, with seconds only if they are not 0."""
     local = instant.astimezone(zone or UTC)
-    return f"{local:{'%a %Y-%m-%d %H:%M:%S' if local.second else '%a %Y-%m-%d %H:%M'}} {zone or 'UTC'}"
+    return f"{local:{'%a %Y-%m-%d %H:%M:%S' if local.second else '%a %Y-%m-%d %H:%M'} %Z}"

@@ -68,7 +68,7 @@ def _about_nodes(
 ) -> Iterator[Notice]:
     waiting = sum(one.waiting for one in types)
     if not alive and (waiting or nodes):
-        what = f"{formats.count(waiting)} tasks wait" if waiting else "nothing waits"
+        what = _waits(waiting) if waiting else "nothing waits"
         yield Notice(
             "bad",
             f"No supervisor runs; {what}.",
@@ -132,10 +132,10 @@ def _about_types(types: Sequence[TypeView], alive: Sequence[Node]) -> Iterator[N
     late = [one for one in types if one.waiting and one.waited > TOO_LONG and not one.is_paused]
     nobody = [one for one in types if one.waiting and all_report and one.name not in reported]
     if nobody:
-        total = formats.count(sum(one.waiting for one in nobody))
+        waiting = sum(one.waiting for one in nobody)
         yield Notice(
             "bad",
-            f"No node runs {_named(one.name for one in nobody)}; {total} tasks wait.",
+            f"No node runs {_named(one.name for one in nobody)}; {_waits(waiting)}.",
             "Start a supervisor with an app that has this type, or check `--types`, `--exclude-types` and `--pools`.",
             type_link(nobody[0].name),
             "The type" if len(nobody) == 1 else "The first",
@@ -145,7 +145,7 @@ def _about_types(types: Sequence[TypeView], alive: Sequence[Node]) -> Iterator[N
         waiting = sum(one.waiting for one in paused)
         yield Notice(
             "warn",
-            f"Paused: {_named(one.name for one in paused)}; {formats.count(waiting)} tasks wait.",
+            f"Paused: {_named(one.name for one in paused)}; {_waits(waiting)}.",
             f"Resume: `goque resume {paused[0].name}`, or the button of the type.",
             type_link(paused[0].name),
             "The type" if len(paused) == 1 else "The first",
@@ -160,6 +160,10 @@ def _about_types(types: Sequence[TypeView], alive: Sequence[Node]) -> Iterator[N
                 type_link(one.name),
                 "The type",
             )
+
+
+def _waits(number: int) -> str:
+    return "1 task waits" if number == 1 else f"{formats.count(number)} tasks wait"
 
 
 def _named(names: Iterable[str]) -> str:
