@@ -284,6 +284,16 @@ def test_what_ended_is_counted_by_type_status_and_slot(storage, clock):
     assert storage.finished_counts(["sms"], begin, begin + timedelta(hours=1), step=60) == []
 
 
+def test_tasks_are_found_by_several_external_ids(storage):
+    first, second = add(storage, external_id="nightly:1"), add(storage, "sms", external_id="hourly:1")
+    add(storage, "elsewhere", external_id="nightly:2")
+    add(storage, external_id="nightly:3")
+    found = storage.tasks_of_external_ids(["mail", "sms"], ["nightly:1", "hourly:1", "nightly:2", "gone"])
+    assert {name: line.id for name, line in found.items()} == {"nightly:1": first.id, "hourly:1": second.id}
+    assert storage.tasks_of_external_ids([], ["nightly:1"]) == {}
+    assert storage.tasks_of_external_ids(["mail"], []) == {}
+
+
 def test_failures_come_newest_first_with_what_became_of_the_task(storage, clock):
     add(storage)
     add(storage, "sms")

@@ -33,7 +33,7 @@ class JobView:
     """One periodic job.
 
     Attributes:
-        zone: the time zone of its schedule, None if that is UTC or not known.
+        zone: the time zone of its schedule, None if that is no cron schedule.
         last: its newest slot that was enqueued.
         task: the task of that slot; None if it is deleted, or has an external id of its own.
     """
@@ -110,9 +110,9 @@ def _schedule(job: PeriodicJob) -> str:
 
 
 def _zone(job: PeriodicJob | None) -> tzinfo | None:
-    if job is None or not isinstance(job.schedule, CronSchedule) or str(job.schedule.tz) == "UTC":
+    if job is None or not isinstance(job.schedule, CronSchedule):
         return None
-    return ZoneInfo(str(job.schedule.tz))
+    return ZoneInfo(job.schedule.tz)
 
 
 def in_zone(instant: datetime, zone: tzinfo | None) -> str:

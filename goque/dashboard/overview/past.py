@@ -13,6 +13,9 @@ from goque.storage import TaskStorage
 MAX_ROWS: Final = 3000
 """The newest rows of one length that are read: one for each slot, and one more for each node in the newest slots."""
 
+AHEAD: Final = 3600
+"""Seconds by which the database's clock may be ahead of this machine's."""
+
 Runs = Mapping[str, Mapping[int, RunCounts]]
 """Counts of runs by type and by the start of a slot."""
 
@@ -35,9 +38,11 @@ class Past:
         return self._readings.get(step, lambda: self._read(step))
 
     def _read(self, step: int) -> Runs:
-        since = int(self._clock()) - STEPS[step]
+        now = int(self._clock())
         found: dict[str, dict[int, RunCounts]] = {}
-        for row in self._storage.rollups(step, since, limit=MAX_ROWS):
+        for row in self._storage.rollups(step, now - STEPS[step], limit=MAX_ROWS):
+            if row.slot > now + AHEAD:
+                continue  # no node has written it, or its clock is wrong
             for name, counts in decode_runs(row.runs).items():
                 found.setdefault(name, {}).setdefault(row.slot, RunCounts()).add(counts)
         return found

@@ -25,6 +25,7 @@ from goque.dashboard.types.options import Option, options_of_pool, options_of_ty
 from goque.describe.node_info import PoolInfo
 from goque.identifiers import has_functions
 from goque.storage.contract import TypePolicy
+from goque.storage.search_types import TaskSearch
 
 MAX_FAILURES_SHOWN: Final = 8
 
@@ -55,7 +56,7 @@ def type_page(request: Request) -> Response:
     known, name = _read(request), _name(request)
     view = next((one for one in known.figures.types if one.name == name), None)
     pools = pools_by_type(known.nodes).get(name, [])
-    if view is None and not pools:
+    if view is None and not pools and not _has_tasks(known.dashboard, name):
         raise HTTPException(
             404, f"There is no task type {name!r:.200}: no supervisor runs it, and it has no tasks."
         )
@@ -131,6 +132,11 @@ def _read(request: Request) -> _Known:
     return _Known(
         dashboard, window, nodes, picture, figures_of(dashboard, picture, window, now), policies, now
     )
+
+
+def _has_tasks(dashboard: Dashboard, task_type: str) -> bool:
+    """Return whether a type that is not among the counted ones has tasks, which may be one of very many."""
+    return bool(dashboard.storage.search_tasks(TaskSearch(task_type=task_type), limit=1).lines)
 
 
 def _name(request: Request) -> str:

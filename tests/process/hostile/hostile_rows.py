@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -21,13 +22,14 @@ OWN_TYPES = ("fine", "typed")
 
 STATUSES = ("new", "error", "pending", "processing", "done", "canceled", "attempts_left", "blocked")
 SHARES = {
-    "goque_task": 62,
+    "goque_task": 60,
     "goque_attempt": 10,
     "goque_node": 10,
     "goque_type": 6,
     "goque_schedule": 4,
     "goque_limit": 3,
     "goque_step": 5,
+    "goque_rollup": 2,
 }
 """Of 100 rows."""
 
@@ -142,6 +144,7 @@ class HostileRows:
             "goque_schedule": self._schedule,
             "goque_limit": self._limit,
             "goque_step": self._step,
+            "goque_rollup": self._rollup,
         }[table]()
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -251,6 +254,20 @@ class HostileRows:
             "duration": self._or_null(self._float),
             "until": self._or_null(self._time),
             "made_at": self._time(),
+        }
+
+    def _rollup(self) -> dict[str, Any]:
+        counts = (
+            "{}",
+            '{"fine": {"ends": {"done": 7}, "run": {"99999": 7}}}',
+            '{"fine": {"wait": {"-5": 1}}}',
+        )
+        now = int(time.time()) // 3600 * 3600
+        return {
+            "step": self._one_of(self.random.choice((60, 600, 3600)), lambda: self._int(32)),
+            "slot": self._one_of(now - 3600 * self.random.randrange(5), lambda: self._int(64)),
+            "writer": self._text(64),
+            "runs": self._one_of(self.random.choice(counts), lambda: self._text(500)),
         }
 
     def _schedule(self) -> dict[str, Any]:
