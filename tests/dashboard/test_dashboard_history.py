@@ -14,6 +14,7 @@ from goque.dashboard import formats
 from goque.dashboard.overview import charts, figures
 from goque.dashboard.overview.figures import Figures
 from goque.dashboard.overview.history import SPAN, History
+from goque.dashboard.overview.past import RangeSums
 from goque.dashboard.overview.ranges import RANGES
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import FailedAttempt
@@ -49,7 +50,7 @@ def look_until_known(history):
 
 
 def hour_of(picture):
-    return Figures(picture, {}, RANGES["1h"], NOON)
+    return Figures(picture, RangeSums(), RANGES["1h"], NOON)
 
 
 @on_every_backend

@@ -13,9 +13,9 @@ from typing import Final, Literal
 from goque.dashboard import formats
 from goque.dashboard.overview.charts import Chart, Series, bars, lines, spark
 from goque.dashboard.overview.history import SLOT, Picture
-from goque.dashboard.overview.past import Runs
+from goque.dashboard.overview.past import RangeSums
 from goque.dashboard.overview.ranges import Range
-from goque.describe.run_counts import FAILED, RunCounts, quantile
+from goque.describe.run_counts import RunCounts, quantile
 from goque.describe.task_state import lasting
 from goque.identifiers import function_of
 from goque.storage.search_types import FailureLine
@@ -97,14 +97,14 @@ class Figures:
 
     Args:
         picture: what was counted in the last hour, and what is in the table now.
-        runs: the roll-ups of the range's length.
+        sums: the roll-ups of the range.
         over: the range.
         now: the present.
     """
 
-    def __init__(self, picture: Picture, runs: Runs, over: Range, now: datetime) -> None:
+    def __init__(self, picture: Picture, sums: RangeSums, over: Range, now: datetime) -> None:
         self._picture = picture
-        self._runs = runs
+        self._sums = sums
         self._range = over
         self._now = now
         self._since = now.timestamp() - over.seconds
@@ -124,7 +124,7 @@ class Figures:
         policy = self._picture.policies.get(name)
         one = (name,)
         step = max(self._range.step, self._range.seconds // SPARK_POINTS)
-        done = self._sums("done", one, _starts(self._range.seconds, step, self._now)[:-1], step)
+        done = self._by_start("done", one, _starts(self._range.seconds, step, self._now)[:-1], step)
         return TypeView(
             name=name,
             is_paused=bool(policy and policy.paused),
@@ -148,17 +148,13 @@ class Figures:
         """Return how many tasks were done per second, over about the last minute."""
         now = self._now.timestamp()
         start = (int(now) - RATE_SECONDS) // SLOT * SLOT
-        done = sum(
-            count
-            for name, ended in self._picture.ended.items()
-            if types is None or name in types
-            for slot, count in ended.get("done", {}).items()
-            if slot >= start
-        )
+        done = sum(count for slot, count in self._counted_in_table("done", types) if slot >= start)
         return done / max(1.0, now - start)
 
     def number(self, end: End, types: Types = None) -> int:
         """Return how many runs ended so in the range."""
+        if not self._range.is_counted:
+            return sum(_count(counts, end) for counts in self._of_types(types))
         return sum(count for slot, count in self._slots(end, types) if slot >= self._since)
 
     def run_times(self, types: Types = None) -> Times:
@@ -178,7 +174,7 @@ class Figures:
             ("canceled", "canceled", "canceled"),
             ("failed attempts", "failed", "failed"),
         ]
-        series = [Series(name, kind, self._sums(end, types, starts, step)) for name, kind, end in ways]
+        series = [Series(name, kind, self._by_start(end, types, starts, step)) for name, kind, end in ways]
         title = f"Ended, each {lasting(step)}"
         return bars(title, series, starts, formats.short_count, empty="Nothing ended in this time.")
 
@@ -196,29 +192,38 @@ class Figures:
     ) -> Chart:
         step = self._range.times_step
         starts = _starts(self._range.seconds, step, self._now)
-        sums: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for slot, counts in self._counted(types):
-            for bucket, number in of(counts).items():
-                sums[slot // step * step][bucket] += number
+        points = self._points(types)
         series = [
-            Series(name, kind, [quantile(sums.get(start, {}), part) for start in starts])
+            Series(name, kind, [quantile(of(points[start]), part) for start in starts])
             for name, kind, part in (("p95", "high", 0.95), ("p50", "median", 0.5))
         ]
         return lines(title, series, starts, formats.seconds, empty=empty)
 
+    def _points(self, types: Types) -> Mapping[int, RunCounts]:
+        """Return the counts of some types by the point of a chart."""
+        points: dict[int, RunCounts] = defaultdict(RunCounts)
+        if types is None:
+            points.update(self._sums.by_point)
+            return points
+        step = self._range.times_step
+        for name in types:
+            for slot, counts in self._sums.runs.get(name, {}).items():
+                points[slot // step * step].add(counts)
+        return points
+
     def _times(self, types: Types, of: Callable[[RunCounts], Mapping[int, int]]) -> Times:
         sums: dict[int, int] = defaultdict(int)
-        for slot, counts in self._counted(types):
-            if slot + self._range.rollup > self._since:
-                for bucket, number in of(counts).items():
-                    sums[bucket] += number
+        for counts in self._of_types(types):
+            for bucket, number in of(counts).items():
+                sums[bucket] += number
         return Times(quantile(sums, 0.5), quantile(sums, 0.95))
 
-    def _counted(self, types: Types) -> Iterable[tuple[int, RunCounts]]:
-        wanted = self._runs if types is None else [name for name in types if name in self._runs]
-        return ((slot, counts) for name in wanted for slot, counts in self._runs[name].items())
+    def _of_types(self, types: Types) -> Iterable[RunCounts]:
+        """Return the sums of some types over the range."""
+        by_type = self._sums.by_type
+        return by_type.values() if types is None else [by_type[name] for name in types if name in by_type]
 
-    def _sums(self, end: End, types: Types, starts: Sequence[int], step: int) -> list[float | None]:
+    def _by_start(self, end: End, types: Types, starts: Sequence[int], step: int) -> list[float | None]:
         """Return how many runs ended so from each of these starts on; None for what is not counted yet."""
         totals: dict[int, int] = defaultdict(int)
         for slot, count in self._slots(end, types):
@@ -228,28 +233,45 @@ class Figures:
 
     def _slots(self, end: End, types: Types) -> Iterable[tuple[int, int]]:
         """Return slots, each with how many runs ended so in it; a slot may come several times."""
-        if not self._range.is_counted:
-            return self._rolled_up(end, types)
+        return self._counted_in_table(end, types) if self._range.is_counted else self._rolled_up(end, types)
+
+    def _counted_in_table(self, end: End, types: Types) -> Iterable[tuple[int, int]]:
         if end == "failed":
-            return self._failed(types)
+            failed = self._failed
+            return (
+                one for name in (failed if types is None else types) for one in failed.get(name, {}).items()
+            )
+        ended = self._picture.ended
         status = "attempts_left" if end == "gone" else end
         return (
             one
-            for name, ended in self._picture.ended.items()
-            if types is None or name in types
-            for one in ended.get(status, {}).items()
+            for name in (ended if types is None else types)
+            for one in ended.get(name, {}).get(status, {}).items()
         )
 
-    def _failed(self, types: Types) -> Iterable[tuple[int, int]]:
+    @cached_property
+    def _failed(self) -> Mapping[str, Mapping[int, int]]:
+        """The number of failed attempts by type and second."""
+        failed: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         for line in self._picture.failures:
-            if types is None or line.type in types:
-                yield int(line.ended_at.timestamp()), 1
+            failed[line.type][int(line.ended_at.timestamp())] += 1
+        return dict(failed)
 
     def _rolled_up(self, end: End, types: Types) -> Iterable[tuple[int, int]]:
-        statuses = {"failed": FAILED, "gone": ("attempts_left",)}.get(end, (end,))
-        for slot, counts in self._counted(types):
-            if count := sum(counts.ends.get(status, 0) for status in statuses):
-                yield slot, count
+        runs = self._sums.runs
+        points = (
+            self._sums.by_point.items()
+            if types is None
+            else (one for name in types for one in runs.get(name, {}).items())
+        )
+        return ((slot, count) for slot, counts in points if (count := _count(counts, end)))
+
+
+def _count(counts: RunCounts, end: End) -> int:
+    """Return how many runs ended so."""
+    if end == "failed":
+        return counts.failed
+    return counts.ends.get("attempts_left" if end == "gone" else end, 0)
 
 
 def busiest_first(types: Iterable[TypeView]) -> list[TypeView]:

@@ -61,8 +61,7 @@ def picture_of(dashboard: Dashboard) -> Picture:
 
 def figures_of(dashboard: Dashboard, picture: Picture, window: str, now: datetime) -> Figures:
     """Return the figures of a range of time."""
-    over = RANGES[window]
-    return Figures(picture, dashboard.past.runs(over.rollup), over, now)
+    return Figures(picture, dashboard.past.sums(window), RANGES[window], now)
 
 
 def nodes_of(dashboard: Dashboard) -> list[Node]:

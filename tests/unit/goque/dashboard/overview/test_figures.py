@@ -8,7 +8,7 @@ import pytest
 
 from goque.dashboard.overview.figures import Figures, busiest_first
 from goque.dashboard.overview.history import Picture
-from goque.dashboard.overview.past import Runs
+from goque.dashboard.overview.past import RangeSums, Runs
 from goque.dashboard.overview.ranges import RANGES
 from goque.describe.run_counts import RunCounts, bucket_of
 from goque.storage.contract import QueueDepth
@@ -24,7 +24,10 @@ def counts(done: int = 0, error: int = 0, gone: int = 0, run: float = 1.0, wait:
 
 
 def figures(window: str, runs: Runs, picture: Picture | None = None) -> Figures:
-    return Figures(picture or Picture(types=("mail", "ocr")), runs, RANGES[window], NOW)
+    over = RANGES[window]
+    rows = [(slot, {name: one}) for name, slots in runs.items() for slot, one in slots.items()]
+    sums = RangeSums.of(rows, over, NOW.timestamp() - over.seconds)
+    return Figures(picture or Picture(types=("mail", "ocr")), sums, over, NOW)
 
 
 def test_noon_is_noon() -> None:
