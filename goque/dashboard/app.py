@@ -24,9 +24,9 @@ from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.jobs.page import jobs_page
 from goque.dashboard.limit_reader import LimitReader
 from goque.dashboard.nodes.page import nodes_page
-from goque.dashboard.overview.history import History
 from goque.dashboard.overview.page import overview_page
-from goque.dashboard.overview.past import Past
+from goque.dashboard.readings.history import History
+from goque.dashboard.readings.past import Past
 from goque.dashboard.render import STATIC, page
 from goque.dashboard.state import Dashboard
 from goque.dashboard.types import detail_page

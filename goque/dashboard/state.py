@@ -9,8 +9,8 @@ from starlette.requests import Request
 from goque.dashboard.bulk import Bulk
 from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.limit_reader import LimitReader
-from goque.dashboard.overview.history import History
-from goque.dashboard.overview.past import Past
+from goque.dashboard.readings.history import History
+from goque.dashboard.readings.past import Past
 from goque.registry import Registry
 from goque.storage import TaskStorage
 

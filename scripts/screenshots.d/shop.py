@@ -281,7 +281,7 @@ class Shop:
             error = "TimeoutError: https://supplier.example.com/prices.csv did not answer"
             attempt = FailedAttempt(attempt=1, cause="failed", error=error, duration=4.0)
             change = Change(
-                row.token, TaskStatus.ERROR, 1, errors=f"attempt 1: {error}\n", delay=60.0, failed=attempt
+                row.token, TaskStatus.ERROR, 1, errors=f"attempt 1: {error}\n", delay=900.0, failed=attempt
             )
         self.storage.settle_if_held([change], node=NODES[0])
         self.clock = self.now

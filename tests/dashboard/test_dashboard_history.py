@@ -13,9 +13,9 @@ from goque import Task, TaskStatus
 from goque.dashboard import formats
 from goque.dashboard.overview import charts, figures
 from goque.dashboard.overview.figures import Figures
-from goque.dashboard.overview.history import SPAN, History
-from goque.dashboard.overview.past import RangeSums
-from goque.dashboard.overview.ranges import RANGES
+from goque.dashboard.readings.history import SPAN, History
+from goque.dashboard.readings.past import RangeSums
+from goque.dashboard.readings.ranges import RANGES
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import FailedAttempt
 

@@ -11,7 +11,7 @@ from dashboards import HOSTILE, add, on_every_backend, publish, settle, text_of
 
 import goque
 from goque import Registry, Task, TaskStatus
-from goque.dashboard.overview.ranges import RANGES
+from goque.dashboard.readings.ranges import RANGES
 from goque.describe.node_info import (
     NodeInfo,
     PoolInfo,

@@ -1,1 +1,1 @@
-"""The overview: what is known of a queue, its figures over a range of time, its charts, and what is unwell."""
+"""The overview: the figures and charts of a queue over a range of time, and what is unwell."""

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 from goque.dashboard import formats
 from goque.dashboard.overview.charts import Chart, Series, bars, lines, spark
-from goque.dashboard.overview.history import SLOT, Picture
-from goque.dashboard.overview.past import RangeSums
-from goque.dashboard.overview.ranges import Range
+from goque.dashboard.readings.history import SLOT, Picture
+from goque.dashboard.readings.past import RangeSums
+from goque.dashboard.readings.ranges import Range
 from goque.describe.run_counts import RunCounts, quantile
 from goque.describe.task_state import lasting
 from goque.identifiers import function_of

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from goque.dashboard.overview import figures
 from goque.dashboard.overview.figures import Figures
-from goque.dashboard.overview.history import Picture
 from goque.dashboard.overview.notices import Node, notices, type_link
-from goque.dashboard.overview.ranges import RANGES, range_name
+from goque.dashboard.readings.history import Picture
+from goque.dashboard.readings.ranges import RANGES, range_name
 from goque.dashboard.render import page
 from goque.dashboard.state import Dashboard, dashboard_of
 from goque.describe.node_info import decode_info

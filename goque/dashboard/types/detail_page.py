@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from goque.dashboard.overview import figures
 from goque.dashboard.overview.figures import Figures, TypeView
-from goque.dashboard.overview.history import Picture
 from goque.dashboard.overview.notices import Node, notices, pool_link, type_link
 from goque.dashboard.overview.page import figures_of, nodes_of, picture_of
-from goque.dashboard.overview.ranges import RANGES, range_name
 from goque.dashboard.queries import BadQueryError
+from goque.dashboard.readings.history import Picture
+from goque.dashboard.readings.ranges import RANGES, range_name
 from goque.dashboard.render import page
 from goque.dashboard.state import Dashboard, dashboard_of
 from goque.dashboard.types.list_page import functions_of, pools_by_type

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from goque.dashboard.overview.figures import busiest_first
-from goque.dashboard.overview.history import Picture
 from goque.dashboard.overview.notices import Node, pool_link, type_link
 from goque.dashboard.overview.page import figures_of, nodes_of, picture_of
-from goque.dashboard.overview.ranges import RANGES, range_name
+from goque.dashboard.readings.history import Picture
+from goque.dashboard.readings.ranges import RANGES, range_name
 from goque.dashboard.render import page
 from goque.dashboard.state import dashboard_of
 from goque.describe.functions import FunctionLine, function_lines

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from goque.dashboard.overview.figures import Figures, busiest_first
-from goque.dashboard.overview.history import Picture
-from goque.dashboard.overview.past import RangeSums, Runs
-from goque.dashboard.overview.ranges import RANGES
+from goque.dashboard.readings.history import Picture
+from goque.dashboard.readings.past import RangeSums, Runs
+from goque.dashboard.readings.ranges import RANGES
 from goque.describe.run_counts import RunCounts, bucket_of
 from goque.storage.contract import QueueDepth
 

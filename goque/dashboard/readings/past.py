@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from goque.dashboard.overview.ranges import RANGES, Range
+from goque.dashboard.readings.ranges import RANGES, Range
 from goque.describe.run_counts import STEPS, RunCounts, decode_runs
 from goque.storage import TaskStorage
 from goque.storage.contract import RollupRow
