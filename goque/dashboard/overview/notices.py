@@ -130,7 +130,13 @@ def _about_types(types: Sequence[TypeView], alive: Sequence[Node]) -> Iterator[N
     reported = {name for node in alive if node.info for pool in node.info.pools for name in pool.types}
     all_report = bool(alive) and all(node.info for node in alive)
     late = [one for one in types if one.waiting and one.waited > TOO_LONG and not one.is_paused]
-    nobody = [one for one in types if one.waiting and all_report and one.name not in reported]
+    # another library may run a type that no supervisor has published: then its tasks do not wait for long
+    nobody = [
+        one
+        for one in types
+        if one.waiting and all_report and one.name not in reported
+        if one.is_published or one.waited > TOO_LONG
+    ]
     if nobody:
         waiting = sum(one.waiting for one in nobody)
         yield Notice(

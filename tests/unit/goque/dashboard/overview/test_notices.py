@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,6 +77,12 @@ def test_a_paused_type_is_not_late_and_a_stopping_node_needs_no_fetcher() -> Non
     assert only.text.startswith("Paused")
     stopping = NodeInfo(stopping=True, pools=(PoolInfo("mail", ("mail",)),))
     assert said([view()], [Node(node().row, stopping)]) == []
+
+
+@pytest.mark.parametrize(("waited", "number"), [(5.0, 0), (90.0, 1)])
+def test_a_type_that_nobody_has_published_may_be_run_by_another_library(waited: float, number: int) -> None:
+    foreign = replace(view("go_type", new=2, waited=waited), is_published=False)
+    assert len(said([foreign], [node()])) == number
 
 
 def test_a_node_without_a_report_may_run_any_type() -> None:
