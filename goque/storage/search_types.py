@@ -104,14 +104,6 @@ class FinishedCount(msgspec.Struct, frozen=True):
     count: int
 
 
-class FinishedRun(msgspec.Struct, frozen=True):
-    """A task that was done, when, and how many seconds after it had been due."""
-
-    type: str
-    ended_at: datetime
-    seconds: float
-
-
 class FailureLine(msgspec.Struct, frozen=True):
     """One failed attempt in a list; type, status and external id are the task's now, empty where it is gone."""
 

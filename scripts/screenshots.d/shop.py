@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from goque import Task, TaskStatus
+import msgspec
+import week
+
+from goque import Task, TaskStatus, retry
 from goque.describe.node_info import (
     NodeInfo,
     PoolInfo,
@@ -24,6 +27,7 @@ from goque.describe.node_info import (
     encode_info,
 )
 from goque.outcome import Change
+from goque.periodic.jobs import slot_text
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at
 from goque.storage.sql.storage import SqlStorage
@@ -102,6 +106,10 @@ KINDS = (
 )
 
 
+RETRIES = msgspec.json.encode(retry.DEFAULT).decode()
+JOBS = ("nightly_report", "prune_carts", "refresh_prices", "weekly_digest")
+
+
 @dataclass
 class Shop:
     """Fills the queue, and keeps it working."""
@@ -124,14 +132,18 @@ class Shop:
         self.storage.migrate()
         self.storage.publish_types(
             [
-                TypePolicy(kind.name, kind.max_attempts, None, None, 10800.0, 604800.0, 3600.0)
+                TypePolicy(kind.name, kind.max_attempts, RETRIES, None, 10800.0, 604800.0, 3600.0)
                 for kind in KINDS
             ]
+            + [TypePolicy(job, 5, None, None, 10800.0, 604800.0, 3600.0) for job in JOBS]
         )
         self._register()
         while self.seconds < HOUR:
             self._step()
         self._periodic()
+        kinds = [(kind.name, kind.rate, kind.seconds, kind.fails) for kind in KINDS]
+        rows = list(week.rollups(self.now, kinds, self.chance))
+        self.storage.put_rollups(lambda _now: rows)
         self.storage.pause_type("sync_inventory")
 
     def go_on(self, stopping: threading.Event, caught_up: threading.Event) -> None:
@@ -261,7 +273,25 @@ class Shop:
             ("weekly_digest", monday.replace(hour=6, minute=30)),
         ):
             self.storage.record_slot(name, slot)
+            self._ran(name, slot, failed=name == "refresh_prices")
         self.storage.pause_job("weekly_digest", self.now)
+
+    def _ran(self, job: str, slot: datetime, *, failed: bool) -> None:
+        """Run the task of a slot."""
+        self.clock = slot
+        task = Task(job, {"slot": slot_text(slot)}, external_id=f"{job}:{slot_text(slot)}")
+        self.storage.insert_tasks([task])
+        [row] = self.storage.claim_due(job, NODES[0], 1)
+        self.clock += timedelta(seconds=4)
+        change = Change(row.token, TaskStatus.DONE, 0)
+        if failed:
+            error = "TimeoutError: https://supplier.example.com/prices.csv did not answer"
+            attempt = FailedAttempt(attempt=1, cause="failed", error=error, duration=4.0)
+            change = Change(
+                row.token, TaskStatus.ERROR, 1, errors=f"attempt 1: {error}\n", delay=900.0, failed=attempt
+            )
+        self.storage.settle_if_held([change], node=NODES[0])
+        self.clock = self.now
 
     def _tell(self) -> None:
         for number, node in enumerate(NODES, 1):
@@ -272,7 +302,7 @@ class Shop:
                 recent_seconds=60.0,
                 restarts={},
                 types=tuple(self._types()),
-                pools=tuple(self._pools(node)),
+                pools=(*self._pools(node), _job_pool()),
                 processes=tuple(self._processes(number)),
             )
             self.storage.beat(node, info=encode_info(info))
@@ -323,11 +353,17 @@ class Shop:
             "cleaner",
             "scheduler",
         ]
-        names += [f"fetcher[{kind.name}]" for kind in KINDS]
+        names += [f"fetcher[{name}]" for name in (*(kind.name for kind in KINDS), "default")]
         for at, name in enumerate(names):
             yield ProcessInfo(
                 name, 700 + 31 * number + at, HOUR, (14 + 3 * (at % 9)) * 2**20, 0.01 * (at % 4)
             )
+
+
+def _job_pool() -> PoolInfo:
+    """Return the pool of the periodic jobs, which has one worker."""
+    worker = WorkerInfo("worker[default:0]", 870, HOUR, 58 * 2**20, 0.0)
+    return PoolInfo("default", JOBS, slots=4, living=1, ready=1, workers=(worker,))
 
 
 @contextmanager

@@ -349,11 +349,36 @@ def test_a_job_is_run_now(page, shop):
 def test_the_tree_is_shown_with_what_it_runs(page, shop):
     task_id = enqueue(shop, "send_email", "mail-2")
     page.goto("/nodes")
-    expect(page.locator("tr", has_text="fetcher[send_email]")).to_be_visible(timeout=20_000)
-    running = page.locator("tr", has_text="worker[send_email:0]")
+    running = page.locator(".node-pool", has_text="send_email").locator(".workers li.busy")
     expect(running.get_by_role("link")).to_have_attribute("href", f"/tasks/{task_id}", timeout=20_000)
+    expect(page.locator("tr", has_text="fetcher[send_email]")).to_be_hidden()
+    page.get_by_text("processes of goque itself").click()
+    expect(page.locator("tr", has_text="fetcher[send_email]")).to_be_visible()
+    page.get_by_role("link", name="send_email").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Pool send_email")
+    expect(page.locator(".workers li.busy").get_by_role("link")).to_have_attribute(
+        "href", f"/tasks/{task_id}"
+    )
     shop[0].let_go("mail-2")
     wait_for(shop, "mail-2", "done")
+
+
+def test_somebody_looks_at_a_week_and_opens_a_type(page, shop):
+    enqueue(shop, "resize_image", "picture-of-the-week", fail="no such picture")
+    wait_for(shop, "picture-of-the-week", "error")
+    page.goto("/")
+    page.get_by_role("link", name="7d").click()
+    expect(page.get_by_role("navigation", name="Time shown").locator("[aria-current]")).to_have_text("7d")
+    # the node writes what it has run every 20 seconds, and the page keeps itself up to date
+    run_time = page.locator(".tile", has_text="Run time")
+    expect(run_time).to_contain_text(re.compile("p50 · p95 .* m?s"), timeout=40_000)
+    expect(page.locator("figure", has_text="Ended, each 2h").locator("rect.failed")).to_be_visible()
+    page.locator("table.types").get_by_role("link", name="resize_image").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Type resize_image")
+    expect(page.locator("#live")).to_contain_text("no such picture")
+    page.get_by_role("link", name="24h").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Type resize_image")
+    expect(page.locator("figure", has_text="Ended, each 30m")).to_be_visible()
 
 
 def test_keys_lead_through_the_pages(page, shop):
@@ -530,7 +555,8 @@ def test_nothing_sticks_out_on_a_phone(page, shop, scheme):
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme=scheme)
     searches = (f"/search?q=phone-{scheme}", "/search?q=nothing-like-that")
-    for path in ("/", "/types", "/limits", "/tasks", f"/tasks/{task_id}", "/jobs", "/nodes", *searches):
+    pages = ("/types", "/types/type?name=resize_image", "/types/pool?name=send_email", "/jobs", "/nodes")
+    for path in ("/", "/?window=7d", "/limits", "/tasks", f"/tasks/{task_id}", *searches, *pages):
         page.goto(path)
         expect(page.locator("#live")).to_be_visible()
         for width in (360, 390):

@@ -130,7 +130,7 @@ def test_types_and_nodes_show_the_trees(dashboard, storage):
     told = text_of(dashboard.get("/nodes"))
     for part in (
         "shop:registry",
-        "worker[mail:0] 812",
+        "0 pid 812",
         "80 MiB",
         "50 %",
         "3 replaced for crash",
@@ -173,7 +173,7 @@ def test_jobs_show_their_next_runs(storage, backend, open_dashboard):
         "nightly", datetime(2026, 11, 23, 21, 2, 33, tzinfo=UTC)
     )  # first seen then, and not run
     told = text_of(open_dashboard(registry, database_url=backend.url).get("/jobs"))
-    assert re.search(r"nightly 0 3 \* \* \* Europe/Prague .*:00 UTC .* none yet skip", told)
+    assert re.search(r"nightly 0 3 \* \* \* Europe/Prague .* 03:00 CES?T .* none yet skip", told)
     assert "of another app" in told
     assert "its schedule has ended" in told
     assert "its schedule does not advance" in told
@@ -220,7 +220,7 @@ def test_jobs_show_no_password_of_the_urls_in_an_apps_exceptions(storage, backen
         ("/tasks?before=2", "is no page; start again from the newest tasks"),
         ("/tasks?type=" + "x" * 256, "type must be text of at most 255 characters"),
         ("/tasks?error=%00", "error must be text"),
-        ("/?window=1y", "there is 10m, 1h"),
+        ("/?window=1y", "choose one of 10m, 1h"),
         ("/do/pause?type=nobody", None),
         ("/do/reset-all?query=type%3Dmail", "choose statuses whose tasks can be reset"),
         ("/do/cancel-all?query=status%3Ddone", "choose statuses whose tasks can be canceled"),

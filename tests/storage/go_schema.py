@@ -22,6 +22,7 @@ OWN_TABLES = (
     "goque_flow_task",
     "goque_step",
     "goque_stack",
+    "goque_rollup",
 )
 """What goque adds to the one table of the original."""
 

@@ -67,7 +67,6 @@ INDEXES = {
     "previews": BY_ID,
     "lines_by_id": BY_ID,
     "finished_counts": "goque_task_finished_idx",
-    "finished_lately": "goque_task_finished_idx",
     "failures": ATTEMPTS,
     "typed_tasks": "goque_task_type_external_id_idx",
 }
@@ -79,7 +78,6 @@ INDEXES_OF_MYSQL = INDEXES | {
     "finished": STATE,
     "finished_total": STATE,
     "finished_counts": STATE,
-    "finished_lately": STATE,
     "of_types": "goque_task_claim_idx",
     "typed_tasks": None,  # either index that begins with the type will do
 }

@@ -1,1 +1,1 @@
-"""Readings that pages share, so that many who look cost no more than one."""
+"""What the dashboard reads again and again for all who look: the last hour, a week in summary, counts by status."""

@@ -42,6 +42,7 @@ from goque.storage.contract.records import (
     TypePolicy,
     policy_of,
 )
+from goque.storage.contract.rollups import RollupRow, Rollups
 from goque.storage.contract.search import Search
 from goque.storage.contract.stacks import ClaimNews, StackRequest, Stacks
 from goque.storage.contract.step_records import RecordedValues, StepOverview, StepRecords, StepRow
@@ -77,6 +78,8 @@ __all__ = [
     "Owner",
     "QueueDepth",
     "RecordedValues",
+    "RollupRow",
+    "Rollups",
     "SchemaState",
     "Search",
     "StackRequest",
@@ -95,7 +98,9 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Stacks, Search, ABC):
+class TaskStorage(
+    Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Rollups, Stacks, Search, ABC
+):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
     A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.

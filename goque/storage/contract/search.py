@@ -11,7 +11,6 @@ from goque.storage.contract.records import NodeRow
 from goque.storage.search_types import (
     FailureLine,
     FinishedCount,
-    FinishedRun,
     FunctionCount,
     ScheduleRow,
     StatusCount,
@@ -87,10 +86,13 @@ class Search(Protocol):
         """
 
     @abstractmethod
-    def finished_lately(
-        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
-    ) -> list[FinishedRun]:
-        """Read the newest done tasks of a span, up to `limit` of each of some types."""
+    def tasks_of_external_ids(
+        self, task_types: Sequence[str], external_ids: Sequence[str]
+    ) -> dict[str, TaskLine]:
+        """Read the tasks of some types that have these external ids, by external id; one of each.
+
+        It costs one look into an index for each type and external id.
+        """
 
     @abstractmethod
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:

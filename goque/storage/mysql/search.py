@@ -120,13 +120,6 @@ MYSQL_SEARCH: Final = SearchStatements(
     WHERE claimed_by IS NULL AND status = :status AND type = :task_type AND updated_at >= :since
       AND updated_at < :until
     GROUP BY slot""",
-    finished_lately="""
-    SELECT next_attempt_at, updated_at
-    FROM goque_task FORCE INDEX (goque_task_state_idx)
-    WHERE claimed_by IS NULL AND status = 'done' AND type = :task_type AND updated_at >= :since
-      AND updated_at < :until
-    ORDER BY updated_at DESC
-    LIMIT :limit""",
     typed_tasks="""
     SELECT type
     FROM goque_task

@@ -30,6 +30,7 @@ from goque.storage.mysql.unique_keys import (
 from goque.storage.sql.statements.complete import Statements, function_counts
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import LockThenChange
+from goque.storage.sql.statements.rollups import MYSQL_ROLLUPS
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -333,6 +334,7 @@ MYSQL_STATEMENTS: Final = Statements(
     limits=MYSQL_LIMITS,
     flows=FlowStatements.of(ids="IN :ids", lock="FOR UPDATE"),
     recorded_steps=MYSQL_RECORDED_STEPS,
+    rollups=MYSQL_ROLLUPS,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,

@@ -168,14 +168,6 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
       AND coalesce(updated_at, created_at) < :until
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     GROUP BY slot""",
-    finished_lately="""
-    SELECT next_attempt_at, updated_at
-    FROM goque_task
-    WHERE type = :task_type AND status = 'done' AND coalesce(updated_at, created_at) >= :since
-      AND coalesce(updated_at, created_at) < :until
-      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
-    ORDER BY coalesce(updated_at, created_at) DESC
-    LIMIT :limit""",
     typed_tasks="""
     WITH RECURSIVE known (type) AS (
         (SELECT type FROM goque_task ORDER BY type LIMIT 1)

@@ -23,7 +23,6 @@ from goque.storage.search_types import (
     SKEW,
     FailureLine,
     FinishedCount,
-    FinishedRun,
     FunctionCount,
     ScheduleRow,
     TaskLine,
@@ -253,22 +252,22 @@ class SqlSearch(SqlRunner):
 
         return self._run(count, PINNED_READ)
 
-    def finished_lately(
-        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
-    ) -> list[FinishedRun]:
-        """Read the newest done tasks of a span, up to `limit` of each of some types."""
-        span = {"since": self._dialect.time(since), "until": self._dialect.time(until), "limit": limit}
-        sql, instant = self._sql.search.finished_lately, self._dialect.read_time
+    def tasks_of_external_ids(
+        self, task_types: Sequence[str], external_ids: Sequence[str]
+    ) -> dict[str, TaskLine]:
+        """Read the tasks of some types that have these external ids, by external id; one of each."""
+        given = {"types": self._dialect.encode_list(task_types), "most": 1}
+        sql, text = self._sql.search, self._dialect.read_text
 
-        def read(session: Session) -> list[FinishedRun]:
-            return [
-                FinishedRun(task_type, instant(end), max(0.0, (instant(end) - instant(due)).total_seconds()))
-                for task_type in task_types
-                for due, end in session.rows(sql, {**span, "task_type": task_type})
-                if end is not None
+        def read(session: Session) -> list[TaskLine]:
+            found = [
+                text(row[0])
+                for external_id in external_ids
+                for row in session.rows(sql.of_external_id, {**given, "external_id": external_id})
             ]
+            return self._read_candidates(session, TaskSearch(), found, len(found)).lines if found else []
 
-        return self._run(read, PINNED_READ)
+        return {line.external_id: line for line in self._run(read, PINNED_READ)}
 
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
         """Read the newest failed attempts whose ids lie between two, newest first."""

@@ -16,13 +16,14 @@ from goque.storage.sql.flow_reads import SqlFlowReads
 from goque.storage.sql.flow_storage import SqlFlows
 from goque.storage.sql.limit_control import SqlLimitControl
 from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
+from goque.storage.sql.rollups.rollups import SqlRollups
 from goque.storage.sql.runner import PATIENCE
 from goque.storage.sql.stacks.requests import SqlStacks
 from goque.storage.sql.step_calls.calls import SqlStepRecords
 from goque.task_row import HAS_NEEDS, TaskRow
 
 
-class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlLimitControl, SqlStacks):
+class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlRollups, SqlLimitControl, SqlStacks):
     """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
     Args:

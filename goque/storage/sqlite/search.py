@@ -106,14 +106,6 @@ SQLITE_SEARCH: Final = SearchStatements(
       AND coalesce(updated_at, created_at) < :until
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     GROUP BY slot""",
-    finished_lately="""
-    SELECT next_attempt_at, updated_at
-    FROM goque_task INDEXED BY goque_task_finished_idx
-    WHERE type = :task_type AND status = 'done' AND coalesce(updated_at, created_at) >= :since
-      AND coalesce(updated_at, created_at) < :until
-      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
-    ORDER BY coalesce(updated_at, created_at) DESC
-    LIMIT :limit""",
     typed_tasks="""
     WITH RECURSIVE known (type) AS (
         SELECT min(type)

@@ -16,6 +16,7 @@ from typing import Final
 
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
 from goque.storage.sql.statements.flows import FlowStatements
+from goque.storage.sql.statements.rollups import SQLITE_ROLLUPS
 from goque.storage.sqlite.claim_past import CLAIM_PAST
 from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS, QUEUE_DEPTHS
 from goque.storage.sqlite.due_levels import DUE_LEVELS
@@ -310,6 +311,7 @@ SQLITE_STATEMENTS: Final = Statements(
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     recorded_steps=SQLITE_RECORDED_STEPS,
+    rollups=SQLITE_ROLLUPS,
     version="",
     mark_node_dead=MARK_NODE_DEAD,
 )

@@ -258,7 +258,7 @@ class Fetcher:
         assert task.outcome is not None
         if change.success is not None or change.is_needed:
             self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
-        self.counters.settled(change, task.outcome, task.row, written=written)
+        self.counters.settled(change, task.outcome, task.row, written=written, waited=task.waited)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
             options = self.types.options(task.row.type)
             log_outcome(task.row, task.outcome, change, options, written=written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ OWN_TYPES = ("fine", "typed")
 
 STATUSES = ("new", "error", "pending", "processing", "done", "canceled", "attempts_left", "blocked")
 SHARES = {
-    "goque_task": 62,
+    "goque_task": 60,
     "goque_attempt": 10,
     "goque_node": 10,
     "goque_type": 6,
@@ -29,6 +30,7 @@ SHARES = {
     "goque_limit": 3,
     "goque_step": 4,
     "goque_stack": 1,
+    "goque_rollup": 2,
 }
 """Of 100 rows."""
 
@@ -144,6 +146,7 @@ class HostileRows:
             "goque_limit": self._limit,
             "goque_step": self._step,
             "goque_stack": self._stack,
+            "goque_rollup": self._rollup,
         }[table]()
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -262,6 +265,20 @@ class HostileRows:
             "owner": self._text(64),
             "asked_at": self._time(),
             "answer": self._or_null(lambda: self._one_of(self._json(), lambda: self._text(500))),
+        }
+
+    def _rollup(self) -> dict[str, Any]:
+        counts = (
+            "{}",
+            '{"fine": {"ends": {"done": 7}, "run": {"99999": 7}}}',
+            '{"fine": {"wait": {"-5": 1}}}',
+        )
+        now = int(time.time()) // 3600 * 3600
+        return {
+            "step": self._one_of(self.random.choice((60, 600, 3600)), lambda: self._int(32)),
+            "slot": self._one_of(now - 3600 * self.random.randrange(5), lambda: self._int(64)),
+            "writer": self._text(64),
+            "runs": self._one_of(self.random.choice(counts), lambda: self._text(500)),
         }
 
     def _schedule(self) -> dict[str, Any]:

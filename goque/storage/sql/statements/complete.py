@@ -14,6 +14,7 @@ from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
 from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
+from goque.storage.sql.statements.rollups import RollupStatements
 from goque.storage.sql.statements.search import SearchStatements
 from goque.storage.sql.statements.stacks import StackStatements
 
@@ -152,6 +153,7 @@ class Statements:
     flows: FlowStatements
     recorded_steps: RecordedStepStatements
     stacks: StackStatements = field(default_factory=StackStatements)
+    rollups: RollupStatements = field(default_factory=RollupStatements)
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"

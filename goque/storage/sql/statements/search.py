@@ -32,7 +32,6 @@ class SearchStatements:
         previews: the ids of the tasks in `:batch`, and how their payloads begin; NULL for a large one.
         lines_by_id: the head of reading the tasks in `:batch`; conditions come behind.
         finished_counts: how many tasks of `:task_type` ended in `:status` from `:since` to `:until`, by slot.
-        finished_lately: when each of the newest done tasks of `:task_type` was due, and when it was done.
         failures: the newest failed attempts with ids between `:after` and `:until`; a process that was killed for a
             cancel or a shutdown is none.
         all_nodes: the newest nodes, those that have ended too.
@@ -55,7 +54,6 @@ class SearchStatements:
     previews: str
     lines_by_id: str
     finished_counts: str
-    finished_lately: str
     typed_tasks: str
 
     floor: str = """

@@ -2,7 +2,7 @@
 
 A thread counts the tasks that have ended since its last count, by an index on that time. After a restart it counts the
 last hour backwards, a minute at a time, so nothing has to run while nobody looks. Failures come from goque_attempt by
-id. Latency comes from a sample: the newest done tasks of each type.
+id.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ PAUSE: Final = 0.1
 """Seconds between two counts until the hour is known."""
 
 BUDGET: Final = 0.5
-SAMPLE: Final = 40
-MAX_SAMPLES: Final = 200
 MAX_FAILURES: Final = 5000
 MAX_TYPES: Final = 100
 FAILURES_AT_ONCE: Final = 500
@@ -68,7 +66,6 @@ class Picture:
         policies: the published types.
         types: the types whose ended tasks are counted.
         ended: how many tasks ended, by type, status and slot.
-        latencies: seconds from due to done of a sample, by type and slot.
         failures: failed attempts, newest first.
         known_since: the start of the known time of `ended`, in seconds since 1970.
         is_whole: whether the whole hour is known.
@@ -81,7 +78,6 @@ class Picture:
     policies: Mapping[str, TypePolicy] = field(default_factory=dict)
     types: Sequence[str] = ()
     ended: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
-    latencies: Mapping[str, Mapping[int, Sequence[float]]] = field(default_factory=dict)
     failures: Sequence[FailureLine] = ()
     known_since: float = 0.0
     is_whole: bool = False
@@ -101,7 +97,6 @@ class History:
         self._clock = clock
         self._picture = Picture()
         self._ended: dict[str, dict[str, Slots]] = defaultdict(lambda: defaultdict(dict))
-        self._latencies: dict[str, dict[int, list[float]]] = defaultdict(dict)
         self._failures: dict[int, FailureLine] = {}
         self._counted_to = 0
         self._known_since = 0
@@ -188,10 +183,6 @@ class History:
                 name: {status: dict(slots) for status, slots in kinds.items()}
                 for name, kinds in self._ended.items()
             },
-            latencies={
-                name: {slot: tuple(times) for slot, times in slots.items()}
-                for name, slots in self._latencies.items()
-            },
             failures=tuple(sorted(self._failures.values(), key=lambda one: one.id, reverse=True)),
             known_since=self._known_since,
             is_whole=self._knows_the_hour(),
@@ -200,18 +191,15 @@ class History:
     def _count_recent(self, types: Sequence[str], now: int) -> None:
         if self._counted_to < now - MAX_GAP:  # nobody has looked at the dashboard for long
             self._ended.clear()
-            self._latencies.clear()
             self._counted_to = self._known_since = now - now % BACKFILL
         since = (self._counted_to - OVERLAP) // SLOT * SLOT
         self._count(types, since, now + SLOT)
-        self._sample(types, max(since, self._counted_to - OVERLAP), now + SLOT)
         self._known_since = min(self._known_since, since)
         self._counted_to = now
 
     def _count_before(self, types: Sequence[str]) -> None:
         until = self._known_since
         self._count(types, until - BACKFILL, until)
-        self._sample(types, until - BACKFILL, until)
         self._known_since = until - BACKFILL
 
     def _count(self, types: Sequence[str], since: int, until: int) -> None:
@@ -222,13 +210,6 @@ class History:
                     slots.pop(slot, None)
         for one in counts:
             self._ended[one.type][one.status][one.slot] = one.count
-
-    def _sample(self, types: Sequence[str], since: int, until: int) -> None:
-        for run in self._storage.finished_lately(types, _instant(since), _instant(until), limit=SAMPLE):
-            slot = int(run.ended_at.timestamp()) // SLOT * SLOT
-            times = self._latencies[run.type].setdefault(slot, [])
-            if len(times) < MAX_SAMPLES:
-                times.append(run.seconds)
 
     def _read_failures(self, now: int) -> None:
         newest = max(self._failures, default=0)
@@ -246,10 +227,6 @@ class History:
                 kinds[status] = {slot: tasks for slot, tasks in slots.items() if slot >= before}
         for name in [name for name, kinds in self._ended.items() if not any(kinds.values())]:
             del self._ended[name]
-        for name, sampled in list(self._latencies.items()):
-            self._latencies[name] = {slot: times for slot, times in sampled.items() if slot >= before}
-            if not self._latencies[name]:
-                del self._latencies[name]
         for gone in sorted(self._failures)[:-MAX_FAILURES]:
             del self._failures[gone]
 

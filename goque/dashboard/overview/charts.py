@@ -13,6 +13,9 @@ from typing import Final
 
 WIDTH: Final = 1000.0
 HEIGHT: Final = 100.0
+DAY: Final = 80_000
+"""Seconds from which on a chart names days."""
+
 GAP: Final = 0.22
 """The fraction of a bar's width that is the gap to the next bar."""
 
@@ -159,7 +162,7 @@ def _slots(
     titles = []
     for index, start in enumerate(starts):
         values = [f"{one.name} {show(value)}" for one in series if (value := one.values[index]) is not None]
-        titles.append(f"{_clock(start, seconds=True)} UTC: {', '.join(values) or 'nothing known'}")
+        titles.append(f"{_clock(start, starts, seconds=True)} UTC: {', '.join(values) or 'nothing known'}")
     return [Slot(_unit(index * step), _unit(step), title) for index, title in enumerate(titles)]
 
 
@@ -177,11 +180,13 @@ def _times(starts: Sequence[int]) -> list[str]:
     if not starts:
         return []
     quarter = (len(starts) - 1) / 4
-    return [_clock(starts[round(part * quarter)]) for part in range(4)] + ["now"]
+    return [_clock(starts[round(part * quarter)], starts) for part in range(4)] + ["now"]
 
 
-def _clock(start: int, *, seconds: bool = False) -> str:
-    return f"{datetime.fromtimestamp(start, UTC):{'%H:%M:%S' if seconds else '%H:%M'}}"
+def _clock(start: int, starts: Sequence[int], *, seconds: bool = False) -> str:
+    """Return the time of a slot, with the day if the chart shows several."""
+    day = "%a " if starts[-1] - starts[0] >= DAY else ""
+    return f"{datetime.fromtimestamp(start, UTC):{day}{'%H:%M:%S' if seconds and not day else '%H:%M'}}"
 
 
 def _unit(value: float) -> str:
