@@ -1,12 +1,6 @@
-import sys
-from pathlib import Path
-
 import click
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[3] / "scripts/docs.d"))
-
 import plain_english
+import pytest
 
 
 def words_found(markdown):
