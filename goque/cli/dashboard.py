@@ -75,9 +75,11 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
 ) -> None:
     """Serve a web page that shows the queue, by default on loopback only.
 
-    With APP, which is module:attribute, it also shows the next runs of periodic jobs, and can run them. On loopback
-    everybody on this machine may act. On other addresses the page is read-only without --token or --user-header.
-    Each action is logged with the name of the user.
+    APP is module:attribute, such as app:registry. With an app the page also shows the next runs of its periodic jobs,
+    and can run them.
+
+    On loopback everybody on this machine may act. On other addresses the page is read-only without --token or
+    --user-header. Each action is logged with the name of the user.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import click
 
 from goque.cli.command import CONTEXT, LOG_LEVEL, log_level_option
+from goque.cli.help_formatter import ProgramContext, in_words_of, knows_its_app
 from goque.errors import GoqueError
 from goque.telemetry.logs import one_line, text_of
 from goque.version import __version__
@@ -85,6 +86,8 @@ The value of an option is the first of these that is set:
 class LazyGroup(click.Group):
     """Imports a command when it is used, and prints an error as one line with an exit code."""
 
+    context_class = ProgramContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the commands in the order in which a new user needs them."""
         del ctx
@@ -101,6 +104,10 @@ class LazyGroup(click.Group):
         """Run the command; only click's own exceptions leave this method."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if not knows_its_app(ctx):
+                raise
+            raise click.UsageError(in_words_of(ctx, error.format_message()), error.ctx) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -131,7 +138,7 @@ def load(name: str) -> click.Command:
 def _fail(ctx: click.Context, error: Exception) -> NoReturn:
     """Print the error as one line, with a traceback at --log-level debug, and exit."""
     expected = isinstance(error, GoqueError)
-    text = one_line(text_of(error)) or type(error).__name__
+    text = in_words_of(ctx, one_line(text_of(error))) or type(error).__name__
     debugging = ctx.meta.get(LOG_LEVEL) == "debug"
     if debugging:
         for line in "".join(traceback.format_exception(error)).splitlines():

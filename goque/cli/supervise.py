@@ -93,7 +93,9 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @database_option
 @click.pass_context
 def supervise(ctx: click.Context, /, app: str | None, **options: Any) -> None:
-    """Run the tasks of APP, which is module:attribute, such as app:registry; without APP those of the configured app.
+    """Run the tasks of an app.
+
+    APP is module:attribute, such as app:registry. You can leave it out if the app is configured.
 
     For each task type a fetcher claims tasks and sends them to worker processes. If a worker crashes, hangs or is
     killed, its task loses one attempt, a new worker starts, and no other task is affected. `goque check APP` shows

@@ -55,7 +55,7 @@ def completed(arguments: list[str]) -> list[str]:
     if place is None:
         return arguments
     params = group.load(arguments[place]).params
-    own = [APP] if any(param.name == "app" for param in params) else []
+    own = ["--app", APP] if any(param.name == "app" for param in params) else []
     if (
         any(param.name == "database_url" for param in params)
         and "GOQUE_DATABASE_URL" not in os.environ
