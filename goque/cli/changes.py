@@ -82,18 +82,18 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
 @option(
     "--keep-steps",
     is_flag=True,
-    help="Keep the recorded steps and the signals of the tasks, so that their handlers go on after them.",
+    help="Keep the recorded steps and the signals of the tasks, so that their handlers continue after them.",
 )
 @database_option
 @click.pass_context
 def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, **chosen: Any) -> None:
     """Make failed or ended tasks new again: without failed attempts, and due at once.
 
-    A claimed task is refused, a blocked one too, and so is an unknown ID. All of these make the exit code 1. Tasks
-    that were canceled because of a failed task are blocked again when you reset that one.
+    Claimed tasks, blocked tasks and unknown IDs are refused, and make the exit code 1. If tasks were canceled because a
+    task that they need had failed, they are blocked again when you reset that task.
 
-    Recorded steps, signals and progress are deleted, and the handler begins anew. With --keep-steps it goes on where
-    its last attempt stopped.
+    Recorded steps, signals and progress are deleted, and the handler starts from the beginning. With --keep-steps it
+    continues where its last attempt stopped.
 
     \b
     Examples:
@@ -116,11 +116,11 @@ def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, 
 @database_option
 @click.pass_context
 def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
-    """Delete tasks that have ended, with the record of their failed attempts. There is no way back.
+    """Delete tasks that have ended, with the record of their failed attempts. You cannot undo this.
 
-    A task that has not ended is refused, and so is one whose handler is still being stopped, and an unknown ID. All
-    of these make the exit code 1. So does a task that others need which have not ended; with --status such tasks are
-    left, and a line says how many. Ended tasks are also deleted by the cleaner of `goque supervise`, by their age.
+    An unknown ID is refused and makes the exit code 1. So is a task that has not ended, a task whose handler is still
+    being stopped, and a task that unfinished tasks need. With --status, tasks that unfinished tasks need are skipped,
+    and a line shows how many. The cleaner of `goque supervise` also deletes ended tasks, by their age.
 
     \b
     Examples:

@@ -142,7 +142,7 @@ def log_level_option(usual: str) -> EnvironmentOption:
         metavar="LEVEL",
         callback=_remember_level,
         expose_value=False,
-        help="What to log on stderr: debug, info, warning, error or critical. "
+        help="The lowest level to log on stderr: debug, info, warning, error or critical. "
         f"debug adds tracebacks to errors.  [default: {usual}]",
     )
 

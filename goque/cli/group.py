@@ -35,12 +35,12 @@ COMMANDS: Final = {
     "cancel": Entry("changes:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("changes:reset", "Make failed or finished tasks new again."),
     "delete": Entry("changes:delete", "Delete tasks that have ended."),
-    "signal": Entry("steps.signal_command:signal", "Give a task what its handler waits for."),
+    "signal": Entry("steps.signal_command:signal", "Send a signal to a task whose handler waits for it."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
     "top": Entry("top.command:top", "Show waiting and running tasks, live."),
     "pause": Entry("pause:pause", "Stop a task type on all nodes."),
     "resume": Entry("pause:resume", "Start a paused task type again on all nodes."),
-    "limits": Entry("limits:limits", "Show limits and keys: what runs, what waits."),
+    "limits": Entry("limits:limits", "Show limits and their keys, with running and waiting tasks."),
     "limit": Entry("limits:limit", "Change the limits of a task type on all nodes."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
@@ -79,7 +79,7 @@ The value of an option is the first of these that is set:
 
 `goque config` shows the values in use.
 
-`goque COMMAND --help` says more about each command.
+`goque COMMAND --help` explains each command.
 """
 
 

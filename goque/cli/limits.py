@@ -51,10 +51,10 @@ Nodes = Mapping[str, NodeRow]
 def limits(database_url: str | None, task_type: str | None, most_keys: int, *, as_json: bool) -> None:
     """Show the limits of each type, or of TYPE, and how their places are used.
 
-    Each type has its limits, and what was set at run time; how many of its tasks hold a place, how many wait, and when
-    the next one may start. Then come its keys, those with the most running tasks first, and the nodes that hold their
-    places, by their hosts: `vm`, or `vm pid 12` if several nodes run there. A claimed task holds a place until its
-    claim is gone.
+    For each type it shows the limits, also those set at run time, how many tasks hold a place, how many wait, and when
+    the next one may start. Below the type are its keys, those with the most running tasks first, and the nodes that
+    hold their places: `vm`, or `vm pid 12` if several nodes run on that host. A claimed task holds a place until its
+    claim ends.
 
     \b
     Examples:
@@ -95,38 +95,38 @@ def limits(database_url: str | None, task_type: str | None, most_keys: int, *, a
     type=LimitOrNone(),
     metavar="N",
     envvar="GOQUE_TYPE_LIMIT",  # GOQUE_LIMIT is how many tasks `goque list` prints
-    help="How many tasks of TYPE run at once on all nodes; none for no limit.",
+    help="How many tasks of TYPE may run at once on all nodes; none for no limit.",
 )
 @option(
     "--per-key",
     type=LimitOrNone(),
     metavar="N",
-    help="How many tasks with the same limit_key run at once on all nodes; none for no limit.",
+    help="How many tasks with the same limit_key may run at once on all nodes; none for no limit.",
 )
 @option(
     "--rate",
     type=RateOrNone(),
     metavar="COUNT/TIME",
-    help="How many tasks of TYPE start in a time, such as 100/60, 100/60s or 5/1m; none for no rate.",
+    help="How many tasks of TYPE may start in a time, such as 100/60, 100/60s or 5/1m; none for no rate.",
 )
 @option(
     "--burst",
     type=LimitOrNone(),
     metavar="N",
-    help="How many tasks the rate lets start at once after a pause; none for as many as its COUNT.",
+    help="How many tasks may start at once after a time without starts; none for COUNT.",
 )
 @option(
     "--rate-per-key/--rate-per-type",
     "rate_per_key",
     default=None,
     envvar="GOQUE_RATE_PER_KEY",  # the option has two names
-    help="Whether each limit_key has the rate for itself, or TYPE as a whole.",
+    help="Whether the rate is for each limit_key, or for all tasks of TYPE together.",
 )
 @option(
     "--clear",
     is_flag=True,
-    help="Return to the limits that the processor declares: forget what was set at run time, and what RateLimited "
-    "has put off.",
+    help="Return to the limits that the processor declares. Limits set at run time and delays by RateLimited are "
+    "removed.",
 )
 @database_option
 def limit(
@@ -136,10 +136,10 @@ def limit(
     clear: bool,
     **given: Any,
 ) -> None:
-    """Change limits of TYPE on all nodes, and print those that hold then. Nodes obey within their fetch_tick.
+    """Change limits of TYPE on all nodes, and print the new limits. Each node follows within its fetch_tick.
 
-    What you leave out stays as it is: of a rate, too, its burst and whether it is per key. When a limit is lowered,
-    what runs goes on, and claimed tasks that have not begun are given back.
+    Limits that you leave out do not change. A new rate keeps its burst and stays per key or per type, unless you give
+    these options. If you lower a limit, running tasks continue, and claimed tasks that have not started are requeued.
 
     \b
     Examples:

@@ -21,11 +21,11 @@ KEYS: Final = (
 )
 COLUMNS: Final = (
     ("WAITING", "tasks that no node has claimed"),
-    ("RETRY", "those of them that have failed before"),
+    ("RETRY", "waiting tasks that have failed before"),
     ("BUSY", "tasks that a node has claimed"),
     ("LATENCY", "how long the oldest due task has waited"),
     ("RUNS/S, FAILED, TOOK", "runs a second, failures, mean time, in the last minute"),
-    ("WORKERS", "how many workers there are, of how many wanted"),
+    ("WORKERS", "running workers / wanted workers"),
     ("MEM", "memory; shared memory is divided among processes"),
     ("CPU", "the share of one processor since the heartbeat before"),
     ("RUNS, FOR", "the task that the worker runs, and for how long"),
