@@ -217,9 +217,11 @@ def _delete(storage: TaskStorage, task_id: str) -> str:
         raise TaskStateError(f"task {task_id} is {word_with_status(row.status)}; cancel it first")
     if row.claimed_by is None and is_needed(row):
         raise TaskStateError(
-            f"tasks that have not ended need task {task_id}, and `goque show {task_id}` names them; delete it later"
+            f"unfinished tasks need task {task_id}; `goque show {task_id}` lists them; delete it when they have ended"
         )
-    raise TaskStateError(f"the handler of task {task_id} is being stopped; delete it after that")
+    raise TaskStateError(
+        f"the handler of task {task_id} is being stopped; delete the task when it has stopped"
+    )
 
 
 def cancel_all(storage: TaskStorage, search: TaskSearch) -> int:
@@ -265,7 +267,7 @@ def reset_all(
 def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
     """Delete every task of a search that has ended and that nobody holds, and return the number.
 
-    Tasks are left that others need which have not ended; a line on stderr says how many.
+    Tasks are left that unfinished tasks need; a line on stderr says how many.
     """
     done = needed = 0
     for page in pages_of(storage, search):
@@ -275,7 +277,7 @@ def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
         left = [storage.get_task(task_id) for task_id in ids if task_id not in deleted]
         needed += sum(row is not None and row.claimed_by is None and is_needed(row) for row in left)
     if needed:
-        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that others need which have not ended")
+        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that unfinished tasks need")
     return done
 
 

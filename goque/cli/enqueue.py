@@ -130,7 +130,7 @@ def _app() -> Registry | None:
         return load_isolated(app)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error}; the app says how its tasks are enqueued: mend it, or give --bare"
+            f"{error}; the app has the options of its tasks: fix the app, or give --bare"
         ) from error
 
 

@@ -84,7 +84,7 @@ def limits(database_url: str | None, task_type: str | None, most_keys: int, *, a
         for line in ("", *_lines(use, nodes, paused=use.type in paused))[0 if number else 1 :]:
             click.echo(line)
         if use.has_more_keys and most_keys:
-            click.echo(f"{INDENT}these are {len(use.keys)} keys of more; --keys shows more", err=True)
+            click.echo(f"{INDENT}only {len(use.keys)} keys are shown; --keys shows more", err=True)
 
 
 @command("limit")
@@ -165,10 +165,10 @@ def _refuse_contradictions(given: Mapping[str, Any], *, clear: bool) -> None:
         raise click.UsageError("--clear and the other options contradict each other; give one of them")
     if not clear and not is_given:
         raise click.UsageError(
-            "give --limit, --per-key or --rate, or --clear to forget what was set at run time"
+            "give --limit, --per-key or --rate, or --clear to remove limits that were set at run time"
         )
     if given["rate"] == NONE and (given["burst"] is not None or given["rate_per_key"] is not None):
-        raise click.UsageError("--rate none takes the whole rate away; leave out the other options of a rate")
+        raise click.UsageError("--rate none removes the rate; leave out the other options of a rate")
 
 
 def _changes(
@@ -193,7 +193,7 @@ def _rate(
     of = rate if isinstance(rate, Rate) else now
     if of is None:
         raise click.UsageError(
-            "--burst, --rate-per-key and --rate-per-type change a rate, and there is none; give --rate COUNT/TIME"
+            "--burst, --rate-per-key and --rate-per-type change a rate, and the type has none; give --rate COUNT/TIME"
         )
     kept_burst, kept_per_key = (now.burst, now.per_key) if now else (None, False)
     return Rate(

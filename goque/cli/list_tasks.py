@@ -109,10 +109,14 @@ def list_tasks(
         _print(found.lines)
     if found.looked_back_to is not None:
         since = f"{found.looked_back_to:%Y-%m-%dT%H:%M:%SZ}"
-        click.echo(f"looked at tasks created since {since}; --before {found.before} looks further", err=True)
+        click.echo(
+            f"searched the tasks created since {since}; --before {found.before} continues the search",
+            err=True,
+        )
     elif found.before is not None:
         click.echo(
-            f"these are the newest {limit}; --limit shows more, --before {found.before} older ones", err=True
+            f"only the newest {limit} are shown; --limit shows more, --before {found.before} shows older ones",
+            err=True,
         )
 
 

@@ -64,7 +64,9 @@ def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) 
             click.echo(f"schema of {storage.url} is up to date")
             if for_go:
                 storage.prepare_for_go()
-                click.echo(f"the Go library finds its indexes, and its migration {GO_VERSION} as applied")
+                click.echo(
+                    f"the indexes of the Go library exist, and its migration {GO_VERSION} is recorded as applied"
+                )
     finally:
         storage.close()
 

@@ -61,8 +61,7 @@ def stats(database_url: str | None, *, as_json: bool) -> None:
         click.echo(f"no tasks in {storage.url}", err=True)
     if len(counts) >= MAX_GROUPS:
         click.echo(
-            f"there are more: these are the {MAX_GROUPS:,} largest counts of a type and a status, "
-            "published types first",
+            f"only the {MAX_GROUPS:,} largest counts of a type and a status are shown, published types first",
             err=True,
         )
 

@@ -54,7 +54,7 @@ def signal(task_id: str, name: str, value: str | None, database_url: str | None)
     if is_kept:
         click.echo(f"{task_id} got the signal {shown}")
     else:
-        click.echo(f"{task_id} had a signal {shown} already, which it keeps")
+        click.echo(f"{task_id} already has a signal {shown} and keeps it")
 
 
 def _json_of(value: str | None) -> bytes:

@@ -395,7 +395,7 @@ def test_an_order_to_a_database_that_is_away_is_trouble_and_no_crash() -> None:
 
 
 def test_a_supervisor_elsewhere_is_not_signaled_but_said_how_to() -> None:
-    with pytest.raises(GoqueError, match="runs on elsewhere: there, `kill -USR2 42` does it"):
+    with pytest.raises(GoqueError, match="runs on elsewhere; run `kill -USR2 42` there"):
         signal_root("elsewhere", 42)
 
 
