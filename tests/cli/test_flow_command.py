@@ -222,7 +222,8 @@ def test_a_task_that_open_tasks_need_is_not_deleted(goque: Any) -> None:
     charge, ship, tell = (task.id for task in flow.tasks)
     told = goque("delete", charge, code=1).stderr
     assert told == (
-        f"goque: unfinished tasks need task {charge}; `goque show {charge}` lists them; delete it when they have ended\n"
+        f"goque: unfinished tasks need task {charge}; `goque show {charge}` lists them; "
+        "delete it when they have ended\n"
     )
     left = goque("delete", "--status", "done")
     assert left.stdout == "deleted 0 tasks\n"
