@@ -76,7 +76,7 @@ CODE = re.compile(r"(`+)(?!`)(?:.|\n(?!\n))+?(?<!`)\1(?!`)")
 LINK_TARGET = re.compile(r"\]\([^)\s]*\)|<https?://[^>]*>|https?://\S+|</?[a-z][^>]*>")
 BLOCK_START = re.compile(r"\s*(?:[-*+]|\d+\.|#+|!!!|>)\s")
 TABLE_ROW = re.compile(r"\s*\|")
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)*]*\s+(?=[\"“(*]*[A-Z`x])")
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)*]*\s+(?=[\"“(*]+\w|[A-Z`x])")
 
 
 @dataclass(frozen=True)

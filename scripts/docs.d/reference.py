@@ -154,7 +154,7 @@ class Source:
 
 
 INDEX = """\
-The list of all public names. Import them from `goque`; names on the pages [Testing](api/testing.md) and
+The list of all public names. Import them from `goque`. Names on the pages [Testing](api/testing.md) and
 [Frameworks](api/frameworks.md) have modules of their own. goque is typed, so a type checker and an editor know every
 name and option. Times are seconds, as a number or a `timedelta`, unless the text says otherwise."""
 

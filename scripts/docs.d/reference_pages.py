@@ -195,7 +195,11 @@ PAGES: Final = (
             *_all("goque.testing.FrozenClock", "goque.testing.slots_between"),
             *_all("goque.testing.enqueue_due_jobs", "goque.testing.RunningTree"),
             *_all("goque.testing.own_database", "goque.testing.empty", "goque.testing.crash_on_purpose"),
-            Entry("goque.pytest_plugin", title="fixture"),
+            Entry(
+                "goque.pytest_plugin",
+                title="fixture",
+                only="goque_server_url goque_database_url goque_queue goque_tree goque_crash goque_django",
+            ),
         ),
     ),
     Page(
