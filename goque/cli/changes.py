@@ -82,18 +82,18 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
 @option(
     "--keep-steps",
     is_flag=True,
-    help="Keep the recorded steps and the signals of the tasks, so that their handlers go on after them.",
+    help="Keep the recorded steps and the signals of the tasks, so that their handlers continue after them.",
 )
 @database_option
 @click.pass_context
 def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, **chosen: Any) -> None:
     """Make failed or ended tasks new again: without failed attempts, and due at once.
 
-    A claimed task is refused, a blocked one too, and so is an unknown ID. All of these make the exit code 1. Tasks
-    that were canceled because of a failed task are blocked again when you reset that one.
+    Claimed tasks, blocked tasks and unknown IDs are refused, and make the exit code 1. If tasks were canceled because a
+    task that they need had failed, they are blocked again when you reset that task.
 
-    Recorded steps, signals and progress are deleted, and the handler begins anew. With --keep-steps it goes on where
-    its last attempt stopped.
+    Recorded steps, signals and progress are deleted, and the handler starts from the beginning. With --keep-steps it
+    continues where its last attempt stopped.
 
     \b
     Examples:
@@ -116,11 +116,11 @@ def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, 
 @database_option
 @click.pass_context
 def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
-    """Delete tasks that have ended, with the record of their failed attempts. There is no way back.
+    """Delete tasks that have ended, with the record of their failed attempts. You cannot undo this.
 
-    A task that has not ended is refused, and so is one whose handler is still being stopped, and an unknown ID. All
-    of these make the exit code 1. So does a task that others need which have not ended; with --status such tasks are
-    left, and a line says how many. Ended tasks are also deleted by the cleaner of `goque supervise`, by their age.
+    An unknown ID is refused and makes the exit code 1. So is a task that has not ended, a task whose handler is still
+    being stopped, and a task that unfinished tasks need. With --status, tasks that unfinished tasks need are skipped,
+    and a line shows how many. The cleaner of `goque supervise` also deletes ended tasks, by their age.
 
     \b
     Examples:
@@ -217,9 +217,11 @@ def _delete(storage: TaskStorage, task_id: str) -> str:
         raise TaskStateError(f"task {task_id} is {word_with_status(row.status)}; cancel it first")
     if row.claimed_by is None and is_needed(row):
         raise TaskStateError(
-            f"tasks that have not ended need task {task_id}, and `goque show {task_id}` names them; delete it later"
+            f"unfinished tasks need task {task_id}; `goque show {task_id}` lists them; delete it when they have ended"
         )
-    raise TaskStateError(f"the handler of task {task_id} is being stopped; delete it after that")
+    raise TaskStateError(
+        f"the handler of task {task_id} is being stopped; delete the task when it has stopped"
+    )
 
 
 def cancel_all(storage: TaskStorage, search: TaskSearch) -> int:
@@ -265,7 +267,7 @@ def reset_all(
 def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
     """Delete every task of a search that has ended and that nobody holds, and return the number.
 
-    Tasks are left that others need which have not ended; a line on stderr says how many.
+    Tasks are left that unfinished tasks need; a line on stderr says how many.
     """
     done = needed = 0
     for page in pages_of(storage, search):
@@ -275,7 +277,7 @@ def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
         left = [storage.get_task(task_id) for task_id in ids if task_id not in deleted]
         needed += sum(row is not None and row.claimed_by is None and is_needed(row) for row in left)
     if needed:
-        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that others need which have not ended")
+        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that unfinished tasks need")
     return done
 
 

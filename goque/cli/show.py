@@ -48,7 +48,9 @@ NEWEST: Final = 500
 @command("show")
 @click.argument("task_id", metavar="ID")
 @type_option("The type, if tasks of several types have ID as their external id.")
-@option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
+@option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object. Its keys are the columns of the table."
+)
 @database_option
 def show(task_id: str, database_url: str | None, task_type: str | None, *, as_json: bool) -> None:
     """Show a task and its history. ID is the task's own id, or its external id.

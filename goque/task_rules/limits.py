@@ -132,7 +132,7 @@ def check_changes(
         ConfigurationError: a limit is wrong, or all are left out.
     """
     if limit is msgspec.UNSET and limit_per_key is msgspec.UNSET and rate is msgspec.UNSET:
-        raise ConfigurationError("give limit, limit_per_key or rate; None for one of them takes it away")
+        raise ConfigurationError("give limit, limit_per_key or rate; None removes one of them")
     for name, value in (("limit", limit), ("limit_per_key", limit_per_key)):
         if value is not None and value is not msgspec.UNSET:
             check_limit(name, value)

@@ -140,7 +140,7 @@ class SqlTasks(SqlRunner):
     def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
         """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps.
 
-        A task is left that others need which have not ended: they still read its result.
+        A task is left that unfinished tasks need: they still read its result.
         """
         wanted = sorted({task_id for task_id in task_ids if self._dialect.is_task_id(task_id)})
         tried: set[str] = set()

@@ -115,6 +115,19 @@ def state_of(pid: int) -> str:
     return stat.rpartition(")")[2].split()[0]
 
 
+def proportional_memory(pid: int) -> int | None:
+    """Return a process's memory in bytes, of shared pages its part; None if the system does not report it.
+
+    The kernel makes the reader wait while the process changes its memory map. A process that hangs in the kernel can
+    hold up the reader as long as it hangs.
+    """
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii", "replace")
+    except OSError:
+        return None  # it has ended, or this kernel does not have the file
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), None)
+
+
 def kill_group(group: int) -> None:
     """Kill a process group, if there is one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is gone already
