@@ -81,6 +81,7 @@ PAGES: Final = (
         (
             Entry("goque.TaskQueueManager", hidden="storage", inherited=True),
             Entry("goque.AsyncTaskQueueManager", inherited=True),
+            *_received("goque.TaskStack"),
         ),
     ),
     Page(
