@@ -22,13 +22,14 @@ from goque.describe.node_info import (
     WorkerInfo,
     encode_info,
 )
-from goque.outcome import Change, FailedAttempt
+from goque.outcome import Change
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at
 from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite.dialect import SqliteDialect
 from goque.task_row import TaskRow
 from goque.task_rules.error_lines import append_error
+from goque.task_rules.failed_attempt import FailedAttempt
 
 STEP = 1.0
 HOUR = 3600.0

@@ -13,7 +13,7 @@ from goque import Task, TaskStatus
 from goque.dashboard import charts, formats, overview
 from goque.dashboard.history import SPAN, History
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import FailedAttempt
+from goque.task_rules.failed_attempt import FailedAttempt
 
 NOON = START.replace(hour=12, minute=0, second=0, microsecond=0)
 

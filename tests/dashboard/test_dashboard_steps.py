@@ -8,9 +8,10 @@ import re
 import pytest
 from dashboards import HOSTILE, add, do, form_of, on_every_backend, publish, text_of
 
-from goque.outcome import Change, FailedAttempt
+from goque.outcome import Change
 from goque.steps.question import Ask, Progress, Question
 from goque.storage.sql.step_calls.calls import SqlStepRecords
+from goque.task_rules.failed_attempt import FailedAttempt
 
 
 def begin(storage, task_type="ocr"):

@@ -9,7 +9,6 @@ from backends import START, add, claim, done, move
 
 from goque.handlers.flow import Flow
 from goque.identifiers import external_id_of, new_task_id
-from goque.outcome import FailedAttempt
 from goque.storage.search_types import (
     FinishedRun,
     FunctionCount,
@@ -21,6 +20,7 @@ from goque.storage.search_types import (
 from goque.storage.sql import search as sql_search
 from goque.task import Task
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 HOSTILE = "'; DROP TABLE goque_task; -- <script>alert(1)</script> \\ % _ ☃"
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from backends import START, add, claim, done, move, row_of, run, stale
 
-from goque.outcome import FailedAttempt
 from goque.task import Task
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 
 def test_done_frees_the_task_and_keeps_the_rest(storage, clock):

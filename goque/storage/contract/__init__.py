@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
+from goque.storage.contract.failures import Failures, FailureSummary, GroupAttempt, OpenTasks
 from goque.storage.contract.flow_reads import (
     FlowCount,
     FlowLines,
@@ -56,6 +57,8 @@ __all__ = [
     "Claim",
     "Claims",
     "DueLevel",
+    "FailureSummary",
+    "Failures",
     "FlowCount",
     "FlowLines",
     "FlowOverview",
@@ -63,6 +66,7 @@ __all__ = [
     "FlowRecord",
     "FlowTask",
     "Flows",
+    "GroupAttempt",
     "HeldBack",
     "HeldClaim",
     "HeldTask",
@@ -72,6 +76,7 @@ __all__ = [
     "LimitUse",
     "Neighbor",
     "NodeRow",
+    "OpenTasks",
     "Owner",
     "QueueDepth",
     "SchemaState",
@@ -90,7 +95,7 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Search, ABC):
+class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Search, Failures, ABC):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
     A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.

@@ -24,6 +24,8 @@ TABLES: Final = (
     "goque_flow",
     "goque_flow_task",
     "goque_step",
+    "goque_failure_group",
+    "goque_failure_hour",
 )
 """The tables with rows of the application; the ledger of migrations is not among them."""
 

@@ -90,7 +90,7 @@ class SqlSearch(SqlRunner):
 
     def _candidates(self, session: Session, search: TaskSearch) -> list[str] | None:
         """Return the ids that an index names for a search, newest first; None for none, or too many."""
-        if not (search.task_type or search.statuses or search.external_id):
+        if not (search.task_type or search.statuses or search.external_id or search.failure):
             return None
         types = [search.task_type] if search.task_type else self._types_in(session)
         if len(types) > MAX_TYPES:
@@ -108,6 +108,9 @@ class SqlSearch(SqlRunner):
     def _indexes_for(self, search: TaskSearch) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the statements that together find every task of a search, and their parameters."""
         sql, wanted = self._sql.search, set(search.statuses)
+        if search.failure is not None:
+            yield sql.of_failure, {"failure": search.failure}
+            return
         if search.external_id is not None:
             yield sql.of_external_id, {"external_id": search.external_id}
             return
@@ -145,7 +148,7 @@ class SqlSearch(SqlRunner):
 
     def _params(self, search: TaskSearch) -> dict[str, Any]:
         params: dict[str, Any] = {}
-        for name in ("task_type", "external_id", "limit_key", "error", "payload"):
+        for name in ("task_type", "external_id", "limit_key", "failure", "error", "payload"):
             if (value := getattr(search, name)) is not None:
                 params[name] = value
         for name in ("created_from", "created_before"):

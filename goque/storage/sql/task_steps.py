@@ -57,6 +57,8 @@ class TaskSteps:
             params["task_type"] = task_filter.task_type
         if task_filter.limit_key is not None:
             params["limit_key"] = task_filter.limit_key
+        if task_filter.failure is not None:
+            params["failure"] = task_filter.failure
         if statuses or task_filter.statuses is not None:
             params["statuses"] = self._dialect.encode_list([TaskStatus(status).value for status in statuses])
         if task_filter.updated_before is not None:

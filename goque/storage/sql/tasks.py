@@ -9,7 +9,6 @@ from datetime import datetime
 from itertools import count
 from typing import Any, TypeVar
 
-from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.call_policy import (
     LONG_READ,
@@ -31,6 +30,7 @@ from goque.storage.sql.task_steps import TaskSteps
 from goque.task import Task
 from goque.task_filter import TaskFilter
 from goque.task_row import IS_NEEDED, TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.uniqueness import OnConflict
 
 ResultT = TypeVar("ResultT")
@@ -223,7 +223,10 @@ class SqlTasks(SqlRunner):
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
-        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr = row[4:]
+        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr, *rest = (
+            row[4:]
+        )
+        failure_group, app_version = rest
 
         def optional(value: Any) -> str | None:
             return None if value is None else text(value)
@@ -246,5 +249,7 @@ class SqlTasks(SqlRunner):
                 oom=optional(oom),
                 stack=optional(stack),
                 stderr=optional(stderr),
+                failure_group=optional(failure_group),
+                app_version=optional(app_version),
             ),
         )

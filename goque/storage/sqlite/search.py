@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.sql.statements.search import SearchStatements
+from goque.storage.sqlite.failures import CANDIDATES, IS_OPEN
 
 SQLITE_SEARCH: Final = SearchStatements(
     walk=(
@@ -18,6 +19,7 @@ SQLITE_SEARCH: Final = SearchStatements(
     LIMIT :limit""",
     ),
     conditions={
+        "failure": IS_OPEN,
         "floor": "id >= :floor",
         "task_type": "+type = :task_type",
         "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
@@ -60,6 +62,7 @@ SQLITE_SEARCH: Final = SearchStatements(
     FROM goque_task
     WHERE type IN (SELECT value FROM json_each(:types))
     LIMIT :most""",
+    of_failure=CANDIDATES,
     of_external_id="""
     SELECT id, status
     FROM goque_task

@@ -18,6 +18,7 @@ from goque.storage.sql.statements.complete import Statements, function_counts, l
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sqlite.claim_past import CLAIM_PAST, HAS_USUAL_ID
 from goque.storage.sqlite.due_levels import DUE_LEVELS
+from goque.storage.sqlite.failures import OPEN_TASKS, SQLITE_FAILURES
 from goque.storage.sqlite.limits import SQLITE_LIMITS
 from goque.storage.sqlite.recorded_steps import CLAIMS, SQLITE_RECORDED_STEPS
 from goque.storage.sqlite.search import SQLITE_SEARCH
@@ -178,6 +179,7 @@ FIND_TASKS: Final = (
 )
 
 CONDITIONS: Final = {
+    "failure": OPEN_TASKS,
     "ids": "id IN (SELECT value FROM json_each(:ids))",
     "task_type": "+type = :task_type",
     "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
@@ -322,6 +324,7 @@ SQLITE_STATEMENTS: Final = Statements(
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     recorded_steps=SQLITE_RECORDED_STEPS,
+    failures=SQLITE_FAILURES,
     version="",
     mark_node_dead=MARK_NODE_DEAD,
 )

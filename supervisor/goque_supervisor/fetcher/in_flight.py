@@ -26,6 +26,7 @@ class ClaimedTask:
         canceled: whether another process has changed the row, so that the task must not start.
         outcome: how it ended, until that is written.
         incarnation: the worker that it was last sent to, None before the first dispatch.
+        app_version: the version of the app in that worker, None if it has none.
     """
 
     row: TaskRow
@@ -35,6 +36,7 @@ class ClaimedTask:
     canceled: bool = False
     outcome: Outcome | None = None
     incarnation: int | None = None
+    app_version: str | None = None
 
 
 class InFlight:

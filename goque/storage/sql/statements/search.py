@@ -22,6 +22,7 @@ class SearchStatements:
         unowned: candidates among what the original has claimed.
         finished: candidates of the types in `:types` that ended in `:status`.
         of_types: candidates of the types in `:types`.
+        of_failure: candidates among the tasks with the newest attempts of the group `:failure`.
         of_external_id: candidates of these types with `:external_id`.
         lines_by_id: the head of reading the tasks in `:batch`; conditions come behind.
         finished_counts: how many tasks of `:task_type` ended in `:status` from `:since` to `:until`, by slot.
@@ -41,6 +42,7 @@ class SearchStatements:
     finished: str
     of_types: str
     of_external_id: str
+    of_failure: str
     lines_by_id: str
     finished_counts: str
     finished_lately: str

@@ -8,9 +8,9 @@ from typing import Any
 from goque.dashboard.steps.entries import Entry, timeline_entries
 from goque.dashboard.steps.timeline import MAX_LINES, draw_timeline
 from goque.describe.step_story import StepStory, tell_steps
-from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, StepOverview, StepRow
 from goque.task_row import TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
