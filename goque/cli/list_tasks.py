@@ -45,6 +45,12 @@ MAX_NOTED_ID = 40
 @option(
     "--limit-key", type=Text(), metavar="KEY", help="Only tasks that limits count under exactly this key."
 )
+@option(
+    "--failure",
+    type=Text(),
+    metavar="GROUP",
+    help="Only open tasks of this group of failures; `goque failures` lists the groups.",
+)
 @option("--error", type=Text(), help="Only tasks with this text in their errors, in capitals or not.")
 @option("--payload", type=Text(), help="Only tasks with this text in their payload, in capitals or not.")
 @option(

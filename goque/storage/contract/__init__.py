@@ -16,7 +16,14 @@ from abc import ABC, abstractmethod
 
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
-from goque.storage.contract.failures import Failures, FailureSummary, GroupAttempt, OpenTasks
+from goque.storage.contract.failures import (
+    Failures,
+    FailureSummary,
+    GroupAttempt,
+    OpenTask,
+    OpenTasks,
+    Resets,
+)
 from goque.storage.contract.flow_reads import (
     FlowCount,
     FlowLines,
@@ -76,9 +83,11 @@ __all__ = [
     "LimitUse",
     "Neighbor",
     "NodeRow",
+    "OpenTask",
     "OpenTasks",
     "Owner",
     "QueueDepth",
+    "Resets",
     "SchemaState",
     "Search",
     "StepOverview",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
+
+from goque.errors import TaskStateError
 
 
 class FailureSummary(msgspec.Struct, frozen=True):
@@ -54,16 +56,35 @@ class GroupAttempt(msgspec.Struct, frozen=True):
     status: str | None
 
 
+class OpenTask(msgspec.Struct, frozen=True):
+    """An open task of a group: its id and status."""
+
+    id: str
+    status: str
+
+
 class OpenTasks(msgspec.Struct, frozen=True):
     """A part of the open tasks of a group, those that failed first before the others.
 
     Attributes:
-        ids: the tasks.
+        tasks: the tasks.
         after: where to go on; None where nothing is left.
     """
 
-    ids: Sequence[str]
+    tasks: Sequence[OpenTask]
     after: int | None
+
+
+class Resets(msgspec.Struct, frozen=True):
+    """What came of resetting tasks; tasks that went on meanwhile are in neither list.
+
+    Attributes:
+        reset: the tasks that were reset.
+        refused: why others were not.
+    """
+
+    reset: Sequence[str]
+    refused: Sequence[TaskStateError]
 
 
 class Failures(Protocol):
@@ -102,6 +123,17 @@ class Failures(Protocol):
             after: the id of an attempt, 0 for the beginning; the attempts behind it are read.
             until: the id of the last attempt to read.
             limit: how many attempts to read.
+        """
+
+    @abstractmethod
+    def reset_open_tasks(self, due_in: Mapping[str, float], *, keep_steps: bool = False) -> Resets:
+        """Reset tasks that still wait for another attempt, or have none left; those that have gone on are left.
+
+        All of it is one transaction, so give few hundred at a time.
+
+        Args:
+            due_in: the tasks, each with the seconds until it is due.
+            keep_steps: whether their recorded steps, signals and progress stay.
         """
 
     @abstractmethod

@@ -332,7 +332,7 @@ RESET_AND_NOTIFY: Final = """
     WITH renewed AS (
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
-            next_attempt_at = :now, updated_at = :now
+            next_attempt_at = :due, updated_at = :now
         WHERE id = :id AND status || '' IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL
         RETURNING type)
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from goque.storage.contract.failures import FailureSummary, GroupAttempt, OpenTasks
+from goque.errors import TaskNotFoundError, TaskStateError
+from goque.storage.contract.failures import FailureSummary, GroupAttempt, OpenTask, OpenTasks, Resets
 from goque.storage.instants import later
-from goque.storage.sql.call_policy import PINNED_READ, READ, WRITE
+from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_READ, READ, WRITE
 from goque.storage.sql.failures.counting import HOUR
 from goque.storage.sql.read_values import read_count
-from goque.storage.sql.runner import SqlRunner
 from goque.storage.sql.session import Row, Session
+from goque.storage.sql.steps import run_steps
+from goque.storage.sql.tasks import SqlTasks
 from goque.task_row import TaskStatus
 
 OPEN: frozenset[str] = frozenset({TaskStatus.ERROR.value, TaskStatus.ATTEMPTS_LEFT.value})
 
 
-class SqlFailures(SqlRunner):
+class SqlFailures(SqlTasks):
     """The part of the contract about groups of failed attempts."""
 
     def failure_groups(self, *, task_type: str | None = None, limit: int = 100) -> list[FailureSummary]:
@@ -65,8 +68,43 @@ class SqlFailures(SqlRunner):
         params = {"failure_group": group, "after": after, "until": until, "limit": limit}
         rows = self._run(lambda session: session.rows(self._sql.failures.walk, params), PINNED_READ)
         text = self._dialect.read_text
-        ids = [text(task_id) for _, task_id, status, is_last in rows if is_last and text(status) in OPEN]
-        return OpenTasks(ids, rows[-1][0] if len(rows) == limit else None)
+        tasks = [
+            OpenTask(text(task_id), text(status))
+            for _, task_id, status, is_last in rows
+            if is_last and status is not None and text(status) in OPEN
+        ]
+        return OpenTasks(tasks, rows[-1][0] if len(rows) == limit else None)
+
+    def reset_open_tasks(self, due_in: Mapping[str, float], *, keep_steps: bool = False) -> Resets:
+        """Reset tasks that are still open, in one transaction, each due after its seconds."""
+        tried: dict[str, list[datetime]] = {}
+        return self._run(
+            lambda session: self._reset_each(session, due_in, tried, keep_steps=keep_steps), PATIENT_WRITE
+        )
+
+    def _reset_each(
+        self,
+        session: Session,
+        due_in: Mapping[str, float],
+        tried: dict[str, list[datetime]],
+        *,
+        keep_steps: bool,
+    ) -> Resets:
+        """Reset each task; `tried` says when earlier tries reset it, whose answer was lost."""
+        reset: list[str] = []
+        refused: list[TaskStateError] = []
+        for task_id, delay in due_in.items():
+            tried_at = tried.setdefault(task_id, [])
+            steps = self._steps.reset_unless_claimed(
+                task_id, tried_at, keep_steps=keep_steps, delay=delay, only=OPEN
+            )
+            try:
+                reset += [task_id] * run_steps(session, steps)
+            except TaskNotFoundError:
+                pass  # the cleaner has deleted it meanwhile
+            except TaskStateError as error:
+                refused.append(error)
+        return Resets(reset, refused)
 
     def delete_old_failures(self, *, hours_age: float, groups_age: float, limit: int) -> int:
         """Delete counts of old hours, and groups that were not seen for long and have no attempt.

@@ -171,7 +171,7 @@ class Statements:
     reset: str = """
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
-            next_attempt_at = :now, updated_at = :now
+            next_attempt_at = :due, updated_at = :now
         WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
 
     forget_unique_key: str = """
