@@ -17,7 +17,7 @@ from goque.storage.sql.statements.failures import (
 )
 
 BY_GROUP: Final = " FORCE INDEX (goque_attempt_group_idx)"
-IS_OPEN: Final = is_open(group="failed.failure_group", by_task=" FORCE INDEX (goque_attempt_task_id_idx)")
+IS_OPEN: Final = is_open(" FORCE INDEX (goque_attempt_task_id_idx)")
 OPEN_TASKS: Final = f"""id IN (
           SELECT task_id
           FROM goque_attempt{BY_GROUP}

@@ -14,13 +14,21 @@ from goque.storage.sql.statements.failures import (
     NEWEST_COLUMNS,
     FailureStatements,
     delete_group,
-    is_open,
     newest,
     old_groups,
     walk,
 )
 
-IS_OPEN: Final = is_open(group="failed.failure_group || ''")
+IS_OPEN: Final = """status || '' IN ('error', 'attempts_left') AND EXISTS (
+          SELECT 1
+          FROM goque_attempt AS failed
+          WHERE failed.task_id = goque_task.id AND failed.failure_group || '' = :failure
+            AND NOT EXISTS (
+              SELECT 1
+              FROM goque_attempt AS later
+              WHERE later.task_id = failed.task_id AND later.id + 0 > failed.id))"""
+"""An order by id and a limit would make the planner use the primary key, by which it would read all attempts."""
+
 OPEN_TASKS: Final = f"""id = ANY (ARRAY(
           SELECT task_id
           FROM goque_attempt

@@ -17,7 +17,7 @@ from goque.storage.sql.statements.failures import (
 )
 
 BY_GROUP: Final = " INDEXED BY goque_attempt_group_idx"
-IS_OPEN: Final = is_open(group="+failed.failure_group", by_task=" INDEXED BY goque_attempt_task_id_idx")
+IS_OPEN: Final = is_open(" INDEXED BY goque_attempt_task_id_idx").replace("status IN", "+status IN")
 OPEN_TASKS: Final = f"""id IN (
           SELECT task_id
           FROM goque_attempt{BY_GROUP}

@@ -84,7 +84,7 @@ class Cleaner(Actor):
             self.log.info("deleted %d tasks of finished flows", deleted)
 
     def _clean_failures(self, limit: float) -> None:
-        """Delete counts of failures that are older than what the dashboard shows, and groups that nothing is left of."""
+        """Delete counts of failures that are older than the dashboard shows, and groups that are gone."""
         if time.monotonic() < self._failures_at:
             return
         deleted = BATCH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from goque.errors import TaskNotFoundError, TaskStateError
@@ -55,7 +56,7 @@ class SqlFailures(SqlTasks):
                 app_version=self._optional_text(row[5]),
                 status=self._optional_text(row[6]),
             )
-            for row in rows
+            for row in sorted(rows, key=itemgetter(0), reverse=True)
         ]
 
     def newest_attempt(self) -> int:
@@ -67,13 +68,13 @@ class SqlFailures(SqlTasks):
         """Read the open tasks among the next `limit` attempts of a group."""
         params = {"failure_group": group, "after": after, "until": until, "limit": limit}
         rows = self._run(lambda session: session.rows(self._sql.failures.walk, params), PINNED_READ)
-        text = self._dialect.read_text
+        text, found = self._dialect.read_text, sorted(rows, key=itemgetter(0))
         tasks = [
             OpenTask(text(task_id), text(status))
-            for _, task_id, status, is_last in rows
+            for _, task_id, status, is_last in found
             if is_last and status is not None and text(status) in OPEN
         ]
-        return OpenTasks(tasks, rows[-1][0] if len(rows) == limit else None)
+        return OpenTasks(tasks, found[-1][0] if len(found) == limit else None)
 
     def reset_open_tasks(self, due_in: Mapping[str, float], *, keep_steps: bool = False) -> Resets:
         """Reset tasks that are still open, in one transaction, each due after its seconds."""
@@ -122,10 +123,11 @@ class SqlFailures(SqlTasks):
 
         hours, groups = self._run(find, READ)
         if hours:
-            params = [{"failure_group": group, "hour": hour} for group, hour in sorted(map(tuple, hours))]
+            text = self._dialect.read_text
+            params = [{"failure_group": text(group), "hour": hour} for group, hour in hours]
             self._run(lambda session: session.run_many(sql.delete_hour, params), WRITE)
         for (group,) in groups:
-            self._delete_group({"failure_group": group, "age": groups_age})
+            self._delete_group({"failure_group": self._dialect.read_text(group), "age": groups_age})
         return max(len(hours), len(groups))
 
     def _delete_group(self, params: dict[str, Any]) -> None:

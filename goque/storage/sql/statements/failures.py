@@ -5,28 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-IS_OPEN: Final = """goque_task.status IN ('error', 'attempts_left') AND EXISTS (
-          SELECT 1
-          FROM goque_attempt AS failed{by_task}
-          WHERE failed.task_id = goque_task.id AND {group} = :failure
-            AND NOT EXISTS (
-              SELECT 1
-              FROM goque_attempt AS later{by_task}
-              WHERE later.task_id = failed.task_id AND later.id + 0 > failed.id))"""
-"""Whether a task waits for another attempt, or has none left, and its last failed attempt is of a group.
 
-`later.id + 0` keeps a planner from the primary key, by which it would read all later attempts of all tasks.
-"""
-
-
-def is_open(*, group: str, by_task: str = "") -> str:
+def is_open(by_task: str) -> str:
     """Return the condition that a task is one of the open tasks of the group `:failure`.
 
+    It asks for one row and not whether any exists, so that a planner cannot make a join of it.
+
     Args:
-        group: the column `failed.failure_group`, in a form that no index has.
-        by_task: makes the dialect use the index of attempts by their tasks.
+        by_task: makes the dialect use the index of attempts by their tasks, which gives the order of their ids too.
     """
-    return IS_OPEN.format(group=group, by_task=by_task)
+    return f"""status IN ('error', 'attempts_left') AND :failure = (
+          SELECT failed.failure_group
+          FROM goque_attempt AS failed{by_task}
+          WHERE failed.task_id = goque_task.id
+          ORDER BY failed.id DESC
+          LIMIT 1)"""  # noqa: S608 - the parts are constants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +29,10 @@ class FailureStatements:
     Attributes:
         count_failures: add `:failures` to a group, which is new or known; the last of them is of the task `:task_id`.
         count_hour: add `:failures` to a group in the hour `:hour`.
-        walk: the attempts of a group from `:after` to `:until`, up to `:limit`, oldest first: id, task, status of the
+        walk: the first `:limit` attempts of a group from `:after` to `:until`, in any order: id, task, status of the
             task, and whether no later attempt of the task has failed. The status is NULL where the task is deleted.
-        newest: the newest `:limit` attempts of a group: id, task, number, error, end and version of the app, and the
-            status of the task.
+        newest: the newest `:limit` attempts of a group, in any order: id, task, number, error, end and version of the
+            app, and the status of the task.
         groups: the groups of `:task_type`, of all types where it is NULL, last seen first; up to `:limit`.
         group: one group.
         course: the hours of a group since `:since` with their failures, oldest first.
@@ -145,8 +138,7 @@ def walk(attempts: str) -> str:
         FROM goque_attempt AS later
         WHERE later.task_id = found.task_id AND later.id + 0 > found.id)
     FROM ({attempts}) AS found
-    LEFT JOIN goque_task ON goque_task.id = found.task_id
-    ORDER BY found.id"""  # noqa: S608 - the same
+    LEFT JOIN goque_task ON goque_task.id = found.task_id"""  # noqa: S608 - the same
 
 
 def newest(attempts: str) -> str:
@@ -154,8 +146,7 @@ def newest(attempts: str) -> str:
     return f"""
     SELECT found.id, found.task_id, found.attempt, found.error, found.ended_at, found.app_version, goque_task.status
     FROM ({attempts}) AS found
-    LEFT JOIN goque_task ON goque_task.id = found.task_id
-    ORDER BY found.id DESC"""  # noqa: S608 - the same
+    LEFT JOIN goque_task ON goque_task.id = found.task_id"""  # noqa: S608 - the same
 
 
 NEWEST_COLUMNS: Final = "id, task_id, attempt, substr(error, 1, 400) AS error, ended_at, app_version"
