@@ -311,7 +311,7 @@ def _is_last(outcome: Outcome, errors: str, policy: RetryPolicy) -> bool:
     return outcome.final or (outcome.kind is OutcomeKind.TIMED_OUT and not policy.retry_timeouts)
 
 
-def _failed_attempt(outcome: Outcome, attempt: int, app_version: str | None) -> FailedAttempt:
+def _failed_attempt(outcome: Outcome, attempt: int, app_version: str | None = None) -> FailedAttempt:
     crash = outcome.crash or CrashEvidence()
     return FailedAttempt(
         attempt=attempt,

@@ -58,7 +58,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     Raises:
         BadQueryError: one of them is not valid.
     """
-    text = {name: _text(params, name) for name in ("type", "external_id", "limit_key", "error")}
+    text = {name: _text(params, name) for name in ("type", "external_id", "limit_key", "failure", "error")}
     statuses = read_statuses(params.getlist("status"))
     period, since, until = (params.get(name, "").strip() for name in ("period", "from", "until"))
     if period and period not in PERIODS:
@@ -76,6 +76,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
             statuses=statuses,
             external_id=text["external_id"] or None,
             limit_key=text["limit_key"] or None,
+            failure=text["failure"] or None,
             error=text["error"] or None,
             created_from=created_from,
             created_before=created_before,
@@ -105,6 +106,7 @@ def in_words(search: TaskSearch) -> str:
     parts += [f"of type {search.task_type}"] if search.task_type else []
     parts += [f"with external id {search.external_id}"] if search.external_id else []
     parts += [f"with the key {shown_key(search.limit_key)}"] if search.limit_key else []
+    parts += [f"of the failures {search.failure}"] if search.failure else []
     parts += [f"with “{search.error}” in their errors"] if search.error else []
     parts += [f"created since {search.created_from:%Y-%m-%d %H:%M} UTC"] if search.created_from else []
     parts += [f"created before {search.created_before:%Y-%m-%d %H:%M} UTC"] if search.created_before else []

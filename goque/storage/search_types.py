@@ -112,6 +112,7 @@ class FailureLine(msgspec.Struct, frozen=True):
     ended_at: datetime
     duration: float | None
     external_id: str = ""
+    failure_group: str | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""One failed attempt of a task, as it is recorded: data only."""
+"""A row of `goque_attempt`: how one attempt of a task failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import msgspec
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
-    """One row of `goque_attempt`: one failed attempt, with its error and its crash report."""
+    """One row of `goque_attempt`: one failed attempt, with its error and its crash report.
+
+    A run whose process was killed for a cancel or a shutdown has a row too, with its last stack.
+    """
 
     attempt: int
     cause: str
@@ -22,3 +25,8 @@ class FailedAttempt(msgspec.Struct, frozen=True):
     stderr: str | None = None
     failure_group: str | None = None
     app_version: str | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the attempt has failed; False if its process was killed for a cancel or a shutdown."""
+        return self.cause not in ("canceled", "interrupted")

@@ -26,7 +26,8 @@ IS_OPEN: Final = """status || '' IN ('error', 'attempts_left') AND EXISTS (
             AND NOT EXISTS (
               SELECT 1
               FROM goque_attempt AS later
-              WHERE later.task_id = failed.task_id AND later.id + 0 > failed.id))"""
+              WHERE later.task_id = failed.task_id AND later.id + 0 > failed.id
+                AND coalesce(later.failure_group, '') <> ''))"""
 """An order by id and a limit would make the planner use the primary key, by which it would read all attempts."""
 
 OPEN_TASKS: Final = f"""id = ANY (ARRAY(

@@ -265,6 +265,7 @@ class SqlSearch(SqlRunner):
             ended_at=self._dialect.read_time(row[7]),
             duration=read_number(row[8], None),
             external_id=text(row[9]),
+            failure_group=None if row[10] is None else text(row[10]),
         )
 
     def recent_nodes(self) -> list[NodeRow]:

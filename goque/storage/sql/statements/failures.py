@@ -17,7 +17,7 @@ def is_open(by_task: str) -> str:
     return f"""status IN ('error', 'attempts_left') AND :failure = (
           SELECT failed.failure_group
           FROM goque_attempt AS failed{by_task}
-          WHERE failed.task_id = goque_task.id
+          WHERE failed.task_id = goque_task.id AND coalesce(failed.failure_group, '') <> ''
           ORDER BY failed.id DESC
           LIMIT 1)"""  # noqa: S608 - the parts are constants
 
@@ -30,7 +30,7 @@ class FailureStatements:
         count_failures: add `:failures` to a group, which is new or known; the last of them is of the task `:task_id`.
         count_hour: add `:failures` to a group in the hour `:hour`.
         walk: the first `:limit` attempts of a group from `:after` to `:until`, in any order: id, task, status of the
-            task, and whether no later attempt of the task has failed. The status is NULL where the task is deleted.
+            task, and whether no later one of the task has a group. The status is NULL where the task is deleted.
         newest: the newest `:limit` attempts of a group, in any order: id, task, number, error, end and version of the
             app, and the status of the task.
         groups: the groups of `:task_type`, of all types where it is NULL, last seen first; up to `:limit`.
@@ -136,7 +136,7 @@ def walk(attempts: str) -> str:
     SELECT found.id, found.task_id, goque_task.status, NOT EXISTS (
         SELECT 1
         FROM goque_attempt AS later
-        WHERE later.task_id = found.task_id AND later.id + 0 > found.id)
+        WHERE later.task_id = found.task_id AND later.id + 0 > found.id AND coalesce(later.failure_group, '') <> '')
     FROM ({attempts}) AS found
     LEFT JOIN goque_task ON goque_task.id = found.task_id"""  # noqa: S608 - the same
 

@@ -57,9 +57,9 @@ class SearchStatements:
 
     failures: str = """
         SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
-               newest.error, newest.ended_at, newest.duration, goque_task.external_id
+               newest.error, newest.ended_at, newest.duration, goque_task.external_id, newest.failure_group
         FROM (
-            SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration
+            SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration, failure_group
             FROM goque_attempt
             WHERE id > :after AND id < :until
             ORDER BY id DESC
