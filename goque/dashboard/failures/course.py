@@ -22,19 +22,21 @@ class Window:
         words: how people call it.
         span: its seconds.
         step: the seconds of one bar.
+        each: how people call that.
         clock: the format of a bar's start.
     """
 
     words: str
     span: int
     step: int
+    each: str
     clock: str
 
 
 WINDOWS: Final = {
-    "1h": Window("hour", HOUR, 60, "%H:%M"),
-    "24h": Window("24 hours", 24 * HOUR, HOUR, "%H:%M"),
-    "7d": Window("7 days", 7 * 24 * HOUR, 6 * HOUR, "%b %d %H:%M"),
+    "1h": Window("hour", HOUR, 60, "minute", "%H:%M"),
+    "24h": Window("24 hours", 24 * HOUR, HOUR, "hour", "%H:%M"),
+    "7d": Window("7 days", 7 * 24 * HOUR, 6 * HOUR, "6 hours", "%b %d %H:%M"),
 }
 USUAL_WINDOW: Final = "24h"
 
@@ -77,7 +79,7 @@ def _starts(window: Window, now: datetime) -> list[int]:
 
 
 def _chart(values: Sequence[float | None], starts: Sequence[int], window: Window) -> Chart:
-    title = f"Failed attempts, each {formats.seconds(window.step)}"
+    title = f"Failed attempts, each {window.each}"
     series = [Series("failed attempts", "failed", values)]
     chart = bars(title, series, starts, formats.short_count, empty=f"none in the last {window.words}")
     titles = [
