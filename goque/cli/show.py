@@ -165,6 +165,8 @@ def _print_attempt(attempt: AttemptRow) -> None:
     lasted = "" if failed.duration is None else f" after {failed.duration:.3g}s"
     click.echo(f"attempt {failed.attempt}: {one_line(failed.cause)}{lasted}, {time_text(attempt.ended_at)}")
     facts: dict[str, Any] = {
+        "failure": failed.failure_group,
+        "app version": failed.app_version,
         "node": attempt.node,
         "worker pid": failed.worker_pid,
         "exit code": failed.exit_code,

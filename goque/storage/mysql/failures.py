@@ -11,6 +11,7 @@ from goque.storage.sql.statements.failures import (
     FailureStatements,
     delete_group,
     is_open,
+    more_failures,
     newest,
     old_groups,
     walk,
@@ -27,11 +28,11 @@ OPEN_TASKS: Final = f"""id IN (
 MYSQL_FAILURES: Final = FailureStatements(
     count_failures=f"""{INSERT_GROUP}
     ON DUPLICATE KEY UPDATE
-        failures = failures + VALUES(failures), error = VALUES(error), last_at = VALUES(last_at),
+        failures = {more_failures("failures", "VALUES(failures)")}, error = VALUES(error), last_at = VALUES(last_at),
         example_task_id = VALUES(example_task_id), first_version = coalesce(first_version, VALUES(first_version)),
         last_version = coalesce(VALUES(last_version), last_version)""",
     count_hour=f"""{INSERT_HOUR}
-    ON DUPLICATE KEY UPDATE failures = failures + VALUES(failures)""",
+    ON DUPLICATE KEY UPDATE failures = {more_failures("failures", "VALUES(failures)")}""",
     walk=walk(f"""
         SELECT id, task_id
         FROM goque_attempt{BY_GROUP}

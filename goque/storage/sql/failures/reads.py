@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from goque.errors import TaskNotFoundError, TaskStateError
 from goque.storage.contract.failures import FailureSummary, GroupAttempt, OpenTask, OpenTasks, Resets
@@ -18,7 +18,10 @@ from goque.storage.sql.steps import run_steps
 from goque.storage.sql.tasks import SqlTasks
 from goque.task_row import TaskStatus
 
-OPEN: frozenset[str] = frozenset({TaskStatus.ERROR.value, TaskStatus.ATTEMPTS_LEFT.value})
+MAX_HOUR: Final = 10_000_000
+"""A thousand years after 1970, which no clock reaches; what is beyond was written by somebody else."""
+
+OPEN: Final = frozenset({TaskStatus.ERROR.value, TaskStatus.ATTEMPTS_LEFT.value})
 
 
 class SqlFailures(SqlTasks):
@@ -40,7 +43,11 @@ class SqlFailures(SqlTasks):
         """Read how many attempts of a group failed in each hour in which one did, oldest first."""
         params = {"failure_group": group, "since": int(since.timestamp()) // HOUR}
         rows = self._run(lambda session: session.rows(self._sql.failures.course, params), PINNED_READ)
-        return [(datetime.fromtimestamp(hour * HOUR, UTC), read_count(failures)) for hour, failures in rows]
+        return [
+            (datetime.fromtimestamp(hour * HOUR, UTC), read_count(failures))
+            for hour, failures in rows
+            if isinstance(hour, int) and 0 <= hour < MAX_HOUR
+        ]
 
     def newest_of_group(self, group: str, *, limit: int) -> list[GroupAttempt]:
         """Read the newest failed attempts of a group, newest first."""

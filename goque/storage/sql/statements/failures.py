@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+MAX_FAILURES: Final = 2**62
+
 
 def is_open(by_task: str) -> str:
     """Return the condition that a task is one of the open tasks of the group `:failure`.
@@ -97,16 +99,22 @@ INSERT_HOUR: Final = """
     INSERT INTO goque_failure_hour (failure_group, hour, failures)
     VALUES (:failure_group, :hour, :failures)"""
 
+
+def more_failures(count: str, added: str) -> str:
+    """Return an expression for a count of failures with more; one that somebody else made enormous stands still."""
+    return f"CASE WHEN {count} < {MAX_FAILURES} THEN {count} + {added} ELSE {count} END"
+
+
 COUNT_FAILURES: Final = f"""{INSERT_GROUP}
     ON CONFLICT (failure_group) DO UPDATE
-    SET failures = goque_failure_group.failures + excluded.failures, error = excluded.error,
+    SET failures = {more_failures("goque_failure_group.failures", "excluded.failures")}, error = excluded.error,
         last_at = excluded.last_at, example_task_id = excluded.example_task_id,
         first_version = coalesce(goque_failure_group.first_version, excluded.first_version),
         last_version = coalesce(excluded.last_version, goque_failure_group.last_version)"""  # noqa: S608 - the parts are constants
 
 COUNT_HOUR: Final = f"""{INSERT_HOUR}
     ON CONFLICT (failure_group, hour) DO UPDATE
-    SET failures = goque_failure_hour.failures + excluded.failures"""  # noqa: S608 - the parts are constants
+    SET failures = {more_failures("goque_failure_hour.failures", "excluded.failures")}"""  # noqa: S608 - the parts are constants
 
 _UNSEEN: Final = """last_at < :before AND NOT EXISTS (
           SELECT 1
