@@ -202,3 +202,18 @@ def test_changes_cross_a_wire_unchanged():
 def test_a_type_may_have_its_timeouts_not_retried(kind: Kind, status: str) -> None:
     policy = RetryPolicy(max_attempts=3, retry_timeouts=False)
     assert settle(Outcome(kind, "boom"), held(), policy).status == status
+
+
+def test_a_charged_attempt_has_a_group_and_the_version_that_ran_it():
+    change = settle(Outcome(Kind.FAILED, "KeyError: 1"), held(), POLICY, "1.0")
+    assert change.failed.app_version == "1.0"
+    assert change.failed.failure_group == change.group.id
+    assert (change.group.type, change.group.error_class) == (held().type, "KeyError")
+    for uncharged in (Kind.DONE, Kind.CANCELED, Kind.SNOOZED, Kind.UNSTARTED, Kind.INTERRUPTED):
+        assert settle(Outcome(uncharged, delay=1.0), held(), POLICY, "1.0").group is None
+
+
+def test_a_success_that_is_refused_keeps_the_version():
+    outcome = Outcome(Kind.DONE, follow_ups=(object(),))
+    change = settle(outcome, held(), POLICY, "1.0")
+    assert change.success.refused("goque.DuplicateTaskError: x").failed.app_version == "1.0"
