@@ -12,7 +12,7 @@ from page_app import App
 def test_the_app_of_the_page_fails_in_the_groups_that_it_shows(tmp_path: Path) -> None:
     app = App("failures.md", tmp_path)
     assert app.drain() == {"resized to 800"}
-    told = app.run("-m", "goque.cli", "--app", "app:registry", "failures", "--json").splitlines()
+    told = app.run("-m", "goque.cli", "failures", "--json").splitlines()
     groups = {group["type"]: group for group in map(json.loads, told)}
     shown = re.findall(r"^    (\w+) at (.*)\n    (.*), as in task", app.text, re.MULTILINE)
     assert [(groups[name]["error_class"], groups[name]["line"]) for name in ("send_email", "resize")] == [
