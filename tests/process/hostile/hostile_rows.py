@@ -216,7 +216,7 @@ class HostileRows:
             "failures": self._int(64),
             "first_at": self._time(),
             "last_at": self._time(),
-            "example_task_id": self._task_id(),
+            "example_task_id": str(uuid.UUID(int=self.random.getrandbits(128))),
             "first_version": self._or_null(lambda: self._text(200)),
             "last_version": self._or_null(lambda: self._text(200)),
         }
