@@ -15,6 +15,7 @@ from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
 from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
 from goque.task_rules.failed_attempt import FailedAttempt
+from goque.task_rules.failure_group import FailureGroup, grouped
 from goque.task_rules.limits import NO_KEY
 
 MAX_LOST_CLAIMS: Final = 10
@@ -120,11 +121,13 @@ class Success(msgspec.Struct, frozen=True):
         row: the task as claimed.
         outcome: its outcome, with the follow-ups.
         policy: the retry options of its type.
+        app_version: the version of the app that ran it.
     """
 
     row: TaskRow
     outcome: Outcome
     policy: RetryPolicy
+    app_version: str | None = None
 
     def failed(self, text: str) -> Outcome:
         """Return the outcome of the attempt where a follow-up cannot be inserted."""
@@ -141,7 +144,7 @@ class Success(msgspec.Struct, frozen=True):
 
     def refused(self, text: str) -> Change:
         """Return the change that fails the attempt instead of writing the success."""
-        return settle(self.failed(text), self.row, self.policy)
+        return settle(self.failed(text), self.row, self.policy, self.app_version)
 
 
 class NoResult(msgspec.Struct, frozen=True):
@@ -163,6 +166,7 @@ class Change(msgspec.Struct, frozen=True):
         result: JSON text for the result column, None to leave it.
         lost_claims: the count of claims lost in a row after the move.
         failed: the attempt to record in goque_attempt.
+        group: the group of that attempt.
         put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
@@ -180,6 +184,7 @@ class Change(msgspec.Struct, frozen=True):
     result: bytes | None = None
     lost_claims: int = 0
     failed: FailedAttempt | None = None
+    group: FailureGroup | None = None
     put_off: PutOff | None = None
     success: Success | None = None
     is_needed: bool = False
@@ -199,13 +204,20 @@ class Change(msgspec.Struct, frozen=True):
         return () if self.success is None else self.success.outcome.flows
 
 
-def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
-    """Decide the new status of a claimed task from its outcome."""
+def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None = None) -> Change:
+    """Decide the new status of a claimed task from its outcome.
+
+    Args:
+        outcome: how its run ended.
+        row: the task as claimed.
+        policy: the retry options of its type.
+        app_version: the version of the app that ran it; None if it has none, or it is not known.
+    """
     kind = outcome.kind
     if kind is OutcomeKind.DONE:
-        return _end_well(outcome, row, policy)
+        return _end_well(outcome, row, policy, app_version)
     if kind in CHARGED:
-        return _charge(outcome, row, policy)
+        return _charge(outcome, row, policy, app_version)
     if kind is OutcomeKind.CANCELED:
         return _with_attempt(_cancel(outcome, row), outcome, row)
     if kind in UNCHARGED_DELAYS:
@@ -253,17 +265,18 @@ def before_claim(row: TaskRow) -> TaskStatus:
     return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
 
 
-def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
     if not row.flags and _says_nothing(outcome):
         # most tasks: it takes half the time
         return Change(row.token, TaskStatus.DONE, row.attempts, is_deleted=policy.deletes_done)
+    inserts = outcome.follow_ups or outcome.flows
     keeps = is_needed(row) and outcome.result is None
     return Change(
         row.token,
         TaskStatus.DONE,
         row.attempts,
         result=outcome.needed_result if keeps else outcome.result,
-        success=Success(row, outcome, policy) if outcome.follow_ups or outcome.flows else None,
+        success=Success(row, outcome, policy, app_version) if inserts else None,
         is_needed=is_needed(row),
         needed_result=None if keeps else outcome.needed_result,
         no_result=NoResult(row.type, outcome.no_result) if outcome.no_result else None,
@@ -278,7 +291,7 @@ def _says_nothing(outcome: Outcome) -> bool:
     )
 
 
-def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
     attempts = min(max(row.attempts, 0) + 1, MAX_COUNT)
     errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
     exhausted = attempts >= policy.max_attempts or _is_last(outcome, errors, policy)
@@ -288,13 +301,15 @@ def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         delay = outcome.delay
     else:
         delay = (policy.strategy or DEFAULT)(attempts).total_seconds()
+    failed, group = grouped(row.type, _failed_attempt(outcome, attempts, app_version))
     return Change(
         token=row.token,
         status=TaskStatus.ATTEMPTS_LEFT if exhausted else TaskStatus.ERROR,
         attempts=attempts,
         errors=errors,
         delay=None if exhausted else delay,
-        failed=_failed_attempt(outcome, attempts),
+        failed=failed,
+        group=group,
         is_needed=is_needed(row),
     )
 
@@ -320,7 +335,7 @@ def _with_attempt(change: Change, outcome: Outcome, row: TaskRow) -> Change:
     )
 
 
-def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:
+def _failed_attempt(outcome: Outcome, attempt: int, app_version: str | None = None) -> FailedAttempt:
     crash = outcome.crash or CrashEvidence()
     return FailedAttempt(
         attempt=attempt,
@@ -335,6 +350,7 @@ def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:
         oom=crash.oom,
         stack=None if crash.stack is None else printable(crash.stack),
         stderr=None if crash.stderr is None else printable(crash.stderr),
+        app_version=app_version,
     )
 
 
@@ -343,12 +359,14 @@ def _count_lost_claim(row: TaskRow) -> Change:
     if lost <= MAX_LOST_CLAIMS:
         return Change(row.token, before_claim(row), row.attempts, lost_claims=lost)
     reason = f"given up: {lost} nodes in a row died holding this task before it started"
+    failed, group = grouped(row.type, FailedAttempt(row.attempts, OutcomeKind.LOST_UNSTARTED.value, reason))
     return Change(
         row.token,
         TaskStatus.ATTEMPTS_LEFT,
         row.attempts,
         errors=append_error(row.errors, reason),
         lost_claims=lost,
-        failed=FailedAttempt(attempt=row.attempts, cause=OutcomeKind.LOST_UNSTARTED.value, error=reason),
+        failed=failed,
+        group=group,
         is_needed=is_needed(row),
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from goque.cli.command import command, list_option, option
 from goque.cli.completion import type_option
 from goque.cli.database import database_option, flow_hint, opened_storage, type_hint
+from goque.cli.failures.changes import change_group, check_choice, failure_options
 from goque.cli.parameters.statuses import Statuses
 from goque.describe.cancellation import describe_cancellation
 from goque.describe.status_words import explain_words, word_with_status
@@ -18,6 +20,7 @@ from goque.errors import GoqueError, TaskNotFoundError, TaskStateError
 from goque.identifiers import is_task_id
 from goque.outcome import is_needed
 from goque.storage import TaskStorage
+from goque.storage.group_changes import GroupChange, cancel_group, reset_group
 from goque.storage.pages import pages_of
 from goque.storage.resets import oldest_first, reset_or_blocked
 from goque.storage.search_types import TaskSearch
@@ -52,9 +55,18 @@ def _choice(verb: str, statuses: frozenset[TaskStatus]) -> Callable[[FunctionT],
 
 @command("cancel")
 @_choice("Cancel", CANCELABLE)
+@failure_options("Cancel", "cancel at most N tasks a second.")
 @database_option
 @click.pass_context
-def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
+def cancel(
+    ctx: click.Context,
+    /,
+    database_url: str | None,
+    *,
+    failure: str | None,
+    per_second: int | None,
+    **chosen: Any,
+) -> None:
     """Cancel tasks, so that they are never run again.
 
     A running task is canceled at once, and its handler is stopped as by a timeout. A task that has already ended
@@ -62,11 +74,17 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
     still end it as done. Blocked tasks that need a canceled one to be done are canceled with it. An unknown ID makes
     the exit code 1.
 
+    --failure takes those open tasks of a group of failures that wait for a retry.
+
     \b
     Examples:
       goque cancel 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque cancel --status waiting --type send_email
+      goque cancel --failure 3f9a2c81d0
     """
+    check_choice(failure, per_second, **chosen)
+    if failure is not None:
+        _change_group(ctx, database_url, failure, "canceled", partial(cancel_group, per_second=per_second))
     _change(
         ctx,
         database_url,
@@ -79,6 +97,7 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
 
 @command("reset")
 @_choice("Reset", RESETTABLE)
+@failure_options("Reset", "spread the times at which the tasks are due, so that N a second are.")
 @option(
     "--keep-steps",
     is_flag=True,
@@ -86,7 +105,16 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
 )
 @database_option
 @click.pass_context
-def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, **chosen: Any) -> None:
+def reset(
+    ctx: click.Context,
+    /,
+    database_url: str | None,
+    *,
+    failure: str | None,
+    per_second: int | None,
+    keep_steps: bool,
+    **chosen: Any,
+) -> None:
     """Make failed or ended tasks new again: without failed attempts, and due at once.
 
     Claimed tasks, blocked tasks and unknown IDs are refused, and make the exit code 1. If tasks were canceled because a
@@ -95,12 +123,21 @@ def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, 
     Recorded steps, signals and progress are deleted, and the handler starts from the beginning. With --keep-steps it
     continues where its last attempt stopped.
 
+    --failure takes the open tasks of a group of failures: those that wait for a retry or have no attempt left, and
+    whose last failure is of the group. Tasks that run at the moment are left. With --per-second the tasks are due one
+    after the other, so that they do not all run at once.
+
     \b
     Examples:
       goque reset 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque reset --status failed --type send_email
       goque reset --keep-steps --status failed --type ocr
+      goque reset --failure 3f9a2c81d0 --per-second 10
     """
+    check_choice(failure, per_second, **chosen)
+    if failure is not None:
+        change = partial(reset_group, per_second=per_second, keep_steps=keep_steps)
+        _change_group(ctx, database_url, failure, "reset", change)
     _change(
         ctx,
         database_url,
@@ -135,6 +172,19 @@ def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
         lambda storage, search, _: delete_all(storage, search),
         **chosen,
     )
+
+
+def _change_group(
+    ctx: click.Context,
+    database_url: str | None,
+    group: str,
+    done: str,
+    change: Callable[[TaskStorage, str], Iterator[GroupChange]],
+) -> NoReturn:
+    """Change the open tasks of a group, and end with 1 if any was refused."""
+    with opened_storage(database_url) as storage:
+        failed = change_group(storage, group, done, change)
+    ctx.exit(1 if failed else 0)
 
 
 def _change(

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "top": Entry("top.command:top", "Show waiting and running tasks, live."),
     "pause": Entry("pause:pause", "Stop a task type on all nodes."),
     "resume": Entry("pause:resume", "Start a paused task type again on all nodes."),
+    "failures": Entry("failures.command:failures", "List failed attempts, grouped by what failed."),
     "limits": Entry("limits:limits", "Show limits and their keys, with running and waiting tasks."),
     "limit": Entry("limits:limit", "Change the limits of a task type on all nodes."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),

@@ -43,6 +43,12 @@ MAX_NOTED_ID = 40
 )
 @option("--external-id", type=Text(), metavar="ID", help="Only tasks with exactly this external id.")
 @option("--limit-key", type=Text(), metavar="KEY", help="Only tasks with exactly this limit_key.")
+@option(
+    "--failure",
+    type=Text(),
+    metavar="GROUP",
+    help="Only open tasks of this group of failures; `goque failures` lists the groups.",
+)
 @option("--error", type=Text(), help="Only tasks with this text in their errors; case does not matter.")
 @option("--payload", type=Text(), help="Only tasks with this text in their payload; case does not matter.")
 @option(

@@ -167,7 +167,7 @@ def _print_attempt(attempt: AttemptRow) -> None:
     failed = attempt.failed
     lasted = "" if failed.duration is None else f" after {failed.duration:.3g}s"
     click.echo(f"attempt {failed.attempt}: {one_line(failed.cause)}{lasted}, {time_text(attempt.ended_at)}")
-    _print_facts({"node": attempt.node})
+    _print_facts({"failure": failed.failure_group, "app version": failed.app_version, "node": attempt.node})
     peak = None if failed.max_rss is None else f"{failed.max_rss / 2**20:.1f} MiB"
     print_failure(failed, {"peak memory": peak})
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from goque.dashboard.access import cookie, csrf_of, forges
+from goque.dashboard.failures.plans import plan_cancel_group, plan_reset_group
 from goque.dashboard.flow_plans import plan_cancel_flow
 from goque.dashboard.limit_plans import plan_clear_limits, plan_set_limits
 from goque.dashboard.login import BadFormError, read_form
@@ -165,6 +166,8 @@ PLANS: Final[Mapping[str, Callable[[Dashboard, Params], Plan]]] = {
     "reset-some": plan_reset_some,
     "cancel-all": plan_cancel_all,
     "cancel-flow": plan_cancel_flow,
+    "cancel-group": plan_cancel_group,
+    "reset-group": plan_reset_group,
     "reset-all": plan_reset_all,
     "stop-all": plan_stop_all,
     "pause": plan_pause,

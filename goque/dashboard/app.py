@@ -20,6 +20,7 @@ from goque.config import resolve_database_url
 from goque.dashboard import actions, flow_page, limits_page, login
 from goque.dashboard.access import Access, Gate
 from goque.dashboard.bulk import Bulk
+from goque.dashboard.failures import pages as failure_pages
 from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.jobs.page import jobs_page
 from goque.dashboard.limit_reader import LimitReader
@@ -51,6 +52,8 @@ ROUTES = [
     Route("/tasks/{task_id}/stack", stack_page),
     Route("/search", search_page),
     Route("/flows/{flow_id}", flow_page.flow_page),
+    Route("/failures", failure_pages.groups_page),
+    Route("/failures/{group}", failure_pages.group_page),
     Route("/jobs", jobs_page),
     Route("/nodes", nodes_page),
     Route("/do/{action}", actions.act, methods=["GET", "POST"]),

@@ -78,7 +78,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
     Raises:
         BadQueryError: one of them is not valid.
     """
-    text = {name: _text(params, name) for name in ("type", "external_id", "limit_key", "error")}
+    text = {name: _text(params, name) for name in ("type", "external_id", "limit_key", "failure", "error")}
     types = () if text["type"] else _types(params)
     statuses = read_statuses(params.getlist("status"))
     period, since, until = (params.get(name, "").strip() for name in ("period", "from", "until"))
@@ -98,6 +98,7 @@ def read_query(params: ImmutableMultiDict[str, str], now: datetime) -> Query:
             statuses=statuses,
             external_id=text["external_id"] or None,
             limit_key=text["limit_key"] or None,
+            failure=text["failure"] or None,
             error=text["error"] or None,
             created_from=created_from,
             created_before=created_before,
@@ -153,6 +154,7 @@ def in_words(search: TaskSearch) -> str:
     parts += [f"of the types {', '.join(search.types)}"] if search.types else []
     parts += [f"with external id {search.external_id}"] if search.external_id else []
     parts += [f"with the key {shown_key(search.limit_key)}"] if search.limit_key else []
+    parts += [f"of the failures {search.failure}"] if search.failure else []
     parts += [f"with “{search.error}” in their errors"] if search.error else []
     parts += [f"created since {search.created_from:%Y-%m-%d %H:%M} UTC"] if search.created_from else []
     parts += [f"created before {search.created_before:%Y-%m-%d %H:%M} UTC"] if search.created_before else []

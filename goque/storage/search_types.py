@@ -26,6 +26,7 @@ class TaskSearch(msgspec.Struct, frozen=True):
         statuses: one of these.
         external_id: exactly this one.
         limit_key: exactly this key of limits.
+        failure: the group of failed attempts of which they are open tasks.
         error: a text somewhere in `errors`; capitals do not count.
         payload: a text somewhere in the payload as the database keeps it; capitals do not count. Spaces between the
             parts of the JSON differ from database to database.
@@ -38,6 +39,7 @@ class TaskSearch(msgspec.Struct, frozen=True):
     statuses: tuple[TaskStatus, ...] = ()
     external_id: str | None = None
     limit_key: str | None = None
+    failure: str | None = None
     error: str | None = None
     payload: str | None = None
     created_from: datetime | None = None
@@ -117,6 +119,7 @@ class FailureLine(msgspec.Struct, frozen=True):
     ended_at: datetime
     duration: float | None
     external_id: str = ""
+    failure_group: str | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True):

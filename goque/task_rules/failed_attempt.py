@@ -23,6 +23,8 @@ class FailedAttempt(msgspec.Struct, frozen=True):
     oom: str | None = None
     stack: str | None = None
     stderr: str | None = None
+    failure_group: str | None = None
+    app_version: str | None = None
 
     @property
     def is_failure(self) -> bool:

@@ -114,13 +114,16 @@ def test_a_database_that_is_away_leaves_what_was_known_and_says_why(worked, monk
     history.close()
 
 
-def test_failures_that_differ_in_numbers_only_are_put_together(worked):
+def test_failures_of_one_group_are_put_together(worked):
     lines = [
-        replace(line, error=f"order {number}: refused by 10.0.0.{number}")
+        replace(line, error=f"order {number}: refused by 10.0.0.{number}", failure_group="3f9a2c81d0")
         for number, line in enumerate(worked.failures())
     ]
     [trouble] = figures.troubles(lines)
     assert (trouble.count, trouble.tasks, trouble.newest) == (len(lines), len(lines), lines[0])
+    assert trouble.path == "/failures/3f9a2c81d0"
+    ungrouped = figures.troubles([replace(line, failure_group=None) for line in lines], most=len(lines))
+    assert {one.path for one in ungrouped} == {f"/tasks/{line.task_id}" for line in lines}
 
 
 def test_charts_have_a_place_for_each_slot_and_scales_with_round_ends():

@@ -21,6 +21,8 @@ OWN_TABLES = (
     "goque_flow",
     "goque_flow_task",
     "goque_step",
+    "goque_failure_group",
+    "goque_failure_hour",
     "goque_stack",
     "goque_rollup",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from goque.storage.search_types import FailureLine
 
 RATE_SECONDS: Final = 60
 SPARK_POINTS: Final = 30
-_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 Types = Collection[str] | None
 """The names of some types; None for all."""
@@ -82,7 +80,7 @@ class TypeView:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A group of similar failures; `name` is the type of its tasks, or the function that they call."""
+    """A group of failures; `name` is the type of its tasks, or the function that they call."""
 
     name: str
     cause: str
@@ -90,6 +88,12 @@ class Trouble:
     count: int
     tasks: int
     newest: FailureLine
+
+    @property
+    def path(self) -> str:
+        """The page of the group; of failures from before there were groups, that of their newest task."""
+        group = self.newest.failure_group
+        return f"/failures/{group}" if group else f"/tasks/{self.newest.task_id}"
 
 
 class Figures:
@@ -280,13 +284,15 @@ def busiest_first(types: Iterable[TypeView]) -> list[TypeView]:
 
 
 def troubles(failures: Iterable[FailureLine], most: int = 8) -> list[Trouble]:
-    """Group failures of a type or function that differ only in numbers, the most frequent first."""
-    groups: dict[tuple[str, str, str], list[FailureLine]] = defaultdict(list)
+    """Put failures together that are of one group, the most frequent first."""
+    groups: dict[str, list[FailureLine]] = defaultdict(list)
     for line in failures:
-        groups[name_of(line), line.cause, _NUMBERS.sub("#", formats.last_line(line.error)[:200])].append(line)
+        groups[line.failure_group or f"{line.type} {line.cause} {formats.last_line(line.error)}"].append(line)
     found = [
-        Trouble(name, cause, alike[0].error, len(alike), len({one.task_id for one in alike}), alike[0])
-        for (name, cause, _text), alike in groups.items()
+        Trouble(
+            name_of(one[0]), one[0].cause, one[0].error, len(one), len({line.task_id for line in one}), one[0]
+        )
+        for one in groups.values()
     ]
     return sorted(found, key=lambda one: one.count, reverse=True)[:most]
 

@@ -16,6 +16,14 @@ from abc import ABC, abstractmethod
 
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
+from goque.storage.contract.failures import (
+    Failures,
+    FailureSummary,
+    GroupAttempt,
+    OpenTask,
+    OpenTasks,
+    Resets,
+)
 from goque.storage.contract.flow_reads import (
     FlowCount,
     FlowLines,
@@ -59,6 +67,8 @@ __all__ = [
     "ClaimNews",
     "Claims",
     "DueLevel",
+    "FailureSummary",
+    "Failures",
     "FlowCount",
     "FlowLines",
     "FlowOverview",
@@ -66,6 +76,7 @@ __all__ = [
     "FlowRecord",
     "FlowTask",
     "Flows",
+    "GroupAttempt",
     "HeldBack",
     "HeldClaim",
     "HeldTask",
@@ -75,9 +86,12 @@ __all__ = [
     "LimitUse",
     "Neighbor",
     "NodeRow",
+    "OpenTask",
+    "OpenTasks",
     "Owner",
     "QueueDepth",
     "RecordedValues",
+    "Resets",
     "RollupRow",
     "Rollups",
     "SchemaState",
@@ -99,7 +113,7 @@ __all__ = [
 
 
 class TaskStorage(
-    Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Rollups, Stacks, Search, ABC
+    Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Rollups, Stacks, Search, Failures, ABC
 ):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 

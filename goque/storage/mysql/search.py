@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.mysql.failures import CANDIDATES, IS_OPEN
 from goque.storage.sql.statements.search import SearchStatements
 
 MYSQL_SEARCH: Final = SearchStatements(
@@ -28,6 +29,7 @@ MYSQL_SEARCH: Final = SearchStatements(
     LIMIT :limit""",
     ),
     conditions={
+        "failure": IS_OPEN,
         "floor": "id >= :floor",
         "ceiling": "id <= :ceiling",
         "task_type": "type = :task_type",
@@ -95,6 +97,7 @@ MYSQL_SEARCH: Final = SearchStatements(
     FROM goque_task FORCE INDEX (goque_task_claim_idx)
     WHERE type IN :types
     LIMIT :most""",
+    of_failure=CANDIDATES,
     of_external_id="""
     SELECT id, status
     FROM goque_task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.postgresql.failures import CANDIDATES, IS_OPEN
 from goque.storage.sql.statements.search import SearchStatements
 
 POSTGRESQL_SEARCH: Final = SearchStatements(
@@ -32,6 +33,7 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
     LIMIT :limit""",
     ),
     conditions={
+        "failure": IS_OPEN,
         "floor": "id >= CAST(:floor AS uuid)",
         "ceiling": "id <= CAST(:ceiling AS uuid)",
         "task_type": "type || '' = :task_type",
@@ -133,6 +135,7 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         ORDER BY external_id
         LIMIT :most) AS found
     LIMIT :most""",
+    of_failure=CANDIDATES,
     of_external_id="""
     SELECT found.id, found.status
     FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)

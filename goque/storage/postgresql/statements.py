@@ -23,6 +23,7 @@ from typing import Final
 from goque.storage.postgresql.claim_past import CLAIM_PAST
 from goque.storage.postgresql.counting import QUEUE_DEPTHS
 from goque.storage.postgresql.due_levels import DUE_LEVELS
+from goque.storage.postgresql.failures import OPEN_TASKS, POSTGRESQL_FAILURES
 from goque.storage.postgresql.limits import POSTGRESQL_LIMITS
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.recorded_steps import POSTGRESQL_RECORDED_STEPS
@@ -174,6 +175,7 @@ FIND_TASKS: Final = (
 )
 
 CONDITIONS: Final = {
+    "failure": OPEN_TASKS,
     "ids": "id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))",
     "task_type": "type = :task_type",
     "statuses": "status = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
@@ -291,6 +293,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
         status="status || ''",
     ),
     recorded_steps=POSTGRESQL_RECORDED_STEPS,
+    failures=POSTGRESQL_FAILURES,
 )
 
 CANCEL_AND_NOTIFY: Final = """
@@ -307,7 +310,7 @@ RESET_AND_NOTIFY: Final = """
     WITH renewed AS (
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
-            next_attempt_at = :now, updated_at = :now
+            next_attempt_at = :due, updated_at = :now
         WHERE id = :id AND status || '' IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL
         RETURNING type)
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')

@@ -24,6 +24,8 @@ TABLES: Final = (
     "goque_flow",
     "goque_flow_task",
     "goque_step",
+    "goque_failure_group",
+    "goque_failure_hour",
     "goque_rollup",
     "goque_stack",
 )

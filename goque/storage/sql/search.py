@@ -113,7 +113,7 @@ class SqlSearch(SqlRunner):
 
     def _candidates(self, session: Session, search: TaskSearch) -> list[str] | None:
         """Return the ids that an index names for a search, in any order; None for none, or too many."""
-        if not (search.task_type or search.types or search.statuses or search.external_id):
+        if not (search.task_type or search.types or search.statuses or search.external_id or search.failure):
             return None
         types = [search.task_type] if search.task_type else list(search.types) or self._types_in(session)
         if len(types) > MAX_TYPES:
@@ -131,6 +131,9 @@ class SqlSearch(SqlRunner):
     def _indexes_for(self, search: TaskSearch) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the statements that together find every task of a search, and their parameters."""
         sql, wanted = self._sql.search, set(search.statuses)
+        if search.failure is not None:
+            yield sql.of_failure, {"failure": search.failure}
+            return
         if search.external_id is not None:
             yield sql.of_external_id, {"external_id": search.external_id}
             return
@@ -169,7 +172,7 @@ class SqlSearch(SqlRunner):
 
     def _params(self, search: TaskSearch) -> dict[str, Any]:
         params: dict[str, Any] = {}
-        for name in ("task_type", "external_id", "limit_key", "error", "payload"):
+        for name in ("task_type", "external_id", "limit_key", "failure", "error", "payload"):
             if (value := getattr(search, name)) is not None:
                 params[name] = value
         for name in ("created_from", "created_before"):
@@ -288,6 +291,7 @@ class SqlSearch(SqlRunner):
             ended_at=self._dialect.read_time(row[7]),
             duration=read_number(row[8], None),
             external_id=text(row[9]),
+            failure_group=None if row[10] is None else text(row[10]),
         )
 
     def recent_nodes(self) -> list[NodeRow]:

@@ -13,6 +13,7 @@ from goque.storage.instants import later
 from goque.storage.sql.batches import claims_by_owner
 from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.failures.counting import count_failures
 from goque.storage.sql.flows.advance import AdvanceSteps
 from goque.storage.sql.flows.follow_ups import FollowUpInserts
 from goque.storage.sql.flows.needed_results import keep_results, needed_by_flows, tell_missing
@@ -165,6 +166,9 @@ class SqlSettling(SqlRunner):
                 [change for change in changes if change.token in written and change.token.task_id in needed],
             )
             woken |= run_steps(session, self._advance.advance(sorted(needed)))
+        if others:
+            failed = (change for change in others if change.token in written)
+            count_failures(session, self._sql.failures, failed)
         if self._dialect.watched:
             ended = (change.token for change in changes if change.status.is_terminal)
             self._dialect.notify_finished(session, [token.task_id for token in ended if token in written])

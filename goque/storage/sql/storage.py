@@ -12,6 +12,7 @@ from goque.storage.contract import Claim, SchemaState
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.sql.call_policy import READ
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.failures.reads import SqlFailures
 from goque.storage.sql.flow_reads import SqlFlowReads
 from goque.storage.sql.flow_storage import SqlFlows
 from goque.storage.sql.limit_control import SqlLimitControl
@@ -23,7 +24,7 @@ from goque.storage.sql.step_calls.calls import SqlStepRecords
 from goque.task_row import HAS_NEEDS, TaskRow
 
 
-class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlRollups, SqlLimitControl, SqlStacks):
+class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlRollups, SqlLimitControl, SqlStacks, SqlFailures):
     """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
     Args:

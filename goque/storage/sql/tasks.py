@@ -242,7 +242,10 @@ class SqlTasks(SqlRunner):
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
-        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr = row[4:]
+        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr, *rest = (
+            row[4:]
+        )
+        failure_group, app_version = rest
 
         def optional(value: Any) -> str | None:
             return None if value is None else text(value)
@@ -265,5 +268,7 @@ class SqlTasks(SqlRunner):
                 oom=optional(oom),
                 stack=optional(stack),
                 stderr=optional(stderr),
+                failure_group=optional(failure_group),
+                app_version=optional(app_version),
             ),
         )

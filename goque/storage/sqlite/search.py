@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.sql.statements.search import SearchStatements
+from goque.storage.sqlite.failures import CANDIDATES, IS_OPEN
 
 SQLITE_SEARCH: Final = SearchStatements(
     walk=(
@@ -28,6 +29,7 @@ SQLITE_SEARCH: Final = SearchStatements(
     LIMIT :limit""",
     ),
     conditions={
+        "failure": IS_OPEN,
         "floor": "id >= :floor",
         "ceiling": "id <= :ceiling",
         "task_type": "+type = :task_type",
@@ -80,6 +82,7 @@ SQLITE_SEARCH: Final = SearchStatements(
     FROM goque_task
     WHERE type IN (SELECT value FROM json_each(:types))
     LIMIT :most""",
+    of_failure=CANDIDATES,
     of_external_id="""
     SELECT id, status
     FROM goque_task

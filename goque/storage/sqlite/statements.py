@@ -20,6 +20,7 @@ from goque.storage.sql.statements.rollups import SQLITE_ROLLUPS
 from goque.storage.sqlite.claim_past import CLAIM_PAST
 from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS, QUEUE_DEPTHS
 from goque.storage.sqlite.due_levels import DUE_LEVELS
+from goque.storage.sqlite.failures import OPEN_TASKS, SQLITE_FAILURES
 from goque.storage.sqlite.limits import SQLITE_LIMITS
 from goque.storage.sqlite.recorded_steps import CLAIMS, SQLITE_RECORDED_STEPS
 from goque.storage.sqlite.search import SQLITE_SEARCH
@@ -182,6 +183,7 @@ FIND_TASKS: Final = (
 )
 
 CONDITIONS: Final = {
+    "failure": OPEN_TASKS,
     "ids": "id IN (SELECT value FROM json_each(:ids))",
     "task_type": "+type = :task_type",
     "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
@@ -311,6 +313,7 @@ SQLITE_STATEMENTS: Final = Statements(
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     recorded_steps=SQLITE_RECORDED_STEPS,
+    failures=SQLITE_FAILURES,
     rollups=SQLITE_ROLLUPS,
     version="",
     mark_node_dead=MARK_NODE_DEAD,

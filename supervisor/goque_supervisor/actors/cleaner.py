@@ -27,6 +27,11 @@ KEEP_UNPUBLISHED: Final = 604800.0
 KEEP_TO_READ: Final = 60.0
 """Seconds for which a type that deletes tasks with their success keeps the others: for their results, for who waits."""
 
+FAILURES_PERIOD: Final = 3600.0
+"""How often old failures are looked for: their counts are by the hour."""
+
+KEEP_HOURS: Final = 8 * 86400.0
+KEEP_GROUPS: Final = 30 * 86400.0
 ENDED_WELL: Final = (TaskStatus.DONE, TaskStatus.CANCELED)
 ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 
@@ -43,6 +48,7 @@ class Cleaner(Actor):
         self._lines = RateLimit()
         self.counters = CountersByType(boot["counters"])
         self._own = own_policies(boot["types"], boot["own_types"])
+        self._failures_at = 0.0
 
     def run_once(self) -> float:
         """Clean the types that are due. Returns the seconds until the next type is due."""
@@ -64,6 +70,7 @@ class Cleaner(Actor):
                 self._clean_rollups(limit)
         if limit:
             self._clean_flows(policies, limit)
+            self._clean_failures(limit)
         return self.per_type_timer.pause()
 
     def _forget_idle_keys(self, limit: float) -> None:
@@ -95,6 +102,18 @@ class Cleaner(Actor):
             deleted += batch
         if deleted:
             self.log.info("deleted %d tasks of finished flows", deleted)
+
+    def _clean_failures(self, limit: float) -> None:
+        """Delete counts of failures that are older than the dashboard shows, and groups that are gone."""
+        if time.monotonic() < self._failures_at:
+            return
+        deleted = BATCH
+        while deleted == BATCH and time.monotonic() < limit and self.go_on():
+            deleted = self.storage.delete_old_failures(
+                hours_age=KEEP_HOURS, groups_age=KEEP_GROUPS, limit=BATCH
+            )
+        if deleted < BATCH:
+            self._failures_at = time.monotonic() + FAILURES_PERIOD
 
     def _clean(
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float

@@ -67,7 +67,7 @@ class TaskDatabase:
         policy_of = self._types.retry_policy
         ended = [task for task in batch if task.outcome is not None]
         changes = [
-            settle(task.outcome, task.row, policy_of(task.row.type))
+            settle(task.outcome, task.row, policy_of(task.row.type), task.app_version)
             for task in ended
             if task.outcome is not None
         ]

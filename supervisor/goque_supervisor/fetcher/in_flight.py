@@ -27,6 +27,7 @@ class ClaimedTask:
         canceled: whether another process has changed the row, so that the task must not start.
         outcome: how it ended, until that is written.
         incarnation: the worker that it was last sent to, None before the first dispatch.
+        app_version: the version of the app in that worker, None if it has none.
         claimed_at: when it was claimed (CLOCK_MONOTONIC seconds), 0 if another fetcher has claimed it.
         ended_at: when its outcome was known.
     """
@@ -38,6 +39,7 @@ class ClaimedTask:
     canceled: bool = False
     outcome: Outcome | None = None
     incarnation: int | None = None
+    app_version: str | None = None
     claimed_at: float = 0.0
     ended_at: float = 0.0
 

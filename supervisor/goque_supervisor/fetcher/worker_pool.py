@@ -221,6 +221,7 @@ class WorkerPool:
         worker.acknowledged = []
         for seq, task in enumerate(batch, first):
             task.seq, task.sent_at, task.incarnation = seq, now, worker.incarnation
+            task.app_version = worker.started.app_version
             worker.jobs[seq] = task
         reached("dispatch.after_send")
         if began:

@@ -98,7 +98,8 @@ class ProcessTable:
         if nursery is None:
             return None
         channel, theirs = Channel.pair()
-        child = Child(spec, next(self._keys), channel, nursery.generation, time.monotonic())
+        version = nursery.app.get("app_version")
+        child = Child(spec, next(self._keys), channel, nursery.generation, time.monotonic(), version)
         boot = {**self._common_boot(spec), **boot, "incarnation": child.key}
         if spec.role == "worker":
             child.oom_before = os_process.oom_kills()

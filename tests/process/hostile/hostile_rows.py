@@ -22,7 +22,7 @@ OWN_TYPES = ("fine", "typed")
 
 STATUSES = ("new", "error", "pending", "processing", "done", "canceled", "attempts_left", "blocked")
 SHARES = {
-    "goque_task": 60,
+    "goque_task": 55,
     "goque_attempt": 10,
     "goque_node": 10,
     "goque_type": 6,
@@ -31,6 +31,8 @@ SHARES = {
     "goque_step": 4,
     "goque_stack": 1,
     "goque_rollup": 2,
+    "goque_failure_group": 2,
+    "goque_failure_hour": 2,
 }
 """Of 100 rows."""
 
@@ -145,6 +147,8 @@ class HostileRows:
             "goque_schedule": self._schedule,
             "goque_limit": self._limit,
             "goque_step": self._step,
+            "goque_failure_group": self._failure_group,
+            "goque_failure_hour": self._failure_hour,
             "goque_stack": self._stack,
             "goque_rollup": self._rollup,
         }[table]()
@@ -199,6 +203,34 @@ class HostileRows:
             "oom": self._or_null(lambda: self._text(200)),
             "stack": self._or_null(lambda: self._text(500)),
             "stderr": self._or_null(lambda: self._text(500)),
+            "failure_group": self._or_null(self._group),
+            "app_version": self._or_null(lambda: self._text(200)),
+        }
+
+    def _group(self) -> Any:
+        return self._one_of(self.random.choice(("3f9a2c81d0", "0000000000")), lambda: self._text(32))
+
+    def _failure_group(self) -> dict[str, Any]:
+        return {
+            "failure_group": self._group(),
+            "type": self._one_of(self.random.choice(OWN_TYPES), lambda: self._text(200)),
+            "cause": self._text(200),
+            "error_class": self._text(200),
+            "line": self._text(300),
+            "error": self._text(300),
+            "failures": self._int(64),
+            "first_at": self._time(),
+            "last_at": self._time(),
+            "example_task_id": str(uuid.UUID(int=self.random.getrandbits(128))),
+            "first_version": self._or_null(lambda: self._text(200)),
+            "last_version": self._or_null(lambda: self._text(200)),
+        }
+
+    def _failure_hour(self) -> dict[str, Any]:
+        return {
+            "failure_group": self._group(),
+            "hour": self._one_of(int(datetime.now(UTC).timestamp()) // 3600, lambda: self._int(64)),
+            "failures": self._int(64),
         }
 
     def _node(self) -> dict[str, Any]:

@@ -221,3 +221,18 @@ def test_a_run_that_is_not_charged_is_recorded_only_if_its_process_was_killed(
         assert settle(outcome, running, RetryPolicy()).failed is None
     neighbor = Outcome(Kind.INTERRUPTED, crash=killed)  # it was ended because of another task
     assert settle(neighbor, running, RetryPolicy()).failed is None
+
+
+def test_a_charged_attempt_has_a_group_and_the_version_that_ran_it():
+    change = settle(Outcome(Kind.FAILED, "KeyError: 1"), held(), POLICY, "1.0")
+    assert change.failed.app_version == "1.0"
+    assert change.failed.failure_group == change.group.id
+    assert (change.group.type, change.group.error_class) == (held().type, "KeyError")
+    for uncharged in (Kind.DONE, Kind.CANCELED, Kind.SNOOZED, Kind.UNSTARTED, Kind.INTERRUPTED):
+        assert settle(Outcome(uncharged, delay=1.0), held(), POLICY, "1.0").group is None
+
+
+def test_a_success_that_is_refused_keeps_the_version():
+    outcome = Outcome(Kind.DONE, follow_ups=(object(),))
+    change = settle(outcome, held(), POLICY, "1.0")
+    assert change.success.refused("goque.DuplicateTaskError: x").failed.app_version == "1.0"

@@ -12,5 +12,5 @@ from goque.contrib.django.operations import ApplyMigration
 class Migration(migrations.Migration):
     """Applies it."""
 
-    dependencies: ClassVar[list[tuple[str, str]]] = [("goque", "0007_steps")]
+    dependencies: ClassVar[list[tuple[str, str]]] = [("goque", "0008_failures")]
     operations: ClassVar[list[Any]] = [ApplyMigration("0009_rollups")]

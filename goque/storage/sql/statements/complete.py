@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from goque.storage.contract import MAX_GROUPS
+from goque.storage.sql.statements.failures import FailureStatements
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
@@ -113,6 +114,7 @@ class Statements:
             number of all tasks. Empty where count_tasks is as quick.
         search: what people ask who look at the table.
         limits: the statements of claims by limits.
+        failures: the statements about groups of failed attempts.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
     """
 
@@ -152,6 +154,7 @@ class Statements:
     limits: LimitStatements
     flows: FlowStatements
     recorded_steps: RecordedStepStatements
+    failures: FailureStatements
     stacks: StackStatements = field(default_factory=StackStatements)
     rollups: RollupStatements = field(default_factory=RollupStatements)
 
@@ -181,7 +184,7 @@ class Statements:
     reset: str = """
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
-            next_attempt_at = :now, updated_at = :now
+            next_attempt_at = :due, updated_at = :now
         WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
 
     forget_unique_key: str = """
@@ -209,16 +212,18 @@ class Statements:
 
     failed_attempts: str = """
         SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
-               exit_code, signal, max_rss, oom, stack, stderr
+               exit_code, signal, max_rss, oom, stack, stderr, failure_group, app_version
         FROM goque_attempt
         WHERE task_id = :task_id
         ORDER BY id"""
 
     insert_attempt: str = """
         INSERT INTO goque_attempt (task_id, node, started_at, ended_at, attempt, cause, error, traceback,
-                                   worker_pid, duration, exit_code, signal, max_rss, oom, stack, stderr)
+                                   worker_pid, duration, exit_code, signal, max_rss, oom, stack, stderr,
+                                   failure_group, app_version)
         VALUES (:task_id, :node, :started_at, :now, :attempt, :cause, :error, :traceback,
-                :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr)"""
+                :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr,
+                :failure_group, :app_version)"""
 
     register_node: str = """
         INSERT INTO goque_node (id, seq, state, host, pid, started_at, heartbeat_at, info)

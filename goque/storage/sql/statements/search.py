@@ -25,6 +25,7 @@ class SearchStatements:
         finished: candidates of the types in `:types` that ended in `:status`.
         finished_total: how many those are, at most `:most`, from the index alone where the database can do that.
         of_types: candidates of the types in `:types`.
+        of_failure: candidates among the tasks with the newest attempts of the group `:failure`.
         of_external_id: candidates of these types with `:external_id`.
         of_external_ids: ids of tasks of these types whose external ids begin with `:prefix`; `:scan` of each type are
             looked at, and `:past` is greater than all external ids that begin so.
@@ -52,6 +53,7 @@ class SearchStatements:
     of_external_id: str
     of_external_ids: str
     previews: str
+    of_failure: str
     lines_by_id: str
     finished_counts: str
     typed_tasks: str
@@ -79,9 +81,9 @@ class SearchStatements:
 
     failures: str = """
         SELECT newest.id, newest.task_id, goque_task.type, goque_task.status, newest.attempt, newest.cause,
-               newest.error, newest.ended_at, newest.duration, goque_task.external_id
+               newest.error, newest.ended_at, newest.duration, goque_task.external_id, newest.failure_group
         FROM (
-            SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration
+            SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration, failure_group
             FROM goque_attempt
             WHERE id > :after AND id < :until AND cause NOT IN ('canceled', 'interrupted')
             ORDER BY id DESC
