@@ -12,7 +12,6 @@ import msgspec
 from goque.callbacks import CODE_OPTIONS, Callbacks, check_callbacks, strategy_of
 from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskTimeout, length
-from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
 from goque.task import Task
 from goque.task_rules.checks import check_priority
@@ -25,6 +24,7 @@ from goque.task_rules.limits import (
     check_limit_key,
     check_rate,
 )
+from goque.task_rules.retry_policy import RetryPolicy
 from goque.task_rules.uniqueness import Unique, UniqueKey, UniqueRule, check_unique
 
 

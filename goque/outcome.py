@@ -9,14 +9,15 @@ import msgspec
 
 from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
-from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
+from goque.retry import DEFAULT
 from goque.steps.question import Progress
 from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
 from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
 from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.failure_group import FailureGroup, grouped
-from goque.task_rules.limits import NO_KEY
+from goque.task_rules.limits import NO_KEY, PutOff
+from goque.task_rules.retry_policy import RetryPolicy
 
 MAX_LOST_CLAIMS: Final = 10
 MAX_COUNT: Final = 2**31 - 1
@@ -86,32 +87,6 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     needed_result: bytes | None = None
     no_result: str = ""
     progress: Progress | None = None
-
-
-class RetryPolicy(msgspec.Struct, frozen=True):
-    """The options of a task type that decide what follows a run.
-
-    Attributes:
-        max_attempts: charged attempts until the task ends in attempts_left.
-        strategy: the wait before the next attempt; None if a function of the user decides.
-        max_crashes: crashes until the task ends in attempts_left; None sets no limit of its own.
-        retry_timeouts: whether a timeout may be followed by another attempt.
-        deletes_done: whether a success deletes its task, if it leaves nothing that somebody may read.
-    """
-
-    max_attempts: int = MAX_ATTEMPTS
-    strategy: Strategy | None = DEFAULT
-    max_crashes: int | None = None
-    retry_timeouts: bool = True
-    deletes_done: bool = False
-
-
-class PutOff(msgspec.Struct, frozen=True):
-    """What a change holds back: nothing of this type, or of this key of it, starts before `seconds` have passed."""
-
-    type: str
-    key: str
-    seconds: float
 
 
 class Success(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from goque.cli.help_formatter import APP_ARGUMENT, ProgramContext, knows_its_app
 from goque.cli.parameters.config_options import key_of, setting_of
+from goque.cli.parameters.help_formatter import APP_ARGUMENT, ProgramContext, knows_its_app
 from goque.telemetry import logs
 
 LOG_LEVEL: Final = "goque.log_level"

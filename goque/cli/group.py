@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import click
 
 from goque.cli.command import CONTEXT, LOG_LEVEL, log_level_option
-from goque.cli.help_formatter import ProgramContext, in_words_of, knows_its_app
+from goque.cli.parameters.help_formatter import ProgramContext, in_words_of, knows_its_app
 from goque.errors import GoqueError
 from goque.telemetry.logs import one_line, text_of
 from goque.version import __version__
@@ -36,7 +36,7 @@ COMMANDS: Final = {
     "cancel": Entry("changes:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("changes:reset", "Make failed or finished tasks new again."),
     "delete": Entry("changes:delete", "Delete tasks that have ended."),
-    "stack": Entry("stack:stack", "Show what a running task does now."),
+    "stack": Entry("stack.command:stack", "Show what a running task does now."),
     "signal": Entry("steps.signal_command:signal", "Send a signal to a task whose handler waits for it."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
     "top": Entry("top.command:top", "Show waiting and running tasks, live."),

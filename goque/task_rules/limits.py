@@ -29,6 +29,14 @@ SHORTEST_INTERVAL: Final = 1e-6
 """Seconds between two starts: no database counts in less than microseconds."""
 
 
+class PutOff(msgspec.Struct, frozen=True):
+    """What a change holds back: nothing of this type, or of this key of it, starts before `seconds` have passed."""
+
+    type: str
+    key: str
+    seconds: float
+
+
 class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
     """At most so many starts in a time.
 

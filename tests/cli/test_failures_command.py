@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from goque import Task, TaskFilter
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.retry import static
 from goque.storage import open_storage
+from goque.task_rules.retry_policy import RetryPolicy
 
 ONCE = RetryPolicy(max_attempts=1)
 AGAIN = RetryPolicy(max_attempts=5, strategy=static(3600))

@@ -10,8 +10,9 @@ import pytest
 
 from goque import Flow, Task
 from goque.cli.flow import MAX_FAILED, MAX_LISTED
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage import open_storage
+from goque.task_rules.retry_policy import RetryPolicy
 
 UNKNOWN = "01a20b6d-f9ad-7bbd-861b-dbe0c9408260"
 

@@ -9,9 +9,10 @@ from dashboards import HOSTILE, add, do, on_every_backend, status_of, text_of
 from eventually import eventually
 
 from goque.dashboard.failures.course import WINDOWS, course_by_attempts, course_by_hours
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.retry import static
 from goque.storage.contract import GroupAttempt
+from goque.task_rules.retry_policy import RetryPolicy
 
 NOON = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 ONCE = RetryPolicy(max_attempts=1)

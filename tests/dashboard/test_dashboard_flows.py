@@ -13,7 +13,8 @@ from goque import Flow
 from goque.dashboard import flow_page, flow_reader
 from goque.dashboard.flow_reader import FlowReader
 from goque.errors import TaskNotFoundError
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
+from goque.task_rules.retry_policy import RetryPolicy
 
 UNKNOWN = "01a20b6d-f9ad-7bbd-861b-dbe0c9408260"
 

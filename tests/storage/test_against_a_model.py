@@ -27,11 +27,12 @@ from hypothesis.stateful import (
 from test_claiming import policy
 
 from goque.errors import TaskNotFoundError, TaskStateError
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.retry import static
 from goque.storage.contract import DueLevel
 from goque.task import Task
 from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.actors.healing import heal
 
 POLICY = RetryPolicy(max_attempts=2, strategy=static(10))

@@ -9,13 +9,14 @@ import pytest
 from backends import START, add, claim, done, row_of
 
 from goque.errors import ConfigurationError
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.retry import static
 from goque.storage.contract import OpenTask
 from goque.storage.group_changes import cancel_group, reset_group
 from goque.storage.search_types import TaskSearch
 from goque.task_filter import TaskFilter
 from goque.task_row import TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 
 ONCE = RetryPolicy(max_attempts=1)
 AGAIN = RetryPolicy(max_attempts=5, strategy=static(60))

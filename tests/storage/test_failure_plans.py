@@ -12,7 +12,7 @@ import pymysql
 import pytest
 from backends import add, claim
 
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage.mysql.failures import MYSQL_FAILURES
 from goque.storage.mysql.search import MYSQL_SEARCH
 from goque.storage.postgresql.connection import PIN
@@ -21,6 +21,7 @@ from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sqlite.failures import SQLITE_FAILURES
 from goque.storage.sqlite.search import SQLITE_SEARCH
+from goque.task_rules.retry_policy import RetryPolicy
 
 NAMES = ("walk", "newest", "group", "course", "newest_id", "delete_hour", "delete_group")
 TASKS = 200

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from goque.outcome import Change, PutOff
+from goque.outcome import Change
 from goque.storage.instants import later
 from goque.storage.sql.batches import claims_by_owner
 from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
@@ -24,6 +24,7 @@ from goque.storage.sql.session import ConnectionLostError, Session
 from goque.storage.sql.statements.kinds import LockThenChange
 from goque.storage.sql.steps import run_steps
 from goque.task_row import IS_NEEDED, TaskStatus, Token
+from goque.task_rules.limits import PutOff
 
 
 class _SomeLeftError(Exception):

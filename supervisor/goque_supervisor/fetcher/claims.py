@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from goque.outcome import PutOff
 from goque.pools.options import PoolOptions
 from goque.storage.contract import Claim
 from goque.task_row import TaskRow
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_counters import PoolCounters

@@ -24,9 +24,10 @@ import msgspec
 
 from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import Change, OutcomeKind, PutOff
+from goque.outcome import Change, OutcomeKind
 from goque.pools.options import PoolOptions
 from goque.storage import TaskStorage
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.claims import Claims
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers

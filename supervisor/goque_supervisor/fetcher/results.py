@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from goque.outcome import OutcomeKind, PutOff, put_off
+from goque.outcome import OutcomeKind, put_off
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.fetcher.worker_handle import WorkerHandle

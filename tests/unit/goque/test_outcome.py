@@ -3,11 +3,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.retry import static, step
 from goque.task_row import TaskStatus
 from goque.task_rules.crash_evidence import CrashEvidence, crash_cause, crashes_since_reset
 from goque.task_rules.error_lines import MAX_ERRORS_BYTES, append_error, printable
+from goque.task_rules.retry_policy import RetryPolicy
 from unit.rows import row
 
 POLICY = RetryPolicy(max_attempts=3, strategy=step([10, 20]))

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from goque.describe.run_counts import RunCounts, bucket_of
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.metrics.counters import Counters, read_counters
 from goque_supervisor.metrics.run_counters import RunCounters, read_run_counters
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from goque.outcome import MAX_LOST_CLAIMS, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import MAX_LOST_CLAIMS, Outcome, OutcomeKind, settle
 from goque.task_rules.crash_evidence import CrashEvidence
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.ipc.control import AttemptsFailed, Message
 from goque_supervisor.ipc.failure_report import FailureReport, Reported, decode_failure
 from goque_supervisor.recovery import failure_reports

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from goque.cli.group import root
-from goque.cli.help_formatter import ProgramContext, in_words_of
+from goque.cli.parameters.help_formatter import ProgramContext, in_words_of
 
 TEXT = """Check whether `goque supervise APP` would start.
 
