@@ -138,7 +138,7 @@ def save(page: Page, path: Path) -> None:
     page.screenshot(path=path)
     picture = Image.open(path).convert("RGB")
     # this method keeps the colours that are rare: those of statuses
-    palette = picture.quantize(96, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette = picture.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
 

@@ -18,6 +18,7 @@ from goque.storage.contract import TypePolicy
 from goque.task_row import TaskRow
 from goque.task_rules.error_lines import append_error
 from goque.task_rules.failed_attempt import FailedAttempt
+from goque.task_rules.failure_group import grouped
 from goque.task_rules.limits import Limits
 
 ORDER = {"order": 68_211, "customer": "ada@example.com"}
@@ -68,8 +69,9 @@ def fail(shop: Shop, row: TaskRow, status: TaskStatus, delay: float, **facts: An
     """End an attempt of a task that is running."""
     number = row.attempts + 1
     failed = FailedAttempt(attempt=number, worker_pid=931, **facts)
+    failed, group = grouped(row.type, failed)
     errors = append_error(row.errors, f"attempt {number}: {failed.error}")
-    change = Change(row.token, status, number, errors=errors, delay=delay, failed=failed)
+    change = Change(row.token, status, number, errors=errors, delay=delay, failed=failed, group=group)
     shop.storage.settle_if_held([change], node=row.claimed_by)
 
 
@@ -121,7 +123,7 @@ def add_steps(shop: Shop) -> str:
     shop.clock += timedelta(seconds=0.8)
     facts: dict[str, Any] = {"signal": 11, "max_rss": 840 * 2**20, "stack": STACK}
     facts["duration"] = (shop.clock - began).total_seconds()
-    fail(shop, row, TaskStatus.ERROR, 30.0, cause="crashed", error=CRASH, **facts)
+    fail(shop, row, TaskStatus.ERROR, 30.0, cause="crash", error=CRASH, **facts)
     shop.clock += timedelta(seconds=31)
     row = run(shop, "import_catalog", 0.1, ends=False)
     record_pages(shop, row, range(41, 64))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import jobs
 import msgspec
 import week
 
@@ -27,7 +28,6 @@ from goque.describe.node_info import (
     encode_info,
 )
 from goque.outcome import Change
-from goque.periodic.jobs import slot_text
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at
 from goque.storage.sql.storage import SqlStorage
@@ -35,12 +35,13 @@ from goque.storage.sqlite.dialect import SqliteDialect
 from goque.task_row import TaskRow
 from goque.task_rules.error_lines import append_error
 from goque.task_rules.failed_attempt import FailedAttempt
+from goque.task_rules.failure_group import grouped
 
 AddedT = TypeVar("AddedT")
 
 STEP = 1.0
 HOUR = 3600.0
-NODES = ("8f6b1f52-41c0-4a57-9b7e-2f6d1c0a9e11", "c2a7d0e4-77aa-4c53-8d0b-5b1e9f3a6d20")
+NODES = (jobs.NODE, "c2a7d0e4-77aa-4c53-8d0b-5b1e9f3a6d20")
 GONE = "1b0e64a2-0c1d-4c0e-9a77-6f5d0e8b7c33"
 
 SMTP = """Traceback (most recent call last):
@@ -99,7 +100,7 @@ KINDS = (
         "ConnectionError: HTTPConnectionPool(host='search.internal', port=9200): connection refused",
         REFUSED,
     ),
-    Kind("resize_image", 0.5, 1.9, 4, 0.03, "crashed", "worker crashed: signal 11 (SIGSEGV)", None, 3),
+    Kind("resize_image", 0.5, 1.9, 4, 0.03, "crash", "worker crashed: signal 11 (SIGSEGV)", None, 3),
     Kind("charge_card", 0.25, 0.7, 2, 0.02, "timeout", "task processing timeout: 10s", None),
     Kind("render_invoice", 0.12, 4.2, 2),
     Kind("sync_inventory", 0.02, 21.0, 1),
@@ -107,7 +108,6 @@ KINDS = (
 
 
 RETRIES = msgspec.json.encode(retry.DEFAULT).decode()
-JOBS = ("nightly_report", "prune_carts", "refresh_prices", "weekly_digest")
 
 
 @dataclass
@@ -135,12 +135,12 @@ class Shop:
                 TypePolicy(kind.name, kind.max_attempts, RETRIES, None, 10800.0, 604800.0, 3600.0)
                 for kind in KINDS
             ]
-            + [TypePolicy(job, 5, None, None, 10800.0, 604800.0, 3600.0) for job in JOBS]
+            + [TypePolicy(job, 5, None, None, 10800.0, 604800.0, 3600.0) for job in jobs.NAMES]
         )
         self._register()
         while self.seconds < HOUR:
             self._step()
-        self._periodic()
+        jobs.run_all(self)
         kinds = [(kind.name, kind.rate, kind.seconds, kind.fails) for kind in KINDS]
         rows = list(week.rollups(self.now, kinds, self.chance))
         self.storage.put_rollups(lambda _now: rows)
@@ -237,16 +237,18 @@ class Shop:
             attempt=attempts,
             cause=kind.cause,
             error=kind.error,
+            app_version="2.4.1",
             traceback=kind.traceback,
             worker_pid=self.chance.randint(800, 1200),
             duration=took,
             max_rss=self.chance.randint(90, 310) * 2**20,
         )
-        if kind.cause == "crashed":
+        if kind.cause == "crash":
             failed = FailedAttempt(
                 attempt=attempts,
                 cause=kind.cause,
                 error=kind.error,
+                app_version="2.4.1",
                 worker_pid=self.chance.randint(800, 1200),
                 duration=took,
                 signal=11,
@@ -254,6 +256,7 @@ class Shop:
                 stack=CRASH,
                 stderr="libpng warning: iCCP: known incorrect sRGB profile\n",
             )
+        failed, group = grouped(row.type, failed)
         return Change(
             row.token,
             TaskStatus.ERROR if left else TaskStatus.ATTEMPTS_LEFT,
@@ -261,37 +264,8 @@ class Shop:
             errors=append_error(row.errors, f"attempt {attempts}: {kind.error}"),
             delay=90.0 * attempts,
             failed=failed,
+            group=group,
         )
-
-    def _periodic(self) -> None:
-        today = self.now.replace(minute=0, second=0, microsecond=0)
-        monday = today - timedelta(days=7 + today.weekday())
-        for name, slot in (
-            ("nightly_report", today.replace(hour=2) - timedelta(days=self.now.hour < 2)),
-            ("prune_carts", today),
-            ("refresh_prices", self.now.replace(minute=self.now.minute // 15 * 15, second=0, microsecond=0)),
-            ("weekly_digest", monday.replace(hour=6, minute=30)),
-        ):
-            self.storage.record_slot(name, slot)
-            self._ran(name, slot, failed=name == "refresh_prices")
-        self.storage.pause_job("weekly_digest", self.now)
-
-    def _ran(self, job: str, slot: datetime, *, failed: bool) -> None:
-        """Run the task of a slot."""
-        self.clock = slot
-        task = Task(job, {"slot": slot_text(slot)}, external_id=f"{job}:{slot_text(slot)}")
-        self.storage.insert_tasks([task])
-        [row] = self.storage.claim_due(job, NODES[0], 1)
-        self.clock += timedelta(seconds=4)
-        change = Change(row.token, TaskStatus.DONE, 0)
-        if failed:
-            error = "TimeoutError: https://supplier.example.com/prices.csv did not answer"
-            attempt = FailedAttempt(attempt=1, cause="failed", error=error, duration=4.0)
-            change = Change(
-                row.token, TaskStatus.ERROR, 1, errors=f"attempt 1: {error}\n", delay=900.0, failed=attempt
-            )
-        self.storage.settle_if_held([change], node=NODES[0])
-        self.clock = self.now
 
     def _tell(self) -> None:
         for number, node in enumerate(NODES, 1):
@@ -302,7 +276,7 @@ class Shop:
                 recent_seconds=60.0,
                 restarts={},
                 types=tuple(self._types()),
-                pools=(*self._pools(node), _job_pool()),
+                pools=(*self._pools(node), jobs.pool_info()),
                 processes=tuple(self._processes(number)),
             )
             self.storage.beat(node, info=encode_info(info))
@@ -337,7 +311,7 @@ class Shop:
                 slots=kind.workers,
                 living=kind.workers,
                 ready=kind.workers,
-                restarts={"crash": 3} if kind.cause == "crashed" else {},
+                restarts={"crash": 3} if kind.cause == "crash" else {},
                 workers=tuple(workers),
             )
 
@@ -358,12 +332,6 @@ class Shop:
             yield ProcessInfo(
                 name, 700 + 31 * number + at, HOUR, (14 + 3 * (at % 9)) * 2**20, 0.01 * (at % 4)
             )
-
-
-def _job_pool() -> PoolInfo:
-    """Return the pool of the periodic jobs, which has one worker."""
-    worker = WorkerInfo("worker[default:0]", 870, HOUR, 58 * 2**20, 0.0)
-    return PoolInfo("default", JOBS, slots=4, living=1, ready=1, workers=(worker,))
 
 
 @contextmanager
