@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from goque.queue.flow_state import FlowState
     from goque.queue.manager import TaskQueueManager
     from goque.registry import Registry
+    from goque.stacks.task_stack import TaskStack
     from goque.storage import TaskStorage, open_storage
     from goque.task import NO_TASK_PAYLOAD, Task, TypedTask
     from goque.task_filter import TaskFilter
@@ -92,6 +93,7 @@ _NAMES_OF_MODULE = {
     "goque.registry": "Registry",
     "goque.telemetry.app_logs": "LogHandler",
     "goque.telemetry.service_name": "set_metrics_service_name",
+    "goque.stacks.task_stack": "TaskStack",
     "goque.storage": "TaskStorage open_storage",
     "goque.task": "NO_TASK_PAYLOAD Task TypedTask",
     "goque.task_row": "TaskStatus",
@@ -133,6 +135,7 @@ __all__ = [
     "TaskNotFoundError",
     "TaskProcessor",
     "TaskQueueManager",
+    "TaskStack",
     "TaskStateError",
     "TaskStatus",
     "TaskStorage",

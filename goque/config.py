@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from goque.errors import ConfigurationError
+from goque.task_rules.checks import check_name as check_text
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///goque.db"
 DATABASE_VARIABLE: Final = "GOQUE_DATABASE_URL"
+VERSION_VARIABLE: Final = "GOQUE_APP_VERSION"
 SHARED: Final = "[tool.goque] in pyproject.toml"
 OPTIONS: Final = (
     "app",
@@ -55,6 +57,19 @@ def resolve_database_url(explicit: str | None = None, *, registry_url: str | Non
         or registry_url
         or DEFAULT_DATABASE_URL
     )
+
+
+def resolve_app_version(registry_version: str | None) -> str | None:
+    """Return the version of the app: `GOQUE_APP_VERSION`, or else the registry's; None if neither is set.
+
+    Raises:
+        ConfigurationError: the variable has more than 255 characters, or control characters.
+    """
+    version = os.environ.get(VERSION_VARIABLE, "").strip()
+    if not version:
+        return registry_version
+    check_text(VERSION_VARIABLE, version)
+    return version
 
 
 _url_of_tree: str | None = None

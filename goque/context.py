@@ -6,7 +6,7 @@ Each thread and each asyncio task has its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -78,6 +78,11 @@ def without_tx() -> _Scope:
 def current_task() -> Task | None:
     """Return the task whose handler runs here, or None outside of a handler."""
     return _task.get()
+
+
+def task_in(context: Context) -> Task | None:
+    """Return the task that runs in a context, which may be entered at this moment."""
+    return context.get(_task)
 
 
 class task_context:  # noqa: N801 - used as a function

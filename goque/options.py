@@ -12,7 +12,6 @@ import msgspec
 from goque.callbacks import CODE_OPTIONS, Callbacks, check_callbacks, strategy_of
 from goque.crash import WorkerCrash
 from goque.errors import ConfigurationError, TaskTimeout, length
-from goque.outcome import RetryPolicy
 from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
 from goque.task import Task
 from goque.task_rules.checks import check_priority
@@ -25,6 +24,7 @@ from goque.task_rules.limits import (
     check_limit_key,
     check_rate,
 )
+from goque.task_rules.retry_policy import RetryPolicy
 from goque.task_rules.uniqueness import Unique, UniqueKey, UniqueRule, check_unique
 
 
@@ -33,8 +33,9 @@ class ProcessorOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
     Attributes:
         timeout: seconds until TaskTimeout is raised in the handler.
-        timeout_grace: seconds more until its process is killed.
-        stall_timeout: seconds without the end of a step and without progress until the same, None for no limit.
+        timeout_grace: seconds from then until the process of the handler is killed.
+        stall_timeout: seconds without the end of a step and without progress until TaskTimeout is raised in the
+            handler, None for no limit.
         max_attempts: charged attempts until the task ends in attempts_left.
         max_running: how many tasks of the type run at a time on one node, None for no limit of its own.
         max_crashes: crashes until the task ends in attempts_left, None for no limit of its own.
@@ -106,7 +107,30 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class ProcessorKeywords(TypedDict, total=False):
-    """The keywords of `Registry.processor`, for editors and type checkers."""
+    """The keywords of `Registry.processor`, for editors and type checkers.
+
+    Attributes:
+        pool: the pool that runs the tasks of the type; by default the pool `default`. An option of pools, such as
+            `workers`, gives the type a pool of its own instead.
+        unique: keeps out a second task with the same key: "waiting" until the first claim, "active" until the task
+            ends, or for a number of seconds.
+        unique_key: the key, or a function of the payload that returns it; by default the JSON value of the payload.
+        debounce: seconds by which each further call with the same key delays the waiting task. The last payload wins.
+        max_wait: seconds after the first of these calls at which the task is due in any case.
+        limit: how many tasks of the type run at once over all nodes.
+        limit_key: a function of the payload that returns the key of the task, such as a tenant. Keys take turns.
+        limit_per_key: how many tasks of each key run at once over all nodes.
+        rate: how many tasks start in a time over all nodes.
+        workers: as of `Registry.pool`; the type has a pool of its own then.
+        retry: a short name of `next_attempt_at`.
+        next_attempt_at: the wait after a failure: a strategy of `goque.retry`, or a function of the number of failures
+            that returns seconds, a timedelta or an aware datetime. By default 10 s, 1 min, 6 min and 36 min.
+        retry_on: the only exceptions that lead to another attempt; by default all do.
+        no_retry_on: exceptions that never lead to another attempt. They win over `retry_on`.
+        crash_handler: a function that is called with a `goque.WorkerCrash` when a worker has died.
+        hooks_before: functions that are called with the task before the handler.
+        hooks_after: functions that are called with the task and its error, or None, after the handler.
+    """
 
     pool: str | Pool | None
     unique: Unique | None

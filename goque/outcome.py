@@ -9,12 +9,15 @@ import msgspec
 
 from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
-from goque.retry import DEFAULT, MAX_ATTEMPTS, Strategy
+from goque.retry import DEFAULT
 from goque.steps.question import Progress
 from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
 from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
-from goque.task_rules.limits import NO_KEY
+from goque.task_rules.failed_attempt import FailedAttempt
+from goque.task_rules.failure_group import FailureGroup, grouped
+from goque.task_rules.limits import NO_KEY, PutOff
+from goque.task_rules.retry_policy import RetryPolicy
 
 MAX_LOST_CLAIMS: Final = 10
 MAX_COUNT: Final = 2**31 - 1
@@ -86,49 +89,6 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     progress: Progress | None = None
 
 
-class RetryPolicy(msgspec.Struct, frozen=True):
-    """The options of a task type that decide what follows a run.
-
-    Attributes:
-        max_attempts: charged attempts until the task ends in attempts_left.
-        strategy: the wait before the next attempt; None if a function of the user decides.
-        max_crashes: crashes until the task ends in attempts_left; None sets no limit of its own.
-        retry_timeouts: whether a timeout may be followed by another attempt.
-        deletes_done: whether a success deletes its task, if it leaves nothing that somebody may read.
-    """
-
-    max_attempts: int = MAX_ATTEMPTS
-    strategy: Strategy | None = DEFAULT
-    max_crashes: int | None = None
-    retry_timeouts: bool = True
-    deletes_done: bool = False
-
-
-class FailedAttempt(msgspec.Struct, frozen=True):
-    """One row of `goque_attempt`: one failed attempt, with its error and its crash report."""
-
-    attempt: int
-    cause: str
-    error: str
-    traceback: str | None = None
-    worker_pid: int | None = None
-    duration: float | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    max_rss: int | None = None
-    oom: str | None = None
-    stack: str | None = None
-    stderr: str | None = None
-
-
-class PutOff(msgspec.Struct, frozen=True):
-    """What a change holds back: nothing of this type, or of this key of it, starts before `seconds` have passed."""
-
-    type: str
-    key: str
-    seconds: float
-
-
 class Success(msgspec.Struct, frozen=True):
     """A success that is written only together with its follow-ups.
 
@@ -136,11 +96,13 @@ class Success(msgspec.Struct, frozen=True):
         row: the task as claimed.
         outcome: its outcome, with the follow-ups.
         policy: the retry options of its type.
+        app_version: the version of the app that ran it.
     """
 
     row: TaskRow
     outcome: Outcome
     policy: RetryPolicy
+    app_version: str | None = None
 
     def failed(self, text: str) -> Outcome:
         """Return the outcome of the attempt where a follow-up cannot be inserted."""
@@ -157,7 +119,7 @@ class Success(msgspec.Struct, frozen=True):
 
     def refused(self, text: str) -> Change:
         """Return the change that fails the attempt instead of writing the success."""
-        return settle(self.failed(text), self.row, self.policy)
+        return settle(self.failed(text), self.row, self.policy, self.app_version)
 
 
 class NoResult(msgspec.Struct, frozen=True):
@@ -179,6 +141,7 @@ class Change(msgspec.Struct, frozen=True):
         result: JSON text for the result column, None to leave it.
         lost_claims: the count of claims lost in a row after the move.
         failed: the attempt to record in goque_attempt.
+        group: the group of that attempt.
         put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
         success: what the change says, if tasks are to be inserted with it.
         is_needed: whether others needed the task when it was claimed.
@@ -196,6 +159,7 @@ class Change(msgspec.Struct, frozen=True):
     result: bytes | None = None
     lost_claims: int = 0
     failed: FailedAttempt | None = None
+    group: FailureGroup | None = None
     put_off: PutOff | None = None
     success: Success | None = None
     is_needed: bool = False
@@ -215,21 +179,22 @@ class Change(msgspec.Struct, frozen=True):
         return () if self.success is None else self.success.outcome.flows
 
 
-def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
-    """Decide the new status of a claimed task from its outcome."""
+def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None = None) -> Change:
+    """Decide the new status of a claimed task from its outcome.
+
+    Args:
+        outcome: how its run ended.
+        row: the task as claimed.
+        policy: the retry options of its type.
+        app_version: the version of the app that ran it; None if it has none, or it is not known.
+    """
     kind = outcome.kind
     if kind is OutcomeKind.DONE:
-        return _end_well(outcome, row, policy)
+        return _end_well(outcome, row, policy, app_version)
     if kind in CHARGED:
-        return _charge(outcome, row, policy)
+        return _charge(outcome, row, policy, app_version)
     if kind is OutcomeKind.CANCELED:
-        return Change(
-            row.token,
-            TaskStatus.CANCELED,
-            row.attempts,
-            errors=append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled"),
-            is_needed=is_needed(row),
-        )
+        return _with_attempt(_cancel(outcome, row), outcome, row)
     if kind in UNCHARGED_DELAYS:
         return Change(
             row.token,
@@ -241,7 +206,8 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         )
     if kind is OutcomeKind.LOST_UNSTARTED:
         return _count_lost_claim(row)
-    return release(row)
+    released = release(row)
+    return _with_attempt(released, outcome, row) if outcome.error else released
 
 
 def is_needed(row: TaskRow) -> bool:
@@ -274,17 +240,18 @@ def before_claim(row: TaskRow) -> TaskStatus:
     return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
 
 
-def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
     if not row.flags and _says_nothing(outcome):
         # most tasks: it takes half the time
         return Change(row.token, TaskStatus.DONE, row.attempts, is_deleted=policy.deletes_done)
+    inserts = outcome.follow_ups or outcome.flows
     keeps = is_needed(row) and outcome.result is None
     return Change(
         row.token,
         TaskStatus.DONE,
         row.attempts,
         result=outcome.needed_result if keeps else outcome.result,
-        success=Success(row, outcome, policy) if outcome.follow_ups or outcome.flows else None,
+        success=Success(row, outcome, policy, app_version) if inserts else None,
         is_needed=is_needed(row),
         needed_result=None if keeps else outcome.needed_result,
         no_result=NoResult(row.type, outcome.no_result) if outcome.no_result else None,
@@ -299,7 +266,7 @@ def _says_nothing(outcome: Outcome) -> bool:
     )
 
 
-def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
+def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
     attempts = min(max(row.attempts, 0) + 1, MAX_COUNT)
     errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
     exhausted = attempts >= policy.max_attempts or _is_last(outcome, errors, policy)
@@ -309,13 +276,15 @@ def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy) -> Change:
         delay = outcome.delay
     else:
         delay = (policy.strategy or DEFAULT)(attempts).total_seconds()
+    failed, group = grouped(row.type, _failed_attempt(outcome, attempts, app_version))
     return Change(
         token=row.token,
         status=TaskStatus.ATTEMPTS_LEFT if exhausted else TaskStatus.ERROR,
         attempts=attempts,
         errors=errors,
         delay=None if exhausted else delay,
-        failed=_failed_attempt(outcome, attempts),
+        failed=failed,
+        group=group,
         is_needed=is_needed(row),
     )
 
@@ -327,7 +296,21 @@ def _is_last(outcome: Outcome, errors: str, policy: RetryPolicy) -> bool:
     return outcome.final or (outcome.kind is OutcomeKind.TIMED_OUT and not policy.retry_timeouts)
 
 
-def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:
+def _cancel(outcome: Outcome, row: TaskRow) -> Change:
+    errors = append_error(row.errors, f"canceled: {outcome.error}" if outcome.error else "canceled")
+    return Change(row.token, TaskStatus.CANCELED, row.attempts, errors=errors, is_needed=is_needed(row))
+
+
+def _with_attempt(change: Change, outcome: Outcome, row: TaskRow) -> Change:
+    """Record a run that is not charged if its process was killed, because its handler had not stopped in time."""
+    if outcome.crash is None:
+        return change
+    return msgspec.structs.replace(
+        change, failed=_failed_attempt(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT))
+    )
+
+
+def _failed_attempt(outcome: Outcome, attempt: int, app_version: str | None = None) -> FailedAttempt:
     crash = outcome.crash or CrashEvidence()
     return FailedAttempt(
         attempt=attempt,
@@ -342,6 +325,7 @@ def _failed_attempt(outcome: Outcome, attempt: int) -> FailedAttempt:
         oom=crash.oom,
         stack=None if crash.stack is None else printable(crash.stack),
         stderr=None if crash.stderr is None else printable(crash.stderr),
+        app_version=app_version,
     )
 
 
@@ -350,12 +334,14 @@ def _count_lost_claim(row: TaskRow) -> Change:
     if lost <= MAX_LOST_CLAIMS:
         return Change(row.token, before_claim(row), row.attempts, lost_claims=lost)
     reason = f"given up: {lost} nodes in a row died holding this task before it started"
+    failed, group = grouped(row.type, FailedAttempt(row.attempts, OutcomeKind.LOST_UNSTARTED.value, reason))
     return Change(
         row.token,
         TaskStatus.ATTEMPTS_LEFT,
         row.attempts,
         errors=append_error(row.errors, reason),
         lost_claims=lost,
-        failed=FailedAttempt(attempt=row.attempts, cause=OutcomeKind.LOST_UNSTARTED.value, error=reason),
+        failed=failed,
+        group=group,
         is_needed=is_needed(row),
     )

@@ -36,6 +36,7 @@ class Registry(RegistersJobs):
     Args:
         database_url: the database of its tasks. A flag, the environment and the configuration file win over it.
         service_name: its name in metrics and traces.
+        version: the version of the app, which is recorded with each failed attempt. `GOQUE_APP_VERSION` wins over it.
         on_failure: called with a `goque.Failure` for each failed attempt of each type, crashes included. A supervisor
             calls it in a process of its own, after the attempt is written; it has 10 seconds, and what it raises is
             logged. A fetcher or healer that dies just then may leave out a call. An attempt that is lost with its node
@@ -52,14 +53,18 @@ class Registry(RegistersJobs):
         database_url: str | None = None,
         service_name: str | None = None,
         *,
+        version: str | None = None,
         on_failure: Callable[[Failure], object] | None = None,
         strict: bool = True,
     ) -> None:
         for name, value in (("database_url", database_url), ("service_name", service_name)):
             if value is not None and not isinstance(value, str):
                 raise ConfigurationError(f"{name} must be text or None, not {value!r:.80}")
+        if version is not None:
+            check_name("version", version)
         self.database_url = database_url
         self.service_name = service_name
+        self.version = version
         self.on_failure = None if on_failure is None else check_function("on_failure", on_failure, "failure")
         self.strict = flag("strict", strict)
         self._processors = ProcessorTable(self._completed)
@@ -208,7 +213,7 @@ class Registry(RegistersJobs):
         if other._processors is self._processors or other._is_included:
             which = "one that is included already" if other._is_included else "itself"
             raise ConfigurationError(f"a registry cannot include {which}; include each part of an app once")
-        for name in ("database_url", "service_name", "on_failure"):
+        for name in ("database_url", "service_name", "version", "on_failure"):
             if getattr(other, name) is not None:
                 raise ConfigurationError(
                     f"the included registry has {name}, which belongs to the whole app; give it to the including one"

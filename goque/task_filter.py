@@ -22,6 +22,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
         ids: only these ids.
         task_type: only this type.
         limit_key: only tasks with this key of limits.
+        failure: only the open tasks of this group of failures: those that wait for another attempt, or have none left,
+            and whose last failed attempt is of it.
         status: only this status; together with `statuses`, either.
         statuses: only these statuses.
         updated_before: only tasks whose last move (or creation) is before this aware datetime.
@@ -34,6 +36,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     ids: Sequence[str] | None = None
     task_type: str | None = None
     limit_key: str | None = None
+    failure: str | None = None
     status: TaskStatus | None = None
     statuses: Sequence[TaskStatus] | None = None
     updated_before: datetime | None = None
@@ -44,10 +47,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
             for task_id in _checked_items("ids", self.ids):
                 if not isinstance(task_id, str):
                     raise ConfigurationError(f"ids must be texts, not {task_id!r:.80}")
-        if self.task_type is not None and not isinstance(self.task_type, str):
-            raise ConfigurationError(f"task_type must be text, not {self.task_type!r:.80}")
-        if self.limit_key is not None:
-            check_name("limit_key", self.limit_key)
+        self._check_texts()
         if self.status is not None:
             _check_status(self.status)
         for status in _checked_items("statuses", self.statuses or ()):
@@ -56,6 +56,13 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
             check_instant("updated_before", self.updated_before)
         if self.updated_at_time_ago is not None:
             length(self.updated_at_time_ago, "updated_at_time_ago")
+
+    def _check_texts(self) -> None:
+        if self.task_type is not None and not isinstance(self.task_type, str):
+            raise ConfigurationError(f"task_type must be text, not {self.task_type!r:.80}")
+        for name in ("limit_key", "failure"):
+            if getattr(self, name) is not None:
+                check_name(name, getattr(self, name))
 
 
 def _checked_items(name: str, value: object) -> Collection[Any]:

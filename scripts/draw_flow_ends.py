@@ -98,7 +98,8 @@ def draw() -> str:
 def styles() -> str:
     """Return the dashboard's styles of drawings, with the colours of its light pages."""
     page = (STATIC / "dashboard.css").read_text("utf-8")
-    light = dict(re.findall(r"(--[\w-]+): ([^;]+);", page[: page.index("@media")]))
+    page = re.sub(r"light-dark\(([^(),]+|rgb\([^)]*\)), [^)]*\)", r"\1", page[: page.index(":root[")])
+    light = dict(re.findall(r"(--[\w-]+): ([^;]+);", page))
     css = re.sub(r"/\*.*?\*/", "", (STATIC / "flow.css").read_text("utf-8"), flags=re.DOTALL)
     css = css[: css.index("@media")]  # nothing moves in a document
     css = re.sub(r"var\((--[\w-]+)\)", lambda found: light[found[1]], css)

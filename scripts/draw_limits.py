@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from goque import Task, TaskQueueManager, open_storage
 from goque.options import check_options
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage.contract import policy_of
+from goque.task_rules.retry_policy import RetryPolicy
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "limits.svg"
 WIDTH, HEIGHT, TOP, LEFT, SIDE, GAP = 880, 296, 92, 28, 30, 36

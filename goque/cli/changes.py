@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from goque.cli.command import command, list_option, option
 from goque.cli.completion import type_option
 from goque.cli.database import database_option, flow_hint, opened_storage, type_hint
+from goque.cli.failures.changes import change_group, check_choice, failure_options
 from goque.cli.parameters.statuses import Statuses
 from goque.describe.cancellation import describe_cancellation
 from goque.describe.status_words import explain_words, word_with_status
@@ -18,6 +20,7 @@ from goque.errors import GoqueError, TaskNotFoundError, TaskStateError
 from goque.identifiers import is_task_id
 from goque.outcome import is_needed
 from goque.storage import TaskStorage
+from goque.storage.group_changes import GroupChange, cancel_group, reset_group
 from goque.storage.pages import pages_of
 from goque.storage.resets import oldest_first, reset_or_blocked
 from goque.storage.search_types import TaskSearch
@@ -52,9 +55,18 @@ def _choice(verb: str, statuses: frozenset[TaskStatus]) -> Callable[[FunctionT],
 
 @command("cancel")
 @_choice("Cancel", CANCELABLE)
+@failure_options("Cancel", "cancel at most N tasks a second.")
 @database_option
 @click.pass_context
-def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
+def cancel(
+    ctx: click.Context,
+    /,
+    database_url: str | None,
+    *,
+    failure: str | None,
+    per_second: int | None,
+    **chosen: Any,
+) -> None:
     """Cancel tasks, so that they are never run again.
 
     A running task is canceled at once, and its handler is stopped as by a timeout. A task that has already ended
@@ -62,11 +74,17 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
     still end it as done. Blocked tasks that need a canceled one to be done are canceled with it. An unknown ID makes
     the exit code 1.
 
+    --failure takes those open tasks of a group of failures that wait for a retry.
+
     \b
     Examples:
       goque cancel 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque cancel --status waiting --type send_email
+      goque cancel --failure 3f9a2c81d0
     """
+    check_choice(failure, per_second, **chosen)
+    if failure is not None:
+        _change_group(ctx, database_url, failure, "canceled", partial(cancel_group, per_second=per_second))
     _change(
         ctx,
         database_url,
@@ -79,28 +97,47 @@ def cancel(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
 
 @command("reset")
 @_choice("Reset", RESETTABLE)
+@failure_options("Reset", "spread the times at which the tasks are due, so that N a second are.")
 @option(
     "--keep-steps",
     is_flag=True,
-    help="Keep the recorded steps and the signals of the tasks, so that their handlers go on after them.",
+    help="Keep the recorded steps and the signals of the tasks, so that their handlers continue after them.",
 )
 @database_option
 @click.pass_context
-def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, **chosen: Any) -> None:
+def reset(
+    ctx: click.Context,
+    /,
+    database_url: str | None,
+    *,
+    failure: str | None,
+    per_second: int | None,
+    keep_steps: bool,
+    **chosen: Any,
+) -> None:
     """Make failed or ended tasks new again: without failed attempts, and due at once.
 
-    A claimed task is refused, a blocked one too, and so is an unknown ID. All of these make the exit code 1. Tasks
-    that were canceled because of a failed task are blocked again when you reset that one.
+    Claimed tasks, blocked tasks and unknown IDs are refused, and make the exit code 1. If tasks were canceled because a
+    task that they need had failed, they are blocked again when you reset that task.
 
-    Recorded steps, signals and progress are deleted, and the handler begins anew. With --keep-steps it goes on where
-    its last attempt stopped.
+    Recorded steps, signals and progress are deleted, and the handler starts from the beginning. With --keep-steps it
+    continues where its last attempt stopped.
+
+    --failure takes the open tasks of a group of failures: those that wait for a retry or have no attempt left, and
+    whose last failure is of the group. Tasks that run at the moment are left. With --per-second the tasks are due one
+    after the other, so that they do not all run at once.
 
     \b
     Examples:
       goque reset 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque reset --status failed --type send_email
       goque reset --keep-steps --status failed --type ocr
+      goque reset --failure 3f9a2c81d0 --per-second 10
     """
+    check_choice(failure, per_second, **chosen)
+    if failure is not None:
+        change = partial(reset_group, per_second=per_second, keep_steps=keep_steps)
+        _change_group(ctx, database_url, failure, "reset", change)
     _change(
         ctx,
         database_url,
@@ -116,11 +153,11 @@ def reset(ctx: click.Context, /, database_url: str | None, *, keep_steps: bool, 
 @database_option
 @click.pass_context
 def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> None:
-    """Delete tasks that have ended, with the record of their failed attempts. There is no way back.
+    """Delete tasks that have ended, with the record of their failed attempts. You cannot undo this.
 
-    A task that has not ended is refused, and so is one whose handler is still being stopped, and an unknown ID. All
-    of these make the exit code 1. So does a task that others need which have not ended; with --status such tasks are
-    left, and a line says how many. Ended tasks are also deleted by the cleaner of `goque supervise`, by their age.
+    An unknown ID is refused and makes the exit code 1. So is a task that has not ended, a task whose handler is still
+    being stopped, and a task that unfinished tasks need. With --status, tasks that unfinished tasks need are skipped,
+    and a line shows how many. The cleaner of `goque supervise` also deletes ended tasks, by their age.
 
     \b
     Examples:
@@ -135,6 +172,19 @@ def delete(ctx: click.Context, /, database_url: str | None, **chosen: Any) -> No
         lambda storage, search, _: delete_all(storage, search),
         **chosen,
     )
+
+
+def _change_group(
+    ctx: click.Context,
+    database_url: str | None,
+    group: str,
+    done: str,
+    change: Callable[[TaskStorage, str], Iterator[GroupChange]],
+) -> NoReturn:
+    """Change the open tasks of a group, and end with 1 if any was refused."""
+    with opened_storage(database_url) as storage:
+        failed = change_group(storage, group, done, change)
+    ctx.exit(1 if failed else 0)
 
 
 def _change(
@@ -217,9 +267,11 @@ def _delete(storage: TaskStorage, task_id: str) -> str:
         raise TaskStateError(f"task {task_id} is {word_with_status(row.status)}; cancel it first")
     if row.claimed_by is None and is_needed(row):
         raise TaskStateError(
-            f"tasks that have not ended need task {task_id}, and `goque show {task_id}` names them; delete it later"
+            f"unfinished tasks need task {task_id}; `goque show {task_id}` lists them; delete it when they have ended"
         )
-    raise TaskStateError(f"the handler of task {task_id} is being stopped; delete it after that")
+    raise TaskStateError(
+        f"the handler of task {task_id} is being stopped; delete the task when it has stopped"
+    )
 
 
 def cancel_all(storage: TaskStorage, search: TaskSearch) -> int:
@@ -265,7 +317,7 @@ def reset_all(
 def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
     """Delete every task of a search that has ended and that nobody holds, and return the number.
 
-    Tasks are left that others need which have not ended; a line on stderr says how many.
+    Tasks are left that unfinished tasks need; a line on stderr says how many.
     """
     done = needed = 0
     for page in pages_of(storage, search):
@@ -275,7 +327,7 @@ def delete_all(storage: TaskStorage, search: TaskSearch) -> int:
         left = [storage.get_task(task_id) for task_id in ids if task_id not in deleted]
         needed += sum(row is not None and row.claimed_by is None and is_needed(row) for row in left)
     if needed:
-        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that others need which have not ended")
+        _complain(f"left {needed} {'task' if needed == 1 else 'tasks'} that unfinished tasks need")
     return done
 
 

@@ -25,12 +25,14 @@ from goque.telemetry.logs import one_line
 @database_option
 @click.pass_context
 def check(ctx: click.Context, /, app: str | None, **options: Any) -> None:
-    """Say whether `goque supervise APP` would start, and what it would run.
+    """Check whether `goque supervise APP` would start, and show what it would run.
 
-    It imports APP, which is module:attribute, in a separate process, connects to the database and checks the
-    schema. It prints each type with its options and each periodic job with its next run. `unknown` marks tasks
-    that wait for a type which no supervisor has ever run, such as a misspelt one. A SQLite file must exist:
-    `goque migrate` creates it.
+    APP is module:attribute, such as app:registry. You can leave it out if the app is configured.
+
+    The command imports the app in a separate process, connects to the database and checks the schema. It prints each
+    type with its options and each periodic job with its next run. A type is marked `unknown` if tasks of it wait and
+    no supervisor has ever run it, for example because its name is misspelt. A SQLite file must exist: `goque migrate`
+    creates it.
 
     \b
     Examples:

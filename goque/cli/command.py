@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from goque.cli.parameters.config_options import key_of, setting_of
+from goque.cli.parameters.help_formatter import APP_ARGUMENT, ProgramContext, knows_its_app
 from goque.telemetry import logs
 
 LOG_LEVEL: Final = "goque.log_level"
@@ -85,6 +86,8 @@ class Command(click.Command):
         settings: see click.Command.
     """
 
+    context_class = ProgramContext
+
     def __init__(self, *, log_level: str, knows_app: bool, **settings: Any) -> None:
         super().__init__(**settings)
         self.log_level = log_level
@@ -95,6 +98,11 @@ class Command(click.Command):
             f"You can also set each option in the environment, {example.opts[0]} as {example.envvar}, "
             "or in goque.toml: see `goque config --help`. For exit codes see `goque --help`."
         )
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Leave out the app where the program gives it."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece for piece in pieces if not (piece == APP_ARGUMENT and knows_its_app(ctx))]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set up logging, then run the command."""
@@ -134,7 +142,7 @@ def log_level_option(usual: str) -> EnvironmentOption:
         metavar="LEVEL",
         callback=_remember_level,
         expose_value=False,
-        help="What to log on stderr: debug, info, warning, error or critical. "
+        help="The lowest level to log on stderr: debug, info, warning, error or critical. "
         f"debug adds tracebacks to errors.  [default: {usual}]",
     )
 

@@ -31,10 +31,10 @@ PATIENCE: Final = 2.0
 @click.argument("shell", type=click.Choice(SHELLS), metavar="bash|zsh|fish")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script with which a shell completes goque's commands, options and their values.
+    """Print a script that makes a shell complete goque's commands, options and their values.
 
-    It completes task types from the database, and from the app if only the app says where that is. It waits two
-    seconds for each at most. It does not complete ids and apps.
+    It completes task types from the database. If only the app names the database, it imports the app. It waits at most
+    two seconds for each. It does not complete ids and apps.
 
     \b
     bash, in ~/.bashrc (4.4 or newer):

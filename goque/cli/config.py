@@ -48,8 +48,8 @@ def config(ctx: click.Context, command_name: str | None, *, as_json: bool) -> No
     """Show each option's value and where it was set.
 
     The first of these wins: the command line, the environment, goque.toml, [tool.goque] of pyproject.toml, the default.
-    Both files are read in the current directory. Without COMMAND it shows the options of supervise, and all that is
-    set for other commands. Passwords are hidden. An error in a file makes the exit code 2.
+    Both files are read in the current directory. Without COMMAND it shows the options of supervise, and the options
+    that are set for other commands. Passwords are hidden. An error in a file makes the exit code 2.
 
     \b
     Examples:

@@ -35,7 +35,7 @@ PORT: Final = 9180
 @option(
     "--token",
     metavar="TEXT",
-    help="Let in only who gives this token. Prefer GOQUE_TOKEN: other users can see flags.",
+    help="Let in only people who give this token. Prefer GOQUE_TOKEN: other users of the machine can see options.",
 )
 @option(
     "--user-header",
@@ -46,7 +46,7 @@ PORT: Final = 9180
     "--hosts",
     type=Names(),
     metavar="A,B",
-    help="Answer requests for these host names only, and for localhost. Needed where a proxy on this machine "
+    help="Answer requests for these host names only, and for localhost. Needed if a proxy on this machine "
     "keeps the Host header.",
 )
 @option(
@@ -75,9 +75,11 @@ def dashboard(  # noqa: PLR0917 - click gives them by name
 ) -> None:
     """Serve a web page that shows the queue, by default on loopback only.
 
-    With APP, which is module:attribute, it also shows the next runs of periodic jobs, and can run them. On loopback
-    everybody on this machine may act. On other addresses the page is read-only without --token or --user-header.
-    Each action is logged with the name of the user.
+    APP is module:attribute, such as app:registry. You can leave it out if the app is configured.
+
+    With an app the page also shows the next runs of its periodic jobs, and people can run them.
+    On loopback everybody on this machine may act. On other addresses the page is read-only without --token or
+    --user-header. Each action is logged with the name of the user.
 
     \b
     Examples:

@@ -91,7 +91,7 @@ def url_of_app(app: str) -> str | None:
         return read_app(app).database_url
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error}; the app says where its tasks are: mend it, or give --database-url"
+            f"{error}; the app names the database: fix the app, or give --database-url"
         ) from error
 
 

@@ -47,12 +47,12 @@ QUOTING: Final = """write it in the shell's quotes, such as '{"to": "a@b.c"}' or
 @option(
     "--limit-key",
     metavar="KEY",
-    help="The key, such as a tenant, that the limits of TYPE count it under.  [default: as the app says]",
+    help="The key, such as a tenant, under which the limits of TYPE count the task.  [default: from the app]",
 )
 @option(
     "--bare",
     is_flag=True,
-    help="Do not ask the app: check nothing, and leave out what the options of TYPE add to a task.",
+    help="Do not use the app: check nothing, and take no limit_key, unique key or priority from its options.",
 )
 @database_option
 @click.pass_context
@@ -68,14 +68,16 @@ def enqueue(  # noqa: PLR0917 - click passes them by name
     bare: bool,
     **when: Any,
 ) -> None:
-    """Add a task of TYPE with a payload, {} if none is given, and print its id; on stderr, in which database it is.
+    """Add a task of TYPE and print its id.
 
-    If an app is known, by --app, GOQUE_APP or goque.toml, the task is enqueued as by its registry's queue: TYPE and
-    payload are checked, and the task gets the limit_key, the unique key and the priority that TYPE has there.
+    JSON is the payload. Without it the payload is {}. The name of the database goes to stderr.
 
-    With --jsonl each line of the file is a payload for TYPE; without TYPE each line is an object with type,
-    payload and, if wanted, external_id, delay, run_at, priority, limit_key and metadata. Empty lines are skipped.
-    A line that cannot be enqueued is reported with its number; all others are enqueued, and the exit code is 1.
+    If --app, GOQUE_APP or goque.toml names an app, the command enqueues as the queue of its registry does. It checks
+    TYPE and payload, and gives the task the limit_key, the unique key and the priority of its type in the app.
+
+    With --jsonl each line of the file is a payload for TYPE. Without TYPE each line is an object with type and payload,
+    and optionally external_id, delay, run_at, priority, limit_key and metadata. Empty lines are skipped. If a line
+    cannot be enqueued, the command reports its number, enqueues all others and exits with code 1.
 
     \b
     Examples:
@@ -128,7 +130,7 @@ def _app() -> Registry | None:
         return load_isolated(app)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error}; the app says how its tasks are enqueued: mend it, or give --bare"
+            f"{error}; the app has the options of its tasks: fix the app, or give --bare"
         ) from error
 
 

@@ -77,7 +77,7 @@ def _find(storage: TaskStorage, flow_id: str) -> FlowOverview:
         around = storage.links_of(flow_id, most=0).flow_id
         if around is None:
             raise
-        raise GoqueError(f"{error}; it is the id of a task, whose flow is {around}") from error
+        raise GoqueError(f"{error}; this is the id of a task, and its flow is {around}") from error
 
 
 def _json_of(seen: FlowOverview, tasks: Sequence[FlowTask]) -> dict[str, Any]:

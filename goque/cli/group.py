@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import click
 
 from goque.cli.command import CONTEXT, LOG_LEVEL, log_level_option
+from goque.cli.parameters.help_formatter import ProgramContext, in_words_of, knows_its_app
 from goque.errors import GoqueError
 from goque.telemetry.logs import one_line, text_of
 from goque.version import __version__
@@ -31,15 +32,18 @@ COMMANDS: Final = {
     "list": Entry("list_tasks:list_tasks", "List tasks, newest first."),
     "show": Entry("show:show", "Show one task and its failed attempts."),
     "flow": Entry("flow:flow", "Show a flow and its tasks."),
+    "replay": Entry("replay.command:replay", "Run a task again, and write nothing to the table."),
     "cancel": Entry("changes:cancel", "Cancel tasks, running ones too."),
     "reset": Entry("changes:reset", "Make failed or finished tasks new again."),
     "delete": Entry("changes:delete", "Delete tasks that have ended."),
-    "signal": Entry("steps.signal_command:signal", "Give a task what its handler waits for."),
+    "stack": Entry("stack.command:stack", "Show what a running task does now."),
+    "signal": Entry("steps.signal_command:signal", "Send a signal to a task whose handler waits for it."),
     "stats": Entry("stats:stats", "Count tasks by type and status."),
     "top": Entry("top.command:top", "Show waiting and running tasks, live."),
     "pause": Entry("pause:pause", "Stop a task type on all nodes."),
     "resume": Entry("pause:resume", "Start a paused task type again on all nodes."),
-    "limits": Entry("limits:limits", "Show limits and keys: what runs, what waits."),
+    "failures": Entry("failures.command:failures", "List failed attempts, grouped by what failed."),
+    "limits": Entry("limits:limits", "Show limits and their keys, with running and waiting tasks."),
     "limit": Entry("limits:limit", "Change the limits of a task type on all nodes."),
     "schedules": Entry("schedules:schedules", "List periodic jobs and their next runs; pause them."),
     "run-job": Entry("schedules:run_job", "Run one periodic job by hand."),
@@ -78,12 +82,14 @@ The value of an option is the first of these that is set:
 
 `goque config` shows the values in use.
 
-`goque COMMAND --help` says more about each command.
+`goque COMMAND --help` explains each command.
 """
 
 
 class LazyGroup(click.Group):
     """Imports a command when it is used, and prints an error as one line with an exit code."""
+
+    context_class = ProgramContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the commands in the order in which a new user needs them."""
@@ -101,6 +107,10 @@ class LazyGroup(click.Group):
         """Run the command; only click's own exceptions leave this method."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if not knows_its_app(ctx):
+                raise
+            raise click.UsageError(in_words_of(ctx, error.format_message()), error.ctx) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -131,7 +141,7 @@ def load(name: str) -> click.Command:
 def _fail(ctx: click.Context, error: Exception) -> NoReturn:
     """Print the error as one line, with a traceback at --log-level debug, and exit."""
     expected = isinstance(error, GoqueError)
-    text = one_line(text_of(error)) or type(error).__name__
+    text = in_words_of(ctx, one_line(text_of(error))) or type(error).__name__
     debugging = ctx.meta.get(LOG_LEVEL) == "debug"
     if debugging:
         for line in "".join(traceback.format_exception(error)).splitlines():

@@ -51,10 +51,10 @@ Nodes = Mapping[str, NodeRow]
 def limits(database_url: str | None, task_type: str | None, most_keys: int, *, as_json: bool) -> None:
     """Show the limits of each type, or of TYPE, and how their places are used.
 
-    Each type has its limits, and what was set at run time; how many of its tasks hold a place, how many wait, and when
-    the next one may start. Then come its keys, those with the most running tasks first, and the nodes that hold their
-    places, by their hosts: `vm`, or `vm pid 12` if several nodes run there. A claimed task holds a place until its
-    claim is gone.
+    For each type it shows the limits, also those set at run time, how many tasks hold a place, how many wait, and when
+    the next one may start. Below the type are its keys, those with the most running tasks first, and the nodes that
+    hold their places: `vm`, or `vm pid 12` if several nodes run on that host. A claimed task holds a place until its
+    claim ends.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def limits(database_url: str | None, task_type: str | None, most_keys: int, *, a
         for line in ("", *_lines(use, nodes, paused=use.type in paused))[0 if number else 1 :]:
             click.echo(line)
         if use.has_more_keys and most_keys:
-            click.echo(f"{INDENT}these are {len(use.keys)} keys of more; --keys shows more", err=True)
+            click.echo(f"{INDENT}only {len(use.keys)} keys are shown; --keys shows more", err=True)
 
 
 @command("limit")
@@ -95,38 +95,38 @@ def limits(database_url: str | None, task_type: str | None, most_keys: int, *, a
     type=LimitOrNone(),
     metavar="N",
     envvar="GOQUE_TYPE_LIMIT",  # GOQUE_LIMIT is how many tasks `goque list` prints
-    help="How many tasks of TYPE run at once on all nodes; none for no limit.",
+    help="How many tasks of TYPE may run at once on all nodes; none for no limit.",
 )
 @option(
     "--per-key",
     type=LimitOrNone(),
     metavar="N",
-    help="How many tasks with the same limit_key run at once on all nodes; none for no limit.",
+    help="How many tasks with the same limit_key may run at once on all nodes; none for no limit.",
 )
 @option(
     "--rate",
     type=RateOrNone(),
     metavar="COUNT/TIME",
-    help="How many tasks of TYPE start in a time, such as 100/60, 100/60s or 5/1m; none for no rate.",
+    help="How many tasks of TYPE may start in a time, such as 100/60, 100/60s or 5/1m; none for no rate.",
 )
 @option(
     "--burst",
     type=LimitOrNone(),
     metavar="N",
-    help="How many tasks the rate lets start at once after a pause; none for as many as its COUNT.",
+    help="How many tasks may start at once after a time without starts; none for COUNT.",
 )
 @option(
     "--rate-per-key/--rate-per-type",
     "rate_per_key",
     default=None,
     envvar="GOQUE_RATE_PER_KEY",  # the option has two names
-    help="Whether each limit_key has the rate for itself, or TYPE as a whole.",
+    help="Whether the rate is for each limit_key, or for all tasks of TYPE together.",
 )
 @option(
     "--clear",
     is_flag=True,
-    help="Return to the limits that the processor declares: forget what was set at run time, and what RateLimited "
-    "has put off.",
+    help="Return to the limits that the processor declares. Limits set at run time and delays by RateLimited are "
+    "removed.",
 )
 @database_option
 def limit(
@@ -136,10 +136,10 @@ def limit(
     clear: bool,
     **given: Any,
 ) -> None:
-    """Change limits of TYPE on all nodes, and print those that hold then. Nodes obey within their fetch_tick.
+    """Change limits of TYPE on all nodes, and print the new limits. Each node follows within its fetch_tick.
 
-    What you leave out stays as it is: of a rate, too, its burst and whether it is per key. When a limit is lowered,
-    what runs goes on, and claimed tasks that have not begun are given back.
+    Limits that you leave out do not change. A new rate keeps its burst and stays per key or per type, unless you give
+    these options. If you lower a limit, running tasks continue, and claimed tasks that have not started are requeued.
 
     \b
     Examples:
@@ -165,10 +165,10 @@ def _refuse_contradictions(given: Mapping[str, Any], *, clear: bool) -> None:
         raise click.UsageError("--clear and the other options contradict each other; give one of them")
     if not clear and not is_given:
         raise click.UsageError(
-            "give --limit, --per-key or --rate, or --clear to forget what was set at run time"
+            "give --limit, --per-key or --rate, or --clear to remove limits that were set at run time"
         )
     if given["rate"] == NONE and (given["burst"] is not None or given["rate_per_key"] is not None):
-        raise click.UsageError("--rate none takes the whole rate away; leave out the other options of a rate")
+        raise click.UsageError("--rate none removes the rate; leave out the other options of a rate")
 
 
 def _changes(
@@ -193,7 +193,7 @@ def _rate(
     of = rate if isinstance(rate, Rate) else now
     if of is None:
         raise click.UsageError(
-            "--burst, --rate-per-key and --rate-per-type change a rate, and there is none; give --rate COUNT/TIME"
+            "--burst, --rate-per-key and --rate-per-type change a rate, and the type has none; give --rate COUNT/TIME"
         )
     kept_burst, kept_per_key = (now.burst, now.per_key) if now else (None, False)
     return Rate(

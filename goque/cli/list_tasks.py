@@ -42,11 +42,15 @@ MAX_NOTED_ID = 40
     help=f"Only tasks in these statuses: {explain_words()}.",
 )
 @option("--external-id", type=Text(), metavar="ID", help="Only tasks with exactly this external id.")
+@option("--limit-key", type=Text(), metavar="KEY", help="Only tasks with exactly this limit_key.")
 @option(
-    "--limit-key", type=Text(), metavar="KEY", help="Only tasks that limits count under exactly this key."
+    "--failure",
+    type=Text(),
+    metavar="GROUP",
+    help="Only open tasks of this group of failures; `goque failures` lists the groups.",
 )
-@option("--error", type=Text(), help="Only tasks with this text in their errors, in capitals or not.")
-@option("--payload", type=Text(), help="Only tasks with this text in their payload, in capitals or not.")
+@option("--error", type=Text(), help="Only tasks with this text in their errors; case does not matter.")
+@option("--payload", type=Text(), help="Only tasks with this text in their payload; case does not matter.")
 @option(
     "--since",
     "created_from",
@@ -62,7 +66,12 @@ MAX_NOTED_ID = 40
     show_default=True,
     help="Print at most N tasks.",
 )
-@option("--json", "as_json", is_flag=True, help="Print a JSON object a line, its keys the table's columns.")
+@option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a JSON object a line. Its keys are the columns of the table.",
+)
 @database_option
 def list_tasks(
     database_url: str | None,
@@ -78,9 +87,10 @@ def list_tasks(
 
     A waiting task is `new`, or `error` if it has failed before. A claimed task is `pending`: a node has it and is about
     to run it. A failed task is `attempts_left`: no attempt was left. A blocked task waits for tasks that it needs. A
-    task whose handler sleeps, or waits for a signal, is waiting too; `goque show` says for what.
-    --json prints the raw statuses, and --status takes both. A rare text is looked for in a bounded number of tasks;
-    then it says how to go on.
+    task is also waiting while its handler sleeps or waits for a signal; `goque show` shows what it waits for.
+    --json prints raw statuses, and --status takes words and raw statuses.
+
+    A search for a text reads a limited number of tasks. If there are more, the command prints how to continue.
 
     \b
     Examples:
@@ -105,10 +115,14 @@ def list_tasks(
         _print(found.lines)
     if found.looked_back_to is not None:
         since = f"{found.looked_back_to:%Y-%m-%dT%H:%M:%SZ}"
-        click.echo(f"looked at tasks created since {since}; --before {found.before} looks further", err=True)
+        click.echo(
+            f"searched the tasks created since {since}; --before {found.before} continues the search",
+            err=True,
+        )
     elif found.before is not None:
         click.echo(
-            f"these are the newest {limit}; --limit shows more, --before {found.before} older ones", err=True
+            f"only the newest {limit} are shown; --limit shows more, --before {found.before} shows older ones",
+            err=True,
         )
 
 

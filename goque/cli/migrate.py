@@ -25,7 +25,7 @@ GO_VERSION: Final = 20251029020834
 @command("migrate")
 @option("--status", is_flag=True, help="Only list the migrations that would be applied.")
 @option("--sql", is_flag=True, help="Only print the SQL, for psql, mysql or sqlite3.")
-@option("--for-go", is_flag=True, help="Also make what the Go library's own migration would make.")
+@option("--for-go", is_flag=True, help="Also apply the Go library's own migration.")
 @database_option
 def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) -> None:
     """Create or upgrade goque's tables.
@@ -33,8 +33,8 @@ def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) 
     PostgreSQL and MySQL need it before the first use and after an upgrade of goque. SQLite does not need it.
     Several machines may run it at once, and running it again changes nothing.
 
-    Give --for-go if a service with the Go library uses the same table. It makes the two indexes of that library, and
-    enters its migration in goose_db_version, so that `goose up` has nothing left to do.
+    Give --for-go if a service with the Go library uses the same table. Then the command also creates the two indexes of
+    that library and records its migration in goose_db_version, so that `goose up` has nothing left to do.
 
     \b
     Examples:
@@ -64,7 +64,9 @@ def migrate(database_url: str | None, *, status: bool, sql: bool, for_go: bool) 
             click.echo(f"schema of {storage.url} is up to date")
             if for_go:
                 storage.prepare_for_go()
-                click.echo(f"the Go library finds its indexes, and its migration {GO_VERSION} as applied")
+                click.echo(
+                    f"the indexes of the Go library exist, and its migration {GO_VERSION} is recorded as applied"
+                )
     finally:
         storage.close()
 

@@ -14,9 +14,10 @@ from goque.telemetry.logs import one_line
 @click.argument("task_types", metavar="TYPE...", nargs=-1, required=True, shell_complete=complete_types)
 @database_option
 def pause(task_types: tuple[str, ...], database_url: str | None) -> None:
-    """Stop claiming tasks of these types, on all nodes. Nodes obey within their fetch_tick; running tasks go on.
+    """Stop claiming tasks of these types, on all nodes.
 
-    You can still add tasks, which wait. Periodic jobs also go on adding tasks.
+    Each node stops within its fetch_tick. Running tasks continue. You can still add tasks; they wait. Periodic jobs
+    still add tasks, too.
 
     \b
     Example:

@@ -51,10 +51,11 @@ def schedules(
     *,
     as_json: bool,
 ) -> None:
-    """List the periodic jobs of APP with their next runs, or pause and resume them.
+    """List the periodic jobs of an app with their next runs, or pause and resume them.
 
-    Slots that pass while a job is paused do not run later, whatever its misfire policy. `goque run-job` also runs
-    a paused job.
+    APP is module:attribute, such as app:registry. You can leave it out if the app is configured.
+
+    Slots that pass while a job is paused never run, with any misfire policy. `goque run-job` also runs a paused job.
 
     \b
     Examples:
@@ -86,9 +87,11 @@ def schedules(
 @click.argument("name", required=False)
 @database_option
 def run_job(app: str | None, name: str | None, database_url: str | None) -> None:
-    """Enqueue one task of APP's periodic job NAME now, in addition to its schedule, and print its id.
+    """Enqueue one task of the periodic job NAME now, in addition to its schedule, and print the task's id.
 
-    A factory with a slot argument gets the current time. A paused job runs too.
+    APP is module:attribute, such as app:registry. You can leave it out if the app is configured.
+
+    A factory that takes the slot gets the current time. You can run a paused job, too.
 
     \b
     Example:

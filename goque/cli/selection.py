@@ -23,7 +23,7 @@ def selection_options(function: FunctionT) -> FunctionT:
             type=Names(ROLES),
             default=(",".join(ROLES),),
             show_default=True,
-            help="The roles to run here, so that each can be a separate service.",
+            help="The roles to run here. Each role can be a separate service.",
         ),
         list_option(
             "--exclude-types",
@@ -41,7 +41,7 @@ def selection_options(function: FunctionT) -> FunctionT:
             "--workers",
             type=WholeNumber(1, 1_000_000),
             metavar="N",
-            help="The workers of the pool 'default'.",
+            help="The most worker processes of the pool 'default'.",
         ),
         list_option("--exclude-pools", type=Names(), help="Run the task types of all pools except these."),
         list_option(

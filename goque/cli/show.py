@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from goque.storage.pages import find_lines
 from goque.storage.search_types import TaskLine, TaskSearch
 from goque.task_row import TaskRow
 from goque.task_rules.checks import is_storable
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.limits import NO_KEY
 from goque.telemetry.logs import one_line
 
@@ -47,7 +48,9 @@ NEWEST: Final = 500
 @command("show")
 @click.argument("task_id", metavar="ID")
 @type_option("The type, if tasks of several types have ID as their external id.")
-@option("--json", "as_json", is_flag=True, help="Print one JSON object, its keys the table's columns.")
+@option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object. Its keys are the columns of the table."
+)
 @database_option
 def show(task_id: str, database_url: str | None, task_type: str | None, *, as_json: bool) -> None:
     """Show a task and its history. ID is the task's own id, or its external id.
@@ -63,7 +66,7 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
       goque show 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 --json | jq .errors
     """
     with opened_storage(database_url) as storage:
-        row = _find(storage, task_id, task_type)
+        row = find_task(storage, task_id, task_type)
         attempts = storage.failed_attempts(row.id)
         policy = storage.type_policies().get(row.type)
         node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
@@ -95,7 +98,7 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
     click.echo(f"next:   {one_line(follows)}")
 
 
-def _find(storage: TaskStorage, text: str, task_type: str | None) -> TaskRow:
+def find_task(storage: TaskStorage, text: str, task_type: str | None) -> TaskRow:
     """Return the task with an id, or the only one with an external id.
 
     Raises:
@@ -164,21 +167,37 @@ def _print_attempt(attempt: AttemptRow) -> None:
     failed = attempt.failed
     lasted = "" if failed.duration is None else f" after {failed.duration:.3g}s"
     click.echo(f"attempt {failed.attempt}: {one_line(failed.cause)}{lasted}, {time_text(attempt.ended_at)}")
-    facts: dict[str, Any] = {
-        "node": attempt.node,
-        "worker pid": failed.worker_pid,
-        "exit code": failed.exit_code,
-        "signal": None if failed.signal is None else signal_text(failed.signal),
-        "peak memory": None if failed.max_rss is None else f"{failed.max_rss / 2**20:.1f} MiB",
-        "out of memory": failed.oom,
-    }
-    for name, value in facts.items():
-        if value is not None:
-            click.echo(f"  {name + ':':<14} {one_line(str(value))}")
+    _print_facts({"failure": failed.failure_group, "app version": failed.app_version, "node": attempt.node})
+    peak = None if failed.max_rss is None else f"{failed.max_rss / 2**20:.1f} MiB"
+    print_failure(failed, {"peak memory": peak})
+
+
+def print_failure(failed: FailedAttempt, more: Mapping[str, Any] = {}) -> None:
+    """Print what is known of a failed attempt, indented.
+
+    Args:
+        failed: the attempt.
+        more: other facts about it, by name; None for one that is not known.
+    """
+    _print_facts(
+        {
+            "worker pid": failed.worker_pid,
+            "exit code": failed.exit_code,
+            "signal": None if failed.signal is None else signal_text(failed.signal),
+            **more,
+            "out of memory": failed.oom,
+        }
+    )
     _print_block("error", failed.error)
     _print_block("traceback", failed.traceback)
     _print_block("Python stack when it died", failed.stack)
     _print_block("last lines of stderr", failed.stderr)
+
+
+def _print_facts(facts: Mapping[str, Any]) -> None:
+    for name, value in facts.items():
+        if value is not None:
+            click.echo(f"  {name + ':':<14} {one_line(str(value))}")
 
 
 def signal_text(number: int) -> str:

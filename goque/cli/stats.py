@@ -35,10 +35,11 @@ def stats(database_url: str | None, *, as_json: bool) -> None:
     """Count tasks by type and status.
 
     It counts all tasks in the table, including ended ones. Waiting tasks are `new` or `error`, claimed ones
-    `pending`, running ones `processing`, failed ones `attempts_left`: --json has these. Blocked ones wait for tasks
-    that they need. A column shows which types are paused. Of very many types it shows those that a supervisor has
-    run, and then the largest. Tasks of Django's framework are also counted by function. `goque top` shows live what
-    waits and what runs.
+    `pending`, running ones `processing`, failed ones `attempts_left`; --json prints these raw statuses. Blocked tasks
+    wait for tasks that they need. A column shows which types are paused. If there are very many types, it shows those
+    that a supervisor has run, and then the largest. Tasks of Django's framework are also counted by function.
+
+    `goque top` shows waiting and running tasks live.
 
     \b
     Examples:
@@ -60,8 +61,7 @@ def stats(database_url: str | None, *, as_json: bool) -> None:
         click.echo(f"no tasks in {storage.url}", err=True)
     if len(counts) >= MAX_GROUPS:
         click.echo(
-            f"there are more: these are the {MAX_GROUPS:,} largest counts of a type and a status, "
-            "published types first",
+            f"only the {MAX_GROUPS:,} largest counts of a type and a status are shown, published types first",
             err=True,
         )
 

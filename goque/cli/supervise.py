@@ -69,14 +69,14 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     type=click.Choice(("finish", "kill")),
     default="finish",
     show_default=True,
-    help="What to do with running handlers when no heartbeat was written for that long.",
+    help="What to do with running handlers if this supervisor could write no heartbeat for --node-timeout.",
 )
 @option(
     "--heal-unpublished",
     type=Seconds(zero=False),
     metavar="SECONDS",
-    help="Return running tasks without an owner after so long, though no supervisor has ever run their type. Give more "
-    "than the longest handler of the Go library takes.  [default: never]",
+    help="Return running tasks without an owner after this time, even if no supervisor has ever run their type. Give "
+    "more time than the longest handler of the Go library takes.  [default: never]",
 )
 @option(
     "--reload",
@@ -87,17 +87,19 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @option(
     "--run-dir",
     metavar="DIR",
-    help="The directory for sockets and for the files with which the next supervisor on DIR recovers a killed one. One "
-    "supervisor at a time.  [default: a private directory of this user]",
+    help="The directory for sockets and recovery files. If this supervisor is killed, the next one with the same DIR "
+    "recovers its tasks. Only one supervisor at a time can use DIR.  [default: a private directory of this user]",
 )
 @database_option
 @click.pass_context
 def supervise(ctx: click.Context, /, app: str | None, **options: Any) -> None:
-    """Run the tasks of APP, which is module:attribute, such as app:registry; without APP those of the configured app.
+    """Run the tasks of an app.
+
+    APP is module:attribute, such as app:registry. You can leave it out if the app is configured.
 
     For each task type a fetcher claims tasks and sends them to worker processes. If a worker crashes, hangs or is
     killed, its task loses one attempt, a new worker starts, and no other task is affected. `goque check APP` shows
-    what would run, `goque top` shows what runs.
+    what would run. `goque top` shows running tasks.
 
     \b
     Examples:
@@ -113,7 +115,7 @@ def supervise(ctx: click.Context, /, app: str | None, **options: Any) -> None:
       again      stop now, and still requeue tasks
       HUP        replace the workers one by one with freshly imported code
       USR1       log the state of every process and what it runs
-      USR2       stop claiming; running tasks go on; again: resume
+      USR2       stop claiming; running tasks continue; again: resume
     """
     from goque.cli import stdio
     from goque_supervisor.launch import exec_supervisor

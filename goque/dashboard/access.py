@@ -210,13 +210,14 @@ class Gate:
         request = Request(scope, receive)
         cookies = self._prepare(request)
 
+        is_static = _path(request).startswith("/static/")  # now: the mount of these files changes the scope
         has_begun = False
 
         async def send_guarded(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
             if message["type"] == "http.response.start":
-                _guard(message, cookies, is_static=_path(request).startswith("/static/"))
+                _guard(message, cookies, is_static=is_static)
             await send(message)
 
         refusal = self._refusal(request)

@@ -17,65 +17,28 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from goque.dashboard.access import cookie, csrf_of, forges
+from goque.dashboard.failures.plans import plan_cancel_group, plan_reset_group
 from goque.dashboard.flow_plans import plan_cancel_flow
 from goque.dashboard.limit_plans import plan_clear_limits, plan_set_limits
 from goque.dashboard.login import BadFormError, read_form
-from goque.dashboard.plans import BadFieldError, Field, Params, Plan, name_in
+from goque.dashboard.plans import CANCELABLE, RESETTABLE, BadFieldError, Params, Plan, name_in
 from goque.dashboard.queries import BadQueryError, Query, in_words, read_query
 from goque.dashboard.render import SAID_COOKIE, page, prefix_of
 from goque.dashboard.state import Dashboard, dashboard_of, viewer_of
-from goque.describe.cancellation import NOT_NOTICED, runs_elsewhere
+from goque.dashboard.tasks.task_plans import (
+    plan_cancel,
+    plan_cancel_some,
+    plan_copy,
+    plan_reset,
+    plan_reset_some,
+)
 from goque.describe.status_words import explain_words
-from goque.describe.step_story import has_steps
-from goque.errors import TaskNotFoundError
-from goque.identifiers import is_task_id
 from goque.periodic.jobs import PeriodicJob
 from goque.periodic.slot_tasks import task_by_hand
 from goque.storage.resets import reset_or_blocked
-from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_row import TaskStatus
 
 log = logging.getLogger("goque.dashboard")
-
-CANCELABLE: Final = frozenset(set(TaskStatus) - TERMINAL_STATUSES)
-RESETTABLE: Final = TERMINAL_STATUSES | {TaskStatus.ERROR}
-
-
-def plan_cancel(dashboard: Dashboard, params: Params) -> Plan:
-    """Cancel one task."""
-    row = _task(dashboard, params)
-
-    def act(_who: str) -> str:
-        before = dashboard.storage.get_task(row.id)
-        canceled = dashboard.storage.cancel_unless_finished(row.id)
-        if canceled and runs_elsewhere(before):
-            return f"canceled task {row.id}, but {NOT_NOTICED}"
-        return f"canceled task {row.id}" if canceled else f"task {row.id} had ended before"
-
-    note = (
-        "It does not run again unless you reset it. If it is running, its handler is stopped as by a timeout."
-    )
-    if runs_elsewhere(row):
-        note = f"Only its row changes: {NOT_NOTICED}."
-    return Plan("Cancel this task?", note, "Cancel the task", f"/tasks/{row.id}", act, is_grave=True)
-
-
-def plan_reset(dashboard: Dashboard, params: Params) -> Plan:
-    """Reset one task."""
-    row = _task(dashboard, params)
-    choice = "keep" if params.get("steps") == "keep" else "clear"
-
-    def act(_who: str) -> str:
-        reset = dashboard.storage.reset_unless_claimed(row.id, keep_steps=choice == "keep")
-        kept = " and kept its steps" if choice == "keep" else ""
-        return f"reset task {row.id}{kept}" if reset else f"task {row.id} was new already"
-
-    note = "It waits again, without failed attempts, and is due at once. The record of its failed attempts is kept."
-    words = (("clear", "delete them, and begin anew"), ("keep", "keep them, and go on after them"))
-    fields = (Field("steps", "Recorded steps and signals", choice, choice, choices=words),)
-    back = f"/tasks/{row.id}"
-    return Plan(
-        "Reset this task?", note, "Reset the task", back, act, fields=fields if has_steps(row) else ()
-    )
 
 
 def plan_cancel_all(dashboard: Dashboard, params: Params) -> Plan:
@@ -198,8 +161,13 @@ def plan_resume_job(dashboard: Dashboard, params: Params) -> Plan:
 PLANS: Final[Mapping[str, Callable[[Dashboard, Params], Plan]]] = {
     "cancel": plan_cancel,
     "reset": plan_reset,
+    "copy": plan_copy,
+    "cancel-some": plan_cancel_some,
+    "reset-some": plan_reset_some,
     "cancel-all": plan_cancel_all,
     "cancel-flow": plan_cancel_flow,
+    "cancel-group": plan_cancel_group,
+    "reset-group": plan_reset_group,
     "reset-all": plan_reset_all,
     "stop-all": plan_stop_all,
     "pause": plan_pause,
@@ -228,6 +196,8 @@ async def act(request: Request) -> Response:
         )
     if request.method != "POST":
         params = dict(request.query_params) | {"query": request.query_params.get("query", "")}
+        if request.path_params["action"].endswith("-some"):
+            params["ids"] = " ".join(request.query_params.getlist("id"))
         plan = await run_in_threadpool(_make, make, dashboard, params)
         return _ask(request, plan, params)
     form = await read_form(request)
@@ -266,18 +236,11 @@ def _do(request: Request, make: Callable[[Dashboard, Params], Plan], form: Param
     client = request.client.host if request.client else ""
     log.info("%s: %s", viewer.name, said, extra={"viewer": viewer.name, "client": client})
     dashboard.history.look_again()
-    answer = RedirectResponse(f"{prefix_of(request)}{plan.back}", 303)
+    dashboard.counts.forget()
+    answer = RedirectResponse(f"{prefix_of(request)}{plan.then or plan.back}", 303)
     text = base64.urlsafe_b64encode(said.encode("utf-8", "backslashreplace")[:1500]).decode()
     answer.headers.append("set-cookie", cookie(request, SAID_COOKIE, text, age=60))
     return answer
-
-
-def _task(dashboard: Dashboard, params: Params) -> TaskRow:
-    task_id = params.get("id", "").lower()
-    row = dashboard.storage.get_task(task_id) if is_task_id(task_id) else None
-    if row is None:
-        raise TaskNotFoundError(task_id[:80])
-    return row
 
 
 def _query(params: Params, allowed: frozenset[TaskStatus], done: str) -> Query:

@@ -17,27 +17,45 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from goque.config import resolve_database_url
-from goque.dashboard import actions, flow_page, limits_page, login, pages
+from goque.dashboard import actions, flow_page, limits_page, login
 from goque.dashboard.access import Access, Gate
 from goque.dashboard.bulk import Bulk
+from goque.dashboard.failures import pages as failure_pages
 from goque.dashboard.flow_reader import FlowReader
-from goque.dashboard.history import History
+from goque.dashboard.jobs.page import jobs_page
 from goque.dashboard.limit_reader import LimitReader
+from goque.dashboard.nodes.page import nodes_page
+from goque.dashboard.overview.page import overview_page
+from goque.dashboard.readings.history import History
+from goque.dashboard.readings.past import Past
+from goque.dashboard.readings.status_counts import StatusCountReader
 from goque.dashboard.render import STATIC, page
+from goque.dashboard.search.page import search_page
+from goque.dashboard.stack.page import stack_page
 from goque.dashboard.state import Dashboard
+from goque.dashboard.tasks.list_page import tasks_page
+from goque.dashboard.tasks.task_page import task_page
+from goque.dashboard.types import detail_page
+from goque.dashboard.types.list_page import types_page
 from goque.errors import ConfigurationError, DatabaseUnavailableError, GoqueError, TaskNotFoundError
 from goque.registry import Registry
 from goque.storage import open_storage
 
 ROUTES = [
-    Route("/", pages.overview_page, name="overview"),
-    Route("/types", pages.types_page),
+    Route("/", overview_page, name="overview"),
+    Route("/types", types_page),
+    Route("/types/type", detail_page.type_page),
+    Route("/types/pool", detail_page.pool_page),
     Route("/limits", limits_page.limits_page),
-    Route("/tasks", pages.tasks_page),
-    Route("/tasks/{task_id}", pages.task_page),
+    Route("/tasks", tasks_page),
+    Route("/tasks/{task_id}", task_page),
+    Route("/tasks/{task_id}/stack", stack_page),
+    Route("/search", search_page),
     Route("/flows/{flow_id}", flow_page.flow_page),
-    Route("/jobs", pages.jobs_page),
-    Route("/nodes", pages.nodes_page),
+    Route("/failures", failure_pages.groups_page),
+    Route("/failures/{group}", failure_pages.group_page),
+    Route("/jobs", jobs_page),
+    Route("/nodes", nodes_page),
     Route("/do/{action}", actions.act, methods=["GET", "POST"]),
     Route("/login", login.login, methods=["GET", "POST"]),
     Route("/logout", login.logout, methods=["POST"]),
@@ -71,7 +89,14 @@ def make_app(
         exception_handlers={HTTPException: _http_error, GoqueError: _goque_error},
     )
     app.state.dashboard = Dashboard(
-        storage, History(open_storage(url)), registry, Bulk(), LimitReader(storage), FlowReader(storage)
+        storage,
+        History(open_storage(url)),
+        registry,
+        Bulk(),
+        LimitReader(storage),
+        FlowReader(storage),
+        StatusCountReader(storage),
+        Past(storage),
     )
     return app
 

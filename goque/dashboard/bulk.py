@@ -99,36 +99,54 @@ class Bulk:
         Raises:
             BusyError: another one is running.
         """
+        self._start(what, who, lambda: self._change_found(storage, search, move, is_reset=is_reset))
+
+    def start_steps(self, what: str, steps: Iterable[tuple[int, int]], who: str) -> None:
+        """Start a bulk action that goes in steps of its own.
+
+        Args:
+            what: the action in words.
+            steps: after each step, how many tasks were changed and how many were left, from the beginning.
+            who: who asked for it.
+
+        Raises:
+            BusyError: another one is running.
+        """
+        self._start(what, who, lambda: self._follow(steps))
+
+    def _start(self, what: str, who: str, work: Callable[[], None]) -> None:
         with self._lock:
             if self._progress is not None and not self._progress.is_over:
                 raise BusyError(f"wait until this bulk action has ended, or stop it: {self._progress.what}")
             self._progress, self._is_stopped = Progress(what), False
-        self._thread = threading.Thread(
-            target=self._run, args=(storage, search, move, who, is_reset), name="goque bulk", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(work, who), name="goque bulk", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop the running action after its current task."""
         self._is_stopped = True
 
-    def _run(
-        self,
-        storage: TaskStorage,
-        search: TaskSearch,
-        move: Callable[[str], bool],
-        who: str,
-        is_reset: bool,  # noqa: FBT001 - an argument of a thread
+    def _change_found(
+        self, storage: TaskStorage, search: TaskSearch, move: Callable[[str], bool], *, is_reset: bool
     ) -> None:
+        found = _found(storage, search)
+        refused = self._move_all(oldest_first(found) if is_reset else found, move)
+        while is_reset and refused and not self._is_stopped:
+            again = self._move_all(refused, move, are_passed=True)
+            if len(again) == len(refused):
+                break
+            refused = again
+
+    def _follow(self, steps: Iterable[tuple[int, int]]) -> None:
+        for moved, passed in steps:
+            self._progress = replace(self._now(), moved=moved, passed=passed)
+            if self._is_stopped:
+                break
+
+    def _run(self, work: Callable[[], None], who: str) -> None:
         trouble: str | None = "it ended with an error; see the log"
         try:
-            found = _found(storage, search)
-            refused = self._move_all(oldest_first(found) if is_reset else found, move)
-            while is_reset and refused and not self._is_stopped:
-                again = self._move_all(refused, move, are_passed=True)
-                if len(again) == len(refused):
-                    break
-                refused = again
+            work()
             trouble = "somebody stopped it" if self._is_stopped else None
         except GoqueError as error:
             trouble = str(error)

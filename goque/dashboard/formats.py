@@ -150,6 +150,11 @@ def moment(instant: datetime, now: datetime) -> Markup:
     )
 
 
+def full(instant: datetime) -> Markup:
+    """Return an instant in full, in UTC; the page's script adds the local time."""
+    return Markup('<time class="full" datetime="{}">{}</time>').format(iso(instant), clock(instant))
+
+
 def due(instant: datetime, now: datetime) -> str | Markup:
     """Return when a waiting task is due, as a moment; `on a signal` if it waits for one without a deadline."""
     return "on a signal" if is_endless(instant, now) else moment(instant, now)
@@ -170,6 +175,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "due": due,
     "end_of_run": end_of_run,
     "is_terminal": is_terminal,
+    "full": full,
     "iso": iso,
     "last_line": last_line,
     "memory": memory,

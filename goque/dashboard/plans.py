@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from goque.dashboard.queries import BadQueryError
 from goque.errors import GoqueError
+from goque.task_row import TERMINAL_STATUSES, TaskStatus
 
 Params: TypeAlias = Mapping[str, str]
+
+CANCELABLE: Final = frozenset(set(TaskStatus) - TERMINAL_STATUSES)
+RESETTABLE: Final = TERMINAL_STATUSES | {TaskStatus.ERROR}
 
 
 class BadFieldError(GoqueError):
@@ -46,6 +50,7 @@ class Plan:
         note: its consequences.
         button: the label of the button.
         back: the page to return to, under the dashboard's prefix.
+        then: the page to show after the action; empty for `back`.
         act: carries it out, and returns a message. Raises BadFieldError if a field is wrong.
         is_grave: whether it cannot be undone.
         fields: what people fill in.
@@ -58,6 +63,7 @@ class Plan:
     act: Callable[[str], str]
     is_grave: bool = False
     fields: Sequence[Field] = ()
+    then: str = ""
 
 
 def name_in(params: Params, field: str) -> str:

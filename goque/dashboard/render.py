@@ -35,7 +35,8 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     fields = {
         "prefix": prefix_of(request),
         "path": request.scope["path"].removeprefix(prefix_of(request)) or "/",
-        "query_text": request.url.query,
+        "live_query": request.url.query,
+        "asked_for": "",
         "viewer": request.state.viewer,
         "csrf": request.state.csrf,
         "is_named": request.state.access.user_header is not None,

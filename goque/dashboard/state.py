@@ -8,8 +8,10 @@ from starlette.requests import Request
 
 from goque.dashboard.bulk import Bulk
 from goque.dashboard.flow_reader import FlowReader
-from goque.dashboard.history import History
 from goque.dashboard.limit_reader import LimitReader
+from goque.dashboard.readings.history import History
+from goque.dashboard.readings.past import Past
+from goque.dashboard.readings.status_counts import StatusCountReader
 from goque.registry import Registry
 from goque.storage import TaskStorage
 
@@ -33,6 +35,8 @@ class Dashboard:
         bulk: the running bulk action.
         limits: how limits are used.
         flows: the flows that somebody looks at.
+        counts: how many tasks are in each status.
+        past: what was run in the last days.
     """
 
     storage: TaskStorage
@@ -41,6 +45,8 @@ class Dashboard:
     bulk: Bulk
     limits: LimitReader
     flows: FlowReader
+    counts: StatusCountReader
+    past: Past
     _has_schema: bool = field(default=False)
 
     def close(self) -> None:

@@ -44,7 +44,8 @@ class ProcessInfo(msgspec.Struct, frozen=True, omit_defaults=True):
         name: its name in the log.
         pid: its process id.
         seconds: how long it has been up.
-        memory: resident bytes, None if the system does not report it.
+        memory: bytes, with the part of shared memory that counts for this process; resident bytes where the kernel does
+            not report that. None if the system reports neither.
         cpu: CPUs used since the last heartbeat, 1.0 for one whole CPU; None if not known.
     """
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from goque.config import resolve_app_version
 from goque.describe.run_end import log_outcome
 from goque.errors import ConfigurationError, DuplicateTaskError, GoqueError
 from goque.execution.error_texts import named_message_of
@@ -40,8 +41,13 @@ def drain(
     """Run due tasks until none is left, and return the runs in order; see `TaskQueueManager.drain_inline`."""
     table = processors_of(registry)
     processors = [table.get(name) for name in _checked(types, table)]
+    version = resolve_app_version(registry.version)
     runs: list[TaskRun] = []
-    with preparing_by(registry.prepare_tasks), _Node(storage, processors) as node, node.runner() as runner:
+    with (
+        preparing_by(registry.prepare_tasks),
+        _Node(storage, processors, version) as node,
+        node.runner() as runner,
+    ):
         found = True
         while found:
             found = False
@@ -61,9 +67,12 @@ def drain(
 class _Node:
     """A node that owns the claimed tasks, so that other nodes can heal them if this process dies."""
 
-    def __init__(self, storage: TaskStorage, processors: Sequence[Processor]) -> None:
+    def __init__(
+        self, storage: TaskStorage, processors: Sequence[Processor], app_version: str | None
+    ) -> None:
         self._storage = storage
         self._processors = processors
+        self._app_version = app_version
         self._owner = f"inline-{new_task_id()}"
         self._beat_at = 0.0
 
@@ -100,7 +109,7 @@ class _Node:
             handled.error, collects=handled.has_recorded_in_transaction
         )  # before the next attempt, which would wait for what it has open
         options = processor.spec.options
-        change = settle(outcome, row, options.retry_policy)
+        change = settle(outcome, row, options.retry_policy, self._app_version)
         try:
             written = self._settle(change)
         except DuplicateTaskError as error:

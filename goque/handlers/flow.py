@@ -70,7 +70,7 @@ class Flow:
         made = task_of(task, payload, options)
         if self._is_taken:
             raise GoqueError(
-                f"flow {self.name!r} was given away already; a task that is added now would be lost"
+                f"flow {self.name!r} was already enqueued or passed to follow_up; add all tasks before that"
             )
         if made.id in self._tasks:
             raise ConfigurationError(f"task {made.id} of type {made.type!r} is in the flow already")
@@ -136,7 +136,8 @@ class Flow:
         if open_needs:
             first = next(iter(open_needs))
             raise ConfigurationError(
-                f"flow {self.name!r} has a circle: task {self._named(first)} needs itself, through others or not"
+                f"flow {self.name!r} has a circle: task {self._named(first)} needs itself, "
+                "directly or through other tasks"
             )
 
     def __repr__(self) -> str:

@@ -89,7 +89,12 @@ class HasProcessors(Protocol):
     """A registry, as far as goque's own modules need to know it.
 
     The queue and the inline runner are imported by the registry, so they cannot import it.
+
+    Attributes:
+        version: the version of the app, None if it has none.
     """
+
+    version: str | None
 
     @property
     def _processors(self) -> ProcessorTable:

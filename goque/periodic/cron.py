@@ -186,7 +186,7 @@ def _fields(spec: Any) -> list[str]:
     if len(words) not in (5, 6):
         raise ConfigurationError(
             f"cron expression {spec!r:.80} has {len(words)} fields; "
-            "write minute, hour, day of month, month, day of week, with seconds before them if wanted"
+            "write minute, hour, day of month, month, day of week, optionally with seconds before them"
         )
     if any(part.lower().startswith(("h", "r")) for word in words for part in word.split(",")):
         raise ConfigurationError(

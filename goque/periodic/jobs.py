@@ -65,8 +65,8 @@ class PeriodicJob:
         schedule: a callable from an aware datetime to the next one after it, or None when there is none.
         factory: makes the task; called without an argument, or with the slot if it requires one.
         run_on_start: whether each start of a supervisor also enqueues a task.
-        misfire: what to do with slots that passed while no scheduler ran: `skip` runs the newest, up to 60
-            seconds late, and no other; `once` runs one for all; `all` runs each, at most the newest 100.
+        misfire: what to do with slots that passed while no scheduler ran: `skip` runs only the
+            newest, if it is at most 60 seconds late. `once` runs one for all. `all` runs each, at most the newest 100.
         jitter: the maximum random delay of each task in seconds (or a timedelta), so that jobs of the same time do
             not all start at once. The slot, and so the external id, stays the same.
 

@@ -25,11 +25,11 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     Attributes:
         workers: the most processes for `def` handlers; each runs one task at a time.
-        min_workers: how many of them run even without work. None for one, and for all of them with
+        min_workers: how many of the workers run even without work. None for one, and for all of them with
             `--start-method spawn`, where each start is an import of the app.
         idle_timeout: seconds without a task after which a worker above `min_workers` ends.
         async_workers: the most processes for `async def` handlers.
-        concurrency: how many `async def` handlers run at a time in each of these.
+        concurrency: how many `async def` handlers run at a time in each process for them.
         max_memory: MiB of resident memory; a worker above it is replaced after its task. None for no limit.
         max_tasks: tasks after which a worker is replaced, None for no limit.
         fetch_tick: the longest time between two checks for due tasks.
@@ -50,7 +50,12 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class PoolKeywords(TypedDict, total=False):
-    """The keywords of `Registry.pool`, for editors and type checkers."""
+    """The keywords of `Registry.pool`, for editors and type checkers.
+
+    Attributes:
+        workers: the most processes for `def` handlers; each runs one task at a time. By default as many as the CPUs
+            that this process may use.
+    """
 
     workers: int
     min_workers: int | None

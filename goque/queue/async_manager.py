@@ -25,7 +25,7 @@ from goque.queue.manager_base import (
     found,
     transaction_of,
 )
-from goque.queue.step_calls import AsyncStepCalls
+from goque.queue.stack_calls import AsyncStackCalls
 from goque.storage import TaskStorage
 from goque.storage.sql.caller_connection import belongs_to_its_thread, is_asyncio
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
@@ -45,7 +45,7 @@ THREADS: Final = 5
 THREAD_NAME: Final = "goque-queue"
 
 
-class AsyncTaskQueueManager(AsyncStepCalls):
+class AsyncTaskQueueManager(AsyncStackCalls):
     """Does what `TaskQueueManager` does, awaited; usable from any loop and thread, and after a fork.
 
     An asyncio connection that is given with `conn` or `with_tx` (psycopg's, aiosqlite's, SQLAlchemy's around one)

@@ -20,7 +20,7 @@ from goque.queue.manager_base import (
     found,
     transaction_of,
 )
-from goque.queue.step_calls import StepCalls
+from goque.queue.stack_calls import StackCalls
 from goque.storage import TaskStorage
 from goque.task import NO_TASK_PAYLOAD, Task, TaskOptions
 from goque.task_filter import TaskFilter
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from goque.handlers.processor_table import HasProcessors
 
 
-class TaskQueueManager(StepCalls):
+class TaskQueueManager(StackCalls):
     """Enqueues tasks and looks after them; thread-safe, and usable after a fork.
 
     It connects when it is first used. In a `with_tx` block, or with `conn`, it works in the caller's
@@ -96,9 +96,10 @@ class TaskQueueManager(StepCalls):
 
         Args:
             task: the task. If it has `debounce`, a waiting task with its key takes its content and is returned.
-            on_conflict: what to do if a task has its external id, or holds its unique key. "raise"; "skip" returns
-                the task that is there, with `inserted` False; "replace" gives a task that waits, and that nobody has
-                claimed, the new payload, metadata, priority and due time, and returns it, with `inserted` False.
+            on_conflict: what to do if another task has its external id, or holds its unique key. "raise" raises
+                DuplicateTaskError. "skip" returns the other task, with `inserted` False. "replace" gives the other
+                task, if it waits and is not claimed, the new payload, metadata, priority and due time, and returns it,
+                with `inserted` False.
             conn: the caller's own connection.
 
         Raises:
@@ -195,11 +196,11 @@ class TaskQueueManager(StepCalls):
     ) -> Limits:
         """Change limits of a type at run time, for all nodes within their `fetch_tick`; return those that it has then.
 
-        When a limit is lowered, what runs goes on. It is a transaction of its own, inside of `with_tx` too.
+        If a limit is lowered, running tasks continue. The change has its own transaction, inside of `with_tx` too.
 
         Args:
             task_type: the type.
-            limit: how many of its tasks run at once; None for no limit. What is left out stays as it is.
+            limit: how many of its tasks run at once; None for no limit. Limits that you leave out do not change.
             limit_per_key: the same for each `limit_key`.
             rate: how many start in a time; None for no rate. A Rate replaces the whole one of before.
 
@@ -212,7 +213,7 @@ class TaskQueueManager(StepCalls):
     def clear_limits(self, task_type: str) -> Limits:
         """Forget the limits that were set at run time; return those that the type's processor declares.
 
-        What `goque.RateLimited` has put off may start again, too.
+        Tasks that `goque.RateLimited` has delayed may start again, too.
 
         Raises:
             ConfigurationError: no supervisor has run this type yet.
@@ -230,9 +231,9 @@ class TaskQueueManager(StepCalls):
     def wait(self, task_id: str, timeout: float | timedelta | None = None) -> Task:
         """Wait until a task is done, canceled or out of attempts, and return it, with its result.
 
-        On PostgreSQL it is told of the end. Besides, and elsewhere only, it looks at the row after 10 ms, then less
-        and less often, down to twice a second (once where it is told); always outside of the caller's transaction,
-        which would not see what others commit.
+        On PostgreSQL the database notifies it of the end. On all databases it also reads the row, first after 10 ms and
+        then less and less often: once a second on PostgreSQL, twice on the others. It reads outside of the caller's
+        transaction, which would not see the commits of others.
 
         A type with `cleaner_updated_at_time_ago=0` deletes a task with its success. One that is waited for is kept for
         a minute; a call that begins after the end may find no task.

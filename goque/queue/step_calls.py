@@ -48,8 +48,8 @@ class StepCalls(FlowCalls):
 
         Raises:
             TaskNotFoundError: no task has this id.
-            TaskStateError: the task is claimed, or its node has not let go of it yet; or it is blocked by its needs; or
-                one of its needs has not ended well, as for a task that was canceled because of that.
+            TaskStateError: the task is claimed, or its node has not stopped its handler yet. Or it is blocked by its
+                needs. Or one of its needs did not succeed, for which the task was canceled.
         """
         check_id(task_id)
         tx = transaction_of(conn)

@@ -57,11 +57,11 @@ class HandlerCalls(AwaitedCalls):
         type: Any = None,  # noqa: A002 - the word of `msgspec.json.decode(…, type=…)`
         **kwargs: Any,
     ) -> Any:
-        """Call a function once for this task, whatever happens to its attempts, and return its value.
+        """Call a function once for this task, in all of its attempts together, and return its value.
 
         Args:
             name: the step's name, up to 200 characters, which no other step of the run has.
-            function: called with the other arguments. What it returns becomes JSON, and is decoded by its annotation.
+            function: called with the other arguments. Its value is stored as JSON and decoded by the return annotation.
             args: its arguments.
             conn: a connection of the application, in whose transaction the step is recorded: both commit, or neither.
                 The function does not get it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -21,9 +22,11 @@ class TaskSearch(msgspec.Struct, frozen=True):
 
     Attributes:
         task_type: the type.
+        types: one of these types.
         statuses: one of these.
         external_id: exactly this one.
         limit_key: exactly this key of limits.
+        failure: the group of failed attempts of which they are open tasks.
         error: a text somewhere in `errors`; capitals do not count.
         payload: a text somewhere in the payload as the database keeps it; capitals do not count. Spaces between the
             parts of the JSON differ from database to database.
@@ -32,13 +35,19 @@ class TaskSearch(msgspec.Struct, frozen=True):
     """
 
     task_type: str | None = None
+    types: tuple[str, ...] = ()
     statuses: tuple[TaskStatus, ...] = ()
     external_id: str | None = None
     limit_key: str | None = None
+    failure: str | None = None
     error: str | None = None
     payload: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+
+    def with_types(self, types: Sequence[str]) -> TaskSearch:
+        """Return the search for some types instead of its own one."""
+        return msgspec.structs.replace(self, task_type=None, types=tuple(types))
 
 
 class TaskLine(msgspec.Struct, frozen=True):
@@ -58,7 +67,7 @@ class TaskLine(msgspec.Struct, frozen=True):
 
 
 class TaskPage(msgspec.Struct, frozen=True):
-    """A part of what a search finds, newest first.
+    """A part of what a search finds, newest first, or oldest first if somebody asked for that.
 
     Attributes:
         lines: the tasks.
@@ -70,6 +79,14 @@ class TaskPage(msgspec.Struct, frozen=True):
     lines: list[TaskLine]
     before: str | None = None
     looked_back_to: datetime | None = None
+
+
+class StatusCount(msgspec.Struct, frozen=True):
+    """How many tasks are in a status; `count` is a lower bound if `is_more`, because counting stopped there."""
+
+    status: str
+    count: int
+    is_more: bool
 
 
 class FunctionCount(msgspec.Struct, frozen=True):
@@ -89,14 +106,6 @@ class FinishedCount(msgspec.Struct, frozen=True):
     count: int
 
 
-class FinishedRun(msgspec.Struct, frozen=True):
-    """A task that was done, when, and how many seconds after it had been due."""
-
-    type: str
-    ended_at: datetime
-    seconds: float
-
-
 class FailureLine(msgspec.Struct, frozen=True):
     """One failed attempt in a list; type, status and external id are the task's now, empty where it is gone."""
 
@@ -110,6 +119,7 @@ class FailureLine(msgspec.Struct, frozen=True):
     ended_at: datetime
     duration: float | None
     external_id: str = ""
+    failure_group: str | None = None
 
 
 class ScheduleRow(msgspec.Struct, frozen=True):

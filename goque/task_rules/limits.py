@@ -29,6 +29,14 @@ SHORTEST_INTERVAL: Final = 1e-6
 """Seconds between two starts: no database counts in less than microseconds."""
 
 
+class PutOff(msgspec.Struct, frozen=True):
+    """What a change holds back: nothing of this type, or of this key of it, starts before `seconds` have passed."""
+
+    type: str
+    key: str
+    seconds: float
+
+
 class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
     """At most so many starts in a time.
 
@@ -132,7 +140,7 @@ def check_changes(
         ConfigurationError: a limit is wrong, or all are left out.
     """
     if limit is msgspec.UNSET and limit_per_key is msgspec.UNSET and rate is msgspec.UNSET:
-        raise ConfigurationError("give limit, limit_per_key or rate; None for one of them takes it away")
+        raise ConfigurationError("give limit, limit_per_key or rate; None removes one of them")
     for name, value in (("limit", limit), ("limit_per_key", limit_per_key)):
         if value is not None and value is not msgspec.UNSET:
             check_limit(name, value)

@@ -28,7 +28,7 @@ class Need(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def result(self) -> Any:
-        """What its handler returned, as plain JSON.
+        """The value that its handler returned, as plain JSON.
 
         Raises:
             PayloadDecodeError: the text in the database is not JSON.

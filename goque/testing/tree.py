@@ -84,7 +84,7 @@ def own_database(registry: Registry, url: str) -> Iterator[TaskQueueManager]:
 
     Args:
         registry: the registry.
-        url: the URL of the database, such as `sqlite:////tmp/test.db`. What is in it stays there; see `empty`.
+        url: the URL of the database, such as `sqlite:////tmp/test.db`. Its tasks stay there; see `empty`.
 
     Yields: the registry's queue there.
     """

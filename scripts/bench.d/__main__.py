@@ -24,6 +24,7 @@ import many_types
 import peers
 import scaling
 import stepping
+import viewing
 import waiting
 from backends import NAMES, NoServerError, available
 from database import Backend
@@ -52,6 +53,7 @@ LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "crowd": crowding.crowd,
     "memory": scaling.memory,
     "sweep": scaling.sweep,
+    "views": viewing.views,
 }
 """Workloads that --quick skips, unless --only names them."""
 

@@ -163,19 +163,38 @@ class Database(ABC):
         ((count, first, last),) = self.rows(self.finished_since, (since,))
         return int(count), float(first or 0), float(last or 0)
 
-    def fill(self, status: str, count: int, *, priorities: int = 1, due_in: float = 0.0) -> None:
-        """Insert tasks of type noop by SQL alone, with creation times 2 ms apart that begin one hour ago.
+    def fill(
+        self,
+        status: str,
+        count: int,
+        *,
+        priorities: int = 1,
+        due_in: float = 0.0,
+        types: int = 1,
+        age: float = 3600.0,
+        apart: float = 0.002,
+    ) -> None:
+        """Insert tasks by SQL alone. Their type is noop; of several types noop_0, noop_1 and so on.
 
         Args:
             status: `new`, or `done` for tasks that finished one second after their creation.
             count: the number of tasks.
             priorities: the number of different priorities, around 0.
             due_in: seconds from a task's creation until it is due.
+            types: the number of different types.
+            age: the age in seconds of the first task that was ever filled in.
+            apart: seconds between the creation times of two tasks.
         """
         for start in range(0, count, 100_000):
             size = min(100_000, count - start)
-            params = {"status": status, "size": size, "priorities": priorities, "due_in": due_in}
-            self.rows(self.fill_sql, {**params, "before": self.filled})
+            params = {
+                "status": status,
+                "size": size,
+                "priorities": priorities,
+                "due_in": due_in,
+                "types": types,
+            }
+            self.rows(self.fill_sql, {**params, "age": age, "apart": apart, "before": self.filled})
             self.filled += size
 
 

@@ -52,7 +52,7 @@ class MysqlDatabase(Database):
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
-            SELECT n, now(6) - INTERVAL (3600000 - (%(before)s + n) * 2) * 1000 MICROSECOND AS at,
+            SELECT n, now(6) - INTERVAL (%(age)s - (%(before)s + n) * %(apart)s) * 1000000 MICROSECOND AS at,
                    md5(concat(uuid(), n)) AS noise
             FROM number WHERE n < %(size)s), stamped AS (
             SELECT made.*, lower(lpad(hex(CAST(unix_timestamp(at) * 1000 AS unsigned)), 12, '0')) AS ms
@@ -60,7 +60,8 @@ class MysqlDatabase(Database):
             SELECT stamped.*, concat(substr(ms, 1, 8), '-', substr(ms, 9)) AS head,
                    concat(substr(noise, 1, 3), '-8', substr(noise, 4, 3), '-', substr(noise, 7, 12)) AS tail
             FROM stamped)
-        SELECT concat(head, '-7', tail), 'noop', concat('internal-', head, '-4', tail),
+        SELECT concat(head, '-7', tail), IF(%(types)s = 1, 'noop', concat('noop_', mod(n, %(types)s))),
+               concat('internal-', head, '-4', tail),
                '{{"n": 1}}', %(status)s, 0, '{{}}', at,
                CASE WHEN %(status)s = 'done' THEN at + INTERVAL 1 SECOND END,
                at + INTERVAL %(due_in)s SECOND,

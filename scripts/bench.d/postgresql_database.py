@@ -44,7 +44,7 @@ class PostgresqlDatabase(Database):
           AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
     fill_sql: ClassVar[str] = f"""
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
-            SELECT n, now() - make_interval(secs => 3600 - (%(before)s + n) * 0.002) AS at,
+            SELECT n, now() - make_interval(secs => %(age)s - (%(before)s + n) * %(apart)s) AS at,
                    md5(CAST(random() AS text)) AS noise
             FROM number WHERE n < %(size)s), stamped AS (
             SELECT *, lpad(to_hex(CAST(extract(epoch FROM at) * 1000 AS bigint)), 12, '0') AS ms
@@ -54,7 +54,9 @@ class PostgresqlDatabase(Database):
             FROM stamped)
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
-        SELECT CAST(concat(head, '-7', tail) AS uuid), 'noop', concat('internal-', head, '-4', tail),
+        SELECT CAST(concat(head, '-7', tail) AS uuid),
+               CASE WHEN %(types)s = 1 THEN 'noop' ELSE concat('noop_', mod(n, %(types)s)) END,
+               concat('internal-', head, '-4', tail),
                '{{"n": 1}}', %(status)s, 0, '{{}}', at,
                CASE WHEN %(status)s = 'done' THEN at + interval '1 second' END,
                at + make_interval(secs => %(due_in)s),

@@ -45,8 +45,8 @@ class SqliteDatabase(Database):
     clear = "DELETE FROM goque_task"
     fill_sql = f"""
         WITH {DIGITS}, number AS ({NUMBERS}), made AS (
-            SELECT n, julianday('now') - (3600 - (:before + n) * 0.002) / 86400 AS at,
-                   CAST(strftime('%s', 'now') AS INTEGER) * 1000 - 3600000 + (:before + n) * 2 AS ms,
+            SELECT n, julianday('now') - (:age - (:before + n) * :apart) / 86400 AS at,
+                   CAST((strftime('%s', 'now') - :age + (:before + n) * :apart) * 1000 AS INTEGER) AS ms,
                    random() AS noise
             FROM number WHERE n < :size), named AS MATERIALIZED (
             SELECT *, printf('%08x-%04x', ms >> 16, ms & 65535) AS head,
@@ -54,7 +54,8 @@ class SqliteDatabase(Database):
             FROM made)
         INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at, updated_at,
                                 next_attempt_at, priority)
-        SELECT head || '-7' || tail, 'noop', 'internal-' || head || '-4' || tail,
+        SELECT head || '-7' || tail, CASE WHEN :types = 1 THEN 'noop' ELSE 'noop_' || (n % :types) END,
+               'internal-' || head || '-4' || tail,
                '{{"n": 1}}', :status, 0, '{{}}',
                strftime('%Y-%m-%dT%H:%M:%f000Z', at),
                CASE WHEN :status = 'done' THEN strftime('%Y-%m-%dT%H:%M:%f000Z', at + 1.0 / 86400) END,

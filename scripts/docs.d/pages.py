@@ -1,4 +1,4 @@
-"""Make pages of the site from files outside of docs/: CHANGELOG.md, the READMEs of examples, the help of commands.
+"""Make pages of the site from files outside of docs/: CHANGELOG.md, CONTRIBUTING.md, the READMEs of examples.
 
 MkDocs calls the functions named on_…. The links in these files are relative to the repository. This module changes them
 to links of the site. A link to a file without a page, such as source code, becomes plain text.
@@ -11,16 +11,12 @@ import re
 from functools import partial
 from pathlib import Path
 
-import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from goque.cli.group import COMMANDS, root
-
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-EVERY_COMMAND = "<!-- every command -->"
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`(?!\])", re.DOTALL | re.MULTILINE)
 
 
@@ -52,19 +48,6 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / place)))
 
 
-def every_command() -> str:
-    """Return the --help of each command, with a title."""
-    group = click.Context(root, info_name="goque", terminal_width=80, **root.context_settings)
-    helps = {"goque": root.get_help(group)}
-    for name in COMMANDS:
-        _, command, _ = root.resolve_command(group, [name])
-        assert command is not None
-        helps[f"goque {name}"] = command.get_help(
-            click.Context(command, group, info_name=name, terminal_width=80, **command.context_settings)
-        )
-    return "\n\n".join(f"## {name}\n\n```text\n{text}\n```" for name, text in helps.items())
-
-
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Change links of the repository to links of the site, except in code."""
     del config, files
@@ -74,8 +57,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         parts += [LINK.sub(partial(link_in_site, name), markdown[end : code.start()]), code[0]]
         end = code.end()
     parts.append(LINK.sub(partial(link_in_site, name), markdown[end:]))
-    text = "".join(parts)
-    return text.replace(EVERY_COMMAND, every_command()) if EVERY_COMMAND in text else text
+    return "".join(parts)
 
 
 def link_in_site(name: str, match: re.Match[str]) -> str:

@@ -1,4 +1,7 @@
-"""scripts/screenshots: fill a queue, serve its dashboard, and take pictures of the pages in light and dark colours."""
+"""scripts/screenshots: fill a queue, serve its dashboard, and take pictures of all pages.
+
+Each page is taken in light and in dark colours, wide and as on a phone.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,18 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import shop
 import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from scenes import Scenes, add_scenes
 
 import goque
 from goque import Task
@@ -25,9 +31,11 @@ from goque.storage import open_storage
 from goque.storage.search_types import TaskSearch
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs/dashboard"
-WIDE = {"width": 1280, "height": 800}
-COLOURS = 256
-NARROW = {"width": 390, "height": 844}
+SIZES = {"": ({"width": 1280, "height": 800}, 1000), "phone-": ({"width": 390, "height": 844}, 1000)}
+"""By the beginning of a picture's name: the size of the window, and how tall a picture is at most."""
+
+WIDE_ONLY = ("overview-week", "pool", "search")
+"""Pages that look on a phone as others do."""
 
 
 def main() -> int:
@@ -37,6 +45,7 @@ def main() -> int:
         "--browser", default=os.environ.get("GOQUE_TEST_CHROMIUM"), help="the path of chromium"
     )
     parser.add_argument("--into", type=Path, default=PICTURES, help="the folder for the pictures")
+    parser.add_argument("--only", default="", help="take only the pictures whose names contain this text")
     given = parser.parse_args()
     browser = given.browser or shutil.which("chromium")
     if browser is None:
@@ -46,51 +55,91 @@ def main() -> int:
     memory = Path("/dev/shm")  # a RAM disk, because replaying an hour takes some ten thousand commits
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         url = f"sqlite:///{folder}/shop.db"
-        with shop.at_work(url), served(url) as base, sync_playwright() as playwright:
+        with (
+            shop.at_work(url, add_scenes) as added,
+            served(url) as base,
+            sync_playwright() as playwright,
+        ):
             chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
             for scheme in ("light", "dark"):
-                take(chromium, base, url, given.into, scheme)
+                Camera(chromium, base, given.into, scheme, given.only).take_all(pages_of(url, added))
             chromium.close()
+    total = sum(path.stat().st_size for path in given.into.glob("*.png"))
+    print(f"together: {total // 1024} KiB")
     return 0
 
 
-def take(browser: Browser, base: str, url: str, into: Path, scheme: str) -> None:
-    """Take a picture of each page in one colour scheme."""
-    crashed, failed = newest(url, "resize_image"), newest(url, "send_email")
-    shots = {
-        "overview": ("/?window=1h", WIDE),
-        "types": ("/types", WIDE),
-        "tasks": ("/tasks?status=error&status=attempts_left", WIDE),
-        "task": (f"/tasks/{crashed}", WIDE),
-        "jobs": ("/jobs", WIDE),
-        "nodes": ("/nodes", WIDE),
-        "phone-overview": ("/?window=1h", NARROW),
-        "phone-tasks": ("/tasks", NARROW),
-        "phone-task": (f"/tasks/{failed}", NARROW),
+def pages_of(url: str, added: Scenes) -> dict[str, str]:
+    """Return the paths of the pages, by the names of their pictures."""
+    return {
+        "overview": "/?window=1h",
+        "tasks": "/tasks?status=error&status=attempts_left",
+        "task": f"/tasks/{newest(url, 'resize_image')}",
+        "steps": f"/tasks/{added.steps}",
+        "flow": f"/flows/{added.flow}",
+        "search": "/search?q=order-50",
+        "overview-week": "/?window=7d",
+        "failures": "/failures",
+        "types": "/types?window=1h",
+        "type": "/types/type?name=resize_image&window=1h",
+        "pool": "/types/pool?name=send_email&window=24h",
+        "limits": "/limits",
+        "jobs": "/jobs",
+        "nodes": "/nodes",
     }
-    for name, (path, size) in shots.items():
-        page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=1)
-        page.goto(base + path)
-        page.wait_for_load_state("networkidle")
-        save(page, into / f"{name}-{scheme}.png")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Takes pictures in one colour scheme."""
+
+    browser: Browser
+    base: str
+    into: Path
+    scheme: Literal["light", "dark"]
+    only: str
+
+    def take_all(self, pages: Mapping[str, str]) -> None:
+        """Take each page in each size, and a confirmation."""
+        for prefix in SIZES:
+            for name, path in pages.items():
+                if not prefix or name not in WIDE_ONLY:
+                    self.take(prefix, name, path)
+            self.take(prefix, "failure", "/failures", follow="a[href*='/failures/']")
+        self.take("", "confirm", pages["task"], press="Reset…")
+
+    def take(self, prefix: str, name: str, path: str, *, press: str = "", follow: str = "") -> None:
+        """Take a picture of a page, after pressing a button or following the first of some links, if one is given."""
+        file = f"{prefix}{name}-{self.scheme}.png"
+        if self.only not in file:
+            return
+        size, most = SIZES[prefix]
+        page = self.browser.new_page(viewport=size, color_scheme=self.scheme, device_scale_factor=1)
+        answer = page.goto(self.base + path)
+        if answer is not None and answer.ok and follow:
+            answer = page.goto(self.base + (page.locator(follow).first.get_attribute("href") or path))
+        if answer is None or not answer.ok:
+            print(f"{file}: left out, because the dashboard has no page {path}")
+        elif press:
+            page.set_viewport_size({"width": size["width"], "height": 560})
+            page.get_by_role("link", name=press).click()
+            page.get_by_role("dialog").get_by_role("button").wait_for()
+            save(page, self.into / file)
+        else:
+            page.wait_for_load_state("networkidle")
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": size["width"], "height": max(480, min(tall, most))})
+            save(page, self.into / file)
         page.close()
-    page = browser.new_page(viewport={"width": 1280, "height": 560}, color_scheme=scheme)
-    page.goto(f"{base}/tasks/{crashed}")
-    page.get_by_role("link", name="Reset…").click()
-    page.get_by_role("button", name="Reset the task").wait_for()
-    save(page, into / f"confirm-{scheme}.png", whole=False)
-    page.close()
 
 
-def save(page: Page, path: Path, *, whole: bool = True) -> None:
-    """Save a picture of a page, and cut a long page."""
-    tall = page.evaluate("document.documentElement.scrollHeight")
-    size = page.viewport_size
-    assert size is not None
-    if whole:
-        page.set_viewport_size({"width": size["width"], "height": max(480, min(tall, 1250))})
+def save(page: Page, path: Path) -> None:
+    """Save what the window shows, with a palette of few colours, which keeps the file small."""
     page.screenshot(path=path)
-    Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture = Image.open(path).convert("RGB")
+    # this method keeps the colours that are rare: those of statuses
+    palette = picture.quantize(96, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
 
 

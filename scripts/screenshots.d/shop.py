@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-from goque import Task, TaskStatus
+import msgspec
+import week
+
+from goque import Task, TaskStatus, retry
 from goque.describe.node_info import (
     NodeInfo,
     PoolInfo,
@@ -22,13 +26,17 @@ from goque.describe.node_info import (
     WorkerInfo,
     encode_info,
 )
-from goque.outcome import Change, FailedAttempt
+from goque.outcome import Change
+from goque.periodic.jobs import slot_text
 from goque.storage.contract import TypePolicy
 from goque.storage.search_types import first_id_at
 from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite.dialect import SqliteDialect
 from goque.task_row import TaskRow
 from goque.task_rules.error_lines import append_error
+from goque.task_rules.failed_attempt import FailedAttempt
+
+AddedT = TypeVar("AddedT")
 
 STEP = 1.0
 HOUR = 3600.0
@@ -98,6 +106,10 @@ KINDS = (
 )
 
 
+RETRIES = msgspec.json.encode(retry.DEFAULT).decode()
+JOBS = ("nightly_report", "prune_carts", "refresh_prices", "weekly_digest")
+
+
 @dataclass
 class Shop:
     """Fills the queue, and keeps it working."""
@@ -120,14 +132,18 @@ class Shop:
         self.storage.migrate()
         self.storage.publish_types(
             [
-                TypePolicy(kind.name, kind.max_attempts, None, None, 10800.0, 604800.0, 3600.0)
+                TypePolicy(kind.name, kind.max_attempts, RETRIES, None, 10800.0, 604800.0, 3600.0)
                 for kind in KINDS
             ]
+            + [TypePolicy(job, 5, None, None, 10800.0, 604800.0, 3600.0) for job in JOBS]
         )
         self._register()
         while self.seconds < HOUR:
             self._step()
         self._periodic()
+        kinds = [(kind.name, kind.rate, kind.seconds, kind.fails) for kind in KINDS]
+        rows = list(week.rollups(self.now, kinds, self.chance))
+        self.storage.put_rollups(lambda _now: rows)
         self.storage.pause_type("sync_inventory")
 
     def go_on(self, stopping: threading.Event, caught_up: threading.Event) -> None:
@@ -199,7 +215,10 @@ class Shop:
                 self.storage.mark_processing([row.token for row in rows])
             for row in rows:
                 took = kind.seconds * self.chance.lognormvariate(0, 0.5)
-                self.running.append((seconds + took, row, kind, took))
+                self.running.append((self._elapsed() + took, row, kind, took))
+
+    def _elapsed(self) -> float:
+        return HOUR - (self.now - self.clock).total_seconds()
 
     def _settle(self, seconds: float) -> None:
         over = sorted((one for one in self.running if one[0] <= seconds), key=lambda one: one[0])
@@ -254,7 +273,25 @@ class Shop:
             ("weekly_digest", monday.replace(hour=6, minute=30)),
         ):
             self.storage.record_slot(name, slot)
+            self._ran(name, slot, failed=name == "refresh_prices")
         self.storage.pause_job("weekly_digest", self.now)
+
+    def _ran(self, job: str, slot: datetime, *, failed: bool) -> None:
+        """Run the task of a slot."""
+        self.clock = slot
+        task = Task(job, {"slot": slot_text(slot)}, external_id=f"{job}:{slot_text(slot)}")
+        self.storage.insert_tasks([task])
+        [row] = self.storage.claim_due(job, NODES[0], 1)
+        self.clock += timedelta(seconds=4)
+        change = Change(row.token, TaskStatus.DONE, 0)
+        if failed:
+            error = "TimeoutError: https://supplier.example.com/prices.csv did not answer"
+            attempt = FailedAttempt(attempt=1, cause="failed", error=error, duration=4.0)
+            change = Change(
+                row.token, TaskStatus.ERROR, 1, errors=f"attempt 1: {error}\n", delay=900.0, failed=attempt
+            )
+        self.storage.settle_if_held([change], node=NODES[0])
+        self.clock = self.now
 
     def _tell(self) -> None:
         for number, node in enumerate(NODES, 1):
@@ -265,7 +302,7 @@ class Shop:
                 recent_seconds=60.0,
                 restarts={},
                 types=tuple(self._types()),
-                pools=tuple(self._pools(node)),
+                pools=(*self._pools(node), _job_pool()),
                 processes=tuple(self._processes(number)),
             )
             self.storage.beat(node, info=encode_info(info))
@@ -316,25 +353,32 @@ class Shop:
             "cleaner",
             "scheduler",
         ]
-        names += [f"fetcher[{kind.name}]" for kind in KINDS]
+        names += [f"fetcher[{name}]" for name in (*(kind.name for kind in KINDS), "default")]
         for at, name in enumerate(names):
             yield ProcessInfo(
                 name, 700 + 31 * number + at, HOUR, (14 + 3 * (at % 9)) * 2**20, 0.01 * (at % 4)
             )
 
 
+def _job_pool() -> PoolInfo:
+    """Return the pool of the periodic jobs, which has one worker."""
+    worker = WorkerInfo("worker[default:0]", 870, HOUR, 58 * 2**20, 0.0)
+    return PoolInfo("default", JOBS, slots=4, living=1, ready=1, workers=(worker,))
+
+
 @contextmanager
-def at_work(url: str) -> Iterator[None]:
-    """Create a SQLite file with an hour of work, and keep the shop working during the block."""
+def at_work(url: str, extend: Callable[[Shop], AddedT]) -> Iterator[AddedT]:
+    """Create a SQLite file with an hour of work and what `extend` adds, and keep the shop working during the block."""
     shop = Shop(url, datetime.now(UTC))
     shop.fill()
+    added = extend(shop)
     stopping, caught_up = threading.Event(), threading.Event()
     thread = threading.Thread(target=shop.go_on, args=(stopping, caught_up))
     thread.start()
     try:
         while thread.is_alive() and not caught_up.wait(0.1):
             pass
-        yield
+        yield added
     finally:
         stopping.set()
         thread.join()

@@ -77,9 +77,7 @@ class Supervisor:
                 )
         self._options = SuperviseOptions(app=app, **{name: _plain(value) for name, value in options.items()})
         if self._options.reload:
-            raise ConfigurationError(
-                "Supervisor cannot reload a registry that it was handed; use goque supervise"
-            )
+            raise ConfigurationError("Supervisor cannot reload a registry object; use goque supervise")
         try:
             self._options.check()
         except ValueError as error:
@@ -195,7 +193,7 @@ class Supervisor:
         if exit_code and not told and kind is None:
             from goque.errors import GoqueError  # noqa: PLC0415 - see __init__
 
-            raise GoqueError(f"the tree ended with exit code {exit_code}; its log tells why")
+            raise GoqueError(f"the tree ended with exit code {exit_code}; see its log")
 
     def _forward(self, number: int, frame: object) -> None:
         del frame

@@ -97,7 +97,7 @@ def test_an_app_that_does_not_load_is_one_line_that_says_how_to_look_without_it(
     Path(goque.directory, "shop.py").write_text(source)
     error = goque("list", "--app", "shop:registry", code=2).stderr
     assert said in error
-    assert error.endswith("the app says where its tasks are: mend it, or give --database-url\n")
+    assert error.endswith("the app names the database: fix the app, or give --database-url\n")
     assert len(error.splitlines()) == 1
     assert files(goque) == set()
 

@@ -53,7 +53,10 @@ def test_what_has_not_ended_is_not_deleted_and_the_rest_is(goque: Any, task: Tas
         storage.claim_due(task.type, "node-1", 1)
     goque("cancel", task.id)
     error = goque("delete", task.id, code=1).stderr
-    assert error == f"goque: the handler of task {task.id} is being stopped; delete it after that\n"
+    assert (
+        error
+        == f"goque: the handler of task {task.id} is being stopped; delete the task when it has stopped\n"
+    )
     assert goque("delete", "--status", "canceled").stdout == "deleted 0 tasks\n"
     assert statuses(goque) == ["canceled"]
 

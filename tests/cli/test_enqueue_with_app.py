@@ -132,7 +132,7 @@ def test_each_json_line_is_what_the_registry_makes_of_it(shop: Any) -> None:
 def test_an_app_that_does_not_load_enqueues_nothing_and_says_what_to_do(shop: Any, source: str) -> None:
     Path(shop.directory, "shop.py").write_text(source)
     error = shop("enqueue", "sync", ACME, "--database-url", shop.url, code=2).stderr
-    assert error.endswith("; the app says how its tasks are enqueued: mend it, or give --bare\n")
+    assert error.endswith("; the app has the options of its tasks: fix the app, or give --bare\n")
     assert len(error.splitlines()) == 1
     shop("enqueue", "sync", ACME, "--database-url", shop.url, "--bare")
     assert len(shop.json_lines("list", "--json", "--database-url", shop.url)) == 1

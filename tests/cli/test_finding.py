@@ -205,7 +205,7 @@ def test_a_search_that_stops_early_says_how_to_go_on(goque: Any) -> None:
 
     first = run()
     assert first.stdout == ""
-    assert "looked at tasks created since 20" in first.stderr
+    assert "searched the tasks created since 20" in first.stderr
     second = run("--before", first.stderr.partition("--before ")[2][:36])
     assert rare.id in second.stdout
     assert "looked at" not in second.stderr

@@ -10,8 +10,9 @@ import pytest
 
 from goque import Flow, Task
 from goque.cli.flow import MAX_FAILED, MAX_LISTED
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage import open_storage
+from goque.task_rules.retry_policy import RetryPolicy
 
 UNKNOWN = "01a20b6d-f9ad-7bbd-861b-dbe0c9408260"
 
@@ -99,7 +100,7 @@ def test_an_unknown_flow_is_one_line_and_exit_code_1(goque: Any, flow_id: str) -
 def test_the_id_of_a_task_leads_to_its_flow(goque: Any) -> None:
     flow = order(goque)
     done = goque("flow", flow.tasks[2].id, code=1)
-    assert f"it is the id of a task, whose flow is {flow.id}" in done.stderr
+    assert f"this is the id of a task, and its flow is {flow.id}" in done.stderr
 
 
 def test_hostile_names_are_printed_inert(goque: Any) -> None:
@@ -222,12 +223,12 @@ def test_a_task_that_open_tasks_need_is_not_deleted(goque: Any) -> None:
     charge, ship, tell = (task.id for task in flow.tasks)
     told = goque("delete", charge, code=1).stderr
     assert told == (
-        f"goque: tasks that have not ended need task {charge}, and `goque show {charge}` names them; "
-        "delete it later\n"
+        f"goque: unfinished tasks need task {charge}; `goque show {charge}` lists them; "
+        "delete it when they have ended\n"
     )
     left = goque("delete", "--status", "done")
     assert left.stdout == "deleted 0 tasks\n"
-    assert left.stderr == "goque: left 1 task that others need which have not ended\n"
+    assert left.stderr == "goque: left 1 task that unfinished tasks need\n"
     goque("cancel", tell)
     finish(goque, "ship")
     done = goque("delete", "--status", "done,canceled")

@@ -178,7 +178,7 @@ def test_what_is_left_out_of_a_rate_stays(goque: Any, database: Database) -> Non
     assert changed("--clear") == "rate 100/60 for each key, burst 10"
     for options in (["--burst", "5"], ["--rate-per-key"]):
         error = goque("limit", "sms", *options, code=2).stderr
-        assert "change a rate, and there is none; give --rate COUNT/TIME" in error
+        assert "change a rate, and the type has none; give --rate COUNT/TIME" in error
     assert "give one of them" in goque("limit", "sync", "--clear", "--rate-per-type", code=2).stderr
     assert goque("limit", "snyc", "--limit", "5", code=2).stderr.startswith("goque: no supervisor has run")
     assert changed("--limit", "none", of="sms") == "no limits"
@@ -227,7 +227,7 @@ def test_of_many_keys_the_busiest_are_shown(goque: Any, database: Database) -> N
     done = goque("limits", "--keys", "2")
     assert [line.split()[0] for line in done.stdout.splitlines()[3:]] == ["a", "b"]
     assert done.stdout.splitlines()[1] == "  0 running, 6 waiting, next start: now"
-    assert done.stderr == "  these are 2 keys of more; --keys shows more\n"
+    assert done.stderr == "  only 2 keys are shown; --keys shows more\n"
     assert goque("limits", "--keys", "3").stderr == ""
     assert goque("limits", "--keys", "0").stdout.splitlines() == [
         "sync: 1 per key",

@@ -61,7 +61,7 @@ def test_a_signal_is_kept_once_and_the_first_wins(goque: Any, storage: TaskStora
     done = goque("signal", row.id.upper(), "approved", '{"by": "ada", "n": 1.50}')
     assert (done.stdout, done.stderr) == (f"{row.id} got the signal approved\n", "")
     again = goque("signal", row.id, "approved", "2")
-    assert again.stdout == f"{row.id} had a signal approved already, which it keeps\n"
+    assert again.stdout == f"{row.id} already has a signal approved and keeps it\n"
     goque("signal", row.id, "paid")
     goque("signal", row.id, "form", "-", stdin='["from stdin"]\n')
     assert {name: value for _, name, value in kinds(storage, row)} == {

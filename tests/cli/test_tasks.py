@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from goque import Task, retry
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage import open_storage
 from goque.storage.contract import TypePolicy
 from goque.task_row import TaskRow
 from goque.task_rules.crash_evidence import CrashEvidence
 from goque.task_rules.limits import Limits
+from goque.task_rules.retry_policy import RetryPolicy
 
 COLUMNS = [name for name in TaskRow.__struct_fields__ if name != "needs"]  # which is no column
 STEPS = ("steps", "step_count", "progress", "waits_for", "sleeps", "signals")

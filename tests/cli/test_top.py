@@ -25,11 +25,11 @@ MAIN_SCREEN = b"\x1b[?1049l"
 
 
 class Watcher:
-    """Somebody at a terminal of 80 columns who runs `goque top`."""
+    """Somebody at a terminal who runs `goque top`."""
 
-    def __init__(self, goque: Any, *args: str) -> None:
+    def __init__(self, goque: Any, *args: str, columns: int = 80) -> None:
         self.ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        termios.tcsetwinsize(theirs, (24, columns))
         self.before = termios.tcgetattr(theirs)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "goque.cli", "top", *args],
@@ -149,6 +149,23 @@ def test_keys_pause_reset_and_quit_and_the_terminal_is_as_before(goque: Any, sto
             assert code == 0
             assert MAIN_SCREEN in last
             assert termios.tcgetattr(somebody.terminal) == somebody.before
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_the_figures_of_a_type_are_beside_its_name_at_any_width(
+    goque: Any, storage: Any, columns: int
+) -> None:
+    publish(storage, "mail")
+    figures = f"{'0':>7} {'0':>6} {'0':>5} {'0s':>7} {'0.0':>6} {'0':>6} {'-':>6} {'0/0':>7}"
+    with Watcher(goque, columns=columns) as somebody:
+        somebody.sees(f"> {'mail':<20} {figures}")
+        somebody.types("?")
+        somebody.sees("KEYS")
+        somebody.sees("any key goes back")
+        somebody.types("x")
+        somebody.sees("? help")
+        somebody.types("q")
+        assert somebody.ends()[0] == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 130)])

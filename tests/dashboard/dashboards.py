@@ -10,8 +10,9 @@ from backends import BACKENDS
 from starlette.testclient import TestClient
 
 from goque import Task
-from goque.outcome import Change, FailedAttempt
+from goque.outcome import Change
 from goque.storage.contract import TypePolicy
+from goque.task_rules.failed_attempt import FailedAttempt
 
 on_every_backend = pytest.mark.parametrize("backend_name", sorted(BACKENDS))
 

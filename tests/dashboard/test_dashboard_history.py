@@ -10,10 +10,14 @@ from dashboards import on_every_backend
 from msgspec.structs import replace
 
 from goque import Task, TaskStatus
-from goque.dashboard import charts, formats, overview
-from goque.dashboard.history import SPAN, History
+from goque.dashboard import formats
+from goque.dashboard.overview import charts, figures
+from goque.dashboard.overview.figures import Figures
+from goque.dashboard.readings.history import SPAN, History
+from goque.dashboard.readings.past import RangeSums
+from goque.dashboard.readings.ranges import RANGES
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import FailedAttempt
+from goque.task_rules.failed_attempt import FailedAttempt
 
 NOON = START.replace(hour=12, minute=0, second=0, microsecond=0)
 
@@ -45,6 +49,10 @@ def look_until_known(history):
     raise AssertionError("the hour never was known")
 
 
+def hour_of(picture):
+    return Figures(picture, RangeSums(), RANGES["1h"], NOON)
+
+
 @on_every_backend
 def test_the_last_hour_is_counted_and_nothing_before_it(worked):
     history = History(worked, clock=NOON.timestamp)
@@ -53,7 +61,6 @@ def test_the_last_hour_is_counted_and_nothing_before_it(worked):
     assert sum(picture.ended["mail"]["done"].values()) in (53, 54)
     assert sum(picture.ended["mail"]["attempts_left"].values()) in (5, 6)
     assert min(picture.ended["mail"]["done"]) >= NOON.timestamp() - SPAN
-    assert {seconds for some in picture.latencies["mail"].values() for seconds in some} == {3.0}
     history.close()
 
 
@@ -61,10 +68,10 @@ def test_what_is_not_counted_yet_is_not_drawn_as_nothing(worked):
     history = History(worked, clock=NOON.timestamp)
     history.run_once()
     assert not history._picture.is_whole
-    drawn = overview.throughput(history._picture, "1h", NOON)
+    drawn = hour_of(history._picture).throughput()
     assert float(drawn.unknown) > 900
     assert drawn.slots[0].title.endswith("UTC: nothing known")
-    assert overview.throughput(look_until_known(history), "1h", NOON).unknown == ""
+    assert hour_of(look_until_known(history)).throughput().unknown == ""
     history.close()
 
 
@@ -107,13 +114,16 @@ def test_a_database_that_is_away_leaves_what_was_known_and_says_why(worked, monk
     history.close()
 
 
-def test_failures_that_differ_in_numbers_only_are_put_together(worked):
+def test_failures_of_one_group_are_put_together(worked):
     lines = [
-        replace(line, error=f"order {number}: refused by 10.0.0.{number}")
+        replace(line, error=f"order {number}: refused by 10.0.0.{number}", failure_group="3f9a2c81d0")
         for number, line in enumerate(worked.failures())
     ]
-    [trouble] = overview.troubles(lines)
+    [trouble] = figures.troubles(lines)
     assert (trouble.count, trouble.tasks, trouble.newest) == (len(lines), len(lines), lines[0])
+    assert trouble.path == "/failures/3f9a2c81d0"
+    ungrouped = figures.troubles([replace(line, failure_group=None) for line in lines], most=len(lines))
+    assert {one.path for one in ungrouped} == {f"/tasks/{line.task_id}" for line in lines}
 
 
 def test_charts_have_a_place_for_each_slot_and_scales_with_round_ends():

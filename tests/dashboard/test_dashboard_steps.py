@@ -8,9 +8,10 @@ import re
 import pytest
 from dashboards import HOSTILE, add, do, form_of, on_every_backend, publish, text_of
 
-from goque.outcome import Change, FailedAttempt
+from goque.outcome import Change
 from goque.steps.question import Ask, Progress, Question
 from goque.storage.sql.step_calls.calls import SqlStepRecords
+from goque.task_rules.failed_attempt import FailedAttempt
 
 
 def begin(storage, task_type="ocr"):
@@ -50,7 +51,9 @@ def test_a_task_shows_its_steps_its_progress_and_its_signals(dashboard, storage)
     assert "signal paid" in told
     assert '"/tmp/a.pdf"' in text_of(answer).replace("&#34;", '"')
     assert re.search(r"Signals that have come .* paid \{&#34;amount&#34;: 120\}", told)
-    assert answer.text.count('<rect class="') == 4  # the run, its first step, its pages and the signal
+    assert (
+        answer.text.count('<rect class="') == 5
+    )  # its creation, the run, its first step, its pages and the signal
     assert '<details id="steps" open>' in answer.text
 
 
@@ -129,7 +132,7 @@ def test_a_task_without_steps_costs_no_query_for_them(dashboard, storage, monkey
     monkeypatch.setattr(SqlStepRecords, "step_overview", None)
     answer = dashboard.get(f"/tasks/{add(storage).id}")
     assert answer.status_code == 200
-    assert "Timeline" not in answer.text
+    assert "Timeline Run, step or pause Took Time Began Created +0 ms" in text_of(answer)
 
 
 @on_every_backend

@@ -55,7 +55,7 @@ def test_what_counts_all_types_is_bounded_on_a_server(storage, backend, tmp_path
         assert "type-299999" in said  # a supervisor has run it
     with running_dashboard(tmp_path, backend.url) as dashboard:
         eventually(lambda: dashboard.ask("/").status == 200)  # it answers 503 until the first count has ended
-        for path in ("/", "/types", "/tasks"):
+        for path in ("/", "/?window=7d", "/types", "/types/type?name=type-299999", "/tasks"):
             answer = dashboard.ask(path)
             assert answer.status == 200, (path, answer.text)
             assert len(answer.text) < 1 << 20, path
@@ -81,7 +81,10 @@ def test_pages_and_commands_are_bounded(storage, backend, tmp_path: Path):
         eventually(lambda: dashboard.ask("/").status == 200)
         for path in (
             "/",
+            "/?window=7d",
             "/types",
+            "/types/type?name=type-299999",
+            "/types/type?name=type-123456",
             "/tasks",
             "/tasks?type=type-000007",
             "/tasks?status=new",

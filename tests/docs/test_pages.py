@@ -30,6 +30,7 @@ APPS = [
         "limits",
         "flows",
         "steps",
+        "replay",
         "payloads",
         "asyncio",
         "context",

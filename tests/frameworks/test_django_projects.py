@@ -308,7 +308,7 @@ def test_manage_runs_goques_commands_from_anywhere(
     project.manage("migrate")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert "supervise" in project.manage("goque", "--help")
-    assert "Run the tasks of APP" in project.manage("goque", "supervise", "--help")
+    assert "Run the tasks of an app" in project.manage("goque", "supervise", "--help")
     project.manage("goque", "enqueue", "django.default", '{"task": "shop.tasks.add", "args": [1, 2], "kwargs": {}, '
                    '"backend": "default"}', cwd=elsewhere)  # fmt: skip
     project.write(

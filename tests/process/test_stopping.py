@@ -266,7 +266,7 @@ def test_only_threads_that_keep_a_worker_from_its_end_are_told_of(
     assert tree.stop() == 0
     told = [line for line in tree.log.splitlines() if "left threads running" in line]
     assert len(told) == 1
-    assert "worker[leaves] handlers left threads running (left-behind)" in told[0]
+    assert "handlers left threads running (left-behind)" in told[0]
 
 
 def test_a_tree_stops_in_order_though_a_nursery_hung_over_a_worker_that_it_was_to_fork(

@@ -21,6 +21,10 @@ OWN_TABLES = (
     "goque_flow",
     "goque_flow_task",
     "goque_step",
+    "goque_failure_group",
+    "goque_failure_hour",
+    "goque_stack",
+    "goque_rollup",
 )
 """What goque adds to the one table of the original."""
 

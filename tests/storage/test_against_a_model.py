@@ -27,11 +27,12 @@ from hypothesis.stateful import (
 from test_claiming import policy
 
 from goque.errors import TaskNotFoundError, TaskStateError
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.retry import static
 from goque.storage.contract import DueLevel
 from goque.task import Task
 from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.actors.healing import heal
 
 POLICY = RetryPolicy(max_attempts=2, strategy=static(10))
@@ -250,8 +251,8 @@ class StorageAgainstModel(RuleBasedStateMachine):
     @invariant()
     def owners_are_told_of_what_others_moved(self) -> None:
         for owner, storage in self._nodes.items():
-            moved = {token.task_id for token in storage.changed_by_others(owner, "mail")}
-            assert moved == {token.task_id for token in storage.changed_by_others(owner)}
+            moved = {token.task_id for token in storage.claim_news(owner, "mail").changed}
+            assert moved == {token.task_id for token in storage.claim_news(owner).changed}
             mine = [row for row in self._model.values() if row.claimed_by == owner]
             assert moved == {row.id for row in mine if row.status not in RUNNING}
 

@@ -45,9 +45,9 @@ def test_a_held_task_is_canceled_at_once_and_its_owner_told(storage, status):
     assert storage.cancel_unless_finished(task.id)
     canceled = row_of(storage, task)
     assert (canceled.status, canceled.claimed_by) == ("canceled", "node-1")
-    assert storage.changed_by_others("node-1", "mail") == [canceled.token]
-    assert storage.changed_by_others("node-1") == [canceled.token]
-    assert storage.changed_by_others("node-1", "sms") == storage.changed_by_others("node-2") == []
+    assert storage.claim_news("node-1", "mail").changed == [canceled.token]
+    assert storage.claim_news("node-1").changed == [canceled.token]
+    assert storage.claim_news("node-1", "sms").changed == storage.claim_news("node-2").changed == []
 
 
 @pytest.mark.parametrize("status", ["done", "canceled", "attempts_left"])

@@ -7,9 +7,9 @@ import threading
 import pytest
 from backends import add, claim, done, move, row_of
 
-from goque.outcome import FailedAttempt
 from goque.task_filter import TaskFilter
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 MISSING = "01a22953-b68c-73dc-932d-9b9f241b0bc8"
 

@@ -7,9 +7,10 @@ from backends import add, claim
 
 from goque import Flow, TaskNotFoundError
 from goque.identifiers import new_task_id
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage.contract import FlowCount, FlowTask, Neighbor, TaskLinks
 from goque.task_row import TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 
 
 def video(storage, parts=3):

@@ -21,9 +21,10 @@ from goque import (
     TaskStateError,
 )
 from goque.flows.task_to_insert import TaskToInsert
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage.sql.flows import cleaning, flow_steps
 from goque.task_row import TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 from goque.testing import ended_need, run_task
 
 FAILS: list[bool] = []

@@ -20,8 +20,9 @@ from hypothesis.stateful import (
 )
 
 from goque import Flow, TaskQueueManager, TaskStateError
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.task_row import TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=1)
 ENDS = (OutcomeKind.DONE, OutcomeKind.DONE, OutcomeKind.FAILED, OutcomeKind.CANCELED, OutcomeKind.INTERRUPTED)

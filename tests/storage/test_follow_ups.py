@@ -13,7 +13,8 @@ import goque
 from goque import DuplicateTaskError, GoqueError, Task, TaskFilter, UnknownTypeError
 from goque.execution import follow_ups
 from goque.flows.task_to_insert import TaskToInsert
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
+from goque.task_rules.retry_policy import RetryPolicy
 from goque.testing import run_task
 
 

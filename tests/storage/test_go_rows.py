@@ -111,7 +111,7 @@ def test_what_the_original_does_to_a_task_that_ours_runs_stands(storage, backend
     [row] = claim(storage)
     storage.mark_processing([row.token])
     update_as_original(backend, status=status, attempts=0, next_attempt_at=backend.time(WRITTEN))
-    assert storage.changed_by_others("node-1", "mail") == [row.token]
+    assert storage.claim_news("node-1", "mail").changed == [row.token]
     assert claim(storage, "node-2") == []
     assert storage.settle_if_held([done(row)]) == set()
     assert (row_of(storage, row).status, row_of(storage, row).claimed_by) == (status, None)

@@ -10,7 +10,7 @@ from backends import add, claim, done, move, row_of
 from undone_claims import undo_claims
 
 from goque import ConfigurationError, Rate, Registry, TaskStateError
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.queue.manager import TaskQueueManager
 from goque.storage.contract import HeldBack, TypePolicy
 from goque.storage.sql import limit_control
@@ -20,6 +20,7 @@ from goque.storage.sql.limits import holders
 from goque.task import Task
 from goque.task_row import TaskStatus
 from goque.task_rules.limits import Limits
+from goque.task_rules.retry_policy import RetryPolicy
 
 
 def limited(storage, *, task_type="mail", takes_turns=False, **limits):

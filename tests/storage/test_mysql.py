@@ -119,6 +119,9 @@ def test_a_migration_that_was_cut_off_is_gone_on_with(backend):
         "0005_limits",
         "0006_flows",
         "0007_steps",
+        "0008_failures",
+        "0009_rollups",
+        "0010_stacks",
     ]
     add(storage)
     assert len(claim(storage)) == 1

@@ -7,9 +7,9 @@ from backends import add, claim, move, row_of
 from test_claiming import policy
 
 from goque.errors import ConfigurationError
-from goque.outcome import FailedAttempt
 from goque.task import Task
 from goque.task_row import TERMINAL_STATUSES, TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 FINISHED = [TaskStatus.DONE, TaskStatus.CANCELED]
 

@@ -59,6 +59,9 @@ def test_migrate_names_what_it_applied(backend):
         "0005_limits",
         "0006_flows",
         "0007_steps",
+        "0008_failures",
+        "0009_rollups",
+        "0010_stacks",
     ]
 
 

@@ -27,10 +27,18 @@ PARAMS = {
     "status": "done",
     "external_id": "x1",
     "limit_key": "acme",
+    "failure": "3f9a2c81d0",
     "error": "boom",
     "payload": "ada@example.com",
     "before": ID,
     "floor": "00000000-0000-7000-8000-000000000000",
+    "ceiling": "ffffffff-0000-7000-8000-000000000000",
+    "low": "019ab5a0-0000-0000-0000-000000000000",
+    "high": "019ab5a0-ffff-ffff-ffff-ffffffffffff",
+    "prefix": "x",
+    "past": "x\U0010ffff",
+    "length": 200,
+    "largest": 16_384,
     "scan": 20_000,
     "most": 5001,
     "limit": 50,
@@ -44,17 +52,23 @@ PARAMS = {
 WALK, BY_ID, ATTEMPTS = "walk", "by id", "attempts"
 INDEXES = {
     "walk": WALK,
+    "walk_up": WALK,
     "floor": WALK,
+    "ceiling": WALK,
+    "of_ids": WALK,
     "waiting": "goque_task_claim_idx",
     "blocked": "goque_task_blocked_idx",
     "held": "goque_task_owner_idx",
     "unowned": "goque_task_unowned_idx",
     "finished": "goque_task_finished_idx",
+    "finished_total": "goque_task_finished_idx",
     "of_types": "goque_task_type_external_id_idx",
+    "of_failure": "goque_attempt_group_idx",
     "of_external_id": "goque_task_type_external_id_idx",
+    "of_external_ids": "goque_task_type_external_id_idx",
+    "previews": BY_ID,
     "lines_by_id": BY_ID,
     "finished_counts": "goque_task_finished_idx",
-    "finished_lately": "goque_task_finished_idx",
     "failures": ATTEMPTS,
     "typed_tasks": "goque_task_type_external_id_idx",
 }
@@ -64,8 +78,8 @@ INDEXES_OF_MYSQL = INDEXES | {
     "held": STATE,
     "unowned": STATE,
     "finished": STATE,
+    "finished_total": STATE,
     "finished_counts": STATE,
-    "finished_lately": STATE,
     "of_types": "goque_task_claim_idx",
     "typed_tasks": None,  # either index that begins with the type will do
 }
@@ -76,7 +90,7 @@ def statements(search: SearchStatements):
     conditions = list(search.conditions.values())
     for field in fields(search):
         sql = getattr(search, field.name)
-        if field.name == "walk":
+        if field.name in ("walk", "walk_up"):
             sql = "\n AND ".join([sql[0], *conditions]) + sql[1]
         elif field.name == "lines_by_id":
             sql = "\n AND ".join([sql, *conditions])

@@ -9,9 +9,7 @@ from backends import START, add, claim, done, move
 
 from goque.handlers.flow import Flow
 from goque.identifiers import external_id_of, new_task_id
-from goque.outcome import FailedAttempt
 from goque.storage.search_types import (
-    FinishedRun,
     FunctionCount,
     ScheduleRow,
     TaskSearch,
@@ -21,6 +19,7 @@ from goque.storage.search_types import (
 from goque.storage.sql import search as sql_search
 from goque.task import Task
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 HOSTILE = "'; DROP TABLE goque_task; -- <script>alert(1)</script> \\ % _ ☃"
 
@@ -285,21 +284,14 @@ def test_what_ended_is_counted_by_type_status_and_slot(storage, clock):
     assert storage.finished_counts(["sms"], begin, begin + timedelta(hours=1), step=60) == []
 
 
-def test_what_is_done_tells_how_long_it_took_from_its_due_time_on(storage, clock):
-    add(storage, delay=10)
-    clock.advance(15)
-    [row] = claim(storage)
-    clock.advance(2)
-    storage.settle_if_held([done(row)])
-    clock.advance(60)
-    add(storage)
-    storage.settle_if_held([done(row) for row in claim(storage)])
-    until = clock.now + timedelta(seconds=1)
-    assert storage.finished_lately(["sms", "mail"], START, until, limit=10) == [
-        FinishedRun("mail", clock.now, 0.0),
-        FinishedRun("mail", START + timedelta(seconds=17), 7.0),
-    ]
-    assert len(storage.finished_lately(["mail"], START, until, limit=1)) == 1
+def test_tasks_are_found_by_several_external_ids(storage):
+    first, second = add(storage, external_id="nightly:1"), add(storage, "sms", external_id="hourly:1")
+    add(storage, "elsewhere", external_id="nightly:2")
+    add(storage, external_id="nightly:3")
+    found = storage.tasks_of_external_ids(["mail", "sms"], ["nightly:1", "hourly:1", "nightly:2", "gone"])
+    assert {name: line.id for name, line in found.items()} == {"nightly:1": first.id, "hourly:1": second.id}
+    assert storage.tasks_of_external_ids([], ["nightly:1"]) == {}
+    assert storage.tasks_of_external_ids(["mail"], []) == {}
 
 
 def test_failures_come_newest_first_with_what_became_of_the_task(storage, clock):

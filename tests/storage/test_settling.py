@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from backends import START, add, claim, done, move, row_of, run, stale
 
-from goque.outcome import FailedAttempt
 from goque.task import Task
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 
 def test_done_frees_the_task_and_keeps_the_rest(storage, clock):
@@ -137,13 +137,13 @@ def test_a_task_canceled_meanwhile_stays_canceled_and_is_let_go(storage, other, 
     storage.mark_processing([row.token])
     assert other.cancel_unless_finished(task.id)
     assert row_of(storage, task).claimed_by == "node-1"
-    assert storage.changed_by_others("node-1", "mail") == [row.token]
+    assert storage.claim_news("node-1", "mail").changed == [row.token]
     canceled_at = row_of(storage, task).updated_at
     clock.advance(1)
     assert storage.settle_if_held([done(row)]) == set()
     settled = row_of(storage, task)
     assert (settled.status, settled.claimed_by, settled.updated_at) == ("canceled", None, canceled_at)
-    assert storage.changed_by_others("node-1", "mail") == []
+    assert storage.claim_news("node-1", "mail").changed == []
 
 
 @pytest.mark.parametrize("status", ["new", "done", "canceled", "attempts_left", "error"])

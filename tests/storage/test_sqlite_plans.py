@@ -13,6 +13,7 @@ from go_schema import ORIGINAL
 
 from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.storage import SqlStorage
+from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS
 from goque.storage.sqlite.statements import SQLITE_STATEMENTS
 from goque.task import Task
 from goque.task_row import TaskStatus
@@ -101,6 +102,31 @@ def test_hot_statements_keep_to_their_index(tmp_path, tasks, analyzed, original)
         assert all(PARTIAL.search(step) for step in scans), (name, found[name])
         for step in steps:
             assert any(step in line for line in found[name]), (name, found[name])
+    backend.close()
+
+
+def test_all_tasks_are_counted_along_indexes(tmp_path):
+    backend = SqliteBackend(tmp_path)
+    storage = backend.new_storage()
+    storage.require_schema()
+    fill(backend, 5000)
+    backend.execute("UPDATE goque_task SET status = 'blocked' WHERE rowid % 20 = 10")
+    backend.execute("UPDATE goque_task SET status = 'pending' WHERE rowid % 500 = 3")
+    backend.execute("UPDATE goque_task SET status = 'canceled', claimed_by = 'node-1' WHERE rowid % 500 = 7")
+    connection = sqlite3.connect(backend.path)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {COUNT_BY_INDEXES}")]
+    assert [line for line in plan if "goque_task" in line and "INDEX" not in line] == []
+    exact = {
+        (task_type, status): count
+        for task_type, status, count, _ in connection.execute(COUNT_TASKS).fetchall()
+    }
+    connection.close()
+    assert {(row.type, row.status): row.count for row in storage.count_tasks()} == exact
+    few = steps_of(storage, storage.count_tasks)
+    backend.execute("UPDATE goque_task SET status = 'strange' WHERE rowid = 1")
+    assert ("strange", 1) in [(row.status, row.count) for row in storage.count_tasks()]
+    assert sum(row.count for row in storage.count_tasks()) == 5000
+    assert steps_of(storage, storage.count_tasks) > 2 * few
     backend.close()
 
 

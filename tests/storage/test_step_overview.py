@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from backends import START, add, claim
 from step_questions import ask, record, sleep, wait
 
 from goque.steps.question import Progress
-from goque.storage.contract import StepOverview
+from goque.storage.contract import RecordedValues, StepOverview
 
 UNKNOWN = "01a20b6d-f9ad-7bbd-861b-dbe0c9408260"
 
@@ -62,3 +63,14 @@ def test_what_is_no_step_is_read_beside_the_steps(storage, run, clock):
 def test_a_task_without_steps_has_an_empty_overview(storage, run):
     for task_id in (run.id, UNKNOWN, "no id"):
         assert storage.step_overview(task_id, first=1, last=1) == StepOverview()
+
+
+def test_whole_values_are_read_for_a_replay(storage, run):
+    large = "x" * 100_000
+    ask(storage, run, record("page", large), record("none", None), sleep("cool", 60), wait("approved", 300))
+    storage.write_progress([(run.token, Progress(0.5))])
+    storage.signal_task(run.id, "paid", b'{"by": [1.50]}')
+    found = storage.recorded_values(run.id)
+    assert found.steps == {"page": msgspec.json.encode(large), "none": b"null"}
+    assert {name: msgspec.json.decode(raw) for name, raw in found.signals.items()} == {"paid": {"by": [1.5]}}
+    assert storage.recorded_values(UNKNOWN) == storage.recorded_values("no id") == RecordedValues()

@@ -52,11 +52,11 @@ every option           goque supervise --help
 @option("--keep", is_flag=True, help="Keep the tour's directory, with app, database and log.")
 @click.pass_context
 def demo(ctx: click.Context, /, *, keep: bool) -> None:
-    """Take a tour: real work on all CPUs, live, with a handler that segfaults and calls that are retried.
+    """Take a tour: watch real work on all CPUs, a handler that segfaults, and calls that are retried.
 
     It makes a temporary directory with a small app and a SQLite file, runs `goque supervise` there and shows
-    what happens, in about 15 seconds. In a terminal it ends with the dashboard, until Ctrl-C; elsewhere it does
-    not wait. The exit code is 0 if everything went as expected.
+    what happens. This takes about 15 seconds. In a terminal it then serves the dashboard until Ctrl-C. The exit code is
+    0 if everything went as expected.
     """
     signal.signal(signal.SIGTERM, _leave)
     directory = Path(tempfile.mkdtemp(prefix="goque-demo-"))

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from goque.outcome import FailedAttempt
 from goque.queue.manager import TaskQueueManager
 from goque.task import Task
 from goque.task_filter import TaskFilter
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 FAILED: Final = (TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT)
 MAX_FAILED: Final = 100

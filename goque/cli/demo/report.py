@@ -9,11 +9,11 @@ from typing import Final
 
 from goque.cli.demo.load import BROKEN, CALLS
 from goque.cli.demo.progress import Progress
-from goque.outcome import FailedAttempt
 from goque.queue.manager import TaskQueueManager
 from goque.task import Task
 from goque.task_filter import TaskFilter
 from goque.task_row import TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 STACK_LINES: Final = 3
 

@@ -29,7 +29,7 @@ class LimitOrNone(click.ParamType):  # type: ignore[type-arg]  # generic in the 
         try:
             return check_limit("it", int(text))
         except ConfigurationError as error:
-            self.fail(f"{error}; {NONE} takes the limit away", param, ctx)
+            self.fail(f"{error}; {NONE} removes the limit", param, ctx)
         except ValueError:
             self.fail(f"must be a whole number from 1 up, or {NONE}, not {value!r:.80}", param, ctx)
 

@@ -26,11 +26,12 @@ QUOTING: Final = """write it in the shell's quotes, such as '{"by": "ada"}' or '
 @click.argument("value", metavar="[JSON]", required=False)
 @database_option
 def signal(task_id: str, name: str, value: str | None, database_url: str | None) -> None:
-    """Give a task the signal that its handler waits for, with a value, null if none is given.
+    """Send a task the signal NAME that its handler waits for.
 
-    The handler gets the value from `wait_for(NAME)`. A task that waits for the signal goes on at once. A task that does
-    not wait for it yet keeps it until its handler asks. The first signal of a name wins: another one changes nothing,
-    and the command says so. JSON is `-` to read it from standard input.
+    JSON is the value, null if you leave it out, or `-` to read it from standard input. The handler gets it from
+    `wait_for(NAME)`. If the task waits for the signal, it continues at once. If it does not wait yet, it keeps the
+    signal until its handler asks. The first signal of a name wins: another one changes nothing, and the command prints
+    that.
 
     An unknown ID and a task that has ended make the exit code 1.
 
@@ -53,7 +54,7 @@ def signal(task_id: str, name: str, value: str | None, database_url: str | None)
     if is_kept:
         click.echo(f"{task_id} got the signal {shown}")
     else:
-        click.echo(f"{task_id} had a signal {shown} already, which it keeps")
+        click.echo(f"{task_id} already has a signal {shown} and keeps it")
 
 
 def _json_of(value: str | None) -> bytes:

@@ -50,13 +50,15 @@ def top(database_url: str | None, interval: float, *, once: bool) -> None:
     \b
     Columns:
       WAITING       tasks that no node has claimed
-      RETRY         those of them that have failed before
+      RETRY         waiting tasks that have failed before
       BUSY          tasks that a node has claimed
       LATENCY       how long the oldest due task has waited
       RUNS/S, FAILED, TOOK
                     runs per second, failed runs, and the mean duration,
                     all in the last minute
-      WORKERS       how many workers there are, of how many wanted
+      WORKERS       running workers / wanted workers
+      MEM, CPU      memory, where shared memory is divided among the processes
+                    that share it; and the share of one processor
 
     \b
     Keys, which act on the line of the cursor:
@@ -67,6 +69,7 @@ def top(database_url: str | None, interval: float, *, once: bool) -> None:
       c                cancel a worker's running task, or one task
       d                drain a node of this machine, or resume it
       a                also show processes that run no tasks
+      ?                show the keys and the columns
       q                quit
 
     \b

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from goque.task_row import TaskRow
 from goque.telemetry.logs import one_line
 
 MIN_WIDTH: Final = 40
+USUAL_WIDTH: Final = 80
 LONG_RUN: Final = 1.0
 BAR: Final = 20
 MAX_PROGRESS: Final = 3
@@ -85,7 +86,7 @@ def overview_lines(seen: Overview, width: int, *, all_processes: bool = False) -
     """
     has_blocked = any(kind.blocked for kind in seen.types)
     header = f"{_BLOCKED_HEADER}{_TYPE_HEADER}" if has_blocked else _TYPE_HEADER
-    elastic = max(MIN_WIDTH, width) - len(header) - 3
+    elastic = _name_width(width, len(header) + 3, _type_names(seen.types))
     yield Line(f"  {fitted('TYPE', elastic)} {header}", "bold")
     if not seen.types:
         yield Line("  no task types: no task was enqueued here, and no supervisor has run", "dim")
@@ -121,8 +122,32 @@ def last_error(row: TaskRow) -> str:
     return line.partition(": ")[2] if line.startswith("attempt ") else line
 
 
+def _name_width(width: int, others: int, names: Iterable[str]) -> int:
+    """Return the columns for names: on a wide terminal as many as the longest needs, so that figures stay beside names.
+
+    Args:
+        width: the columns of the terminal.
+        others: how many of them the other cells of a line take.
+        names: the names.
+    """
+    from rich.cells import cell_len
+
+    room = max(MIN_WIDTH, width) - others
+    return min(room, max(USUAL_WIDTH - others, *(cell_len(one_line(name)) for name in names), 0))
+
+
+def _type_names(kinds: Iterable[TypeLine]) -> Iterator[str]:
+    for kind in kinds:
+        yield f"{kind.type}{_note(kind)}"
+        yield from (f"  {function.name}" for function in kind.functions)
+
+
+def _note(kind: TypeLine) -> str:
+    return " (paused)" if kind.paused else " (held)" if kind.held else ""
+
+
 def _name(kind: TypeLine, width: int) -> str:
-    note = " (paused)" if kind.paused else " (held)" if kind.held else ""
+    note = _note(kind)
     name = one_line(kind.type)
     return fitted(name, width) if not note else fitted(fitted(name, width - len(note)).rstrip() + note, width)
 
@@ -165,7 +190,9 @@ def _node_lines(node: NodeLine, width: int, *, all_processes: bool) -> Iterator[
         return
     if notes := "; ".join(_notes(node)):
         yield Line(fitted(f"    {notes}", width), "yellow")
-    elastic = max(MIN_WIDTH, width) - len(_WORKER_HEADER) - 5
+    names = [_worker_name(worker) for pool in info.pools for worker in pool.workers]
+    names += [process.name for process in info.processes] * all_processes
+    elastic = _name_width(width, len(_WORKER_HEADER) + 5, names)
     yield Line(f"    {fitted('WORKER', elastic)} {_WORKER_HEADER}", "dim")
     for pool in info.pools:
         for worker in sorted(pool.workers, key=_slot):
@@ -236,9 +263,12 @@ def _processes(node: NodeLine) -> Iterator[ProcessInfo]:
             yield from pool.workers
 
 
+def _worker_name(worker: WorkerInfo) -> str:
+    return worker.name.removeprefix("worker[").removesuffix("]")
+
+
 def _worker_text(worker: WorkerInfo, node: NodeLine, elastic: int) -> str:
-    name = one_line(worker.name.removeprefix("worker[").removesuffix("]"))
-    name, _, slot = name.rpartition(":")
+    name, _, slot = one_line(_worker_name(worker)).rpartition(":")
     name = f"{shortened(name, elastic - len(slot) - 1)}:{slot}"
     if worker.runs:
         run = worker.runs[0]

@@ -116,7 +116,7 @@ def answer_to(order: Order, storage: TaskStorage) -> Answer:
                 TaskFilter(task_type=task_type, statuses=list(FAILED)), limit=MAX_TASKS
             )
             if len(tasks) == MAX_TASKS:
-                message = message or f"these are the newest {MAX_TASKS}"
+                message = message or f"only the newest {MAX_TASKS} are shown"
         return Answer(look(storage, datetime.now(UTC)), done, message, tasks=tasks, task_type=task_type)
     except DatabaseUnavailableError as error:
         if done is None and order.verb != "look":
@@ -156,7 +156,7 @@ def carry_out(order: Order, storage: TaskStorage) -> str:
 def signal_root(host: str, pid: int) -> None:
     """Send SIGUSR2 to a supervisor of this machine. Raises GoqueError for one of another machine."""
     if host != socket.gethostname():
-        raise GoqueError(f"that supervisor runs on {host}: there, `kill -USR2 {pid}` does it")
+        raise GoqueError(f"that supervisor runs on {host}; run `kill -USR2 {pid}` there")
     if not _is_root(pid):
         raise GoqueError(
             f"pid {pid} is no supervisor here (another container?): send it SIGUSR2 where it runs"
@@ -164,7 +164,7 @@ def signal_root(host: str, pid: int) -> None:
     try:
         os.kill(pid, signal.SIGUSR2)
     except (ProcessLookupError, PermissionError) as error:
-        raise GoqueError(f"pid {pid} cannot be told: {error.strerror}") from error
+        raise GoqueError(f"pid {pid} cannot be signaled: {error.strerror}") from error
 
 
 def _is_root(pid: int) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from goque.cli.output import fitted
+from goque.cli.top.help_lines import help_lines
 from goque.cli.top.lines import Line, Target, last_error, overview_lines, task_lines
 from goque.cli.top.orders import Answer, Order
 from goque.describe.overview import NodeLine, Overview, TypeLine
@@ -26,7 +27,7 @@ LEGEND: Final = {
     "": "",
 }
 LOOKING: Final = "looking"
-ALWAYS: Final = "a processes  q quit"
+ALWAYS: Final = "a processes  ? help  q quit"
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Screen:
         message: the result of the last order.
         question: the order that waits for a yes.
         is_over: whether the user has quit.
+        is_helping: whether the keys and columns are explained instead of the overview.
     """
 
     where: str
@@ -48,6 +50,7 @@ class Screen:
     message: str = ""
     question: Order | None = None
     is_over: bool = False
+    is_helping: bool = False
     all_processes: bool = False
     _cursor: Target | None = None
     _offset: int = 0
@@ -77,11 +80,16 @@ class Screen:
             self.message = "" if key == "y" else "nothing was changed"
             return order if key == "y" else None
         self.message = ""
+        if self.is_helping and key != "ctrl-c":
+            self.is_helping = False
+            return None
         match key:
             case "q" | "ctrl-c":
                 self.is_over = True
             case "escape" | "left" if self._type is not None:
                 self._cursor, self._type = Target("type", self._type), None
+            case "?":
+                self.is_helping = True
             case "a":
                 self.all_processes = not self.all_processes
             case _ if key in MOVES:
@@ -112,7 +120,7 @@ class Screen:
             case "node", "d":
                 self._drain(target)
             case _:
-                self.message = f"{one_line(key)}: no such key here"
+                self.message = f"{one_line(key)}: no such key here; ? shows the keys"
         return None
 
     def _drain(self, target: Target) -> None:
@@ -148,7 +156,8 @@ class Screen:
         at = next((number for number in spots if body[number].is_about(self._cursor)), None)
         if at is None and spots:
             at = spots[0]
-        self._cursor = body[at].target if at is not None else None
+        if not self.is_helping:
+            self._cursor = body[at].target if at is not None else None
         room = max(1, height - 3)
         if at is not None:
             first = 0 if at == spots[0] else at  # with the header above it
@@ -162,6 +171,8 @@ class Screen:
         return [self._title(width), *shown, *self._foot(width)]
 
     def _body(self, width: int) -> list[Line]:
+        if self.is_helping:
+            return list(help_lines(width))
         if self._type is not None:
             return list(task_lines(self._tasks, width))
         if self.seen is None:
@@ -189,7 +200,8 @@ class Screen:
 
     def _foot(self, width: int) -> list[Line]:
         legend = LEGEND[self._cursor.kind if self._cursor else ""]
-        keys = f"{legend}  {ALWAYS}" if self._type is None else legend or "esc back"
+        keys = f"{legend}  {ALWAYS}" if self._type is None else f"{legend or 'esc back'}  ? help"
+        keys = "any key goes back" if self.is_helping else keys
         style = "bold yellow" if self.question else "bold"
         about = self._cursor.name if self._cursor and self._cursor.kind == "task" else ""
         error = next((last_error(row) for row in self._tasks if row.id == about), "")

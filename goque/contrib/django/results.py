@@ -58,7 +58,7 @@ def result_of(task: Task, attempts: list[AttemptRow]) -> Any:
         started_at=starts[0] if starts else None,
         finished_at=task.updated_at if task.status.is_terminal else None,
         last_attempted_at=last_start or next((one.ended_at for one in reversed(attempts)), None),
-        errors=[_error_of(one) for one in attempts],
+        errors=[_error_of(one) for one in attempts if one.failed.is_failure],
         worker_ids=workers,
         returned=run["returned"] if run else task.result,
     )
@@ -73,7 +73,7 @@ def running_result(task: Task, attempts: list[AttemptRow], worker: str | None = 
         started_at=next((one.started_at for one in attempts if one.started_at), now),
         finished_at=None,
         last_attempted_at=now,
-        errors=[_error_of(one) for one in attempts],
+        errors=[_error_of(one) for one in attempts if one.failed.is_failure],
         worker_ids=[*(one.node or "" for one in attempts), worker or task.claimed_by or ""],
         returned=None,
     )

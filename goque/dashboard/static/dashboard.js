@@ -11,7 +11,7 @@
 
   const isBusy = () => {
     const active = document.activeElement;
-    const typing = active && active.matches("input, select, textarea") && live()?.contains(active);
+    const typing = active && active.matches("input:not([type=checkbox]), select, textarea") && live()?.contains(active);
     const marking = !document.getSelection().isCollapsed;
     return document.hidden || dialog.open || keys.open || typing || marking;
   };
@@ -37,10 +37,13 @@
   document.body.addEventListener("htmx:afterSettle", () => {
     goOn();
     mark(selected);
+    showLocalTimes();
+    markAll();
   });
 
-  // What somebody has unfolded stays so.
-  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
+  // What somebody has unfolded or ticked stays so, and so do the local times, until they are set anew.
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+    !(name === "open" && node.tagName === "DETAILS") && name !== "checked" && name !== "data-local";
 
   // A search that has found nothing yet goes on by itself, a bounded step at a time.
   const goOn = () => {
@@ -49,17 +52,88 @@
   };
   setTimeout(goOn, 150);
 
+  // -- local times -----------------------------------------------------------------------------------
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const isUtc = new Date().getTimezoneOffset() === 0 && /^(UTC|Etc|GMT)/.test(zone ?? "UTC");
+  const day = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short" });
+  const clock = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" });
+
+  const showLocalTimes = () => {
+    if (isUtc) return;
+    for (const node of document.querySelectorAll("time[datetime]")) {
+      const instant = new Date(node.dateTime);
+      if (Number.isNaN(instant.getTime())) continue;
+      const isSameDay = day.format(instant) === node.dateTime.slice(0, 10);
+      const local = `${isSameDay ? "" : `${day.format(instant)} `}${clock.format(instant)} local`;
+      if (node.matches(".full")) node.dataset.local = local;
+      else if (node.title.endsWith("UTC")) node.title += `, ${local}`;
+    }
+  };
+  showLocalTimes();
+  if (!isUtc) document.getElementById("zone").textContent = `, local times are ${zone}`;
+
+  // -- copying ---------------------------------------------------------------------------------------
+
+  const copy = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const area = document.createElement("textarea"); // a page without TLS has no other way
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(".copy");
+    if (!button) return;
+    const from = button.dataset.copyFrom;
+    copy(from ? document.getElementById(from).textContent : button.dataset.copy).then(() => {
+      button.textContent = "Copied";
+      button.classList.add("is-copied");
+      setTimeout(() => {
+        button.textContent = "Copy";
+        button.classList.remove("is-copied");
+      }, 1500);
+    });
+  });
+
+  // -- ticks -----------------------------------------------------------------------------------------
+
+  const ticks = () => [...document.querySelectorAll(".tick input[name=id]")];
+  const markAll = () => {
+    const all = document.querySelector("[data-tick-all]");
+    if (!all) return;
+    const ticked = ticks().filter((one) => one.checked).length;
+    all.checked = ticked > 0 && ticked === ticks().length;
+    all.indeterminate = ticked > 0 && !all.checked;
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-tick-all]")) ticks().forEach((one) => (one.checked = event.target.checked));
+    if (event.target.matches(".tick input")) markAll();
+  });
+
   // -- confirmations --------------------------------------------------------------------------------
+
+  const ask = (address) =>
+    htmx.ajax("GET", address, { target: "#dialog-body", select: "#confirm", swap: "innerHTML" }).then(() => {
+      if (!dialog.open) dialog.showModal();
+      dialog.querySelector("input:not([type=hidden]), button, a")?.focus();
+    });
+
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-dialog-form]") || !event.submitter) return;
+    event.preventDefault();
+    ask(`${event.submitter.formAction}?${new URLSearchParams(new FormData(event.target))}`);
+  });
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (link.matches("[data-dialog]")) {
       event.preventDefault();
-      htmx.ajax("GET", link.href, { target: "#dialog-body", select: "#confirm", swap: "innerHTML" }).then(() => {
-        if (!dialog.open) dialog.showModal();
-        dialog.querySelector("input:not([type=hidden]), button, a")?.focus();
-      });
+      ask(link.href);
     } else if (link.matches("[data-close]") && dialog.open) {
       event.preventDefault();
       dialog.close();
@@ -85,7 +159,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, select, textarea")) {
+    if (event.target.matches("input:not([type=checkbox]), select, textarea")) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
@@ -94,12 +168,12 @@
       location.assign(prefix + PAGES[event.key]);
     } else if (event.key === "j" || event.key === "k") {
       select(event.key === "j" ? 1 : -1);
+    } else if (event.key === "x") {
+      rows()[selected]?.querySelector(".tick input")?.click();
     } else if (event.key === "?") {
       keys.showModal();
     } else if (event.key === "/") {
-      const first = document.querySelector(".filters input:not([type=hidden])");
-      if (first) first.focus();
-      else location.assign(`${prefix}/tasks`);
+      document.querySelector(".find input")?.focus();
       event.preventDefault();
     }
     waitsForPage = event.key === "g";

@@ -13,10 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
-from goque.dashboard.steps.entries import Entry, timeline_entries
-from goque.describe.step_story import StepStory
-from goque.storage.contract import AttemptRow
-from goque.task_row import TaskRow
+from goque.dashboard.steps.entries import Entry
 
 WIDTH: Final = 1000.0
 LEAST: Final = 4.0
@@ -48,7 +45,7 @@ class Timeline:
         lines: the first lines, and after a gap the last ones.
         gap: after how many lines some are left out.
         left_out: how many are left out there.
-        began: the start of the first line.
+        began: the time from which the others are counted.
         is_shortened: whether pauses are drawn shorter than they were.
     """
 
@@ -59,16 +56,14 @@ class Timeline:
     is_shortened: bool
 
 
-def draw_timeline(row: TaskRow, attempts: Sequence[AttemptRow], story: StepStory, now: datetime) -> Timeline:
-    """Draw the runs, steps, sleeps, waits and signals of a task."""
-    entries = timeline_entries(row, attempts, story, now)
+def draw_timeline(entries: Sequence[Entry], began: datetime) -> Timeline:
+    """Draw lines with their bars; `began` is the time from which the others are counted."""
     axis = _Axis(entries)
     lines = [_line(entry, axis) for entry in entries]
     left_out = max(0, len(lines) - MAX_LINES)
     if left_out:
         lines = [*lines[: MAX_LINES // 2], *lines[-(MAX_LINES // 2) :]]
     gap = MAX_LINES // 2 if left_out else len(lines)
-    began = min((entry.start for entry in entries), default=now)
     return Timeline(lines, gap, left_out, began, axis.is_shortened)
 
 

@@ -1,4 +1,4 @@
-"""What the page of a task shows of its recorded steps, read with one call."""
+"""What the page of a task shows of its runs and its recorded steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from goque.dashboard.steps.milestones import life_entries
 from goque.dashboard.steps.timeline import Timeline, draw_timeline
 from goque.describe.step_story import StepStory, has_steps, tell_steps
 from goque.describe.step_words import describe_pause, describe_sleep, describe_wait
@@ -42,8 +43,8 @@ class StepsView:
 
 def read_steps(
     storage: TaskStorage, row: TaskRow, attempts: Sequence[AttemptRow], now: datetime
-) -> StepsView | None:
-    """Read the steps of a task; None for one that has none, which costs no query.
+) -> StepsView:
+    """Read the steps of a task, with one call; a task that has none costs no query.
 
     Args:
         storage: the database.
@@ -51,15 +52,15 @@ def read_steps(
         attempts: its failed attempts, the oldest first.
         now: the current time.
     """
-    if not has_steps(row):
-        return None
-    seen = storage.step_overview(row.id, first=EDGE, last=EDGE)
-    story = tell_steps(row, seen, now, first=EDGE)
+    story = StepStory()
+    if has_steps(row):
+        seen = storage.step_overview(row.id, first=EDGE, last=EDGE)
+        story = tell_steps(row, seen, now, first=EDGE)
     pauses = [describe_wait(one, now) for one in story.waits]
     pauses += [describe_sleep(one, now) for one in story.sleeps]
     return StepsView(
         story,
-        draw_timeline(row, attempts, story, now),
+        draw_timeline(life_entries(row, attempts, story, now), row.created_at),
         describe_pause(story, row.id, now),
         pauses if len(pauses) > 1 else (),
         len(story.steps) > OPEN,

@@ -16,6 +16,14 @@ from abc import ABC, abstractmethod
 
 from goque.errors import ConfigurationError
 from goque.storage.contract.claims import Claims
+from goque.storage.contract.failures import (
+    Failures,
+    FailureSummary,
+    GroupAttempt,
+    OpenTask,
+    OpenTasks,
+    Resets,
+)
 from goque.storage.contract.flow_reads import (
     FlowCount,
     FlowLines,
@@ -42,8 +50,10 @@ from goque.storage.contract.records import (
     TypePolicy,
     policy_of,
 )
+from goque.storage.contract.rollups import RollupRow, Rollups
 from goque.storage.contract.search import Search
-from goque.storage.contract.step_records import StepOverview, StepRecords, StepRow
+from goque.storage.contract.stacks import ClaimNews, StackRequest, Stacks
+from goque.storage.contract.step_records import RecordedValues, StepOverview, StepRecords, StepRow
 from goque.storage.contract.tasks import AsyncTasks, Tasks
 from goque.storage.contract.upkeep import Upkeep
 from goque.storage.contract.watcher import Watcher
@@ -54,8 +64,11 @@ __all__ = [
     "AsyncTasks",
     "AttemptRow",
     "Claim",
+    "ClaimNews",
     "Claims",
     "DueLevel",
+    "FailureSummary",
+    "Failures",
     "FlowCount",
     "FlowLines",
     "FlowOverview",
@@ -63,6 +76,7 @@ __all__ = [
     "FlowRecord",
     "FlowTask",
     "Flows",
+    "GroupAttempt",
     "HeldBack",
     "HeldClaim",
     "HeldTask",
@@ -72,10 +86,18 @@ __all__ = [
     "LimitUse",
     "Neighbor",
     "NodeRow",
+    "OpenTask",
+    "OpenTasks",
     "Owner",
     "QueueDepth",
+    "RecordedValues",
+    "Resets",
+    "RollupRow",
+    "Rollups",
     "SchemaState",
     "Search",
+    "StackRequest",
+    "Stacks",
     "StepOverview",
     "StepRecords",
     "StepRow",
@@ -90,7 +112,9 @@ __all__ = [
 ]
 
 
-class TaskStorage(Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Search, ABC):
+class TaskStorage(
+    Tasks, Claims, Upkeep, LimitControl, Flows, FlowReads, StepRecords, Rollups, Stacks, Search, Failures, ABC
+):
     """Everything that goque asks of a database; open one with `goque.open_storage(url)`.
 
     A caller that needs one part only can name it: `Tasks`, `Claims`, `Upkeep`, `LimitControl` or `Search`.

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from goque.outcome import Change
 from goque.storage.contract.records import Claim, DueLevel, HeldBack, HeldClaim
+from goque.storage.contract.stacks import ClaimNews
 from goque.storage.contract.watcher import Watcher
 from goque.task_row import TaskRow, Token
 
@@ -120,8 +121,8 @@ class Claims(Protocol):
         """Read tasks that an owner holds, whatever their status, oldest id first."""
 
     @abstractmethod
-    def changed_by_others(self, owner: str, task_type: str | None = None) -> list[Token]:
-        """Return the claims of an owner whose task is neither pending nor processing any more, of a type or of all."""
+    def claim_news(self, owner: str, task_type: str | None = None) -> ClaimNews:
+        """Return what others have written about the claims of an owner, of a type or of all, in one statement."""
 
     @abstractmethod
     def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from goque.outcome import FailedAttempt
 from goque.task_row import Token
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.limits import NO_LIMITS, LimitChanges, Limits
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from goque.storage.contract.records import NodeRow
 from goque.storage.search_types import (
     FailureLine,
     FinishedCount,
-    FinishedRun,
     FunctionCount,
     ScheduleRow,
+    StatusCount,
+    TaskLine,
     TaskPage,
     TaskSearch,
 )
@@ -23,10 +24,32 @@ class Search(Protocol):
     """Find tasks, failures, nodes and schedules, each answer from a bounded part of the table."""
 
     @abstractmethod
-    def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
+    def search_tasks(
+        self, search: TaskSearch, *, before: str | None = None, limit: int = 50, oldest_first: bool = False
+    ) -> TaskPage:
         """Read up to `limit` tasks, newest first, that are older than the id `before`.
 
-        It looks at a bounded number of tasks, and says where it stopped before the page was full.
+        It looks at a bounded number of tasks, and says where it stopped before the page was full. With `oldest_first`
+        it goes the other way: then the tasks are newer than `before`.
+        """
+
+    @abstractmethod
+    def tasks_named(self, text: str, *, limit: int = 20) -> list[TaskLine]:
+        """Read tasks whose id or external id is a text or begins with it, up to `limit` by either.
+
+        Those with exactly this external id come first. Ids are looked for from four digits on.
+        """
+
+    @abstractmethod
+    def payload_previews(self, task_ids: Sequence[str], *, length: int) -> dict[str, str | None]:
+        """Read the first characters of the payloads of some tasks; None for a payload that is large."""
+
+    @abstractmethod
+    def status_counts(self, task_types: Sequence[str] = (), *, most: int) -> list[StatusCount]:
+        """Count the tasks of some types, or of all, by status, in the order of the statuses.
+
+        A count of ended tasks ends at `most`, any other at 2,000: it reads no more rows than that. Waiting tasks are
+        counted together, and so are claimed ones: if there are more, the counts of both statuses are lower bounds.
         """
 
     @abstractmethod
@@ -63,10 +86,13 @@ class Search(Protocol):
         """
 
     @abstractmethod
-    def finished_lately(
-        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
-    ) -> list[FinishedRun]:
-        """Read the newest done tasks of a span, up to `limit` of each of some types."""
+    def tasks_of_external_ids(
+        self, task_types: Sequence[str], external_ids: Sequence[str]
+    ) -> dict[str, TaskLine]:
+        """Read the tasks of some types that have these external ids, by external id; one of each.
+
+        It costs one look into an index for each type and external id.
+        """
 
     @abstractmethod
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:

@@ -51,6 +51,18 @@ class StepOverview(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class RecordedValues(msgspec.Struct, frozen=True):
+    """What a run finds of a task's steps.
+
+    Attributes:
+        steps: the JSON texts of its recorded steps by name.
+        signals: the JSON texts of the signals that it has got or that have come for it, by name.
+    """
+
+    steps: dict[str, bytes] = {}
+    signals: dict[str, bytes] = {}
+
+
 class StepRecords(Protocol):
     """Answer runs about their steps, keep signals, and show both."""
 
@@ -118,3 +130,7 @@ class StepRecords(Protocol):
             first: how many of the oldest steps to read.
             last: how many of the newest steps to read, and how many rows of other kinds.
         """
+
+    @abstractmethod
+    def recorded_values(self, task_id: str) -> RecordedValues:
+        """Read the whole values of a task's recorded steps and signals."""

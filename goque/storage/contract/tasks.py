@@ -127,7 +127,7 @@ class Tasks(Protocol):
     def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
         """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps.
 
-        A task is left that others need which have not ended: they still read its result.
+        A task is left that unfinished tasks need: they still read its result.
 
         All of it is one transaction, so give few hundred ids at a time. Returns the ids of the deleted tasks.
         """

@@ -19,6 +19,7 @@ from typing import Final
 from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.claim_texts import claim_of
 from goque.storage.mysql.counting import COUNT_TASKS, QUEUE_DEPTHS, QUEUE_WAITS
+from goque.storage.mysql.failures import MYSQL_FAILURES, OPEN_TASKS
 from goque.storage.mysql.limits import MYSQL_LIMITS
 from goque.storage.mysql.recorded_steps import HOLD, MYSQL_RECORDED_STEPS
 from goque.storage.mysql.search import MYSQL_SEARCH
@@ -30,6 +31,7 @@ from goque.storage.mysql.unique_keys import (
 from goque.storage.sql.statements.complete import Statements, function_counts
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import LockThenChange
+from goque.storage.sql.statements.rollups import MYSQL_ROLLUPS
 
 INSERT_TASK: Final = """
     INSERT INTO goque_task (id, type, external_id, payload, status, attempts, metadata, created_at,
@@ -185,6 +187,7 @@ FIND_TASKS: Final = (
 )
 
 CONDITIONS: Final = {
+    "failure": OPEN_TASKS,
     "ids": "id IN :ids",
     "task_type": "type = :task_type",
     "statuses": "status IN :statuses",
@@ -202,10 +205,14 @@ CLAIMED_BY_OWNER: Final = """
     LIMIT :limit"""
 
 CHANGED_BY_OTHERS: Final = """
-    SELECT id, claims
+    SELECT id, claims, NULL
     FROM goque_task FORCE INDEX (goque_task_state_idx)
     WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
-      AND status NOT IN ('pending', 'processing')"""
+      AND status NOT IN ('pending', 'processing')
+    UNION ALL
+    SELECT task_id, NULL, id
+    FROM goque_stack
+    WHERE owner = :owner AND answer IS NULL"""
 
 MOVE_CLAIMS: Final = """
     UPDATE JSON_TABLE(:batch, '$[*]' COLUMNS (
@@ -270,16 +277,18 @@ NEXT_TYPES: Final = """
 
 FAILED_ATTEMPTS: Final = """
     SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
-           exit_code, `signal`, max_rss, oom, stack, stderr
+           exit_code, `signal`, max_rss, oom, stack, stderr, failure_group, app_version
     FROM goque_attempt
     WHERE task_id = :task_id
     ORDER BY id"""
 
 INSERT_ATTEMPT: Final = """
     INSERT INTO goque_attempt (task_id, node, started_at, ended_at, attempt, cause, error, traceback,
-                               worker_pid, duration, exit_code, `signal`, max_rss, oom, stack, stderr)
+                               worker_pid, duration, exit_code, `signal`, max_rss, oom, stack, stderr,
+                               failure_group, app_version)
     VALUES (:task_id, :node, :started_at, :now, :attempt, :cause, :error, :traceback,
-            :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr)"""
+            :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr,
+            :failure_group, :app_version)"""
 
 INSERT_TYPE: Final = """
     INSERT IGNORE INTO goque_type (type, max_attempts, strategy, max_crashes, cleaner_age, cleaner_keep_failed,
@@ -329,6 +338,8 @@ MYSQL_STATEMENTS: Final = Statements(
     limits=MYSQL_LIMITS,
     flows=FlowStatements.of(ids="IN :ids", lock="FOR UPDATE"),
     recorded_steps=MYSQL_RECORDED_STEPS,
+    failures=MYSQL_FAILURES,
+    rollups=MYSQL_ROLLUPS,
     failed_attempts=FAILED_ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.postgresql.failures import CANDIDATES, IS_OPEN
 from goque.storage.sql.statements.search import SearchStatements
 
 POSTGRESQL_SEARCH: Final = SearchStatements(
@@ -21,9 +22,22 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
     ORDER BY id DESC
     LIMIT :limit""",
     ),
+    walk_up=(
+        """
+    SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task
+    WHERE id > CAST(:before AS uuid)""",
+        """
+    ORDER BY id
+    LIMIT :limit""",
+    ),
     conditions={
+        "failure": IS_OPEN,
         "floor": "id >= CAST(:floor AS uuid)",
+        "ceiling": "id <= CAST(:ceiling AS uuid)",
         "task_type": "type || '' = :task_type",
+        "types": "type || '' = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))",
         "statuses": "status || '' = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
         "external_id": "external_id || '' = :external_id",
         "limit_key": "limit_key || '' = :limit_key",
@@ -38,6 +52,18 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
     WHERE id < CAST(:before AS uuid)
     ORDER BY id DESC
     LIMIT 1 OFFSET :scan""",
+    ceiling="""
+    SELECT id
+    FROM goque_task
+    WHERE id > CAST(:before AS uuid)
+    ORDER BY id
+    LIMIT 1 OFFSET :scan""",
+    of_ids="""
+    SELECT id
+    FROM goque_task
+    WHERE id >= CAST(:low AS uuid) AND id <= CAST(:high AS uuid)
+    ORDER BY id
+    LIMIT :most""",
     waiting="""
     SELECT found.id, found.status, found.external_id
     FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
@@ -87,6 +113,18 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         ORDER BY coalesce(updated_at, created_at)
         LIMIT :most) AS found
     LIMIT :most""",
+    finished_total="""
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+        CROSS JOIN LATERAL (
+            SELECT 1
+            FROM goque_task
+            WHERE goque_task.type = wanted.type AND status = :status
+              AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+            LIMIT :most) AS one
+        LIMIT :most) AS found""",
     of_types="""
     SELECT found.id, found.status
     FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
@@ -97,6 +135,7 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         ORDER BY external_id
         LIMIT :most) AS found
     LIMIT :most""",
+    of_failure=CANDIDATES,
     of_external_id="""
     SELECT found.id, found.status
     FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
@@ -105,6 +144,21 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
         FROM goque_task
         WHERE goque_task.type = wanted.type AND external_id = :external_id) AS found
     LIMIT :most""",
+    of_external_ids="""
+    SELECT found.id
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, external_id
+        FROM goque_task
+        WHERE goque_task.type = wanted.type AND external_id >= :prefix
+        ORDER BY external_id
+        LIMIT :scan) AS found
+    WHERE starts_with(found.external_id, :prefix)
+    LIMIT :most""",
+    previews="""
+    SELECT id, CASE WHEN pg_column_size(payload) <= :largest THEN left(CAST(payload AS text), :length) END
+    FROM goque_task
+    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:batch AS jsonb)) AS uuid)))""",
     lines_by_id="""
     SELECT id, type, external_id, status, attempts, right(errors, 2000), created_at, updated_at, next_attempt_at,
            priority, claimed_by
@@ -117,14 +171,6 @@ POSTGRESQL_SEARCH: Final = SearchStatements(
       AND coalesce(updated_at, created_at) < :until
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     GROUP BY slot""",
-    finished_lately="""
-    SELECT next_attempt_at, updated_at
-    FROM goque_task
-    WHERE type = :task_type AND status = 'done' AND coalesce(updated_at, created_at) >= :since
-      AND coalesce(updated_at, created_at) < :until
-      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
-    ORDER BY coalesce(updated_at, created_at) DESC
-    LIMIT :limit""",
     typed_tasks="""
     WITH RECURSIVE known (type) AS (
         (SELECT type FROM goque_task ORDER BY type LIMIT 1)

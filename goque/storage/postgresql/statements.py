@@ -23,10 +23,18 @@ from typing import Final
 from goque.storage.postgresql.claim_past import CLAIM_PAST
 from goque.storage.postgresql.counting import QUEUE_DEPTHS
 from goque.storage.postgresql.due_levels import DUE_LEVELS
+from goque.storage.postgresql.failures import OPEN_TASKS, POSTGRESQL_FAILURES
 from goque.storage.postgresql.limits import POSTGRESQL_LIMITS
 from goque.storage.postgresql.owner_statements import CLAIMS_OF_OWNER, MOVE_CLAIMS
 from goque.storage.postgresql.recorded_steps import POSTGRESQL_RECORDED_STEPS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
+from goque.storage.postgresql.settling import (
+    DELETE_UNNEEDED,
+    RELEASE_STALE,
+    SETTLE_DONE,
+    SETTLE_MOVES,
+    SETTLE_UNNEEDED,
+)
 from goque.storage.postgresql.unique_keys import INSERT_KEYED_TASKS, REPLACE_IF_WAITING, TASK_BY_UNIQUE_KEY
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
 from goque.storage.sql.statements.flows import FlowStatements
@@ -142,45 +150,6 @@ MARK_PROCESSING: Final = """
       AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
       AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' = 'pending'"""
 
-HELD: Final = """id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
-      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')"""
-
-SETTLE_DONE: Final = """
-    UPDATE goque_task
-    SET status = 'done', claimed_by = NULL, lost_claims = 0,
-        updated_at = coalesce(CAST(:clock AS timestamptz), statement_timestamp())
-    WHERE <held> RETURNING id, flags""".replace("<held>", HELD)
-
-SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING", "  AND coalesce(flags, 0) & 2 = 0\n    RETURNING")
-
-DELETE_UNNEEDED: Final = """
-    DELETE FROM goque_task WHERE <held> AND coalesce(flags, 0) = 0 AND errors IS NULL
-    RETURNING id, flags""".replace("<held>", HELD)
-
-SETTLE_MOVES: Final = """
-    UPDATE goque_task
-    SET (status, attempts, errors, next_attempt_at, result, lost_claims) = (
-            SELECT move ->> 1, CAST(move ->> 2 AS int), coalesce(move ->> 3, goque_task.errors),
-                   coalesce(CAST(move ->> 4 AS timestamptz), goque_task.next_attempt_at),
-                   coalesce(CAST(move ->> 5 AS json), goque_task.result), CAST(move ->> 6 AS int)
-            FROM (SELECT CAST(:batch AS jsonb) -> CAST(goque_task.id AS text) AS move OFFSET 0) AS looked_up),
-        claimed_by = NULL,
-        updated_at = :now
-    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
-      AND claims = CAST(CAST(:batch AS jsonb) #>> ARRAY[CAST(id AS text), '0'] AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND status || '' IN ('pending', 'processing')
-    RETURNING id, flags"""
-
-RELEASE_STALE: Final = """
-    UPDATE goque_task
-    SET claimed_by = NULL
-    WHERE id = ANY (ARRAY(SELECT CAST(jsonb_object_keys(CAST(:batch AS jsonb)) AS uuid)))
-      AND claims = CAST(CAST(:batch AS jsonb) ->> CAST(id AS text) AS int)
-      AND claimed_by IS NOT DISTINCT FROM :owner AND CAST(:owner AS text) IS NOT NULL
-      AND status || '' NOT IN ('pending', 'processing')
-    RETURNING id, flags"""
-
 LOCK_TASK: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
            next_attempt_at, priority, result, claimed_by, claims, lost_claims, unique_key, limit_key, flags
@@ -206,6 +175,7 @@ FIND_TASKS: Final = (
 )
 
 CONDITIONS: Final = {
+    "failure": OPEN_TASKS,
     "ids": "id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))",
     "task_type": "type = :task_type",
     "statuses": "status = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb))))",
@@ -226,10 +196,14 @@ CLAIMED_BY_OWNER: Final = """
     LIMIT :limit"""
 
 CHANGED_BY_OTHERS: Final = """
-    SELECT id, claims
+    SELECT id, claims, CAST(NULL AS uuid)
     FROM goque_task
     WHERE claimed_by = :owner AND (CAST(:task_type AS text) IS NULL OR type || '' = :task_type)
-      AND status NOT IN ('pending', 'processing')"""
+      AND status NOT IN ('pending', 'processing')
+    UNION ALL
+    SELECT task_id, NULL, id
+    FROM goque_stack
+    WHERE owner = :owner AND answer IS NULL"""
 
 UNOWNED_CLAIMS: Final = """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
@@ -319,6 +293,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
         status="status || ''",
     ),
     recorded_steps=POSTGRESQL_RECORDED_STEPS,
+    failures=POSTGRESQL_FAILURES,
 )
 
 CANCEL_AND_NOTIFY: Final = """
@@ -335,7 +310,7 @@ RESET_AND_NOTIFY: Final = """
     WITH renewed AS (
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
-            next_attempt_at = :now, updated_at = :now
+            next_attempt_at = :due, updated_at = :now
         WHERE id = :id AND status || '' IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL
         RETURNING type)
     SELECT pg_notify('goque_' || CAST(CAST('goque_task' AS regclass) AS oid) || '_' || md5(type), '')

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from goque.flows.plan import FlowPlan
+from goque.flows.withheld_writes import are_withheld, is_withheld, refuse_write_in_replay
 from goque.steps.question import Answer, Question
 from goque.storage.contract import AsyncTasks
 from goque.storage.contract.flows import FlowRecord
@@ -15,11 +16,14 @@ from goque.storage.sql.flows.insert import FlowInsertSteps
 from goque.storage.sql.insert_rules import check_texts, was_done, without_repeats
 from goque.storage.sql.insert_steps import InsertSteps
 from goque.storage.sql.recorded_steps.caller_steps import CallerStepRecords
+from goque.storage.sql.steps import Steps
 from goque.storage.sql.task_steps import TaskSteps
 from goque.task import Task
 from goque.task_filter import TaskFilter
 from goque.task_row import TaskRow, Token
 from goque.task_rules.uniqueness import OnConflict
+
+ResultT = TypeVar("ResultT")
 
 
 class SqlAsyncTasks(AsyncTasks):
@@ -45,6 +49,8 @@ class SqlAsyncTasks(AsyncTasks):
     async def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
         check_texts((task,))
+        if are_withheld((task,)):
+            return task
         done = await self._insert_one(task, on_conflict, conn)
         self._dialect.nudge({done.type})
         return done
@@ -61,6 +67,8 @@ class SqlAsyncTasks(AsyncTasks):
             return []
         check_texts(tasks)
         wanted = without_repeats(tasks, on_conflict=on_conflict)
+        if are_withheld(wanted):
+            return list(wanted)
         if len(wanted) == 1:
             there = await self._insert_one(wanted[0], on_conflict, conn)
             done = [there] if was_done(wanted[0], there, on_conflict) else []
@@ -80,28 +88,34 @@ class SqlAsyncTasks(AsyncTasks):
 
     async def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
-        return await self._dialect.join(conn, self._steps.cancel_unless_finished(task_id, []), writes=True)
+        if is_withheld("cancel", task_id):
+            return True
+        return await self._change(conn, self._steps.cancel_unless_finished(task_id, []))
 
     async def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+        if is_withheld("reset", task_id):
+            return True
         steps = self._steps.reset_unless_claimed(task_id, [], keep_steps=keep_steps)
-        return await self._dialect.join(conn, steps, writes=True)
+        return await self._change(conn, steps)
 
     async def record_step(self, token: Token, question: Question, *, conn: Any) -> Answer:
         """Record a step in the transaction of the caller."""
-        return await self._dialect.join(conn, self._step_records.record(token, question), writes=True)
+        return await self._change(conn, self._step_records.record(token, question))
 
     async def signal_task(self, task_id: str, name: str, value: bytes, *, conn: Any = None) -> bool:
         """Keep a signal with a task, and let it run now if it waits for that; False if there is one of that name."""
-        kept = await self._dialect.join(
-            conn, self._step_records.signal(task_id, name, value, []), writes=True
-        )
+        if is_withheld("signal", task_id):
+            return True
+        kept = await self._change(conn, self._step_records.signal(task_id, name, value, []))
         if kept.woken is not None:
             self._dialect.nudge({kept.woken})
         return kept.is_new
 
     async def insert_flow(self, plan: FlowPlan, *, conn: Any = None) -> list[Task]:
         """Insert a flow: all of it, or nothing."""
+        if are_withheld(plan.tasks):
+            return list(plan.tasks)
         tasks = await self._dialect.join(conn, self._flow_inserts.insert(plan, undo=True), writes=True)
         self._dialect.nudge({task.type for task in tasks})
         return tasks
@@ -112,4 +126,10 @@ class SqlAsyncTasks(AsyncTasks):
 
     async def cancel_flow(self, flow_id: str, *, conn: Any = None) -> int:
         """Cancel all tasks of a flow that have not ended, and return how many."""
-        return await self._dialect.join(conn, self._flows.cancel_flow(flow_id), writes=True)
+        if is_withheld("cancel flow", flow_id):
+            return 0
+        return await self._change(conn, self._flows.cancel_flow(flow_id))
+
+    async def _change(self, conn: Any, steps: Steps[ResultT]) -> ResultT:
+        refuse_write_in_replay()
+        return await self._dialect.join(conn, steps, writes=True)

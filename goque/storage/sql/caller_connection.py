@@ -38,8 +38,8 @@ def unwrap_connection(conn: Any) -> Any:
         )
     if callable(getattr(conn, "connect", None)) and callable(getattr(conn, "dispose", None)):
         raise ConfigurationError(
-            f"conn is a {kind_of(conn)}, and what is needed is a Connection or a Session with the "
-            "transaction; engine.connect() gives one"
+            f"conn is a {kind_of(conn)}; give a Connection or a Session with the transaction, "
+            "such as engine.connect() returns"
         )
     if callable(getattr(conn, "connection", None)) and callable(getattr(conn, "get_bind", None)):
         conn = conn.connection()  # a SQLAlchemy Session lends its Connection

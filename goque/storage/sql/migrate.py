@@ -24,6 +24,10 @@ TABLES: Final = (
     "goque_flow",
     "goque_flow_task",
     "goque_step",
+    "goque_failure_group",
+    "goque_failure_hour",
+    "goque_rollup",
+    "goque_stack",
 )
 """The tables with rows of the application; the ledger of migrations is not among them."""
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from goque.flows.withheld_writes import refuse_write_in_replay
 from goque.storage.contract import NodeRow, TaskStorage
 from goque.storage.sql.call_policy import WRITE, CallPolicy
 from goque.storage.sql.caller_connection import note_error
@@ -63,6 +64,7 @@ class SqlRunner(TaskStorage):
         while True:
             try:
                 if policy.writes:
+                    refuse_write_in_replay()
                     self._connections.await_commit()
                 with self._connections as session, policy.open(session):
                     result = work(session)
@@ -96,6 +98,7 @@ class SqlRunner(TaskStorage):
             session = self._dialect.wrap(conn)
             if not policy.writes:
                 return work(session)
+            refuse_write_in_replay()
             with session.transaction():
                 return work(session)
         except Exception:

@@ -1,6 +1,6 @@
 """What people ask of a SQL storage when they look at it, each answer from a bounded part of the table.
 
-Tasks come newest first, by id, whatever is asked for. Three ways lead there, tried in this order:
+Tasks come newest first, by id, or oldest first, whatever is asked for. Three ways lead there, tried in this order:
 
 1. A walk over the newest ids: most searches fill a page from there.
 2. The candidates of an index (waiting, held, finished, of a type, with an external id), where they are few: then the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,7 +23,6 @@ from goque.storage.search_types import (
     SKEW,
     FailureLine,
     FinishedCount,
-    FinishedRun,
     FunctionCount,
     ScheduleRow,
     TaskLine,
@@ -38,6 +38,7 @@ from goque.storage.sql.session import Row, Session
 from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+OLDEST_ID: Final = "00000000-0000-0000-0000-000000000000"
 FIRST_WALK: Final = 1_000
 MAX_WALK: Final = 20_000
 MAX_CANDIDATES: Final = 5_000
@@ -47,52 +48,74 @@ MAX_ROWS: Final = 1_000
 WAITING: Final = frozenset({TaskStatus.NEW, TaskStatus.ERROR})
 
 
+@dataclass(frozen=True)
+class _Way:
+    """In which direction a search goes, from which id, to which id at most, and for how many tasks."""
+
+    is_up: bool
+    start: str
+    end: str | None
+    limit: int
+
+    @classmethod
+    def through(cls, search: TaskSearch, before: str | None, limit: int, *, is_up: bool) -> _Way:
+        """Return the way through a search; clocks differ, so it begins a little earlier, and ends a little later."""
+        low = None if search.created_from is None else first_id_at(later(search.created_from, -SKEW))
+        high = None if search.created_before is None else first_id_at(later(search.created_before, SKEW))
+        if is_up:
+            return cls(is_up, max(before or OLDEST_ID, low or OLDEST_ID), high, limit)
+        return cls(is_up, min(before or NEWEST_ID, high or NEWEST_ID), low, limit)
+
+    def is_behind(self, one: str, other: str) -> bool:
+        """Return whether the way comes to one id after another."""
+        return one > other if self.is_up else one < other
+
+
 class SqlSearch(SqlRunner):
     """The part of the contract that a dashboard uses."""
 
-    def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
-        """Read up to `limit` tasks, newest first, that are older than the id `before`."""
-        start = self._start_of(search, before)
-        return self._run(lambda session: self._search(session, search, start, limit), PINNED_READ)
+    def search_tasks(
+        self, search: TaskSearch, *, before: str | None = None, limit: int = 50, oldest_first: bool = False
+    ) -> TaskPage:
+        """Read up to `limit` tasks, newest first, that are older than the id `before`; or the other way round."""
+        way = _Way.through(search, before, limit, is_up=oldest_first)
+        return self._run(lambda session: self._search(session, search, way), PINNED_READ)
 
-    def _start_of(self, search: TaskSearch, before: str | None) -> str:
-        start = NEWEST_ID if before is None else before
-        if search.created_before is not None:
-            start = min(start, first_id_at(later(search.created_before, SKEW)))
-        return start
-
-    def _search(self, session: Session, search: TaskSearch, start: str, limit: int) -> TaskPage:
-        page = self._walk(session, search, start, limit, FIRST_WALK)
+    def _search(self, session: Session, search: TaskSearch, way: _Way) -> TaskPage:
+        page = self._walk(session, search, way, FIRST_WALK)
         if page.looked_back_to is None:
             return page
         candidates = self._candidates(session, search)
         if candidates is not None:
-            return self._read_candidates(session, search, [one for one in candidates if one < start], limit)
-        return self._walk(session, search, start, limit, MAX_WALK)
+            left = [one for one in candidates if way.is_behind(one, way.start)]
+            return self._read_candidates(session, search, left, way.limit, is_up=way.is_up)
+        return self._walk(session, search, way, MAX_WALK)
 
-    def _walk(self, session: Session, search: TaskSearch, start: str, limit: int, longest: int) -> TaskPage:
-        """Go from an id to older ones, over so many at most."""
-        floor = oldest = None
+    def _walk(self, session: Session, search: TaskSearch, way: _Way, longest: int) -> TaskPage:
+        """Go from an id to older or newer ones, over so many at most."""
+        stop = last = None
+        sql = self._sql.search
         if search != TaskSearch():
-            rows = session.rows(self._sql.search.floor, {"before": start, "scan": longest - 1})
-            floor = oldest = self._dialect.read_text(rows[0][0]) if rows else None
-        if search.created_from is not None:
-            first = first_id_at(later(search.created_from, -SKEW))
-            oldest, floor = (oldest, floor) if floor is not None and floor > first else (first, None)
-        params = self._params(search) | ({"floor": oldest} if oldest else {})
-        head, tail = self._sql.search.walk
-        sql = self._with_conditions(head, params) + tail
-        rows = session.rows(sql, {**params, "before": start, "limit": limit + 1})
+            edge = sql.ceiling if way.is_up else sql.floor
+            rows = session.rows(edge, {"before": way.start, "scan": longest - 1})
+            stop = last = self._dialect.read_text(rows[0][0]) if rows else None
+        if way.end is not None and (stop is None or way.is_behind(stop, way.end)):
+            stop, last = None, way.end
+        bound = "ceiling" if way.is_up else "floor"
+        params = self._params(search) | ({bound: last} if last else {})
+        head, tail = sql.walk_up if way.is_up else sql.walk
+        statement = self._with_conditions(head, params) + tail
+        rows = session.rows(statement, {**params, "before": way.start, "limit": way.limit + 1})
         lines = [self._read_line(row) for row in rows]
-        if len(lines) > limit:
-            return TaskPage(lines[:limit], lines[limit - 1].id)
-        return TaskPage(lines, floor, None if floor is None else time_of_id(floor))
+        if len(lines) > way.limit:
+            return TaskPage(lines[: way.limit], lines[way.limit - 1].id)
+        return TaskPage(lines, stop, None if stop is None else time_of_id(stop))
 
     def _candidates(self, session: Session, search: TaskSearch) -> list[str] | None:
-        """Return the ids that an index names for a search, newest first; None for none, or too many."""
-        if not (search.task_type or search.statuses or search.external_id):
+        """Return the ids that an index names for a search, in any order; None for none, or too many."""
+        if not (search.task_type or search.types or search.statuses or search.external_id or search.failure):
             return None
-        types = [search.task_type] if search.task_type else self._types_in(session)
+        types = [search.task_type] if search.task_type else list(search.types) or self._types_in(session)
         if len(types) > MAX_TYPES:
             return None
         found: set[str] = set()
@@ -103,11 +126,14 @@ class SqlSearch(SqlRunner):
                 return None
             text = self._dialect.read_text
             found |= {text(row[0]) for row in rows if not search.statuses or text(row[1]) in search.statuses}
-        return sorted(found, reverse=True)
+        return list(found)
 
     def _indexes_for(self, search: TaskSearch) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the statements that together find every task of a search, and their parameters."""
         sql, wanted = self._sql.search, set(search.statuses)
+        if search.failure is not None:
+            yield sql.of_failure, {"failure": search.failure}
+            return
         if search.external_id is not None:
             yield sql.of_external_id, {"external_id": search.external_id}
             return
@@ -126,15 +152,16 @@ class SqlSearch(SqlRunner):
             yield sql.finished, {"status": status.value}
 
     def _read_candidates(
-        self, session: Session, search: TaskSearch, candidates: Sequence[str], limit: int
+        self, session: Session, search: TaskSearch, found: Sequence[str], limit: int, *, is_up: bool = False
     ) -> TaskPage:
         params = self._params(search)
         sql = self._with_conditions(self._sql.search.lines_by_id, params)
         lines: list[TaskLine] = []
+        candidates = sorted(found, reverse=not is_up)
         for start in range(0, len(candidates), BATCH):
             batch = self._dialect.encode_list(candidates[start : start + BATCH])
             rows = session.rows(sql, {**params, "batch": batch})
-            lines += sorted(map(self._read_line, rows), key=lambda line: line.id, reverse=True)
+            lines += sorted(map(self._read_line, rows), key=lambda line: line.id, reverse=not is_up)
             if len(lines) > limit:
                 return TaskPage(lines[:limit], lines[limit - 1].id)
         return TaskPage(lines)
@@ -145,12 +172,14 @@ class SqlSearch(SqlRunner):
 
     def _params(self, search: TaskSearch) -> dict[str, Any]:
         params: dict[str, Any] = {}
-        for name in ("task_type", "external_id", "limit_key", "error", "payload"):
+        for name in ("task_type", "external_id", "limit_key", "failure", "error", "payload"):
             if (value := getattr(search, name)) is not None:
                 params[name] = value
         for name in ("created_from", "created_before"):
             if (instant := getattr(search, name)) is not None:
                 params[name] = self._dialect.time(instant)
+        if search.types:
+            params["types"] = self._dialect.encode_list(list(search.types))
         if search.statuses:
             params["statuses"] = self._dialect.encode_list([status.value for status in search.statuses])
         return params
@@ -226,22 +255,22 @@ class SqlSearch(SqlRunner):
 
         return self._run(count, PINNED_READ)
 
-    def finished_lately(
-        self, task_types: Sequence[str], since: datetime, until: datetime, *, limit: int
-    ) -> list[FinishedRun]:
-        """Read the newest done tasks of a span, up to `limit` of each of some types."""
-        span = {"since": self._dialect.time(since), "until": self._dialect.time(until), "limit": limit}
-        sql, instant = self._sql.search.finished_lately, self._dialect.read_time
+    def tasks_of_external_ids(
+        self, task_types: Sequence[str], external_ids: Sequence[str]
+    ) -> dict[str, TaskLine]:
+        """Read the tasks of some types that have these external ids, by external id; one of each."""
+        given = {"types": self._dialect.encode_list(task_types), "most": 1}
+        sql, text = self._sql.search, self._dialect.read_text
 
-        def read(session: Session) -> list[FinishedRun]:
-            return [
-                FinishedRun(task_type, instant(end), max(0.0, (instant(end) - instant(due)).total_seconds()))
-                for task_type in task_types
-                for due, end in session.rows(sql, {**span, "task_type": task_type})
-                if end is not None
+        def read(session: Session) -> list[TaskLine]:
+            found = [
+                text(row[0])
+                for external_id in external_ids
+                for row in session.rows(sql.of_external_id, {**given, "external_id": external_id})
             ]
+            return self._read_candidates(session, TaskSearch(), found, len(found)).lines if found else []
 
-        return self._run(read, PINNED_READ)
+        return {line.external_id: line for line in self._run(read, PINNED_READ)}
 
     def failures(self, *, after: int = 0, until: int = 2**62, limit: int = 100) -> list[FailureLine]:
         """Read the newest failed attempts whose ids lie between two, newest first."""
@@ -262,6 +291,7 @@ class SqlSearch(SqlRunner):
             ended_at=self._dialect.read_time(row[7]),
             duration=read_number(row[8], None),
             external_id=text(row[9]),
+            failure_group=None if row[10] is None else text(row[10]),
         )
 
     def recent_nodes(self) -> list[NodeRow]:

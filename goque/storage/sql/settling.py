@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from goque.outcome import Change, PutOff
+from goque.outcome import Change
 from goque.storage.instants import later
 from goque.storage.sql.batches import claims_by_owner
 from goque.storage.sql.call_policy import PINNED_STATEMENT, PINNED_WRITE, WRITE
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.failures.counting import count_failures
 from goque.storage.sql.flows.advance import AdvanceSteps
 from goque.storage.sql.flows.follow_ups import FollowUpInserts
 from goque.storage.sql.flows.needed_results import keep_results, needed_by_flows, tell_missing
@@ -23,6 +24,7 @@ from goque.storage.sql.session import ConnectionLostError, Session
 from goque.storage.sql.statements.kinds import LockThenChange
 from goque.storage.sql.steps import run_steps
 from goque.task_row import IS_NEEDED, TaskStatus, Token
+from goque.task_rules.limits import PutOff
 
 
 class _SomeLeftError(Exception):
@@ -91,7 +93,9 @@ class SqlSettling(SqlRunner):
         found = [(row, doubtful[row.id]) for row in map(self._dialect.read_task, rows) if row.id in doubtful]
         present = {row.id for row, _ in found}
         return {
-            change.token for task_id, change in doubtful.items() if change.is_deleted and task_id not in present
+            change.token
+            for task_id, change in doubtful.items()
+            if change.is_deleted and task_id not in present
         } | {
             change.token
             for row, change in found
@@ -154,7 +158,8 @@ class SqlSettling(SqlRunner):
                     self._put_off(session, change.put_off)
         if len(written) < len(changes):
             lost = [change.token for change in changes if change.token not in written]
-            self._release_stale(session, lost, needed)
+            released = self._release_stale(session, lost, needed)
+            self._record_attempts(session, (one for one in others if _is_killed(one, released)), node)
         if needed:
             keep_results(
                 session,
@@ -162,6 +167,9 @@ class SqlSettling(SqlRunner):
                 [change for change in changes if change.token in written and change.token.task_id in needed],
             )
             woken |= run_steps(session, self._advance.advance(sorted(needed)))
+        if others:
+            failed = (change for change in others if change.token in written)
+            count_failures(session, self._sql.failures, failed)
         if self._dialect.watched:
             ended = (change.token for change in changes if change.status.is_terminal)
             self._dialect.notify_finished(session, [token.task_id for token in ended if token in written])
@@ -245,15 +253,23 @@ class SqlSettling(SqlRunner):
         for owner, claims in self._batches(tokens):
             session.run(sql, {"owner": owner, "batch": self._dialect.encode_claims(claims)})
 
-    def _release_stale(self, session: Session, tokens: Iterable[Token], needed: set[str]) -> None:
-        """Clear the owner of tasks that somebody else has moved; `needed` takes those that others need.
+    def _release_stale(self, session: Session, tokens: Iterable[Token], needed: set[str]) -> set[Token]:
+        """Clear the owner of tasks that somebody else has moved, and return these claims.
 
-        A canceled task has ended only now, and a flow that came while it ran waits for that.
+        A canceled task has ended only now, and a flow that came while it ran waits for that. `needed` takes those tasks
+        that others need.
         """
+        released: set[Token] = set()
         for owner, claims in self._batches(tokens):
             params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
             rows = self._change(session, self._sql.release_stale, params)
-            self._tokens(rows, owner, claims, needed)
+            released |= self._tokens(rows, owner, claims, needed)
+        return released
+
+
+def _is_killed(change: Change, released: set[Token]) -> bool:
+    """Return whether a claim that was released was that of a canceled task whose process was killed."""
+    return change.token in released and change.failed is not None and not change.failed.is_failure
 
 
 def _is_plain_done(change: Change) -> bool:

@@ -12,16 +12,19 @@ from goque.storage.contract import Claim, SchemaState
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.sql.call_policy import READ
 from goque.storage.sql.dialect import Dialect
+from goque.storage.sql.failures.reads import SqlFailures
 from goque.storage.sql.flow_reads import SqlFlowReads
 from goque.storage.sql.flow_storage import SqlFlows
 from goque.storage.sql.limit_control import SqlLimitControl
 from goque.storage.sql.migrate import Migrations, known_migrations, migration_script, schema_error
+from goque.storage.sql.rollups.rollups import SqlRollups
 from goque.storage.sql.runner import PATIENCE
+from goque.storage.sql.stacks.requests import SqlStacks
 from goque.storage.sql.step_calls.calls import SqlStepRecords
 from goque.task_row import HAS_NEEDS, TaskRow
 
 
-class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlLimitControl):
+class SqlStorage(SqlFlows, SqlFlowReads, SqlStepRecords, SqlRollups, SqlLimitControl, SqlStacks, SqlFailures):
     """The contract of a storage, kept by statements; `goque.open_storage(url)` makes one.
 
     Args:

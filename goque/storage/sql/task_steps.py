@@ -5,11 +5,13 @@ The caller of these steps opens the transaction, or joins the application's.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from goque.errors import TaskNotFoundError, TaskStateError, length
 from goque.outcome import is_needed
+from goque.storage.instants import later
 from goque.storage.sql import steps
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.flows.advance import AdvanceSteps
@@ -17,7 +19,13 @@ from goque.storage.sql.recorded_steps.deleting import StepDeletes
 from goque.storage.sql.statements.flows import FAILED
 from goque.storage.sql.steps import Steps
 from goque.task_filter import TaskFilter
-from goque.task_row import CANCELED_BY_NEED, HAS_NEEDS, HAS_STEPS, TaskRow, TaskStatus
+from goque.task_row import (
+    CANCELED_BY_NEED,
+    HAS_NEEDS,
+    HAS_STEPS,
+    TaskRow,
+    TaskStatus,
+)
 from goque.task_rules.error_lines import append_error
 
 
@@ -57,6 +65,8 @@ class TaskSteps:
             params["task_type"] = task_filter.task_type
         if task_filter.limit_key is not None:
             params["limit_key"] = task_filter.limit_key
+        if task_filter.failure is not None:
+            params["failure"] = task_filter.failure
         if statuses or task_filter.statuses is not None:
             params["statuses"] = self._dialect.encode_list([TaskStatus(status).value for status in statuses])
         if task_filter.updated_before is not None:
@@ -83,7 +93,13 @@ class TaskSteps:
         raise TaskNotFoundError(task_id)
 
     def reset_unless_claimed(
-        self, task_id: str, tried_at: list[datetime], *, keep_steps: bool
+        self,
+        task_id: str,
+        tried_at: list[datetime],
+        *,
+        keep_steps: bool,
+        delay: float = 0.0,
+        only: Collection[str] | None = None,
     ) -> Steps[bool]:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors.
 
@@ -91,6 +107,8 @@ class TaskSteps:
             task_id: the task.
             tried_at: as in `cancel_unless_finished`.
             keep_steps: whether its recorded steps, signals and progress stay.
+            delay: seconds until it is due.
+            only: the statuses in which it is reset; in another one it is left as it is. None for all that allow it.
         """
         if not self._dialect.is_task_id(task_id):
             raise TaskNotFoundError(task_id)
@@ -100,8 +118,10 @@ class TaskSteps:
             raise TaskNotFoundError(task_id)
         row = self._dialect.read_task(rows[0])
         now = yield steps.NOW
+        if only is not None and row.status not in only:
+            return False  # it has gone on since somebody chose it
         errors = append_error(row.errors, f"reset attempts: {now:%Y-%m-%dT%H:%M:%S.%fZ}")
-        if (yield from self._reset_or_block(row, errors, now)):
+        if (yield from self._reset_or_block(row, errors, later(now, delay))):
             tried_at.append(now)
             if (row.flags or 0) & HAS_STEPS and not keep_steps:
                 yield from self._step_deletes.all_of(row.id)
@@ -113,9 +133,9 @@ class TaskSteps:
         held = f"held by {row.claimed_by}" if row.claimed_by else "claimed"
         raise TaskStateError(f"task {task_id} is {row.status} and {held}; reset it when it has ended")
 
-    def _reset_or_block(self, row: TaskRow, errors: str, now: datetime) -> Steps[int]:
+    def _reset_or_block(self, row: TaskRow, errors: str, due: datetime) -> Steps[int]:
         """Reset a task; one that needs others waits for those that are open."""
-        params: dict[str, Any] = {"id": row.id, "errors": errors}
+        params: dict[str, Any] = {"id": row.id, "errors": errors, "due": self._dialect.time(due)}
         flags = row.flags or 0
         if not flags & HAS_NEEDS or row.status == TaskStatus.NEW:
             return (yield from self._reset(row, self._sql.reset, params))
@@ -132,7 +152,7 @@ class TaskSteps:
             raise TaskStateError(
                 f"task {row.id} needs task {root}, which has not ended well; reset that one, and both run"
             )
-        params |= {"flags": flags & ~CANCELED_BY_NEED, "due": self._dialect.time(now)}
+        params |= {"flags": flags & ~CANCELED_BY_NEED}
         changed: int = yield from self._reset(row, self._sql.flows.block_again, params)
         if changed:
             yield from self._advance.unblock([row.id])

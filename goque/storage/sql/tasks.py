@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import count
 from typing import Any, TypeVar
 
-from goque.outcome import FailedAttempt
-from goque.storage.contract import AttemptRow, QueueDepth, TypeCount
+from goque.flows.withheld_writes import are_withheld, is_withheld
+from goque.storage.contract import MAX_GROUPS, AttemptRow, QueueDepth, TypeCount
 from goque.storage.sql.call_policy import (
     LONG_READ,
     PATIENT_STATEMENT,
@@ -31,6 +31,7 @@ from goque.storage.sql.task_steps import TaskSteps
 from goque.task import Task
 from goque.task_filter import TaskFilter
 from goque.task_row import IS_NEEDED, TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.uniqueness import OnConflict
 
 ResultT = TypeVar("ResultT")
@@ -48,6 +49,8 @@ class SqlTasks(SqlRunner):
     def insert_task(self, task: Task, *, on_conflict: OnConflict = "raise", conn: Any = None) -> Task:
         """Insert a task and return it, or the one in its place where `on_conflict` or its debounce says so."""
         check_texts((task,))
+        if are_withheld((task,)):
+            return task
         done = self._insert_one(task, on_conflict, conn)
         self._dialect.nudge({done.type})
         return done
@@ -70,6 +73,8 @@ class SqlTasks(SqlRunner):
             return []
         check_texts(tasks)
         wanted = without_repeats(tasks, on_conflict=on_conflict)
+        if are_withheld(wanted):
+            return list(wanted)
         if len(wanted) == 1:
             there = self._insert_one(wanted[0], on_conflict, conn)
             done = [there] if was_done(wanted[0], there, on_conflict) else []
@@ -114,6 +119,8 @@ class SqlTasks(SqlRunner):
 
     def cancel_unless_finished(self, task_id: str, *, conn: Any = None) -> bool:
         """Cancel a task that is not terminal; a running one keeps `claimed_by` until it has stopped."""
+        if is_withheld("cancel", task_id):
+            return True
         tried_at: list[datetime] = []
         return self._run_steps(
             lambda: self._steps.cancel_unless_finished(task_id, tried_at), PATIENT_WRITE, conn
@@ -121,6 +128,8 @@ class SqlTasks(SqlRunner):
 
     def reset_unless_claimed(self, task_id: str, *, keep_steps: bool = False, conn: Any = None) -> bool:
         """Make an error or terminal task new again: attempts 0, due now, a line in errors."""
+        if is_withheld("reset", task_id):
+            return True
         tried_at: list[datetime] = []
         return self._run_steps(
             lambda: self._steps.reset_unless_claimed(task_id, tried_at, keep_steps=keep_steps),
@@ -131,7 +140,7 @@ class SqlTasks(SqlRunner):
     def delete_if_finished(self, task_ids: Sequence[str]) -> set[str]:
         """Delete those of some tasks that are terminal and that nobody holds, with their attempts and steps.
 
-        A task is left that others need which have not ended: they still read its result.
+        A task is left that unfinished tasks need: they still read its result.
         """
         wanted = sorted({task_id for task_id in task_ids if self._dialect.is_task_id(task_id)})
         tried: set[str] = set()
@@ -193,6 +202,11 @@ class SqlTasks(SqlRunner):
         return [TypeCount(task_type, status, count) for (task_type, status), count in sorted(counts.items())]
 
     def _read_counts(self, session: Session) -> Sequence[Row]:
+        """Count by the indexes if these know all tasks, and few groups of them; else read the whole table."""
+        if self._sql.count_by_indexes:
+            rows = session.rows(self._sql.count_by_indexes)
+            if 0 < len(rows) <= MAX_GROUPS and sum(row[2] for row in rows) == rows[0][3]:
+                return rows
         return session.rows(self._sql.count_tasks)
 
     def queue_depths(self) -> list[QueueDepth]:
@@ -228,7 +242,10 @@ class SqlTasks(SqlRunner):
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:
         text, instant = self._dialect.read_text, self._dialect.read_time
-        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr = row[4:]
+        attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr, *rest = (
+            row[4:]
+        )
+        failure_group, app_version = rest
 
         def optional(value: Any) -> str | None:
             return None if value is None else text(value)
@@ -251,5 +268,7 @@ class SqlTasks(SqlRunner):
                 oom=optional(oom),
                 stack=optional(stack),
                 stderr=optional(stderr),
+                failure_group=optional(failure_group),
+                app_version=optional(app_version),
             ),
         )

@@ -194,7 +194,8 @@ class SqliteDialect(Dialect):
         """Refuse to write into a file that no path leads to any more: the write would be lost."""
         if self._identity is not None and _identity(self.path) != self._identity:
             raise DatabaseUnavailableError(
-                f"{self.path} was deleted or replaced while it was open; restore it, or restart what uses it"
+                f"{self.path} was deleted or replaced while it was open; "
+                "restore it, or restart the processes that use it"
             )
 
 

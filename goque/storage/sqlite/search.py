@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from goque.storage.sql.statements.search import SearchStatements
+from goque.storage.sqlite.failures import CANDIDATES, IS_OPEN
 
 SQLITE_SEARCH: Final = SearchStatements(
     walk=(
@@ -17,9 +18,22 @@ SQLITE_SEARCH: Final = SearchStatements(
     ORDER BY id DESC
     LIMIT :limit""",
     ),
+    walk_up=(
+        """
+    SELECT id, type, external_id, status, attempts, substr(errors, -2000), created_at, updated_at, next_attempt_at,
+           priority, claimed_by
+    FROM goque_task
+    WHERE id > :before""",
+        """
+    ORDER BY id
+    LIMIT :limit""",
+    ),
     conditions={
+        "failure": IS_OPEN,
         "floor": "id >= :floor",
+        "ceiling": "id <= :ceiling",
         "task_type": "+type = :task_type",
+        "types": "+type IN (SELECT value FROM json_each(:types))",
         "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
         "external_id": "+external_id = :external_id",
         "limit_key": "+limit_key = :limit_key",
@@ -55,16 +69,34 @@ SQLITE_SEARCH: Final = SearchStatements(
     WHERE type IN (SELECT value FROM json_each(:types)) AND status = :status
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     LIMIT :most""",
+    finished_total="""
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM goque_task INDEXED BY goque_task_finished_idx
+        WHERE type IN (SELECT value FROM json_each(:types)) AND status = :status
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        LIMIT :most) AS found""",
     of_types="""
     SELECT id, status
     FROM goque_task
     WHERE type IN (SELECT value FROM json_each(:types))
     LIMIT :most""",
+    of_failure=CANDIDATES,
     of_external_id="""
     SELECT id, status
     FROM goque_task
     WHERE type IN (SELECT value FROM json_each(:types)) AND external_id = :external_id
     LIMIT :most""",
+    of_external_ids="""
+    SELECT id
+    FROM goque_task
+    WHERE type IN (SELECT value FROM json_each(:types)) AND external_id >= :prefix AND external_id < :past
+    LIMIT :most""",
+    previews="""
+    SELECT id, CASE WHEN length(payload) <= :largest THEN substr(payload, 1, :length) END
+    FROM goque_task
+    WHERE id IN (SELECT value FROM json_each(:batch))""",
     lines_by_id="""
     SELECT id, type, external_id, status, attempts, substr(errors, -2000), created_at, updated_at, next_attempt_at,
            priority, claimed_by
@@ -77,14 +109,6 @@ SQLITE_SEARCH: Final = SearchStatements(
       AND coalesce(updated_at, created_at) < :until
       AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
     GROUP BY slot""",
-    finished_lately="""
-    SELECT next_attempt_at, updated_at
-    FROM goque_task INDEXED BY goque_task_finished_idx
-    WHERE type = :task_type AND status = 'done' AND coalesce(updated_at, created_at) >= :since
-      AND coalesce(updated_at, created_at) < :until
-      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
-    ORDER BY coalesce(updated_at, created_at) DESC
-    LIMIT :limit""",
     typed_tasks="""
     WITH RECURSIVE known (type) AS (
         SELECT min(type)

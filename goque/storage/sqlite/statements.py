@@ -16,8 +16,11 @@ from typing import Final
 
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
 from goque.storage.sql.statements.flows import FlowStatements
+from goque.storage.sql.statements.rollups import SQLITE_ROLLUPS
 from goque.storage.sqlite.claim_past import CLAIM_PAST
+from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS, QUEUE_DEPTHS
 from goque.storage.sqlite.due_levels import DUE_LEVELS
+from goque.storage.sqlite.failures import OPEN_TASKS, SQLITE_FAILURES
 from goque.storage.sqlite.limits import SQLITE_LIMITS
 from goque.storage.sqlite.recorded_steps import CLAIMS, SQLITE_RECORDED_STEPS
 from goque.storage.sqlite.search import SQLITE_SEARCH
@@ -169,11 +172,6 @@ TASKS_BY_ID: Final = """
     FROM goque_task
     WHERE id IN (SELECT value FROM json_each(:batch))"""
 
-COUNT_TASKS: Final = """
-    SELECT type, status, count(*) AS tasks, NULL AS earliest
-    FROM goque_task
-    GROUP BY +type, +status"""
-
 FIND_TASKS: Final = (
     """
     SELECT id, type, external_id, payload, status, attempts, errors, metadata, created_at, updated_at,
@@ -185,6 +183,7 @@ FIND_TASKS: Final = (
 )
 
 CONDITIONS: Final = {
+    "failure": OPEN_TASKS,
     "ids": "id IN (SELECT value FROM json_each(:ids))",
     "task_type": "+type = :task_type",
     "statuses": "+status IN (SELECT value FROM json_each(:statuses))",
@@ -202,10 +201,14 @@ CLAIMED_BY_OWNER: Final = """
     LIMIT :limit"""
 
 CHANGED_BY_OTHERS: Final = """
-    SELECT id, <claims>
+    SELECT id, <claims>, NULL
     FROM goque_task INDEXED BY goque_task_owner_idx
     WHERE claimed_by = :owner AND (:task_type IS NULL OR type = :task_type)
       AND status NOT IN ('pending', 'processing')
+    UNION ALL
+    SELECT task_id, NULL, id
+    FROM goque_stack
+    WHERE owner = :owner AND answer IS NULL
     """.replace("<claims>", CLAIMS)
 
 MOVE_CLAIMS: Final = """
@@ -273,27 +276,6 @@ MARK_NODE_DEAD: Final = """
     WHERE id = :id AND state = 'alive'
       AND CASE typeof(seq) WHEN 'integer' THEN seq ELSE 0 END = :seen_seq"""
 
-QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*) AS tasks, min(next_attempt_at) AS earliest
-    FROM goque_task INDEXED BY goque_task_claim_idx
-    WHERE status IN ('new', 'error') AND claimed_by IS NULL
-    GROUP BY type, +status
-    UNION ALL
-    SELECT type, status, count(*), NULL
-    FROM goque_task INDEXED BY goque_task_owner_idx
-    WHERE claimed_by IS NOT NULL AND +status IN ('pending', 'processing')
-    GROUP BY +type, +status
-    UNION ALL
-    SELECT type, status, count(*), NULL
-    FROM goque_task INDEXED BY goque_task_unowned_idx
-    WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
-    GROUP BY +type, +status
-    UNION ALL
-    SELECT type, 'blocked', count(*), NULL
-    FROM goque_task INDEXED BY goque_task_blocked_idx
-    WHERE status = 'blocked'
-    GROUP BY type"""
-
 SQLITE_STATEMENTS: Final = Statements(
     insert_task=INSERT_TASK,
     insert_tasks=INSERT_TASKS,
@@ -312,6 +294,7 @@ SQLITE_STATEMENTS: Final = Statements(
     settle_moves=SETTLE_MOVES,
     release_stale=RELEASE_STALE,
     tasks_by_id=TASKS_BY_ID,
+    count_by_indexes=COUNT_BY_INDEXES,
     count_tasks=largest_groups(COUNT_TASKS),
     find_tasks=FIND_TASKS,
     conditions=CONDITIONS,
@@ -330,6 +313,8 @@ SQLITE_STATEMENTS: Final = Statements(
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     recorded_steps=SQLITE_RECORDED_STEPS,
+    failures=SQLITE_FAILURES,
+    rollups=SQLITE_ROLLUPS,
     version="",
     mark_node_dead=MARK_NODE_DEAD,
 )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from goque.describe.run_counts import STEPS, merge_runs
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import TypePolicy
 from goque.task_row import TaskStatus
@@ -18,10 +19,19 @@ from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.metrics.counters import UNREGISTERED, CountersByType
 
 BATCH: Final = 1000
+ROLLUP_BATCH: Final = 20
+ROLLUP_SETTLES: Final = 120.0
+"""Seconds after the end of a slot of time, after which no node writes to it."""
+
 KEEP_UNPUBLISHED: Final = 604800.0
 KEEP_TO_READ: Final = 60.0
 """Seconds for which a type that deletes tasks with their success keeps the others: for their results, for who waits."""
 
+FAILURES_PERIOD: Final = 3600.0
+"""How often old failures are looked for: their counts are by the hour."""
+
+KEEP_HOURS: Final = 8 * 86400.0
+KEEP_GROUPS: Final = 30 * 86400.0
 ENDED_WELL: Final = (TaskStatus.DONE, TaskStatus.CANCELED)
 ENDED_BADLY: Final = (TaskStatus.ATTEMPTS_LEFT,)
 
@@ -38,6 +48,7 @@ class Cleaner(Actor):
         self._lines = RateLimit()
         self.counters = CountersByType(boot["counters"])
         self._own = own_policies(boot["types"], boot["own_types"])
+        self._failures_at = 0.0
 
     def run_once(self) -> float:
         """Clean the types that are due. Returns the seconds until the next type is due."""
@@ -55,8 +66,11 @@ class Cleaner(Actor):
                         self.log.error("finished tasks of type %r cannot be deleted: %s", task_type, error)  # noqa: TRY400 - the line has the error
             if task_type is None and any(policy.changes or policy.limits for policy in policies.values()):
                 self._forget_idle_keys(limit)
+            if task_type is None:
+                self._clean_rollups(limit)
         if limit:
             self._clean_flows(policies, limit)
+            self._clean_failures(limit)
         return self.per_type_timer.pause()
 
     def _forget_idle_keys(self, limit: float) -> None:
@@ -64,6 +78,16 @@ class Cleaner(Actor):
         forgotten = BATCH
         while forgotten == BATCH and time.monotonic() < limit and self.go_on():
             forgotten = self.storage.forget_idle_keys(limit=BATCH)
+
+    def _clean_rollups(self, limit: float) -> None:
+        """Merge the counts of runs that several nodes have written for one slot of time, and delete old ones."""
+        for step, kept in STEPS.items():
+            batch = ROLLUP_BATCH
+            while batch == ROLLUP_BATCH and time.monotonic() < limit and self.go_on():
+                batch = self.storage.merge_rollups(step, ROLLUP_SETTLES, merge_runs, limit=ROLLUP_BATCH)
+            batch = BATCH
+            while batch >= BATCH and time.monotonic() < limit and self.go_on():
+                batch = self.storage.delete_rollups(step, kept, limit=BATCH)
 
     def _clean_flows(self, policies: Mapping[str, TypePolicy], limit: float) -> None:
         """Delete flows that have ended, when each of their tasks is old enough."""
@@ -78,6 +102,18 @@ class Cleaner(Actor):
             deleted += batch
         if deleted:
             self.log.info("deleted %d tasks of finished flows", deleted)
+
+    def _clean_failures(self, limit: float) -> None:
+        """Delete counts of failures that are older than the dashboard shows, and groups that are gone."""
+        if time.monotonic() < self._failures_at:
+            return
+        deleted = BATCH
+        while deleted == BATCH and time.monotonic() < limit and self.go_on():
+            deleted = self.storage.delete_old_failures(
+                hours_age=KEEP_HOURS, groups_age=KEEP_GROUPS, limit=BATCH
+            )
+        if deleted < BATCH:
+            self._failures_at = time.monotonic() + FAILURES_PERIOD
 
     def _clean(
         self, task_type: str | None, statuses: tuple[TaskStatus, ...], age: float, limit: float

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
+from goque.outcome import Change, Outcome, OutcomeKind, release, settle
 from goque.storage import TaskStorage
 from goque.storage.contract import TypePolicy
 from goque.task_row import TaskRow, TaskStatus, Token
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.actors.healing import retry_policy
 from goque_supervisor.ipc import messages, os_process
 from goque_supervisor.ipc.blackbox import BlackBox, is_shortage

@@ -9,10 +9,11 @@ import msgspec
 
 from goque import retry
 from goque.errors import ConfigurationError
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, release, settle
+from goque.outcome import Change, Outcome, OutcomeKind, release, settle
 from goque.retry import DEFAULT, Strategy
 from goque.storage.contract import TypePolicy
 from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.retry_policy import RetryPolicy
 from goque.telemetry.rate_limit import RateLimit
 
 log = logging.getLogger("goque.healer")

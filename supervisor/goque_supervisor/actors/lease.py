@@ -10,6 +10,7 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +20,10 @@ from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.heartbeats import Heartbeats, Verdict
 from goque_supervisor.actors.node_report import NodeReport
 from goque_supervisor.actors.own_claims import OwnClaims
+from goque_supervisor.actors.run_rollup import RunRollup
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import CommitsLost, LeaseRenewed, Message, Ready, TakeNewName, TreeState
+from goque_supervisor.metrics.run_counters import read_run_counters
 
 MAX_FORMER: Final = 16
 """How many former names of the node the lease keeps alive. Healers return the tasks of older names."""
@@ -44,7 +47,9 @@ class Lease(Actor):
         self._sent_at = 0.0
         self._due = 0.0
         self._state: dict[str, Any] = {}
-        self._node_report = NodeReport(Path(boot["run_directory"]), boot["app"], boot["node_timeout"])
+        run_directory = Path(boot["run_directory"])
+        self._node_report = NodeReport(run_directory, boot["app"], boot["node_timeout"])
+        self._run_rollup = RunRollup(self.storage, lambda: read_run_counters(run_directory))
 
     @property
     def _period(self) -> float:
@@ -74,6 +79,7 @@ class Lease(Actor):
         if self._state:
             owners = [*self._held_names, self.owner]
             self._own_claims.return_unheld_if_due(owners, self._state["held_types"], sent_at)
+        self._write_rollup(lambda: self._run_rollup.write_if_due(sent_at))
         self._due = sent_at + self._period
         return self._due - time.monotonic()
 
@@ -101,6 +107,15 @@ class Lease(Actor):
             return
         heartbeats.acknowledge()
         self.channel.send(LeaseRenewed(sent_at, heartbeats.acknowledged))
+
+    def _write_rollup(self, write: Callable[[], None]) -> None:
+        """Write what was run to the table. An error here must not delay the next heartbeat."""
+        try:
+            write()
+        except DatabaseUnavailableError as error:
+            self.log.debug("what was run is written later: %s", error)
+        except Exception:
+            self.log.exception("what was run cannot be written for the dashboard; tasks are not affected")
 
     def _take_new_name(self) -> None:
         former = self.owner
@@ -149,6 +164,7 @@ class Lease(Actor):
             self._own_claims.return_all(names)
             for name in names:
                 self.storage.retire_node(name)
+            self._write_rollup(self._run_rollup.write)
         except DatabaseUnavailableError as error:
             self.log.warning(
                 "the end of this node could not be written (%s): other nodes will miss its heartbeats", error

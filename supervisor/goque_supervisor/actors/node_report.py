@@ -23,6 +23,7 @@ from goque.describe.node_info import (
 )
 from goque.telemetry.logs import one_line
 from goque.version import __version__
+from goque_supervisor.actors.memory_reader import MemoryReader
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.box_records import Running
 from goque_supervisor.ipc.os_process import Usage, usage_of
@@ -58,6 +59,7 @@ class NodeReport:
         self._history: deque[tuple[float, dict[tuple[str, str], Counts]]] = deque()
         self._usage: dict[int, tuple[float, Usage]] = {}
         self._boxes: dict[str, BlackBox] = {}
+        self._memory = MemoryReader()
 
     def collect(self, state: Mapping[str, Any]) -> NodeInfo:
         """Describe the tree as it is now.
@@ -131,6 +133,7 @@ class NodeReport:
         others: list[ProcessInfo] = []
         workers: dict[str, list[WorkerInfo]] = {}
         used = {}
+        memory = self._memory.read([entry["pid"] for entry in processes])
         for entry in processes:
             usage = usage_of(entry["pid"])
             before = self._usage.get(entry["pid"])
@@ -141,7 +144,7 @@ class NodeReport:
             }
             if usage is not None:
                 used[entry["pid"]] = (now, usage)
-                facts |= {"memory": usage.memory, "cpu": _share(before, now, usage)}
+                facts |= {"memory": memory.get(entry["pid"], usage.memory), "cpu": _share(before, now, usage)}
             if "pool" in entry:
                 runs = self._runs(entry["box"], now) if time.monotonic() - now < BOX_BUDGET else []
                 worker = WorkerInfo(

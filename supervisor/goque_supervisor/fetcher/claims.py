@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from goque.outcome import PutOff
 from goque.pools.options import PoolOptions
 from goque.storage.contract import Claim
 from goque.task_row import TaskRow
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_counters import PoolCounters
@@ -86,6 +86,12 @@ class Claims:
         """
         self._turns.forget()
         return 0.0 if rests else self._backoff.pause(now)
+
+    def free_places(self, types: Iterable[str]) -> None:
+        """Claim at the next turn of those types whose limits others wait for, because claims of them are gone."""
+        for task_type in types:
+            if self._types.options(task_type).max_running is not None or self._database.is_limited(task_type):
+                self.place_freed(task_type)
 
     def place_freed(self, task_type: str) -> None:
         """Claim of a type at the next turn, because a claim that others waited for is gone."""

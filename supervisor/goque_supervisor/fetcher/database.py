@@ -16,7 +16,7 @@ from goque.execution.error_texts import named_message_of
 from goque.outcome import Change, OutcomeKind, settle
 from goque.steps.question import Answer, Progress, Question
 from goque.storage import TaskStorage
-from goque.storage.contract import Claim, DueLevel, HeldBack
+from goque.storage.contract import Claim, ClaimNews, DueLevel, HeldBack
 from goque.storage.in_halves import write_in_halves
 from goque.task_row import TaskRow, Token
 from goque.telemetry import tracing
@@ -67,7 +67,7 @@ class TaskDatabase:
         policy_of = self._types.retry_policy
         ended = [task for task in batch if task.outcome is not None]
         changes = [
-            settle(task.outcome, task.row, policy_of(task.row.type))
+            settle(task.outcome, task.row, policy_of(task.row.type), task.app_version)
             for task in ended
             if task.outcome is not None
         ]
@@ -172,9 +172,13 @@ class TaskDatabase:
 
         return self._ask(write) is True
 
-    def changed_by_others(self, owner: str) -> list[Token] | None:
-        """Return our claims whose rows another process has changed, None on a failure."""
-        return self._ask(lambda: self._storage.changed_by_others(owner, self._types.only))
+    def claim_news(self, owner: str) -> ClaimNews | None:
+        """Return our claims whose rows another process has changed, and what it asks about them; None on a failure."""
+        return self._ask(lambda: self._storage.claim_news(owner, self._types.only))
+
+    def answer_stacks(self, answers: Sequence[tuple[str, str]]) -> bool:
+        """Write answers to requests for stacks; returns whether the database has answered."""
+        return self._ask(lambda: self._storage.answer_stacks(answers) or True) is True
 
     def claims(self, owners: list[str]) -> tuple[list[Token], set[Token]] | None:
         """Return the claims of these owners, and the claims in doubt; None on a failure."""

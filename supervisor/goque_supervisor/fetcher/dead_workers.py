@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -31,6 +32,12 @@ _CALLERS = (
     "goque_supervisor",
     "goque/execution/run_handler.py",
 )  # in the path of the frame that called a handler
+
+
+MAX_STACK: Final = 32 * 1024
+"""Bytes of the last stacks that are kept: a hundred calls, and those of a coroutine."""
+
+KILLED_AT_SHUTDOWN: Final = "its process was killed, because it still ran at the end of the shutdown"
 
 
 class DeadWorkers:
@@ -64,7 +71,7 @@ class DeadWorkers:
             contents: the contents of its black box.
             unwritten: tasks whose outcome it has sent and that are not committed; its box must be kept for them.
         """
-        evidence = _evidence(notice)
+        evidence = evidence_of(notice)
         task_ids = self._unsettled[notice.incarnation] = {task.row.id for task in unwritten}
         for seq, task in jobs.items():
             if seq in contents.finished:
@@ -156,6 +163,8 @@ def outcome_of_death(
             text = timeout_text(options, has_stalled=running.has_stalled, step=running.step)
         case "canceled" if running.seq == notice.killed_seq:
             kind, text = OutcomeKind.CANCELED, "the task was canceled while it ran"
+        case "shutdown":
+            kind, text = OutcomeKind.INTERRUPTED, KILLED_AT_SHUTDOWN
         case _:
             kind, text = OutcomeKind.INTERRUPTED, ""
     seen = running.progress
@@ -208,12 +217,13 @@ def _signal_of(evidence: CrashEvidence) -> str | None:
     return None if evidence.signal is None else signal_name(evidence.signal)
 
 
-def _evidence(notice: WorkerExited) -> CrashEvidence:
+def evidence_of(notice: WorkerExited) -> CrashEvidence:
+    """Read what a dead worker has left: its last stack and the end of its standard error."""
     return CrashEvidence(
         notice.exit_code,
         notice.signal,
         notice.max_rss,
         notice.oom,
-        handlers_part(tail(stack_path(notice.box))),
+        handlers_part(tail(stack_path(notice.box), MAX_STACK)),
         tail(stderr_path(notice.box)),
     )

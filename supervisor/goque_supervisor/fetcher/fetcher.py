@@ -18,16 +18,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import Change, OutcomeKind, PutOff
+from goque.outcome import Change, OutcomeKind
 from goque.pools.options import PoolOptions
 from goque.storage import TaskStorage
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.claims import Claims
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
@@ -40,6 +40,7 @@ from goque_supervisor.fetcher.reconciler import Reconciler
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
+from goque_supervisor.fetcher.stacks.answers import StackAnswers
 from goque_supervisor.fetcher.steps.answers import StepAnswers
 from goque_supervisor.fetcher.steps.progress import ProgressWriter
 from goque_supervisor.fetcher.takeover import take_over
@@ -109,9 +110,15 @@ class Fetcher:
         )
         self.failure_reports = FailureReports(channel.send, reports_of(boot["processors"]))
         self.step_answers = StepAnswers(self.database, self.worker_pool.by_incarnation, counters.count_step)
+        self.stack_answers = StackAnswers(
+            self.database, self.in_flight, self.worker_pool, socket, channel.send
+        )
         of_results = self.in_flight, self.worker_pool, counters.whole, self.schedule
         self.results = ResultReceiver(
-            *of_results, hold_back=self._hold_back, on_question=self.step_answers.add
+            *of_results,
+            hold_back=self._hold_back,
+            on_question=self.step_answers.add,
+            on_stack=self.stack_answers.on_shown,
         )
         of_orders = self.orders, self.in_flight, self.worker_pool, self.dead_workers, self.schedule
         self.order_handler = OrderHandler(*of_orders)
@@ -233,7 +240,7 @@ class Fetcher:
         self.reconciler.settled((change.token for _task, change, written in settled if written), now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
-        self._free_places({task.row.type for task in ended})
+        self.claims.free_places({task.row.type for task in ended})
         for task, change, written in settled:
             self._on_settled(task, change, written=written)
         self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
@@ -245,11 +252,6 @@ class Fetcher:
         if self.put_offs.hold_back(what, self.in_flight, self.worker_pool, now):
             self.schedule.inspect_within(now, REVOCATION_SETTLES)
 
-    def _free_places(self, types: Iterable[str]) -> None:
-        for task_type in types:
-            if self.types.options(task_type).max_running is not None or self.database.is_limited(task_type):
-                self.claims.place_freed(task_type)
-
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
         """Count and log a committed outcome; `written` is false if another process had changed the row."""
         if self.dead_workers.is_pending:
@@ -257,7 +259,7 @@ class Fetcher:
         assert task.outcome is not None
         if change.success is not None or change.is_needed:
             self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
-        self.counters.settled(change, task.outcome, task.row, written=written)
+        self.counters.settled(change, task.outcome, task.row, written=written, waited=task.waited)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
             options = self.types.options(task.row.type)
             log_outcome(task.row, task.outcome, change, options, written=written)
@@ -297,7 +299,8 @@ class Fetcher:
         self.results.take_lost(found.lost)
         if found.unmarked:
             self.database.mark_processing(found.unmarked)
-        if self.progress.write_changes(found.reported, now) or found.unmarked:
+        has_answered = self.stack_answers.advance(now)
+        if self.progress.write_changes(found.reported, now) or found.unmarked or has_answered:
             self.watcher.wrote()
         self.worker_pool.finish_revoking(now)
         self.worker_pool.ask_replacements()
@@ -309,11 +312,12 @@ class Fetcher:
         if now < self.schedule.changes_at or not (self._may_have_changes and self.in_flight):
             return
         self.schedule.changes_asked(now, self.options.fetch_tick)
-        changed = self.database.changed_by_others(self.orders.owner)
-        if changed is None:
+        news = self.database.claim_news(self.orders.owner)
+        if news is None:
             return
+        self.stack_answers.take(news.stack_requests, now)
         self._may_have_changes = not self.watcher.hears_every_write
-        for token in changed:
+        for token in news.changed:
             task = self.in_flight.by_id.get(token.task_id)
             if task is not None and task.outcome is None and task.row.token == token:
                 self.worker_pool.stop_canceled(task, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ class ClaimedTask:
         canceled: whether another process has changed the row, so that the task must not start.
         outcome: how it ended, until that is written.
         incarnation: the worker that it was last sent to, None before the first dispatch.
+        app_version: the version of the app in that worker, None if it has none.
+        claimed_at: when it was claimed (CLOCK_MONOTONIC seconds), 0 if another fetcher has claimed it.
+        ended_at: when its outcome was known.
     """
 
     row: TaskRow
@@ -35,6 +39,21 @@ class ClaimedTask:
     canceled: bool = False
     outcome: Outcome | None = None
     incarnation: int | None = None
+    app_version: str | None = None
+    claimed_at: float = 0.0
+    ended_at: float = 0.0
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds from when the task was due until it started; None if that is not known.
+
+        The wait until the claim is measured by the database's clock, the rest by this machine's.
+        """
+        row, outcome = self.row, self.outcome
+        if not self.claimed_at or outcome is None or row.updated_at is None:
+            return None
+        until_claimed = (row.updated_at - row.next_attempt_at).total_seconds()
+        return max(0.0, until_claimed) + max(0.0, self.ended_at - outcome.duration - self.claimed_at)
 
 
 class InFlight:
@@ -83,14 +102,14 @@ class InFlight:
             The former rows of these tasks.
         """
         former: list[TaskRow] = []
-        task_type, waiting = "", self._waiting[False]
+        task_type, waiting, now = "", self._waiting[False], time.monotonic()
         for row in rows:
             task = self.by_id.get(row.id)
             if task is not None:
                 former.append(task.row)
-                task.row, task.marked = row, False
+                task.row, task.marked, task.claimed_at = row, False, 0.0
                 continue
-            task = ClaimedTask(row)
+            task = ClaimedTask(row, claimed_at=now)
             self.by_id[row.id] = task
             if row.type != task_type:
                 task_type, waiting = row.type, self._waiting[self._is_async(row.type)]
@@ -120,6 +139,7 @@ class InFlight:
     def end(self, task: ClaimedTask, outcome: Outcome) -> None:
         """Record how a task ended; the next `settle` writes it."""
         task.outcome = outcome
+        task.ended_at = time.monotonic()
         self.ended.append(task)
 
     def stop_waiting(self, task: ClaimedTask) -> bool:

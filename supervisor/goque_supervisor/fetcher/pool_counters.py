@@ -11,6 +11,7 @@ from goque.task_row import TaskRow
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.metrics.counters import UNREGISTERED, Counters
 from goque_supervisor.metrics.function_counters import FunctionCounters
+from goque_supervisor.metrics.run_counters import RunCounters
 from goque_supervisor.metrics.step_counters import StepCounters
 
 ANSWERED_PERIOD: Final = 0.5
@@ -34,6 +35,7 @@ class PoolCounters:
             for name, functions in types.functions().items()
         }
         self._by_type = {name: Counters(path, name) for name, path in paths.items()}
+        self._runs = {name: RunCounters(path, name) for name, path in paths.items()}
         self._steps = {name: StepCounters(path, name) for name, path in paths.items()}
         self.whole = self._by_type.get(UNREGISTERED) or next(iter(self._by_type.values()))
         self._answered_at = 0.0
@@ -41,9 +43,21 @@ class PoolCounters:
     def __getitem__(self, task_type: str) -> Counters:
         return self._by_type.get(task_type, self.whole)
 
-    def settled(self, change: Change, outcome: Outcome, row: TaskRow, *, written: bool) -> None:
-        """Count the end of a task's run, for its type and for its function if the type has several."""
+    def settled(
+        self, change: Change, outcome: Outcome, row: TaskRow, *, written: bool, waited: float | None = None
+    ) -> None:
+        """Count the end of a task's run, for its type and for its function if the type has several.
+
+        Args:
+            change: what was to be written.
+            outcome: how the run ended.
+            row: the task as claimed.
+            written: whether the row still was as claimed, so that the change was written.
+            waited: seconds from when the task was due until it started, None if not known.
+        """
         self[row.type].settled(change, outcome, row, written=written)
+        if written and row.type in self._runs:
+            self._runs[row.type].settled(change, outcome, waited)
         if written and row.type in self._functions:
             self._functions[row.type].settled(change, outcome, row)
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from goque.options import ProcessorOptions, ProcessorSpec
-from goque.outcome import RetryPolicy
 from goque.storage.contract import TypePolicy, policy_of
+from goque.task_rules.retry_policy import RetryPolicy
 
 _UNKNOWN: Final = ProcessorSpec(type="")
 """Stands for a type that the pool has never had. The table may show such a task as claimed here."""

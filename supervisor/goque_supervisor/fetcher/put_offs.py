@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from goque.outcome import PutOff
 from goque.task_row import TaskRow
-from goque.task_rules.limits import NO_KEY
+from goque.task_rules.limits import NO_KEY, PutOff
 from goque_supervisor.fetcher.in_flight import InFlight
 from goque_supervisor.fetcher.worker_pool import WorkerPool
 

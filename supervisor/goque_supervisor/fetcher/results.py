@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from goque.outcome import OutcomeKind, PutOff, put_off
+from goque.outcome import OutcomeKind, put_off
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.schedule import Schedule
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.ipc.messages import Asking, Hello, Result, Results, Retiring
+from goque_supervisor.ipc.messages import Asking, Hello, Result, Results, Retiring, StackShown
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.metrics.counters import Counters
 
@@ -31,6 +32,7 @@ class ResultReceiver:
         counters: what the fetcher counts of the pool as a whole.
         schedule: the next times of the loop.
         on_question: takes a worker's question about the steps of a job.
+        on_stack: takes the stack of a coroutine.
         hold_back: gives back what has not started, because a handler raised `goque.RateLimited`.
     """
 
@@ -43,7 +45,9 @@ class ResultReceiver:
         *,
         hold_back: Callable[[PutOff], None],
         on_question: Callable[[WorkerHandle, Asking], None],
+        on_stack: Callable[[StackShown], None],
     ) -> None:
+        self._on_stack = on_stack
         self._on_question = on_question
         self._hold_back = hold_back
         self._in_flight = in_flight
@@ -79,6 +83,8 @@ class ResultReceiver:
                     self._take_all(worker, results, durations)
                 case Asking():
                     self._on_question(worker, message)
+                case StackShown():
+                    self._on_stack(message)
                 case Retiring(reason):
                     self._worker_pool.retire(worker, reason, time.monotonic())
                     self._schedule.inspect_now()

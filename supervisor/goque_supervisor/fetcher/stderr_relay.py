@@ -123,12 +123,12 @@ def inert(line: str, *, is_start: bool = True) -> str:
     return f"{PREFIX}{text}" if is_start and (_LIKE_OURS.match(text) or _is_our_json(text)) else text
 
 
-def tail(path: Path) -> str | None:
-    """Return the last lines of a file, None if there are none."""
+def tail(path: Path, size: int = TAIL) -> str | None:
+    """Return the last lines of a file, up to this many bytes; None if there are none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, _size(path) - TAIL))
-            text = without_marks(file.read(TAIL).decode("utf-8", "replace"))
+            file.seek(max(0, _size(path) - size))
+            text = without_marks(file.read(size).decode("utf-8", "replace"))
     except OSError:
         return None  # never written, or deleted
     return text.replace(logs.DIM, "").replace(logs.PLAIN, "").strip() or None

@@ -12,7 +12,7 @@ from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.box_records import Contents
-from goque_supervisor.ipc.control import TakeOver
+from goque_supervisor.ipc.control import TakeOver, WorkerExited, WorkerStarted
 from goque_supervisor.ipc.messages import EPOCH_BITS
 from goque_supervisor.ipc.run_directory import stderr_path
 
@@ -39,7 +39,7 @@ def take_over(
     for notice in order.dead:
         contents = read_box(notice.box)
         StderrRelay(stderr_path(notice.box)).forward(rest=True)
-        jobs = _jobs_in(contents, in_flight, notice.incarnation)
+        jobs = _jobs_in(contents, in_flight, notice)
         dead_workers.settle_dead_worker(notice, jobs, contents)
     for task in list(in_flight.by_id.values()):
         if not task.seq:
@@ -51,8 +51,8 @@ def take_over(
 def _take_over_worker(worker: WorkerHandle, in_flight: InFlight) -> None:
     """Match the running and finished jobs in a living worker's black box with the claims."""
     contents = worker.box.read()
-    jobs = _jobs_in(contents, in_flight, worker.incarnation)
-    jobs |= _jobs_claimed_again(contents, in_flight, worker.incarnation)
+    jobs = _jobs_in(contents, in_flight, worker.started)
+    jobs |= _jobs_claimed_again(contents, in_flight, worker.started)
     worker.jobs = {seq: task for seq, task in jobs.items() if seq in contents.running}
     for seq, (_running, outcome) in contents.finished.items():
         if seq in jobs:
@@ -62,24 +62,30 @@ def _take_over_worker(worker: WorkerHandle, in_flight: InFlight) -> None:
             worker.acknowledged.append(seq)
 
 
-def _jobs_claimed_again(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:
+def _jobs_claimed_again(
+    contents: Contents, in_flight: InFlight, worker: WorkerStarted
+) -> dict[int, ClaimedTask]:
     """Return the claimed tasks that a living worker runs under an earlier claim. The run counts for the new claim."""
     jobs: dict[int, ClaimedTask] = {}
     for seq, running in contents.running.items():
         task = in_flight.by_id.get(running.task_id)
         if task is not None and not task.seq:
-            task.seq, task.sent_at, task.incarnation = seq, running.started, incarnation
+            task.seq, task.sent_at, task.incarnation = seq, running.started, worker.incarnation
+            task.app_version = worker.app_version
             jobs[seq] = task
     return jobs
 
 
-def _jobs_in(contents: Contents, in_flight: InFlight, incarnation: int) -> dict[int, ClaimedTask]:
+def _jobs_in(
+    contents: Contents, in_flight: InFlight, worker: WorkerStarted | WorkerExited
+) -> dict[int, ClaimedTask]:
     """Return the claimed tasks in a worker's black box, by the number of their dispatch."""
     entries = [*contents.running.values(), *(running for running, _outcome in contents.finished.values())]
     jobs: dict[int, ClaimedTask] = {}
     for running in entries:
         task = in_flight.by_id.get(running.task_id)
         if task is not None and task.row.claims == running.claims and not task.seq:
-            task.seq, task.sent_at, task.incarnation = running.seq, running.started, incarnation
+            task.seq, task.sent_at, task.incarnation = running.seq, running.started, worker.incarnation
+            task.app_version = worker.app_version
             jobs[running.seq] = task
     return jobs

@@ -33,8 +33,7 @@ class WorkerPool:
     """Sends jobs before workers need them, and revokes jobs that wait behind a long handler.
 
     Attributes:
-        pace: how long tasks of each type run.
-        epoch: the number of this fetcher among those of the pool.
+        pace, epoch: how long tasks of each type run, and the number of this fetcher among those of the pool.
         received_at: when the messages of the workers were received last.
 
     Args:
@@ -221,6 +220,7 @@ class WorkerPool:
         worker.acknowledged = []
         for seq, task in enumerate(batch, first):
             task.seq, task.sent_at, task.incarnation = seq, now, worker.incarnation
+            task.app_version = worker.started.app_version
             worker.jobs[seq] = task
         reached("dispatch.after_send")
         if began:

@@ -68,6 +68,12 @@ class Interrupt(Record):
     grace: float
 
 
+class StackWanted(Record):
+    """Ask the root to let a worker write its stack, which it does at a signal."""
+
+    incarnation: int
+
+
 class Replace(Record):
     """Ask the root to replace a worker that has no jobs left."""
 
@@ -137,7 +143,7 @@ class FailureTold(Record):
 
 
 class WorkerStarted(Record):
-    """A worker exists: the path of its black box, its name on the wire, and whether it runs `async def` handlers."""
+    """A worker exists: its black box, its name on the wire, if it is async, and the version of the app that it runs."""
 
     slot: int
     incarnation: int
@@ -145,6 +151,7 @@ class WorkerStarted(Record):
     identity: str
     box: str
     is_async: bool = False
+    app_version: str | None = None
 
 
 class WorkerExited(Record):
@@ -159,6 +166,7 @@ class WorkerExited(Record):
     killed_seq: int = 0
     max_rss: int = 0
     oom: str | None = None
+    app_version: str | None = None
 
 
 class TakeOver(Record):
@@ -259,6 +267,7 @@ Message: TypeAlias = (
     | LeaseRenewed
     | SourceChanged
     | Interrupt
+    | StackWanted
     | Replace
     | WorkersWanted
     | CrashSettled

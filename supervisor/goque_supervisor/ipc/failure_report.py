@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from goque.outcome import Change, FailedAttempt, OutcomeKind
+from goque.outcome import Change, OutcomeKind
 from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.failed_attempt import FailedAttempt
 
 
 class Reported(StrEnum):

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from goque.outcome import Outcome, OutcomeKind
+from goque.stacks.frames import Frame
 from goque.steps.question import Answer, Question
 from goque.task_row import TaskRow
 
@@ -31,12 +32,20 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
     answer: Answer
 
 
+class StackAsked(msgspec.Struct, frozen=True, array_like=True):
+    """The stack of the coroutine of this job is wanted; `number` is the fetcher's own."""
+
+    number: int
+    seq: int
+
+
 class Jobs(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Fetcher to worker: run these jobs, forget these outcomes, which are committed, and take these answers."""
+    """Fetcher to worker: run these jobs, forget these committed outcomes, take these answers, show these stacks."""
 
     jobs: list[Job]
     acknowledged: list[int]
     answers: list[Answered] = []
+    stacks: list[StackAsked] = []
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -72,7 +81,15 @@ class Asking(msgspec.Struct, frozen=True, array_like=True, tag=True):
     question: Question
 
 
-FromWorker = Hello | Results | Retiring | Asking
+class StackShown(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Worker to fetcher: the stack of a coroutine, and those of the other asyncio tasks of its handler."""
+
+    number: int
+    frames: tuple[Frame, ...]
+    asyncio_tasks: tuple[tuple[Frame, ...], ...] = ()
+
+
+FromWorker = Hello | Results | Retiring | Asking | StackShown
 encode = msgspec.msgpack.Encoder().encode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 decode_jobs = msgspec.msgpack.Decoder(Jobs).decode
@@ -85,7 +102,7 @@ def decode_each_job(data: bytes) -> tuple[Jobs, list[Result]]:
     try:
         return decode_jobs(data), []
     except (msgspec.MsgspecError, ValueError):
-        _tag, jobs, acknowledged, answers = _decode_any(data)
+        _tag, jobs, acknowledged, answers, stacks = _decode_any(data)
     decoded: list[Job] = []
     refused: list[Result] = []
     for seq, row in jobs:
@@ -94,4 +111,5 @@ def decode_each_job(data: bytes) -> tuple[Jobs, list[Result]]:
         except (msgspec.MsgspecError, ValueError) as error:
             text = f"the worker cannot decode this task's row: {error}"
             refused.append(Result(seq, Outcome(OutcomeKind.FAILED, text, undecodable=True)))
-    return Jobs(decoded, acknowledged, msgspec.convert(answers, list[Answered])), refused
+    answered = msgspec.convert(answers, list[Answered])
+    return Jobs(decoded, acknowledged, answered, msgspec.convert(stacks, list[StackAsked])), refused

@@ -83,6 +83,51 @@ def usage_of(pid: int) -> Usage | None:
     return Usage(int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK"))
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for a signal; True if the system does not report this."""
+    if not IS_LINUX:
+        return True
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:
+        return False  # it has just ended
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt:")), "SigCgt: 0")
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def exists(pid: int) -> bool:
+    """Return whether there is a process with this pid."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that ps shows for the state of a process, such as T for stopped; empty if it is not known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def proportional_memory(pid: int) -> int | None:
+    """Return a process's memory in bytes, of shared pages its part; None if the system does not report it.
+
+    The kernel makes the reader wait while the process changes its memory map. A process that hangs in the kernel can
+    hold up the reader as long as it hangs.
+    """
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii", "replace")
+    except OSError:
+        return None  # it has ended, or this kernel does not have the file
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), None)
+
+
 def kill_group(group: int) -> None:
     """Kill a process group, if there is one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is gone already

@@ -132,6 +132,11 @@ def stack_path(box: str | os.PathLike[str]) -> Path:
     return Path(box).with_suffix(".stack")
 
 
+def withheld_path(box: str | os.PathLike[str]) -> Path:
+    """Return the file to which the worker of a replay writes the tasks that it does not enqueue."""
+    return Path(box).with_suffix(".withheld")
+
+
 def remove_worker_files(box: str | os.PathLike[str]) -> None:
     """Delete all files of one worker. A file that cannot be deleted now is deleted with the directory."""
     with contextlib.suppress(OSError):

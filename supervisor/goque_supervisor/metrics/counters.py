@@ -13,7 +13,7 @@ import os
 import struct
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +51,7 @@ COUNTERS: Final = (
 )
 ENDS: Final = (*TaskStatus,)
 
-_NO_RUN: Final = frozenset({OutcomeKind.UNSTARTED, OutcomeKind.INTERRUPTED})
+NO_RUN: Final = frozenset({OutcomeKind.UNSTARTED, OutcomeKind.INTERRUPTED})
 _ANSWERED: Final = "database_answered_at"
 
 
@@ -85,7 +85,8 @@ class Counters:
     def __init__(
         self, path: str | os.PathLike[str], task_type: str, function: str = "", *, step: str = ""
     ) -> None:
-        self._slots = _open(Path(path), {"task_type": task_type, "function": function, "step": step})
+        counted = {"task_type": task_type, "function": function, "step": step}
+        self._slots = open_file(Path(path), counted, list(_PLACE))
         self._slots[_PLACE[_ANSWERED]] = 0.0
 
     def count(self, name: str, amount: float = 1) -> None:
@@ -107,7 +108,7 @@ class Counters:
         if not written:
             slots[_STALE] += 1
             return
-        if outcome.kind in _NO_RUN:
+        if outcome.kind in NO_RUN:
             return
         duration, size = outcome.duration, len(row.payload)
         slots[_PROCESSED[change.status]] += 1
@@ -183,14 +184,21 @@ def read_files(directory: Path, suffix: str) -> Iterator[tuple[Mapping[str, str]
         yield header, Counts(zip(header["names"], values, strict=True))
 
 
-def _open(path: Path, counted: Mapping[str, str]) -> memoryview[float]:
-    header = json.dumps({**counted, "names": list(_PLACE)}).encode()
+def open_file(path: Path, counted: Mapping[str, str], names: Sequence[str]) -> memoryview[float]:
+    """Map a file of counters with these names; create it if it is missing.
+
+    Args:
+        path: the file.
+        counted: what it counts; it has at least a `task_type`.
+        names: the names of the counters, in their order.
+    """
+    header = json.dumps({**counted, "names": names}).encode()
     header += b" " * (-len(header) % 8)
-    start, size = 8 + len(header), 8 + len(header) + 8 * len(_PLACE)
+    start, size = 8 + len(header), 8 + len(header) + 8 * len(names)
     try:
         if not path.exists() or path.stat().st_size != size:
             draft = path.with_suffix(".new")
-            draft.write_bytes(struct.pack("=Q", len(header)) + header + bytes(8 * len(_PLACE)))
+            draft.write_bytes(struct.pack("=Q", len(header)) + header + bytes(8 * len(names)))
             draft.rename(path)
         with path.open("r+b") as file:
             mapped = mmap.mmap(file.fileno(), size)

@@ -14,7 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
-from goque.config import database_url_in_files, resolve_database_url, settle_database_url
+from goque.config import (
+    database_url_in_files,
+    resolve_app_version,
+    resolve_database_url,
+    settle_database_url,
+)
 from goque.errors import ConfigurationError
 from goque.handlers.processor_table import processors_of
 from goque.options import ProcessorOptions
@@ -79,6 +84,7 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         "keys": {pool.name: make_keys() for pool in pools},
         "traces": tracing.is_on(),
         "service_name": metrics_service_name() or registry.service_name,
+        "app_version": resolve_app_version(registry.version),
     }
 
 

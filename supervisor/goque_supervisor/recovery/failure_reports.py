@@ -33,7 +33,7 @@ class FailureReports:
         size = 0
         for row, change in written:
             which = self._wanted.get(row.type)
-            if change.failed is None or which is None:
+            if change.failed is None or not change.failed.is_failure or which is None:
                 continue
             report = failure_report(row, change, change.failed)
             if which != Reported.ALL and not report.is_final_without_worker:

@@ -20,6 +20,7 @@ class Child:
         key: its number, never used twice in a run; for a worker this is its incarnation.
         channel: our end of its control socket.
         generation: which import of the app it came from.
+        app_version: the version of the app in that import.
         started_at: when its start was requested (CLOCK_MONOTONIC seconds, like all times here).
         pid: its process id, 0 until the nursery has sent it.
         ready_at: when it sent Ready, 0 before.
@@ -41,6 +42,7 @@ class Child:
     channel: Channel
     generation: int
     started_at: float
+    app_version: str | None = None
     pid: int = 0
     ready_at: float = 0.0
     beat_at: float = 0.0
@@ -74,7 +76,13 @@ class Child:
         """Describe a worker to its fetcher."""
         assert self.box is not None
         return WorkerStarted(
-            self.slot, self.key, self.pid, self.identity, str(self.box.path), self.spec.is_async
+            self.slot,
+            self.key,
+            self.pid,
+            self.identity,
+            str(self.box.path),
+            self.spec.is_async,
+            self.app_version,
         )
 
 

@@ -9,7 +9,7 @@ import resource  # noqa: F401 - os.wait4 imports it at its first call, which mus
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from goque_supervisor.ipc import os_process
@@ -20,6 +20,7 @@ from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory, remove_worker_files
 from goque_supervisor.root.child import Child, Children
 from goque_supervisor.root.guard import Guard
+from goque_supervisor.root.last_stacks import LEAVE_STACKS, await_last_stacks
 from goque_supervisor.root.nursery_process import NurseryProcess
 from goque_supervisor.root.tree import ChildSpec, NurseryKind
 
@@ -27,7 +28,6 @@ log = logging.getLogger("goque.supervisor")
 
 HANG_AFTER: Final = 15.0
 BOOT_LIMIT: Final = 120.0
-STACK_TIME: Final = 0.01
 CLOSED_LIMIT: Final = 0.2
 SWEEP_LIMIT: Final = 5.0
 
@@ -98,7 +98,8 @@ class ProcessTable:
         if nursery is None:
             return None
         channel, theirs = Channel.pair()
-        child = Child(spec, next(self._keys), channel, nursery.generation, time.monotonic())
+        version = nursery.app.get("app_version")
+        child = Child(spec, next(self._keys), channel, nursery.generation, time.monotonic(), version)
         boot = {**self._common_boot(spec), **boot, "incarnation": child.key}
         if spec.role == "worker":
             child.oom_before = os_process.oom_kills()
@@ -146,10 +147,16 @@ class ProcessTable:
 
     def kill(self, child: Child, reason: str) -> None:
         """Kill a child now; `reason` is read when its exit is handled."""
-        child.killed_for = reason
-        if child.pid:
-            if reason in ("timeout", "canceled"):
-                _ask_for_stack(child)
+        self.kill_all([child], reason)
+
+    def kill_all(self, children: Sequence[Child], reason: str) -> None:
+        """Kill children now. Handlers that have not stopped in time leave their stacks before."""
+        for child in children:
+            child.killed_for = reason
+        living = [child for child in children if child.pid]
+        if reason in LEAVE_STACKS:
+            await_last_stacks(living)
+        for child in living:
             os_process.kill_group(child.pid)
             os_process.kill(child.pid)
 
@@ -254,6 +261,11 @@ class ProcessTable:
         child.interrupts.setdefault(seq, (time.monotonic() + grace, reason))
         os.kill(child.pid, signal.SIGUSR1)
 
+    def ask_for_stack(self, child: Child) -> None:
+        """Ask a worker to write its stack to its file. One that does not catch the signal would be ended by it."""
+        if child.pid and child.killed_for is None and os_process.catches(child.pid, signal.SIGUSR2):
+            os.kill(child.pid, signal.SIGUSR2)
+
     def sweep(self) -> None:
         """Kill and reap whatever is still a child of this process."""
         deadline = time.monotonic() + SWEEP_LIMIT
@@ -268,15 +280,6 @@ class ProcessTable:
             self._drop(child)
             if child.box is not None:
                 child.box.close()
-
-
-def _ask_for_stack(worker: Child) -> None:
-    """Have a worker write its stack (worker/main.py) in the short time before it is killed."""
-    try:
-        os.kill(worker.pid, signal.SIGUSR2)
-    except ProcessLookupError:
-        return  # it has just ended by itself
-    time.sleep(STACK_TIME)
 
 
 def _reap_all() -> bool:

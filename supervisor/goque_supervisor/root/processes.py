@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from goque_supervisor.root.child import Child
@@ -32,8 +32,14 @@ class Processes(Protocol):
     def kill(self, child: Child, reason: str) -> None:
         """Kill a process now."""
 
+    def kill_all(self, children: Sequence[Child], reason: str) -> None:
+        """Kill processes now. Handlers that have not stopped in time leave their stacks before."""
+
     def interrupt(self, child: Child, seq: int, reason: str, grace: float) -> None:
         """Ask a worker to stop a job; the worker is killed if the job still runs after the grace in seconds."""
+
+    def ask_for_stack(self, child: Child) -> None:
+        """Ask a worker to write its stack to its file, if it can; its handler goes on."""
 
     def find(self, name: str) -> Child | None:
         """Return the newest living process of this name."""

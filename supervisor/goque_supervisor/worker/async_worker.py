@@ -31,7 +31,9 @@ from goque.outcome import Outcome, OutcomeKind
 from goque.steps.question import Answer, Question
 from goque.steps.run import StepRun
 from goque.task import Task
-from goque_supervisor.ipc.messages import Job
+from goque_supervisor.ipc.messages import Job, StackAsked, StackShown, encode
+from goque_supervisor.ipc.run_directory import stack_path
+from goque_supervisor.worker.coroutine_stack import stack_of_handler, write_stack
 from goque_supervisor.worker.questions import ASK_AGAIN
 from goque_supervisor.worker.worker import Worker
 
@@ -39,6 +41,9 @@ log = logging.getLogger("goque.worker")
 
 QUESTIONS_AT_ONCE: Final = 100
 """How many questions about steps an async worker asks at a time; further ones wait here, in the handlers' memory."""
+STACK_BEFORE_KILL: Final = 0.1
+"""How many seconds before the root kills this process the stack of a coroutine is written that does not stop."""
+
 CLOCK_STEP: Final = 0.002
 """A loop may call a timer this much too early: some count in milliseconds."""
 
@@ -51,6 +56,7 @@ class Run:
     started: float = 0.0
     deadline: float = 0.0
     alarm: asyncio.TimerHandle | None = None
+    last_stack: asyncio.TimerHandle | None = None
     task: HandlerTask | None = None
     timed_out: str = ""
     canceled: bool = False
@@ -147,8 +153,9 @@ class AsyncWorker(Worker):
         run.task.add_done_callback(lambda task: self._on_end(run, task))
 
     def _on_end(self, run: Run, task: asyncio.Task[Outcome | None]) -> None:
-        if run.alarm is not None:
-            run.alarm.cancel()
+        for timer in (run.alarm, run.last_stack):
+            if timer is not None:
+                timer.cancel()
         if os.getpid() != self.pid:
             os._exit(0)  # this is a child that the handler forked: it must not report for its parent
         del self._runs[run.job.seq]
@@ -225,6 +232,15 @@ class AsyncWorker(Worker):
             asyncio.get_running_loop().call_later(ASK_AGAIN, self._ask_again)
             self._take_in()
 
+    def show_stacks(self, asked: list[StackAsked]) -> None:
+        """Send the stacks of handlers' coroutines that run."""
+        for one in asked:
+            run = self._runs.get(one.seq)
+            if run is not None and run.started and run.task is not None:
+                shown = stack_of_handler(run.task, run.job.row.id)
+                self.socket.send(encode(StackShown(one.number, shown.frames, shown.asyncio_tasks)))
+                asyncio.get_running_loop().call_soon(self._take_in)
+
     def _processor_of(self, run: Run) -> Processor:
         return self.processors.get(run.job.row.type)
 
@@ -239,15 +255,27 @@ class AsyncWorker(Worker):
             self._arm(run)
             return
         run.timed_out = self.time_out(run.job.seq, self._processor_of(run).spec.options)
-        if run.task is not None:
-            run.task.cancel()
+        self._cancel(run)
 
     def _on_interrupt(self) -> None:
         seq, _reason = self.box.read_interrupt()
         run = self._runs.get(seq)
         if run is not None and run.started and run.task is not None and not run.canceled:
             run.canceled = True
+            self._cancel(run)
+
+    def _cancel(self, run: Run) -> None:
+        """Cancel a handler. If it goes on, its coroutine's stack is written before the root kills this process."""
+        if run.task is not None:
             run.task.cancel()
+        grace = self._processor_of(run).spec.options.timeout_grace
+        run.last_stack = asyncio.get_running_loop().call_later(
+            max(0.0, grace - STACK_BEFORE_KILL), self._write_stack, run
+        )
+
+    def _write_stack(self, run: Run) -> None:
+        if run.task is not None:
+            write_stack(stack_path(self.boot["box"]), run.task, run.job.row.id)
 
 
 class AsyncStepChannel:

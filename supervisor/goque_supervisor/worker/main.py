@@ -20,6 +20,7 @@ from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.async_worker import AsyncWorker
+from goque_supervisor.worker.replayed import write_nothing
 from goque_supervisor.worker.sync_worker import SyncWorker
 
 log = logging.getLogger("goque.worker")
@@ -33,11 +34,11 @@ The manager has the same constant; it is not imported from there, because a work
 
 def _prepare_process(boot: dict[str, Any]) -> int:
     """Make the interpreter write its stack on a crash, and the kernel kill workers first when memory runs out."""
-    stack = os.open(stack_path(boot["box"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # the fetcher empties the file after it has read a stack that somebody asked for
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+    stack = os.open(stack_path(boot["box"]), flags, 0o600)
     faulthandler.enable(stack, all_threads=False)
-    faulthandler.register(
-        signal.SIGUSR2, stack, all_threads=False
-    )  # the root asks for the stack before it kills us
+    _write_stack_at_signal(stack)
     if os_process.IS_LINUX:
         try:
             Path("/proc/self/oom_score_adj").write_text("500", "ascii")
@@ -46,10 +47,21 @@ def _prepare_process(boot: dict[str, Any]) -> int:
     return stack
 
 
+def _write_stack_at_signal(stack: int) -> None:
+    """Write the stack at SIGUSR2: before the root kills this process, and when somebody asks for the stack of a task.
+
+    The interpreter writes it in the signal handler itself. So it needs no Python code to run, and a C call that holds
+    the interpreter's lock does not delay it. Other threads are left out: their frames may change while they are read.
+    """
+    faulthandler.unregister(signal.SIGUSR2)
+    faulthandler.register(signal.SIGUSR2, stack, all_threads=False)
+
+
 def _take_back(stack: int) -> None:
     """Set up what the import of the app, in the nursery or here, may have changed: signals, streams, faulthandler."""
     reset_signals()
     faulthandler.enable(stack, all_threads=False)
+    _write_stack_at_signal(stack)
     captured_output.flush_each_line()
     captured_output.install()
 
@@ -61,6 +73,8 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     _take_back(stack)
     prepare_follow_ups_by(registry.prepare_tasks)
     record_steps_through(registry)
+    if boot.get("replays"):
+        write_nothing(boot["box"])
     kind = AsyncWorker if boot["is_async"] else SyncWorker
     kind(boot, channel, processors_of(registry)).run()
     _warn_of_threads()

@@ -34,7 +34,7 @@ from goque_supervisor.ipc.blackbox_writer import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready, Stop
 from goque_supervisor.ipc.failpoints import reached
-from goque_supervisor.ipc.messages import Hello, Job, Result, Results, Retiring
+from goque_supervisor.ipc.messages import Hello, Job, Result, Results, Retiring, StackAsked
 from goque_supervisor.ipc.sockets import WorkerSocket
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.held_signals import HeldSignals
@@ -82,6 +82,7 @@ class Worker:
             jobs, refused = messages.decode_each_job(data)
             self.results += refused
             self.questions.take(jobs.answers)
+            self.show_stacks(jobs.stacks)
             if jobs.acknowledged:
                 self.box.acknowledge(jobs.acknowledged)
                 reached("result.acknowledged")
@@ -98,6 +99,9 @@ class Worker:
                 self.stopping = True
         if self.channel.closed:
             self.leave(0)  # the root is gone: no process of the tree may outlive it
+
+    def show_stacks(self, asked: list[StackAsked]) -> None:
+        """Send the stacks of coroutines, if this worker runs some."""
 
     def finish(self, job: Job, outcome: Outcome) -> None:
         """Record an outcome in the black box and keep it for the next message to the fetcher."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -21,13 +22,17 @@ OWN_TYPES = ("fine", "typed")
 
 STATUSES = ("new", "error", "pending", "processing", "done", "canceled", "attempts_left", "blocked")
 SHARES = {
-    "goque_task": 62,
+    "goque_task": 55,
     "goque_attempt": 10,
     "goque_node": 10,
     "goque_type": 6,
     "goque_schedule": 4,
     "goque_limit": 3,
-    "goque_step": 5,
+    "goque_step": 4,
+    "goque_stack": 1,
+    "goque_rollup": 2,
+    "goque_failure_group": 2,
+    "goque_failure_hour": 2,
 }
 """Of 100 rows."""
 
@@ -142,6 +147,10 @@ class HostileRows:
             "goque_schedule": self._schedule,
             "goque_limit": self._limit,
             "goque_step": self._step,
+            "goque_failure_group": self._failure_group,
+            "goque_failure_hour": self._failure_hour,
+            "goque_stack": self._stack,
+            "goque_rollup": self._rollup,
         }[table]()
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -194,6 +203,34 @@ class HostileRows:
             "oom": self._or_null(lambda: self._text(200)),
             "stack": self._or_null(lambda: self._text(500)),
             "stderr": self._or_null(lambda: self._text(500)),
+            "failure_group": self._or_null(self._group),
+            "app_version": self._or_null(lambda: self._text(200)),
+        }
+
+    def _group(self) -> Any:
+        return self._one_of(self.random.choice(("3f9a2c81d0", "0000000000")), lambda: self._text(32))
+
+    def _failure_group(self) -> dict[str, Any]:
+        return {
+            "failure_group": self._group(),
+            "type": self._one_of(self.random.choice(OWN_TYPES), lambda: self._text(200)),
+            "cause": self._text(200),
+            "error_class": self._text(200),
+            "line": self._text(300),
+            "error": self._text(300),
+            "failures": self._int(64),
+            "first_at": self._time(),
+            "last_at": self._time(),
+            "example_task_id": str(uuid.UUID(int=self.random.getrandbits(128))),
+            "first_version": self._or_null(lambda: self._text(200)),
+            "last_version": self._or_null(lambda: self._text(200)),
+        }
+
+    def _failure_hour(self) -> dict[str, Any]:
+        return {
+            "failure_group": self._group(),
+            "hour": self._one_of(int(datetime.now(UTC).timestamp()) // 3600, lambda: self._int(64)),
+            "failures": self._int(64),
         }
 
     def _node(self) -> dict[str, Any]:
@@ -251,6 +288,29 @@ class HostileRows:
             "duration": self._or_null(self._float),
             "until": self._or_null(self._time),
             "made_at": self._time(),
+        }
+
+    def _stack(self) -> dict[str, Any]:
+        return {
+            "id": str(uuid.UUID(int=self.random.getrandbits(128))),
+            "task_id": self.random.choice(self.task_ids) if self.task_ids else self._task_id(),
+            "owner": self._text(64),
+            "asked_at": self._time(),
+            "answer": self._or_null(lambda: self._one_of(self._json(), lambda: self._text(500))),
+        }
+
+    def _rollup(self) -> dict[str, Any]:
+        counts = (
+            "{}",
+            '{"fine": {"ends": {"done": 7}, "run": {"99999": 7}}}',
+            '{"fine": {"wait": {"-5": 1}}}',
+        )
+        now = int(time.time()) // 3600 * 3600
+        return {
+            "step": self._one_of(self.random.choice((60, 600, 3600)), lambda: self._int(32)),
+            "slot": self._one_of(now - 3600 * self.random.randrange(5), lambda: self._int(64)),
+            "writer": self._text(64),
+            "runs": self._one_of(self.random.choice(counts), lambda: self._text(500)),
         }
 
     def _schedule(self) -> dict[str, Any]:

@@ -25,6 +25,9 @@ COMMANDS = (
     ["list", "--json", "--limit", "1000"],
     ["list", "--type", "fine", "--json", "--limit", "1000"],
     ["list", "--status", "error", "--limit", "1000"],
+    ["list", "--failure", "3f9a2c81d0"],
+    ["failures"],
+    ["failures", "--json"],
     ["stats"],
     ["stats", "--json"],
     ["top", "--once"],
@@ -39,6 +42,8 @@ PAGES = (
     "/tasks?status=error",
     "/tasks?status=attempts_left",
     "/tasks?status=processing",
+    "/tasks?failure=3f9a2c81d0",
+    "/failures",
     "/jobs",
     "/nodes",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goque.config import DEFAULT_DATABASE_URL, Setting, read_files, resolve_database_url
+from goque.config import DEFAULT_DATABASE_URL, Setting, read_files, resolve_app_version, resolve_database_url
 from goque.errors import ConfigurationError
 
 
@@ -82,3 +82,16 @@ def test_each_setting_knows_where_it_stands() -> None:
     assert found.options["drain"] == Setting(False, "goque.toml")
     assert found.options["http"] == Setting("a:1", "[tool.goque] in pyproject.toml")
     assert found.tables["list"]["limit"] == Setting(1, "[list] in [tool.goque] in pyproject.toml")
+
+
+def test_the_environment_names_the_version_of_the_app_or_else_the_registry(monkeypatch):
+    monkeypatch.delenv("GOQUE_APP_VERSION", raising=False)
+    assert resolve_app_version(None) is None
+    assert resolve_app_version("1.0") == "1.0"
+    monkeypatch.setenv("GOQUE_APP_VERSION", " 2.0 ")
+    assert resolve_app_version("1.0") == "2.0"
+    monkeypatch.setenv("GOQUE_APP_VERSION", " ")
+    assert resolve_app_version("1.0") == "1.0"
+    monkeypatch.setenv("GOQUE_APP_VERSION", "x" * 256)
+    with pytest.raises(ConfigurationError, match="GOQUE_APP_VERSION must have 1 to 255 characters"):
+        resolve_app_version("1.0")

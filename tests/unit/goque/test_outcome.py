@@ -3,11 +3,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from goque.outcome import Change, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Change, Outcome, OutcomeKind, settle
 from goque.retry import static, step
 from goque.task_row import TaskStatus
 from goque.task_rules.crash_evidence import CrashEvidence, crash_cause, crashes_since_reset
 from goque.task_rules.error_lines import MAX_ERRORS_BYTES, append_error, printable
+from goque.task_rules.retry_policy import RetryPolicy
 from unit.rows import row
 
 POLICY = RetryPolicy(max_attempts=3, strategy=step([10, 20]))
@@ -202,3 +203,37 @@ def test_changes_cross_a_wire_unchanged():
 def test_a_type_may_have_its_timeouts_not_retried(kind: Kind, status: str) -> None:
     policy = RetryPolicy(max_attempts=3, retry_timeouts=False)
     assert settle(Outcome(kind, "boom"), held(), policy).status == status
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(Kind.CANCELED, TaskStatus.CANCELED), (Kind.INTERRUPTED, TaskStatus.ERROR)]
+)
+def test_a_run_that_is_not_charged_is_recorded_only_if_its_process_was_killed(
+    kind: Kind, status: TaskStatus
+) -> None:
+    running = row(status="processing", attempts=2, claimed_by="n")
+    killed = CrashEvidence(signal=9, stack="in insist")
+    change = settle(Outcome(kind, "it ran on", crash=killed, duration=2.0), running, RetryPolicy())
+    assert (change.status, change.attempts) == (status, 2)
+    assert change.failed is not None
+    assert (change.failed.attempt, change.failed.cause, change.failed.stack) == (3, kind, "in insist")
+    assert not change.failed.is_failure
+    for outcome in (Outcome(kind, "by its handler"), Outcome(kind)):
+        assert settle(outcome, running, RetryPolicy()).failed is None
+    neighbor = Outcome(Kind.INTERRUPTED, crash=killed)  # it was ended because of another task
+    assert settle(neighbor, running, RetryPolicy()).failed is None
+
+
+def test_a_charged_attempt_has_a_group_and_the_version_that_ran_it():
+    change = settle(Outcome(Kind.FAILED, "KeyError: 1"), held(), POLICY, "1.0")
+    assert change.failed.app_version == "1.0"
+    assert change.failed.failure_group == change.group.id
+    assert (change.group.type, change.group.error_class) == (held().type, "KeyError")
+    for uncharged in (Kind.DONE, Kind.CANCELED, Kind.SNOOZED, Kind.UNSTARTED, Kind.INTERRUPTED):
+        assert settle(Outcome(uncharged, delay=1.0), held(), POLICY, "1.0").group is None
+
+
+def test_a_success_that_is_refused_keeps_the_version():
+    outcome = Outcome(Kind.DONE, follow_ups=(object(),))
+    change = settle(outcome, held(), POLICY, "1.0")
+    assert change.success.refused("goque.DuplicateTaskError: x").failed.app_version == "1.0"

@@ -92,7 +92,9 @@ def test_a_type_without_a_processor_is_named() -> None:
         processors_of(Registry()).get("nosuch")
 
 
-@pytest.mark.parametrize("arguments", [{"database_url": 5}, {"service_name": b"x"}])
+@pytest.mark.parametrize(
+    "arguments", [{"database_url": 5}, {"service_name": b"x"}, {"version": 1.0}, {"version": ""}]
+)
 def test_a_url_or_name_that_is_no_text_is_refused(arguments: Any) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(arguments))):
         Registry(**arguments)

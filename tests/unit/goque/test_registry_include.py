@@ -161,6 +161,7 @@ def test_what_both_have_is_refused_naming_both_and_nothing_is_taken(what: str, t
     [
         ({"database_url": "sqlite:///a.db"}, "database_url"),
         ({"service_name": "shop"}, "service_name"),
+        ({"version": "1.0"}, "version"),
         ({"on_failure": print}, "on_failure"),
     ],
 )

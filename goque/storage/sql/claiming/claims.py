@@ -318,12 +318,6 @@ class SqlClaims(SqlSettling):
         rows = self._run(lambda session: session.rows(self._sql.claimed_by_owner, params), PINNED_READ)
         return [self._dialect.read_task(row) for row in rows]
 
-    def changed_by_others(self, owner: str, task_type: str | None = None) -> list[Token]:
-        """Return the claims of an owner whose task is no longer pending or processing, of a type or of all."""
-        params = {"owner": owner, "task_type": task_type}
-        rows = self._run(lambda session: session.rows(self._sql.changed_by_others, params), PINNED_READ)
-        return [Token(self._dialect.read_text(task_id), claims, owner) for task_id, claims in rows]
-
     def claims_of_owner(self, owner: str, task_type: str | None = None) -> list[HeldClaim]:
         """Return every claim of an owner, whatever the status of its task."""
         params = {"owner": owner, "task_type": task_type}

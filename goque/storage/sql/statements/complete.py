@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from goque.storage.contract import MAX_GROUPS
+from goque.storage.sql.statements.failures import FailureStatements
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
 from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
+from goque.storage.sql.statements.rollups import RollupStatements
 from goque.storage.sql.statements.search import SearchStatements
+from goque.storage.sql.statements.stacks import StackStatements
 
 
 def largest_groups(groups: str) -> str:
@@ -91,7 +94,8 @@ class Statements:
         find_tasks: the head and the tail of a search.
         finished_exists: whether the next statement has anything to do.
         claimed_by_owner: read what an owner holds, of one type or of all.
-        changed_by_others: the claims of an owner whose task is neither pending nor processing, of one type or of all.
+        changed_by_others: the claims of an owner whose task is neither pending nor processing, of one type or of all,
+            and the requests to the owner for stacks: the task, NULL, and the id of the request.
         move_claims: put `:new_owner` in the place of the owner of the claims in `:batch`.
         claims_of_owner: the claims of an owner with their types, of one type or of all.
         unowned_claims: read the oldest pending and processing tasks that nobody owns.
@@ -106,8 +110,11 @@ class Statements:
         function_counts: how many tasks of one type name each function, by status.
         version: what server it is; empty where there is none.
         count_tasks: how many tasks of each type and status there are; they too may come in several rows.
+        count_by_indexes: the same by indexes alone, which know no task of an unknown status; the last column is the
+            number of all tasks. Empty where count_tasks is as quick.
         search: what people ask who look at the table.
         limits: the statements of claims by limits.
+        failures: the statements about groups of failed attempts.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
     """
 
@@ -147,6 +154,9 @@ class Statements:
     limits: LimitStatements
     flows: FlowStatements
     recorded_steps: RecordedStepStatements
+    failures: FailureStatements
+    stacks: StackStatements = field(default_factory=StackStatements)
+    rollups: RollupStatements = field(default_factory=RollupStatements)
 
     savepoint: str = "SAVEPOINT goque_insert"
     release_savepoint: str = "RELEASE SAVEPOINT goque_insert"
@@ -174,7 +184,7 @@ class Statements:
     reset: str = """
         UPDATE goque_task
         SET status = 'new', attempts = 0, errors = :errors, result = NULL, lost_claims = 0,
-            next_attempt_at = :now, updated_at = :now
+            next_attempt_at = :due, updated_at = :now
         WHERE id = :id AND status IN ('error', 'done', 'canceled', 'attempts_left') AND claimed_by IS NULL"""
 
     forget_unique_key: str = """
@@ -197,20 +207,23 @@ class Statements:
         SET flags = coalesce(flags, 0) | 32
         WHERE id = :id AND status NOT IN ('done', 'canceled', 'attempts_left')"""
 
+    count_by_indexes: str = ""
     count_tasks: str = largest_groups(COUNT_TASKS)
 
     failed_attempts: str = """
         SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
-               exit_code, signal, max_rss, oom, stack, stderr
+               exit_code, signal, max_rss, oom, stack, stderr, failure_group, app_version
         FROM goque_attempt
         WHERE task_id = :task_id
         ORDER BY id"""
 
     insert_attempt: str = """
         INSERT INTO goque_attempt (task_id, node, started_at, ended_at, attempt, cause, error, traceback,
-                                   worker_pid, duration, exit_code, signal, max_rss, oom, stack, stderr)
+                                   worker_pid, duration, exit_code, signal, max_rss, oom, stack, stderr,
+                                   failure_group, app_version)
         VALUES (:task_id, :node, :started_at, :now, :attempt, :cause, :error, :traceback,
-                :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr)"""
+                :worker_pid, :duration, :exit_code, :signal, :max_rss, :oom, :stack, :stderr,
+                :failure_group, :app_version)"""
 
     register_node: str = """
         INSERT INTO goque_node (id, seq, state, host, pid, started_at, heartbeat_at, info)

@@ -35,6 +35,7 @@ class RecordedStepStatements:
         first_steps: return up to `:limit` steps of `:id` that were made first, in that order.
         last_steps: return up to `:limit` steps of `:id` that were made last, the last one first.
         last_others: return up to `:limit` rows of `:id` that are no steps, the last one first.
+        values: return the kind, the name and the whole value of the steps and signals of `:id`.
         count: return how many rows the tasks `:ids` have, `:limit` if there are more.
         lock_ended: lock those of the tasks `:ids` that have ended and that nobody holds, and return the id of each.
         delete_some: delete up to `:limit` rows of the tasks `:ids`.
@@ -133,6 +134,11 @@ class RecordedStepStatements:
     WHERE task_id = :id AND kind <> 'step'
     ORDER BY made_at DESC, kind DESC, name DESC
     LIMIT :limit"""
+
+    values: str = """
+    SELECT kind, name, value
+    FROM goque_step
+    WHERE task_id = :id AND kind IN ('step', 'signal')"""
 
     count: str = """
     SELECT count(*)

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from goque.errors import DatabaseUnavailableError, SchemaError
+from goque.flows.withheld_writes import is_withheld
 from goque.steps.question import Answer, Progress, Question, State
-from goque.storage.contract.step_records import StepOverview, StepRow
+from goque.storage.contract.step_records import RecordedValues, StepOverview, StepRow
 from goque.storage.sql.call_policy import PATIENT_WRITE, PINNED_WRITE, READ, WRITE
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_number
@@ -17,6 +18,7 @@ from goque.storage.sql.runner import PATIENCE
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.tasks import SqlTasks
 from goque.task_row import Token
+from goque.task_rules.checks import is_storable
 from goque.task_rules.error_lines import first_line
 
 SHOWN_CHARACTERS: Final = 4_000
@@ -53,6 +55,8 @@ class SqlStepRecords(SqlTasks):
 
     def signal_task(self, task_id: str, name: str, value: bytes, *, conn: Any = None) -> bool:
         """Keep a signal with a task, and let it run now if it waits for that."""
+        if is_withheld("signal", task_id):
+            return True
         tried_at: list[datetime] = []
         kept = self._run_steps(
             lambda: self._step_records.signal(task_id, name, value, tried_at), PATIENT_WRITE, conn
@@ -94,6 +98,18 @@ class SqlStepRecords(SqlTasks):
             steps += reversed(read(sql.last_steps, last))
         others = read(sql.last_others, last)[::-1]
         return StepOverview(steps, others, counts, seconds)
+
+    def recorded_values(self, task_id: str) -> RecordedValues:
+        """Read the whole values of a task's recorded steps and signals."""
+        if not self._dialect.is_task_id(task_id):
+            return RecordedValues()
+        rows = self._run(lambda session: session.rows(self._sql.recorded_steps.values, {"id": task_id}), READ)
+        text = self._dialect.read_text
+        found: dict[str, dict[str, bytes]] = {"step": {}, "signal": {}}
+        for kind, raw_name, value in rows:
+            if is_storable(name := text(raw_name)):  # no handler can ask for another one
+                found[text(kind)][name] = b"null" if value is None else text(value).encode()
+        return RecordedValues(found["step"], found["signal"])
 
     def _rows_of(self, session: Session, task_id: str) -> Callable[[str, int], list[StepRow]]:
         """Return what reads the rows of a task with one of the statements, up to a limit."""

@@ -25,6 +25,7 @@ from goque_supervisor.ipc.control import (
     PauseClaiming,
     Replace,
     Retire,
+    StackWanted,
     WorkerExited,
     WorkersWanted,
 )
@@ -35,6 +36,7 @@ from goque_supervisor.root.pools.group_context import GroupContext
 from goque_supervisor.root.pools.group_fetcher import GroupFetcher
 from goque_supervisor.root.pools.user_functions import ROLES, UserFunctions
 from goque_supervisor.root.pools.worker_exit import IDLE, describe_exit, end_worker, restart_reason
+from goque_supervisor.root.pools.worker_signals import signal_worker
 from goque_supervisor.root.pools.worker_slots import WorkerSlots
 from goque_supervisor.root.processes import StartRetries
 from goque_supervisor.root.restart_policy import BootWatch
@@ -230,8 +232,7 @@ class PoolGroup:
             self.send_pause()
             self._context.on_held()
             log.error(
-                "workers of %s cannot boot: its tasks wait, one worker is tried every 30s",
-                self.spec.title,
+                "workers of %s cannot boot: its tasks wait, one worker is tried every 30s", self.spec.title
             )
         return delay
 
@@ -242,9 +243,8 @@ class PoolGroup:
         match message:
             case Idle(idle, check):
                 self.idle, self.idle_check = idle, check
-            case Interrupt(incarnation, seq, reason, grace):
-                if worker := self._worker(incarnation):
-                    self._processes.interrupt(worker, seq, reason, grace)
+            case Interrupt(incarnation) | StackWanted(incarnation):
+                signal_worker(self._processes, self._worker(incarnation), message)
             case Replace(incarnation, reason):
                 self._replace(incarnation, reason)
             case WorkersWanted(plain, asynchronous):
@@ -285,9 +285,7 @@ class PoolGroup:
 
     def kill_workers(self, reason: str) -> None:
         """Kill all workers of the group; their running tasks are requeued."""
-        for worker in self.workers:
-            if worker.killed_for is None:
-                self._processes.kill(worker, reason)
+        self._processes.kill_all([worker for worker in self.workers if worker.killed_for is None], reason)
 
     def end_user_functions(self) -> None:
         """Kill the processes that call the app's functions about crashes and failures."""

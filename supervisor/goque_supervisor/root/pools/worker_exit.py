@@ -31,6 +31,7 @@ def describe_exit(worker: Child, cause: ExitCause, max_rss: int) -> WorkerExited
         worker.killed_seq,
         max_rss,
         _oom_evidence(worker, cause),
+        worker.app_version,
     )
 
 

@@ -13,7 +13,13 @@ from goque import retry
 from goque.options import ProcessorOptions
 from goque.outcome import Outcome, OutcomeKind
 from goque.task_rules.crash_evidence import CrashEvidence
-from goque_supervisor.fetcher.dead_workers import DeadWorkers, handlers_part, outcome_of_death, read_box
+from goque_supervisor.fetcher.dead_workers import (
+    KILLED_AT_SHUTDOWN,
+    DeadWorkers,
+    handlers_part,
+    outcome_of_death,
+    read_box,
+)
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox import BlackBox
@@ -94,7 +100,7 @@ def exited(**values: Any) -> WorkerExited:
             "the task was canceled while it ran",
         ),
         (exited(signal=9, killed_for="canceled", killed_seq=2), running(1), OutcomeKind.INTERRUPTED, ""),
-        (exited(signal=9, killed_for="shutdown"), running(), OutcomeKind.INTERRUPTED, ""),
+        (exited(signal=9, killed_for="shutdown"), running(), OutcomeKind.INTERRUPTED, KILLED_AT_SHUTDOWN),
         (exited(signal=9, killed_for="lease"), running(), OutcomeKind.INTERRUPTED, ""),
         (exited(signal=9, killed_for="unresponsive"), running(), OutcomeKind.INTERRUPTED, ""),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque.outcome import PutOff
+from goque.task_rules.limits import PutOff
 from goque_supervisor.fetcher.put_offs import PutOffs
 from unit.rows import row
 

@@ -35,6 +35,7 @@ def results(setup: OneWorker, tmp_path: Path) -> ResultReceiver:
         Schedule(),
         hold_back=lambda _what: None,
         on_question=lambda _worker, _asking: None,
+        on_stack=lambda _shown: None,
     )
 
 

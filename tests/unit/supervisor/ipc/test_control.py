@@ -31,6 +31,7 @@ EXAMPLES = [
     control.DatabaseBack(),
     control.LeaseRenewed(12.5, 3),
     control.Interrupt(7, 1 << 40, "canceled", 2.0),
+    control.StackWanted(7),
     control.WorkersWanted(2, 0),
     control.Replace(7, "memory"),
     control.CrashSettled(7),

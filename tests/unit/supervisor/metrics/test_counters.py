@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from goque.identifiers import new_task_id
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
 from goque.task import Task
 from goque.task_row import TaskRow
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.metrics.counters import DURATIONS, Counters, CountersByType, read_counters
 
 

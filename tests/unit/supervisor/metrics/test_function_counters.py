@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from goque.identifiers import external_id_of, short_function
-from goque.outcome import Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import Outcome, OutcomeKind, settle
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.metrics.counters import Counters, read_counters
 from goque_supervisor.metrics.function_counters import OTHER, FunctionCounters, read_function_counters
 from unit.rows import row

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from goque.outcome import MAX_LOST_CLAIMS, Outcome, OutcomeKind, RetryPolicy, settle
+from goque.outcome import MAX_LOST_CLAIMS, Outcome, OutcomeKind, settle
 from goque.task_rules.crash_evidence import CrashEvidence
+from goque.task_rules.retry_policy import RetryPolicy
 from goque_supervisor.ipc.control import AttemptsFailed, Message
 from goque_supervisor.ipc.failure_report import FailureReport, Reported, decode_failure
 from goque_supervisor.recovery import failure_reports
@@ -78,3 +79,14 @@ def test_many_reports_are_several_messages(monkeypatch: pytest.MonkeyPatch) -> N
     change = settle(Outcome(OutcomeKind.FAILED, "boom"), before, RetryPolicy())
     FailureReports(told.append, {"mail": Reported.ALL}).tell([(before, change)] * 3)
     assert [len(one.failures) for one in told if isinstance(one, AttemptsFailed)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(OutcomeKind.CANCELED, "the task was canceled while it ran", crash=KILLED),
+        Outcome(OutcomeKind.INTERRUPTED, "killed at the shutdown", crash=KILLED),
+    ],
+)
+def test_a_process_that_was_killed_for_a_cancel_or_a_shutdown_is_no_failure(outcome: Outcome) -> None:
+    assert reported(Reported.ALL, outcome) == []

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +143,13 @@ class SimulatedProcesses:
     def kill(self, child: Child, reason: str) -> None:
         child.killed_for = reason
         self._history.append(f"kill {child.spec.name} ({reason})")
+
+    def kill_all(self, children: Sequence[Child], reason: str) -> None:
+        for child in children:
+            self.kill(child, reason)
+
+    def ask_for_stack(self, child: Child) -> None:
+        self._history.append(f"ask {child.spec.name} for its stack")
 
     def interrupt(self, child: Child, seq: int, reason: str, grace: float) -> None:
         self._history.append(f"interrupt {child.spec.name} job {seq} ({reason}, {grace:g}s)")

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from goque.cli.top.command import top
+from goque.cli.top.help_lines import COLUMNS, KEYS
 from goque.cli.top.keys import names_of
 from goque.cli.top.lines import Line, amount, overview_lines, size, span
 from goque.cli.top.orders import Answer, Order, answer_to, signal_root
@@ -314,7 +316,7 @@ def test_a_node_is_drained_and_woken_even_before_its_heartbeat_shows_it() -> Non
 def test_a_key_that_means_nothing_here_says_so_and_q_ends() -> None:
     shown = screen()
     assert shown.press("z") is None
-    assert shown.message == "z: no such key here"
+    assert shown.message == "z: no such key here; ? shows the keys"
     shown.press("q")
     assert shown.is_over
 
@@ -329,6 +331,37 @@ def test_a_database_that_is_away_leaves_the_last_look_on_the_screen() -> None:
     assert selected(shown).startswith("mail 1234")
     shown.take(Answer(seen()))
     assert "goque top" in shown.lines(80, 24)[0].text
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_question_mark_explains_keys_and_columns_until_the_next_key(width: int) -> None:
+    shown = screen()
+    shown.press("down")
+    assert shown.press("?") is None
+    lines = shown.lines(width, 24)
+    text = "\n".join(" ".join(line.text.split()) for line in lines)
+    assert "KEYS" in text
+    for name, meaning in (*KEYS, *COLUMNS):
+        assert f"{name} {meaning}" in text
+        assert name.partition(",")[0] in (top.help or "")
+    assert {cell_len(line.text) <= width for line in lines} == {True}
+    assert len(lines) == 24
+    assert shown.press("p") is None  # which pauses nothing
+    assert selected(shown).startswith("NODE")
+    shown.press("?")
+    shown.press("ctrl-c")
+    assert shown.is_over
+
+
+def test_figures_stay_beside_the_names_on_a_wide_terminal() -> None:
+    for width in (80, 120, 200):
+        assert {cell_len(line) for line in texts(seen(), width)[:2]} == {80}
+    long = "a_type_with_a_long_name_of_55_characters_in_this_test_x"
+    narrow, wide = (texts(seen(type_name=long, paused=True), width) for width in (80, 200))
+    assert (len(narrow[0]), len(narrow[1])) == (80, 80)
+    assert narrow[1].startswith("  a_type_wit… (paused)")
+    assert wide[1].startswith(f"  {long} (paused)    1234 ")
+    assert len(wide[0]) == len(wide[1]) < 130
 
 
 def test_before_the_first_look_there_is_nothing_to_act_on() -> None:
@@ -362,7 +395,7 @@ def test_an_order_to_a_database_that_is_away_is_trouble_and_no_crash() -> None:
 
 
 def test_a_supervisor_elsewhere_is_not_signaled_but_said_how_to() -> None:
-    with pytest.raises(GoqueError, match="runs on elsewhere: there, `kill -USR2 42` does it"):
+    with pytest.raises(GoqueError, match="runs on elsewhere; run `kill -USR2 42` there"):
         signal_root("elsewhere", 42)
 
 

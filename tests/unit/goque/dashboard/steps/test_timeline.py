@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from goque.dashboard.steps.entries import Entry, timeline_entries
-from goque.dashboard.steps.timeline import MAX_LINES, draw_timeline
+from goque.dashboard.steps.timeline import MAX_LINES, Timeline, draw_timeline
 from goque.describe.step_story import StepStory, tell_steps
-from goque.outcome import FailedAttempt
 from goque.storage.contract import AttemptRow, StepOverview, StepRow
 from goque.task_row import TaskRow
+from goque.task_rules.failed_attempt import FailedAttempt
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+def draw(task: TaskRow, attempts: Sequence[AttemptRow], story: StepStory, now: datetime) -> Timeline:
+    entries = timeline_entries(task, attempts, story, now)
+    return draw_timeline(entries, min((one.start for one in entries), default=now))
 
 
 def at(seconds: float) -> datetime:
@@ -130,7 +136,7 @@ def test_pauses_end_with_their_time_their_signal_or_the_task() -> None:
 
 
 def bars(task: TaskRow, attempts: list[AttemptRow], seen: StepStory) -> list[tuple[float, float]]:
-    drawn = draw_timeline(task, attempts, seen, NOW)
+    drawn = draw(task, attempts, seen, NOW)
     return [(float(line.x), float(line.width)) for line in drawn.lines]
 
 
@@ -143,14 +149,14 @@ def test_bars_are_in_proportion_to_the_time() -> None:
 def test_a_long_pause_is_drawn_shorter_and_that_is_told() -> None:
     task = row(claims=2)
     seen = story(task, step("a", -86_500, 60), pause("sleep", "cool", -86_500, -100), step("b", -60, 40, 2))
-    drawn = draw_timeline(task, [], seen, NOW)
+    drawn = draw(task, [], seen, NOW)
     assert drawn.is_shortened
     assert drawn.began == at(-86_560)
     places = [(float(line.x), float(line.width)) for line in drawn.lines]
     assert places[0] == places[1] == (0, 500)
     assert places[2] == (500, 166.7)
     assert places[3] == places[4] == (666.7, 333.3)
-    assert not draw_timeline(task, [], story(task, step("a", -10), step("b", -5)), NOW).is_shortened
+    assert not draw(task, [], story(task, step("a", -10), step("b", -5)), NOW).is_shortened
 
 
 def test_the_smallest_bar_is_seen_and_stays_in_the_picture() -> None:
@@ -161,13 +167,13 @@ def test_the_smallest_bar_is_seen_and_stays_in_the_picture() -> None:
 
 def test_of_many_lines_the_first_and_the_last_are_drawn() -> None:
     attempts = [attempt(-1000 + number, -999.5 + number, number) for number in range(500)]
-    drawn = draw_timeline(row(), attempts, StepStory(), NOW)
+    drawn = draw(row(), attempts, StepStory(), NOW)
     assert (len(drawn.lines), drawn.gap, drawn.left_out) == (MAX_LINES, 30, 440)
     assert [drawn.lines[at].entry.attempt for at in (0, 29, 30, 59)] == [0, 29, 470, 499]
 
 
 def test_a_timeline_of_nothing_is_empty_and_odd_times_break_none() -> None:
     task = row("processing", updated=50, claimed_by="n")
-    assert draw_timeline(row(), [], StepStory(), NOW).lines == []
+    assert draw(row(), [], StepStory(), NOW).lines == []
     seen = story(task, step("a", 0, 1e300), pause("sleep", "odd", 10, -10))
     assert len(bars(task, [attempt(30, 20)], seen)) == 5

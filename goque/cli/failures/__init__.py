@@ -1,0 +1,1 @@
+"""`goque failures`, and what `goque reset` and `goque cancel` do with a group of failures."""

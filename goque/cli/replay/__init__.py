@@ -1,0 +1,1 @@
+"""`goque replay`: run tasks again in workers of their own, and write nothing to the table."""

@@ -1,0 +1,1 @@
+"""goque stack."""

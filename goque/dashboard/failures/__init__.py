@@ -1,0 +1,1 @@
+"""The pages of groups of failures, and what people do with a group."""

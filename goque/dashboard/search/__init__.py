@@ -1,0 +1,1 @@
+"""The search box: ids, external ids and types."""

@@ -1,0 +1,1 @@
+"""The stack of a running task on the page of the task."""

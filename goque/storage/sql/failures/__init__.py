@@ -1,0 +1,1 @@
+"""Groups of failed attempts: how they are counted, read and deleted."""

@@ -1,0 +1,1 @@
+"""Counts of runs by slots of time, on a SQL storage."""

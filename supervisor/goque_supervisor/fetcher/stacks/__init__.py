@@ -1,0 +1,1 @@
+"""Requests for the stacks of running tasks, and how a fetcher answers them."""
