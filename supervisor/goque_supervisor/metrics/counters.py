@@ -196,7 +196,7 @@ def _open(path: Path, counted: Mapping[str, str]) -> memoryview[float]:
             mapped = mmap.mmap(file.fileno(), size)
     except OSError as error:
         log.warning(
-            "what happens to tasks of type %r is not counted: %s: %s", counted["task_type"], path, error
+            "cannot count what happens to tasks of type %r: %s: %s", counted["task_type"], path, error
         )
         mapped = mmap.mmap(-1, size)
     return memoryview(mapped)[start:].cast("d")

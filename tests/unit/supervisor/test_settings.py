@@ -89,5 +89,5 @@ def test_options_survive_the_way_to_the_root():
 
 
 def test_a_registry_that_was_handed_over_cannot_be_reloaded() -> None:
-    with pytest.raises(goque.ConfigurationError, match="cannot reload a registry"):
+    with pytest.raises(goque.ConfigurationError, match="cannot reload the app"):
         goque.Supervisor(goque.Registry(), reload=True)
