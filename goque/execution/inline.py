@@ -266,7 +266,7 @@ def _refuse_to_crash(processor: Processor) -> None:
     callbacks = processor.callbacks
     if any(getattr(hook, "crashes", False) for hook in (*callbacks.hooks_before, *callbacks.hooks_after)):
         raise GoqueError(
-            f"the worker of {processor.spec.type!r} would crash, and inline that is this process; "
+            f"the handler of {processor.spec.type!r} would crash this process, because it runs inline; "
             "run it in a tree"
         )
 

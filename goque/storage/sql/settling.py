@@ -91,7 +91,9 @@ class SqlSettling(SqlRunner):
         found = [(row, doubtful[row.id]) for row in map(self._dialect.read_task, rows) if row.id in doubtful]
         present = {row.id for row, _ in found}
         return {
-            change.token for task_id, change in doubtful.items() if change.is_deleted and task_id not in present
+            change.token
+            for task_id, change in doubtful.items()
+            if change.is_deleted and task_id not in present
         } | {
             change.token
             for row, change in found

@@ -46,7 +46,7 @@ def test_a_supervisor_refuses_an_option_that_is_wrong_and_names_it(option, value
 
 
 def test_a_supervisor_refuses_a_url_that_names_no_storage():
-    with pytest.raises(goque.ConfigurationError, match="'shop' is no storage URL"):
+    with pytest.raises(goque.ConfigurationError, match="'shop' is not a storage URL"):
         goque.Supervisor(goque.Registry(), database_url="shop")
 
 
