@@ -179,7 +179,7 @@ def schema_error(state: SchemaState, dialect: Dialect) -> SchemaError:
         "missing": "has no goque tables; run `goque migrate`",
         "outdated": "has an older schema than this version of goque; run `goque migrate`",
         "newer": f"has the schema of a later version of goque than this one, {__version__}; upgrade goque",
-        "foreign": "has a table goque_task that another program made; name another database",
+        "foreign": "has a table goque_task that is not goque's; name another database",
     }
     return SchemaError(f"{dialect.url} {sentences[state]}")
 

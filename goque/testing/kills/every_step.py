@@ -64,7 +64,7 @@ def goque_kill_at_every_step(
     start.restore()
     with trial.without_steps():
         points, ended = trial.run(None)
-        wanted = _left(trial, state, _good(ended, "it was not killed"))
+        wanted = _left(trial, state, _good(ended, "in its first run, without a kill"))
     for number, point in enumerate(points):
         start.restore()
         with trial.without_steps():
@@ -75,7 +75,7 @@ def goque_kill_at_every_step(
                     f"{len(points)} in the first run; does reset= put everything back to the start?"
                 )
             _, ended = trial.run(None, attempts=1)
-            found = _left(trial, state, _good(ended, f"it was killed {reached[-1]}, and only runs again"))
+            found = _left(trial, state, _good(ended, f"in its second run, after a kill ({reached[-1]})"))
         if found != wanted:
             raise AssertionError(
                 f"a kill changes what the handler leaves: it was killed {reached[-1]}, and then run again\n"
@@ -169,7 +169,7 @@ def _good(ended: Ended | None, what: str) -> Ended:
         return ended
     if ended.waits:
         raise AssertionError(f"the handler does not end: it {ended.waits}; give its value in signals=")
-    raise AssertionError(f"the handler fails, although {what}\n{ended.traceback}")
+    raise AssertionError(f"the handler fails {what}\n{ended.traceback}")
 
 
 def _shown(state: Any) -> str:
