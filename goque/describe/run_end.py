@@ -70,13 +70,13 @@ def _put_off(outcome: Outcome, row: TaskRow) -> tuple[int, str]:
     if outcome.kind is OutcomeKind.SNOOZED:
         return logging.DEBUG, f"snoozed for {delay}"
     of = f"its key {row.limit_key!r:.80}" if row.limit_key else "its type"
-    return logging.INFO, f"rate limited: nothing of {of} starts for {delay}"
+    return logging.INFO, f"rate limited: no task of {of} starts for {delay}"
 
 
 def _superseded(outcome: Outcome) -> str:
     if outcome.kind is OutcomeKind.CANCELED:
         return "canceled while it ran: its handler was stopped"
-    return f"its status was changed elsewhere during the run: this end ({outcome.kind}) is ignored"
+    return f"another process changed its status during the run: this result ({outcome.kind}) is ignored"
 
 
 def describe_retry(outcome: Outcome, change: Change, options: ProcessorOptions) -> str:

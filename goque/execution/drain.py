@@ -56,8 +56,8 @@ def drain(
                     if len(runs) >= limit:
                         node.requeue(rows[0])
                         raise GoqueError(
-                            f"{limit} runs, and {rows[0].type!r} is due again: a handler that snoozes for 0 seconds "
-                            "or enqueues itself? Give drain_inline a higher limit= if not"
+                            f"drain_inline has run {limit} tasks, and one of type {rows[0].type!r} is still due. "
+                            "Does a handler snooze for 0 seconds or enqueue its own type? If not, give a higher limit="
                         )
                     runs.append(node.run(runner, processor, rows[0]))
                     found = True

@@ -60,7 +60,7 @@ class FollowUps:
             raise GoqueError("follow_up is too late: the handler has ended")
         if self._number + number > MOST:
             raise ConfigurationError(
-                f"an attempt has at most {MOST} follow-ups; let one of them make the others"
+                f"an attempt has at most {MOST} follow-ups; enqueue the others in one of them"
             )
         if self._size + size > max_payload():
             raise ConfigurationError(
@@ -147,17 +147,20 @@ def follow_up(
     """
     running = current_task()
     if running is None:
-        raise GoqueError("follow_up works in a handler only; elsewhere enqueue the task")
+        raise GoqueError("follow_up works only in a handler; elsewhere, call enqueue")
     if "conn" in options:
         raise ConfigurationError(
-            "follow_up takes no conn: it inserts with the end of the handler; to use your connection, enqueue"
+            "follow_up takes no conn, because goque inserts the task when the handler ends; "
+            "call enqueue to use your connection"
         )
     check_on_conflict(on_conflict)
     if running.follow_ups is None:
         running.follow_ups = FollowUps()
     if isinstance(handler_or_type, Flow):
         if payload is not NO_TASK_PAYLOAD or options or on_conflict != "raise":
-            raise ConfigurationError("a flow has its payloads and options already; give it alone")
+            raise ConfigurationError(
+                "follow_up(flow) takes no payload and no options, because the tasks of the flow have them"
+            )
         plan = plan_of(handler_or_type)
         with _prepared(plan.tasks):
             running.follow_ups.add_flow(FlowToInsert.of(plan))

@@ -266,8 +266,8 @@ def _refuse_to_crash(processor: Processor) -> None:
     callbacks = processor.callbacks
     if any(getattr(hook, "crashes", False) for hook in (*callbacks.hooks_before, *callbacks.hooks_after)):
         raise GoqueError(
-            f"the worker of {processor.spec.type!r} would crash, and inline it is this process; "
-            "run the task in a tree"
+            f"the handler of {processor.spec.type!r} would crash this process, because it runs inline; "
+            "run it in a tree"
         )
 
 

@@ -221,7 +221,9 @@ def outcome_of_return(value: Any, options: ProcessorOptions, task: Task) -> Outc
     """
     if isinstance(value, CoroutineType):
         value.close()
-        raise TypeError("the handler returned a coroutine that nobody awaits; declare it async def")
+        raise TypeError(
+            "the handler returned a coroutine, which goque does not await; declare the handler with async def"
+        )
     outcome = DONE if value is None else _done_with(value, options)
     if task.follow_ups is not None:
         follow_ups, flows = task.follow_ups.close()

@@ -47,7 +47,7 @@ async def arecord_in(conn: Any, task: Task, question: Question) -> Answer:
 def _ours() -> HasQueues:
     if _queues is None:
         raise GoqueError(
-            "a step with conn= needs the registry of its app; run the handler by a tree or a queue"
+            "a step with conn= needs the registry of its app; run the handler in a tree or with a queue"
         )
     return _queues
 

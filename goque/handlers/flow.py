@@ -70,7 +70,7 @@ class Flow:
         made = task_of(task, payload, options)
         if self._is_taken:
             raise GoqueError(
-                f"flow {self.name!r} was already enqueued or passed to follow_up; add all tasks before that"
+                f"flow {self.name!r} was enqueued or given to follow_up already; add all tasks before that"
             )
         if made.id in self._tasks:
             raise ConfigurationError(f"task {made.id} of type {made.type!r} is in the flow already")
@@ -96,7 +96,8 @@ class Flow:
             raise ConfigurationError(f"flow {self.name!r} has no task; add one")
         if len(self._tasks) > MOST_TASKS:
             raise ConfigurationError(
-                f"flow {self.name!r} has {len(self._tasks)} tasks, more than {MOST_TASKS}; let one task make the others"
+                f"flow {self.name!r} has {len(self._tasks)} tasks, more than {MOST_TASKS}; "
+                "enqueue the others in one of its tasks"
             )
         edges = [
             Edge(task_id, position, self._id_of(need, task_id), self._wants[task_id])
@@ -136,8 +137,8 @@ class Flow:
         if open_needs:
             first = next(iter(open_needs))
             raise ConfigurationError(
-                f"flow {self.name!r} has a circle: task {self._named(first)} needs itself, "
-                "directly or through other tasks"
+                f"flow {self.name!r} has a circle: "
+                f"task {self._named(first)} needs itself, directly or through other tasks"
             )
 
     def __repr__(self) -> str:

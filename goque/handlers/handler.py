@@ -196,7 +196,7 @@ def task_of(task: Task | Handler[Any] | str, payload: Any, options: TaskOptions)
     """
     if isinstance(task, Task):
         if payload is not NO_TASK_PAYLOAD or options:
-            raise ConfigurationError("a task that was built before has its payload and options already")
+            raise ConfigurationError("a Task has its payload and options already; give it alone")
         return task
     if isinstance(task, Handler):
         return task.task(payload, **options)

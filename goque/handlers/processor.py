@@ -155,7 +155,7 @@ def _callable(task_type: str, handler: Any) -> Callable[[Any], Any]:
     if not callable(call):
         raise ConfigurationError(f"{who} must be callable or have process_task(task), not {handler!r:.100}")
     if _is(inspect.isgeneratorfunction, call) or _is(inspect.isasyncgenfunction, call):
-        raise ConfigurationError(f"{who} is a generator, whose body would never run; leave out its yield")
+        raise ConfigurationError(f"{who} is a generator, whose body would never run; remove its yield")
     function: Callable[[Any], Any] = call
     return function
 

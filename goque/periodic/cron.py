@@ -57,7 +57,9 @@ class CronSchedule:
     def __post_init__(self) -> None:
         _zone(self.tz)
         if _next_local(self.spec, ANY_DAY) is None:
-            raise ConfigurationError(f"cron expression {self.spec!r} never matches; there is no such day")
+            raise ConfigurationError(
+                f"cron expression {self.spec!r} never matches, because there is no such day"
+            )
 
     def __call__(self, after: datetime) -> datetime | None:
         """Return the first instant after `after` (aware), in UTC, or None if none comes within 50 years."""

@@ -74,7 +74,9 @@ def name_of_job(name: str | None, factory: Callable[..., Any]) -> str:
     """
     own = getattr(factory, "__name__", "<lambda>") if name is None else name
     if own == "<lambda>":
-        raise ConfigurationError("a periodic job of a function without a name needs one: name='nightly'")
+        raise ConfigurationError(
+            "the function of this periodic job has no name; give the job a name: name='nightly'"
+        )
     return own
 
 

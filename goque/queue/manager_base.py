@@ -97,8 +97,8 @@ class ManagerBase:
             wanted.unique_rule.refuse_incomplete()  # here, where the caller learns of it
         if context.tx_from_context() is not None:
             log.warning(
-                "task of type %r with external id %r is added in the background, so outside of the transaction "
-                "of with_tx: it stays when that is rolled back; use add_task for the transaction",
+                "the task of type %r with external id %r is added in the background, outside of the transaction of "
+                "with_tx: a rollback does not remove it; call add_task to add it in the transaction",
                 task.type,
                 task.external_id,
                 extra={"task_type": task.type, "task_id": task.id},

@@ -116,7 +116,9 @@ class StepRun:
         if self._is_closed:
             raise GoqueError("a step is too late: the handler has ended")
         if self._is_lost:
-            raise TaskLost("another node or a cancel has taken this task; stop here")
+            raise TaskLost(
+                "this run no longer holds its task, because the task was canceled or claimed again; stop here"
+            )
 
     def begin(self, name: str) -> float:
         """Note that a step runs; return the time."""

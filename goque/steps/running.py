@@ -32,8 +32,8 @@ class RunsSteps:
         if self.step_run is None:
             if self.stepper is None:
                 raise GoqueError(
-                    "steps and progress are for the handler that runs this task, while it runs; "
-                    "in a test, goque.testing.run_task runs it"
+                    "call steps and progress in the handler of this task, while it runs; "
+                    "in a test, run the handler with goque.testing.run_task"
                 )
             self.step_run = self.stepper(self)
         return self.step_run

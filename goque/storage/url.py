@@ -51,7 +51,7 @@ def scheme_of(url: str) -> str:
     scheme = scheme.lower()
     if not separator or (scheme != "sqlite" and scheme not in _SERVERS):
         raise ConfigurationError(
-            f"{hide_password(str(url))!r:.200} is no storage URL; supported are {SUPPORTED}"
+            f"{hide_password(str(url))!r:.200} is not a storage URL; supported are {SUPPORTED}"
         )
     return scheme
 
@@ -70,8 +70,8 @@ def sqlite_path(url: str) -> str:
     path = unquote(rest[1:])
     if ":memory:" in path or path.startswith("file:"):
         raise ConfigurationError(
-            f"{hide_password(url)!r:.200} would be seen by one process only, "
-            "and workers are other processes; name a file"
+            f"{hide_password(url)!r:.200} is a database in memory, "
+            "which worker processes cannot see; name a file"
         )
     if not path or path.endswith("/"):
         raise ConfigurationError(f"{hide_password(url)!r:.200} names no file; write sqlite:///goque.db")
@@ -119,13 +119,13 @@ def split_authority(url: str) -> tuple[str, str]:
 def _address(url: str, text: str, example: str, *, may_be_empty: bool) -> Address:
     found = _ADDRESS.fullmatch(text)
     if found is None:
-        brackets = "; an IPv6 address is in brackets" if text.count(":") > 1 else ""
+        brackets = "; an IPv6 address goes in brackets" if text.count(":") > 1 else ""
         raise malformed(url, f"write {example}{brackets}")
     host = unquote(found["name"] if found["ipv6"] is None else found["ipv6"])
     if not host and not may_be_empty:
         raise malformed(url, "a comma between hosts has no host before or after it")
     if found["ipv6"] is not None and not _is_ipv6(host):
-        raise malformed(url, f"write {example}; what is in brackets is no IPv6 address")
+        raise malformed(url, f"write {example}; the text in brackets is not an IPv6 address")
     if found["port"] and not 0 < int(found["port"]) < 65536:
         raise malformed(url, "a port is a number from 1 to 65535")
     return Address(host or None, int(found["port"]) if found["port"] else None)
@@ -151,7 +151,7 @@ def refuse_stray_at(url: str) -> None:
 
 def malformed(url: str, why: str) -> ConfigurationError:
     """Say what is wrong with a URL, and show it without its password."""
-    return ConfigurationError(f"{hide_password(url)!r:.200} is no storage URL: {why}")
+    return ConfigurationError(f"{hide_password(url)!r:.200} is not a storage URL: {why}")
 
 
 def hide_password(url: str) -> str:

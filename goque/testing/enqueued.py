@@ -83,7 +83,7 @@ def assert_enqueued(
     if not found:
         raise AssertionError(_missing(wanted, tasks))
     if count is not None and len(found) != count:
-        raise AssertionError(f"{len(found)} times, not {count} times, there is a {wanted}{_listed(found)}")
+        raise AssertionError(f"a {wanted} is enqueued {len(found)} times, not {count} times{_listed(found)}")
     return found[0]
 
 
@@ -105,7 +105,7 @@ def assert_not_enqueued(
     wanted = _wanted(task_type, {"payload": payload, "external_id": external_id})
     found = [task for task in _tasks(queue, task_type, conn) if not wanted.differences(task)]
     if found:
-        raise AssertionError(f"there is a {wanted}{_listed(found)}")
+        raise AssertionError(f"a {wanted} is enqueued{_listed(found)}")
 
 
 def _type_of(given: str | Handler[Any]) -> str:
@@ -152,7 +152,7 @@ def _differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
 
 def _missing(wanted: _Wanted, tasks: list[Task]) -> str:
     if not tasks:
-        return f"no {wanted} is enqueued, nor any other of this type"
+        return f"no {wanted} is enqueued, and no other task of this type"
     nearest = sorted(tasks, key=lambda task: len(wanted.differences(task)))[:MAX_SHOWN]
     parts = [f"no {wanted} is enqueued; the nearest of {len(tasks)} of this type:"]
     for task in nearest:

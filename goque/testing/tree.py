@@ -64,7 +64,7 @@ class RunningTree:
             if has_ended:
                 raise GoqueError(
                     f"the tree ended with exit code {self.supervisor.wait()}, and task {task.id} is still "
-                    f"{row.status}; {errors}; the tree's log tells why"
+                    f"{row.status}; {errors}; the tree's log shows the cause"
                 )
             raise WaitTimeoutError(f"task {task.id} is still {row.status} after {timeout:g}s; {errors}")
 

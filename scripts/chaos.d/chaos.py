@@ -38,10 +38,10 @@ QUIET_WITHOUT_A_GUARD: Final = 45.0
 
 GIVES_BACK: Final = {
     "the lease is lost": "its node lost the lease",
-    "was declared dead by others": "its node was declared dead",
+    "another node has declared node": "its node was declared dead",
     "the database has lost commits of node": "its node took a new name",
     "its workers are restarted too": "its fetcher kept dying",
-    "takes no tasks: replacing it": "it was unresponsive",
+    "does not accept tasks: replacing it": "it was unresponsive",
 }
 
 

@@ -77,7 +77,9 @@ class Supervisor:
                 )
         self._options = SuperviseOptions(app=app, **{name: _plain(value) for name, value in options.items()})
         if self._options.reload:
-            raise ConfigurationError("Supervisor cannot reload a registry object; use goque supervise")
+            raise ConfigurationError(
+                "Supervisor cannot reload the app; run `goque supervise --reload` instead"
+            )
         try:
             self._options.check()
         except ValueError as error:
@@ -113,7 +115,7 @@ class Supervisor:
             ConfigurationError: an option names a type that the registry lacks, or it has none to run.
         """
         if self._process is not None:
-            raise RuntimeError("this supervisor was started already; make another")
+            raise RuntimeError("this supervisor was started already; create a new one")
         registry = self._registry_descriptor()
         url = self._options.database_url or os.environ.get(DATABASE_VARIABLE) or None
         settings = _pipe(replace(self._options, database_url=url).to_json().encode())
@@ -193,7 +195,7 @@ class Supervisor:
         if exit_code and not told and kind is None:
             from goque.errors import GoqueError  # noqa: PLC0415 - see __init__
 
-            raise GoqueError(f"the tree ended with exit code {exit_code}; see its log")
+            raise GoqueError(f"the tree ended with exit code {exit_code}; its log shows the cause")
 
     def _forward(self, number: int, frame: object) -> None:
         del frame

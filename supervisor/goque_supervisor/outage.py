@@ -15,7 +15,7 @@ from goque_supervisor.ipc.control import DatabaseAway, DatabaseBack, Message
 REPORT_PERIOD: Final = 5.0
 """Seconds between two reports of one reason: the root passes over what it gets soon after a line of another process."""
 
-WHAT_FOLLOWS: Final = "nothing is claimed and results are kept until it answers"
+WHAT_FOLLOWS: Final = "fetchers claim no tasks and keep results until it answers"
 
 
 class Outage:

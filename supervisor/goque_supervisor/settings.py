@@ -163,7 +163,7 @@ class SuperviseOptions:
         used = {pool for task_type, pool in pool_of.items() if self.runs(task_type, pool)}
         if types and not used:
             raise ValueError(
-                "no type of the app is left by these types and pools; leave out one of the options, or run other "
+                "these types and pools select no type of the app; leave out one of the options, or run other "
                 "--roles only"
             )
         if self.workers is not None and "default" not in used:

@@ -67,7 +67,9 @@ def test_what_a_shutdown_gave_back_adds_up_and_the_same_without_one_does_not() -
 
 
 def test_a_node_that_was_lost_charges_by_the_pid_of_its_supervisor() -> None:
-    lost = Attempt("t", "lost", 0, "node lost: web-1 (supervisor pid 1) went silent while it ran this task")
+    lost = Attempt(
+        "t", "lost", 0, "node lost: web-1 (supervisor pid 1) sent no more heartbeats while it ran this task"
+    )
     history = (start("t", 1), start("t", 2, pid=12), end("t", 2))
     assert judge(*history, rows=[row(attempts=1)], attempts=(lost,)).complaints == []
 
@@ -76,7 +78,9 @@ def test_a_success_that_was_charged_as_lost_counts_for_the_next_claim_of_its_nod
     None
 ):
     history = (start("t", 1), end("t", 1))
-    lost = Attempt("t", "lost", 0, "node lost: web-1 (supervisor pid 1) went silent while it ran this task")
+    lost = Attempt(
+        "t", "lost", 0, "node lost: web-1 (supervisor pid 1) sent no more heartbeats while it ran this task"
+    )
     assert judge(*history, rows=[row(attempts=1)], attempts=(lost,)).complaints == []
     failed = Attempt("t", "failed", PID, "ValueError")
     verdict = judge(*history, rows=[row(attempts=1)], attempts=(failed,))

@@ -204,7 +204,7 @@ def test_a_bulk_reset_without_the_task_at_the_root_names_it(goque: Any) -> None:
     finish(goque, "charge", OutcomeKind.FAILED)
     done = goque("reset", "--status", "canceled", code=1)
     assert done.stdout == "reset 0 tasks\n"
-    assert done.stderr.count(f"needs task {flow.tasks[0].id}, which has not ended well") == 2
+    assert done.stderr.count(f"needs task {flow.tasks[0].id}, which failed or was canceled") == 2
     assert goque("reset", "--status", "canceled,failed").stdout == "reset 3 tasks\n"
 
 

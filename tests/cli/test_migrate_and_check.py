@@ -125,7 +125,7 @@ def test_check_says_what_a_tree_of_these_options_would_run(goque: Any) -> None:
     healing = goque("check", "shop:registry", "--roles", "healer,cleaner").stdout.splitlines()
     assert [line.split()[0] for line in healing] == ["app", "database", "schema"]
     nothing = goque("check", "shop:registry", GOQUE_EXCLUDE_TYPES="send_email", code=2).stderr
-    assert nothing.startswith("goque: no type of the app is left by these types and pools; ")
+    assert nothing.startswith("goque: these types and pools select no type of the app; ")
     for command in ("check", "supervise"):
         error = goque(command, "shop:registry", "--types", "nosuch", code=2).stderr
         assert error == "goque: the app has no processor for type 'nosuch'; it has send_email\n"

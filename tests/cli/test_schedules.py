@@ -124,7 +124,7 @@ def test_an_app_without_jobs_says_so(shop: Any) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("import os\nos._exit(0)", "does not import: the process that tried ended by exit code 0"),
+        ("import os\nos._exit(0)", "cannot be imported: the process that imported it ended by exit code 0"),
         ("import ctypes\nctypes.string_at(0)", "ended by signal 11 (SIGSEGV)"),
         ("1 / 0", "ZeroDivisionError: division by zero (shop.py, line 1)"),
     ],

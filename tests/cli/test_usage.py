@@ -67,7 +67,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         (["delete", "x", "--status", "done"], "contradict each other"),
         (["delete", "--type", "t"], "give IDs, or --status"),
         (["list", "--limit", "many"], "not a valid whole number"),
-        (["list", "--database-url", "oracle://x"], "no storage URL"),
+        (["list", "--database-url", "oracle://x"], "not a storage URL"),
         (["list", "--database-url", ""], "'--database-url': the value is empty"),
         (["list", "--type", ""], "'--type': the value is empty"),
         (["limit"], "Missing argument 'TYPE'"),
@@ -268,11 +268,11 @@ def test_the_roles_are_shown_as_they_are_given(goque: Any) -> None:
 )
 def test_a_malformed_url_does_not_show_its_password_even_to_those_who_debug(goque: Any, url: str) -> None:
     done = goque("stats", "--log-level", "debug", "--database-url", url, code=2)
-    assert "no storage URL" in done.stderr
+    assert "not a storage URL" in done.stderr
     assert "Top" not in done.stdout + done.stderr
     assert "S3cret" not in done.stdout + done.stderr
 
 
 def test_a_url_with_a_value_that_the_driver_refuses_is_exit_code_2(goque: Any) -> None:
     error = goque("stats", "--database-url", "postgresql://u@127.0.0.1:1/db?sslmode=bogus", code=2).stderr
-    assert error.endswith(" is no storage URL: sslmode cannot be 'bogus'\n")
+    assert error.endswith(" is not a storage URL: sslmode cannot be 'bogus'\n")

@@ -299,7 +299,7 @@ def test_an_in_memory_database_is_refused_by_a_tree(project: Project) -> None:
     project.add_settings(
         "DATABASES['default'] = {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}"
     )
-    assert "so that other processes cannot see it" in project.manage("goque", "supervise", code=1)
+    assert "where worker processes cannot see it" in project.manage("goque", "supervise", code=1)
 
 
 def test_manage_runs_goques_commands_from_anywhere(

@@ -209,7 +209,7 @@ def test_row_57_workers_share_no_connection_that_was_open_before_their_fork(
                         queue.enqueue("look", number)
             """)
             told = project.manage("goque", "supervise", "--drain")
-            (warning,) = [line for line in told.splitlines() if "connections open" in line]
+            (warning,) = [line for line in told.splitlines() if "opens connections at import" in line]
             assert f"(to 127.0.0.1:{port})" in warning
             pairs = project.run("""
                 from goque.contrib.django import queue

@@ -76,7 +76,7 @@ def assert_nothing_is_healed(trees: list[Tree], database: Database) -> None:
     assert beats(database).keys() == before.keys()
     assert database.counts("hold") == {"processing": 3}
     for tree in trees:
-        assert "has been silent" not in tree.log
+        assert "has sent no heartbeat" not in tree.log
 
 
 def finish(trees: list[Tree], database: Database) -> None:

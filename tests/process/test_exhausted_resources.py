@@ -113,7 +113,7 @@ def test_a_worker_that_the_kernel_kills_for_its_memory_is_charged_with_the_evide
     assert tree.database.task("hungry").errors == "attempt 1: worker crashed: signal 9 (SIGKILL)\n"
     (attempt,) = tree.database.attempts(task)
     assert attempt.failed.oom is not None
-    assert "for memory" in attempt.failed.oom
+    assert "to free memory" in attempt.failed.oom
     eventually(lambda: tree.workers("greedy"))
 
 
@@ -170,7 +170,7 @@ def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(
             (disk / "more").write_bytes(b"x" * 8192)
     assert (tree.started("long"), len(tree.started("other"))) == ([long], 2)
     tree.signal(signal.SIGHUP)
-    eventually(lambda: "importing the app anew" in log.read_text("utf-8", "replace"))
+    eventually(lambda: "importing the app again" in log.read_text("utf-8", "replace"))
     tree.database.enqueue("hold", "after")
     tree.let_go("after")
     eventually(tree.database.is_settled)
@@ -209,7 +209,7 @@ class TestFullDatabase:
                 enqueue_without_end(database)
             tree.let_go("long")
             eventually(lambda: [line for line in tree.journal() if line[:2] == ["end", "long"]])
-            eventually(lambda: "results are kept" in tree.log)
+            eventually(lambda: "keep results" in tree.log)
             assert database.task("long").status == "processing"
         eventually(lambda: database.task("long").status == "done")
         task = database.task("long")

@@ -155,7 +155,7 @@ def test_after_rate_limited_nothing_of_the_type_starts_and_others_go_on(start_tr
     tree = start_tree(app=RATE_LIMITED)
     tree.database.enqueue("call", "refused")
     eventually(lambda: running(tree) == ["refused"])
-    eventually(lambda: "rate limited: nothing of its type starts for 3600s" in tree.log)
+    eventually(lambda: "rate limited: no task of its type starts for 3600s" in tree.log)
     tree.database.enqueue("call", "later")
     tree.database.enqueue("other", "now")
     eventually(lambda: running(tree) == ["refused", "now"])
@@ -186,7 +186,7 @@ def test_what_was_sent_ahead_does_not_start_after_rate_limited(
 def test_after_rate_limited_with_a_key_other_keys_go_on(start_tree: StartTree) -> None:
     tree = start_tree(app=RATE_LIMITED)
     tree.database.enqueue("call", "refused", limit_key="acme")
-    eventually(lambda: "rate limited: nothing of its key 'acme' starts for 3600s" in tree.log)
+    eventually(lambda: "rate limited: no task of its key 'acme' starts for 3600s" in tree.log)
     tree.database.enqueue("call", "later", limit_key="acme")
     tree.database.enqueue("call", "umbrella", limit_key="umbrella")
     eventually(lambda: running(tree) == ["refused", "umbrella"])

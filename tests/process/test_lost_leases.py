@@ -44,8 +44,8 @@ def test_a_lease_that_is_stopped_loses_what_runs_before_another_node_takes_it(
     eventually(database.is_settled)
     assert tree.log.count("the lease is lost") == 1
     regained = (
-        "the lease is held again",
-        "going on under a new name",
+        "this node holds its lease again",
+        "continues under a new name",
     )  # the other may have declared it dead by now
     eventually(lambda: any(words in tree.log for words in regained))
 

@@ -78,7 +78,7 @@ def test_row_28_the_tasks_of_a_node_that_is_cut_off_are_healed_and_its_stale_res
     database.enqueue("hold", "three")
     far.let_go("three")
     eventually(lambda: database.task("three").status == "done", within=20)
-    eventually(lambda: "going on under a new name" in far.log)
+    eventually(lambda: "continues under a new name" in far.log)
     for name, task in settled.items():
         assert (task.status, task.attempts) == ("done", 1)
         assert task.errors.startswith("attempt 1: node lost: ")

@@ -60,7 +60,7 @@ def run_without_temporary_directory(*arguments: str) -> subprocess.CompletedProc
     ("arguments", "exit_code", "said"),
     [
         ("supervise app:registry --drain --run-dir /mnt/run", 0, "supervisor stopped"),
-        ("supervise app:registry --drain", 2, "there is none for the run directory; give --run-dir"),
+        ("supervise app:registry --drain", 2, "there is no place for the run directory"),
         ("migrate", 0, ""),
     ],
 )

@@ -85,7 +85,7 @@ def test_each_failed_attempt_is_reported_once(start_tree: StartTree) -> None:
     [
         ("bad", "on_failure failed; the task is not affected"),
         ("dead", "on_failure of type 'raise' has ended its process: one call is lost"),
-        ("slow", "on_failure takes over 10s: ended"),
+        ("slow", "on_failure ran for more than 10s: goque ended this call"),
     ],
 )
 def test_a_report_that_fails_harms_neither_its_task_nor_the_next_report(
@@ -120,7 +120,7 @@ def test_a_second_signal_ends_a_report_that_hangs(start_tree: StartTree) -> None
     eventually(lambda: "stopping (SIGTERM)" in tree.log)
     tree.signal(signal.SIGTERM)
     assert tree.wait(30) == 0
-    assert "on_failure of type 'raise': 2 call(s) left out, because the tree stops now" in tree.log
+    assert "on_failure of type 'raise': skipped 2 call(s), because the tree stops now" in tree.log
     assert "by force" not in tree.log
 
 

@@ -73,5 +73,5 @@ def test_at_shutdown_exit_functions_run_and_those_that_hang_are_ended(start_tree
     assert tree.stop(within=25) == 0
     assert exits(tree, pid) == ["slow"]
     assert "ZeroDivisionError" in tree.log
-    assert "does not end by itself: killing it" in tree.log
+    assert "did not stop in time: killing it" in tree.log
     assert not os.path.exists(f"/proc/{pid}")  # noqa: PTH110 - a process, not a file

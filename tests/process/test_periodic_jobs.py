@@ -52,11 +52,14 @@ def test_schedules_and_factories_that_go_wrong_are_logged_and_never_stop_the_oth
     for job in ("raises", "returns-none", "leaves", "stands-still", "schedule-raises", "too-large", "blocks"):
         assert tree.log.count(f"periodic job '{job}'") == 1, "said at once, and then once a minute"
     assert (
-        "starts-badly': its factory raised ZeroDivisionError: division by zero: the start is left out"
+        "starts-badly': its factory raised ZeroDivisionError: division by zero: no task is enqueued for this start"
         in tree.log
     )
     assert "periodic job 'unknown': the registry has no type 'tik'; did you mean 'tick'?" in tree.log
-    assert "returns-none': its factory must return a goque.Task, not None: this slot is left out" in tree.log
+    assert (
+        "returns-none': its factory must return a goque.Task, not None: no task is enqueued for this slot"
+        in tree.log
+    )
     slots = [line[1] for line in tree.journal()]
     assert len(set(slots)) == len(slots)
     assert {slot.partition(":")[0] for slot in slots} == {"good", "starts-badly"}

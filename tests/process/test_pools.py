@@ -182,7 +182,7 @@ def test_a_supervisor_runs_the_pools_that_it_is_told(
     ("options", "said"),
     [
         (("--pools", "madia"), "the app has no types in a pool 'madia'; it has default, media"),
-        (("--pools", "media", "--types", "a"), "no type of the app is left by these types and pools"),
+        (("--pools", "media", "--types", "a"), "these types and pools select no type of the app"),
         (
             ("--pools", "media", "--workers", "2"),
             "workers sets the workers of the pool 'default', of which no type",
@@ -222,7 +222,7 @@ def test_a_reload_adds_types_removes_them_and_moves_them_between_pools(start_tre
     tree.database.enqueue("moves", "moved")
     write_app(tree.directory, AFTER)
     tree.signal(signal.SIGHUP)
-    eventually(lambda: "app is imported anew" in tree.log or "importing the app anew" in tree.log)
+    eventually(lambda: "app is imported anew" in tree.log or "importing the app again" in tree.log)
     tree.database.enqueue("comes", "coming")
     tree.let_go("leaving", "moving", "staying", "moved", "coming")
     eventually(tree.database.is_settled, 60)

@@ -168,7 +168,7 @@ def test_a_tree_that_ends_badly_is_an_error_of_its_test(suite: pytest.Pytester) 
     )
     result = run(suite)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*GoqueError: the tree ended with exit code 2; see its log*"])
+    result.stdout.fnmatch_lines(["*GoqueError: the tree ended with exit code 2; its log shows the cause*"])
 
 
 def test_a_task_that_does_not_end_is_told_with_its_errors(suite: pytest.Pytester) -> None:

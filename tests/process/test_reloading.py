@@ -39,7 +39,7 @@ def test_hangup_twenty_times_under_load_loses_and_charges_nothing(start_tree: St
     before = set(tree.workers())
     for count in range(20):
         tree.signal(signal.SIGHUP)
-        eventually(lambda: tree.log.count("importing the app anew") > count)  # noqa: B023 - called at once
+        eventually(lambda: tree.log.count("importing the app again") > count)  # noqa: B023 - called at once
     eventually(tree.database.is_settled, within=40)
     assert {(task.status, task.attempts, task.errors) for task in tree.database.tasks()} == {
         ("done", 0, None)
@@ -101,7 +101,7 @@ def test_a_running_handler_ends_in_its_old_worker_while_the_code_is_replaced(sta
     tree.database.enqueue("hold", "long")
     running = tree.running_pid("long")
     tree.signal(signal.SIGHUP)
-    eventually(lambda: "importing the app anew" in tree.log)
+    eventually(lambda: "importing the app again" in tree.log)
     eventually(lambda: len(tree.pids("app")) == 1)
     assert running in tree.workers()
     tree.let_go("long", "next")
@@ -125,7 +125,7 @@ def test_after_a_reload_that_fails_the_old_workers_stay_and_the_next_one_works(
     eventually(tree.database.is_settled)
     workers = tree.workers()
     reload(tree, broken)
-    eventually(lambda: "reload failed, the old workers stay" in tree.log)
+    eventually(lambda: "the reload failed, and the old workers continue" in tree.log)
     tree.database.enqueue("quick", "after")
     eventually(tree.database.is_settled)
     assert tree.workers() == workers
@@ -167,7 +167,7 @@ if Path("broken").exists() and "w0:" + broken in Path("/proc/self/comm").read_te
     tree.database.enqueue("quick", *(f"q{n}" for n in range(20)))
     eventually(lambda: tree.database.counts("quick") == {"done": 20})
     assert (tree.database.task("during").status, tree.database.task("during").claims) == ("new", 0)
-    eventually(lambda: "no worker boots" in get(port, "/readyz")[1])
+    eventually(lambda: "no worker can boot" in get(port, "/readyz")[1])
     assert get(port, "/readyz")[0] == 503
     broken.unlink()
     tree.signal(signal.SIGHUP)
@@ -184,7 +184,7 @@ def test_a_tree_that_reloads_takes_changed_files_by_itself(start_tree: StartTree
     for version in (2, 3):  # twice, and maybe within the second that bytecode is good for
         write_app(tree.directory, APP.replace('note("version", ', f'note("version", {version} or '))
         eventually(
-            lambda count=version - 1: tree.log.count("app.py changed: importing the app anew") == count
+            lambda count=version - 1: tree.log.count("app.py changed: importing the app again") == count
         )
         eventually(lambda: len(tree.pids("app")) == 1)
 
@@ -194,5 +194,5 @@ def test_a_tree_that_reloads_takes_changed_files_by_itself(start_tree: StartTree
 
         eventually(has_run)
     write_app(tree.directory, "import nosuch")
-    eventually(lambda: "reload failed, the old workers stay" in tree.log)
+    eventually(lambda: "the reload failed, and the old workers continue" in tree.log)
     eventually(tree.database.is_settled)

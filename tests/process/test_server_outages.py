@@ -145,7 +145,7 @@ def test_row_24_while_a_server_is_down_handlers_finish_and_their_results_are_wri
     for tree in trees:
         assert "the database is not available" in tree.log
         assert "Traceback" not in tree.log
-        assert "has been silent" not in tree.log
+        assert "has sent no heartbeat" not in tree.log
         assert tree.log.count("the database answers again") == 1, "one line a tree"
         assert tree.log.count("the database is not available") <= 3, (
             "it tells of each reason once a tree, not of each try"

@@ -65,7 +65,7 @@ def test_row_30_a_tree_waits_while_another_writer_locks_the_file_for_ten_seconds
     eventually(database.is_settled)
     assert_all_done_at_first_attempt(tree)
     assert "is locked by another writer" in tree.log
-    assert "has been silent" not in tree.log
+    assert "has sent no heartbeat" not in tree.log
     assert_integrity(database)
 
 

@@ -362,7 +362,7 @@ if __name__ == "__main__":
     try:
         assert tree.wait() == 0, tree.log
         assert "drian" in tree.log
-        assert "the tree ended with exit code 3; see its log" in tree.log
+        assert "the tree ended with exit code 3; its log shows the cause" in tree.log
         tree.assert_nothing_left()
     finally:
         tree.clean_up()

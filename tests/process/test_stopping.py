@@ -82,7 +82,7 @@ def test_a_hundred_running_tasks_are_given_back_uncharged_at_the_deadline(start_
     eventually(lambda: len(tree.journal()) == 102)
     assert tree.stop(within=0.5 + 5) == 0
     assert {(task.status, task.attempts, task.errors) for task in tree.database.tasks()} == {("new", 0, None)}
-    assert "given back" in tree.log
+    assert "goque stops and requeues them" in tree.log
     finish_later(start_tree, tree)
     assert tree.database.counts() == {"done": 102}
 
@@ -149,7 +149,7 @@ def test_a_shutdown_with_the_database_down_ends_with_exit_code_3_and_the_next_tr
     eventually(tree.database.is_settled, within=5 + 3)
     outcomes = {task.external_id: (task.status, task.attempts) for task in tree.database.tasks()}
     assert outcomes == {"finished": ("done", 0), "running": ("done", 1)}
-    assert "ended without its database" in (tree.database.task("running").errors or "")
+    assert "stopped without access to its database" in (tree.database.task("running").errors or "")
     tree.assert_each_ran(1, ["finished"])
 
 

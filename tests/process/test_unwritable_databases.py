@@ -38,7 +38,7 @@ def test_ten_thousand_results_at_once_wait_for_a_database_that_takes_no_writes(
     with database.locked():
         tree.let_go("all")
         eventually(lambda: count(tree, "end") == COUNT, within=60)
-        eventually(lambda: "results are kept" in tree.log, within=60)
+        eventually(lambda: "keep results" in tree.log, within=60)
         grown = fetcher.memory_info().rss - before
     database.enqueue("burst", *(f"more{n}" for n in range(100)))
     eventually(database.is_settled, within=90)

@@ -213,7 +213,7 @@ def test_a_synchronous_manager_says_which_one_takes_asyncio_connections(opened, 
         async with opened() as own:
             with pytest.raises(ConfigurationError, match=r"enqueue with goque\.AsyncTaskQueueManager"):
                 goque.TaskQueueManager(storage).enqueue("mail", conn=own.conn)
-            with goque.with_tx(own.conn), pytest.raises(ConfigurationError, match="which is awaited"):
+            with goque.with_tx(own.conn), pytest.raises(ConfigurationError, match="an asyncio connection"):
                 goque.TaskQueueManager(storage).add_tasks([Task("mail"), Task("mail")])
 
     asyncio.run(scenario())

@@ -241,7 +241,7 @@ def test_a_reset_blocks_again_what_was_canceled_because_of_it_and_leaves_the_res
     queue.cancel_task(tasks[5].id)
     queue.drain_inline(registry)
     assert statuses(queue, flow) == ["attempts_left", "done", "canceled", "canceled", "done", "canceled"]
-    with pytest.raises(TaskStateError, match="reset that one"):
+    with pytest.raises(TaskStateError, match=r"reset task .* instead"):
         queue.reset_attempts(tasks[2].id)
     assert queue.reset_attempts(tasks[0].id)
     assert statuses(queue, flow) == ["new", "done", "blocked", "blocked", "done", "canceled"]
@@ -275,7 +275,7 @@ def test_a_reset_blocks_again_what_might_be_claimed_or_waits_for_a_retry(storage
 def test_a_refused_reset_names_the_task_at_the_root_or_says_that_it_is_gone(registry, queue, storage):
     _flow, tasks = flow_of(queue, ("fails", 1, []), ("join", 1, [0]), ("join", 2, [1]))
     queue.drain_inline(registry)
-    with pytest.raises(TaskStateError, match=f"needs task {tasks[0].id}, which has not ended well"):
+    with pytest.raises(TaskStateError, match=f"needs task {tasks[0].id}, which failed or was canceled"):
         queue.reset_attempts(tasks[2].id)
     storage.delete_if_finished([tasks[0].id])
     with pytest.raises(TaskStateError, match="was deleted: it can never run"):
@@ -551,7 +551,7 @@ def test_a_flow_is_inserted_once(queue):
     flow, _ = flow_of(queue, ("part", 1, []))
     with pytest.raises(DuplicateTaskError, match=r"^flow 'flow' is enqueued already$"):
         queue.enqueue_flow(flow)
-    with pytest.raises(GoqueError, match="would be lost"):
+    with pytest.raises(GoqueError, match="add all tasks before that"):
         flow.add("part", 2)
     assert len(queue.get_tasks()) == 1
 

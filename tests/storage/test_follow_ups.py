@@ -238,7 +238,7 @@ def test_there_is_a_most_of_them_and_of_their_size(registry, monkeypatch):
 
 
 def test_outside_of_a_handler_and_after_its_end_it_is_refused(registry):
-    with pytest.raises(GoqueError, match="in a handler only"):
+    with pytest.raises(GoqueError, match="only in a handler"):
         goque.follow_up("report")
     errors = []
 

@@ -17,7 +17,7 @@ def test_a_missing_schema_is_created_at_first_use_or_asked_for(backend):
     assert storage.schema_state() == "missing"
     assert list(storage.pending_migrations()) == sorted(known_migrations(backend.name))
     if not backend.dialect().creates_schema:
-        with pytest.raises(SchemaError, match="has no tables of goque; run `goque migrate`"):
+        with pytest.raises(SchemaError, match="has no goque tables; run `goque migrate`"):
             storage.require_schema()
         assert storage.schema_state() == "missing"
         storage.migrate()

@@ -108,7 +108,7 @@ def _file(connection: Any) -> str:
     name = str(connection.settings_dict["NAME"])
     if connection.is_in_memory_db():
         raise ImproperlyConfigured(
-            "the database is in memory, so that other processes cannot see it; name a file"
+            "the database is in memory, where worker processes cannot see it; name a file"
         )
     return name
 

@@ -129,7 +129,7 @@ class TaskStorage(
         Raises:
             ConfigurationError: this storage knows none.
         """
-        raise ConfigurationError(f"{self.url} takes no asyncio connection; give it a synchronous one")
+        raise ConfigurationError(f"{self.url} supports no asyncio connection; give a synchronous one")
 
     @abstractmethod
     def ping(self) -> None:

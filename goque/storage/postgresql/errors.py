@@ -125,7 +125,7 @@ def _wrong_parameter(said: str) -> str | None:
     if found := re.search("unsupported startup parameter(?: in options)?: ([a-z_.]+)", said):
         return REFUSED_PARAMETER.format(found[1])
     reason = _wrong_value(said)
-    return reason and f"is no storage URL: {reason}"
+    return reason and f"is not a storage URL: {reason}"
 
 
 def _wrong_value(said: str) -> str | None:

@@ -33,13 +33,13 @@ def unwrap_connection(conn: Any) -> Any:
     """
     if is_asyncio(conn):
         raise ConfigurationError(
-            f"conn is a {kind_of(conn)}, which is awaited; "
+            f"conn is a {kind_of(conn)}, an asyncio connection; "
             "enqueue with goque.AsyncTaskQueueManager, or give a synchronous connection"
         )
     if callable(getattr(conn, "connect", None)) and callable(getattr(conn, "dispose", None)):
         raise ConfigurationError(
-            f"conn is a {kind_of(conn)}; give a Connection or a Session with the transaction, "
-            "such as engine.connect() returns"
+            f"conn is a {kind_of(conn)}; give the Connection or Session that has the transaction, "
+            "such as one from engine.connect()"
         )
     if callable(getattr(conn, "connection", None)) and callable(getattr(conn, "get_bind", None)):
         conn = conn.connection()  # a SQLAlchemy Session lends its Connection

@@ -101,8 +101,8 @@ class Dialect(ABC):
         """
         del steps, writes
         raise ConfigurationError(
-            f"conn is a {kind_of(conn)}, and goque knows no asyncio connection to {self.url}; "
-            "give it a synchronous one, which it uses in a thread"
+            f"conn is a {kind_of(conn)}, and goque supports no asyncio connection to {self.url}; "
+            "give a synchronous connection, which goque uses in a thread"
         )
 
     @abstractmethod

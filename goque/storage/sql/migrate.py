@@ -180,9 +180,9 @@ def split_statements(sql: str) -> list[str]:
 def schema_error(state: SchemaState, dialect: Dialect) -> SchemaError:
     """Say what is wrong with a schema and what to do."""
     sentences: dict[SchemaState, str] = {
-        "missing": "has no tables of goque; run `goque migrate`",
+        "missing": "has no goque tables; run `goque migrate`",
         "outdated": "has an older schema than this version of goque; run `goque migrate`",
-        "newer": f"has the schema of a later goque than this {__version__}; upgrade goque",
+        "newer": f"has the schema of a later version of goque than this one, {__version__}; upgrade goque",
         "foreign": "has a table goque_task that is not goque's; name another database",
     }
     return SchemaError(f"{dialect.url} {sentences[state]}")

@@ -150,7 +150,8 @@ class TaskSteps:
             if not (yield steps.rows(self._sql.get_task, {"id": root})):
                 raise TaskStateError(f"task {row.id} needs task {root}, which was deleted: it can never run")
             raise TaskStateError(
-                f"task {row.id} needs task {root}, which has not ended well; reset that one, and both run"
+                f"task {row.id} needs task {root}, which failed or was canceled; "
+                f"reset task {root} instead, and both run"
             )
         params |= {"flags": flags & ~CANCELED_BY_NEED}
         changed: int = yield from self._reset(row, self._sql.flows.block_again, params)

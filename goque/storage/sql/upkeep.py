@@ -141,7 +141,7 @@ class SqlUpkeep(SqlClaimsInTurns):
         wanted = [TaskStatus(status) for status in statuses]
         if not TERMINAL_STATUSES.issuperset(wanted):
             raise ConfigurationError(
-                "delete_finished takes done, canceled and attempts_left: no other task is finished"
+                "delete_finished takes only the statuses of finished tasks: done, canceled and attempts_left"
             )
         if task_type is None:
             return self._sweep(wanted, age, limit, known)

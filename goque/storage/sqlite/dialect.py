@@ -80,7 +80,7 @@ class SqliteDialect(Dialect):
     def __init__(self, path: str, *, clock: Clock | None = None, lock_slice: float = LOCK_SLICE) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             raise ConfigurationError(
-                f"SQLite is {sqlite3.sqlite_version} here, and goque needs 3.37 or later"
+                f"this Python has SQLite {sqlite3.sqlite_version}, and goque needs 3.37 or later"
             )
         self.path = path
         self._lock_slice = lock_slice
@@ -195,7 +195,7 @@ class SqliteDialect(Dialect):
         if self._identity is not None and _identity(self.path) != self._identity:
             raise DatabaseUnavailableError(
                 f"{self.path} was deleted or replaced while it was open; "
-                "restore it, or restart the processes that use it"
+                "restore it, or restart the programs that use it"
             )
 
 

@@ -118,8 +118,8 @@ class DoomedSteps:
         """Record a step in the caller's transaction; return the answer, or a coroutine of it."""
         if self._record_in is None:
             raise ConfigurationError(
-                f"step {question.name!r} is recorded in a transaction of yours; give goque_kill_at_every_step the "
-                "queue= in whose database that is"
+                f"step {question.name!r} is recorded in your own transaction; give goque_kill_at_every_step the "
+                "queue= of the database of that transaction"
             )
         self.reach(f"in the transaction of step {question.name!r}, before it was recorded there")
         answer = self._record_in(conn, question)

@@ -64,7 +64,7 @@ def goque_kill_at_every_step(
     start.restore()
     with trial.without_steps():
         points, ended = trial.run(None)
-        wanted = _left(trial, state, _good(ended, "it was not killed"))
+        wanted = _left(trial, state, _good(ended, "in its first run, without a kill"))
     for number, point in enumerate(points):
         start.restore()
         with trial.without_steps():
@@ -75,10 +75,10 @@ def goque_kill_at_every_step(
                     f"{len(points)} in the first run; does reset= put everything back to the start?"
                 )
             _, ended = trial.run(None, attempts=1)
-            found = _left(trial, state, _good(ended, f"it only runs again, as it was killed {reached[-1]}"))
+            found = _left(trial, state, _good(ended, f"in its second run, after a kill ({reached[-1]})"))
         if found != wanted:
             raise AssertionError(
-                f"killed {reached[-1]}, and run again, the handler leaves something else behind\n"
+                f"a kill changes what the handler leaves: it was killed {reached[-1]}, and then run again\n"
                 f"without a kill: {_shown(wanted)}\nafter the kill: {_shown(found)}"
             )
     return points
@@ -138,7 +138,7 @@ class _Start:
             what = (
                 "reset= does not put"
                 if self._reset
-                else "the handler leaves something behind; give reset= to put"
+                else "the handler has changed the state; give reset= to put"
             )
             raise ConfigurationError(
                 f"{what} everything back to the start\nat the start: {_shown(self._first[0])}\nnow: {_shown(now)}"
@@ -169,7 +169,7 @@ def _good(ended: Ended | None, what: str) -> Ended:
         return ended
     if ended.waits:
         raise AssertionError(f"the handler does not end: it {ended.waits}; give its value in signals=")
-    raise AssertionError(f"the handler fails although {what}\n{ended.traceback}")
+    raise AssertionError(f"the handler fails {what}\n{ended.traceback}")
 
 
 def _shown(state: Any) -> str:

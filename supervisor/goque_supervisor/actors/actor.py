@@ -66,7 +66,7 @@ class Actor(ABC):
 
     def on_message(self, message: Message) -> None:
         """Handle a message of the root other than Stop."""
-        self.log.error("unexpected %s: dropped", type(message).__name__)
+        self.log.error("dropped an unexpected %s", type(message).__name__)
 
     def finish(self) -> None:
         """Clean up before the process ends."""

@@ -130,7 +130,7 @@ class Cleaner(Actor):
             self.log.info(
                 "deleted %d finished tasks of %s",
                 deleted,
-                "types without an owner" if task_type is None else task_type,
+                "types without a published policy" if task_type is None else task_type,
             )
 
 

@@ -64,7 +64,7 @@ class CrashRecovery:
                 if is_shortage(error):
                     raise
                 log.error(  # noqa: TRY400 - one line for each directory
-                    "the tree of %s cannot be recovered (%s: %s): its tasks are returned later",
+                    "cannot recover the tree that used %s (%s: %s): a healer returns its tasks after node_timeout",
                     directory.path,
                     type(error).__name__,
                     error,
@@ -83,13 +83,14 @@ class CrashRecovery:
     def _recover(self, directory: RunDirectory, tree: dict[str, Any]) -> None:
         if tree["boot"] != os_process.boot_id():
             log.info(
-                "an earlier tree ended with its machine or container: its tasks are returned like those of another node"
+                "an earlier tree ended when its machine or container stopped: "
+                "a healer returns its tasks after node_timeout"
             )
             directory.remove()
             return
         os_process.kill_users_of(directory.path)
         running, finished = _read_boxes(directory.path)
-        end = "ended without its database" if tree.get("stopped") else "was killed"
+        end = "stopped without access to its database" if tree.get("stopped") else "was killed"
         for owner in tree["owners"]:
             self._declare_dead(owner)
             self._return_tasks(owner, f"supervisor pid {tree['pid']} {end}", running, finished)
@@ -142,7 +143,7 @@ def _decode(outcome: bytes, task_id: str) -> Outcome | None:
     try:
         return messages.decode_outcome(outcome)
     except (msgspec.MsgspecError, ValueError) as error:
-        log.warning("a black box has an outcome of task %s that cannot be read: %s", task_id, error)
+        log.warning("cannot read the outcome of task %s in a black box, and ignores it: %s", task_id, error)
         return None
 
 
@@ -165,14 +166,16 @@ def _read_boxes(
             if is_shortage(error):
                 raise  # a later healer will have descriptors: the outcomes in the box must not be lost
             log.error(  # noqa: TRY400 - the line has the error
-                "the black box %s cannot be read (%s): its jobs count as not started", box_path.name, error
+                "cannot read the black box %s of a dead worker (%s): its tasks count as not started",
+                box_path.name,
+                error,
             )
             continue
         contents, pid = box.read(), box.pid
         box.close()
         if contents.broken:
             log.error(
-                "the black box %s has an error (%s): jobs in later records count as not started",
+                "the black box %s of a dead worker is damaged (%s): tasks in later records count as not started",
                 box_path.name,
                 contents.broken,
             )

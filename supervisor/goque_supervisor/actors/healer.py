@@ -97,7 +97,7 @@ class Healer(Actor):
         self._strangers.clear()
 
     def _look_at(self, node: NodeRow) -> None:
-        cause = f"node lost: {node.host} (supervisor pid {node.pid}) went silent while it ran this task"
+        cause = f"node lost: {node.host} (supervisor pid {node.pid}) sent no more heartbeats while it ran this task"
         if node.state != "alive":
             self._heal(node.id, cause)
             return
@@ -109,7 +109,7 @@ class Healer(Actor):
             del self.seen[node.id]
             if self.storage.mark_node_dead(node.id, seq):
                 self.log.warning(
-                    "node %s (%s, pid %d) has been silent for %.1fs: its tasks are returned",
+                    "node %s (%s, pid %d) has sent no heartbeat for %.1fs: the healer returns its tasks",
                     node.id,
                     node.host,
                     node.pid,
@@ -160,7 +160,10 @@ class Healer(Actor):
         while found == BATCH and self.go_on():
             found = self.storage.go_on_with_flows(limit=BATCH)
             if found:
-                self.log.info("went on with flows: %d task(s) that others need had ended unseen", found)
+                self.log.info(
+                    "continued flows: other programs had ended or deleted %d task(s) that other tasks need",
+                    found,
+                )
 
     def _heal_unowned(self) -> None:
         """Return old claims without an owner.

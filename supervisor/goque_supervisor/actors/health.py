@@ -19,7 +19,11 @@ Reasons = Mapping[str, str]
 def not_alive(heard_at: float, now: float) -> Reasons:
     """Return the reasons why the tree counts as stuck; empty if it is alive."""
     silent = now - heard_at
-    return {"tree": f"its loop has been silent for {silent:.0f}s"} if silent >= SILENT_AFTER else {}
+    return (
+        {"tree": f"the supervisor process has not reported for {silent:.0f}s"}
+        if silent >= SILENT_AFTER
+        else {}
+    )
 
 
 def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
@@ -36,12 +40,12 @@ def not_ready(snapshot: Snapshot, heard_at: float, now: float) -> Reasons:
     elif state.get("quiet"):
         reasons["tree"] = "quiet"
     if not state["lease"]:
-        reasons["lease"] = "no heartbeat is written"
+        reasons["lease"] = "the database accepts no heartbeats"
     for task_type, group in snapshot.types.items():
         if not group["fetcher"]:
             reasons[task_type] = "no fetcher"
         elif not group["ready"]:
-            reasons[task_type] = "no worker boots" if group["held"] else "no worker is ready"
+            reasons[task_type] = "no worker can boot" if group["held"] else "no worker is ready"
         elif silence := _silence_of_database(snapshot, task_type, now):
             reasons[task_type] = silence
     return reasons

@@ -62,5 +62,5 @@ class Heartbeats:
 
     def describe_loss(self, row: NodeRow | None) -> str:
         """Describe the loss of commits that the heartbeats show."""
-        now = "its row is gone now" if row is None else f"the table has heartbeat {row.seq} now"
-        return f"heartbeat {self.acknowledged} was acknowledged, and {now}"
+        now = "its row is gone" if row is None else f"the table has heartbeat {row.seq}"
+        return f"heartbeat {self.acknowledged} was acknowledged, but {now}"

@@ -171,7 +171,7 @@ class Server(ThreadingHTTPServer):
         if isinstance(error, OSError | ValueError):  # ValueError: its file was closed
             self._log.debug("http: a client left: %s", error)
         else:
-            self._complain("http: an answer failed: %r", error, exc_info=True)
+            self._complain("http: cannot answer a request: %r", error, exc_info=True)
 
     def _complain(self, text: str, *values: Any, exc_info: bool = False) -> None:
         if time.monotonic() >= self._complain_at:

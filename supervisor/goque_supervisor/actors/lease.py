@@ -97,11 +97,13 @@ class Lease(Actor):
                     self.channel.send(CommitsLost(self.owner, heartbeats.describe_loss(row)))
                 case Verdict.DECLARED_DEAD:
                     self.log.warning(
-                        "node %s was declared dead by others: going on under a new name", self.owner
+                        "another node has declared node %s dead: this node continues under a new name",
+                        self.owner,
                     )
                 case Verdict.OVERWRITTEN:
                     self.log.error(
-                        "somebody else has written the row of node %s: going on under a new name", self.owner
+                        "another program has changed the row of node %s: this node continues under a new name",
+                        self.owner,
                     )
             self._take_new_name()
             return
@@ -154,7 +156,7 @@ class Lease(Actor):
         try:
             return encode_info(self._node_report.collect(self._state))
         except Exception:
-            self.log.exception("this heartbeat carries no state of the tree")
+            self.log.exception("cannot collect the state of the tree: this heartbeat does not include it")
             return None
 
     def finish(self) -> None:
@@ -167,7 +169,8 @@ class Lease(Actor):
             self._write_rollup(self._run_rollup.write)
         except DatabaseUnavailableError as error:
             self.log.warning(
-                "the end of this node could not be written (%s): other nodes will miss its heartbeats", error
+                "cannot record in the database that this node has ended (%s): other nodes notice it after node_timeout",
+                error,
             )
         self._node_report.close()
         super().finish()

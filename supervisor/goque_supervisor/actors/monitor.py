@@ -154,7 +154,7 @@ class Monitor(Actor):
         self._reported = now
         if recent:
             parts = ", ".join(f"{count} {status}" for status, count in sorted(recent.items()))
-            self.log.info("in the last minute: %s", parts)
+            self.log.info("runs of tasks in the last minute: %s", parts)
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

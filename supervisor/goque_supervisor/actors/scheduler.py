@@ -64,7 +64,7 @@ class Scheduler(Actor):
 
     def _run_on_start(self, job: PeriodicJob, now: datetime) -> None:
         if job.run_on_start and job.name not in self._started:
-            self._insert_from_factory(job, lambda: task_for_start(job, self.boot["owner"], now), "the start")
+            self._insert_from_factory(job, lambda: task_for_start(job, self.boot["owner"], now), "this start")
             self._started.add(job.name)
 
     def _enqueue_due(self, job: PeriodicJob, now: datetime) -> float:
@@ -91,9 +91,9 @@ class Scheduler(Actor):
         except DatabaseUnavailableError:
             raise
         except PeriodicJobError as error:
-            self._log_error(job, f"%s: {occasion} is left out", error)
+            self._log_error(job, f"%s: no task is enqueued for {occasion}", error)
         except GoqueError as error:
-            self._log_error(job, f"periodic job {job.name!r}: %s: {occasion} is left out", error)
+            self._log_error(job, f"periodic job {job.name!r}: %s: no task is enqueued for {occasion}", error)
 
     def _insert(self, job: PeriodicJob, task: Task) -> None:
         self.registry.prepare_tasks([task])
@@ -103,7 +103,11 @@ class Scheduler(Actor):
         if there.inserted:
             self.log.info("enqueued %s", task.external_id, extra=names)
         elif there.external_id != task.external_id:
-            self.log.info("%s: a task with its unique key is there already", task.external_id, extra=names)
+            self.log.info(
+                "did not enqueue %s: a task with the same unique key exists already",
+                task.external_id,
+                extra=names,
+            )
 
 
 @contextmanager

@@ -284,7 +284,7 @@ class TaskDatabase:
 
     def _write_bare(self, change: Change, owner: str, error: Exception) -> set[Token]:
         log.error(
-            "the outcome of a task cannot be written: it is written without its texts and result",
+            "cannot write the outcome of a task: trying again without its error texts and result",
             exc_info=error,
             extra={"task_id": change.token.task_id},
         )
@@ -295,7 +295,7 @@ class TaskDatabase:
             raise
         except Exception:
             log.exception(
-                "the outcome of a task cannot be written at all: it stays claimed until this node has ended",
+                "cannot write even the status of a task: the task stays claimed until this node ends",
                 extra={"task_id": bare.token.task_id},
             )
             return set()

@@ -130,7 +130,7 @@ class DeadWorkers:
         options = self._types.options(task.row.type)
         change = settle(outcome, task.row, options.retry_policy)
         if options.strategy is None and not change.status.is_terminal:
-            return "next when next_attempt_at says"
+            return "next_attempt_at decides when it runs next"
         return describe_retry(outcome, change, options)
 
     def _close_if_empty(self, incarnation: int) -> None:
@@ -183,12 +183,14 @@ def read_box(path: str) -> Contents:
     except (OSError, ValueError) as error:
         if is_shortage(error):
             raise
-        log.error("the black box of a dead worker cannot be read (%s): its jobs count as not started", error)  # noqa: TRY400 - the line has the error
+        log.error("cannot read the black box of a dead worker (%s): its tasks count as not started", error)  # noqa: TRY400 - the line has the error
         return Contents({}, {})
     contents = box.read()
     box.close()
     if contents.broken:
-        log.error("the black box of a dead worker has an error (%s): later records are lost", contents.broken)
+        log.error(
+            "the black box of a dead worker is damaged (%s): its later records are lost", contents.broken
+        )
     return contents
 
 
@@ -209,7 +211,7 @@ def handlers_part(stack: str | None) -> str | None:
         len(lines),
     )
     return "\n".join(
-        [*lines[: ours[0]], f"  and {end - ours[0]} frames of goque, which called it", *lines[end:]]
+        [*lines[: ours[0]], f"  and {end - ours[0]} frames of goque, which called the handler", *lines[end:]]
     )
 
 

@@ -118,7 +118,7 @@ class OrderHandler:
             case Stop():
                 self._orders.stopping = True
             case _:
-                log.error("unexpected %s from the root: dropped", type(message).__name__)
+                log.error("dropped an unexpected %s from the root", type(message).__name__)
 
     def _on_worker_exited(self, notice: WorkerExited) -> None:
         worker = self._worker_pool.remove(notice.incarnation)

@@ -198,10 +198,13 @@ class Reconciler:
         """
         for row in former:
             again = self._in_flight.by_id[row.id].row
-            log.info("task %s was claimed again while it is in flight here: it is not run twice", row.id)
+            log.info(
+                "task %s was claimed again while it is in flight on this node: goque does not run it twice",
+                row.id,
+            )
             if row.claimed_by == self._orders.owner and again.claims <= row.claims:
                 self._report(
-                    f"claim {row.claims} of task {row.id} was acknowledged, and the task could be claimed again "
+                    f"claim {row.claims} of task {row.id} was acknowledged, but the task could be claimed again "
                     f"as claim {again.claims}"
                 )
 
@@ -215,7 +218,7 @@ class Reconciler:
             before = suspects[row.id]
             if row.claims < before.claims:
                 self._report(
-                    f"claim {before.claims} of task {row.id} was acknowledged, and the table has {row.claims} claims"
+                    f"claim {before.claims} of task {row.id} was acknowledged, but the table has {row.claims} claims"
                 )
 
     def _check_settled(self, now: float) -> None:

@@ -122,6 +122,6 @@ class ResultReceiver:
         """Let a worker forget a committed result. A result read from its black box may not be committed yet."""
         if not self._worker_pool.may_have_sent(seq):
             self._counters.count("dropped_messages")
-            log.warning("dropped a result of a job that was never sent: number %d", seq)
+            log.warning("dropped a result of job %d, which this fetcher never sent", seq)
         elif not self._in_flight.is_unwritten(seq):
             worker.acknowledged.append(seq)

@@ -42,7 +42,7 @@ class SettledClaims:
     def undone(self, unheld: Iterable[Token]) -> str:
         """Describe a settled claim that the table shows as held; return an empty text if there is none."""
         token = next((token for token in unheld if token in self._at), None)
-        return "" if token is None else f"{_end_of(token)}, and the table shows it as claimed"
+        return "" if token is None else f"{_end_of(token)}, but the table shows it as claimed"
 
     def judge(self, sample: Collection[Token], rows: Collection[TaskRow], *, after_outage: bool) -> str:
         """Describe a settled claim that the table has lost; return an empty text if there is none.
@@ -58,9 +58,9 @@ class SettledClaims:
         for token in sample:
             row = by_id.get(token.task_id)
             if row is None and self._rows_stay and after_outage:
-                return f"{_end_of(token)}, and the task is gone (unless somebody has deleted it)"
+                return f"{_end_of(token)}, but the task is gone (unless somebody has deleted it)"
             if row is not None and row.claims < token.claims:
-                return f"{_end_of(token)}, and the table has {row.claims} claims"
+                return f"{_end_of(token)}, but the table has {row.claims} claims"
         return ""
 
 

@@ -176,7 +176,7 @@ def _parse_into(
         body = records[offset + _HEAD.size : offset + _HEAD.size + length]
         offset += _HEAD.size + length
         if offset > len(records) or kind not in _KINDS:
-            raise ValueError(f"kind {kind} with {length} bytes")
+            raise ValueError(f"a record of kind {kind} cannot have {length} bytes")
         if kind == _START_KIND:
             task_id, claims, begun, deadline = _START.unpack(body)
             started[seq] = Running(seq, task_id.decode("ascii"), claims, begun, deadline)
@@ -184,7 +184,7 @@ def _parse_into(
             started.pop(seq, None)
         elif kind == _STEP_KIND:
             if seq not in started or length < _STEP.size:
-                raise ValueError(f"a step of job {seq} with {length} bytes")
+                raise ValueError(f"a step of job {seq} cannot have {length} bytes")
             notes[seq] = body  # only the last one is read, because there may be thousands
         else:
             outcome = read_spilled(seq) if kind == _SPILLED_KIND else body

@@ -89,7 +89,8 @@ class RunDirectory:
             draft.rename(self.path / _TREE)
         except OSError as error:
             log.warning(
-                "the run directory %s cannot be written (%s): after a crash, tasks of this tree are returned later",
+                "cannot write to the run directory %s (%s): "
+                "after a crash, a healer returns the tasks of this tree after node_timeout",
                 self.base,
                 error.strerror,
             )
@@ -159,14 +160,17 @@ def open_run_directory(given: str | None, *, with_metrics: bool = False) -> RunD
     locks = []
     if given:
         locks.append(
-            _lock(base / _LOCK, f"run directory {base} is in use by another supervisor; give each its own")
+            _lock(
+                base / _LOCK,
+                f"run directory {base} is in use by another supervisor; give each supervisor its own",
+            )
         )
     path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
     longest = len(os.fsencode(path)) + len("/0123456789ab.sock")
     if longest > MAX_SOCKET_PATH:
         raise RunDirectoryError(
-            f"run directory {base} makes socket paths of {longest} bytes, over {MAX_SOCKET_PATH}; "
-            "give a shorter --run-dir"
+            f"run directory {base} is too long: its socket paths would have {longest} bytes, and the limit "
+            f"is {MAX_SOCKET_PATH}; give a shorter --run-dir"
         )
     hidden = base / f".{path.name}"  # hidden until it is locked, because other trees look for dead ones here
     try:
@@ -176,7 +180,9 @@ def open_run_directory(given: str | None, *, with_metrics: bool = False) -> RunD
             (hidden / _METRICS).mkdir(mode=0o700)
         hidden.rename(path)
     except OSError as error:
-        raise RunDirectoryError(f"run directory {base} cannot be written: {error.strerror}") from error
+        raise RunDirectoryError(
+            f"run directory {base} cannot be written: {error.strerror}; fix it or give another --run-dir"
+        ) from error
     return RunDirectory(path, tuple(locks))
 
 
@@ -195,7 +201,11 @@ def abandoned_runs(base: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
         try:
             tree = _description(path)
         except (OSError, ValueError) as error:
-            log.warning("the tree of %s cannot be identified (%s): its tasks are returned later", path, error)
+            log.warning(
+                "cannot identify the tree that used %s (%s): a healer returns its tasks after node_timeout",
+                path,
+                error,
+            )
             tree = {}
         yield RunDirectory(path, (lock,)), tree
 
@@ -223,8 +233,8 @@ def _has_lock(path: Path) -> bool:
             return False
     if _RUN_NAME.fullmatch(path.name):
         log.warning(
-            "the run directory %s has no lock file: it is not used, and its tasks are returned later; "
-            "delete it if no supervisor uses it",
+            "the run directory %s has no lock file: goque ignores it, and a healer returns its tasks after "
+            "node_timeout; delete it if no supervisor uses it",
             path,
         )
     return False
@@ -261,7 +271,7 @@ def _default_base() -> Path:
         base = default_base()
     except FileNotFoundError as error:
         raise RunDirectoryError(
-            f"{error.strerror}, so there is none for the run directory; give --run-dir"
+            f"there is no place for the run directory ({error.strerror}); give --run-dir"
         ) from None
     if not is_taken(base):
         return base

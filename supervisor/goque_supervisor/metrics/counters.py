@@ -204,7 +204,7 @@ def open_file(path: Path, counted: Mapping[str, str], names: Sequence[str]) -> m
             mapped = mmap.mmap(file.fileno(), size)
     except OSError as error:
         log.warning(
-            "what happens to tasks of type %r is not counted: %s: %s", counted["task_type"], path, error
+            "cannot count what happens to tasks of type %r: %s: %s", counted["task_type"], path, error
         )
         mapped = mmap.mmap(-1, size)
     return memoryview(mapped)[start:].cast("d")

@@ -88,12 +88,12 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
     counters = {**dict.fromkeys(snapshot.types, Counts()), **snapshot.counters}
     processed = CounterMetricFamily(
         "goque_processed_tasks",
-        "Runs of tasks by the status that followed.",
+        "Runs of tasks, by the status that the task moved to.",
         labels=["task_type", "status"],
     )
     operations = CounterMetricFamily(
         "goque_operations",
-        "Tasks that were claimed, were run, were deleted when old, or were returned from who lost them.",
+        "Tasks that were claimed, run, deleted by the cleaner, or returned by the healer.",
         labels=["task_type", "operation"],
     )
     for task_type, counts in counters.items():
@@ -107,10 +107,10 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
     yield operations
     for name, help_text in (
         ("decode_errors", "Runs whose payload did not decode."),
-        ("stale_writes", "Ends of runs that changed nothing, since somebody else had moved the task."),
+        ("stale_writes", "Results that changed nothing, because the run no longer held its task."),
         (
             "dropped_messages",
-            "Messages of workers that did not decode, or came from a worker that was dead already.",
+            "Messages that could not be decoded, or whose worker had died already.",
         ),
     ):
         full_name = "goque_payload_decode_errors" if name == "decode_errors" else f"goque_{name}"
@@ -158,7 +158,7 @@ def _by_function(snapshot: Snapshot) -> Iterator[Metric]:
         return
     processed = CounterMetricFamily(
         "goque_function_processed_tasks",
-        "Runs of the tasks of one function by the status that followed.",
+        "Runs of the tasks of one function, by the status that the task moved to.",
         labels=["task_type", "function", "status"],
     )
     durations = HistogramMetricFamily(
@@ -183,7 +183,7 @@ def _by_step(snapshot: Snapshot) -> Iterator[Metric]:
         CounterMetricFamily(name, help_text, labels=["task_type", "step"])
         for name, help_text in (
             ("goque_steps", "Recorded steps, by their names."),
-            ("goque_step_seconds", "How many seconds the recorded steps took together."),
+            ("goque_step_seconds", "Seconds that the recorded steps took in total."),
         )
     )
     for (task_type, step), counts in sorted(snapshot.steps.items()):
@@ -198,7 +198,7 @@ def _living(snapshot: Snapshot) -> Iterator[Metric]:
         "goque_processors_workers_count", "Living worker processes.", labels=["task_type"]
     )
     restarts = CounterMetricFamily(
-        "goque_worker_restarts", "Workers that were replaced, by why.", labels=["task_type", "reason"]
+        "goque_worker_restarts", "Workers that were replaced, by reason.", labels=["task_type", "reason"]
     )
     pool_workers = GaugeMetricFamily(
         "goque_pool_workers", "Worker processes of a pool.", labels=["pool", "state"]
@@ -241,15 +241,13 @@ def _queued(snapshot: Snapshot) -> Iterator[Metric]:
     yield depth
     latency = GaugeMetricFamily(
         "goque_queue_latency_seconds",
-        "How long the longest due unclaimed task has been due.",
+        "Seconds since the oldest due task that is not claimed became due.",
         labels=["task_type"],
     )
     for task_type, seconds in waited.items():
         latency.add_metric([task_type], seconds)
     yield latency
-    paused = GaugeMetricFamily(
-        "goque_type_paused", "Whether nobody may claim tasks of this type.", labels=["task_type"]
-    )
+    paused = GaugeMetricFamily("goque_type_paused", "1 if the type is paused, else 0.", labels=["task_type"])
     for task_type in snapshot.known_types:
         paused.add_metric([task_type], float(task_type in snapshot.queue.paused))
     yield paused

@@ -149,7 +149,7 @@ def _read(path: Path) -> dict[str, Value]:
             return {key: (value, at) for key, value, at, _place in values}
         except UNREADABLE:
             continue  # its process died while it wrote, or a new process with this pid writes
-    log.warning("the metrics in %s cannot be read: they are left out", path)
+    log.warning("cannot read the metrics in %s: /metrics does not include them", path)
     return {}
 
 

@@ -80,8 +80,8 @@ class Nursery:
         names = thread_names() if self.start_method == "forkserver" else []
         if names:
             log.warning(
-                "the app starts threads at import (%s), which a fork would lose: workers are spawned instead, "
-                "which takes longer; start threads in handlers to avoid it",
+                "the app starts threads at import (%s), and a forked worker would lose them: "
+                "goque spawns workers instead, which takes longer; start threads in handlers to avoid this",
                 ", ".join(names),
             )
             self.start_method = "spawn"
@@ -96,7 +96,7 @@ class Nursery:
                     case Stop():
                         return 0
                     case _:
-                        log.error("nursery cannot handle %s: dropped", type(message).__name__)
+                        log.error("dropped an unexpected %s from the root", type(message).__name__)
             if self.channel.closed:
                 return 0
 
@@ -186,7 +186,7 @@ def run_nursery(end: socket.socket, root: int, *, name: str, start_method: str, 
     try:
         return nursery.run(prepare)
     except BaseException:
-        log.exception("this nursery ends by an error")
+        log.exception("this nursery ends because of an error")
         return 1
     finally:
         nursery.channel.close()

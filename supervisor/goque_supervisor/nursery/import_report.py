@@ -12,12 +12,15 @@ SLOW_IMPORT: Final = 10.0
 
 def import_ended(app: str, cause: ExitCause) -> str:
     """Describe how a process ended while it imported an app, or the registry that was handed over."""
-    return f"{subject(app)} does not import: the process that tried ended by {cause}"
+    return f"{subject(app)} cannot be imported: the process that imported it ended by {cause}"
 
 
 def import_is_slow(app: str, pid: int) -> str:
     """Describe an import that takes long, and perhaps never ends, and name the process that imports."""
-    return f"{subject(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: look what it waits for"
+    return (
+        f"{subject(app)} is still being imported after {SLOW_IMPORT:g}s, in process {pid}: "
+        "find out what it waits for"
+    )
 
 
 def subject(app: str) -> str:

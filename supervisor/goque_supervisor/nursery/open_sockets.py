@@ -52,7 +52,7 @@ def warn_of_sockets(sockets: set[ConnectedSocket]) -> None:
     """Log one warning that names the addresses."""
     if sockets:
         log.warning(
-            "the app has connections open after its import (to %s), which all workers share: "
+            "the app opens connections at import (to %s), and all workers share them: "
             "they may read each other's answers; connect in handlers instead",
             ", ".join(sorted({one.address for one in sockets})),
         )

@@ -48,7 +48,7 @@ def refuse_replaced_functions(app: str) -> None:
     if not isinstance(time.monotonic, BuiltinFunctionType):
         raise ConfigurationError(
             f"{subject(app)} replaces time.monotonic at its import (by one of {_package_of(time.monotonic)}), and no "
-            f"timeout would hold then; replace the clock in tests or in a handler"
+            f"timeout would work; replace the clock in tests or in a handler"
         )
 
 

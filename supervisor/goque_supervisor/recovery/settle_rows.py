@@ -53,9 +53,9 @@ def settle_each(
 def log_set_aside(row: TaskRow, error: Exception | None = None) -> None:
     """Log a row that cannot be returned, once a minute for each type."""
     if _lines.admits(row.type):
-        why = f"{type(error).__name__}: {error}" if error else "its id or its claim cannot be found again"
+        why = f"{type(error).__name__}: {error}" if error else "no row with its id and claim is found"
         log.warning(
-            "task %r of type %r cannot be returned and is set aside (%s); other tasks are not affected",
+            "cannot return task %r of type %r (%s): it stays claimed for now, and other tasks are not affected",
             row.id,
             row.type,
             why.strip().partition("\n")[0],

@@ -45,7 +45,7 @@ def log_released(log: logging.Logger, released: Iterable[Token]) -> None:
     ids = sorted(token.task_id for token in released)
     if ids:
         log.warning(
-            "returned %d task(s) that the table showed as claimed by this node, which does not hold them: %s",
+            "returned %d task(s) that the table showed as claimed by this node, but that no process of it has: %s",
             len(ids),
             ", ".join(ids[:SOME_IDS]) + (", …" if len(ids) > SOME_IDS else ""),
         )

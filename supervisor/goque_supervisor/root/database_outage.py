@@ -47,6 +47,6 @@ class DatabaseOutage:
         """Log the end of an outage when the first process has an answer."""
         if self._since is None:
             return
-        log.info("the database answers again, %.1fs after this was logged first", now - self._since)
+        log.info("the database answers again, %.1fs after the first warning", now - self._since)
         self._since = None
         self._logged_at = now

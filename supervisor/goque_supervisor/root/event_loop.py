@@ -116,7 +116,7 @@ class EventLoop:
         try:
             self._turn(inbox)
         except OSError:
-            log.exception("the system refused something: the tree goes on")
+            log.exception("a system call failed: the tree continues")
             time.sleep(REFUSED_PAUSE)
 
     def _turn(self, inbox: int) -> None:

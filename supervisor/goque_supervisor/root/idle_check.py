@@ -108,7 +108,7 @@ class IdleCheck:
 
     def _end(self) -> None:
         if held := ", ".join(self._groups.held):
-            log.error("workers of %s cannot boot: tasks that wait for them are left", held)
-            self._stop(f"drained, but for {held}", TREE_GAVE_UP)
+            log.error("workers of %s cannot boot: their tasks stay in the queue", held)
+            self._stop(f"drained, except {held}", TREE_GAVE_UP)
         else:
             self._stop("drained", 0)

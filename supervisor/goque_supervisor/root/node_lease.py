@@ -63,7 +63,9 @@ class NodeLease:
         """Stop claiming until the node has a new name: claims under the old one could repeat lost ones."""
         if owner != self.clock.owner or self.clock.is_suspect:
             return  # noticed before
-        log.error("the database has lost commits of node %s: %s: going on under a new name", owner, what)
+        log.error(
+            "the database has lost commits of node %s: %s; this node continues under a new name", owner, what
+        )
         self.clock.is_suspect = True
         self._claimers.new_owner(self.clock.may_claim_as)
         self._ask_new_name(owner)
@@ -71,7 +73,7 @@ class NodeLease:
     def on_renewed(self, sent_at: float, seq: int) -> None:
         """Record a heartbeat that the database took, by when it was sent."""
         if self.clock.renewed(sent_at, seq) and not self.clock.is_suspect:
-            log.info("the lease is held again: claiming goes on")
+            log.info("this node holds its lease again: fetchers claim tasks again")
             self._claimers.new_owner(self.clock.may_claim_as)
 
     def check(self, now: float) -> None:
@@ -79,7 +81,8 @@ class NodeLease:
         if not self.clock.expire(now):
             return
         log.error(
-            "the lease is lost: nothing is claimed until the database takes heartbeats again; running handlers %s",
+            "the lease is lost: fetchers claim no tasks until the database accepts heartbeats again; "
+            "running handlers %s",
             "are killed" if self._kills else "finish",
         )
         self._claimers.new_owner(self.clock.may_claim_as)

@@ -114,7 +114,7 @@ class Nurseries:
                 case StartFailed(key, text, died):
                     self._on_child_failed(key, text, died)
                 case _:
-                    log.error("unexpected %s from a nursery: dropped", type(message).__name__)
+                    log.error("dropped an unexpected %s from a nursery", type(message).__name__)
         if nursery.channel.closed:
             self._unwatch(nursery)
             if nursery not in self:
@@ -189,7 +189,7 @@ class Nurseries:
     def _failed(self, nursery: NurseryProcess, text: str, exit_code: int) -> None:
         if nursery is self._next:
             self._next = None
-            log.error("reload failed, the old workers stay: %s", text)
+            log.error("the reload failed, and the old workers continue: %s", text)
         elif not self.were_ready:
             self._on_failed(text, exit_code)
         else:
@@ -221,7 +221,8 @@ class Nurseries:
         if nursery is self._next:
             self._next = None
             log.error(
-                "reload failed, the old workers stay: the process that imports the app ended by %s", cause
+                "the reload failed, and the old workers continue: the process that imports the app ended by %s",
+                cause,
             )
 
     def _start_again(self, kind: NurseryKind, old: NurseryProcess) -> None:

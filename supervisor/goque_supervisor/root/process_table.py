@@ -216,7 +216,7 @@ class ProcessTable:
             if not child.pid or child.killed_for is not None:
                 continue
             if child.stop_by and now >= child.stop_by:
-                log.warning("%s (pid %d) does not end by itself: killing it", child.spec.name, child.pid)
+                log.warning("%s (pid %d) did not stop in time: killing it", child.spec.name, child.pid)
                 self.kill(child, "stop")
             elif not child.ready_at and now - child.beat_at > BOOT_LIMIT:
                 log.error(
@@ -229,7 +229,10 @@ class ProcessTable:
                 self._scan_worker(child, child.box, now)
             elif child.ready_at and now - child.beat_at > HANG_AFTER:
                 log.error(
-                    "%s (pid %d) has not moved for %gs: killing it", child.spec.name, child.pid, HANG_AFTER
+                    "%s (pid %d) has not responded for %gs: killing it",
+                    child.spec.name,
+                    child.pid,
+                    HANG_AFTER,
                 )
                 self.kill(child, "hung")
 

@@ -33,7 +33,7 @@ class Reload:
 
     def begin(self, why: str) -> None:
         """Import the app anew; the old one runs until the new one is there."""
-        log.info("%s: importing the app anew", why)
+        log.info("%s: importing the app again", why)
         self._importer.reload()
 
     def finish(self, app: dict[str, Any], generation: int) -> None:

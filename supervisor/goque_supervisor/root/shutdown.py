@@ -91,7 +91,7 @@ class Shutdown:
         log.info(
             "stopping (%s): %s",
             self._reason,
-            f"running handlers have {self._limit:g}s" if runs else "no handler runs",
+            f"running handlers have {self._limit:g}s to finish" if runs else "no handler runs",
         )
         self._stop(FIRST_TO_END)
         self._groups.drain()
@@ -131,7 +131,7 @@ class Shutdown:
         self._killed_running = True
         running = sum(len(worker.box.read().running) for worker in self._workers() if worker.box is not None)
         if running:
-            log.warning("%d task(s) still running %s: they are stopped and given back", running, when)
+            log.warning("%d task(s) still running %s: goque stops and requeues them", running, when)
         self._groups.kill_workers("shutdown")
         self._timers.after(USER_FUNCTION_LIMIT, self._end_user_functions)
         self._timers.after(WRITE_LIMIT, self._end_by_force)
@@ -155,7 +155,7 @@ class Shutdown:
         if undrained:
             error = (
                 f"the last results of {undrained} could not be written to the database; "
-                "they are healed as after the loss of a node"
+                "the next supervisor on this machine writes them, or a healer returns their tasks"
             )
             end = TreeEnd(UNWRITTEN, error, keep_black_boxes=True)
         self._end(end)

@@ -117,7 +117,7 @@ class Status:
         if node.is_stopping:
             yield "stopping"
         if node.is_quiet:
-            yield "quiet (SIGUSR2 wakes it)"
+            yield "quiet until the next SIGUSR2"
         if not node.owner:
             yield "no lease yet"
         else:
@@ -183,7 +183,7 @@ def _describe(child: Child, now: float) -> str:
     notes = [f"pid {child.pid}" if child.pid else "being forked", f"up {now - child.started_at:.0f}s"]
     notes += [] if child.ready_at else ["not ready"]
     notes += [f"generation {child.generation}"] if child.box is not None else []
-    notes += [f"heard {now - child.beat_at:.1f}s ago"] if child.box is None and child.pid else []
+    notes += [f"last heartbeat {now - child.beat_at:.1f}s ago"] if child.box is None and child.pid else []
     notes += [f"to be replaced: {child.retire_reason}"] if child.retire_reason else []
     notes += [f"killed: {child.killed_for}"] if child.killed_for else []
     notes += [f"killed in {child.stop_by - now:.0f}s if it has not stopped"] if child.stop_by else []

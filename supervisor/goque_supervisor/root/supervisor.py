@@ -148,13 +148,13 @@ class Root:
     def _pause_or_resume(self) -> None:
         """Stop claiming, or go on; what has not started is requeued, what runs is not disturbed."""
         if self._options.drain or self._shutdown is not None:
-            log.warning("SIGUSR2: a tree that drains or stops is not made quiet")
+            log.warning("ignored SIGUSR2, because the tree drains or stops")
             return
         self.node.is_quiet = not self.node.is_quiet
         if self.node.is_quiet:
-            log.info("quiet: nothing is claimed until the next SIGUSR2")
+            log.info("quiet: fetchers claim no tasks until the next SIGUSR2")
         else:
-            log.info("awake: claiming goes on after SIGUSR2")
+            log.info("no longer quiet: fetchers claim tasks again after SIGUSR2")
         self._groups.send_pause()
 
     def _begin_reload(self, why: str) -> None:
@@ -282,7 +282,7 @@ class Root:
                 if isinstance(message, Idle):
                     self._idle_check.look()
             case _:
-                log.error("unexpected %s from %s: dropped", type(message).__name__, child.spec.name)
+                log.error("dropped an unexpected %s from %s", type(message).__name__, child.spec.name)
 
     def _on_ready(self, child: Child, info: dict[str, Any]) -> None:
         child.ready_at = child.ready_at or self._timers.now()

@@ -317,7 +317,7 @@ class AsyncStepChannel:
     def _check_loop(self) -> None:
         if asyncio._get_running_loop() is not self._loop or os.getpid() != self._worker.pid:  # noqa: SLF001 - raises nothing
             raise GoqueError(
-                "steps and progress are for the event loop that runs the handler, not for a thread or a fork"
+                "call steps and progress in the event loop that runs the handler, not in a thread or a fork"
             )
 
 

@@ -42,7 +42,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
         try:
             _call_in_time(list(_functions(registry, report)), failure, extra)
         except _TooSlowError:
-            log.error("on_failure takes over %gs: ended", TIME_LIMIT, extra=extra)  # noqa: TRY400 - the sentence tells all
+            log.error("on_failure ran for more than %gs: goque ended this call", TIME_LIMIT, extra=extra)  # noqa: TRY400 - the sentence tells all
         channel.send(FailureTold())
 
 

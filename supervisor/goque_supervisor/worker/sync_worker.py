@@ -204,5 +204,5 @@ class SyncStepChannel:
     def _check_thread(self) -> None:
         if threading.get_ident() != self._thread or os.getpid() != self._worker.pid:
             raise GoqueError(
-                "steps and progress are for the thread that runs the handler, not for another one or a fork"
+                "call steps and progress in the thread that runs the handler, not in another thread or a fork"
             )

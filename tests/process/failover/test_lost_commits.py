@@ -19,7 +19,7 @@ def quick(task: Task):
     with run_of(task):
         time.sleep(0.002)
 """
-NEW_NAME = "going on under a new name"
+NEW_NAME = "continues under a new name"
 
 
 @pytest.fixture

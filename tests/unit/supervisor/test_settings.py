@@ -46,7 +46,7 @@ def test_a_supervisor_refuses_an_option_that_is_wrong_and_names_it(option, value
 
 
 def test_a_supervisor_refuses_a_url_that_names_no_storage():
-    with pytest.raises(goque.ConfigurationError, match="'shop' is no storage URL"):
+    with pytest.raises(goque.ConfigurationError, match="'shop' is not a storage URL"):
         goque.Supervisor(goque.Registry(), database_url="shop")
 
 
@@ -89,5 +89,5 @@ def test_options_survive_the_way_to_the_root():
 
 
 def test_a_registry_that_was_handed_over_cannot_be_reloaded() -> None:
-    with pytest.raises(goque.ConfigurationError, match="cannot reload a registry"):
+    with pytest.raises(goque.ConfigurationError, match="cannot reload the app"):
         goque.Supervisor(goque.Registry(), reload=True)

@@ -101,7 +101,8 @@ class Keyless:
         left = [task_id for task_id in sorted(ids)[:MAX_ALONE] if not self._adopt_these(session, [task_id])]
         if left and self._lines.admits(task_type):
             log.warning(
-                "%d tasks of type %r, such as %r, cannot be changed and wait (does a trigger raise?)",
+                "the database refuses to change %d tasks of type %r, such as %r (does a trigger raise an error?): "
+                "they wait, and other tasks are claimed",
                 len(left),
                 task_type,
                 left[0],

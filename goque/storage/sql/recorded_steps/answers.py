@@ -33,7 +33,7 @@ Asked = tuple[Token, Question]
 MOST_RECORDS: Final = 5_000
 """How many steps one statement inserts."""
 
-NOT_TAKEN: Final = Answer(State.REFUSED, text="a constraint of the table goque_step does not take it")
+NOT_TAKEN: Final = Answer(State.REFUSED, text="a constraint of the table goque_step refuses it")
 
 MAX_NOTE_BYTES: Final = 1_000
 

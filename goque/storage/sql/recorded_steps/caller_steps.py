@@ -86,7 +86,7 @@ class CallerStepRecords:
             raise TaskNotFoundError(task_id)
         row = self._dialect.read_task(rows[0])
         if row.status in TERMINAL_STATUSES:
-            raise TaskStateError(f"task {task_id} is {row.status}: it waits for no signal any more")
+            raise TaskStateError(f"task {task_id} is {row.status}: it no longer waits for signals")
         text = value.decode()
         params = {
             "task_id": row.id,

@@ -67,7 +67,7 @@ def refusal(question: Question, most: int) -> str:
     try:
         text = question.value.decode()
     except UnicodeDecodeError as error:
-        return f"its value is no UTF-8: {error}"
+        return f"its value is not UTF-8: {error}"
     return "its value has a NUL character" if "\0" in text else ""
 
 

@@ -72,5 +72,7 @@ class CrashCallbacks:
 
     def _end_slow(self, child: Child) -> None:
         if child.key in self._calls:
-            log.error("%s: the crash handler takes over %gs: killed", child.spec.name, CALLBACK_LIMIT)
+            log.error(
+                "%s: the crash handler ran for more than %gs: killing it", child.spec.name, CALLBACK_LIMIT
+            )
             self._processes.kill(child, "callback")

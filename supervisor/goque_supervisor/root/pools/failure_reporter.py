@@ -62,7 +62,7 @@ class FailureReporter:
         """Report these failed attempts, after those that wait."""
         if self._has_ended:
             log.warning(
-                "on_failure of %s: %d call(s) left out, because the tree stops now",
+                "on_failure of %s: skipped %d call(s), because the tree stops now",
                 spec.title,
                 len(failures),
             )
@@ -84,7 +84,7 @@ class FailureReporter:
         left_out = len(self._waiting) + len(self._batch) - self._told
         if self._spec is not None and left_out:
             log.warning(
-                "on_failure of %s: %d call(s) left out, because the tree stops now",
+                "on_failure of %s: skipped %d call(s), because the tree stops now",
                 self._spec.title,
                 left_out,
             )
@@ -124,9 +124,7 @@ class FailureReporter:
         if self._child is not None or not self._waiting or self._spec is None:
             return
         if self._dropped:
-            log.warning(
-                "on_failure of %s is too slow: %d calls were left out", self._spec.title, self._dropped
-            )
+            log.warning("on_failure of %s is too slow: skipped %d call(s)", self._spec.title, self._dropped)
             self._dropped = 0
         batch = self._next_batch()
         self._started += 1
@@ -159,5 +157,5 @@ class FailureReporter:
 
     def _end_slow(self, child: Child, told: int) -> None:
         if child is self._child and told == self._told:
-            log.error("on_failure of %s takes over %gs: killed", self._title, CALL_LIMIT)
+            log.error("on_failure of %s ran for more than %gs: killing it", self._title, CALL_LIMIT)
             self._processes.kill(child, "callback")

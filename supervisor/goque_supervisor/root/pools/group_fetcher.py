@@ -92,7 +92,7 @@ class GroupFetcher:
             The seconds until another may start, and whether fetchers end so often that the workers may be the cause.
         """
         log.warning(
-            "%s (pid %d) ended by %s: another takes over its workers", child.spec.name, child.pid, cause
+            "%s (pid %d) ended by %s: a new fetcher takes over its workers", child.spec.name, child.pid, cause
         )
         self._context.child_restarts["fetcher"] += 1
         now = self._context.timers.now()

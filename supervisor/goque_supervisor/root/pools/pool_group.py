@@ -148,7 +148,7 @@ class PoolGroup:
         was_held = self.boot.held
         self.boot.booted()
         if was_held:
-            log.info("workers of %s boot again: claiming goes on", self.spec.title)
+            log.info("workers of %s can boot again: its fetcher claims tasks again", self.spec.title)
             self.send_pause()
             self._slots.allow_all()
             self.start_missing()
@@ -232,7 +232,8 @@ class PoolGroup:
             self.send_pause()
             self._context.on_held()
             log.error(
-                "workers of %s cannot boot: its tasks wait, one worker is tried every 30s", self.spec.title
+                "workers of %s cannot boot: its tasks wait, and goque tries to start one worker every 30s",
+                self.spec.title,
             )
         return delay
 

@@ -84,7 +84,10 @@ class PoolGroups:
         self._generation = generation
         for group in self:
             if group.spec.name not in self._wanted:
-                log.info("pool %r is gone from the app: its running tasks end here", group.spec.name)
+                log.info(
+                    "the app has no pool %r any more: its running tasks end in the old workers",
+                    group.spec.name,
+                )
                 group.drain()
         self._tell_who_stays()
         self._follow()
@@ -126,7 +129,7 @@ class PoolGroups:
                 pool = holder.get(name, spec.name)
                 if pool != spec.name and pool in self._wanted:
                     log.warning(
-                        "type %r stays in the pool %r until this supervisor is started again; then it is in %r",
+                        "type %r stays in pool %r until you restart this supervisor; then it moves to pool %r",
                         name,
                         pool,
                         spec.name,

@@ -46,13 +46,13 @@ def _oom_evidence(worker: Child, cause: ExitCause) -> str | None:
     if cause.signal != signal.SIGKILL or worker.killed_for is not None:
         return None
     kills = os_process.oom_kills() - worker.oom_before
-    return f"the kernel killed {kills} process(es) for memory while this one lived" if kills > 0 else None
+    return f"the kernel killed {kills} process(es) to free memory while this one ran" if kills > 0 else None
 
 
 def end_worker(processes: Processes, worker: Child, reason: str) -> None:
     """End a worker, because its fetcher asks for it."""
     if reason == "unresponsive":
-        log.error("%s (pid %d) takes no tasks: replacing it", worker.spec.name, worker.pid)
+        log.error("%s (pid %d) does not accept tasks: replacing it", worker.spec.name, worker.pid)
         processes.kill(worker, reason)
     elif reason == IDLE:
         log.debug("%s (pid %d) ends, because it has nothing to do", worker.spec.name, worker.pid)

@@ -71,7 +71,7 @@ def row(attempts: int) -> TaskRow:
             Outcome(OutcomeKind.DONE),
             0,
             False,
-            "INFO its status was changed elsewhere during the run: this end (done) is ignored",
+            "INFO another process changed its status during the run: this result (done) is ignored",
         ),
     ],
 )

@@ -288,9 +288,9 @@ def test_outside_of_its_run_a_task_has_no_steps() -> None:
     kept: list[Task] = []
     run(kept.append)
     for task in (Task("ocr"), kept[0]):
-        with pytest.raises(goque.GoqueError, match="for the handler that runs this task"):
+        with pytest.raises(goque.GoqueError, match="call steps and progress in the handler"):
             task.step("one", nothing)
-        with pytest.raises(goque.GoqueError, match="for the handler that runs this task"):
+        with pytest.raises(goque.GoqueError, match="call steps and progress in the handler"):
             task.progress(0.5)
 
 

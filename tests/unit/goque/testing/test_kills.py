@@ -79,7 +79,8 @@ def test_an_effect_without_a_key_is_found_between_the_step_and_its_record(ledger
     with pytest.raises(AssertionError) as caught:
         kill(handler, ledger)
     assert str(caught.value) == (
-        "killed after step 'charge', before it was recorded, and run again, the handler leaves something else behind\n"
+        "a kill changes what the handler leaves: it was killed after step 'charge', before it was recorded, "
+        "and then run again\n"
         "without a kill: ['charged']\n"
         "after the kill: ['charged', 'charged']"
     )
@@ -211,14 +212,14 @@ def test_a_handler_that_fails_says_so_with_its_traceback(ledger):
         raise ValueError("boom")
 
     with pytest.raises(
-        AssertionError, match=r"(?s)fails although it was not killed\nTraceback.*ValueError: boom"
+        AssertionError, match=r"(?s)fails in its first run, without a kill\nTraceback.*ValueError: boom"
     ):
         goque_kill_at_every_step(broken)
 
     def only_once(task):
         task.step("first", lambda: os.close(os.open(ledger, os.O_CREAT | os.O_EXCL)))
 
-    wanted = r"(?s)as it was killed after step 'first', before it was recorded\nTraceback.*FileExistsError"
+    wanted = r"(?s)in its second run, after a kill \(after step 'first', before it was recorded\)\n.*FileExistsError"
     with pytest.raises(AssertionError, match=wanted):
         kill(only_once, ledger)
 
@@ -281,7 +282,7 @@ def test_points_that_change_from_run_to_run_are_an_error(ledger):
 
 def test_a_step_in_a_transaction_needs_the_queue():
     with pytest.raises(
-        AssertionError, match=r"(?s)step 'charge' is recorded in a transaction.*give .* the queue="
+        AssertionError, match=r"(?s)step 'charge' is recorded in your own transaction.*give .* the queue="
     ):
         goque_kill_at_every_step(lambda task: task.step("charge", lambda: 1, conn=object()))
 

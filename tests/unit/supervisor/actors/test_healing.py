@@ -12,7 +12,7 @@ from goque.task_row import TaskRow
 from goque_supervisor.actors.healing import heal, retry_policy, strategy_of
 from unit.rows import row
 
-CAUSE = "node lost: host a (supervisor pid 7) went silent while it ran this task"
+CAUSE = "node lost: host a (supervisor pid 7) sent no more heartbeats while it ran this task"
 POLICY = TypePolicy(
     type="t",
     max_attempts=3,

@@ -248,7 +248,7 @@ def test_a_box_that_cannot_be_read_counts_as_empty(tmp_path: Path, caplog: pytes
     (tmp_path / "broken.box").write_bytes(b"nonsense" * 100)
     for name in ("missing.box", "broken.box"):
         assert read_box(str(tmp_path / name)) == Contents({}, {})
-    assert caplog.text.count("cannot be read") == 2
+    assert caplog.text.count("cannot read the black box") == 2
     BlackBox.create(tmp_path / "good.box")
     writer = BlackBoxWriter(tmp_path / "good.box")
     writer.begin(1, "01a20ad1-3943-75c9-a997-5c814000a5bf", 1, 0.0, 1.0, kill_at=2.0)
@@ -280,7 +280,7 @@ def test_of_a_crashed_stack_the_handlers_part_is_kept():
         "Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n"
         '  File "ctypes/__init__.py", line 519 in string_at\n'
         '  File "app.py", line 29 in resize\n'
-        "  and 3 frames of goque, which called it\n"
+        "  and 3 frames of goque, which called the handler\n"
         "\nExtension modules: msgspec._core (total: 1)"
     )
 

@@ -231,7 +231,7 @@ def test_an_end_that_was_acknowledged_and_is_undone_shows_lost_commits(setup: Se
     setup.table.in_table = [Token("a", 1, "n1")]
     setup.reconciler.run_if_due(NOW + 1)
     [told] = setup.told
-    assert told.what == "the end of claim 1 of task a was acknowledged, and the table shows it as claimed"
+    assert told.what == "the end of claim 1 of task a was acknowledged, but the table shows it as claimed"
 
 
 @pytest.mark.parametrize("after_outage", [False, True])

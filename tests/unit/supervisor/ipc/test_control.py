@@ -37,7 +37,7 @@ EXAMPLES = [
     control.CrashSettled(7),
     control.Idle(idle=True, check=4),
     control.Drained(2),
-    control.CommitsLost("n1", "claim 2 of task a was acknowledged, and the table has 1 claims"),
+    control.CommitsLost("n1", "claim 2 of task a was acknowledged, but the table has 1 claims"),
     control.CallbackWanted(1, "mail", '{"a": "ž"}'),
     control.CallbackDone(1, 2.5),
     control.AttemptsFailed(['{"a": "ž"}', "{}"]),

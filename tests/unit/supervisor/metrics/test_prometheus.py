@@ -143,14 +143,14 @@ def test_what_is_not_ready_is_named_with_the_reason() -> None:
 
     assert not_ready(Snapshot(), 100.0, 105.0) == {"tree": "starting"}
     assert reasons(state={"stopping": True}) == {"tree": "stopping"}
-    assert reasons(state={"lease": False}) == {"lease": "no heartbeat is written"}
+    assert reasons(state={"lease": False}) == {"lease": "the database accepts no heartbeats"}
     assert reasons(group={"fetcher": False}) == {"mail": "no fetcher"}
     assert reasons(group={"ready": 0}) == {"mail": "no worker is ready"}
-    assert reasons(group={"ready": 0, "held": True}) == {"mail": "no worker boots"}
+    assert reasons(group={"ready": 0, "held": True}) == {"mail": "no worker can boot"}
     assert reasons(now=112.0) == {"mail": "the database has not answered its fetcher for 12s"}
     assert reasons(counters={}) == {"mail": "the database has not answered its fetcher yet"}
-    assert reasons(now=116.0)["tree"] == "its loop has been silent for 16s"
-    assert not_alive(100.0, 116.0) == {"tree": "its loop has been silent for 16s"}
+    assert reasons(now=116.0)["tree"] == "the supervisor process has not reported for 16s"
+    assert not_alive(100.0, 116.0) == {"tree": "the supervisor process has not reported for 16s"}
 
 
 def test_functions_have_metrics_of_their_own_and_other_types_have_none() -> None:

@@ -32,6 +32,6 @@ def test_a_row_that_cannot_be_decided_or_written_keeps_back_no_other(
     assert {token.task_id for token in settle_each(decide_each(ROWS, decide), write)} == set("01246")
     [line] = caplog.messages  # one a minute for each type
     assert line == (
-        "task '3' of type 'mail' cannot be returned and is set aside (ValueError: not this one); "
+        "cannot return task '3' of type 'mail' (ValueError: not this one): it stays claimed for now, and "
         "other tasks are not affected"
     )

@@ -20,7 +20,7 @@ def test_eight_processes_that_notice_an_outage_are_one_line(
         outage.on_away(f"process-{number}", f"reason {number % 2}", 100.0 + number / 10)
     for number in range(8):
         outage.on_back(107.0 + number / 10)
-    assert caplog.messages == ["reason 0", "the database answers again, 7.0s after this was logged first"]
+    assert caplog.messages == ["reason 0", "the database answers again, 7.0s after the first warning"]
     assert caplog.records[0].reported_by == "process-0"
 
 

@@ -120,7 +120,7 @@ def test_a_pool_whose_workers_cannot_boot_is_no_success(caplog: pytest.LogCaptur
     rounds.answer(1, idle=True)
     rounds.answer_all()
     assert [code for _reason, code in rounds.ends] == [4]
-    assert "workers of pool 'b' cannot boot: tasks that wait for them are left" in caplog.text
+    assert "workers of pool 'b' cannot boot: their tasks stay in the queue" in caplog.text
 
 
 def test_a_tree_that_loses_its_last_busy_pool_to_a_reload_still_ends(tmp_path: Path) -> None:

@@ -110,7 +110,10 @@ def test_lost_commits_stop_claiming_until_the_node_has_a_new_name(
     tree.becomes_ready("lease", owner="second", sent_at=tree.now)
     assert tree.did() == ["fetcher[mail] <- NewOwner(owner='second')"]
     assert [text for text in caplog.messages if "lost commits" in text] == [
-        "the database has lost commits of node first: claim 2 of task a was acknowledged: going on under a new name"
+        (
+            "the database has lost commits of node first: claim 2 of task a was acknowledged; "
+            "this node continues under a new name"
+        )
     ]
 
 
@@ -122,7 +125,10 @@ def test_a_loss_that_lease_and_fetcher_find_at_the_same_time_is_one_line(
     tree.sends("fetcher[mail]", CommitsLost("first", "claim 2 of task a was acknowledged"))
     tree.becomes_ready("lease", owner="second", sent_at=tree.now)
     assert [text for text in caplog.messages if "lost commits" in text] == [
-        "the database has lost commits of node first: heartbeat 41 was acknowledged: going on under a new name"
+        (
+            "the database has lost commits of node first: heartbeat 41 was acknowledged; "
+            "this node continues under a new name"
+        )
     ]
     assert tree.group().fetcher is not None
 

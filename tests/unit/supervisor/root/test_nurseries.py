@@ -103,7 +103,9 @@ def test_what_they_report_of_children_is_passed_on(history: History) -> None:
 def test_an_app_that_cannot_be_loaded_at_the_first_start_ends_the_tree(history: History) -> None:
     history.send(11, BootFailed("no module named shop", 2))
     history.end(11, ExitCause(None, 11))
-    ended = "app 'shop:registry' does not import: the process that tried ended by signal 11 (SIGSEGV)"
+    ended = (
+        "app 'shop:registry' cannot be imported: the process that imported it ended by signal 11 (SIGSEGV)"
+    )
     assert history.said == [("no module named shop", 2), (ended, 2), "app ended"]
 
 
@@ -134,7 +136,7 @@ def test_a_slow_import_is_reported_once(history: History, caplog: pytest.LogCapt
     assert caplog.messages == []
     history.pass_time(30.0)
     assert [message for message in caplog.messages if "still being imported after 10s" in message] == [
-        "app 'shop:registry' is still being imported after 10s, in process 11: look what it waits for"
+        "app 'shop:registry' is still being imported after 10s, in process 11: find out what it waits for"
     ]
 
 
@@ -183,7 +185,7 @@ def test_a_reload_that_fails_leaves_the_old_nursery_in_place(
     history.pass_time(60.0)
     assert (history.said, len(history.started)) == ([], 3)
     assert history.nurseries.find_ready(NurseryKind.APP) is history.started[1]
-    assert "reload failed, the old workers stay: " in caplog.text
+    assert "the reload failed, and the old workers continue: " in caplog.text
     assert ("invalid syntax" in caplog.text) == says_why
 
 

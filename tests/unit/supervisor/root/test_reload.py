@@ -40,8 +40,8 @@ def test_nothing_changes_until_the_new_import_is_there(
     tree.root.on_signal(signal.SIGHUP)
     tree.sends("lease", SourceChanged(["app.py", "jobs.py"], 5))
     assert (tree.nurseries.imports, tree.did()) == (2, [])
-    assert "SIGHUP: importing the app anew" in caplog.text
-    assert "app.py, jobs.py and 3 more changed: importing the app anew" in caplog.text
+    assert "SIGHUP: importing the app again" in caplog.text
+    assert "app.py, jobs.py and 3 more changed: importing the app again" in caplog.text
 
 
 def test_workers_are_replaced_one_by_one_each_when_the_one_before_has_a_ready_successor(
@@ -230,6 +230,6 @@ def test_a_type_stays_in_a_pool_that_stays(tmp_path: Path, caplog: pytest.LogCap
     assert tree.group("mail").spec.types == ["mail"]
     assert sorted(tree.group("report").spec.types) == ["report", "sms"]
     ends_of(tree, "thumbnail", 0, 1)
-    assert "pool 'thumbnail' is gone from the app: its running tasks end here" in caplog.text
-    stays = "type 'report' stays in the pool 'report' until this supervisor is started again"
+    assert "the app has no pool 'thumbnail' any more: its running tasks end in the old workers" in caplog.text
+    stays = "type 'report' stays in pool 'report' until you restart this supervisor"
     assert caplog.text.count(stays) == 1

@@ -203,4 +203,4 @@ def test_a_second_signal_ends_what_reports_for_the_healer(
     tree.did()
     tree.root.on_signal(signal.SIGTERM)
     assert tree.did("reporter") == ["kill reporter[healer:1] (shutdown)"]
-    assert "on_failure of tasks of dead nodes: 2 call(s) left out" in caplog.text
+    assert "on_failure of tasks of dead nodes: skipped 2 call(s)" in caplog.text

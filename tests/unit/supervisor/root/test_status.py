@@ -32,7 +32,7 @@ def test_the_line_says_what_holds_for_the_whole_tree(tree: SimulatedTree) -> Non
     tree.ends("healer")
     tree.pass_time(30.0)
     tree.root.check_lease()
-    said = "quiet (SIGUSR2 wakes it), lease LOST as node-1, restarts: 1 of healer"
+    said = "quiet until the next SIGUSR2, lease LOST as node-1, restarts: 1 of healer"
     assert block_of(tree)[0] == f"{before}{said}"
     tree.root.stop("SIGTERM")
     assert block_of(tree)[0].startswith(f"{before}stopping, quiet")

@@ -421,14 +421,14 @@ def test_when_the_tree_must_end_no_failure_is_reported_any_more_and_the_log_tell
     tree.group().end_user_functions()
     assert tree.did() == ["kill callback[mail:3] (shutdown)", "kill reporter[mail:1] (shutdown)"]
     assert [record.getMessage() for record in caplog.records] == [
-        "on_failure of type 'mail': 3 call(s) left out, because the tree stops now"
+        "on_failure of type 'mail': skipped 3 call(s), because the tree stops now"
     ]
     tree.ends("callback[mail:3]", by_signal=9)
     tree.ends("reporter[mail:1]", by_signal=9)
     tree.sends("fetcher[mail]", AttemptsFailed(["5"]))
     tree.pass_time(60.0)
     assert tree.did() == ["fetcher[mail] <- CallbackDone(call=3, delay=None)"]
-    assert "1 call(s) left out" in caplog.text
+    assert "skipped 1 call(s)" in caplog.text
 
 
 # -- draining -------------------------------------------------------------------------------------------
