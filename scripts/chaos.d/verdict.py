@@ -33,6 +33,9 @@ from step_ledger import StepLedger
 TERMINAL: Final = {"done", "canceled", "attempts_left"}
 CRASHING: Final = {"crashing", "stumbling", "exiting", "forking"}
 STUCK: Final = {"slow", "hanging"}
+UNCHARGED: Final = {"lost_unstarted", "canceled", "interrupted"}
+"""The causes of rows of goque_attempt that charge nothing. The last two are of processes that had to be killed."""
+
 ENDINGS: Final = {
     "failed": ["ValueError"],
     "timeout": ["", "TaskTimeout", "CancelledError"],
@@ -135,7 +138,7 @@ class Verdict:
 
     def _judge_row(self, row: Row) -> None:
         runs = self._runs.get(row.id, [])
-        charged = [attempt for attempt in self._attempts[row.id] if attempt.cause != "lost_unstarted"]
+        charged = [attempt for attempt in self._attempts[row.id] if attempt.cause not in UNCHARGED]
         comes_late = row.status == "new" and not runs and row.external_id.startswith("tick:")
         if row.status not in TERMINAL and not comes_late:
             self._complain(f"task {row.id} is {row.status} for ever")

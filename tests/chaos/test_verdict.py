@@ -55,6 +55,12 @@ def test_a_charged_crash_a_snooze_and_a_success_add_up() -> None:
     )
 
 
+def test_the_record_of_a_run_that_was_killed_for_a_shutdown_charges_nothing() -> None:
+    stopped = Attempt("t", "interrupted", PID, "interrupted by a shutdown")
+    verdict = judge(start("t", 1), end("t", 1), rows=[row()], attempts=(stopped,))
+    assert verdict.complaints == []
+
+
 def test_what_a_shutdown_gave_back_adds_up_and_the_same_without_one_does_not() -> None:
     history = (start("t", 1), start("t", 2, at=110), end("t", 2, at=111))
     stopped = [Excuse(ROOT, 105.0, "its tree was stopped")]
