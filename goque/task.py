@@ -45,9 +45,9 @@ class Task(HandlerCalls):
         run_at: the aware datetime at which the task is due; not together with `delay`.
         priority: -100 to 100, higher first; None for the default: that of the type's processor where the
             task is enqueued by `registry.queue` or by a periodic job, else 0.
-        unique: how long no second task with the same key is allowed: "waiting" until the first claim of this one;
-            "active" until its end; a number of seconds within the same window of that length. None for the option of
-            the type's processor.
+        unique: how long no second task with the same key is allowed. "waiting" means until the first claim of this
+            one, "active" until its end. A number of seconds allows one task in each window of that length. None for
+            the option of the type's processor.
         unique_key: the key, or a function of the payload that returns it; None for the payload's JSON value;
             the order of its keys does not matter.
         debounce: seconds by which each call with the same key delays the waiting task, whose payload it replaces.

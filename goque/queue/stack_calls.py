@@ -12,7 +12,7 @@ class StackCalls(StepCalls):
     """The part of `TaskQueueManager` about stacks."""
 
     def stack(self, task_id: str) -> TaskStack:
-        """Return the Python stack of a running task, on whatever node it runs. The task goes on.
+        """Return the Python stack of a running task, on any node. The task goes on.
 
         It takes up to 3 seconds. The call uses transactions of its own, inside of `with_tx` too.
 

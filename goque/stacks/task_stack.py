@@ -30,7 +30,7 @@ class TaskStack(msgspec.Struct, frozen=True):
         seconds: for how long the handler has been running.
         step: the steps that run now, empty for none.
         source: `thread` for a `def` handler; `coroutine` for an `async def` handler; `loop` if the event loop of an
-            `async def` handler did not answer: then it is what the loop's thread runs, perhaps for another task.
+            `async def` handler did not answer. Then it is the stack of the loop's thread, perhaps of another task.
         frames: the calls, the outermost first.
         asyncio_tasks: the stacks of the other asyncio tasks that an `async def` handler has started, at most ten.
         note: what else to know about it, in a sentence; empty for nothing.

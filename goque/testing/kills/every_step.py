@@ -35,10 +35,10 @@ def goque_kill_at_every_step(
 ) -> list[str]:
     """Kill a handler at each point of its steps, run it again, and compare what it leaves behind with one quiet run.
 
-    Each run is forked from this process and kills itself by SIGKILL, so no `finally` block runs, as in a crash. It is
-    killed before the function of each step, after it, and after its record; before and after the insert of a record
-    in a transaction of yours; at each progress, sleep and wait; and after its end, before that is recorded. Sleeps end
-    at once.
+    Each run is forked from this process and kills itself by SIGKILL, so no `finally` block runs, as in a crash. Of a
+    step it is killed before its function, after it, and after its record. In a transaction of yours it is killed
+    before and after the insert of the record. More points are each progress, sleep and wait, and the end of the
+    handler, before that is recorded. Sleeps end at once.
 
     Args:
         handler: a `goque.Handler`, a function that could be registered, `def` or `async def`, or a registry.
