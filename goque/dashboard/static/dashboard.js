@@ -143,7 +143,7 @@
 
   // -- keys -----------------------------------------------------------------------------------------
 
-  const PAGES = { o: "/", t: "/tasks", y: "/types", l: "/limits", j: "/jobs", n: "/nodes" };
+  const PAGES = { o: "/", t: "/tasks", y: "/types", f: "/failures", l: "/limits", j: "/jobs", n: "/nodes" };
   let selected = -1;
   let waitsForPage = false;
 
