@@ -112,6 +112,20 @@ def test_a_running_handler_ends_in_its_old_worker_while_the_code_is_replaced(sta
     tree.assert_each_ran(1, ["long", "next"])
 
 
+def test_a_long_handler_does_not_leave_the_other_workers_with_the_old_code(start_tree: StartTree) -> None:
+    app = APP.replace('"hold", workers=1', '"hold", workers=2, min_workers=2')
+    tree = start_tree("--types", "hold", app=app)
+    old = eventually(lambda: (now := tree.workers()) and len(now) == 2 and now)
+    tree.database.enqueue("hold", "long")
+    running = tree.running_pid("long")
+    tree.signal(signal.SIGHUP)
+    eventually(lambda: set(tree.workers()) & set(old) == {running})
+    tree.let_go("long")
+    eventually(tree.database.is_settled)
+    eventually(lambda: len(now := tree.workers()) == 2 and running not in now)
+    tree.assert_each_ran(1, ["long"])
+
+
 @pytest.mark.fault(12)
 @pytest.mark.parametrize(
     "broken",
