@@ -196,7 +196,7 @@ def test_a_handler_that_is_to_crash_is_not_run_here(registry):
     registry.add_processor("mail", lambda task: None)
     with (
         crash_on_purpose(registry, "mail", when="after"),
-        pytest.raises(GoqueError, match="run the task in a tree"),
+        pytest.raises(GoqueError, match="run it in a tree"),
     ):
         run_task(registry, Task("mail"))
     assert run_task(registry, Task("mail")).status == TaskStatus.DONE
