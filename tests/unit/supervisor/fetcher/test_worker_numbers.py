@@ -35,7 +35,7 @@ def follow(setup: OneWorker, *, has_due: bool, at: float = NOW) -> list[Any]:
     )
     for now in (at, at + WAITS * 2):
         numbers.follow_the_work(now, may_claim=True)
-    return setup.told
+    return list(setup.told)
 
 
 def test_another_worker_is_wanted_for_a_job_that_waits_in_the_only_one_behind_a_long_handler(
