@@ -125,7 +125,9 @@ def test_a_pool_starts_its_second_worker_for_a_task_behind_a_long_one_also_after
     start_tree: StartTree,
 ) -> None:
     tree = start_tree(app=SHARED)
-    tree.database.enqueue("quick", "a", "b", "c")  # after quick tasks one is sent ahead
+    tree.database.enqueue(
+        "quick", "a"
+    )  # after a quick task, one is sent ahead; more would start the second worker
     eventually(tree.database.is_settled)
     tree.database.enqueue("hold", "long")
     running = tree.running_pid("long")
