@@ -188,8 +188,9 @@ def _only_parameter(
     try:
         signature.bind(None, **(_required_keywords(signature) if is_inside else {}))
     except TypeError as error:
+        reason = "it takes none" if "too many positional" in str(error) else str(error)
         raise ConfigurationError(
-            f"the processor of {task_type!r} must be callable with one task: {error}"
+            f"the processor of {task_type!r} must be callable with one argument, its payload or its task: {reason}"
         ) from None
     parameter = next(iter(signature.parameters.values()))
     if parameter.kind is not inspect.Parameter.VAR_POSITIONAL or inside is None:

@@ -135,6 +135,14 @@ def test_the_open_tasks_of_a_group_are_listed_and_reset(goque: Any) -> None:
     assert goque("reset", "--failure", group).stdout == "reset 0 tasks\n"
 
 
+def test_a_reset_of_a_group_without_open_tasks_says_why_it_changed_nothing(goque: Any) -> None:
+    _ids, group = fail(goque)
+    assert goque("reset", "--failure", group).stdout == "reset 1 task\n"
+    again = goque("reset", "--failure", group)
+    assert (again.returncode, again.stdout) == (0, "reset 0 tasks\n")
+    assert "no open task has this failure as its last one" in again.stderr
+
+
 def test_a_reset_at_a_rate_says_when_the_last_is_due(goque: Any) -> None:
     ids, group = fail(goque, 61)
     began = datetime.now(UTC)

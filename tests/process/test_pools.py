@@ -166,7 +166,7 @@ for name, pool in (("a", None), ("b", "media"), ("c", "media")):
     [
         (("--pools", "media"), "media (1): b, c", 1),
         (("--exclude-pools", "media", "--workers", "3"), "default (3): a", 1),
-        (("--workers", "2"), "default (2): a, media (1): b, c", 2),
+        (("--workers", "2"), "default (2): a; media (1): b, c", 2),
         (("--types", "b"), "media (1): b", 1),
     ],
 )

@@ -20,6 +20,15 @@ def quick(task: Task):
         time.sleep(0.002)
 """
 
+SHARED = """
+registry.pool("default", workers=2, min_workers=1, fetch_tick=0.1)
+registry.processor("hold")(hold)
+
+@registry.processor("quick")
+def quick(task: Task):
+    note("version", 1)
+"""
+
 
 def reload(tree: Tree, source: str) -> None:
     write_app(tree.directory, source)
@@ -110,6 +119,41 @@ def test_a_running_handler_ends_in_its_old_worker_while_the_code_is_replaced(sta
     eventually(lambda: (now := tree.workers()) and running not in now)
     assert {task.attempts for task in tree.database.tasks()} == {0}
     tree.assert_each_ran(1, ["long", "next"])
+
+
+def test_a_pool_starts_its_second_worker_for_a_task_behind_a_long_one_also_after_a_reload(
+    start_tree: StartTree,
+) -> None:
+    tree = start_tree(app=SHARED)
+    tree.database.enqueue(
+        "quick", "a"
+    )  # after a quick task, one is sent ahead; more would start the second worker
+    eventually(tree.database.is_settled)
+    tree.database.enqueue("hold", "long")
+    running = tree.running_pid("long")
+    tree.database.enqueue("quick", "d")
+    eventually(lambda: tree.database.is_settled("quick"))
+    tree.signal(signal.SIGHUP)
+    eventually(lambda: "is replaced: reload" in tree.log)
+    tree.database.enqueue("quick", "e")
+    eventually(lambda: tree.database.is_settled("quick"))
+    assert running in tree.workers()
+    tree.let_go("long")
+    eventually(tree.database.is_settled)
+
+
+def test_a_long_handler_does_not_leave_the_other_workers_with_the_old_code(start_tree: StartTree) -> None:
+    app = APP.replace('"hold", workers=1', '"hold", workers=2, min_workers=2')
+    tree = start_tree("--types", "hold", app=app)
+    old = eventually(lambda: (now := tree.workers()) and len(now) == 2 and now)
+    tree.database.enqueue("hold", "long")
+    running = tree.running_pid("long")
+    tree.signal(signal.SIGHUP)
+    eventually(lambda: set(tree.workers()) & set(old) == {running})
+    tree.let_go("long")
+    eventually(tree.database.is_settled)
+    eventually(lambda: len(now := tree.workers()) == 2 and running not in now)
+    tree.assert_each_ran(1, ["long"])
 
 
 @pytest.mark.fault(12)

@@ -77,6 +77,11 @@ def change_group(
         click.echo(f"goque: and {more:,} more were refused", err=True)
     last = f"; the last is due in {lasting(state.due_in)}" if state.due_in >= 1 else ""
     click.echo(f"{done} {state.changed} {_tasks(state.changed)}{last}")
+    if not (state.changed or state.refused or state.left):
+        click.echo(
+            "goque: no open task has this failure as its last one: they have run since, or failed in another way",
+            err=True,
+        )
     if state.left:
         click.echo(
             f"goque: {state.left} {_tasks(state.left)} with no attempt left cannot be canceled, only reset or deleted",

@@ -30,7 +30,7 @@ def stack(task_id: str, database_url: str | None, task_type: str | None, *, as_j
     Examples:
       goque stack 01a20b6d-f9ad-7bbd-861b-dbe0c9408260
       goque stack order-7 --type send_email
-      goque stack 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 --json | jq .frames[-1]
+      goque stack 01a20b6d-f9ad-7bbd-861b-dbe0c9408260 --json | jq '.frames[-1]'
     """
     from goque.stacks.asking import read_stack
 

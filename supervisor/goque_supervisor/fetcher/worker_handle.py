@@ -20,6 +20,9 @@ LOST_AFTER: Final = 0.1
 
 LOOK_PERIOD: Final = 1.0
 
+WAITS_BEHIND: Final = 0.1
+"""Seconds for which a job may wait in a worker behind others, until another worker is to run it."""
+
 
 @dataclass(slots=True, eq=False)
 class WorkerHandle:
@@ -87,6 +90,12 @@ class WorkerHandle:
     def takes_jobs(self, now: float) -> bool:
         """Return whether it may be sent jobs now."""
         return bool(self.ready and not self.retiring and not self.revoked_at and now >= self.not_before)
+
+    def has_jobs_behind(self, now: float, concurrency: int) -> bool:
+        """Return whether jobs have waited in it for `WAITS_BEHIND` because it runs as many as it can."""
+        if len(self.jobs) <= concurrency:
+            return False
+        return now - next(iter(self.jobs.values())).sent_at > WAITS_BEHIND
 
     def is_due_for_inspection(self, now: float, received_at: float) -> bool:
         """Return whether its black box may say something that the fetcher does not know yet.

@@ -52,8 +52,10 @@ class WorkerNumbers:
                 continue
             ready = self._worker_pool.ready(now, is_async=is_async)
             if may_claim and demand.may_grow:
-                waits = self._worker_pool.are_busy(ready) and self._claims.has_due(now, is_async=is_async)
-                changed |= demand.grows(now, ready=len(ready), work_waits=waits)
+                busy = self._ending(is_async=is_async) + len(ready)
+                changed |= demand.grows(
+                    now, ready=busy, work_waits=self._work_waits(ready, now, is_async=is_async)
+                )
             idle: WorkerHandle | None = min(
                 (worker for worker in ready if not worker.jobs),
                 key=lambda worker: worker.busy_at,
@@ -65,3 +67,16 @@ class WorkerNumbers:
         if changed:
             self._tell_root(WorkersWanted(self._demands[False].wanted, self._demands[True].wanted))
         return ends
+
+    def _work_waits(self, ready: Sequence[WorkerHandle], now: float, *, is_async: bool) -> bool:
+        """Return whether all workers are busy, and tasks are due or wait in a worker behind a long handler."""
+        if not self._worker_pool.are_busy(ready):
+            return False
+        concurrency = self._worker_pool.concurrency_of(is_async=is_async)
+        is_behind = any(worker.has_jobs_behind(now, concurrency) for worker in ready)
+        return is_behind or self._claims.has_due(now, is_async=is_async)
+
+    def _ending(self, *, is_async: bool) -> int:
+        """Return how many workers end after their running tasks; they keep their place until then."""
+        workers = (worker for worker in self._worker_pool if worker.is_async is is_async)
+        return sum(bool(worker.retiring and worker.jobs) for worker in workers)

@@ -11,7 +11,7 @@ from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.prefetch import AHEAD, Pace, Room, distribute
 from goque_supervisor.fetcher.steps.progress import with_progress
-from goque_supervisor.fetcher.worker_handle import Inspected, WorkerHandle
+from goque_supervisor.fetcher.worker_handle import WAITS_BEHIND, Inspected, WorkerHandle
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import Interrupt, Message, Replace
 from goque_supervisor.ipc.failpoints import reached
@@ -25,7 +25,6 @@ UNREACHABLE_PAUSE: Final = 0.02
 REVOCATION_SETTLES: Final = 0.003
 """Seconds after which a worker that has not read a revocation has recorded that its job starts."""
 
-WAITS_BEHIND: Final = 0.1
 UNRESPONSIVE_AFTER: Final = 10.0
 
 
@@ -122,7 +121,7 @@ class WorkerPool:
 
     def _capacity(self, task_type: str, rooms: list[tuple[WorkerHandle, Room | None]]) -> int:
         is_async = self._types.is_async(task_type)
-        concurrency, mean = self._concurrency_of(is_async=is_async), self.pace.mean(task_type)
+        concurrency, mean = self.concurrency_of(is_async=is_async), self.pace.mean(task_type)
         free = [(worker, room.jobs(mean) if room is not None else 0) for worker, room in rooms]
         total = sum(count for _worker, count in free)
         has_idle = any(count and len(worker.jobs) <= concurrency for worker, count in free)
@@ -152,10 +151,10 @@ class WorkerPool:
 
     def are_busy(self, workers: Iterable[WorkerHandle]) -> bool:
         """Return whether none of these workers could begin another task now."""
-        return all(len(worker.jobs) >= self._concurrency_of(is_async=worker.is_async) for worker in workers)
+        return all(len(worker.jobs) >= self.concurrency_of(is_async=worker.is_async) for worker in workers)
 
     def _room(self, worker: WorkerHandle) -> Room:
-        concurrency, jobs = self._concurrency_of(is_async=worker.is_async), len(worker.jobs)
+        concurrency, jobs = self.concurrency_of(is_async=worker.is_async), len(worker.jobs)
         only = self._types.only
         if only is not None:
             return Room(concurrency, jobs, jobs * self._expected(only, concurrency))
@@ -167,7 +166,8 @@ class WorkerPool:
         mean = self.pace.mean(task_type)
         return AHEAD * concurrency if mean is None else mean
 
-    def _concurrency_of(self, *, is_async: bool) -> int:
+    def concurrency_of(self, *, is_async: bool) -> int:
+        """Return how many jobs a worker of this kind runs at a time."""
         return self._concurrency if is_async else 1
 
     # -- sending ---------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def announce(
     if is_watched(options):
         say(banner(options, app, pools, services, pid))
         return
-    names = ", ".join(f"{pool.name} ({_workers(pool)}){_types_of(pool)}" for pool in pools)
+    names = "; ".join(f"{pool.name} ({_workers(pool)}){_types_of(pool)}" for pool in pools)
     log.info(
         "up as pid %d; database %s; pools (workers): %s",
         pid,

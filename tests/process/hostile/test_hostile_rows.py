@@ -95,7 +95,9 @@ def test_row_59_hostile_rows_of_every_table_stop_nobody(start_tree: StartTree, d
         problems += commands_that_fail(tree, present)
         problems += calls_that_fail(database, present)
         problems += pages_that_fail(database, present)
-        deleted = [task_id for task_id in present if not is_there(database, task_id)]  # by the cleaner, meanwhile
+        deleted = [
+            task_id for task_id in present if not is_there(database, task_id)
+        ]  # by the cleaner, meanwhile
         problems = [text for text in problems if not any(task_id in text for task_id in deleted)]
         problems += [
             f"monitor: {page}" for page in ("/metrics", "/healthz", "/readyz") if get(port, page)[0] != 200

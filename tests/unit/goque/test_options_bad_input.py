@@ -211,7 +211,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: registered(send=payload_no_json_becomes),
         ["'send'", "NotJson", "cannot come from JSON"],
     ),
-    "a handler without a parameter": (lambda: registered(send=lambda: None), ["'send'", "one task"]),
+    "a handler without a parameter": (lambda: registered(send=lambda: None), ["'send'", "one argument"]),
     "a handler with two parameters": (lambda: registered(send=lambda a, b: None), ["'send'", "'b'"]),
     "a handler that cannot be called": (lambda: registered(send="print"), ["'send'", "'print'"]),
     "a class for a handler": (lambda: registered(send=NotJson), ["'send'", "NotJson()"]),

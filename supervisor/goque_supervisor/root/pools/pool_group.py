@@ -34,6 +34,7 @@ from goque_supervisor.ipc.run_directory import remove_worker_files
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.pools.group_context import GroupContext
 from goque_supervisor.root.pools.group_fetcher import GroupFetcher
+from goque_supervisor.root.pools.rolling_reload import PATIENCE, RollingReload
 from goque_supervisor.root.pools.user_functions import ROLES, UserFunctions
 from goque_supervisor.root.pools.worker_exit import IDLE, describe_exit, end_worker, restart_reason
 from goque_supervisor.root.pools.worker_signals import signal_worker
@@ -66,6 +67,7 @@ class PoolGroup:
         self._slots = WorkerSlots()
         self._slots.want(spec, 0, 0)
         self._retries = StartRetries(context.timers)
+        self._rolling = RollingReload()
 
     # -- keeping it complete -------------------------------------------------------------------------
 
@@ -310,16 +312,12 @@ class PoolGroup:
 
     def _advance_reload(self) -> None:
         """Retire the next worker of an older import, once the one before has a ready successor."""
-        workers = self.workers
-        if self.draining or not all(worker.ready and not worker.retire_reason for worker in workers):
+        if self.draining or len(self.workers) < sum(self._slots.wanted.values()):
             return
-        if len(workers) < sum(self._slots.wanted.values()):
-            return
-        for worker in workers:
-            if worker.generation < self.generation or worker.slot >= self.spec.workers:
-                worker.retire_reason = "reload"
-                self._fetcher.send(Retire(worker.key, "reload"))
-                return
+        worker = self._rolling.next(self.workers, self.generation, self.spec.workers, self._timers.now())
+        if worker:
+            self._fetcher.send(Retire(worker.key, "reload"))
+            self._timers.after(PATIENCE, self._advance_reload)
 
     def drain(self) -> None:
         """Claim nothing more, let running handlers end, requeue the rest."""

@@ -218,9 +218,9 @@ def test_handlers_that_could_never_run_are_refused() -> None:
     assert "Resizer()" in refusal(Resizer)
     assert "generator" in refusal(generator)
     assert "generator" in refusal(async_generator)
-    assert "one task" in refusal(lambda: None)
-    assert "one task" in refusal(lambda a, b: None)
-    assert "one task" in refusal(lambda task, *, extra: None)
+    assert "one argument" in refusal(lambda: None)
+    assert "one argument" in refusal(lambda a, b: None)
+    assert "one argument" in refusal(lambda task, *, extra: None)
 
 
 def test_annotations_that_lead_nowhere_are_refused() -> None:
@@ -302,8 +302,13 @@ def test_a_wrapper_is_judged_by_its_own_signature() -> None:
     processor = processor_of(unpacked(keywords))
     _, argument = processor.make_argument(row())
     assert processor.call(argument) == "a@b.c"
-    with pytest.raises(ConfigurationError, match="must be callable with one task"):
+    with pytest.raises(ConfigurationError, match="must be callable with one argument"):
         processor_of(two_arguments(keywords))
+
+
+def test_a_handler_without_a_parameter_is_refused_with_what_it_needs() -> None:
+    with pytest.raises(ConfigurationError, match="one argument, its payload or its task: it takes none"):
+        processor_of(lambda: None)
 
 
 class CallableWrapper:

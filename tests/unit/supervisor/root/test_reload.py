@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from goque_supervisor.ipc.control import Replace, SourceChanged
+from goque_supervisor.root.pools.rolling_reload import PATIENCE
 from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
 
 
@@ -63,6 +64,22 @@ def test_workers_are_replaced_one_by_one_each_when_the_one_before_has_a_ready_su
     tree.becomes_ready("worker[mail:0]")
     assert tree.did("Retire", "kill") == []
     assert tree.group().restarts == {"reload": 2}
+
+
+def test_a_worker_with_a_long_task_does_not_leave_the_others_with_the_old_code(tree: SimulatedTree) -> None:
+    second = tree.child("worker[mail:1]").key
+    reload(tree, describe_app("mail", "report", jobs=1))
+    tree.pass_time(PATIENCE - 0.5)
+    assert len(tree.did("fetcher[mail] <- Retire")) == 1
+    tree.pass_time(0.5)
+    assert tree.did("fetcher[mail] <- Retire") == [
+        f"fetcher[mail] <- Retire(incarnation={second}, reason='reload')"
+    ]
+    replace_one(tree, "worker[mail:1]")
+    tree.becomes_ready("worker[mail:1]")
+    tree.pass_time(PATIENCE)
+    assert tree.did("fetcher[mail] <- Retire") == []
+    assert tree.child("worker[mail:0]").retire_reason == "reload"
 
 
 def test_no_worker_is_retired_while_another_slot_is_empty(tree: SimulatedTree) -> None:

@@ -32,7 +32,7 @@ def test_it_announces_itself_once_the_node_has_its_lease(
     assert "up as pid" not in caplog.text
     for owner in ("node-1", "node-2"):
         tree.becomes_ready("lease", owner=owner, sent_at=tree.now)
-    said = f"up as pid {os.getpid()}; database sqlite:////srv/shop.db; pools (workers): mail (2), report (2)"
+    said = f"up as pid {os.getpid()}; database sqlite:////srv/shop.db; pools (workers): mail (2); report (2)"
     assert caplog.messages.count(said) == 1
 
 

@@ -55,8 +55,7 @@ def completed(arguments: list[str]) -> list[str]:
     if place is None:
         return arguments
     params = group.load(arguments[place]).params
-    positional = [param.name for param in params if param.param_type_name == "argument"]
-    own = [APP] if positional[:1] == ["app"] else ["--app", APP] if "app" in positional else []
+    own = ["--app", APP] if any(param.name == "app" for param in params) else []
     if (
         any(param.name == "database_url" for param in params)
         and "GOQUE_DATABASE_URL" not in os.environ
