@@ -156,7 +156,7 @@ def test_cancelling_a_running_task_stops_its_handler_and_its_neighbours_go_on(
     eventually(tree.database.is_settled)
     task = tree.database.task("victim")
     assert (task.status, task.attempts, task.errors) == ("canceled", 0, None)
-    assert tree.database.attempts(task) == []
+    assert [one for one in tree.database.attempts(task) if one.failed.is_failure] == []
     tree.assert_each_ran(1, ["victim"])
     assert tree.database.queue.reset_attempts(task.id)
     tree.let_go("victim")
