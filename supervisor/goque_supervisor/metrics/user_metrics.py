@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,8 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from goque_supervisor.ipc import os_process
 
 log = logging.getLogger("goque.monitor")
 
@@ -40,7 +41,7 @@ class UserMetrics:
 
     def __init__(self, directory: Path, is_alive: Callable[[int], bool] | None = None) -> None:
         self._directory = directory
-        self._is_alive = is_alive or _is_alive
+        self._is_alive = is_alive or os_process.exists
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, summed over all living and dead processes; a gauge by its multiprocess mode."""
@@ -158,13 +159,3 @@ def _write(path: Path, values: dict[str, Value]) -> None:
     for key, (value, at) in values.items():
         file.write_value(key, value, at)
     file.close()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -37,10 +37,10 @@ def raised(error: str = "OSError: refused", *, line: int = 3, argument: str = "m
 @pytest.mark.parametrize(
     ("attempt", "key"),
     [
-        (raised(), FailureKey("failed", "OSError", "mails.py: send: deliver(mail)")),
+        (raised(), FailureKey("failed", "OSError", "mails.py in send: deliver(mail)")),
         (
             failed("crash", "worker crashed in step page-7: signal 11 (SIGSEGV)", stack=STACK),
-            FailureKey("crash", "worker crashed: signal 11 (SIGSEGV)", "mails.py: send"),
+            FailureKey("crash", "worker crashed: signal 11 (SIGSEGV)", "mails.py in send"),
         ),
         (
             failed("timeout", "task processing timeout: 30s (in step page-7)"),
@@ -73,4 +73,4 @@ def test_the_last_of_chained_exceptions_counts() -> None:
     first = TRACEBACK.format(line=3, argument="first")
     second = TRACEBACK.format(line=4, argument="second")
     both = f"{first}\nDuring handling of the above exception, another exception occurred:\n\n{second}"
-    assert failure_key(failed("failed", "OSError: x", both)).line == "mails.py: send: deliver(second)"
+    assert failure_key(failed("failed", "OSError: x", both)).line == "mails.py in send: deliver(second)"
