@@ -182,7 +182,7 @@ def test_check_fails_on_a_foreign_schema_with_exit_code_3(goque: Any) -> None:
 
 def test_migrate_for_go_makes_what_goose_would_make(goque: Any) -> None:
     for _ in range(2):
-        assert "its migration 20251029020834 as applied" in goque("migrate", "--for-go").stdout
+        assert "its migration 20251029020834 is recorded as applied" in goque("migrate", "--for-go").stdout
     with closing(sqlite3.connect(goque.directory / "goque.db")) as connection:
         versions = connection.execute("SELECT version_id FROM goose_db_version ORDER BY id").fetchall()
     assert versions == [(0,), (20251029020834,)]

@@ -420,7 +420,7 @@ def test_no_failed_task_is_no_failure(app: Any, storage: TaskStorage, unchanged:
     [
         (("nothing",), 1, "no task has the id or external id 'nothing'"),
         (("mail", "app:nothing"), 2, "module app has no attribute nothing"),
-        (("mail", "broken:registry"), 2, "app 'broken:registry' does not import"),
+        (("mail", "broken:registry"), 2, "app 'broken:registry' cannot be imported"),
         (("mail", "other:registry"), 2, "there is no type 'mail'; did you mean 'mails'?"),
         (("--failed", "other:registry", "--type", "mail"), 2, "did you mean 'mails'?"),
         (("--failed", "--type", "mial"), 1, "did you mean 'mail'?"),

@@ -87,7 +87,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         (["limit", "t", "--rate", "0/60"], "the count of a Rate must be a whole number from 1 up"),
         (["limit", "t", "--rate", "5/0"], "per of a Rate must be more than 0"),
         (["limit", "t", "--rate", ""], "'--rate': the value is empty"),
-        (["limit", "t", "--rate", "none", "--rate-per-key"], "--rate none takes the whole rate away"),
+        (["limit", "t", "--rate", "none", "--rate-per-key"], "--rate none removes the rate"),
         (["limit", "t", "--rate", "5/1", "--burst", "0"], "0"),
         (["limits", "--keys", "-1"], "0 to 100000"),
         (["enqueue", "t", "--limit-key", ""], "'--limit-key': the value is empty"),

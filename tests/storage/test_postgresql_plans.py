@@ -86,6 +86,7 @@ PARAMS = {
     "top": None,
     "since": None,
     "limit": 500,
+    "due": None,
     "now": "2026-11-23T21:02:33Z",
     "before": "2026-11-23T21:02:33Z",
     "id": "019ab5a0-7c3e-7d5e-8f00-0123456789ab",
