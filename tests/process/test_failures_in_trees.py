@@ -69,6 +69,7 @@ def test_each_way_to_fail_is_a_group_of_its_own(start_tree: StartTree) -> None:
 def test_a_reload_with_a_new_version_moves_the_last_version(start_tree: StartTree) -> None:
     tree = start_tree(app=APP)
     run(tree, "key", "segfault")
+    eventually(lambda: len(tree.workers("job")) == 2, within=10)  # the one that crashed has its successor
     write_app(
         tree.directory, APP.replace('"1.0"', '"2.0"').replace("\n@registry", "\n# a line above\n@registry")
     )
