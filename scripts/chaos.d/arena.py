@@ -69,12 +69,21 @@ class Node:
 
     def lines(self) -> Iterator[tuple[int, float, str]]:
         """Yield the root pid, time and text of each line in the logs of this node's trees."""
+        for root, stamp, _, event in self._entries():
+            yield root, stamp, event
+
+    def raw_lines(self) -> Iterator[tuple[float, str]]:
+        """Yield the time and the raw text of each line in the logs of this node's trees."""
+        for _, stamp, line, _ in self._entries():
+            yield stamp, f"node {self.name}: {line}"
+
+    def _entries(self) -> Iterator[tuple[int, float, str, str]]:
         for tree in self.trees:
             for line in tree.log.splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     entry = json.loads(line)
                     stamp = datetime.fromisoformat(entry["time"]).timestamp()
-                    yield tree.root, stamp, entry["event"]
+                    yield tree.root, stamp, line, entry["event"]
 
 
 class NoDatabaseError(Exception):
@@ -161,6 +170,11 @@ class Arena:
         self.database.move_to(server.url)
         for proxy in self.proxies:
             proxy.server = self.database.address()
+
+    def log_lines(self) -> Iterator[tuple[float, str]]:
+        """Yield the time and the raw text of each line in the logs of all trees."""
+        for node in self.nodes:
+            yield from node.raw_lines()
 
     @property
     def diary(self) -> list[list[str]]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from arena import SHUTDOWN, Arena
 from evidence import Attempt, Evidence, Excuse, Row
+from history import histories
 from load import Load
 from nemesis import Nemesis
 from verdict import Verdict
@@ -174,6 +175,7 @@ class Chaos:
             parts += [f"  {time.strftime('%H:%M:%S', time.localtime(act.time))} {act.text}" for act in acts]
             parts += ["", f"{len(self.complaints)} complaints:"]
             parts += [f"  {complaint}" for complaint in self.complaints]
+            parts += ["", *histories(self.complaints, self._arena.diary, self._arena.log_lines())]
         counts = self.verdict.counts if self.verdict else {}
         parts += ["", *(f"{name:45} {count:7}" for name, count in sorted(counts.items()))]
         parts += [f"{'acts of the nemesis':45} {len(acts):7}"]
