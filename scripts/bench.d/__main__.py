@@ -18,6 +18,7 @@ import draining
 import enqueueing
 import filling
 import flowing
+import growing
 import idling
 import limiting
 import many_types
@@ -53,9 +54,16 @@ LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "crowd": crowding.crowd,
     "memory": scaling.memory,
     "sweep": scaling.sweep,
+    "growth": growing.growth,
     "views": viewing.views,
 }
 """Workloads that --quick skips, unless --only names them."""
+
+GOQUE: Final = (
+    "one supervisor with two worker processes (but where it says otherwise); each claim and each end is committed, "
+    "and a claim takes at most 1,000 tasks that do nothing"
+)
+"""How goque runs in the workloads, in one line."""
 
 
 def main() -> None:
@@ -72,20 +80,21 @@ def main() -> None:
         parser.exit(1, f"scripts/bench: {error}\n")
     described = {**machine(backends), "run": "quick" if options.quick else "full"}
     names = options.only or ([*WORKLOADS] if options.quick else [*WORKLOADS, *LONG])
+    method = methods(names, others)
     figures: list[Figure] = []
     for backend in backends:
         for name in names:
             print(f"{backend.name}.{name} ...", file=sys.stderr, flush=True)
             figures += measure(name, backend, options, others)
             if options.json not in (None, "-"):  # after each workload, because a later one may fail
-                Path(options.json).write_text(as_json(described, figures), "utf-8")
-    result = report(described, figures)
+                Path(options.json).write_text(as_json(described, method, figures), "utf-8")
+    result = report(described, method, figures)
     with contextlib.redirect_stdout(sys.stderr if options.json == "-" else sys.stdout):
-        print(table(described, figures))
+        print(table(described, method, figures))
         if before is not None:
             print(baseline.compare(before, result))
     if options.json == "-":
-        sys.stdout.write(as_json(described, figures))
+        sys.stdout.write(as_json(described, method, figures))
 
 
 def check_places(options: argparse.Namespace) -> None:
@@ -101,9 +110,15 @@ def check_places(options: argparse.Namespace) -> None:
         tempfile.TemporaryDirectory(dir=options.directory).cleanup()
 
 
-def as_json(described: dict[str, Any], figures: list[Figure]) -> str:
+def methods(names: list[str], others: tuple[peers.PeerProgram, ...]) -> dict[str, str]:
+    """Return a line for each column of the report, and for each workload, that says how it is measured."""
+    columns = {"goque": GOQUE, **{program.title: program.product.method for program in others}}
+    return columns | {name: str((WORKLOADS | LONG)[name].__doc__).partition("\n")[0] for name in names}
+
+
+def as_json(described: dict[str, Any], method: dict[str, str], figures: list[Figure]) -> str:
     """Return a report as JSON text."""
-    return json.dumps(report(described, figures), indent=2) + "\n"
+    return json.dumps(report(described, method, figures), indent=2) + "\n"
 
 
 def measure(

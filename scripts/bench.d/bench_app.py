@@ -102,6 +102,12 @@ def cpu(seconds: float) -> None:
     burn(seconds)
 
 
+@registry.processor("returning", workers=workers, store_result=True)
+def returning(size: int) -> str:
+    """Return a text that has this many bytes with its quotes."""
+    return "x" * (size - 2)
+
+
 @registry.processor("stamp", workers=1)
 def stamp(sent: int) -> None:
     """Record when the task was sent and when its handler began."""

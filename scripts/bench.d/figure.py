@@ -49,10 +49,11 @@ class Figure:
         return median(above / below for above, below in pairs)
 
 
-def report(machine: dict[str, Any], figures: list[Figure]) -> dict[str, Any]:
+def report(machine: dict[str, Any], methods: dict[str, str], figures: list[Figure]) -> dict[str, Any]:
     """Return the report that --json writes."""
     return {
         "machine": machine,
+        "methods": methods,
         "figures": {
             figure.name: {
                 "value": round(median(figure.values), 4),
@@ -78,8 +79,8 @@ def _ratios(figures: list[Figure], part: str) -> dict[str, float]:
     }
 
 
-def table(machine: dict[str, Any], figures: list[Figure]) -> str:
-    """Return a text table with the medians and the spread over the rounds."""
+def table(machine: dict[str, Any], methods: dict[str, str], figures: list[Figure]) -> str:
+    """Return a text table with the medians and the spread over the rounds, and the methods below it."""
     rows = [("FIGURE", "MEDIAN", "UNIT", "FLOOR", "RATIO", "SPREAD", "THE FLOOR IS")]
     for figure in figures:
         floor = _short(median(figure.floors)) if figure.floors else "-"
@@ -89,7 +90,7 @@ def table(machine: dict[str, Any], figures: list[Figure]) -> str:
             (figure.name, _short(median(figure.values)), figure.unit, floor, ratio, spread, figure.floor_is)
         )
     about = ", ".join(f"{name} {value}" for name, value in machine.items())
-    return "\n".join(["", about, "", *aligned(rows)])
+    return "\n".join(["", about, "", *aligned(rows), "", *aligned([*methods.items()])])
 
 
 def _short(number: float) -> str:
