@@ -44,7 +44,7 @@ def points(run: Run, what: str, rates: dict[int, list[float]]) -> Iterator[Figur
     first, *_ = rates
     for size, values in rates.items():
         name = run.name(f"growth_{what}_{size}")
-        yield Figure(name, "tasks/s", values, rates[first], f"{first} instead of {size}")
+        yield Figure(name, "tasks/s", values, rates[first], f"the same with {first}")
 
 
 def rounds(run: Run) -> int:
@@ -99,17 +99,16 @@ def drains_bytes(run: Run, task_type: str, sizes: tuple[int, ...]) -> dict[int, 
 def claims(run: Run) -> Iterator[Figure]:
     """Measure claims of a hundred tasks beside more and more finished tasks, then among more and more waiting ones."""
     scale = 0.1 if run.quick else 1.0
+    steps = [("finished", round(size * scale), LEAST) for size in FINISHED]
+    steps += [("waiting", steps[-1][1], max(LEAST, round(size * scale))) for size in WAITING]
     finished = waiting = 0
     with run.backend.fresh(run.directory) as database:
-        steps = [("finished", size, WAITING[0]) for size in FINISHED]
-        steps += [("waiting", FINISHED[-1], size) for size in WAITING]
-        for what, more_finished, more_waiting in steps:
-            database.fill("done", round(more_finished * scale) - finished)
-            database.fill("new", (wanted := max(LEAST, round(more_waiting * scale))) - waiting, priorities=5)
+        for what, more_finished, more_waiting in dict.fromkeys(steps):
+            database.fill("done", more_finished - finished)
+            database.fill("new", more_waiting - waiting, priorities=5)
             database.analyze()
             times = claim_times(database)
-            finished, waiting = round(more_finished * scale), wanted - len(times) * CLAIM
-            size = finished if what == "finished" else wanted
-            name = run.name(f"growth_{what}_{size}")
+            finished, waiting = more_finished, more_waiting - len(times) * CLAIM
+            name = run.name(f"growth_{what}_{more_finished if what == 'finished' else more_waiting}")
             yield Figure(name, "ms", [median(times)])
             yield Figure(f"{name}_p99", "ms", [percentile_99(times)])

@@ -34,8 +34,8 @@ TITLES: Final = {
     "growth_waiting_": ("waiting tasks in the table", "claim of 100, ms"),
 }
 """For each part of the names of figures: what was varied, and what was measured."""
-WIDE: Final = 32
-"""From this ratio of the largest setting to the smallest on, the settings are drawn on a logarithmic scale."""
+WIDE: Final = 10_000
+"""From this largest setting on, the settings are drawn on a logarithmic scale."""
 
 Points = dict[str, list[tuple[int, float, float, float]]]
 
@@ -59,7 +59,7 @@ def draw(place: Axes, found: Points, varied: str, measured: str) -> None:
         place.plot(settings, medians, marker="o", label=backend)
         place.fill_between(settings, least, most, alpha=0.15)
     all_settings = sorted({point[0] for of_backend in found.values() for point in of_backend})
-    if all_settings[-1] >= WIDE * max(all_settings[0], 1):
+    if all_settings[-1] >= WIDE:
         place.set_xscale("symlog", linthresh=max(all_settings[0], 100))
         place.set_xlim(left=0 if all_settings[0] == 0 else None)
     else:
