@@ -70,6 +70,10 @@ IN_A_FAILOVER: Final = "its claim or its end was lost in a failover"
 SLACK: Final = 1.0
 """Seconds that may pass between an event and its record."""
 
+ORPHANS_END: Final = 3.0
+"""Seconds in which the workers of a killed root may still begin tasks that they were sent: on a busy machine the guard
+and the system need them to end the workers."""
+
 
 class Verdict:
     """The complaints about a run, and its counts."""
@@ -209,7 +213,8 @@ class Verdict:
         """Return the reason why a run was given back between its start and the task's next run, or an empty text."""
         latest = float("inf") if before is None else before + SLACK
         for excuse in self._evidence.excuses:
-            if excuse.pid in (run.pid, run.root) and run.began - SLACK <= excuse.time <= latest:
+            early = ORPHANS_END if excuse.reason == LOST else SLACK
+            if excuse.pid in (run.pid, run.root) and run.began - early <= excuse.time <= latest:
                 return excuse.reason
         if run.pid in self._interrupted:
             return "its worker was ended because of another task"

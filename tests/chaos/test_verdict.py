@@ -61,6 +61,13 @@ def test_the_record_of_a_run_that_was_killed_for_a_shutdown_charges_nothing() ->
     assert verdict.complaints == []
 
 
+@pytest.mark.parametrize(("killed_at", "is_explained"), [(98.0, True), (96.0, False)])
+def test_a_worker_of_a_killed_root_may_begin_a_last_task(killed_at: float, is_explained: bool) -> None:
+    history = (start("t", 1, at=100), start("t", 2, at=110), end("t", 2, at=111))
+    complaints = judge(*history, rows=[row()], excuses=[Excuse(ROOT, killed_at, LOST)]).complaints
+    assert (complaints == []) is is_explained
+
+
 def test_what_a_shutdown_gave_back_adds_up_and_the_same_without_one_does_not() -> None:
     history = (start("t", 1), start("t", 2, at=110), end("t", 2, at=111))
     stopped = [Excuse(ROOT, 105.0, "its tree was stopped")]
