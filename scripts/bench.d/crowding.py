@@ -50,7 +50,7 @@ def crowd(run: Run) -> Iterator[Figure]:
             )
         time.sleep(10)  # until polling has reached its longest interval, and unused connections are closed
         crowded = [server_share(names, seconds) for _ in range(rounds)]
-        counted = own_connections(database, connections)
+        counted = own_connections(database, connections, SUPERVISORS)
     shares = [(after - before) / SUPERVISORS for after, before in zip(crowded, alone, strict=True)]
     yield Figure(run.name("crowd_server_cpu"), "% of a CPU", shares)
     yield Figure(run.name("crowd_connections"), "connections", [counted / SUPERVISORS])
@@ -77,9 +77,9 @@ def server_time_a_task(run: Run, names: tuple[str, ...], batch: int) -> list[flo
     return figures
 
 
-def own_connections(database: Database, statement: str) -> float:
+def own_connections(database: Database, statement: str, queues: int) -> float:
     """Count the connections to this database, without this one and those of the queues that enqueue."""
-    return float(database.rows(statement)[0][0]) - 1 - SUPERVISORS
+    return float(database.rows(statement)[0][0]) - 1 - queues
 
 
 def server_share(names: tuple[str, ...], seconds: float) -> float:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from crowding import SERVERS, own_connections
 from figure import Figure
 from idling import cpu_seconds, family, proportional_memory, workers_of
 from tree import Tree
@@ -33,11 +34,15 @@ def many_types(run: Run) -> Iterator[Figure]:
         Tree(database, run.directory, *shared, shared=TYPES, workers=WORKERS) as tree,
         Tree(other, run.directory, "noop", workers=WORKERS) as alone,
     ):
+        tree.wait_for(tree.is_up)
+        yield Figure(f"{name}_ready", "ms", [(time.monotonic_ns() - tree.started_ns) / 1e6])
         tree.wait_for(lambda: bool(workers_of(tree.process.pid)), 0.05)
         for task_type in shared:
             tree.seconds_to_drain([Task(task_type)])
         alone.warm_up("noop")
-        time.sleep(1)
+        time.sleep(
+            1 if run.quick else 10
+        )  # until unused connections are closed and workers without work have ended
         before, began = cpu_seconds(tree.process.pid), time.perf_counter()
         time.sleep(seconds)
         used = cpu_seconds(tree.process.pid) - before
@@ -45,6 +50,9 @@ def many_types(run: Run) -> Iterator[Figure]:
         processes = family(tree.process.pid)
         yield Figure(f"{name}_memory", "MiB PSS", [sum(map(proportional_memory, processes)) / 2**20])
         yield Figure(f"{name}_processes", "processes", [float(len(processes))])
+        if run.backend.name in SERVERS:
+            counted = own_connections(database, SERVERS[run.backend.name][1], queues=1)
+            yield Figure(f"{name}_connections", "connections", [counted])
         even, skewed, single = [], [], []
         for _ in range(rounds):
             single.append(count / alone.seconds_to_drain([Task("noop") for _ in range(count)]))

@@ -41,6 +41,8 @@ def test_it_reports_machine_figures_and_ratios_as_json(measured: subprocess.Comp
     assert set(report["ratios"]) == {"sqlite.enqueue_one"}
     assert report["figures"]["sqlite.replace"]["unit"] == "ms"
     assert "THE FLOOR IS" in measured.stderr
+    assert set(report["methods"]) == {"goque", "enqueue_one", "replace"}
+    assert all(method in measured.stderr for method in report["methods"].values())
 
 
 @on_one_run
