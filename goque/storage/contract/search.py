@@ -26,12 +26,19 @@ class Search(Protocol):
 
     @abstractmethod
     def search_tasks(
-        self, search: TaskSearch, *, before: str | None = None, limit: int = 50, oldest_first: bool = False
+        self,
+        search: TaskSearch,
+        *,
+        before: str | None = None,
+        limit: int = 50,
+        oldest_first: bool = False,
+        goes_on: bool = False,
     ) -> TaskPage:
         """Read up to `limit` tasks, newest first, that are older than the id `before`.
 
         It looks at a bounded number of tasks, and says where it stopped before the page was full. With `oldest_first`
-        it goes the other way: then the tasks are newer than `before`.
+        it goes the other way: then the tasks are newer than `before`. With `goes_on` it does not try indexes again:
+        an earlier call has done so, and has stopped at `before`.
         """
 
     @abstractmethod

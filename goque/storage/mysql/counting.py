@@ -83,6 +83,16 @@ _UNOWNED: Final = """
         LIMIT :most) AS unowned
     GROUP BY type, status"""
 
+_NEWEST_ENDED: Final = "\n    UNION ALL".join(
+    f"""
+    (SELECT type, id, updated_at
+     FROM goque_task FORCE INDEX (goque_task_state_idx)
+     WHERE claimed_by IS NULL AND status = :status AND type = :type_{place}
+     ORDER BY updated_at DESC
+     LIMIT :most)"""  # noqa: S608 - a number
+    for place in range(TYPES_AT_ONCE)
+)
+
 TYPE_COUNTS: Final = TypeCountStatements(
     types_at_once=TYPES_AT_ONCE,
     unclaimed=dict.fromkeys(
@@ -97,4 +107,5 @@ TYPE_COUNTS: Final = TypeCountStatements(
         _UNCLAIMED,
     ),
     claimed=(_HELD, _UNOWNED),
+    newest_ended=_NEWEST_ENDED,
 )

@@ -100,6 +100,17 @@ _UNOWNED: Final = """
         LIMIT :most) AS unowned
     GROUP BY type, status"""
 
+_NEWEST_ENDED: Final = """
+    SELECT wanted.type, found.id, found.ended
+    FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS wanted (type)
+    CROSS JOIN LATERAL (
+        SELECT id, coalesce(updated_at, created_at) AS ended
+        FROM goque_task
+        WHERE goque_task.type = wanted.type AND status = :status
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        ORDER BY coalesce(updated_at, created_at) DESC
+        LIMIT :most) AS found"""
+
 TYPE_COUNTS: Final = TypeCountStatements(
     types_at_once=500,
     unclaimed={
@@ -110,4 +121,5 @@ TYPE_COUNTS: Final = TypeCountStatements(
         TaskStatus.ATTEMPTS_LEFT: _ENDED,
     },
     claimed=(_HELD, _UNOWNED),
+    newest_ended=_NEWEST_ENDED,
 )

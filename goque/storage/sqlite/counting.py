@@ -106,6 +106,14 @@ _UNOWNED: Final = """
         LIMIT :most)
     GROUP BY type, status"""
 
+_NEWEST_ENDED: Final = """
+    SELECT type, id, coalesce(updated_at, created_at)
+    FROM goque_task INDEXED BY goque_task_finished_idx
+    WHERE type = :type_0 AND status = :status
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    ORDER BY coalesce(updated_at, created_at) DESC
+    LIMIT :most"""
+
 TYPE_COUNTS: Final = TypeCountStatements(
     types_at_once=1,
     unclaimed={
@@ -116,5 +124,6 @@ TYPE_COUNTS: Final = TypeCountStatements(
         TaskStatus.ATTEMPTS_LEFT: _ENDED,
     },
     claimed=(_HELD, _UNOWNED),
+    newest_ended=_NEWEST_ENDED,
 )
 """One type at once, because a statement costs SQLite little, and its subqueries cannot see the type of an outer row."""

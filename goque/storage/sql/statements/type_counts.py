@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from goque.task_row import TaskStatus
 
@@ -19,8 +20,17 @@ class TypeCountStatements:
             ends at `:most`. The one for `new` may count those in `error` too, in rows of their own.
         claimed: two statements that count what somebody holds, and what the original has claimed. They look at `:most`
             tasks, of any type.
+        newest_ended: types, ids and times of the tasks of these types that were the last to end in `:status`, `:most`
+            of each type, the last first. A time may be NULL.
     """
 
     types_at_once: int
     unclaimed: Mapping[TaskStatus, str]
     claimed: tuple[str, str]
+    newest_ended: str
+
+    def params(self, encode: Callable[[Sequence[str]], Any], types: Sequence[str]) -> dict[str, Any]:
+        """Return the parameters that name some types; `encode` makes `:types` of a list."""
+        named: dict[str, Any] = {f"type_{place}": None for place in range(self.types_at_once)}
+        named |= {f"type_{place}": name for place, name in enumerate(types)}
+        return named | {"types": encode(list(types))}

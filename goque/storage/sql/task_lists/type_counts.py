@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from goque.storage.search_types import BoundedCount, TypeCounts
-from goque.storage.sql.call_policy import PINNED_READ
+from goque.identifiers import function_of, function_or_nothing
+from goque.storage.search_types import BoundedCount, FunctionCount, TypeCounts
+from goque.storage.sql.call_policy import LONG_READ, PINNED_READ
 from goque.storage.sql.read_values import read_count
-from goque.storage.sql.search import MAX_TYPES, WAITING
+from goque.storage.sql.search import MAX_CANDIDATES, MAX_TYPES, WAITING
 from goque.storage.sql.session import Session
 from goque.storage.sql.task_lists.reads import SqlTaskLists
 from goque.task_row import CLAIMED_STATUSES, TaskStatus
@@ -61,8 +62,8 @@ class SqlTypeCounts(SqlTaskLists):
             of_both = status == TaskStatus.NEW and TaskStatus.ERROR not in statements.unclaimed
             most = bound_of(len(types), is_waiting=of_both)
             for start in range(0, len(types), at_once):
-                params = self._params_of(types[start : start + at_once], status, most)
-                rows = session.rows(sql, params)
+                params = statements.params(self._dialect.encode_list, types[start : start + at_once])
+                rows = session.rows(sql, {**params, "status": status.value, "most": most + 1})
                 totals: Counter[str] = Counter()
                 for task_type, counted, tasks in rows:
                     counts[text(task_type), text(counted)] += read_count(tasks)
@@ -70,18 +71,6 @@ class SqlTypeCounts(SqlTaskLists):
                 for task_type in (name for name, total in totals.items() if total > most):
                     cut |= {(task_type, one.value) for one in (WAITING if of_both else (status,))}
                     counts[task_type, status.value] -= 1  # the one that shows that there are more
-
-    def _params_of(self, types: Sequence[str], status: TaskStatus, most: int) -> dict[str, Any]:
-        named: dict[str, str | None] = {
-            f"type_{place}": None for place in range(self._sql.type_counts.types_at_once)
-        }
-        named |= {f"type_{place}": name for place, name in enumerate(types)}
-        return {
-            **named,
-            "types": self._dialect.encode_list(list(types)),
-            "status": status.value,
-            "most": most + 1,
-        }
 
     def _count_claimed(
         self, session: Session, types: set[str], counts: Groups, cut: set[tuple[str, str]]
@@ -95,6 +84,35 @@ class SqlTypeCounts(SqlTaskLists):
                 cut |= {(name, status.value) for name in types for status in CLAIMED_STATUSES}
             counts.update({group: tasks for group, tasks in found.items() if group[0] in types})
 
+    def function_counts(self, task_type: str) -> list[FunctionCount]:
+        """Count all tasks of a type by the function that their external id names, and by status, in that order."""
+        params = {"task_type": task_type}
+        rows = self._run(lambda session: session.rows(self._sql.function_counts, params), LONG_READ)
+        text = self._dialect.read_text
+        counts: Counter[tuple[str, str]] = Counter()
+        for name, status, count in rows:
+            counts[function_or_nothing(text(name)), text(status)] += count
+        return _function_counts(counts)
+
+    def unfinished_functions(self, task_type: str) -> list[FunctionCount] | None:
+        """Count the tasks of a type that wait or run, by function and status; None if there are too many."""
+        params = {"types": self._dialect.encode_list([task_type]), "most": MAX_CANDIDATES + 1}
+        sql, text = self._sql.search, self._dialect.read_text
+        parts = self._run(
+            lambda session: [session.rows(one, params) for one in (sql.waiting, sql.held)], PINNED_READ
+        )
+        if any(len(rows) > MAX_CANDIDATES for rows in parts):
+            return None
+        unfinished = WAITING | CLAIMED_STATUSES
+        return _function_counts(
+            Counter(
+                (function_of(task_type, text(external_id)), text(status))
+                for rows in parts
+                for _id, status, external_id in rows
+                if text(status) in unfinished
+            )
+        )
+
 
 def bound_of(types: int, *, is_waiting: bool = False) -> int:
     """Return where the count of one type and status ends, if this many types are counted.
@@ -106,3 +124,7 @@ def bound_of(types: int, *, is_waiting: bool = False) -> int:
     if is_waiting:
         return max(LEAST_WAITING, MAX_WAITING // max(1, types))
     return max(LEAST, MAX_COUNTED // max(1, types))
+
+
+def _function_counts(counts: Counter[tuple[str, str]]) -> list[FunctionCount]:
+    return [FunctionCount(function, status, count) for (function, status), count in sorted(counts.items())]
