@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from goque.describe.status_words import explain_words, word_of
 from goque.describe.step_words import is_endless
 from goque.describe.task_state import lasting
 from goque.storage import TaskStorage
-from goque.storage.pages import AT_ONCE, find_lines
+from goque.storage.pages import AT_ONCE, MAX_LOOKS, find_lines
 from goque.storage.search_types import TaskLine, TaskSearch
 from goque.task_filter import TaskFilter
 from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
@@ -67,6 +68,12 @@ MAX_NOTED_ID = 40
     help="Print at most N tasks.",
 )
 @option(
+    "--all",
+    "of_all",
+    is_flag=True,
+    help="Search all tasks until N are found. This takes seconds in a table of millions of tasks.",
+)
+@option(
     "--json",
     "as_json",
     is_flag=True,
@@ -80,6 +87,7 @@ def list_tasks(
     before: str | None,
     limit: int,
     *,
+    of_all: bool,
     as_json: bool,
     **filters: Any,
 ) -> None:
@@ -90,19 +98,21 @@ def list_tasks(
     task is also waiting while its handler sleeps or waits for a signal; `goque show` shows what it waits for.
     --json prints raw statuses, and --status takes words and raw statuses.
 
-    A search for a text reads a limited number of tasks. If there are more, the command prints how to continue.
+    A search looks at a limited number of tasks if no index helps it, such as one for a text. If there are more, the
+    command prints how far back it came and how to continue. --all searches to the end.
 
     \b
     Examples:
       goque list --status failed --since 2h
       goque list --status waiting,running --type send_email
       goque list --type sync --limit-key acme
-      goque list --payload ada@example.com --error refused
+      goque list --payload ada@example.com --error refused --all
       goque list --type send_email --limit 1000 --json | jq .payload
     """
     search = TaskSearch(task_type=task_type, statuses=statuses, **filters)
     with opened_storage(database_url) as storage:
-        found = find_lines(storage, search, before=before, limit=limit)
+        looks = math.inf if of_all else MAX_LOOKS
+        found = find_lines(storage, search, before=before, limit=limit, max_looks=looks)
         if as_json:
             for row in _rows(storage, found.lines):
                 print_json(columns_of(row))
@@ -116,7 +126,8 @@ def list_tasks(
     if found.looked_back_to is not None:
         since = f"{found.looked_back_to:%Y-%m-%dT%H:%M:%SZ}"
         click.echo(
-            f"searched the tasks created since {since}; --before {found.before} continues the search",
+            f"searched the tasks created since {since}; --before {found.before} continues the search, "
+            "--all searches all tasks",
             err=True,
         )
     elif found.before is not None:

@@ -89,6 +89,27 @@ class StatusCount(msgspec.Struct, frozen=True):
     is_more: bool
 
 
+class BoundedCount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many tasks of a type are in a status; `count` is a lower bound if `is_more`: counting stopped there."""
+
+    type: str
+    status: str
+    count: int
+    is_more: bool = False
+
+
+class TypeCounts(msgspec.Struct, frozen=True):
+    """Counts of tasks by type and status, in that order.
+
+    Attributes:
+        counts: one for each type and status that has tasks, or that may have some.
+        is_cut: whether there are more types than these. Published types come first, then others by name.
+    """
+
+    counts: list[BoundedCount]
+    is_cut: bool
+
+
 class FunctionCount(msgspec.Struct, frozen=True):
     """How many tasks of a type that call the same function are in a status; an empty `function` is not named."""
 

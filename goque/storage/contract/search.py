@@ -17,6 +17,7 @@ from goque.storage.search_types import (
     TaskLine,
     TaskPage,
     TaskSearch,
+    TypeCounts,
 )
 
 
@@ -25,12 +26,19 @@ class Search(Protocol):
 
     @abstractmethod
     def search_tasks(
-        self, search: TaskSearch, *, before: str | None = None, limit: int = 50, oldest_first: bool = False
+        self,
+        search: TaskSearch,
+        *,
+        before: str | None = None,
+        limit: int = 50,
+        oldest_first: bool = False,
+        goes_on: bool = False,
     ) -> TaskPage:
         """Read up to `limit` tasks, newest first, that are older than the id `before`.
 
         It looks at a bounded number of tasks, and says where it stopped before the page was full. With `oldest_first`
-        it goes the other way: then the tasks are newer than `before`.
+        it goes the other way: then the tasks are newer than `before`. With `goes_on` it does not try indexes again:
+        an earlier call has done so, and has stopped at `before`.
         """
 
     @abstractmethod
@@ -50,6 +58,15 @@ class Search(Protocol):
 
         A count of ended tasks ends at `most`, any other at 2,000: it reads no more rows than that. Waiting tasks are
         counted together, and so are claimed ones: if there are more, the counts of both statuses are lower bounds.
+        """
+
+    @abstractmethod
+    def bounded_counts(self) -> TypeCounts:
+        """Count tasks by type and status, in that order, of up to 500 types.
+
+        Each count ends at a number of tasks, which is smaller the more types there are: between 500 and 100,000, for
+        waiting tasks between 100 and 20,000. So it reads a bounded part of the table. Tasks in a status that goque
+        does not know are not counted; `count_tasks` counts all.
         """
 
     @abstractmethod

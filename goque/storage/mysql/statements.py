@@ -18,7 +18,7 @@ from typing import Final
 
 from goque.storage.mysql.claim_past import CLAIM_PAST
 from goque.storage.mysql.claim_texts import claim_of
-from goque.storage.mysql.counting import COUNT_TASKS, QUEUE_DEPTHS, QUEUE_WAITS
+from goque.storage.mysql.counting import COUNT_TASKS, QUEUE_DEPTHS, QUEUE_WAITS, TYPE_COUNTS
 from goque.storage.mysql.failures import MYSQL_FAILURES, OPEN_TASKS
 from goque.storage.mysql.limits import MYSQL_LIMITS
 from goque.storage.mysql.recorded_steps import HOLD, MYSQL_RECORDED_STEPS
@@ -335,6 +335,7 @@ MYSQL_STATEMENTS: Final = Statements(
     queue_waits=(QUEUE_WAITS,),
     function_counts=function_counts("left(external_id, greatest(37, char_length(external_id)) - 37)"),
     search=MYSQL_SEARCH,
+    type_counts=TYPE_COUNTS,
     limits=MYSQL_LIMITS,
     flows=FlowStatements.of(ids="IN :ids", lock="FOR UPDATE"),
     recorded_steps=MYSQL_RECORDED_STEPS,

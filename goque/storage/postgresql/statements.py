@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Final
 
 from goque.storage.postgresql.claim_past import CLAIM_PAST
-from goque.storage.postgresql.counting import QUEUE_DEPTHS
+from goque.storage.postgresql.counting import QUEUE_DEPTHS, TYPE_COUNTS
 from goque.storage.postgresql.due_levels import DUE_LEVELS
 from goque.storage.postgresql.failures import OPEN_TASKS, POSTGRESQL_FAILURES
 from goque.storage.postgresql.limits import POSTGRESQL_LIMITS
@@ -284,6 +284,7 @@ POSTGRESQL_STATEMENTS: Final = Statements(
     queue_depths=largest_groups(QUEUE_DEPTHS),
     function_counts=function_counts("left(external_id, -37)"),
     search=POSTGRESQL_SEARCH,
+    type_counts=TYPE_COUNTS,
     limits=POSTGRESQL_LIMITS,
     flows=FlowStatements.of(
         ids="= ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))",

@@ -21,13 +21,13 @@ from goque.storage.sql.call_policy import PINNED_READ
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.statements.flow_reads import FLOW_READS
 from goque.storage.sql.statements.flows import FAILED, MET, OPEN
-from goque.storage.sql.task_lists.reads import SqlTaskLists
+from goque.storage.sql.task_lists.type_counts import SqlTypeCounts
 from goque.task_row import TaskStatus
 
 STATES: Final[dict[int, NeedState]] = {OPEN: "open", MET: "met", FAILED: "failed"}
 
 
-class SqlFlowReads(SqlTaskLists):
+class SqlFlowReads(SqlTypeCounts):
     """The part of the contract about looking at flows."""
 
     def has_flow(self, flow_id: str) -> bool:

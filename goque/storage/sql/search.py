@@ -1,29 +1,28 @@
 """What people ask of a SQL storage when they look at it, each answer from a bounded part of the table.
 
-Tasks come newest first, by id, or oldest first, whatever is asked for. Three ways lead there, tried in this order:
+Tasks come newest first, by id, or oldest first, whatever is asked for. Four ways lead there, tried in this order:
 
 1. A walk over the newest ids: most searches fill a page from there.
 2. The candidates of an index (waiting, held, finished, of a type, with an external id), where they are few: then the
    page is exact, however rare its tasks are among millions.
-3. A longer walk, which stops after some ten thousand tasks and says how far it came; the next page goes on from there.
+3. The tasks that ended last, in the order of their ends, if only ended ones are searched: their ids tell how far back
+   they are complete.
+4. A longer walk, which stops after some ten thousand tasks and says how far it came; the next page goes on from there.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from goque.identifiers import function_of, function_or_nothing
 from goque.storage.contract import NodeRow
 from goque.storage.instants import later
 from goque.storage.search_types import (
     SKEW,
     FailureLine,
     FinishedCount,
-    FunctionCount,
     ScheduleRow,
     TaskLine,
     TaskPage,
@@ -31,10 +30,11 @@ from goque.storage.search_types import (
     first_id_at,
     time_of_id,
 )
-from goque.storage.sql.call_policy import LONG_READ, PINNED_READ, READ
+from goque.storage.sql.call_policy import PINNED_READ, READ
 from goque.storage.sql.read_values import read_count, read_number
 from goque.storage.sql.runner import SqlRunner
 from goque.storage.sql.session import Row, Session
+from goque.storage.sql.task_lists.newest_ended import newest_ended
 from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -75,13 +75,21 @@ class SqlSearch(SqlRunner):
     """The part of the contract that a dashboard uses."""
 
     def search_tasks(
-        self, search: TaskSearch, *, before: str | None = None, limit: int = 50, oldest_first: bool = False
+        self,
+        search: TaskSearch,
+        *,
+        before: str | None = None,
+        limit: int = 50,
+        oldest_first: bool = False,
+        goes_on: bool = False,
     ) -> TaskPage:
         """Read up to `limit` tasks, newest first, that are older than the id `before`; or the other way round."""
         way = _Way.through(search, before, limit, is_up=oldest_first)
-        return self._run(lambda session: self._search(session, search, way), PINNED_READ)
+        return self._run(lambda session: self._search(session, search, way, goes_on=goes_on), PINNED_READ)
 
-    def _search(self, session: Session, search: TaskSearch, way: _Way) -> TaskPage:
+    def _search(self, session: Session, search: TaskSearch, way: _Way, *, goes_on: bool) -> TaskPage:
+        if goes_on:
+            return self._walk(session, search, way, MAX_WALK)
         page = self._walk(session, search, way, FIRST_WALK)
         if page.looked_back_to is None:
             return page
@@ -89,7 +97,38 @@ class SqlSearch(SqlRunner):
         if candidates is not None:
             left = [one for one in candidates if way.is_behind(one, way.start)]
             return self._read_candidates(session, search, left, way.limit, is_up=way.is_up)
-        return self._walk(session, search, way, MAX_WALK)
+        return self._along_ends(session, search, way, page) or self._walk(session, search, way, MAX_WALK)
+
+    def _along_ends(self, session: Session, search: TaskSearch, way: _Way, page: TaskPage) -> TaskPage | None:
+        """Go on from a walk among the tasks that ended last; None if that comes no further.
+
+        A walk has passed ids from the future, which others may make at random. It needs no index by id.
+        """
+        assert page.before is not None
+        assert page.looked_back_to is not None
+        wanted = set(search.statuses)
+        if way.is_up or not wanted or wanted - TERMINAL_STATUSES or search.external_id or search.failure:
+            return None
+        types = self._types_of(session, search)
+        if len(types) > MAX_TYPES or page.looked_back_to > later(session.now, SKEW):
+            return None
+        held = session.rows(
+            self._sql.search.held, {"types": self._dialect.encode_list(types), "most": MAX_CANDIDATES + 1}
+        )
+        parts = [newest_ended(session, self._dialect, types, status) for status in sorted(wanted)]
+        if len(held) > MAX_CANDIDATES or any(part.floor is None for part in parts):
+            return None
+        floor = max(part.floor for part in parts if part.floor)
+        if floor >= page.before:
+            return None
+        ids = {self._dialect.read_text(row[0]) for row in held}.union(*(part.ids for part in parts))
+        left = [one for one in ids if floor <= one < page.before]
+        more = self._read_candidates(session, search, left, max(1, way.limit - len(page.lines)))
+        lines = page.lines + more.lines
+        if len(lines) > way.limit or more.before is not None:
+            return TaskPage(lines[: way.limit], lines[way.limit - 1].id)
+        is_all = floor <= (way.end or OLDEST_ID)
+        return TaskPage(lines) if is_all else TaskPage(lines, floor, time_of_id(floor))
 
     def _walk(self, session: Session, search: TaskSearch, way: _Way, longest: int) -> TaskPage:
         """Go from an id to older or newer ones, over so many at most."""
@@ -115,7 +154,7 @@ class SqlSearch(SqlRunner):
         """Return the ids that an index names for a search, in any order; None for none, or too many."""
         if not (search.task_type or search.types or search.statuses or search.external_id or search.failure):
             return None
-        types = [search.task_type] if search.task_type else list(search.types) or self._types_in(session)
+        types = self._types_of(session, search)
         if len(types) > MAX_TYPES:
             return None
         found: set[str] = set()
@@ -127,6 +166,10 @@ class SqlSearch(SqlRunner):
             text = self._dialect.read_text
             found |= {text(row[0]) for row in rows if not search.statuses or text(row[1]) in search.statuses}
         return list(found)
+
+    def _types_of(self, session: Session, search: TaskSearch) -> list[str]:
+        """Return the types of a search; one more than are looked at if there are so many."""
+        return [search.task_type] if search.task_type else list(search.types) or self._types_in(session)
 
     def _indexes_for(self, search: TaskSearch) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the statements that together find every task of a search, and their parameters."""
@@ -208,35 +251,6 @@ class SqlSearch(SqlRunner):
         rows = session.rows(self._sql.search.typed_tasks, {"limit": MAX_TYPES + 1})
         return [self._dialect.read_text(row[0]) for row in rows]
 
-    def function_counts(self, task_type: str) -> list[FunctionCount]:
-        """Count all tasks of a type by the function that their external id names, and by status, in that order."""
-        params = {"task_type": task_type}
-        rows = self._run(lambda session: session.rows(self._sql.function_counts, params), LONG_READ)
-        text = self._dialect.read_text
-        counts: Counter[tuple[str, str]] = Counter()
-        for name, status, count in rows:
-            counts[function_or_nothing(text(name)), text(status)] += count
-        return _function_counts(counts)
-
-    def unfinished_functions(self, task_type: str) -> list[FunctionCount] | None:
-        """Count the tasks of a type that wait or run, by function and status; None if there are too many."""
-        params = {"types": self._dialect.encode_list([task_type]), "most": MAX_CANDIDATES + 1}
-        sql, text = self._sql.search, self._dialect.read_text
-        parts = self._run(
-            lambda session: [session.rows(one, params) for one in (sql.waiting, sql.held)], PINNED_READ
-        )
-        if any(len(rows) > MAX_CANDIDATES for rows in parts):
-            return None
-        unfinished = WAITING | CLAIMED_STATUSES
-        return _function_counts(
-            Counter(
-                (function_of(task_type, text(external_id)), text(status))
-                for rows in parts
-                for _id, status, external_id in rows
-                if text(status) in unfinished
-            )
-        )
-
     def finished_counts(
         self, task_types: Sequence[str], since: datetime, until: datetime, *, step: int
     ) -> list[FinishedCount]:
@@ -304,7 +318,3 @@ class SqlSearch(SqlRunner):
         rows = self._run(lambda session: session.rows(self._sql.search.schedules, {"limit": MAX_ROWS}), READ)
         text, instant = self._dialect.read_text, self._dialect.read_time
         return [ScheduleRow(text(name), instant(slot), bool(paused)) for name, slot, paused in rows]
-
-
-def _function_counts(counts: Counter[tuple[str, str]]) -> list[FunctionCount]:
-    return [FunctionCount(function, status, count) for (function, status), count in sorted(counts.items())]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from goque.storage.sql.statements.type_counts import TypeCountStatements
+from goque.task_row import TaskStatus
+
 COUNT_TASKS: Final = """
     SELECT type, status, count(*) AS tasks, NULL AS earliest
     FROM goque_task
@@ -58,3 +61,69 @@ QUEUE_DEPTHS: Final = """
     FROM goque_task INDEXED BY goque_task_blocked_idx
     WHERE status = 'blocked'
     GROUP BY type"""
+
+_ENDED: Final = """
+    SELECT :type_0, :status, count(*)
+    FROM (
+        SELECT 1
+        FROM goque_task INDEXED BY goque_task_finished_idx
+        WHERE type = :type_0 AND status = :status
+          AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+        LIMIT :most)"""
+
+_WAITING: Final = """
+    SELECT :type_0, status, count(*)
+    FROM (
+        SELECT status
+        FROM goque_task INDEXED BY goque_task_claim_idx
+        WHERE type = :type_0 AND status IN ('new', 'error') AND claimed_by IS NULL
+        LIMIT :most)
+    GROUP BY status"""
+
+_BLOCKED: Final = """
+    SELECT :type_0, :status, count(*)
+    FROM (
+        SELECT 1
+        FROM goque_task INDEXED BY goque_task_blocked_idx
+        WHERE type = :type_0 AND status = 'blocked'
+        LIMIT :most)"""
+
+_HELD: Final = """
+    SELECT type, status, count(*)
+    FROM (
+        SELECT type, status
+        FROM goque_task INDEXED BY goque_task_owner_idx
+        WHERE claimed_by IS NOT NULL
+        LIMIT :most)
+    GROUP BY type, status"""
+
+_UNOWNED: Final = """
+    SELECT type, status, count(*)
+    FROM (
+        SELECT type, status
+        FROM goque_task INDEXED BY goque_task_unowned_idx
+        WHERE status IN ('pending', 'processing') AND claimed_by IS NULL
+        LIMIT :most)
+    GROUP BY type, status"""
+
+_NEWEST_ENDED: Final = """
+    SELECT type, id, coalesce(updated_at, created_at)
+    FROM goque_task INDEXED BY goque_task_finished_idx
+    WHERE type = :type_0 AND status = :status
+      AND status IN ('done', 'canceled', 'attempts_left') AND claimed_by IS NULL
+    ORDER BY coalesce(updated_at, created_at) DESC
+    LIMIT :most"""
+
+TYPE_COUNTS: Final = TypeCountStatements(
+    types_at_once=1,
+    unclaimed={
+        TaskStatus.NEW: _WAITING,
+        TaskStatus.BLOCKED: _BLOCKED,
+        TaskStatus.DONE: _ENDED,
+        TaskStatus.CANCELED: _ENDED,
+        TaskStatus.ATTEMPTS_LEFT: _ENDED,
+    },
+    claimed=(_HELD, _UNOWNED),
+    newest_ended=_NEWEST_ENDED,
+)
+"""One type at once, because a statement costs SQLite little, and its subqueries cannot see the type of an outer row."""

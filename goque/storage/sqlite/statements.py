@@ -18,7 +18,7 @@ from goque.storage.sql.statements.complete import Statements, function_counts, l
 from goque.storage.sql.statements.flows import FlowStatements
 from goque.storage.sql.statements.rollups import SQLITE_ROLLUPS
 from goque.storage.sqlite.claim_past import CLAIM_PAST
-from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS, QUEUE_DEPTHS
+from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS, QUEUE_DEPTHS, TYPE_COUNTS
 from goque.storage.sqlite.due_levels import DUE_LEVELS
 from goque.storage.sqlite.failures import OPEN_TASKS, SQLITE_FAILURES
 from goque.storage.sqlite.limits import SQLITE_LIMITS
@@ -310,6 +310,7 @@ SQLITE_STATEMENTS: Final = Statements(
     queue_depths=largest_groups(QUEUE_DEPTHS),
     function_counts=function_counts("substr(external_id, 1, max(0, length(external_id) - 37))"),
     search=SQLITE_SEARCH,
+    type_counts=TYPE_COUNTS,
     limits=SQLITE_LIMITS,
     flows=FlowStatements.of(ids="IN (SELECT value FROM json_each(:ids))", lock="", status="+status"),
     recorded_steps=SQLITE_RECORDED_STEPS,

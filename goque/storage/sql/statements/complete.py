@@ -18,6 +18,7 @@ from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
 from goque.storage.sql.statements.rollups import RollupStatements
 from goque.storage.sql.statements.search import SearchStatements
 from goque.storage.sql.statements.stacks import StackStatements
+from goque.storage.sql.statements.type_counts import TypeCountStatements
 
 
 def largest_groups(groups: str) -> str:
@@ -113,6 +114,7 @@ class Statements:
         count_by_indexes: the same by indexes alone, which know no task of an unknown status; the last column is the
             number of all tasks. Empty where count_tasks is as quick.
         search: what people ask who look at the table.
+        type_counts: counts by type and status, each up to a number of tasks.
         limits: the statements of claims by limits.
         failures: the statements about groups of failed attempts.
         savepoint, release_savepoint, rollback_savepoint: frame a bulk insert in a caller's transaction.
@@ -151,6 +153,7 @@ class Statements:
     claims_of_owner: str
     move_claims: str
     search: SearchStatements
+    type_counts: TypeCountStatements
     limits: LimitStatements
     flows: FlowStatements
     recorded_steps: RecordedStepStatements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +24,14 @@ class Table:
         self.looks = looks
         self.matches = matches
         self.asked: list[str | None] = []
+        self.gone_on: list[bool] = []
 
-    def search_tasks(self, search: TaskSearch, *, before: str | None = None, limit: int = 50) -> TaskPage:
+    def search_tasks(
+        self, search: TaskSearch, *, before: str | None = None, limit: int = 50, goes_on: bool = False
+    ) -> TaskPage:
         del search
         self.asked.append(before)
+        self.gone_on.append(goes_on)
         left = [number for number in self.ids if before is None or number < int(before)]
         lines: list[TaskLine] = []
         for looked, number in enumerate(left):
@@ -63,7 +68,15 @@ def test_a_search_looks_a_bounded_number_of_times() -> None:
     table = Table(1000, looks=10, matches=lambda number: number == 1)
     assert found(table, 5) == ([], f"{1001 - 10 * MAX_LOOKS:04}", True)
     assert len(table.asked) == MAX_LOOKS
-    assert found(Table(30, looks=10, matches=lambda number: number == 1), 5) == ([1], None, False)
+    assert table.gone_on == [False, *[True] * (MAX_LOOKS - 1)]
+    assert found(Table(10 * MAX_LOOKS, looks=10, matches=lambda number: number == 1), 5) == ([1], None, False)
+
+
+def test_a_search_may_look_at_all_tasks() -> None:
+    table = Table(1000, looks=10, matches=lambda number: number in (1, 7))
+    result = find_lines(table, TaskSearch(), limit=5, max_looks=math.inf)  # type: ignore[arg-type]  # as above
+    assert [int(one.id) for one in result.lines] == [7, 1]
+    assert (result.before, result.looked_back_to) == (None, None)
 
 
 def test_every_page_is_seen_once() -> None:
