@@ -20,6 +20,7 @@ from goque.storage import TaskStorage
 from goque.storage.contract import FlowOverview, FlowTask
 from goque.storage.search_types import TaskLine
 from goque.task_row import TaskStatus
+from goque.task_rules.error_lines import last_error
 from goque.telemetry.logs import one_line
 
 MAX_LISTED: Final = 100
@@ -66,7 +67,9 @@ def flow(flow_id: str, database_url: str | None, *, as_json: bool) -> None:
         )
         for line in failed.lines:
             click.echo(
-                _fitted(f"  {one_line(line.id)}  {one_line(line.type)}  {one_line(_last_error(line))}")
+                _fitted(
+                    f"  {one_line(line.id)}  {one_line(line.type)}  {one_line(last_error(line.last_errors))}"
+                )
             )
 
 
@@ -121,7 +124,13 @@ def _lines_of(lines: Sequence[TaskLine], needs: dict[str, int]) -> Iterator[str]
     yield from table_lines(
         HEADER,
         [
-            [line.id, line.type, word_of(line.status), str(needs.get(line.id, 0)), _last_error(line) or "-"]
+            [
+                line.id,
+                line.type,
+                word_of(line.status),
+                str(needs.get(line.id, 0)),
+                last_error(line.last_errors) or "-",
+            ]
             for line in lines
         ],
     )
@@ -144,7 +153,3 @@ def _print_counts(seen: FlowOverview) -> None:
 def _fitted(line: str) -> str:
     """Cut a line to the terminal; a pipe gets all of it."""
     return shortened(line, shutil.get_terminal_size().columns) if sys.stdout.isatty() else line
-
-
-def _last_error(line: TaskLine) -> str:
-    return line.last_errors.rstrip().rpartition("\n")[2]

@@ -25,6 +25,7 @@ from goque.storage.pages import AT_ONCE, MAX_LOOKS, find_lines
 from goque.storage.search_types import TaskLine, TaskSearch
 from goque.task_filter import TaskFilter
 from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_rules.error_lines import last_error
 from goque.telemetry.logs import one_line
 
 HEADER = ("id", "type", "status", "failed_attempts", "priority", "due", "external_id", "last_error")
@@ -164,7 +165,7 @@ def _cells(row: TaskLine) -> list[str]:
         due,
         _external_id(row),
     ]
-    return [cell or "-" for cell in (*cells, _last_error(row))]
+    return [cell or "-" for cell in (*cells, last_error(row.last_errors))]
 
 
 def _lines_for_people(rows: Sequence[TaskLine], now: datetime, width: int) -> Iterator[str]:
@@ -183,7 +184,7 @@ def _notes(row: TaskLine) -> Iterator[str]:
         yield shortened(external_id, MAX_NOTED_ID)
     if row.priority:
         yield f"priority {row.priority}"
-    if error := _last_error(row):
+    if error := last_error(row.last_errors):
         yield error
 
 
@@ -200,7 +201,3 @@ def _due(row: TaskLine, now: datetime) -> str:
 
 def _external_id(row: TaskLine) -> str:
     return "" if row.external_id.startswith("internal-") else row.external_id
-
-
-def _last_error(row: TaskLine) -> str:
-    return row.last_errors.rstrip().rpartition("\n")[2]

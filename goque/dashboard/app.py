@@ -26,6 +26,7 @@ from goque.dashboard.jobs.page import jobs_page
 from goque.dashboard.limit_reader import LimitReader
 from goque.dashboard.nodes.page import nodes_page
 from goque.dashboard.overview.page import overview_page
+from goque.dashboard.readings.group_lines import GroupLines
 from goque.dashboard.readings.history import History
 from goque.dashboard.readings.past import Past
 from goque.dashboard.readings.status_counts import StatusCountReader
@@ -97,6 +98,7 @@ def make_app(
         FlowReader(storage),
         StatusCountReader(storage),
         Past(storage),
+        GroupLines(storage),
     )
     return app
 

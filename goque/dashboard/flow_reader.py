@@ -9,9 +9,9 @@ from typing import Final
 
 from goque.dashboard.bounded_readings import BoundedReadings
 from goque.dashboard.flow_drawing import MAX_NODES, FlowDrawing, FlowNode, draw_flow
-from goque.dashboard.formats import last_line
 from goque.storage.contract import FlowOverview, FlowTask, Neighbor, TaskStorage
 from goque.task_row import TaskStatus
+from goque.task_rules.error_lines import last_error
 
 MAX_TASKS: Final = 10_000
 """The largest flow that is drawn: reading and drawing it takes a third of a second, in which no other page is made."""
@@ -91,4 +91,4 @@ def _notes(storage: TaskStorage, flow_id: str, tasks: Sequence[FlowTask]) -> dic
     if len(tasks) > MAX_NODES or not any(task.status in statuses for task in tasks):
         return {}
     found = storage.flow_lines(flow_id, statuses=statuses, limit=MAX_NOTES)
-    return {line.id: last_line(line.last_errors) for line in found.lines}
+    return {line.id: last_error(line.last_errors) for line in found.lines}

@@ -15,6 +15,7 @@ from goque.describe.step_words import is_endless
 from goque.describe.step_words import percent as percent_done
 from goque.describe.task_state import lasting
 from goque.task_row import TERMINAL_STATUSES, TaskStatus
+from goque.task_rules.error_lines import last_error
 
 MAX_DOCUMENT: Final = 64 * 1024
 
@@ -177,6 +178,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "is_terminal": is_terminal,
     "full": full,
     "iso": iso,
+    "last_error": last_error,
     "last_line": last_line,
     "memory": memory,
     "minute": minute,

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from goque.dashboard.bulk import Bulk
 from goque.dashboard.flow_reader import FlowReader
 from goque.dashboard.limit_reader import LimitReader
+from goque.dashboard.readings.group_lines import GroupLines
 from goque.dashboard.readings.history import History
 from goque.dashboard.readings.past import Past
 from goque.dashboard.readings.status_counts import StatusCountReader
@@ -37,6 +38,7 @@ class Dashboard:
         flows: the flows that somebody looks at.
         counts: how many tasks are in each status.
         past: what was run in the last days.
+        group_lines: the lines of code of groups of failures.
     """
 
     storage: TaskStorage
@@ -47,6 +49,7 @@ class Dashboard:
     flows: FlowReader
     counts: StatusCountReader
     past: Past
+    group_lines: GroupLines
     _has_schema: bool = field(default=False)
 
     def close(self) -> None:

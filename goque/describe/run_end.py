@@ -11,7 +11,9 @@ from goque.errors import MAX_DELAY
 from goque.options import ProcessorOptions
 from goque.outcome import Change, Outcome, OutcomeKind
 from goque.task_row import TaskRow, TaskStatus
+from goque.task_rules.crash_evidence import CrashEvidence
 from goque.task_rules.error_lines import first_line
+from goque.task_rules.traceback_frames import failing_frame
 from goque.telemetry.logs import shown_values
 
 log = logging.getLogger("goque.fetcher")
@@ -45,9 +47,11 @@ def _sentence(
 ) -> tuple[int, str]:
     said = first_line(outcome.error)
     if not written:
-        return logging.INFO, _superseded(outcome)
+        return logging.INFO, _superseded(outcome, options)
     if change.attempts > row.attempts:
         failed = f"attempt {change.attempts} of {options.max_attempts} failed: {said}"
+        if outcome.kind is OutcomeKind.TIMED_OUT and outcome.crash is not None:
+            failed += f"; {_killed(outcome.crash, options)}"
         level = logging.ERROR if change.status is TaskStatus.ATTEMPTS_LEFT else logging.WARNING
         return level, f"{failed}; {describe_retry(outcome, change, options)}"
     match outcome.kind:
@@ -57,7 +61,8 @@ def _sentence(
             return _put_off(outcome, row)
         case OutcomeKind.CANCELED:
             return logging.INFO, f"canceled by its handler: {said}" if said else "canceled by its handler"
-    return logging.INFO, f"interrupted and requeued without charging an attempt: now {change.status}"
+    why = f"; {said}{_place(outcome.crash)}" if said and outcome.crash is not None else ""
+    return logging.INFO, f"interrupted and requeued without charging an attempt: now {change.status}{why}"
 
 
 def _put_off(outcome: Outcome, row: TaskRow) -> tuple[int, str]:
@@ -73,7 +78,23 @@ def _put_off(outcome: Outcome, row: TaskRow) -> tuple[int, str]:
     return logging.INFO, f"rate limited: no task of {of} starts for {delay}"
 
 
-def _superseded(outcome: Outcome) -> str:
+def _killed(crash: CrashEvidence, options: ProcessorOptions) -> str:
+    """Say that a handler ignored its TaskTimeout, and where it was at the end of the grace."""
+    return (
+        f"the handler did not stop within timeout_grace={options.timeout_grace:g}, "
+        f"so its process was killed{_place(crash)}"
+    )
+
+
+def _place(crash: CrashEvidence) -> str:
+    """Name the last line of the user's own code in the stack of a killed process; empty if it left no stack."""
+    frame = failing_frame(crash.stack or "")
+    return "" if frame is None else f" in {frame.function} ({frame.path}, line {frame.line})"
+
+
+def _superseded(outcome: Outcome, options: ProcessorOptions) -> str:
+    if outcome.kind is OutcomeKind.CANCELED and outcome.crash is not None:
+        return f"canceled while it ran: {_killed(outcome.crash, options)}"
     if outcome.kind is OutcomeKind.CANCELED:
         return "canceled while it ran: its handler was stopped"
     return f"another process changed its status during the run: this result ({outcome.kind}) is ignored"

@@ -6,6 +6,9 @@ from typing import Final
 
 MAX_ERRORS_BYTES: Final = 16 * 1024
 
+_NO_ERRORS: Final = ("reset attempts: ", "blocked again: ")
+"""How those lines begin that say what somebody did to a task."""
+
 
 def append_error(errors: str | None, line: str) -> str:
     """Append the first line of a text to a task's errors; of all errors, keep the newest 16 KiB."""
@@ -16,6 +19,12 @@ def append_error(errors: str | None, line: str) -> str:
     kept = encoded[-MAX_ERRORS_BYTES:].decode("utf-8", "ignore")
     whole_lines = kept.partition("\n")[2]
     return whole_lines or kept
+
+
+def last_error(errors: str) -> str:
+    """Return the last line of a task's errors; empty if that is no error, but says that the task was reset."""
+    line = errors.rstrip().rpartition("\n")[2]
+    return "" if line.startswith(_NO_ERRORS) else line
 
 
 def first_line(text: str) -> str:

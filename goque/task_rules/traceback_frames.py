@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Final
 
-_FRAME: Final = re.compile(r'^\s*File "(?P<path>.*)", line \d+,? in (?P<function>.+)$')
+_FRAME: Final = re.compile(r'^\s*File "(?P<path>.*)", line (?P<line>\d+),? in (?P<function>.+)$')
 _MARKS: Final = re.compile(r"^[\s~^]*$")
 _GROUP_MARGIN: Final = re.compile(r"^\s*[|+]+(-\+?)?\s?")
 _FIRST_LEAF: Final = re.compile(r"^\s*\+-\+-+ 1 -+$")
 _ANY_LEAF: Final = re.compile(r"^\s*\+(-\+)?-+( (\d+|\.\.\.) -+)?$")
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _STACK: Final = "(most recent call first):"
+_COROUTINE: Final = "Coroutine of task "
 _STANDARD_LIBRARY: Final = re.compile(r"/(python|pypy)3\.\d+t?/")
 _INSTALLED: Final = re.compile(r"/(site|dist)-packages/")
 _OURS: Final = f"{PurePath(__file__).parent.parent}/"
@@ -23,11 +25,12 @@ _OURS: Final = f"{PurePath(__file__).parent.parent}/"
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: the path of its file, its function and its line of code, which is empty where it is not known."""
+    """One frame: the path of its file, its function, its line of code, empty if not known, and the line's number."""
 
     path: str
     function: str
     code: str = ""
+    line: int = 0
 
     @property
     def is_ours(self) -> bool:
@@ -87,20 +90,23 @@ def _frames_of(text: str) -> Sequence[Frame]:
     """Return the frames of the exception that a traceback is about, or of the thread that a stack is about."""
     lines = text.splitlines()
     if any(_STACK in line for line in lines):
-        return list(_frames(_current_thread(lines)))[::-1]
+        return _frames_of_stack(lines)
     if leaf := _first_leaf(lines):
         return list(_frames(leaf))
     starts = [number for number, line in enumerate(lines) if line == _TRACEBACK]
     return list(_frames(lines[starts[-1] :] if starts else lines))
 
 
-def _current_thread(lines: Sequence[str]) -> Sequence[str]:
-    """Return the part of a stack that is about the thread which failed; the main thread comes last."""
+def _frames_of_stack(lines: Sequence[str]) -> Sequence[Frame]:
+    """Return the frames of the thread that failed; if it only ran an event loop, those of the handler's coroutine."""
     starts = [number for number, line in enumerate(lines) if _STACK in line]
-    current = [number for number in starts if lines[number].lstrip().startswith("Current thread")]
-    start = (current or starts[-1:])[0]
-    ends = [number for number in starts if number > start]
-    return lines[start : ends[0] if ends else len(lines)]
+    parts = [lines[start:end] for start, end in pairwise([*starts, len(lines)])]
+    current = [part for part in parts if part[0].lstrip().startswith("Current thread")]
+    of_thread = list(_frames((current or parts[-1:])[0]))[::-1]  # the main thread comes last
+    coroutines = [part for part in parts if part[0].startswith(_COROUTINE)]
+    if coroutines and not any(frame.is_users for frame in of_thread):
+        return list(_frames(coroutines[-1]))[::-1]
+    return of_thread
 
 
 def _first_leaf(lines: Sequence[str]) -> Sequence[str]:
@@ -118,7 +124,7 @@ def _frames(lines: Sequence[str]) -> Iterator[Frame]:
     for number, line in enumerate(lines):
         if (found := _FRAME.match(line)) is not None:
             below = lines[number + 1] if number + 1 < len(lines) else ""
-            yield Frame(found["path"], found["function"], _code(below))
+            yield Frame(found["path"], found["function"], _code(below), int(found["line"]))
 
 
 def _code(line: str) -> str:

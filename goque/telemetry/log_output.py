@@ -28,10 +28,12 @@ class LogOutput:
 
     Attributes:
         dropped: the lines that were dropped since the last report.
+        was_used: whether something was written since somebody has set it to False.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
+        self.was_used = False
         self._is_stalled = False
         self._is_cut = False
 
@@ -41,6 +43,7 @@ class LogOutput:
         Raises:
             OSError: they cannot be written: a full disk, or a pipe without a reader.
         """
+        self.was_used = True
         whole = memoryview(b"\n" + data if self._is_cut else data)
         rest = whole
         deadline = time.monotonic() + (0.0 if self._is_stalled else PATIENCE)

@@ -42,6 +42,17 @@ def test_list_filters_and_counts(goque: Any) -> None:
     assert "newest 2" in limited.stderr
 
 
+def test_a_reset_is_not_listed_as_an_error(goque: Any) -> None:
+    with goque.queue as queue:
+        task = queue.enqueue("a")
+        queue.cancel_task(task.id)
+        queue.reset_attempts(task.id)
+    assert "reset attempts" in goque("show", task.id).stdout
+    [_header, line] = goque("list").stdout.splitlines()
+    assert line.split()[-1] == "-"
+    assert "reset" not in goque.in_terminal("list", columns=200).screen
+
+
 def test_an_empty_table_is_no_error(goque: Any) -> None:
     goque("migrate")
     assert goque("list").stdout == ""

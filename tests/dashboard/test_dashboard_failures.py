@@ -19,10 +19,10 @@ ONCE = RetryPolicy(max_attempts=1)
 AGAIN = RetryPolicy(max_attempts=5, strategy=static(3600))
 
 
-def fail(storage, error="KeyError: 'user'", *, policy=ONCE, version=None, task_type="mail"):
+def fail(storage, error="KeyError: 'user'", *, policy=ONCE, version=None, task_type="mail", code="call()"):
     task = add(storage, task_type)
     [row] = storage.claim_due(task_type, "node-1", 1)
-    text = f'Traceback (most recent call last):\n  File "/srv/app.py", line 3, in run\n    call()\n{error}\n'
+    text = f'Traceback (most recent call last):\n  File "/srv/app.py", line 3, in run\n    {code}\n{error}\n'
     change = settle(Outcome(OutcomeKind.FAILED, error, text), row, policy, version)
     assert storage.settle_if_held([change])
     return task, change.group.id
@@ -134,9 +134,22 @@ def test_other_pages_link_a_group(dashboard, storage):
     assert task.id not in dashboard.get("/tasks?failure=other").text
 
 
+def test_groups_with_the_same_error_are_told_apart_by_their_lines_of_code(dashboard, storage):
+    for code in ("users[name]", "orders[name]"):
+        fail(storage, code=code)
+
+    def tells_them_apart(path):
+        shown = text_of(dashboard.get(path))
+        return "app.py in run: users[name]" in shown and "app.py in run: orders[name]" in shown
+
+    for path in ("/", "/types/type?name=mail"):
+        eventually(lambda path=path: tells_them_apart(path))
+
+
 def test_texts_of_others_are_escaped(dashboard, storage):
-    _task, group = fail(storage, f"KeyError: {HOSTILE}", version=HOSTILE, task_type=HOSTILE)
-    for path in ("/failures", f"/failures/{group}"):
+    _task, group = fail(storage, f"KeyError: {HOSTILE}", version=HOSTILE, task_type=HOSTILE, code=HOSTILE)
+    eventually(lambda: f'href="/failures/{group}"' in dashboard.get("/").text)
+    for path in ("/", "/failures", f"/failures/{group}"):
         text = dashboard.get(path).text
         assert "<script>alert" not in text
         assert "<img src=x" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -305,6 +306,13 @@ def test_a_process_that_is_killed_leaves_its_stack_in_the_attempt(start_tree: St
     assert (canceled.status, canceled.attempts, canceled.errors) == ("canceled", 0, None)
     listed = {line.cause for line in database.queue.storage.failures()}
     assert listed == {"timeout"}, "a cancel is no failure"
+    for begin, function in (
+        ("attempt 1 of 1 failed: no progress for 1s", "insist"),
+        ("attempt 1 of 1 failed: task processing timeout: 1s", "ainsist"),
+        ("canceled while it ran", "insist"),
+    ):
+        ignored = "the handler did not stop within timeout_grace=0.5, so its process was killed"
+        assert re.search(rf"{begin}[;:] {ignored} in {function} \(/.*\.py, line \d+\)", tree.log), tree.log
 
 
 def test_a_process_that_is_killed_at_the_shutdown_leaves_its_stack_and_costs_no_attempt(

@@ -234,3 +234,24 @@ async def many(task: Task):
     assert (tree.database.task("bad").status, tree.database.task("bad").attempts) == ("attempts_left", 1)
     assert {tree.database.task(name).attempts for name in names} == {0}
     tree.assert_each_ran(1, ["bad", *names])
+
+
+@pytest.mark.fault(1)
+def test_the_report_of_a_crash_shows_no_lines_of_earlier_tasks(start_tree: StartTree) -> None:
+    app = """
+@registry.processor("loud", workers=1, max_attempts=1)
+def loud(task: Task):
+    os.write(2, f"raw line of {task.external_id}\\n".encode())
+    print("printed by", task.external_id, file=sys.stderr)
+    if task.payload == "crash":
+        os._exit(3)
+"""
+    tree = start_tree(app=app)
+    tree.database.enqueue("loud", "first", "second")
+    tree.database.enqueue("loud", "crash", payload="crash")
+    eventually(tree.database.is_settled)
+    [attempt] = tree.database.attempts(tree.database.task("crash"))
+    assert "raw line of crash\n" in (attempt.failed.stderr or "")
+    assert "printed by crash" in attempt.failed.stderr
+    assert "first" not in attempt.failed.stderr
+    assert "second" not in attempt.failed.stderr

@@ -31,6 +31,7 @@ def overview_page(request: Request) -> Response:
     now = datetime.now(UTC)
     view = figures_of(dashboard, picture, window, now)
     busiest = figures.busiest_first(view.types)
+    troubles = figures.troubles(figures.recent(picture.failures, now))
     return page(
         request,
         "overview.html",
@@ -44,7 +45,8 @@ def overview_page(request: Request) -> Response:
         gone_nodes=sum(node.row.state == "dead" for node in nodes),
         types=busiest[:MAX_TYPES_SHOWN],
         more=len(busiest) - MAX_TYPES_SHOWN,
-        troubles=figures.troubles(figures.recent(picture.failures, now)),
+        troubles=troubles,
+        group_lines=dashboard.group_lines.of(one.newest.failure_group for one in troubles),
         failures=picture.failures[:NEWEST_FAILURES],
         name_of=figures.name_of,
         type_link=type_link,

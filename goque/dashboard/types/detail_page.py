@@ -95,7 +95,7 @@ def _answer(
     names = frozenset(types)
     views = [one for one in known.figures.types if one.name in names]
     failures = [line for line in known.picture.failures if line.type in names]
-    recent = figures.recent(failures, known.now)
+    troubles = figures.troubles(figures.recent(failures, known.now))
     return page(
         request,
         "type.html",
@@ -110,7 +110,8 @@ def _answer(
         picture=known.picture,
         policies=known.policies,
         notices=[one for one in notices(views, known.nodes, known.now) if _concerns(one.link, more)],
-        troubles=figures.troubles(recent),
+        troubles=troubles,
+        group_lines=known.dashboard.group_lines.of(one.newest.failure_group for one in troubles),
         failures=failures[:MAX_FAILURES_SHOWN],
         name_of=figures.name_of,
         type_link=type_link,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -71,7 +72,7 @@ class DeadWorkers:
             contents: the contents of its black box.
             unwritten: tasks whose outcome it has sent and that are not committed; its box must be kept for them.
         """
-        evidence = evidence_of(notice)
+        evidence = evidence_of(notice, contents)
         task_ids = self._unsettled[notice.incarnation] = {task.row.id for task in unwritten}
         for seq, task in jobs.items():
             if seq in contents.finished:
@@ -185,7 +186,7 @@ def read_box(path: str) -> Contents:
             raise
         log.error("cannot read the black box of a dead worker (%s): its tasks count as not started", error)  # noqa: TRY400 - the line has the error
         return Contents({}, {})
-    contents = box.read()
+    contents = replace(box.read(), stderr_from=box.stderr_from)
     box.close()
     if contents.broken:
         log.error(
@@ -219,13 +220,13 @@ def _signal_of(evidence: CrashEvidence) -> str | None:
     return None if evidence.signal is None else signal_name(evidence.signal)
 
 
-def evidence_of(notice: WorkerExited) -> CrashEvidence:
-    """Read what a dead worker has left: its last stack and the end of its standard error."""
+def evidence_of(notice: WorkerExited, contents: Contents) -> CrashEvidence:
+    """Read what a dead worker has left: its last stack, and the end of its standard error since its tasks began."""
     return CrashEvidence(
         notice.exit_code,
         notice.signal,
         notice.max_rss,
         notice.oom,
         handlers_part(tail(stack_path(notice.box), MAX_STACK)),
-        tail(stderr_path(notice.box)),
+        tail(stderr_path(notice.box), since=contents.stderr_from),
     )

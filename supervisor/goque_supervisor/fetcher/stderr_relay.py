@@ -123,11 +123,18 @@ def inert(line: str, *, is_start: bool = True) -> str:
     return f"{PREFIX}{text}" if is_start and (_LIKE_OURS.match(text) or _is_our_json(text)) else text
 
 
-def tail(path: Path, size: int = TAIL) -> str | None:
-    """Return the last lines of a file, up to this many bytes; None if there are none."""
+def tail(path: Path, size: int = TAIL, *, since: int = 0) -> str | None:
+    """Return the last lines of a file, up to this many bytes; None if there are none.
+
+    Args:
+        path: the file.
+        size: the most bytes.
+        since: where it ended before. If it is shorter now, it was emptied, and all of it is newer.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(max(0, _size(path) - size))
+            length = _size(path)
+            file.seek(max(since if since <= length else 0, length - size))
             text = without_marks(file.read(size).decode("utf-8", "replace"))
     except OSError:
         return None  # never written, or deleted

@@ -30,6 +30,7 @@ from goque_supervisor.ipc.box_header import (
     POSITION,
     REVOKED,
     RUNNING,
+    STDERR_FROM,
     USED_BITS,
     USED_MASK,
     box_size,
@@ -108,6 +109,11 @@ class BlackBox:
     def pid(self) -> int:
         """The pid of the worker, 0 before it has opened the box."""
         return self._words[PID]
+
+    @property
+    def stderr_from(self) -> int:
+        """How long the worker's standard error was when the running tasks began, or the last ones."""
+        return self._words[STDERR_FROM]
 
     @property
     def revoked_through(self) -> int:

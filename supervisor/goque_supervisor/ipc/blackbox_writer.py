@@ -8,7 +8,16 @@ from typing import Final
 
 from goque_supervisor.ipc import box_records
 from goque_supervisor.ipc.blackbox import BlackBox
-from goque_supervisor.ipc.box_header import FLIPS_MASK, HEADER, KILL_AT, PID, POSITION, RUNNING, USED_BITS
+from goque_supervisor.ipc.box_header import (
+    FLIPS_MASK,
+    HEADER,
+    KILL_AT,
+    PID,
+    POSITION,
+    RUNNING,
+    STDERR_FROM,
+    USED_BITS,
+)
 from goque_supervisor.ipc.box_records import StepNote, can_record
 
 SPILL_OVER: Final = 16 * 1024
@@ -35,6 +44,11 @@ class BlackBoxWriter(BlackBox):
         self._outdated = 0
         self._deadlines: dict[int, float] = {}
         self._spilled: set[int] = set()
+
+    def note_stderr(self, size: int) -> None:
+        """Record how long the standard error is before a job begins; unless others run, whose lines it has too."""
+        if not self._deadlines:
+            self._words[STDERR_FROM] = size
 
     def begin(
         self, seq: int, task_id: str, claims: int, started: float, deadline: float, *, kill_at: float

@@ -78,12 +78,14 @@ class Running:
 class Contents:
     """The contents of a black box: running tasks, and encoded outcomes that are not acknowledged.
 
-    `broken` describes the first record that cannot be read. The records before it are valid.
+    `broken` describes the first record that cannot be read. The records before it are valid. Of a dead worker,
+    `stderr_from` is how long its standard error was when the running tasks began.
     """
 
     running: dict[int, Running]
     finished: dict[int, tuple[Running, bytes]]
     broken: str = ""
+    stderr_from: int = 0
 
 
 class StepNote:

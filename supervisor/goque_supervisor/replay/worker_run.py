@@ -181,10 +181,10 @@ class WorkerRun:
         if SEQ in contents.running:
             running = contents.running[SEQ]
             return outcome_of_death(
-                running, notice, evidence_of(notice), self._spec.options, time.monotonic()
+                running, notice, evidence_of(notice, contents), self._spec.options, time.monotonic()
             )
         text = self._boot_error or f"the worker ended by {cause} before it could take the task"
-        return Outcome(OutcomeKind.UNSTARTED, text, pid=self.pid, crash=evidence_of(notice))
+        return Outcome(OutcomeKind.UNSTARTED, text, pid=self.pid, crash=evidence_of(notice, contents))
 
     def _oom_evidence(self, cause: ExitCause) -> str | None:
         kills = os_process.oom_kills() - self._oom_before

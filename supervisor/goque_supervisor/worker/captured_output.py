@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard
 
 from goque import context
 from goque.execution.streams import flush_streams
+from goque.telemetry.log_output import output
 
 MAX_WAITING: Final = 64 * 1024
 """Characters of an unfinished line that are kept; a longer line is logged in parts."""
@@ -41,6 +42,7 @@ class CapturedStream:
         """Log the complete lines if a task runs here, and keep an unfinished line until its end."""
         task = context.current_task()
         if task is None or sys._getframe(1).f_globals.get("__name__") == "logging":  # noqa: SLF001 - as logging itself does
+            output.was_used = True
             written: int = self._stream.write(text)
             return written
         key = task.id, self._name

@@ -11,6 +11,7 @@ It never uses the database, and it has one thread.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
@@ -29,6 +30,7 @@ from goque.options import ProcessorOptions
 from goque.outcome import Outcome, OutcomeKind
 from goque.pools.options import PoolOptions
 from goque.task_rules.limits import NO_KEY
+from goque.telemetry.log_output import output
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.blackbox_writer import BlackBoxWriter
 from goque_supervisor.ipc.channel import Channel
@@ -43,8 +45,14 @@ from goque_supervisor.worker.stall import Stall
 
 log = logging.getLogger("goque.worker")
 
+STDERR: Final = 2
 BATCH_RESULTS: Final = 64
 BATCH_SECONDS: Final = 0.02
+STDERR_SECONDS: Final = 0.001
+"""How many seconds pass until a worker looks again how long its standard error is, unless it wrote there itself.
+
+A look is a system call. A handler that is shorter than that, and whose C code writes, is too rare to pay for it.
+"""
 _PAGE: Final = resource.getpagesize()
 
 
@@ -70,6 +78,7 @@ class Worker:
         self.retiring = ""
         self.begun = 0
         self._sent_at = 0.0
+        self._stderr_until = 0.0
 
     def introduce(self) -> None:
         """Tell the fetcher and the root that this process takes jobs."""
@@ -184,6 +193,8 @@ class Worker:
         row = job.row
         reached("run.before_begin")
         started = time.monotonic()
+        if output.was_used or started > self._stderr_until:
+            self._note_stderr(started)
         try:
             options = self.processors.get(row.type).spec.options
             deadline = started + options.timeout
@@ -206,6 +217,13 @@ class Worker:
             self.box.put_off(job.seq, stall.at, kill_at=stall.kill_at)
         reached("run.after_begin")
         return deadline
+
+    def _note_stderr(self, now: float) -> None:
+        """Record where what a job writes to standard error begins, because the next lines are not of earlier jobs."""
+        output.was_used = False
+        self._stderr_until = now + STDERR_SECONDS
+        with contextlib.suppress(OSError):  # a handler has closed or replaced it
+            self.box.note_stderr(os.lseek(STDERR, 0, os.SEEK_END))
 
     # -- what a run does: called in the thread of its handler ---------------------------------------------------
 

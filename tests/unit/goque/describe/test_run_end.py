@@ -14,6 +14,15 @@ from goque.task_row import TaskRow
 from goque.task_rules.crash_evidence import CrashEvidence
 
 OPTIONS = ProcessorOptions(max_attempts=3, max_crashes=1)
+STACK = """Stack (most recent call first):
+  File "/srv/app/tasks.py", line 12 in insist
+  File "/srv/app/tasks.py", line 7 in crawl
+  and 9 frames of goque, which called the handler"""
+KILLED = CrashEvidence(signal=9, stack=STACK)
+WHERE = " in insist (/srv/app/tasks.py, line 12)"
+IGNORED = "the handler did not stop within timeout_grace=2, so its process was killed"
+TIMEOUT = "task processing timeout: 30s"
+AT_SHUTDOWN = "its process was killed, because it still ran at the end of the shutdown"
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -52,6 +61,24 @@ def row(attempts: int) -> TaskRow:
             True,
             "ERROR attempt 1 of 3 failed: boom; not retried, because of retry_on or no_retry_on",
         ),
+        (
+            Outcome(OutcomeKind.TIMED_OUT, TIMEOUT, crash=KILLED),
+            2,
+            True,
+            f"ERROR attempt 3 of 3 failed: {TIMEOUT}; {IGNORED}{WHERE}; no attempt is left",
+        ),
+        (
+            Outcome(OutcomeKind.TIMED_OUT, TIMEOUT, delay=4.5, crash=CrashEvidence(signal=9)),
+            0,
+            True,
+            f"WARNING attempt 1 of 3 failed: {TIMEOUT}; {IGNORED}; next in 4.5s",
+        ),
+        (
+            Outcome(OutcomeKind.TIMED_OUT, TIMEOUT, delay=4.5),
+            0,
+            True,
+            f"WARNING attempt 1 of 3 failed: {TIMEOUT}; next in 4.5s",
+        ),
         (Outcome(OutcomeKind.SNOOZED, delay=5.0), 0, True, "DEBUG snoozed for 5s"),
         (Outcome(OutcomeKind.CANCELED, "sold out"), 0, True, "INFO canceled by its handler: sold out"),
         (Outcome(OutcomeKind.CANCELED), 0, True, "INFO canceled by its handler"),
@@ -60,6 +87,24 @@ def row(attempts: int) -> TaskRow:
             1,
             True,
             "INFO interrupted and requeued without charging an attempt: now error",
+        ),
+        (
+            Outcome(OutcomeKind.INTERRUPTED, AT_SHUTDOWN, crash=KILLED),
+            0,
+            True,
+            f"INFO interrupted and requeued without charging an attempt: now new; {AT_SHUTDOWN}{WHERE}",
+        ),
+        (
+            Outcome(OutcomeKind.INTERRUPTED, crash=KILLED),
+            0,
+            True,
+            "INFO interrupted and requeued without charging an attempt: now new",
+        ),
+        (
+            Outcome(OutcomeKind.CANCELED, "the task was canceled while it ran", crash=KILLED),
+            0,
+            False,
+            f"INFO canceled while it ran: {IGNORED}{WHERE}",
         ),
         (
             Outcome(OutcomeKind.CANCELED, "the task was canceled while it ran"),

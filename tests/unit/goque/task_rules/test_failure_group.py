@@ -174,7 +174,26 @@ Current thread 0x00007f3c1a7fe740 (most recent call first):
   and 5 frames of goque, which called it
 """
 
+COROUTINE = """\
+Coroutine of task 01a22f24-e0fd-7757-a25f-64e3d65dd7ca (most recent call first):
+  File "/srv/app/web.py", line 9 in fetch
+  File "/srv/app/tasks.py", line 12 in handle
+"""
+IDLE_LOOP = f"""{COROUTINE}\
+Stack (most recent call first):
+  File "{PYTHON}/selectors.py", line 468 in select
+  File "{PYTHON}/asyncio/base_events.py", line 1907 in _run_once
+"""
+BLOCKED_LOOP = f"""{COROUTINE}\
+Stack (most recent call first):
+  File "{PYTHON}/socket.py", line 708 in readinto
+  File "/srv/app/image.py", line 31 in resize
+"""
+AT_TIMEOUT = {"cause": "timeout", "error": "task processing timeout: 30s", "signal": 9}
+
 CAUSES = [
+    ({**AT_TIMEOUT, "stack": IDLE_LOOP}, "timeout", "web.py in fetch"),
+    ({**AT_TIMEOUT, "stack": BLOCKED_LOOP}, "timeout", "image.py in resize"),
     ({"cause": "crash", "signal": 11, "stack": STACK}, "crash: SIGSEGV", "image.py in resize"),
     ({"cause": "crash", "signal": 9}, "crash: SIGKILL", ""),
     ({"cause": "crash", "signal": 9, "oom": "the kernel killed 1 process"}, "memory", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,34 @@ def test_the_last_stack_and_the_last_lines_of_stderr_become_evidence(setup: Dead
     assert crash.stderr is not None
     assert crash.stderr.endswith("last words")
     assert len(crash.stderr) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("since", "shown"), [(0, "before\nlast words"), (7, "last words"), (18, None), (99, "before\nlast words")]
+)
+def test_of_stderr_only_what_was_written_since_the_tasks_began_is_evidence(
+    setup: DeadWorkersSetup, since: int, shown: str | None
+) -> None:
+    stderr_path(setup.box).write_bytes(b"before\nlast words\n")
+    found = replace(contents([1], []), stderr_from=since)
+    setup.dead_workers.settle_dead_worker(setup.notice(signal=11), setup.hold(1), found)
+    (task,) = setup.in_flight.ended
+    crash = task.outcome and task.outcome.crash
+    assert crash
+    assert crash.stderr == shown
+
+
+def test_the_box_tells_where_the_stderr_of_the_running_tasks_begins(tmp_path: Path) -> None:
+    BlackBox.create(tmp_path / "w.box")
+    writer = BlackBoxWriter(tmp_path / "w.box")
+    for seq, size in ((1, 10), (2, 20)):  # the second begins while the first runs
+        writer.note_stderr(size)
+        writer.begin(seq, "01a20ad1-3943-75c9-a997-5c814000a5bf", 1, 0.0, 1.0, kill_at=2.0)
+    assert read_box(str(tmp_path / "w.box")).stderr_from == 10
+    writer.end(1, b"")
+    writer.end(2, b"")
+    writer.note_stderr(30)
+    assert read_box(str(tmp_path / "w.box")).stderr_from == 30
 
 
 def test_a_box_that_cannot_be_read_counts_as_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

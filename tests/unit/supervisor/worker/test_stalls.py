@@ -38,7 +38,7 @@ class OneBox:
         BlackBox.create(path)
         self.worker: Any = Worker.__new__(Worker)
         self.worker.box, self.worker.results, self.worker.begun = BlackBoxWriter(path), [], 0
-        self.worker.held_signals, self.worker._stalls = HeldSignals(), {}
+        self.worker.held_signals, self.worker._stalls, self.worker._stderr_until = HeldSignals(), {}, 0.0
         self.worker.processors = processors_of(registry)
         self.reader = BlackBox(path)
 
