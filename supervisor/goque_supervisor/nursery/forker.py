@@ -16,6 +16,7 @@ from collections.abc import Callable
 from os import _exit, execv, fork, waitpid  # the app may replace those of os, as debuggers do
 from typing import Any
 
+import multiprocess.popen_fork  # noqa: F401 - each fork would import it anew, and unshare what an import uses
 from multiprocess import get_context
 
 from goque.errors import GoqueError
