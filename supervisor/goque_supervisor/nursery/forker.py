@@ -33,6 +33,7 @@ from goque_supervisor.ipc.control import (
     Stop,
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.ipc.heap_holes import fill_heap_holes
 from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.nursery import exit_functions
 from goque_supervisor.nursery.child_main import run_child
@@ -62,6 +63,7 @@ class Nursery:
             self.channel.send(_boot_failed(error))
             return 1
         gc.collect()
+        log.debug("filled %d bytes of holes in the heap", fill_heap_holes())
         gc.freeze()
         self.channel.send(Ready({**info, "start_method": self.start_method}))
         return self._serve()
