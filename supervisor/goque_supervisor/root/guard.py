@@ -13,7 +13,6 @@ import contextlib
 import os
 import signal
 import sys
-
 from pathlib import Path
 from typing import Final
 

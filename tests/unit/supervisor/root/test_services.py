@@ -33,7 +33,9 @@ def test_a_tree_without_an_endpoint_has_no_monitor_and_its_lease_logs_the_summar
     assert tree.processes.boots["lease"]["logs_summary"]
 
 
-def test_the_lease_logs_no_summary_where_a_monitor_does_or_nobody_shall(tree: SimulatedTree, tmp_path: Path) -> None:
+def test_the_lease_logs_no_summary_where_a_monitor_does_or_nobody_shall(
+    tree: SimulatedTree, tmp_path: Path
+) -> None:
     assert not tree.processes.boots["lease"]["logs_summary"]
     other = SimulatedTree(tmp_path, describe_app("mail"), http=None, roles=("processors",))
     other.comes_up()
