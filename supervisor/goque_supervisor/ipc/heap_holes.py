@@ -17,12 +17,9 @@ MAX_BLOCKS: Final = 100_000
 
 
 class _Usage(ctypes.Structure):
-    """`struct mallinfo2` of glibc. `keepcost` is the free memory at the end of the heap, where it can grow."""
+    """`struct mallinfo2` of glibc: ten numbers. The last is the free memory at the end of the heap, where it grows."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
-    )
+    _fields_ = (("others", ctypes.c_size_t * 9), ("keepcost", ctypes.c_size_t))
 
 
 def fill_heap_holes() -> int:
