@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ class RegistryQueues:
         plain, awaited = self._plain, self._async
         self._plain = self._async = None
         if plain is not None:
+            import asyncio  # noqa: PLC0415 - apps without asyncio need none of its 2 MiB
+
             await asyncio.to_thread(plain.close)
         if awaited is not None:
             await awaited.close()

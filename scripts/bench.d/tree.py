@@ -26,15 +26,25 @@ class Tree:
         database: the database with its tasks.
         directory: the directory for the notes and the log.
         types: the task types to run; none means all.
+        point_times: a file to which the processes append the times of the points that tasks pass.
         settings: the settings of the app, see bench_app.py.
     """
 
-    def __init__(self, database: Database, directory: Path, *types: str, **settings: object) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directory: Path,
+        *types: str,
+        point_times: Path | None = None,
+        **settings: object,
+    ) -> None:
         self.database = database
         self.types = types
         self.notes_file = directory / f"{database.name}.notes"
         self.log_file = directory / f"{database.name}.log"
         self.settings = {f"BENCH_{name.upper()}": str(value) for name, value in settings.items()}
+        if point_times is not None:
+            self.settings["GOQUE_TEST_POINT_TIMES"] = str(point_times)
         self.queue = goque.TaskQueueManager(database.url)
 
     def __enter__(self) -> Self:

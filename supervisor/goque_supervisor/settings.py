@@ -94,7 +94,7 @@ class SuperviseOptions:
         roles: which parts of the tree run here.
         drain: stop when no task runs and none could run now.
         shutdown_timeout: how long running handlers may go on after SIGTERM.
-        http: HOST:PORT of the monitor's endpoint, None for no endpoint.
+        http: HOST:PORT of the monitor's endpoint, None for no endpoint and no monitor.
         log_format: `console` or `json`.
         log_level: a level of the standard library's logging.
         start_method: `forkserver` or `spawn`.
@@ -125,6 +125,11 @@ class SuperviseOptions:
     run_dir: str | None = None
     reload: bool = False
     heal_unpublished: float | None = None
+
+    @property
+    def has_monitor(self) -> bool:
+        """Whether the monitor runs here: it does nothing without an endpoint."""
+        return "monitor" in self.roles and self.http is not None
 
     def check(self) -> None:
         """Raise ValueError, naming the option and the value, for a value that no tree can run with."""

@@ -74,7 +74,7 @@ def test_what_starts_and_guards_the_others_is_replaced_too(start_tree: StartTree
 def test_a_tree_that_loses_an_actor_while_it_stops_still_stops_in_order(
     start_tree: StartTree, name: str
 ) -> None:
-    tree = start_tree(app=APP)
+    tree = start_tree("--http", f"127.0.0.1:{free_port()}", app=APP)
     tree.database.enqueue("hold", "long")
     tree.running_pid("long")
     tree.signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from databases import on_every_backend
-from tree import StartTree, Tree, eventually
+from tree import StartTree, Tree, eventually, free_port
 
 APP = """
 options = dict(workers=2, min_workers=2, fetch_tick=0.1, next_attempt_at=retry.static(0))
@@ -57,7 +57,7 @@ def test_a_handler_that_segfaults_among_500_tasks_of_two_types_costs_exactly_one
 def test_killing_each_actor_in_turn_under_load_loses_nothing_and_charges_only_what_ran_in_a_killed_worker(
     start_tree: StartTree,
 ) -> None:
-    tree = start_tree("--types", "steady,blue", app=APP)
+    tree = start_tree("--types", "steady,blue", "--http", f"127.0.0.1:{free_port()}", app=APP)
     names = [f"s{n}" for n in range(1500)]
     blues = [f"b{n}" for n in range(1500)]
     tree.database.enqueue("steady", *names)

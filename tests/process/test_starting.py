@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tree import Database, StartTree, Tree, eventually, python_command
+from tree import Database, StartTree, Tree, eventually, free_port, python_command
 
 APP = """
 registry.processor("hold", workers=1, fetch_tick=0.1)(hold)
@@ -273,7 +273,8 @@ def test_roles_can_be_split_over_two_supervisors_on_one_database(start_tree: Sta
 registry.add_periodic_job(goque.cron_job("tick", "* * * * * *", lambda: Task("quick")))
 """
     work = start_tree("--roles", "processors", app=APP + periodic, apart=True)
-    care = start_tree("--roles", "healer,cleaner,scheduler,monitor", apart=True)
+    http = ("--http", f"127.0.0.1:{free_port()}")
+    care = start_tree("--roles", "healer,cleaner,scheduler,monitor", *http, apart=True)
     eventually(lambda: work.database.counts("quick").get("done", 0) >= 2)
     roles = (f"w0:{work.pool_of('quick')}", "fetcher", "healer", "cleaner", "scheduler", "monitor")
     assert [bool(work.pids(role)) for role in roles] == [True, True, False, False, False, False]

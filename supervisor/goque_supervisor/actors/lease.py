@@ -21,6 +21,7 @@ from goque_supervisor.actors.heartbeats import Heartbeats, Verdict
 from goque_supervisor.actors.node_report import NodeReport
 from goque_supervisor.actors.own_claims import OwnClaims
 from goque_supervisor.actors.run_rollup import RunRollup
+from goque_supervisor.actors.run_summary import RunSummary
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import CommitsLost, LeaseRenewed, Message, Ready, TakeNewName, TreeState
 from goque_supervisor.metrics.run_counters import read_run_counters
@@ -49,6 +50,7 @@ class Lease(Actor):
         self._state: dict[str, Any] = {}
         run_directory = Path(boot["run_directory"])
         self._node_report = NodeReport(run_directory, boot["app"], boot["node_timeout"])
+        self._summary = RunSummary(run_directory, self.log) if boot["logs_summary"] else None
         self._run_rollup = RunRollup(self.storage, lambda: read_run_counters(run_directory))
 
     @property
@@ -69,6 +71,7 @@ class Lease(Actor):
     def run_once(self) -> float:
         """Write one heartbeat if it is due, and check the tasks that are claimed in this node's names."""
         sent_at = time.monotonic()
+        self._log_summary(sent_at)
         if sent_at < self._due:
             return self._due - sent_at
         if self._must_rename:
@@ -118,6 +121,14 @@ class Lease(Actor):
             self.log.debug("what was run is written later: %s", error)
         except Exception:
             self.log.exception("what was run cannot be written for the dashboard; tasks are not affected")
+
+    def _log_summary(self, now: float) -> None:
+        """Log how many tasks have ended, if no monitor does. An error here must not prevent the heartbeat."""
+        try:
+            if self._summary is not None:
+                self._summary.log_if_due(now)
+        except Exception:
+            self.log.exception("cannot read how many tasks have ended: there is no summary of this minute")
 
     def _take_new_name(self) -> None:
         former = self.owner

@@ -1,14 +1,14 @@
 """The monitor: collects the state of the whole tree, and serves /metrics, /healthz and /readyz over HTTP.
 
 It only reads, so its death loses nothing. It reads counters from files (counters.py), the app's metrics from the files
-of prometheus-client (user_metrics.py), and the state of the tree from the root's messages, one each second.
+of prometheus-client (user_metrics.py), and the state of the tree from the root's messages, one each second. A tree
+without an address for HTTP has no monitor.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +20,15 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from goque_supervisor.actors.actor import Actor
 from goque_supervisor.actors.health import not_alive, not_ready
 from goque_supervisor.actors.http_server import Answer, json_answer, serve
+from goque_supervisor.actors.run_summary import RunSummary
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Message, TreeState
 from goque_supervisor.metrics.counters import read_counters
 from goque_supervisor.metrics.function_counters import read_function_counters
-from goque_supervisor.metrics.prometheus import ENDS, QueueSample, Snapshot, families
+from goque_supervisor.metrics.prometheus import QueueSample, Snapshot, families
 from goque_supervisor.metrics.step_counters import read_step_counters
 from goque_supervisor.metrics.user_metrics import UserMetrics
 
-SUMMARY_PERIOD: Final = 60.0
 TIDY_PERIOD: Final = 5.0
 QUEUE_PERIOD: Final = 2.0
 QUEUE_FRACTION: Final = 0.02
@@ -50,38 +50,32 @@ class Monitor(Actor):
         self._queue = QueueSample()
         self._sampled_at = self._sample_at = self._tidy_at = 0.0
         self._lock = threading.Lock()
-        self._reported: Counter[str] = Counter()
-        self._summary_at = time.monotonic() + SUMMARY_PERIOD
+        self._summary = RunSummary(self.run_directory, self.log)
 
     def start(self) -> None:
-        """Start the HTTP server if an address is set."""
-        if self.boot["http"]:
-            registry = CollectorRegistry()
-            registry.register(self)
-            pages = {
-                "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
-                "/healthz": self._health,
-                "/readyz": self._readiness,
-            }
-            url = serve(self.boot["http"], pages, self.log)
-            self.log.info("serving /metrics, /healthz and /readyz on %s", url)
+        """Start the HTTP server."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        pages = {
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+        }
+        url = serve(self.boot["http"], pages, self.log)
+        self.log.info("serving /metrics, /healthz and /readyz on %s", url)
 
     def run_once(self) -> float:
-        """Sample the queue and tidy metrics if there is an HTTP server; once a minute, log how many tasks ended."""
+        """Sample the queue and tidy metrics; once a minute, log how many tasks ended."""
         now = time.monotonic()
-        due = [self._summary_at]
-        if now >= self._summary_at:
-            self._summary_at = now + SUMMARY_PERIOD
-            self._log_summary()
-        if self.boot["http"]:
-            if now >= self._tidy_at:
-                self._tidy_at = now + TIDY_PERIOD
-                self._tidy()
-            due.append(self._tidy_at)
-            if self.state.get("lease"):  # before, an embedded database may have no tables yet
-                if now >= self._sample_at:
-                    self._sample_queue()
-                due.append(self._sample_at)
+        self._summary.log_if_due(now)
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_PERIOD
+            self._tidy()
+        due = [self._summary.due_at, self._tidy_at]
+        if self.state.get("lease"):  # before, an embedded database may have no tables yet
+            if now >= self._sample_at:
+                self._sample_queue()
+            due.append(self._sample_at)
         return max(0.0, min(due) - time.monotonic())
 
     def on_message(self, message: Message) -> None:
@@ -145,16 +139,6 @@ class Monitor(Actor):
     def _readiness(self) -> Answer:
         reasons = not_ready(self.snapshot(), self.heard_at, time.monotonic())
         return json_answer(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
-
-    def _log_summary(self) -> None:
-        now: Counter[str] = Counter()
-        for counts in read_counters(self.run_directory).values():
-            now.update({status: int(counts[f"processed:{status}"]) for status in ENDS})
-        recent = now - self._reported
-        self._reported = now
-        if recent:
-            parts = ", ".join(f"{count} {status}" for status, count in sorted(recent.items()))
-            self.log.info("runs of tasks in the last minute: %s", parts)
 
 
 def run(boot: dict[str, Any], channel: Channel) -> None:

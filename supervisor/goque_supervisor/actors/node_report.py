@@ -27,9 +27,8 @@ from goque_supervisor.actors.memory_reader import MemoryReader
 from goque_supervisor.ipc.blackbox import BlackBox
 from goque_supervisor.ipc.box_records import Running
 from goque_supervisor.ipc.os_process import Usage, usage_of
-from goque_supervisor.metrics.counters import Counts, read_counters
+from goque_supervisor.metrics.counters import RUN_ENDS, Counts, read_counters
 from goque_supervisor.metrics.function_counters import read_function_counters
-from goque_supervisor.metrics.prometheus import ENDS
 
 log = logging.getLogger("goque.lease")
 
@@ -120,9 +119,9 @@ class NodeReport:
         """Return the runs of a type, or of one function of it: since the start of the tree, and recent ones."""
         newest = self._history[-1][1].get((task_type, function), Counts())
         before = self._history[0][1].get((task_type, function), Counts())
-        recent = {end: int(newest[f"processed:{end}"] - before[f"processed:{end}"]) for end in ENDS}
+        recent = {end: int(newest[f"processed:{end}"] - before[f"processed:{end}"]) for end in RUN_ENDS}
         return {
-            "processed": {end: count for end in ENDS if (count := int(newest[f"processed:{end}"]))},
+            "processed": {end: count for end in RUN_ENDS if (count := int(newest[f"processed:{end}"]))},
             "recent": {end: count for end, count in recent.items() if count},
             "recent_run_seconds": round(newest["processing:sum"] - before["processing:sum"], 6),
         }

@@ -48,6 +48,7 @@ from goque_supervisor.fetcher.worker_numbers import WorkerNumbers
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
+from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.failure_report import reports_of
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.recovery.failure_reports import FailureReports
@@ -218,9 +219,9 @@ class Fetcher:
             self.database.failed(error)
             return
         if changed:
-            now = time.monotonic()
+            reached("work.noticed")
             self._may_have_changes = True
-            self.schedule.table_changed(now)
+            self.schedule.table_changed(now := time.monotonic())
             self.schedule.claim_within(now, self.claims.pause_after_wakeup(now, rests=self.watcher.rests))
 
     # -- to and from the database --------------------------------------------------------------------------
@@ -261,8 +262,7 @@ class Fetcher:
             self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
         self.counters.settled(change, task.outcome, task.row, written=written, waited=task.waited)
         if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
-            options = self.types.options(task.row.type)
-            log_outcome(task.row, task.outcome, change, options, written=written)
+            log_outcome(task.row, task.outcome, change, self.types.options(task.row.type), written=written)
             if not change.status.is_terminal:
                 self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 

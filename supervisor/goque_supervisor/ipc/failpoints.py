@@ -3,18 +3,22 @@
 The variable names a directory. A process that reaches a point looks for a file of that name. If there is one, the
 process removes it and does once what the file says: `kill` or `stop` itself, or raise the `error` of a database that
 does not answer.
+
+Another variable names a file to which each process appends the point and the time. `scripts/bench.d/hops.py` draws it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Final
 
 from goque.errors import DatabaseUnavailableError
 
 VARIABLE: Final = "GOQUE_TEST_FAILPOINTS"
+TIMES_VARIABLE: Final = "GOQUE_TEST_POINT_TIMES"
 
 POINTS: Final = (
     "claim.before",
@@ -46,8 +50,12 @@ STEP_POINTS: Final = (
 """The points that a recorded step passes, while its handler runs."""
 
 
+TIMED_POINTS: Final = ("work.noticed", "job.received")
+"""Further points, at which no test lets a process fail."""
+
+
 def reached(name: str) -> None:
-    """Mark a point that this process has reached; only the test suite uses it."""
+    """Mark a point that this process has reached; only tests and measurements use it."""
 
 
 def _reach(name: str) -> None:
@@ -66,5 +74,12 @@ def _reach(name: str) -> None:
             raise DatabaseUnavailableError(f"fail point {name}")
 
 
+def _note_time(name: str) -> None:
+    _times.write(f"{name} {time.monotonic_ns()}\n".encode())
+
+
 if os.environ.get(VARIABLE):
     reached = _reach
+elif os.environ.get(TIMES_VARIABLE):
+    _times = Path(os.environ[TIMES_VARIABLE]).open("ab", buffering=0)  # noqa: SIM115 - as long as the process
+    reached = _note_time

@@ -23,6 +23,9 @@ from goque.task_row import TaskRow, TaskStatus
 log = logging.getLogger("goque.supervisor")
 
 SUFFIX: Final = ".counters"
+RUN_ENDS: Final = (TaskStatus.DONE, TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT, TaskStatus.CANCELED)
+"""The statuses in which a run leaves its task, as far as they are counted."""
+
 UNREGISTERED: Final = "unregistered"
 """The label of all task types that do not run here: an enqueued task must not add a label."""
 

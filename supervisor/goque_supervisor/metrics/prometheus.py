@@ -11,9 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from goque.storage.contract import LimitLoad, QueueDepth
 from goque.task_row import TaskStatus
-from goque_supervisor.metrics.counters import ATTEMPTS, DURATIONS, SIZES, UNREGISTERED, Counts
+from goque_supervisor.metrics.counters import ATTEMPTS, DURATIONS, RUN_ENDS, SIZES, UNREGISTERED, Counts
 
-ENDS: Final = (TaskStatus.DONE, TaskStatus.ERROR, TaskStatus.ATTEMPTS_LEFT, TaskStatus.CANCELED)
 OPERATIONS: Final = ("fetch", "processing", "cleanup", "health")
 RESTART_REASONS: Final = ("crash", "timeout", "memory", "tasks", "reload")
 
@@ -98,7 +97,7 @@ def _counted(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for task_type, counts in counters.items():
         for status in TaskStatus:
-            if (total := counts[f"processed:{status}"]) or (status in ENDS and task_type != UNREGISTERED):
+            if (total := counts[f"processed:{status}"]) or (status in RUN_ENDS and task_type != UNREGISTERED):
                 processed.add_metric([task_type, status], total)
         done = (counts["fetched"], counts.buckets("processing")[-1], counts["cleaned"], counts["healed"])
         for operation, total in zip(OPERATIONS, done, strict=True):
@@ -168,7 +167,7 @@ def _by_function(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for (task_type, function), counts in sorted(snapshot.functions.items()):
         for status in TaskStatus:
-            if (total := counts[f"processed:{status}"]) or status in ENDS:
+            if (total := counts[f"processed:{status}"]) or status in RUN_ENDS:
                 processed.add_metric([task_type, function, status], total)
         _add(durations, [task_type, function], counts, "processing", DURATIONS)
     yield processed

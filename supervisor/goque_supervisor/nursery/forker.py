@@ -16,6 +16,7 @@ from collections.abc import Callable
 from os import _exit, execv, fork, waitpid  # the app may replace those of os, as debuggers do
 from typing import Any
 
+import multiprocess.popen_fork  # noqa: F401 - each fork would import it anew, and unshare what an import uses
 from multiprocess import get_context
 
 from goque.errors import GoqueError
@@ -32,6 +33,7 @@ from goque_supervisor.ipc.control import (
     Stop,
 )
 from goque_supervisor.ipc.exit_cause import ExitCause
+from goque_supervisor.ipc.heap_holes import fill_heap_holes
 from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.nursery import exit_functions
 from goque_supervisor.nursery.child_main import run_child
@@ -61,6 +63,7 @@ class Nursery:
             self.channel.send(_boot_failed(error))
             return 1
         gc.collect()
+        log.debug("filled %d bytes of holes in the heap", fill_heap_holes())
         gc.freeze()
         self.channel.send(Ready({**info, "start_method": self.start_method}))
         return self._serve()

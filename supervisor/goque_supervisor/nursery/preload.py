@@ -36,6 +36,7 @@ from goque_supervisor.nursery.child_main import LOOPS
 from goque_supervisor.nursery.replaced_functions import refuse_replaced_functions
 from goque_supervisor.settings import SuperviseOptions
 
+ASYNC_WORKER: Final = "goque_supervisor.worker.async_worker"
 ROOT_OPTIONS: Final = ("timeout", "max_attempts")
 
 
@@ -63,6 +64,8 @@ def import_app(options: SuperviseOptions, registry_fd: int | None) -> dict[str, 
         *traced,
     ):
         importlib.import_module(LOOPS[role])
+    if any(spec["is_async"] for spec in types):
+        importlib.import_module(ASYNC_WORKER)
     return {
         "sources": _sources_of(options.app),
         "import_began": began,

@@ -17,7 +17,14 @@ from goque_supervisor.settings import SuperviseOptions
 def import_actors(options: SuperviseOptions) -> dict[str, Any]:
     """Import the loops of goque's own processes, and the backend if it is known without the app."""
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # for the app's metrics; goque's own are in counters
-    for role in ("lease", "fetcher", "healer", "cleaner", "monitor", *["reloader"] * options.reload):
+    sometimes = {"monitor": options.has_monitor, "reloader": options.reload}
+    for role in (
+        "lease",
+        "fetcher",
+        "healer",
+        "cleaner",
+        *(role for role, runs in sometimes.items() if runs),
+    ):
         importlib.import_module(LOOPS[role])
     with suppress(
         ConfigurationError

@@ -2,6 +2,9 @@
 
 When the root dies, the kernel signals its children, but not the processes that their handlers started. The guard knows
 each child's process group and outlives the root by a moment.
+
+The guard becomes a shell, because a shell takes a tenth of the memory of a process that was forked from the root. If
+there is no shell, or the first guard has died, the guard is a loop in Python.
 """
 
 from __future__ import annotations
@@ -10,9 +13,31 @@ import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import Final
 
 from goque_supervisor.ipc import os_process
 from goque_supervisor.ipc.process_signals import fork_without_signals
+
+SHELL: Final = "/bin/sh"
+NAME: Final = "goque:guard"
+SCRIPT: Final = f"""
+printf %s {NAME} >/proc/self/comm
+while read -r line; do
+    case $line in
+    +*) groups="$groups ${{line#+}}" ;;
+    -*) kept=
+        for group in $groups; do
+            [ "$group" = "${{line#-}}" ] || kept="$kept $group"
+        done
+        groups=$kept ;;
+    esac
+done
+for group in $groups; do
+    kill -s KILL -- "-$group"
+done
+"""
+"""What the shell does, from the same lines on its standard input as `_watch`."""
 
 
 class Guard:
@@ -22,6 +47,7 @@ class Guard:
         self.pid = 0
         self._pipe = -1
         self._groups: set[int] = set()
+        self._shell = SHELL if os_process.IS_LINUX and Path(SHELL).exists() else ""
 
     def start(self) -> None:
         """Fork a guard, the first or the next after one that died, and tell it all groups."""
@@ -30,10 +56,14 @@ class Guard:
         if self.pid == 0:
             try:
                 _close_all_but(reader)
+                _ignore_orders_to_stop()
+                if self._shell:
+                    _become_shell(self._shell, reader)
                 _watch(reader)
             finally:
                 os._exit(0)
         os.close(reader)
+        self._shell = ""
         if self._pipe >= 0:
             os.close(self._pipe)
         self._pipe = writer
@@ -63,11 +93,24 @@ class Guard:
             os.write(self._pipe, line.encode())
 
 
-def _watch(reader: int) -> None:
+def _ignore_orders_to_stop() -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os_process.set_name("goque:guard")
+
+
+def _become_shell(shell: str, reader: int) -> None:
+    """Replace this process by a shell that runs the script; returns if the system refuses."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(reader, 0)
+    for descriptor in (1, 2):  # the shell would complain about each group that is gone
+        os.dup2(null, descriptor)
+    with contextlib.suppress(OSError):
+        os.execve(shell, ["sh", "-c", SCRIPT], {})  # noqa: S606 - a fixed program and a fixed text
+
+
+def _watch(reader: int) -> None:
+    os_process.set_name(NAME)
     groups: set[int] = set()
     rest = b""
     while data := os.read(reader, 65536):

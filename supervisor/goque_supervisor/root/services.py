@@ -148,11 +148,12 @@ class Services:
             boot["run_directory"] = str(self._run_directory.path)
         if spec.role == "lease":
             boot["seq"] = self._node().seq
+            boot["logs_summary"] = "monitor" in self._options.roles and not self._options.has_monitor
             boot["former_owners"] = [name for name in self._node().all_owners if name != boot["owner"]]
         if spec.role == "monitor":
             boot["http"] = self._options.http
             boot["service_name"] = app["service_name"]
-            boot["metrics"] = os.environ.get(METRICS_DIRECTORY) if self._options.http else None
+            boot["metrics"] = os.environ.get(METRICS_DIRECTORY)
         if spec.role == "reloader":
             boot["places"] = [os.getcwd(), *app["sources"]]  # noqa: PTH109 - no need of pathlib here
             boot["import_began"] = app["import_began"]

@@ -182,7 +182,7 @@ def build_tree(options: SuperviseOptions, app: dict[str, Any]) -> Tree:
     nursery = NurseryKind.APP if app["traces"] else NurseryKind.ACTORS
     return Tree(
         lease=ChildSpec("lease", "lease"),
-        monitor=ChildSpec("monitor", "monitor") if "monitor" in options.roles else None,
+        monitor=ChildSpec("monitor", "monitor") if options.has_monitor else None,
         groups=list(_groups(options, app, nursery)) if "processors" in options.roles else [],
         services=[
             ChildSpec(role, role, NurseryKind.APP if role == "scheduler" else nursery)

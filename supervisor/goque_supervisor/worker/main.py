@@ -19,9 +19,9 @@ from goque_supervisor.ipc.process_signals import reset_signals
 from goque_supervisor.ipc.run_directory import stack_path
 from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.worker import captured_output
-from goque_supervisor.worker.async_worker import AsyncWorker
 from goque_supervisor.worker.replayed import write_nothing
 from goque_supervisor.worker.sync_worker import SyncWorker
+from goque_supervisor.worker.worker import Worker
 
 log = logging.getLogger("goque.worker")
 
@@ -75,9 +75,16 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     record_steps_through(registry)
     if boot.get("replays"):
         write_nothing(boot["box"])
-    kind = AsyncWorker if boot["is_async"] else SyncWorker
-    kind(boot, channel, processors_of(registry)).run()
+    _worker_class(is_async=boot["is_async"])(boot, channel, processors_of(registry)).run()
     _warn_of_threads()
+
+
+def _worker_class(*, is_async: bool) -> type[Worker]:
+    if not is_async:
+        return SyncWorker
+    from goque_supervisor.worker.async_worker import AsyncWorker  # noqa: PLC0415 - asyncio takes 2 MiB
+
+    return AsyncWorker
 
 
 def _warn_of_threads() -> None:

@@ -88,6 +88,7 @@ class Worker:
     def receive(self) -> None:
         """Handle the messages of the fetcher and the root."""
         for data in self.socket.receive():
+            reached("job.received")
             jobs, refused = messages.decode_each_job(data)
             self.results += refused
             self.questions.take(jobs.answers)

@@ -256,7 +256,7 @@ def test_row_59_tasks_with_one_hostile_value_each_stop_nobody(
         if ONLY in name:
             write_task(database, **{**held, **values})
     database.enqueue("fine", *names[:3])
-    tree = start_tree(app=APP + PERIODIC)
+    tree = start_tree("--http", f"127.0.0.1:{free_port()}", app=APP + PERIODIC)
     problems: list[str] = []
     try:
         wait(lambda: is_complete(tree), 15, "the tree is not complete", problems)
@@ -326,7 +326,7 @@ def test_row_59_policies_that_are_garbage_stop_nobody(start_tree: StartTree, dat
             )
             write_task(database, **{**held, "type": f"'{name}'"})
     write_task(database, **{**held, "external_id": "'good-healed'"})
-    tree = start_tree(app=APP + PERIODIC)
+    tree = start_tree("--http", f"127.0.0.1:{free_port()}", app=APP + PERIODIC)
     problems: list[str] = []
     try:
         wait(lambda: is_complete(tree), 15, "the tree is not complete", problems)

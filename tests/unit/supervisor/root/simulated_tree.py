@@ -190,7 +190,7 @@ class SimulatedTree:
         self.timers = Timers(lambda: self.now)
         self.processes: Any = SimulatedProcesses(directory, self.timers, self.history)
         self.nurseries: Any = SimulatedNurseries(app)
-        self.options = SuperviseOptions(**options)
+        self.options = SuperviseOptions(**{"http": "127.0.0.1:9100"} | options)
         self.run_directory = RunDirectory(directory, ())
         self.root = Root(self.options, self.run_directory, self.processes, self.nurseries, self.timers)
 

@@ -26,6 +26,22 @@ def test_lease_and_monitor_start_first_and_the_others_once_the_node_has_its_leas
     assert tree.did() == ["start healer", "start cleaner", "start scheduler", "start reloader"]
 
 
+def test_a_tree_without_an_endpoint_has_no_monitor_and_its_lease_logs_the_summary(tmp_path: Path) -> None:
+    tree = SimulatedTree(tmp_path, describe_app("mail"), http=None)
+    tree.comes_up()
+    assert "start monitor" not in tree.did()
+    assert tree.processes.boots["lease"]["logs_summary"]
+
+
+def test_the_lease_logs_no_summary_where_a_monitor_does_or_nobody_shall(
+    tree: SimulatedTree, tmp_path: Path
+) -> None:
+    assert not tree.processes.boots["lease"]["logs_summary"]
+    other = SimulatedTree(tmp_path, describe_app("mail"), http=None, roles=("processors",))
+    other.comes_up()
+    assert not other.processes.boots["lease"]["logs_summary"]
+
+
 def test_only_the_roles_that_are_asked_for_run(tmp_path: Path) -> None:
     tree = SimulatedTree(tmp_path, describe_app("mail", jobs=1), roles=("healer",))
     tree.comes_up()
