@@ -23,6 +23,7 @@ SHELL: Final = "/bin/sh"
 NAME: Final = "goque:guard"
 SCRIPT: Final = f"""
 printf %s {NAME} >/proc/self/comm
+groups=
 while read -r line; do
     case $line in
     +*) groups="$groups ${{line#+}}" ;;
@@ -106,7 +107,7 @@ def _become_shell(shell: str, reader: int) -> None:
     for descriptor in (1, 2):  # the shell would complain about each group that is gone
         os.dup2(null, descriptor)
     with contextlib.suppress(OSError):
-        os.execve(shell, ["sh", "-c", SCRIPT], {})  # noqa: S606 - a fixed program and a fixed text
+        os.execv(shell, ["sh", "-c", SCRIPT])  # noqa: S606 - a fixed program and a fixed text
 
 
 def _watch(reader: int) -> None:

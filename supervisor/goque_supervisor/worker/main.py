@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from goque.execution.follow_ups import prepare_follow_ups_by
 from goque.execution.transaction_steps import record_steps_through
@@ -21,7 +21,9 @@ from goque_supervisor.nursery.app_registry import registry_of_this_process
 from goque_supervisor.worker import captured_output
 from goque_supervisor.worker.replayed import write_nothing
 from goque_supervisor.worker.sync_worker import SyncWorker
-from goque_supervisor.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from goque_supervisor.worker.async_worker import AsyncWorker
 
 log = logging.getLogger("goque.worker")
 
@@ -79,7 +81,7 @@ def run(boot: dict[str, Any], channel: Channel) -> None:
     _warn_of_threads()
 
 
-def _worker_class(*, is_async: bool) -> type[Worker]:
+def _worker_class(*, is_async: bool) -> type[SyncWorker | AsyncWorker]:
     if not is_async:
         return SyncWorker
     from goque_supervisor.worker.async_worker import AsyncWorker  # noqa: PLC0415 - asyncio takes 2 MiB

@@ -32,9 +32,12 @@ def group() -> subprocess.Popen[bytes]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
 @pytest.mark.parametrize("kind", ["shell", "python"])
-def test_the_guard_kills_the_groups_that_it_knows_when_its_pipe_closes_and_no_other(kind: str) -> None:
+def test_the_guard_kills_the_groups_that_it_knows_when_its_pipe_closes_and_no_other(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guard = Guard()
     known, forgotten, added_later = groups = [group() for _ in range(3)]
+    monkeypatch.setenv("groups", str(forgotten.pid))  # the shell has a variable of this name
     guard.add(known.pid)
     guard.start()
     try:
