@@ -7,7 +7,7 @@ from backends import add, claim, move
 
 from goque.storage.search_types import TaskSearch, first_id_at
 from goque.storage.sql import search as sql_search
-from goque.storage.sql.task_lists import newest_ended
+from goque.storage.sql.ended import newest_ended
 from goque.task import Task
 from goque.task_row import TaskStatus
 
