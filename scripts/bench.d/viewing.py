@@ -8,48 +8,72 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from database import Database
 from figure import Figure
 from starlette.testclient import TestClient
+from viewed_table import fill
 from workload import Run
 
 from goque.cli import group
 from goque.dashboard import create_app
 
-TYPES: Final = 20
-DAYS: Final = 7
-PARTS: Final = 50
 ROUNDS: Final = 40
-STATUSES: Final = {"done": 4_700_000, "canceled": 20_000, "attempts_left": 80_000, "new": 200_000}
 PAGES: Final = {
     "overview": "/",
+    "overview_hour": "/?window=1h",
+    "overview_week": "/?window=7d",
     "types": "/types",
+    "type": "/types/type?name=noop_7",
     "limits": "/limits",
     "tasks": "/tasks",
+    "tasks_deep": "/tasks?before={middle}",
+    "tasks_oldest": "/tasks?sort=oldest",
     "tasks_failed": "/tasks?status=attempts_left",
+    "tasks_failed_deep": "/tasks?status=attempts_left&before={middle}",
+    "tasks_waiting": "/tasks?status=new",
     "tasks_of_type": "/tasks?type=noop_7",
     "tasks_done_of_type": "/tasks?type=noop_7&status=done",
+    "tasks_of_group": "/tasks?failure=noop_7",
     "tasks_by_error": "/tasks?error=boom",
+    "tasks_by_absent_error": "/tasks?error=absent",
+    "tasks_by_external_id": "/tasks?external_id={external}",
     "task": "/tasks/{failed}",
+    "search": "/search?q={external}",
+    "flow": "/flows/{flow}",
+    "failures": "/failures",
+    "failure": "/failures/noop_7",
     "jobs": "/jobs",
     "nodes": "/nodes",
 }
 COMMANDS: Final = {
-    "stats": ["stats"],
-    "list": ["list"],
-    "list_failed": ["list", "--status", "failed"],
-    "list_of_type": ["list", "--type", "noop_7", "--status", "done"],
-    "top": ["top", "--once"],
-    "show": ["show", "{failed}"],
-    "failures": ["failures"],
+    "stats": "stats",
+    "stats_json": "stats --json",
+    "list": "list",
+    "list_json": "list --json",
+    "list_deep": "list --before {middle}",
+    "list_failed": "list --status failed",
+    "list_failed_deep": "list --status failed --before {middle}",
+    "list_canceled": "list --status canceled",
+    "list_waiting": "list --status waiting",
+    "list_running": "list --status running",
+    "list_blocked": "list --status blocked",
+    "list_of_type": "list --type noop_7",
+    "list_done_of_type": "list --type noop_7 --status done",
+    "list_failed_of_type": "list --type noop_7 --status failed",
+    "list_failed_by_error": "list --status failed --error boom",
+    "list_failed_by_absent_error": "list --status failed --error absent",
+    "list_by_error": "list --error boom",
+    "list_by_absent_error": "list --error absent",
+    "list_by_payload": "list --payload absent",
+    "list_by_limit_key": "list --limit-key absent",
+    "list_of_group": "list --failure noop_7",
+    "list_since": "list --status failed --since 2h",
+    "list_by_external_id": "list --external-id {external}",
+    "show": "show {failed}",
+    "flow": "flow {flow}",
+    "top": "top --once",
+    "failures": "failures",
+    "limits": "limits",
 }
-ATTEMPTS: Final = """
-    INSERT INTO goque_attempt (task_id, attempt, cause, error, traceback, ended_at)
-    SELECT id, 1, 'failed', 'ValueError: boom', 'Traceback (most recent call last):', coalesce(updated_at, created_at)
-    FROM goque_task
-    WHERE status = 'attempts_left'"""
-
-NEWEST_FAILED: Final = "SELECT id FROM goque_task WHERE status = 'attempts_left' ORDER BY id DESC LIMIT 1"
 
 
 def views(run: Run) -> Iterator[Figure]:
@@ -58,30 +82,17 @@ def views(run: Run) -> Iterator[Figure]:
     The first overview counts alone. A command is called in this process: Python's start and the imports do not count.
     `--quick` uses a tenth of the tasks.
     """
-    scale = 0.1 if run.quick else 1.0
     with run.backend.fresh(run.directory) as database:
-        fill(database, scale)
-        failed = str(database.rows(NEWEST_FAILED)[0][0])
+        places = fill(database, 0.1 if run.quick else 1.0)
         with TestClient(create_app(database.url)) as client:
             yield Figure(run.name("first_overview"), "ms", [timed(lambda: read(client, "/"))])
             for name, path in PAGES.items():
-                where = path.format(failed=failed)
+                where = path.format_map(places._asdict())
                 yield p95_of(run.name(f"page_{name}"), lambda where=where: read(client, where))
         for name, words in COMMANDS.items():
-            if words[0] in group.COMMANDS:
-                arguments = [*(word.format(failed=failed) for word in words), "--database-url", database.url]
+            if words.split()[0] in group.COMMANDS:
+                arguments = [*words.format_map(places._asdict()).split(), "--database-url", database.url]
                 yield p95_of(run.name(f"command_{name}"), lambda arguments=arguments: command(arguments))
-
-
-def fill(database: Database, scale: float) -> None:
-    """Insert the tasks, those of each status evenly over the days, and the attempts of the failed ones."""
-    apart = DAYS * 86_400 / sum(STATUSES.values()) / scale
-    for _ in range(PARTS):
-        for status, count in STATUSES.items():
-            size = round(count * scale / PARTS)
-            database.fill(status, size, types=TYPES, age=DAYS * 86_400.0, apart=apart)
-    database.rows(ATTEMPTS)
-    database.analyze()
 
 
 def p95_of(name: str, call: Callable[[], object]) -> Figure:

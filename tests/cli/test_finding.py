@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import closing
@@ -195,7 +196,7 @@ def test_a_search_that_stops_early_says_how_to_go_on(goque: Any) -> None:
     few = "import goque.storage.sql.search as s; s.FIRST_WALK, s.MAX_WALK = 2, 3; import goque.cli as c; c.main()"
     with goque.queue as queue:
         rare = queue.enqueue("t", {"rare": "needle"})
-        queue.add_tasks([Task("t") for _ in range(40)])
+        queue.add_tasks([Task("t") for _ in range(8)])
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", few, "list", "--payload", "needle", *more]
@@ -209,3 +210,42 @@ def test_a_search_that_stops_early_says_how_to_go_on(goque: Any) -> None:
     second = run("--before", first.stderr.partition("--before ")[2][:36])
     assert rare.id in second.stdout
     assert "looked at" not in second.stderr
+
+
+def test_a_search_can_go_to_the_end(goque: Any) -> None:
+    few = "import goque.storage.sql.search as s; s.FIRST_WALK, s.MAX_WALK = 2, 3; import goque.cli as c; c.main()"
+    with goque.queue as queue:
+        rare = queue.enqueue("t", {"rare": "needle"})
+        queue.add_tasks([Task("t") for _ in range(40)])
+    command = [sys.executable, "-c", few, "list", "--payload", "needle", "--all"]
+    found = subprocess.run(
+        command, cwd=goque.directory, env=goque.env, capture_output=True, text=True, check=True
+    )
+    assert rare.id in found.stdout
+    assert found.stderr == ""
+
+
+def test_counts_that_end_early_say_so(goque: Any) -> None:
+    """A lower bound is never taken for a count: in the table, in JSON and on stderr."""
+    few = (
+        "import goque.storage.sql.task_lists.type_counts as t; t.MAX_COUNTED = t.MAX_WAITING = 2; "
+        "t.LEAST = t.LEAST_WAITING = 1; import goque.cli as c; c.main()"
+    )
+    with goque.queue as queue:
+        queue.add_tasks([Task("t") for _ in range(3)])
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", few, "stats", *more]
+        return subprocess.run(
+            command, cwd=goque.directory, env=goque.env, capture_output=True, text=True, check=True
+        )
+
+    cut = run()
+    assert [line.split() for line in cut.stdout.splitlines()] == [["TYPE", "WAITING"], ["t", "2+"]]
+    assert "--exact" in cut.stderr
+    lines = [json.loads(line) for line in run("--json").stdout.splitlines()]
+    assert lines[-1] == {"type": "t", "status": "new", "count": 2, "is_more": True}
+    assert all(line["is_more"] for line in lines)
+    exact = run("--exact", "--json")
+    assert json.loads(exact.stdout) == {"type": "t", "status": "new", "count": 3}
+    assert exact.stderr == ""

@@ -14,11 +14,15 @@ from backends import MysqlBackend, PostgresqlBackend, SqliteBackend, add
 from test_mysql_plans import fill as fill_mysql
 from test_postgresql_plans import FILL as FILL_POSTGRESQL
 
+from goque.storage.mysql.counting import TYPE_COUNTS as MYSQL_COUNTS
 from goque.storage.mysql.search import MYSQL_SEARCH
+from goque.storage.postgresql.counting import TYPE_COUNTS as POSTGRESQL_COUNTS
 from goque.storage.postgresql.search import POSTGRESQL_SEARCH
 from goque.storage.postgresql.session import BEGIN
 from goque.storage.sql.placeholders import percent_placeholders
 from goque.storage.sql.statements.search import SearchStatements
+from goque.storage.sql.statements.type_counts import TypeCountStatements
+from goque.storage.sqlite.counting import TYPE_COUNTS as SQLITE_COUNTS
 from goque.storage.sqlite.search import SQLITE_SEARCH
 
 ID = "019ab5a0-7c3e-7d5e-8f00-0123456789ab"
@@ -85,6 +89,23 @@ INDEXES_OF_MYSQL = INDEXES | {
 }
 
 
+COUNTS = {
+    "new": "goque_task_claim_idx",
+    "blocked": "goque_task_blocked_idx",
+    "done": "goque_task_finished_idx",
+    "newest_ended": "goque_task_finished_idx",
+    "held": "goque_task_owner_idx",
+    "unowned": "goque_task_unowned_idx",
+}
+
+
+def counting_statements(counts: TypeCountStatements):
+    """Yield the name and the text of each statement that counts by type and status."""
+    yield from ((status.value, sql) for status, sql in counts.unclaimed.items())
+    yield from zip(("held", "unowned"), counts.claimed, strict=True)
+    yield "newest_ended", counts.newest_ended
+
+
 def statements(search: SearchStatements):
     """Yield each statement with every condition that it may have."""
     conditions = list(search.conditions.values())
@@ -122,6 +143,28 @@ def test_postgresql_keeps_to_the_index(postgresql: PostgresqlBackend, tasks, sta
 
 
 @pytest.mark.fault(32)
+@pytest.mark.parametrize("tasks", [50, 20_000])
+@pytest.mark.parametrize("statistics", ["none", "fresh"])
+def test_postgresql_counts_by_type_along_an_index(postgresql: PostgresqlBackend, tasks, statistics):
+    postgresql.new_storage().migrate()
+    postgresql.execute("ALTER TABLE goque_task SET (autovacuum_enabled = off)")
+    postgresql.execute(FILL_POSTGRESQL, tasks=tasks)
+    if statistics == "fresh":
+        postgresql.execute("VACUUM ANALYZE goque_task")
+    params = {"types": '["type-1", "type-2"]', "status": "done", "most": 5001}
+    with psycopg.connect(postgresql.url, autocommit=True, prepare_threshold=None) as connection:
+        for name, sql in counting_statements(POSTGRESQL_COUNTS):
+            connection.execute(BEGIN)
+            explained = connection.execute(percent_placeholders(f"EXPLAIN {sql}"), params)
+            plan = "\n".join(row[0] for row in explained)
+            connection.execute("ROLLBACK")
+            wanted = COUNTS.get(name, COUNTS["done"])
+            assert wanted in plan, f"{name}\n{plan}"
+            assert name != "done" or f"Index Only Scan using {wanted}" in plan, plan
+            assert not re.search(r"Seq Scan on goque|Bitmap|Sort|Hash Join", plan), f"{name}\n{plan}"
+
+
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("statistics", ["none", "fresh"])
 def test_sqlite_keeps_to_the_index(sqlite: SqliteBackend, statistics):
     storage = sqlite.new_storage()
@@ -143,6 +186,14 @@ def test_sqlite_keeps_to_the_index(sqlite: SqliteBackend, statistics):
         plan = plan.replace("COVERING INDEX", "INDEX")
         assert named.get(INDEXES[name], INDEXES[name]) in plan, f"{name}\n{plan}"
         assert "FOR ORDER BY" not in plan or name == "failures", f"{name}\n{plan}"
+    for name, sql in counting_statements(SQLITE_COUNTS):
+        given = {"type_0": "type-1", "status": "done", "most": 5001}
+        plan = "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", given))
+        wanted = COUNTS.get(name, COUNTS["done"])
+        assert f"INDEX {wanted}" in plan, f"{name}\n{plan}"
+        read = [row[1] for row in connection.execute(f"EXPLAIN {sql}", given)]
+        assert name != "done" or "Column" not in read, f"it reads rows: {read}"
+        assert "FOR ORDER BY" not in plan, f"{name}\n{plan}"
     connection.close()
 
 
@@ -163,3 +214,13 @@ def test_mysql_keeps_to_the_index(mysql: MysqlBackend, tasks):
             assert wanted is None or rows[-1]["key"] == wanted, f"{name}\n{rows}"
             sorts = any("filesort" in (row["Extra"] or "") for row in rows)
             assert not sorts or name == "finished_counts", f"{name}\n{rows}"  # a few slots, not their tasks
+        types = {f"type_{place}": f"type-{place}" for place in range(MYSQL_COUNTS.types_at_once)}
+        for name, sql in counting_statements(MYSQL_COUNTS):
+            given = {**types, "status": "done", "most": 5001}
+            cursor.execute(percent_placeholders(f"EXPLAIN FORMAT = TRADITIONAL {sql}"), given)
+            rows = [row for row in cursor.fetchall() if row["table"] == "goque_task"]
+            assert rows, name
+            assert {row["key"] for row in rows} == {STATE}, f"{name}\n{rows}"
+            assert not any("filesort" in (row["Extra"] or "") for row in rows), f"{name}\n{rows}"
+            covered = all("Using index" in row["Extra"] for row in rows)
+            assert covered or name == "newest_ended", f"{name}\n{rows}"

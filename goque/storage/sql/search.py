@@ -31,10 +31,10 @@ from goque.storage.search_types import (
     time_of_id,
 )
 from goque.storage.sql.call_policy import PINNED_READ, READ
+from goque.storage.sql.ended.newest_ended import newest_ended
 from goque.storage.sql.read_values import read_count, read_number
 from goque.storage.sql.runner import SqlRunner
 from goque.storage.sql.session import Row, Session
-from goque.storage.sql.task_lists.newest_ended import newest_ended
 from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskStatus
 
 NEWEST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -42,10 +42,20 @@ COUNT_BY_INDEXES: Final = """
 """A quarter of the work of COUNT_TASKS where most tasks have ended."""
 
 QUEUE_DEPTHS: Final = """
-    SELECT type, status, count(*) AS tasks, min(next_attempt_at) AS earliest
-    FROM goque_task INDEXED BY goque_task_claim_idx
-    WHERE status IN ('new', 'error') AND claimed_by IS NULL
-    GROUP BY type, +status
+    WITH waiting AS (
+        SELECT type, sum(status = 'new') AS fresh, sum(status = 'error') AS retried,
+               min(CASE status WHEN 'new' THEN next_attempt_at END) AS fresh_at,
+               min(CASE status WHEN 'error' THEN next_attempt_at END) AS retried_at
+        FROM goque_task INDEXED BY goque_task_claim_idx
+        WHERE status IN ('new', 'error') AND claimed_by IS NULL
+        GROUP BY type)
+    SELECT type, 'new' AS status, fresh AS tasks, fresh_at AS earliest
+    FROM waiting
+    WHERE fresh > 0
+    UNION ALL
+    SELECT type, 'error', retried, retried_at
+    FROM waiting
+    WHERE retried > 0
     UNION ALL
     SELECT type, status, count(*), NULL
     FROM goque_task INDEXED BY goque_task_owner_idx
@@ -61,6 +71,7 @@ QUEUE_DEPTHS: Final = """
     FROM goque_task INDEXED BY goque_task_blocked_idx
     WHERE status = 'blocked'
     GROUP BY type"""
+"""Waiting tasks come in the order of the index, one group for each type: groups by status would be sorted."""
 
 _ENDED: Final = """
     SELECT :type_0, :status, count(*)

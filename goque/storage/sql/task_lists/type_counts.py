@@ -64,13 +64,14 @@ class SqlTypeCounts(SqlTaskLists):
             for start in range(0, len(types), at_once):
                 params = statements.params(self._dialect.encode_list, types[start : start + at_once])
                 rows = session.rows(sql, {**params, "status": status.value, "most": most + 1})
-                totals: Counter[str] = Counter()
+                of_types: dict[str, Counter[str]] = {}
                 for task_type, counted, tasks in rows:
-                    counts[text(task_type), text(counted)] += read_count(tasks)
-                    totals[text(task_type)] += read_count(tasks)
-                for task_type in (name for name, total in totals.items() if total > most):
-                    cut |= {(task_type, one.value) for one in (WAITING if of_both else (status,))}
-                    counts[task_type, status.value] -= 1  # the one that shows that there are more
+                    of_types.setdefault(text(task_type), Counter())[text(counted)] += read_count(tasks)
+                for task_type, found in of_types.items():
+                    if found.total() > most:
+                        cut |= {(task_type, one.value) for one in (WAITING if of_both else (status,))}
+                        found[found.most_common(1)[0][0]] -= 1  # the one that shows that there are more
+                    counts.update({(task_type, name): tasks for name, tasks in found.items()})
 
     def _count_claimed(
         self, session: Session, types: set[str], counts: Groups, cut: set[tuple[str, str]]

@@ -16,7 +16,7 @@ from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.session import Session
 from goque.task_row import TaskStatus
 
-MAX_READ: Final = 5_000
+MAX_READ: Final = 2_000
 """About how many tasks of one status are read, of all types."""
 
 LEAST: Final = 10

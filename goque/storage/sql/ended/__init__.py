@@ -1,0 +1,1 @@
+"""Ended tasks in the order in which they ended."""
