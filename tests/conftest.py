@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("live_pages")
+pytest.register_assert_rewrite("databases", "live_pages", "tree")  # several suites import them
 
 HERE = Path(__file__).parent
 SUITES = (

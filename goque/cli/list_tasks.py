@@ -24,7 +24,7 @@ from goque.storage import TaskStorage
 from goque.storage.pages import AT_ONCE, MAX_LOOKS, find_lines
 from goque.storage.search_types import TaskLine, TaskSearch
 from goque.task_filter import TaskFilter
-from goque.task_row import CLAIMED_STATUSES, TERMINAL_STATUSES, TaskRow, TaskStatus
+from goque.task_row import CLAIMED_STATUSES, IN_FLOW, TERMINAL_STATUSES, TaskRow, TaskStatus
 from goque.task_rules.error_lines import last_error
 from goque.telemetry.logs import one_line
 
@@ -78,7 +78,7 @@ MAX_NOTED_ID = 40
     "--json",
     "as_json",
     is_flag=True,
-    help="Print a JSON object a line. Its keys are the columns of the table.",
+    help="Print a JSON object a line. Its keys are the columns of the table, and flow_id.",
 )
 @database_option
 def list_tasks(
@@ -115,8 +115,10 @@ def list_tasks(
         looks = math.inf if of_all else MAX_LOOKS
         found = find_lines(storage, search, before=before, limit=limit, max_looks=looks)
         if as_json:
-            for row in _rows(storage, found.lines):
-                print_json(columns_of(row))
+            for rows in _batches(storage, found.lines):
+                flows = _flows_of(storage, rows)
+                for row in rows:
+                    print_json({**columns_of(row), "flow_id": flows.get(row.id)})
         elif not found.lines:
             filtered = search != TaskSearch() or before is not None
             click.echo(f"no {'such ' if filtered else ''}tasks in {storage.url}", err=True)
@@ -138,11 +140,17 @@ def list_tasks(
         )
 
 
-def _rows(storage: TaskStorage, lines: Sequence[TaskLine]) -> Iterator[TaskRow]:
-    """Yield the whole rows of tasks, those that are deleted meanwhile left out."""
+def _batches(storage: TaskStorage, lines: Sequence[TaskLine]) -> Iterator[list[TaskRow]]:
+    """Yield the whole rows of tasks, some at a time, those that are deleted meanwhile left out."""
     for start in range(0, len(lines), AT_ONCE):
         ids = [line.id for line in lines[start : start + AT_ONCE]]
-        yield from storage.find_tasks(TaskFilter(ids=ids), limit=len(ids))
+        yield storage.find_tasks(TaskFilter(ids=ids), limit=len(ids))
+
+
+def _flows_of(storage: TaskStorage, rows: Sequence[TaskRow]) -> dict[str, str]:
+    """Return the flows of tasks by task; without a task of a flow, nothing is read."""
+    ids = [row.id for row in rows if row.flags and row.flags & IN_FLOW]
+    return storage.flows_of(ids) if ids else {}
 
 
 def _print(lines: Sequence[TaskLine]) -> None:

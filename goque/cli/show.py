@@ -83,7 +83,10 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
         failed = [_attempt_json(attempt) for attempt in attempts]
         words = {"claims": claims, "next": follows}
         facts = {**_links_json(links), **steps_json(story)}
-        print_json({**columns_of(row), "failed_attempts": failed, **facts, "story": words})
+        flow_id = None if links is None else links.flow_id
+        print_json(
+            {**columns_of(row), "flow_id": flow_id, "failed_attempts": failed, **facts, "story": words}
+        )
         return
     _print_columns(row)
     for attempt in attempts:

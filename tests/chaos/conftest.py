@@ -3,8 +3,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / place) for place in ("scripts/chaos.d", "tests/process", "tests/process/failover")]
-pytest.register_assert_rewrite("databases", "tree")  # this suite may be the first to import them

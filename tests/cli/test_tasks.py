@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goque import Task, retry
+from goque import Flow, Task, retry
 from goque.outcome import Outcome, OutcomeKind, settle
 from goque.storage import open_storage
 from goque.storage.contract import TypePolicy
@@ -25,10 +25,24 @@ ESCAPE = "\x1b[2J\x1b]0;owned\x07[red]x[/red] \u202e"
 
 def test_list_json_has_the_columns_as_keys(goque: Any, task: Task) -> None:
     (row,) = goque.json_lines("list", "--json")
-    assert list(row) == COLUMNS
+    assert list(row) == [*COLUMNS, "flow_id"]
     assert row["id"] == task.id
+    assert row["flow_id"] is None
     assert row["created_at"] == row["next_attempt_at"]
     assert row["updated_at"] is None
+
+
+def test_list_json_names_the_flow_of_a_task(goque: Any, task: Task) -> None:
+    flow = Flow("import")
+    first = flow.add("extract", {})
+    flow.add("load", {}, needs=[first])
+    with goque.queue as queue:
+        flow_id = queue.enqueue_flow(flow).id
+    assert {(row["type"], row["flow_id"]) for row in goque.json_lines("list", "--json")} == {
+        ("extract", flow_id),
+        ("load", flow_id),
+        (task.type, None),
+    }
 
 
 def test_list_filters_and_counts(goque: Any) -> None:
@@ -145,7 +159,7 @@ def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
     ):
         assert part in text, part
     (row,) = goque.json_lines("show", task.id, "--json")
-    assert list(row) == [*COLUMNS, "failed_attempts", *LINKS, *STEPS, "story"]
+    assert list(row) == [*COLUMNS, "flow_id", "failed_attempts", *LINKS, *STEPS, "story"]
     assert row["story"]["claims"] == "claimed once, not claimed now"
     assert text.endswith(f"next:   {row['story']['next']}\n")
     (failed,) = row["failed_attempts"]

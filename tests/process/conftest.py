@@ -7,14 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from databases import Database, make_database
 from private_servers import PrivateServer
+from tree import StartTree, Tree, python_command, supervise_command, write_app
 
-pytest.register_assert_rewrite("databases", "tree")
-
-from databases import Database, make_database  # noqa: E402 - their assertions are rewritten first
-from tree import StartTree, Tree, python_command, supervise_command, write_app  # noqa: E402 - the same
-
-from goque_supervisor.ipc import os_process  # noqa: E402 - sorted after it
+from goque_supervisor.ipc import os_process
 
 
 @pytest.fixture(autouse=True)

@@ -105,6 +105,8 @@ def test_a_task_is_linked_with_its_flow_and_what_is_around_it(storage):
         [Neighbor(join.id, "join", "blocked", "done", "open")],
         1,
     )
+    alone = add(storage)
+    assert storage.flows_of([split.id, alone.id, join.id]) == {split.id: flow.id, join.id: flow.id}
     around = storage.links_of(split.id, most=2)
     assert [one.id for one in around.dependents] == [part.id for part in encoded[:2]]
     assert (around.dependent_count, around.needs, around.need_counts) == (3, [], {})

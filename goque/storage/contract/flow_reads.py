@@ -162,3 +162,7 @@ class FlowReads(Protocol):
     @abstractmethod
     def links_of(self, task_id: str, *, most: int = 20) -> TaskLinks:
         """Read the flow of a task, and at most so many of what it needs and of what needs it."""
+
+    @abstractmethod
+    def flows_of(self, task_ids: Sequence[str]) -> dict[str, str]:
+        """Return the flow of each task that is in one, by task."""

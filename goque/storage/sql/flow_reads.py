@@ -116,6 +116,12 @@ class SqlFlowReads(SqlTypeCounts):
             return TaskLinks(needs=[], dependents=[])
         return self._run(lambda session: self._read_links(session, task_id, most), PINNED_READ)
 
+    def flows_of(self, task_ids: Sequence[str]) -> dict[str, str]:
+        """Return the flow of each task that is in one, by task."""
+        text, params = self._dialect.read_text, {"ids": self._dialect.encode_list(list(task_ids))}
+        rows = self._run(lambda session: session.rows(self._sql.flows.flows_of_tasks, params), PINNED_READ)
+        return {text(task_id): text(flow_id) for task_id, flow_id in rows}
+
     def _read_links(self, session: Session, task_id: str, most: int) -> TaskLinks:
         text, params = self._dialect.read_text, {"id": task_id}
         flows = session.rows(FLOW_READS.flow_of_task, params)

@@ -54,6 +54,7 @@ class FlowStatements:
         needs_of_flow: return the edges of a flow, in their order.
         needs_of: return the needs of `:ids`: the task, and of the need the id, type, status, result and errors.
         flow_of_task: return the flow of a task.
+        flows_of_tasks: return the flows of those of `:ids` that are in one, each with its task.
         ended_needs: return up to `:limit` needs that have ended, or are deleted, while they count as open.
         open_dependent: return a task that has not ended and needs `:id`.
         overview: return how many tasks of a flow are in a status; one that is held counts as processing.
@@ -222,6 +223,11 @@ class FlowStatements:
     SELECT flow_id
     FROM goque_flow_task
     WHERE task_id = :id"""
+
+    flows_of_tasks: str = """
+    SELECT task_id, flow_id
+    FROM goque_flow_task
+    WHERE task_id IN <ids>"""
 
     ended_needs: str = """
     SELECT needs_id

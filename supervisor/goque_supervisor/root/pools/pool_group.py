@@ -204,6 +204,7 @@ class PoolGroup:
         if delay:
             self._put_off(worker.slot, delay)
         self.start_missing()
+        self._advance_reload()
 
     def _delay_before_next(self, worker: Child, cause: ExitCause, *, crashed: bool) -> float:
         if worker.retire_reason != IDLE:
@@ -298,8 +299,8 @@ class PoolGroup:
         """Replace the workers, all at once if there are new types, and the fetcher if the options changed."""
         changed = (spec.processors, spec.options) != (self.spec.processors, self.spec.options)
         if spec.has_handlers_beyond(self.spec):  # workers of an older import cannot run these
-            for worker in (worker for worker in self.workers if worker.generation < generation):
-                worker.retire_reason = worker.retire_reason or "reload"
+            self._rolling.retire_all(self.workers, generation, self._timers.now())
+            self._timers.after(PATIENCE, self._advance_reload)
         self.spec = spec.after(self.spec)
         self._slots.want(spec, self._slots.wanted[False], self._slots.wanted[True])
         self.generation = generation
@@ -312,10 +313,11 @@ class PoolGroup:
 
     def _advance_reload(self) -> None:
         """Retire the next worker of an older import, once the one before has a ready successor."""
+        state = self.workers, self.generation, self.spec.workers, self._timers.now()
+        self._rolling.log_waiting(self.spec.title, *state)
         if self.draining or len(self.workers) < sum(self._slots.wanted.values()):
             return
-        worker = self._rolling.next(self.workers, self.generation, self.spec.workers, self._timers.now())
-        if worker:
+        if worker := self._rolling.next(*state):
             self._fetcher.send(Retire(worker.key, "reload"))
             self._timers.after(PATIENCE, self._advance_reload)
 

@@ -82,6 +82,50 @@ def test_a_worker_with_a_long_task_does_not_leave_the_others_with_the_old_code(t
     assert tree.child("worker[mail:0]").retire_reason == "reload"
 
 
+def test_the_log_says_how_many_workers_a_reload_waits_for_and_when_the_last_has_ended(
+    tree: SimulatedTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "goque.supervisor")
+    reload(tree, describe_app("mail", "report", jobs=1))
+    for name in ("worker[report:0]", "worker[report:1]"):  # these are idle
+        replace_one(tree, name)
+        tree.becomes_ready(name)
+    tree.pass_time(PATIENCE)
+    assert "waiting for" not in caplog.text, "one worker is not retired yet"
+    tree.pass_time(PATIENCE)
+    tree.pass_time(PATIENCE)
+    assert (
+        caplog.messages.count(
+            "waiting for the tasks that 2 workers of type 'mail' still run with the old code"
+        )
+        == 1
+    )
+    for name in ("worker[mail:0]", "worker[mail:1]"):
+        assert "has ended" not in caplog.text
+        replace_one(tree, name)
+        tree.becomes_ready(name)
+    tree.pass_time(PATIENCE)
+    assert caplog.messages.count("the last worker of type 'mail' with the old code has ended") == 1
+    assert sum("waiting for" in line for line in caplog.messages) == 1
+
+
+def test_a_reload_that_finds_the_workers_idle_says_nothing_of_waiting(
+    tree: SimulatedTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "goque.supervisor")
+    app = describe_app("mail", "report", jobs=1)
+    app["types"].append(
+        {**app["types"][0], "type": "sms"}
+    )  # in the pool of mail: all of its workers are retired
+    reload(tree, app)
+    for name in ("worker[mail:0]", "worker[mail:1]", "worker[report:0]", "worker[report:1]"):
+        replace_one(tree, name)
+        tree.becomes_ready(name)
+    tree.pass_time(2 * PATIENCE)
+    assert "waiting for" not in caplog.text
+    assert "old code" not in caplog.text
+
+
 def test_no_worker_is_retired_while_another_slot_is_empty(tree: SimulatedTree) -> None:
     app = describe_app("mail", "report", jobs=1)
     reload(tree, app)
