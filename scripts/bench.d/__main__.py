@@ -26,6 +26,7 @@ import scaling
 import stepping
 import viewing
 import waiting
+import writing
 from backends import NAMES, NoServerError, available
 from database import Backend
 from figure import Figure, report, table
@@ -54,6 +55,7 @@ LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "memory": scaling.memory,
     "sweep": scaling.sweep,
     "views": viewing.views,
+    "written": writing.written,
 }
 """Workloads that --quick skips, unless --only names them."""
 
