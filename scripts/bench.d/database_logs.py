@@ -29,9 +29,9 @@ class DatabaseLog(ABC):
     def end(self) -> Counter[str]:
         """Return what was written since `begin`.
 
-        `bytes` are those of the log without images of whole pages. `pages` are the pages that were changed. `entries` were
-        added to indexes, and `same-page rows` are new versions of rows that stayed on their page. A database that does
-        not tell one of these leaves it out.
+        `bytes` are those of the log without images of whole pages. `pages` are the pages that were changed. `entries`
+        were added to indexes, and `same-page rows` are new versions of rows that stayed on their page. A database that
+        does not tell one of these leaves it out.
         """
 
 

@@ -39,9 +39,13 @@ def written(run: Run) -> Iterator[Figure]:
             found[step].append(log.end())
             return answer
 
-        drain(storage, batches, lambda _, work: work())  # the log of the first tasks has the growth of the files
+        drain(
+            storage, batches, lambda _, work: work()
+        )  # the log of the first tasks has the growth of the files
         drain(storage, batches, count)
-        drain(storage, batches, lambda step, work: count(step, work) if step == "delete" else work(), "delete")
+        drain(
+            storage, batches, lambda step, work: count(step, work) if step == "delete" else work(), "delete"
+        )
     for step, counts in found.items():
         for unit in sorted(counts[0]):
             name = run.name(f"written_{step}_{unit.replace(' ', '_').replace('-', '_').lower()}")
@@ -50,12 +54,12 @@ def written(run: Run) -> Iterator[Figure]:
 
 def drain(storage: Any, batches: int, count: Count, last: str = "end") -> None:
     """Take tasks through the steps of their life, each step through `count`."""
-    claimed: list[list[TaskRow]] = []
     for _ in range(batches):
         tasks = [Task("noop", PAYLOAD) for _ in range(BATCH)]
         count("insert", lambda tasks=tasks: storage.insert_tasks(tasks))
-    for _ in range(batches):
-        claimed.append(count("claim", lambda: storage.claim_due("noop", OWNER, BATCH)))
+    claimed: list[list[TaskRow]] = [
+        count("claim", lambda: storage.claim_due("noop", OWNER, BATCH)) for _ in range(batches)
+    ]
     for rows in claimed:
         count("begin", lambda rows=rows: storage.mark_processing([row.token for row in rows]))
     for rows in claimed:

@@ -1,8 +1,8 @@
 """The texts that all claims of MySQL and MariaDB are made from: which rows they take is what they differ in.
 
 Neither has an `UPDATE … RETURNING`, so a claim reads and locks the rows as they will be, and changes them then.
-A claim shortens `claim_room` by what it adds to the row, so that the row stays in its place on a full page. It keeps the
-three characters by which `processing` is longer than `pending`.
+A claim shortens `claim_room` by what it adds to the row, so that the row stays in its place on a full page. It keeps
+the three characters by which `processing` is longer than `pending`.
 """
 
 from __future__ import annotations
