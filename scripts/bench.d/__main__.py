@@ -27,6 +27,7 @@ import scaling
 import stepping
 import viewing
 import waiting
+import writing
 from backends import NAMES, NoServerError, available
 from database import Backend
 from figure import Figure, report, table
@@ -56,6 +57,7 @@ LONG: Final[dict[str, Callable[[Run], Iterator[Figure]]]] = {
     "sweep": scaling.sweep,
     "growth": growing.growth,
     "views": viewing.views,
+    "written": writing.written,
 }
 """Workloads that --quick skips, unless --only names them."""
 

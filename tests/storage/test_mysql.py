@@ -122,6 +122,7 @@ def test_a_migration_that_was_cut_off_is_gone_on_with(backend):
         "0008_failures",
         "0009_rollups",
         "0010_stacks",
+        "0013_claim_room",
     ]
     add(storage)
     assert len(claim(storage)) == 1

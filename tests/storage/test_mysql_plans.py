@@ -7,6 +7,7 @@ import pytest
 from backends import MysqlBackend, claim
 from go_schema import ORIGINAL
 
+from goque.storage.mysql import limits
 from goque.storage.mysql.due_levels import highest_levels
 from goque.storage.mysql.recorded_steps import HOLD
 from goque.storage.mysql.statements import MYSQL_STATEMENTS, PRESENT
@@ -141,6 +142,41 @@ def test_a_round_of_cleaning_reads_few_rows_however_many_are_done(backend):
         before = rows_read(storage)
         assert storage.delete_finished("type-1", [TaskStatus.DONE], 60.0, limit=100) == 100
         assert rows_read(storage) - before < 100 * 6
+
+
+ROW_LENGTH = """
+    SELECT coalesce(octet_length(claim_room) + 1, 0) + coalesce(octet_length(claimed_by) + 1, 0)
+           + octet_length(status) + IF(updated_at IS NULL, 0, 7) + IF(claim_rank IS NULL, 0, 2)
+    FROM goque_task"""
+
+
+def test_a_row_does_not_grow_when_it_is_claimed_and_begun(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    storage.insert_task(Task("mail"))
+    lengths = [backend.execute(ROW_LENGTH)[0][0]]
+    [row] = storage.claim_due("mail", "019ab5a0-7c3e-7d5e-8f00-0123456789ab", 1)
+    lengths.append(backend.execute(ROW_LENGTH)[0][0])
+    storage.mark_processing([row.token])
+    lengths.append(backend.execute(ROW_LENGTH)[0][0])
+    assert lengths == sorted(lengths, reverse=True)
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize(
+    "part", [limits.HEAD, limits.DUE_HEAD, limits.DUE_OF_KEY], ids=["head", "due", "of key"]
+)
+def test_what_is_asked_of_a_key_comes_in_the_order_of_the_index_of_keys(backend, part):
+    backend.new_storage().migrate()
+    fill(backend, 5_000)
+    backend.execute("UPDATE goque_task SET limit_key = concat('key-', right(external_id, 1)), status = 'new'")
+    sql = percent_placeholders(f"EXPLAIN FORMAT = TRADITIONAL {part.replace('<number>', '0')}")
+    asked = PARAMS | {"key_0": "key-1", "priority_0": 0, "limit_0": 2, "past": [""]}
+    with backend.connect_autocommit() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        cursor.execute(sql, asked)
+        [step] = cursor.fetchall()
+    assert step["key"] == "goque_task_limit_idx", step
+    assert not {"temporary", "filesort"} & set(step["Extra"].replace(";", "").split()), step
 
 
 TYPES = [f"type-{number}" for number in range(60)]

@@ -62,6 +62,7 @@ def test_migrate_names_what_it_applied(backend):
         "0008_failures",
         "0009_rollups",
         "0010_stacks",
+        *(["0013_claim_room"] if backend.name == "mysql" else []),
     ]
 
 

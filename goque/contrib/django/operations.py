@@ -12,7 +12,7 @@ from goque.storage.sql.migrate import CREATE_LEDGER, known_migrations, record_of
 
 
 class ApplyMigration(Operation):
-    """Apply a migration of goque on its database, unless `goque migrate` has already applied it.
+    """Apply a migration of goque on its database, unless it has been applied, or is for another kind of database.
 
     It cannot be reversed, because the tables may have tasks.
     """
@@ -33,7 +33,9 @@ class ApplyMigration(Operation):
         if connection.alias != database_alias() or not router.allow_migrate(connection.alias, app_label):
             return
         dialect = storage().dialect
-        sql = known_migrations(dialect.name)[self.name]
+        sql = known_migrations(dialect.name).get(self.name)
+        if sql is None:
+            return
         statements = (CREATE_LEDGER.strip(), *split_statements(sql), record_of(self.name, dialect))
         if schema_editor.collect_sql:
             schema_editor.collected_sql += [f"{statement};" for statement in statements]

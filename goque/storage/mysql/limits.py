@@ -1,5 +1,7 @@
 """Claims by limits in MySQL and MariaDB, whose column `waiting_key` is set while a task with a key may be claimed.
 
+Their index has the priority and not `claim_rank`, so that a claim of a task without a key leaves it as it is.
+
 Keys come by a loose scan of the index. What is asked of each key is a SELECT of its own with constants in one UNION:
 values from a JSON_TABLE are no constants for the server, which would read all tasks of a type from the beginning. The
 row of a type is written by each claim, because in a Galera cluster only a write keeps out a claim on another server.
@@ -38,24 +40,24 @@ KEYS_AFTER: Final = """
     LIMIT :most"""
 
 HEAD: Final = """
-    SELECT waiting_key, claim_rank, next_attempt_at
+    SELECT waiting_key, priority, next_attempt_at
     FROM goque_task FORCE INDEX (goque_task_limit_idx)
     WHERE type = :task_type AND waiting_key = :key_<number>
-    ORDER BY claim_rank, next_attempt_at
+    ORDER BY priority DESC, next_attempt_at
     LIMIT 1"""
 
 DUE_HEAD: Final = """
-    SELECT waiting_key, claim_rank, next_attempt_at
+    SELECT waiting_key, priority, next_attempt_at
     FROM goque_task FORCE INDEX (goque_task_limit_idx)
     WHERE type = :task_type AND waiting_key = :key_<number> AND next_attempt_at <= :now
       AND id NOT IN :past
-    ORDER BY claim_rank, next_attempt_at
+    ORDER BY priority DESC, next_attempt_at
     LIMIT 1"""
 
 DUE_OF_KEY: Final = """
     SELECT id
     FROM goque_task FORCE INDEX (goque_task_limit_idx)
-    WHERE type = :task_type AND waiting_key = :key_<number> AND claim_rank = :rank_<number>
+    WHERE type = :task_type AND waiting_key = :key_<number> AND priority = :priority_<number>
       AND next_attempt_at <= :now AND id NOT IN :past
     ORDER BY next_attempt_at
     LIMIT :limit_<number>"""
@@ -203,7 +205,7 @@ class MysqlKeys(KeyQueries):
         }
         now = session.now
         return [
-            KeyHead(key, -heads[key][0], heads[key][1] <= now, paces.get(key) or read_pace(None, None))
+            KeyHead(key, heads[key][0], heads[key][1] <= now, paces.get(key) or read_pace(None, None))
             for key in keys
             if key in heads
         ]
@@ -213,7 +215,7 @@ class MysqlKeys(KeyQueries):
     ) -> dict[str, int]:
         """Return the highest priority of a due task of each key that has one."""
         heads = self._heads(session, DUE_HEAD, task_type, keys, past)
-        return {key: -rank for key, (rank, _due) in heads.items()}
+        return {key: priority for key, (priority, _due) in heads.items()}
 
     def _heads(
         self, session: Session, part: str, task_type: str, keys: Sequence[str], past: Sequence[Any] = ()
@@ -226,8 +228,8 @@ class MysqlKeys(KeyQueries):
                 "past": encode_list(past),
                 **{f"key_{number}": key for number, key in enumerate(some)},
             }
-            for key, rank, due in session.rows(_union(part, len(some)), params):
-                found[read_text(key)] = rank, due
+            for key, priority, due in session.rows(_union(part, len(some)), params):
+                found[read_text(key)] = priority, due
         return found
 
     def due(
@@ -239,7 +241,7 @@ class MysqlKeys(KeyQueries):
             some = shares[start : start + AT_ONCE]
             params: dict[str, Any] = {"task_type": task_type, "past": encode_list(past)}
             for number, (key, priority, most) in enumerate(some):
-                params |= {f"key_{number}": key, f"rank_{number}": -priority, f"limit_{number}": most}
+                params |= {f"key_{number}": key, f"priority_{number}": priority, f"limit_{number}": most}
             rows = session.rows(_union(DUE_OF_KEY, len(some)), params)
             found += ((row[0], read_text(row[0])) for row in rows)
         return found

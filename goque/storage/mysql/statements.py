@@ -93,7 +93,7 @@ MARK_PROCESSING: Final = """
         id CHAR(36) CHARACTER SET utf8mb4 PATH '$[0]', claims INT PATH '$[1]')) AS claim
     STRAIGHT_JOIN goque_task
       ON goque_task.id = claim.id /*M!100600 COLLATE utf8mb4_nopad_bin */ /*!80017 COLLATE utf8mb4_0900_bin */
-    SET goque_task.status = 'processing', goque_task.updated_at = :now
+    SET goque_task.status = 'processing', goque_task.updated_at = :now, goque_task.claim_room = NULL
     WHERE goque_task.claims = claim.claims AND goque_task.claimed_by <=> :owner AND goque_task.status = 'pending'"""
 
 SETTLED: Final = """
