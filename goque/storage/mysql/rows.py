@@ -40,7 +40,9 @@ def read_time(value: Any) -> datetime:
     return _instant_of(read_text(value))
 
 
-@lru_cache(maxsize=4096)  # a row has most of its instants twice, and many rows of one bulk insert have the same
+@lru_cache(
+    maxsize=4096
+)  # a row has most of its instants twice, and many rows of one bulk insert have the same
 def _instant_of(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -35,7 +35,10 @@ ROWS = {
     "short": ([TEXT, NUMBER, BYTES], ["Grüße".encode(), b"-42", b"\x00\xff"]),
     "empty": ([TEXT, BYTES], [b"", b""]),
     "NULL": ([TEXT, NUMBER, BYTES, TEXT], [None, None, None, b"last"]),
-    "lengths": ([TEXT] * 6 + [NUMBER], [b"a" * size for size in (250, 251, 252, 65_535, 65_536, 1 << 24)] + [b"7"]),
+    "lengths": (
+        [TEXT] * 6 + [NUMBER],
+        [b"a" * size for size in (250, 251, 252, 65_535, 65_536, 1 << 24)] + [b"7"],
+    ),
     "none": ([], []),
 }
 
