@@ -29,7 +29,7 @@ PLANS = {
     "holds": (HOLD, BY_ID, 1),
     "mark_processing": (MYSQL_STATEMENTS.mark_processing, BY_ID, 1),
     "settle_done": (MYSQL_STATEMENTS.settle_done.change, BY_ID, 20),
-    "settle_unneeded, lock": (MYSQL_STATEMENTS.settle_unneeded.lock, BY_ID, 1),
+    "settle_unneeded": (MYSQL_STATEMENTS.settle_unneeded.change, BY_ID, 1),
     "settle_moves": (MYSQL_STATEMENTS.settle_moves.change, BY_ID, 1),
     "release_stale, lock": (MYSQL_STATEMENTS.release_stale.lock, BY_ID, 1),
     "release_stale, change": (MYSQL_STATEMENTS.release_stale.change, BY_ID, 20),

@@ -17,6 +17,7 @@ from goque.storage.contract import DueLevel, Watcher
 from goque.storage.foreign_servers import refuse_foreign_server
 from goque.storage.instants import EPOCH, due_at
 from goque.storage.mysql import rows as mysql_rows
+from goque.storage.mysql.connection import GoqueConnection
 from goque.storage.mysql.due_levels import AT_ONCE, highest_levels
 from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.limits import MysqlKeys
@@ -149,8 +150,8 @@ class MysqlDialect(Dialect):
         connection = connect_to_writable(self._servers, self._open, self.url)
         return OneOfSeveralSession(connection, self.url, self.clock)
 
-    def _open(self, host: str, port: int) -> pymysql.connections.Connection[Any]:
-        return pymysql.connect(
+    def _open(self, host: str, port: int) -> GoqueConnection:
+        return GoqueConnection(
             **{**self.options, "host": host, "port": port},
             charset="utf8mb4",
             autocommit=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -36,8 +37,15 @@ def read_time(value: Any) -> datetime:
     """Read an instant as a driver gives it; the epoch for a zero date."""
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return _instant_of(read_text(value))
+
+
+@lru_cache(
+    maxsize=4096
+)  # a row has most of its instants twice, and many rows of one bulk insert have the same
+def _instant_of(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(read_text(value)).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
         return EPOCH
 
@@ -127,6 +135,6 @@ def encode_list(values: Sequence[str]) -> list[str]:
 
 DECODERS: Final[dict[Any, Any]] = {
     **conversions,
-    FIELD_TYPE.TIMESTAMP: read_time,
-    FIELD_TYPE.DATETIME: read_time,
+    FIELD_TYPE.TIMESTAMP: _instant_of,
+    FIELD_TYPE.DATETIME: _instant_of,
 }

@@ -90,11 +90,18 @@ class MysqlSession(Session):
         """
         result = self.connection._result  # noqa: SLF001 - PyMySQL has no public way to this message
         told = _CHANGED.search(getattr(result, "message", None) or b"")
+        return None if told is None or self._may_be_undone() else int(told[1])
+
+    def changes_all(self, sql: str, params: Mapping[str, Any], number: int) -> bool:
+        """Run a statement and return whether it has changed this number of rows; with triggers, do not try."""
+        return not self._may_be_undone() and super().changes_all(sql, params, number)
+
+    def _may_be_undone(self) -> bool:
         now = time.monotonic()
         if not self._triggers_asked_at or now - self._triggers_asked_at > TRIGGERS_KNOWN:
             self._has_triggers = bool(self.rows(TRIGGERS))
             self._triggers_asked_at = now
-        return None if told is None or self._has_triggers else int(told[1])
+        return self._has_triggers
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows."""

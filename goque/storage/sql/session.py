@@ -60,6 +60,10 @@ class Session(ABC):
         """How many rows the last statement really changed, or None if the caller must read the rows to know."""
         return None
 
+    def changes_all(self, sql: str, params: Mapping[str, Any], number: int) -> bool:
+        """Run a statement and return whether it has changed this number of rows; if not, roll back."""
+        return self.run(sql, params) == number
+
     @abstractmethod
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters and return how many rows they changed."""

@@ -21,7 +21,7 @@ from goque.storage.sql.limits.limited_types import LimitedTypes
 from goque.storage.sql.recorded_steps.waits import SignaledWaits
 from goque.storage.sql.runner import PATIENCE, SqlRunner
 from goque.storage.sql.session import ConnectionLostError, Session
-from goque.storage.sql.statements.kinds import LockThenChange
+from goque.storage.sql.statements.kinds import AllOrNone, LockThenChange
 from goque.storage.sql.steps import run_steps
 from goque.task_row import IS_NEEDED, TaskStatus, Token
 from goque.task_rules.limits import PutOff
@@ -102,32 +102,29 @@ class SqlSettling(SqlRunner):
             if row.claims == change.token.claims and not row.claimed_by and row.status == change.status
         }
 
-    def _settle_unneeded(self, tokens: set[Token], statement: str | LockThenChange) -> set[Token]:
-        """Write those of some successes that nobody needs: that takes one statement, which commits by itself.
-
-        Where no other can write meanwhile, it is all of them or none, so that the statement need not name them.
-        """
+    def _settle_unneeded(self, tokens: set[Token], statement: str | AllOrNone | LockThenChange) -> set[Token]:
+        """Write those of some successes that nobody needs."""
         [(owner, claims), *further] = self._batches(tokens)
         if further:
             return set()
         params = {"owner": owner, "batch": self._dialect.encode_claims(claims)}
+        if isinstance(statement, AllOrNone):
+            return tokens if self._settle_all(statement, params, len(tokens)) else set()
+        rows = self._run(lambda session: self._change(session, statement, params), PINNED_STATEMENT)
+        return tokens if len(rows) == len(tokens) else self._tokens(rows, owner, claims, set())
 
-        def settle_all(session: Session) -> set[Token]:
-            assert isinstance(statement, str)
-            if session.run(statement, params) < len(tokens):
+    def _settle_all(self, statement: AllOrNone, params: dict[str, Any], number: int) -> bool:
+        """Write all successes of a batch, or none; returns whether they are written."""
+
+        def settle_all(session: Session) -> None:
+            if not session.changes_all(statement.change, params, number):
                 raise _SomeLeftError
-            return tokens
 
-        def settle(session: Session) -> set[Token]:
-            rows = self._change(session, statement, params)
-            return tokens if len(rows) == len(tokens) else self._tokens(rows, owner, claims, set())
-
-        if not self._dialect.one_writer:
-            return self._run(settle, PINNED_STATEMENT)
         try:
-            return self._run(settle_all, PINNED_STATEMENT)
+            self._run(settle_all, PINNED_STATEMENT)
         except _SomeLeftError:
-            return set()
+            return False
+        return True
 
     def _settle(
         self,

@@ -16,6 +16,7 @@ from typing import Final
 
 from goque.storage.sql.statements.complete import Statements, function_counts, largest_groups
 from goque.storage.sql.statements.flows import FlowStatements
+from goque.storage.sql.statements.kinds import AllOrNone
 from goque.storage.sql.statements.rollups import SQLITE_ROLLUPS
 from goque.storage.sqlite.claim_past import CLAIM_PAST
 from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS, QUEUE_DEPTHS, TYPE_COUNTS
@@ -131,9 +132,12 @@ SETTLE_DONE: Final = """
       AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
     RETURNING id, flags""".replace("<claims>", CLAIMS)
 
-SETTLE_UNNEEDED: Final = SETTLE_DONE.replace("RETURNING id, flags", "  AND coalesce(flags, 0) & 2 = 0")
+SETTLE_UNNEEDED: Final = AllOrNone(
+    SETTLE_DONE.replace("RETURNING id, flags", "  AND coalesce(flags, 0) & 2 = 0")
+)
 
-DELETE_UNNEEDED: Final = """
+DELETE_UNNEEDED: Final = AllOrNone(
+    """
     DELETE FROM goque_task
     WHERE rowid IN (
         SELECT goque_task.rowid
@@ -142,6 +146,7 @@ DELETE_UNNEEDED: Final = """
         WHERE <claims> = claim.value
           AND +goque_task.claimed_by IS :owner AND +goque_task.status IN ('pending', 'processing')
           AND coalesce(flags, 0) = 0 AND errors IS NULL)""".replace("<claims>", CLAIMS)
+)
 
 SETTLE_MOVES: Final = """
     UPDATE goque_task

@@ -12,7 +12,7 @@ from typing import Final
 from goque.storage.contract import MAX_GROUPS
 from goque.storage.sql.statements.failures import FailureStatements
 from goque.storage.sql.statements.flows import FlowStatements
-from goque.storage.sql.statements.kinds import ClaimPast, LockThenChange
+from goque.storage.sql.statements.kinds import AllOrNone, ClaimPast, LockThenChange
 from goque.storage.sql.statements.limits import LimitStatements
 from goque.storage.sql.statements.recorded_steps import RecordedStepStatements
 from goque.storage.sql.statements.rollups import RollupStatements
@@ -80,8 +80,7 @@ class Statements:
         claim_past: the same past tasks that cannot be changed, in three statements, of `:priority` or of all.
         mark_processing: move the claims in `:batch` on from pending.
         settle_done: end the claims in `:batch` as done and return their ids and flags.
-        settle_unneeded: do so for those of the claims whose task nobody needs; where a transaction that writes keeps
-            out all others, it returns nothing.
+        settle_unneeded: do so for those of the claims whose task nobody needs.
         delete_unneeded: delete those of the claims that are successes whose task has never failed, has no flags, and so
             is neither needed nor waited for; it returns what `settle_unneeded` does.
         deletes_done: whether `:task_type` deletes tasks with their success.
@@ -131,8 +130,8 @@ class Statements:
     claim_past: ClaimPast
     mark_processing: str
     settle_done: str | LockThenChange
-    settle_unneeded: str | LockThenChange
-    delete_unneeded: str | LockThenChange
+    settle_unneeded: str | AllOrNone
+    delete_unneeded: str | AllOrNone | LockThenChange
     settle_moves: str | LockThenChange
     release_stale: str | LockThenChange
     tasks_by_id: str

@@ -21,6 +21,19 @@ class LockThenChange:
 
 
 @dataclass(frozen=True)
+class AllOrNone:
+    """A change of a whole batch, for a database that does not return cheaply which rows it has changed.
+
+    If it changes fewer rows than there are in the batch, the transaction is rolled back.
+
+    Attributes:
+        change: changes the rows of the batch, and returns nothing.
+    """
+
+    change: str
+
+
+@dataclass(frozen=True)
 class ClaimPast:
     """A claim that leaves out the rows in `:past`, and finds out which rows it cannot change.
 
