@@ -20,6 +20,9 @@ from goque.task_rules.limits import NO_KEY, PutOff
 from goque.task_rules.retry_policy import RetryPolicy
 
 MAX_LOST_CLAIMS: Final = 10
+RECORDED_SECONDS: Final = 1.0
+"""From how many seconds on a run that went well is recorded. A row more for each short one would cost too much."""
+
 MAX_COUNT: Final = 2**31 - 1
 """The limit of a counter's column: from there on it stands still."""
 
@@ -140,7 +143,8 @@ class Change(msgspec.Struct, frozen=True):
         delay: seconds from the database's now until the task is due, None to leave next_attempt_at.
         result: JSON text for the result column, None to leave it.
         lost_claims: the count of claims lost in a row after the move.
-        failed: the attempt to record in goque_attempt.
+        failed: the failed attempt to record in goque_attempt.
+        went_well: the same of a run that took long and went well.
         group: the group of that attempt.
         put_off: what else is not to start for a while, because the handler raised `goque.RateLimited`.
         success: what the change says, if tasks are to be inserted with it.
@@ -159,6 +163,7 @@ class Change(msgspec.Struct, frozen=True):
     result: bytes | None = None
     lost_claims: int = 0
     failed: FailedAttempt | None = None
+    went_well: FailedAttempt | None = None
     group: FailureGroup | None = None
     put_off: PutOff | None = None
     success: Success | None = None
@@ -241,7 +246,7 @@ def before_claim(row: TaskRow) -> TaskStatus:
 
 
 def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
-    if not row.flags and _says_nothing(outcome):
+    if not row.flags and _says_nothing(outcome) and outcome.duration < RECORDED_SECONDS:
         # most tasks: it takes half the time
         return Change(row.token, TaskStatus.DONE, row.attempts, is_deleted=policy.deletes_done)
     inserts = outcome.follow_ups or outcome.flows
@@ -251,11 +256,22 @@ def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: 
         TaskStatus.DONE,
         row.attempts,
         result=outcome.needed_result if keeps else outcome.result,
+        went_well=_long_run(outcome, row, policy, app_version),
         success=Success(row, outcome, policy, app_version) if inserts else None,
         is_needed=is_needed(row),
         needed_result=None if keeps else outcome.needed_result,
         no_result=NoResult(row.type, outcome.no_result) if outcome.no_result else None,
+        is_deleted=policy.deletes_done and not row.flags and _says_nothing(outcome),
     )
+
+
+def _long_run(
+    outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None
+) -> FailedAttempt | None:
+    """Return the record of a run that went well, if it took long and its task is kept."""
+    if outcome.duration < RECORDED_SECONDS or policy.deletes_done:
+        return None
+    return _attempt_of(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT), app_version)
 
 
 def _says_nothing(outcome: Outcome) -> bool:
@@ -276,7 +292,7 @@ def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: st
         delay = outcome.delay
     else:
         delay = (policy.strategy or DEFAULT)(attempts).total_seconds()
-    failed, group = grouped(row.type, _failed_attempt(outcome, attempts, app_version))
+    failed, group = grouped(row.type, _attempt_of(outcome, attempts, app_version))
     return Change(
         token=row.token,
         status=TaskStatus.ATTEMPTS_LEFT if exhausted else TaskStatus.ERROR,
@@ -306,11 +322,11 @@ def _with_attempt(change: Change, outcome: Outcome, row: TaskRow) -> Change:
     if outcome.crash is None:
         return change
     return msgspec.structs.replace(
-        change, failed=_failed_attempt(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT))
+        change, failed=_attempt_of(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT))
     )
 
 
-def _failed_attempt(outcome: Outcome, attempt: int, app_version: str | None = None) -> FailedAttempt:
+def _attempt_of(outcome: Outcome, attempt: int, app_version: str | None = None) -> FailedAttempt:
     crash = outcome.crash or CrashEvidence()
     return FailedAttempt(
         attempt=attempt,

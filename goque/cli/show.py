@@ -55,9 +55,9 @@ NEWEST: Final = 500
 def show(task_id: str, database_url: str | None, task_type: str | None, *, as_json: bool) -> None:
     """Show a task and its history. ID is the task's own id, or its external id.
 
-    It prints every column, each failed attempt with its traceback or crash report, the flow of the task, which tasks it
-    needs and which need it, its recorded steps and its progress, the signal that it waits for, the node that claimed
-    it, and what happens next.
+    It prints every column, each failed attempt with its traceback or crash report, when and where a run of a second or
+    more went well, the flow of the task, which tasks it needs and which need it, its recorded steps and its progress,
+    the signal that it waits for, the node that claimed it, and what happens next.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
     """
     with opened_storage(database_url) as storage:
         row = find_task(storage, task_id, task_type)
-        attempts = storage.failed_attempts(row.id)
+        attempts = storage.attempts(row.id)
         policy = storage.type_policies().get(row.type)
         node = next((node for node in storage.nodes() if node.id == row.claimed_by), None)
         now = datetime.now(UTC)
@@ -80,13 +80,16 @@ def show(task_id: str, database_url: str | None, task_type: str | None, *, as_js
     pause = describe_pause(story, row.id, now)
     follows = describe_next(row, policy, node, now, load, links=links, pause=pause)
     if as_json:
-        failed = [_attempt_json(attempt) for attempt in attempts]
+        runs: dict[str, list[dict[str, Any]]] = {"failed_attempts": [], "long_runs": []}
+        for attempt in attempts:
+            if attempt.failed.went_well:
+                runs["long_runs"].append(_run_json(attempt))
+            else:
+                runs["failed_attempts"].append(_attempt_json(attempt))
         words = {"claims": claims, "next": follows}
         facts = {**_links_json(links), **steps_json(story)}
         flow_id = None if links is None else links.flow_id
-        print_json(
-            {**columns_of(row), "flow_id": flow_id, "failed_attempts": failed, **facts, "story": words}
-        )
+        print_json({**columns_of(row), "flow_id": flow_id, **runs, **facts, "story": words})
         return
     _print_columns(row)
     for attempt in attempts:
@@ -228,6 +231,12 @@ def _attempt_json(attempt: AttemptRow) -> dict[str, Any]:
         "ended_at": json_value(attempt.ended_at),
         **failed,
     }
+
+
+def _run_json(attempt: AttemptRow) -> dict[str, Any]:
+    """Return what is known of a run that went well."""
+    known = ("node", "started_at", "ended_at", "attempt", "worker_pid", "duration", "app_version")
+    return {name: value for name, value in _attempt_json(attempt).items() if name in known}
 
 
 def _print_links(links: TaskLinks) -> None:

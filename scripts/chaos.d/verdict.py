@@ -33,8 +33,8 @@ from step_ledger import StepLedger
 TERMINAL: Final = {"done", "canceled", "attempts_left"}
 CRASHING: Final = {"crashing", "stumbling", "exiting", "forking"}
 STUCK: Final = {"slow", "hanging"}
-UNCHARGED: Final = {"lost_unstarted", "canceled", "interrupted"}
-"""The causes of rows of goque_attempt that charge nothing. The last two are of processes that had to be killed."""
+UNCHARGED: Final = {"lost_unstarted", "canceled", "interrupted", "done"}
+"""The causes of rows of goque_attempt that charge nothing: two of processes that had to be killed, and long successes."""
 
 ENDINGS: Final = {
     "failed": ["ValueError"],

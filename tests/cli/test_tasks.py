@@ -159,7 +159,7 @@ def test_show_prints_the_crash_report(goque: Any, task: Task) -> None:
     ):
         assert part in text, part
     (row,) = goque.json_lines("show", task.id, "--json")
-    assert list(row) == [*COLUMNS, "flow_id", "failed_attempts", *LINKS, *STEPS, "story"]
+    assert list(row) == [*COLUMNS, "flow_id", "failed_attempts", "long_runs", *LINKS, *STEPS, "story"]
     assert row["story"]["claims"] == "claimed once, not claimed now"
     assert text.endswith(f"next:   {row['story']['next']}\n")
     (failed,) = row["failed_attempts"]

@@ -12,6 +12,7 @@ from backends import SqliteBackend, claim
 from go_schema import ORIGINAL
 
 from goque.storage.sql.statements.complete import Statements
+from goque.storage.sql.statements.kinds import AllOrNone
 from goque.storage.sql.storage import SqlStorage
 from goque.storage.sqlite.counting import COUNT_BY_INDEXES, COUNT_TASKS
 from goque.storage.sqlite.statements import SQLITE_STATEMENTS
@@ -53,7 +54,7 @@ EXPECTED = {
     "finished_exists": [FINISHED],
     "delete_finished": ["(rowid=?)", FINISHED],
     "delete_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
-    "failed_attempts": ["goque_attempt_task_id_idx (task_id=?)"],
+    "attempts": ["goque_attempt_task_id_idx (task_id=?)"],
     "queue_depths": [
         CLAIM,
         "USING INDEX goque_task_owner_idx",
@@ -68,8 +69,9 @@ def plans(backend: SqliteBackend) -> dict[str, list[str]]:
     connection = sqlite3.connect(backend.path)
     texts = {field.name: getattr(SQLITE_STATEMENTS, field.name) for field in fields(Statements)}
     found = {}
-    for name, sql in texts.items():
+    for name, text in texts.items():
         if name in EXPECTED:
+            sql = text.change if isinstance(text, AllOrNone) else text
             params = dict.fromkeys(re.findall(r":(\w+)", sql)) | {"batch": "[]", "types": "[]", "past": "[]"}
             found[name] = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", params)]
     connection.close()

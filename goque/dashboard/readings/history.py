@@ -45,6 +45,9 @@ PAUSE: Final = 0.1
 
 BUDGET: Final = 0.5
 MAX_FAILURES: Final = 5000
+MAX_ATTEMPTS: Final = 200_000
+"""How many of the newest recorded attempts are searched for failures; the others are long runs that went well."""
+
 MAX_TYPES: Final = 100
 FAILURES_AT_ONCE: Final = 500
 LATE_IDS: Final = 100
@@ -213,7 +216,7 @@ class History:
 
     def _read_failures(self, now: int) -> None:
         newest = max(self._failures, default=0)
-        after, until = max(0, newest - LATE_IDS), 2**62
+        after, until = max(0, newest - LATE_IDS, self._storage.newest_attempt() - MAX_ATTEMPTS), 2**62
         while len(self._failures) < 2 * MAX_FAILURES:
             lines = self._storage.failures(after=after, until=until, limit=FAILURES_AT_ONCE)
             self._failures |= {line.id: line for line in lines}

@@ -1,7 +1,7 @@
 """The entries of a timeline: runs with their steps, sleeps, waits and signals, in their order. No I/O happens here.
 
-A step knows the claim of its run, a failed attempt knows its time only. So an attempt belongs to the claim whose steps
-were recorded in its time. A run that recorded nothing and did not fail has left no trace.
+A step knows the claim of its run, a recorded attempt knows its time only. So an attempt belongs to the claim whose
+steps were recorded in its time. A short run that recorded no step and did not fail has left no trace.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Entry:
         last_name: of a group, the name of its last step.
         count: how many steps it stands for.
         took: how many seconds it took, None where that means nothing.
-        note: the cause of a failure.
+        note: the error of a failed attempt; of a run that went well, where it ran.
         attempt: the number of a failed attempt.
         is_open: whether it lasts.
         is_nested: whether it belongs to the run above it.
@@ -58,7 +58,7 @@ class _Run:
     start: datetime
     end: datetime
     entries: list[Entry]
-    failed: AttemptRow | None = None
+    attempt: AttemptRow | None = None
     is_running: bool = False
     is_cut: bool = False
 
@@ -70,7 +70,7 @@ def timeline_entries(
 
     Args:
         row: the task.
-        attempts: its failed attempts.
+        attempts: its recorded attempts.
         story: its steps.
         now: the current time.
     """
@@ -140,14 +140,14 @@ def _merged(group: list[Entry]) -> list[Entry]:
 
 
 def _add_attempt(runs: list[_Run], attempt: AttemptRow) -> None:
-    """Note of the run that an attempt was that it has failed; of the last one, if its time has several."""
+    """Note of the run that an attempt was how it ended; of the last one, if its time has several."""
     start = attempt.started_at or _before(attempt.ended_at, attempt.failed.duration or 0.0)
     start = min(start, attempt.ended_at)
     run = next(
         (
             one
             for one in reversed(runs)
-            if one.failed is None and one.claims is not None and start <= one.end <= attempt.ended_at
+            if one.attempt is None and one.claims is not None and start <= one.end <= attempt.ended_at
         ),
         None,
     )
@@ -157,11 +157,11 @@ def _add_attempt(runs: list[_Run], attempt: AttemptRow) -> None:
     run = next(
         one for one in runs if one.claims == run.claims
     )  # of a run with steps left out, the first part
-    run.start, run.end, run.failed = min(start, run.start), attempt.ended_at, attempt
+    run.start, run.end, run.attempt = min(start, run.start), attempt.ended_at, attempt
 
 
 def _add_running(runs: list[_Run], row: TaskRow, start: datetime, now: datetime) -> None:
-    run = next((one for one in runs if one.claims == row.claims and one.failed is None), None)
+    run = next((one for one in runs if one.claims == row.claims and one.attempt is None), None)
     if run is None:
         runs.append(_Run(row.claims, start, now, [], is_running=True))
         return
@@ -170,13 +170,20 @@ def _add_running(runs: list[_Run], row: TaskRow, start: datetime, now: datetime)
 
 def _of_run(run: _Run) -> Iterator[Entry]:
     took = (run.end - run.start).total_seconds()
-    if run.failed is not None:
-        failed = run.failed.failed
+    if run.attempt is not None and run.attempt.failed.went_well:
+        yield Entry("run", "", run.start, run.end, took=took, note=_place(run.attempt))
+    elif run.attempt is not None:
+        failed = run.attempt.failed
         yield Entry("failed", "", run.start, run.end, took=took, note=failed.error, attempt=failed.attempt)
     elif run.is_running or not run.is_cut:
         kind = "running" if run.is_running else "run"
         yield Entry(kind, "", run.start, run.end, took=took, is_open=run.is_running)
     yield from run.entries
+
+
+def _place(attempt: AttemptRow) -> str:
+    pid = attempt.failed.worker_pid
+    return ", ".join(filter(None, (attempt.node, f"worker {pid}" if pid else "")))
 
 
 def _pauses(row: TaskRow, story: StepStory, now: datetime) -> Iterator[Entry]:

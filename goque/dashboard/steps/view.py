@@ -49,7 +49,7 @@ def read_steps(
     Args:
         storage: the database.
         row: the task.
-        attempts: its failed attempts, the oldest first.
+        attempts: its recorded attempts, the oldest first.
         now: the current time.
     """
     story = StepStory()

@@ -34,7 +34,8 @@ def task_page(request: Request) -> Response:
     row = storage.get_task(task_id) if is_task_id(task_id) else None
     if row is None:
         raise TaskNotFoundError(task_id[:80])
-    attempts = list(reversed(storage.failed_attempts(row.id)))
+    recorded = storage.attempts(row.id)
+    attempts = [one for one in reversed(recorded) if not one.failed.went_well]
     policy = storage.type_policies().get(row.type)
     nodes = {node.id: node for node in storage.recent_nodes()}
     node = nodes.get(row.claimed_by or "")
@@ -42,7 +43,7 @@ def task_page(request: Request) -> Response:
     is_limited = policy and may_be_held_back(row, policy, now)
     load = storage.limit_load(policy, row.limit_key or NO_KEY) if policy and is_limited else None
     links = storage.links_of(row.id, most=MAX_LINKED) if has_links(row) else None
-    steps = read_steps(storage, row, attempts[::-1], now)
+    steps = read_steps(storage, row, recorded, now)
     # a reset is refused until that one runs again; what failed comes first
     failed_need = next((one for one in links.needs if one.state == "failed"), None) if links else None
     return page(

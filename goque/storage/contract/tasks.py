@@ -164,3 +164,7 @@ class Tasks(Protocol):
     @abstractmethod
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""
+
+    @abstractmethod
+    def attempts(self, task_id: str) -> list[AttemptRow]:
+        """Read the recorded attempts of a task, oldest first: failed ones, and long ones that went well."""

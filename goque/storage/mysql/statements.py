@@ -215,7 +215,7 @@ NEXT_TYPES: Final = """
         LIMIT :most) AS known
     ORDER BY known.type"""
 
-FAILED_ATTEMPTS: Final = """
+ATTEMPTS: Final = """
     SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
            exit_code, `signal`, max_rss, oom, stack, stderr, failure_group, app_version
     FROM goque_attempt
@@ -281,7 +281,7 @@ MYSQL_STATEMENTS: Final = Statements(
     recorded_steps=MYSQL_RECORDED_STEPS,
     failures=MYSQL_FAILURES,
     rollups=MYSQL_ROLLUPS,
-    failed_attempts=FAILED_ATTEMPTS,
+    attempts=ATTEMPTS,
     insert_attempt=INSERT_ATTEMPT,
     insert_type=INSERT_TYPE,
     insert_slot=INSERT_SLOT,

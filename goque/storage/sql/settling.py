@@ -24,6 +24,7 @@ from goque.storage.sql.session import ConnectionLostError, Session
 from goque.storage.sql.statements.kinds import AllOrNone, LockThenChange
 from goque.storage.sql.steps import run_steps
 from goque.task_row import IS_NEEDED, TaskStatus, Token
+from goque.task_rules.failed_attempt import FailedAttempt
 from goque.task_rules.limits import PutOff
 
 
@@ -231,20 +232,18 @@ class SqlSettling(SqlRunner):
             self._sql.insert_attempt,
             [
                 {
-                    **msgspec.structs.asdict(change.failed),
+                    **msgspec.structs.asdict(attempt),
                     "task_id": change.token.task_id,
                     "node": node,
-                    "started_at": self._started_at(change, session.now),
+                    "started_at": self._started_at(attempt, session.now),
                 }
                 for change in changes
-                if change.failed is not None
+                if (attempt := change.failed or change.went_well) is not None
             ],
         )
 
-    def _started_at(self, change: Change, now: datetime) -> Any:
-        if change.failed is None or change.failed.duration is None:
-            return None
-        return self._dialect.time(later(now, -change.failed.duration))
+    def _started_at(self, attempt: FailedAttempt, now: datetime) -> Any:
+        return None if attempt.duration is None else self._dialect.time(later(now, -attempt.duration))
 
     def _run_for_claims(self, session: Session, sql: str, tokens: Iterable[Token]) -> None:
         for owner, claims in self._batches(tokens):
@@ -275,5 +274,6 @@ def _is_plain_done(change: Change) -> bool:
         and change.errors is None
         and change.delay is None
         and change.failed is None
+        and change.went_well is None
         and change.success is None
     )

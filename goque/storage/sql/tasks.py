@@ -235,9 +235,13 @@ class SqlTasks(SqlRunner):
 
     def failed_attempts(self, task_id: str) -> list[AttemptRow]:
         """Read the recorded failed attempts of a task, oldest first."""
+        return [one for one in self.attempts(task_id) if not one.failed.went_well]
+
+    def attempts(self, task_id: str) -> list[AttemptRow]:
+        """Read the recorded attempts of a task, oldest first: failed ones, and long ones that went well."""
         if not self._dialect.is_task_id(task_id):
             return []
-        rows = self._run(lambda session: session.rows(self._sql.failed_attempts, {"task_id": task_id}), READ)
+        rows = self._run(lambda session: session.rows(self._sql.attempts, {"task_id": task_id}), READ)
         return [self._read_attempt(row) for row in rows]
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:

@@ -212,7 +212,7 @@ class Statements:
     count_by_indexes: str = ""
     count_tasks: str = largest_groups(COUNT_TASKS)
 
-    failed_attempts: str = """
+    attempts: str = """
         SELECT task_id, node, started_at, ended_at, attempt, cause, error, traceback, worker_pid, duration,
                exit_code, signal, max_rss, oom, stack, stderr, failure_group, app_version
         FROM goque_attempt

@@ -85,7 +85,7 @@ class SearchStatements:
         FROM (
             SELECT id, task_id, attempt, cause, substr(error, 1, 400) AS error, ended_at, duration, failure_group
             FROM goque_attempt
-            WHERE id > :after AND id < :until AND cause NOT IN ('canceled', 'interrupted')
+            WHERE id > :after AND id < :until AND cause NOT IN ('canceled', 'interrupted', 'done')
             ORDER BY id DESC
             LIMIT :limit) AS newest
         LEFT JOIN goque_task ON goque_task.id = newest.task_id

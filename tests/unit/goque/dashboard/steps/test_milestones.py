@@ -35,6 +35,25 @@ def attempt(start: float, end: float) -> AttemptRow:
     return AttemptRow("id", "node-1", at(start), at(end), FailedAttempt(1, "failed", "boom"))
 
 
+def long_run(start: float, end: float) -> AttemptRow:
+    done = FailedAttempt(1, "done", "", worker_pid=77, duration=end - start)
+    return AttemptRow("id", "node-1", at(start), at(end), done)
+
+
+def test_a_long_run_that_went_well_has_its_time_and_its_place() -> None:
+    entries = life_entries(row("done"), (long_run(-15, -10),), StepStory(), NOW)
+    assert [one.kind for one in entries] == ["created", "run", "done"]
+    assert (entries[1].start, entries[1].took, entries[1].note) == (at(-15), 5.0, "node-1, worker 77")
+    assert entries[-1].took is None
+
+
+def test_a_long_run_with_steps_is_the_run_that_recorded_them() -> None:
+    story = StepStory(steps=[StepRow("step", "a", "1", 1, 2.0, None, at(-12))], gap=1, total=1)
+    entries = life_entries(row("done"), (long_run(-15, -10),), story, NOW)
+    assert [one.kind for one in entries] == ["created", "run", "step", "done"]
+    assert (entries[1].start, entries[1].end, entries[1].note) == (at(-15), at(-10), "node-1, worker 77")
+
+
 def test_a_new_task_has_only_its_creation() -> None:
     assert lines(row("new", ended=None)) == [("created", -60, -60)]
 
