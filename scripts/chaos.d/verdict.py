@@ -34,7 +34,7 @@ TERMINAL: Final = {"done", "canceled", "attempts_left"}
 CRASHING: Final = {"crashing", "stumbling", "exiting", "forking"}
 STUCK: Final = {"slow", "hanging"}
 UNCHARGED: Final = {"lost_unstarted", "canceled", "interrupted", "done"}
-"""The causes of rows of goque_attempt that charge nothing: two of processes that had to be killed, and long successes."""
+"""The causes of rows of goque_attempt that charge nothing: processes that had to be killed, and long successes."""
 
 ENDINGS: Final = {
     "failed": ["ValueError"],
