@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from evidence import Attempt, Evidence, Row, Run, read_runs
@@ -54,6 +54,9 @@ DEATHS: Final = {
     ("crashing", 2): "signal ",
 }
 """The text that a crash's error must contain, by the temper and the number of the run."""
+
+PUT_OFF: Final = ("Snooze", "RateLimited", "StepPause")
+"""How a run ends in the diary that is put off, and not charged."""
 
 CHARGED_AS_LOST: Final = "charged, because its node was silent"
 """Why a run ended with an attempt. If its node comes back, claims the task again and has its success, that counts."""
@@ -168,7 +171,7 @@ class Verdict:
             mine = [run for run in open_runs if run.pid == attempt.pid]
         if mine:
             endings = ENDINGS[attempt.cause]
-            mine.sort(key=lambda run: endings.index(run.how) if run.how in endings else len(endings))
+            mine.sort(key=lambda run: (_place_of(run.how, endings), run.how in PUT_OFF))
             mine[0].reason = CHARGED_AS_LOST if attempt.cause == "lost" else "charged"
             self._judge_cause(mine[0], attempt)
             return
@@ -195,7 +198,7 @@ class Verdict:
             self._complain(f"task {row.id} is done without a success in the diary")
 
     def _explain_rest(self, row: Row, run: Run, runs: list[Run]) -> None:
-        if run.how in ("Snooze", "RateLimited", "StepPause"):
+        if run.how in PUT_OFF:
             run.reason = "snoozed"
         elif row.status == "canceled" and run is runs[-1]:
             run.reason = "canceled"
@@ -273,3 +276,7 @@ class Verdict:
             self.counts["failovers"] += 1
             self.counts["tasks lost in a failover"] += len(lost.tasks)
             self.counts["tasks set back by a failover"] += len(lost.moves)
+
+
+def _place_of(how: str, endings: Sequence[str]) -> int:
+    return endings.index(how) if how in endings else len(endings)

@@ -100,6 +100,22 @@ def test_a_success_that_was_charged_as_lost_counts_for_the_next_claim_of_its_nod
     assert "done without a success" in verdict.complaints[0]
 
 
+def test_a_crash_is_charged_to_the_run_that_was_not_put_off() -> None:
+    history = (
+        start("t", 1),
+        end("t", 1, "RateLimited"),
+        start("t", 2, at=102),
+        end("t", 2, at=102.1),
+        start("c", 1, at=102.2, temper="crashing"),
+        start("t", 3, at=110, pid=11),
+        end("t", 3, at=111),
+        start("c", 2, at=110, pid=11, temper="crashing"),
+        end("c", 2, at=111),
+    )
+    rows = [row(attempts=1), row("c", attempts=1)]
+    assert judge(*history, rows=rows, attempts=(crash(), crash("c"))).complaints == []
+
+
 def test_others_in_a_worker_that_was_ended_for_one_are_given_back() -> None:
     timeout = Attempt("slow", "timeout", PID, "task processing timeout: 3s")
     verdict = judge(
