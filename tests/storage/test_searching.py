@@ -17,6 +17,7 @@ from goque.storage.search_types import (
     time_of_id,
 )
 from goque.storage.sql import search as sql_search
+from goque.storage.sql.task_lists import type_counts
 from goque.task import Task
 from goque.task_row import TaskStatus
 from goque.task_rules.failed_attempt import FailedAttempt
@@ -358,7 +359,7 @@ def test_tasks_are_counted_by_the_function_that_they_call(storage):
 
 
 def test_too_many_unfinished_tasks_are_not_counted_by_function(storage, monkeypatch):
-    monkeypatch.setattr(sql_search, "MAX_CANDIDATES", 3)
+    monkeypatch.setattr(type_counts, "MAX_CANDIDATES", 3)
     for _ in range(3):
         add(storage, "django.default", external_id=external_id_of("shop.tasks.add"))
     assert storage.unfinished_functions("django.default") == [FunctionCount("shop.tasks.add", "new", 3)]
