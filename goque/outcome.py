@@ -11,7 +11,7 @@ from goque.flows.plan import FlowToInsert
 from goque.flows.task_to_insert import TaskToInsert
 from goque.retry import DEFAULT
 from goque.steps.question import Progress
-from goque.task_row import IS_NEEDED, TaskRow, TaskStatus, Token
+from goque.task_row import MAX_COUNT, TaskRow, TaskStatus, Token, before_claim, is_needed, next_attempt
 from goque.task_rules.crash_evidence import CrashEvidence, crashes_since_reset
 from goque.task_rules.error_lines import append_error, printable
 from goque.task_rules.failed_attempt import FailedAttempt
@@ -22,9 +22,6 @@ from goque.task_rules.retry_policy import RetryPolicy
 MAX_LOST_CLAIMS: Final = 10
 RECORDED_SECONDS: Final = 1.0
 """From how many seconds on a run that went well is recorded. A row more for each short one would cost too much."""
-
-MAX_COUNT: Final = 2**31 - 1
-"""The limit of a counter's column: from there on it stands still."""
 
 
 class OutcomeKind(StrEnum):
@@ -215,11 +212,6 @@ def settle(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str
     return _with_attempt(released, outcome, row) if outcome.error else released
 
 
-def is_needed(row: TaskRow) -> bool:
-    """Return whether others need a task."""
-    return bool(row.flags and row.flags & IS_NEEDED)
-
-
 def put_off(row: TaskRow, outcome: Outcome) -> PutOff:
     """Return what else is not to start, after a handler has raised `goque.RateLimited`."""
     return PutOff(row.type, row.limit_key or NO_KEY, outcome.delay or 0.0)
@@ -238,11 +230,6 @@ def release(row: TaskRow) -> Change:
     return Change(
         row.token, before_claim(row) if is_claimed else status, row.attempts, is_needed=is_needed(row)
     )
-
-
-def before_claim(row: TaskRow) -> TaskStatus:
-    """Return the status of a claimed task before its claim: error if it has failed before, else new."""
-    return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
 
 
 def _end_well(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
@@ -271,7 +258,7 @@ def _long_run(
     """Return the record of a run that went well, if it took long and its task is kept."""
     if outcome.duration < RECORDED_SECONDS or policy.deletes_done:
         return None
-    return _attempt_of(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT), app_version)
+    return _attempt_of(outcome, next_attempt(row), app_version)
 
 
 def _says_nothing(outcome: Outcome) -> bool:
@@ -283,7 +270,7 @@ def _says_nothing(outcome: Outcome) -> bool:
 
 
 def _charge(outcome: Outcome, row: TaskRow, policy: RetryPolicy, app_version: str | None) -> Change:
-    attempts = min(max(row.attempts, 0) + 1, MAX_COUNT)
+    attempts = next_attempt(row)
     errors = append_error(row.errors, f"attempt {attempts}: {outcome.error}")
     exhausted = attempts >= policy.max_attempts or _is_last(outcome, errors, policy)
     if outcome.kind is OutcomeKind.LOST_RUNNING:
@@ -321,9 +308,7 @@ def _with_attempt(change: Change, outcome: Outcome, row: TaskRow) -> Change:
     """Record a run that is not charged if its process was killed, because its handler had not stopped in time."""
     if outcome.crash is None:
         return change
-    return msgspec.structs.replace(
-        change, failed=_attempt_of(outcome, min(max(row.attempts, 0) + 1, MAX_COUNT))
-    )
+    return msgspec.structs.replace(change, failed=_attempt_of(outcome, next_attempt(row)))
 
 
 def _attempt_of(outcome: Outcome, attempt: int, app_version: str | None = None) -> FailedAttempt:

@@ -10,6 +10,10 @@ import msgspec
 
 from goque.task_rules.need import Need
 
+MAX_COUNT: Final = 2**31 - 1
+"""The limit of a counter's column on PostgreSQL and MySQL: from there on a counter stands still. SQLite admits any
+value, and it is read as the nearest of these."""
+
 
 class TaskStatus(StrEnum):
     """The status of a task.
@@ -94,3 +98,18 @@ class TaskRow(msgspec.Struct, array_like=True, gc=False):
     def token(self) -> Token:
         """The token of the claim that this row shows."""
         return Token(self.id, self.claims, self.claimed_by or "")
+
+
+def is_needed(row: TaskRow) -> bool:
+    """Return whether others need a task."""
+    return bool(row.flags and row.flags & IS_NEEDED)
+
+
+def before_claim(row: TaskRow) -> TaskStatus:
+    """Return the status of a claimed task before its claim: error if it has failed before, else new."""
+    return TaskStatus.ERROR if row.attempts else TaskStatus.NEW
+
+
+def next_attempt(row: TaskRow) -> int:
+    """Return the number of the attempt that a claimed task makes, whatever somebody has written into its row."""
+    return min(max(row.attempts, 0) + 1, MAX_COUNT)

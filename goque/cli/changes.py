@@ -18,13 +18,12 @@ from goque.describe.cancellation import describe_cancellation
 from goque.describe.status_words import explain_words, word_with_status
 from goque.errors import GoqueError, TaskNotFoundError, TaskStateError
 from goque.identifiers import is_task_id
-from goque.outcome import is_needed
 from goque.storage import TaskStorage
 from goque.storage.group_changes import GroupChange, cancel_group, reset_group
 from goque.storage.pages import pages_of
 from goque.storage.resets import oldest_first, reset_or_blocked
 from goque.storage.search_types import TaskSearch
-from goque.task_row import TERMINAL_STATUSES, TaskStatus
+from goque.task_row import TERMINAL_STATUSES, TaskStatus, is_needed
 from goque.telemetry.logs import one_line
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])

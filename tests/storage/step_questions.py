@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from goque.outcome import Change, before_claim
+from goque.outcome import Change
 from goque.steps.question import Answer, Ask, Question, State
 from goque.storage.sql.storage import SqlStorage
-from goque.task_row import TaskRow
+from goque.task_row import TaskRow, before_claim
 
 KNOWN = Answer(State.KNOWN)
 EXPIRED = Answer(State.EXPIRED)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-MAX_COUNT: Final = 2**31 - 1
-"""The limit of a counter on PostgreSQL and MySQL; SQLite admits any value, and it is read as the nearest of these."""
+from goque.task_row import MAX_COUNT
 
 _MAX_INT: Final = 2**63 - 1
 

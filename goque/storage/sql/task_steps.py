@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from goque.errors import TaskNotFoundError, TaskStateError, length
-from goque.outcome import is_needed
 from goque.storage.instants import later
 from goque.storage.sql import steps
 from goque.storage.sql.dialect import Dialect
@@ -25,6 +24,7 @@ from goque.task_row import (
     HAS_STEPS,
     TaskRow,
     TaskStatus,
+    is_needed,
 )
 from goque.task_rules.error_lines import append_error
 

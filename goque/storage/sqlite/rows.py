@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from goque.storage.instants import EPOCH
-from goque.storage.sql.read_values import MAX_COUNT, read_count
+from goque.storage.sql.read_values import read_count
 from goque.storage.sql.session import Row
-from goque.task_row import TaskRow
+from goque.task_row import MAX_COUNT, TaskRow
 
 ID_LENGTH: Final = 36
 _ID_BYTES: Final = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
