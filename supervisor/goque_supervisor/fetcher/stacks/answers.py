@@ -2,7 +2,8 @@
 
 1. A look at the node's claims brings the requests (`claim_news`). Requests for tasks of other pools are left alone.
 2. The stack of a `def` handler is what its process writes at a signal, which the root sends (dumps.py).
-3. The stack of an `async def` handler comes from its event loop. A loop that does not answer within `LOOP_ANSWERS` is
+3. The stack of an `async def` handler comes from its event loop. A worker that is not connected, as just after a
+   takeover, is asked again until it is reached. A loop that does not answer within `LOOP_ANSWERS` after that is
    blocked: then the stack of its thread is the answer.
 4. Answers are written together.
 """
@@ -30,6 +31,10 @@ from goque_supervisor.ipc.messages import Jobs, StackAsked, StackShown
 from goque_supervisor.ipc.sockets import FetcherSocket
 
 LOOP_ANSWERS: Final = 0.8
+
+REACHED_WITHIN: Final = 1.0
+"""Seconds within which a worker connects to the fetcher that takes it over, though the machine is busy."""
+
 MAX_REMEMBERED: Final = 1000
 """How many answered requests are remembered: a look that began before the answer was written finds them again."""
 
@@ -40,6 +45,10 @@ BLOCKED_LOOP: Final = (
     f"its event loop has not answered for {LOOP_ANSWERS:g} s; this is what the thread of the loop runs, perhaps for "
     "another task"
 )
+UNREACHED: Final = (
+    "its event loop could not be asked, because its process is not connected to the fetcher; this is what the thread "
+    "of the loop runs, perhaps for another task"
+)
 
 
 @dataclass
@@ -49,18 +58,24 @@ class _Open:
     Attributes:
         task: the task.
         worker: the worker that runs it.
-        asked_at: when the request was found (CLOCK_MONOTONIC seconds).
-        number: the number under which the worker's loop was asked.
+        found_at: when the request was found (CLOCK_MONOTONIC seconds).
+        number: the number under which the worker's loop is asked.
+        asked_at: when the question was sent to the worker's loop, None before; `def` handlers are not asked.
     """
 
     task: ClaimedTask
     worker: WorkerHandle
-    asked_at: float
+    found_at: float
     number: int
+    asked_at: float | None = None
 
     def needs_dump(self, now: float) -> bool:
         """Return whether the answer is what the process writes at a signal, and not what its loop sends."""
-        return not self.worker.is_async or now - self.asked_at > LOOP_ANSWERS
+        if not self.worker.is_async:
+            return True
+        if self.asked_at is None:
+            return now - self.found_at > REACHED_WITHIN
+        return now - self.asked_at > LOOP_ANSWERS
 
     @property
     def running(self) -> Running | None:
@@ -113,8 +128,12 @@ class StackAnswers:
             return
         one = self._open[request_id] = _Open(task, worker, now, next(self._numbers))
         if worker.is_async:
-            asked = Jobs([], [], [], [StackAsked(one.number, task.seq)])
-            self._socket.send(worker.identity, messages.encode(asked))
+            self._ask_loop(one, now)
+
+    def _ask_loop(self, one: _Open, now: float) -> None:
+        asked = Jobs([], [], [], [StackAsked(one.number, one.task.seq)])
+        if self._socket.send(one.worker.identity, messages.encode(asked)):
+            one.asked_at = now
 
     def on_shown(self, shown: StackShown) -> None:
         """Take the stack of a coroutine."""
@@ -131,6 +150,8 @@ class StackAnswers:
                 self._dumps.close(one.worker)
             elif one.needs_dump(now):
                 workers[one.worker.incarnation] = one.worker
+            elif one.asked_at is None:
+                self._ask_loop(one, now)
         for worker in workers.values():
             self._look_at_dump(worker, now)
         return self._write()
@@ -149,7 +170,8 @@ class StackAnswers:
         if not frames:
             self._end(request_id, StackAnswer(StackState.SILENT, note=dump.why_silent()))
         elif one.worker.is_async:
-            self._finish(request_id, one, frames_of_handler(frames), "loop", note=BLOCKED_LOOP)
+            note = UNREACHED if one.asked_at is None else BLOCKED_LOOP
+            self._finish(request_id, one, frames_of_handler(frames), "loop", note=note)
         else:
             self._finish(request_id, one, frames_of_handler(frames), "thread")
 

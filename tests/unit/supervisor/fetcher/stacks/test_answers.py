@@ -11,7 +11,7 @@ import pytest
 from goque.stacks.answer import StackAnswer, StackState, decode_answer
 from goque.stacks.frames import Frame
 from goque.storage.contract import StackRequest
-from goque_supervisor.fetcher.stacks.answers import LOOP_ANSWERS, MAX_REMEMBERED, StackAnswers
+from goque_supervisor.fetcher.stacks.answers import LOOP_ANSWERS, MAX_REMEMBERED, REACHED_WITHIN, StackAnswers
 from goque_supervisor.fetcher.stacks.dumps import SILENT_AFTER
 from goque_supervisor.ipc import messages
 from goque_supervisor.ipc.control import StackWanted
@@ -33,6 +33,7 @@ class Setup(OneWorker):
         self.written: dict[str, StackAnswer] = {}
         self.sent: list[StackAsked] = []
         self.is_away = False
+        self.is_connected = True
         setup: Any = self
         self.answers = StackAnswers(setup, self.in_flight, self.worker_pool, setup, self.told.append)
         self.file = stack_path(directory / "w.box")
@@ -45,8 +46,8 @@ class Setup(OneWorker):
     # `send` of the socket and of OneWorker have the same name
     def send(self, *what: Any, at: float = NOW - 1) -> Any:
         if isinstance(what[0], bytes):
-            self.sent += messages.decode_jobs(what[1]).stacks
-            return True
+            self.sent += messages.decode_jobs(what[1]).stacks if self.is_connected else []
+            return self.is_connected
         super().send(*what, at=at)
         for seq in what:
             self.in_flight.by_id[task_id(seq)] = self.worker.jobs[seq]
@@ -197,3 +198,30 @@ def test_a_blocked_loop_is_shown_by_its_thread(with_loop: Setup) -> None:
     assert "perhaps for another task" in with_loop.written["a"].note
     with_loop.answers.on_shown(StackShown(with_loop.sent[0].number, ()))  # the loop goes on, too late
     assert not with_loop.answers.advance(NOW + 1.1)
+
+
+def test_a_loop_that_is_not_connected_yet_is_asked_again(with_loop: Setup) -> None:
+    with_loop.is_connected = False  # as just after a takeover
+    with_loop.ask("a")
+    with_loop.answers.advance(NOW + REACHED_WITHIN - 0.1)
+    assert (with_loop.sent, with_loop.signals) == ([], 0)
+    with_loop.is_connected = True
+    with_loop.answers.advance(NOW + REACHED_WITHIN - 0.05)
+    with_loop.answers.advance(NOW + REACHED_WITHIN + LOOP_ANSWERS - 0.1)
+    [asked] = with_loop.sent
+    assert with_loop.signals == 0, "its time to answer begins when it was asked"
+    with_loop.answers.on_shown(StackShown(asked.number, (Frame("<string>", 5, "leaf"),)))
+    with_loop.answers.advance(NOW + REACHED_WITHIN + LOOP_ANSWERS)
+    assert with_loop.written["a"].source == "coroutine"
+
+
+def test_a_loop_that_cannot_be_reached_is_not_called_blocked(with_loop: Setup) -> None:
+    with_loop.is_connected = False
+    with_loop.ask("a")
+    with_loop.answers.advance(NOW + REACHED_WITHIN + 0.1)
+    assert with_loop.signals == 1
+    with_loop.write_dump()
+    with_loop.answers.advance(NOW + REACHED_WITHIN + 0.2)
+    with_loop.answers.advance(NOW + REACHED_WITHIN + 0.25)
+    assert with_loop.written["a"].source == "loop"
+    assert "could not be asked" in with_loop.written["a"].note
