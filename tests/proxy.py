@@ -42,6 +42,11 @@ class Proxy:
         self._is_open = False
         self.cut()
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether clients hear nothing from the server until `join` is called."""
+        return self.silent or not self._is_open
+
     def join(self) -> None:
         """Let everything through again; what was silent is cut, as its words are lost."""
         if self.silent or self.deaf:

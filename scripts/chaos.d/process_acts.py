@@ -40,8 +40,14 @@ class ProcessActs:
             send(pid, signal.SIGKILL)
 
     def stop_something(self, node: Node) -> None:
-        """Stop one process for a while; the root for less than half the node timeout."""
+        """Stop one process for a while; the root for less than half the node timeout.
+
+        A stopped root cannot kill its handlers when the lease is lost. So it is stopped only while the node reaches the
+        database, and resumed before a lease can be lost that is cut off meanwhile.
+        """
         role = self.stage.random.choice(["w", "root", *ACTORS])
+        if role == "root" and not self.stage.reaches_database(node):
+            return
         seconds = (
             self.stage.random.uniform(0.2, 1.2)
             if role == "root"

@@ -81,6 +81,12 @@ class Stage:
             if name.startswith("goque:") and _is_of(name.removeprefix("goque:"), role)
         ]
 
+    def reaches_database(self, node: Node) -> bool:
+        """Whether nothing that was done keeps this node from writing heartbeats to the database."""
+        is_cut_off = node.proxy is not None and node.proxy.is_cut_off
+        is_lease_stopped = not self.stopped.keys().isdisjoint(self.alive(node, "lease"))
+        return not (is_cut_off or is_lease_stopped or self.arena.is_server_down or self.lock is not None)
+
     def stop(self, pid: int) -> None:
         """Stop a process with SIGSTOP."""
         self.stopped[pid] = time.monotonic()

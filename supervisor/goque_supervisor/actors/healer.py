@@ -1,8 +1,8 @@
 """The healer: returns the tasks of dead nodes, and tasks that were claimed without an owner and abandoned.
 
 A node is dead if this process has seen the same heartbeat of it for node_timeout on its own monotonic clock, while the
-database accepted this process's writes all the time. A database that is locked or does not answer proves nothing about
-other nodes. A time in which this process itself was stopped proves nothing either.
+database accepted this process's writes all the time (silent_nodes.py). A database that is locked or does not answer
+proves nothing about other nodes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from goque_supervisor.actors.crash_recovery import CrashRecovery
 from goque_supervisor.actors.healing import heal
 from goque_supervisor.actors.own_policies import own_policies
 from goque_supervisor.actors.per_type_timer import PERIOD, PerTypeTimer
+from goque_supervisor.actors.silent_nodes import SilentNodes
 from goque_supervisor.ipc.channel import Channel
 from goque_supervisor.ipc.control import Ready
 from goque_supervisor.ipc.failure_report import Reported
@@ -43,9 +44,8 @@ class Healer(Actor):
         super().__init__(boot, channel)
         self.node_timeout = float(boot["node_timeout"])
         self.counters = CountersByType(boot["counters"])
-        self.seen: dict[str, tuple[int, float]] = {}
-        self._strangers: dict[str, float] = {}
-        self._looked_at = self._looked_for_strangers_at = 0.0
+        self._silent_nodes = SilentNodes(self.node_timeout)
+        self._looked_for_unknown_at = 0.0
         self._recovered = False
         self._heal_unpublished: float | None = boot["heal_unpublished"]
         period = (
@@ -70,67 +70,46 @@ class Healer(Actor):
             self.channel.send(Ready({"recovered": True}))
         try:
             self._prove_writable()
-            nodes = self.storage.nodes()
-            self._forget_after_a_gap(time.monotonic())
-            for node in nodes:
-                self._look_at(node)
+            self._heal_nodes()
             self._heal_unknown_owners()
             self._heal_unowned()
             self._go_on_with_flows()
             return min(self.node_timeout / 6, self.per_type_timer.pause())
         except DatabaseUnavailableError:
-            self._forget()  # old heartbeats prove nothing if the database does not answer
+            self._silent_nodes.forget()
             raise
 
     def _prove_writable(self) -> None:
         """Write to the database: a missing heartbeat proves a death only if the database accepts writes."""
         self.storage.delete_dead_nodes(DEAD_NODE_KEPT)
 
-    def _forget_after_a_gap(self, now: float) -> None:
-        """Forget the heartbeats after a long pause, because its cause may have stopped the other nodes too."""
-        if now - self._looked_at > self.node_timeout / 2:
-            self._forget()
-        self._looked_at = now
-
-    def _forget(self) -> None:
-        self.seen.clear()
-        self._strangers.clear()
-
-    def _look_at(self, node: NodeRow) -> None:
-        cause = f"node lost: {node.host} (supervisor pid {node.pid}) sent no more heartbeats while it ran this task"
-        if node.state != "alive":
-            self._heal(node.id, cause)
-            return
-        now = time.monotonic()
-        seq, since = self.seen.get(node.id, (-1, now))
-        if seq != node.seq:
-            self.seen[node.id] = (node.seq, now)
-        elif now - since >= self.node_timeout and node.id != self.boot["owner"]:
-            del self.seen[node.id]
-            if self.storage.mark_node_dead(node.id, seq):
+    def _heal_nodes(self) -> None:
+        """Return the tasks of nodes that are dead or become dead now."""
+        nodes, now = self.storage.nodes(), time.monotonic()
+        others = [node for node in nodes if node.state == "alive" and node.id != self.boot["owner"]]
+        newly_dead = self._silent_nodes.look(others, now)
+        for node in nodes:
+            if node.state != "alive":
+                self._heal(node.id, _lost(node))
+        for node, seconds in newly_dead:
+            if self.storage.mark_node_dead(node.id, node.seq):
                 self.log.warning(
                     "node %s (%s, pid %d) has sent no heartbeat for %.1fs: the healer returns its tasks",
                     node.id,
                     node.host,
                     node.pid,
-                    now - since,
+                    seconds,
                 )
-                self._heal(node.id, cause)
+                self._heal(node.id, _lost(node))
 
     def _heal_unknown_owners(self) -> None:
-        """Return the tasks of owners that no row of goque_node names, if it has been so for node_timeout.
-
-        A living node whose row somebody has deleted takes a new name before that.
-        """
+        """Return the tasks of owners that no row of goque_node names, if it has been so for node_timeout."""
         now = time.monotonic()
-        if now - self._looked_for_strangers_at < self.node_timeout / 2:
+        if now - self._looked_for_unknown_at < self.node_timeout / 2:
             return
-        self._looked_for_strangers_at = now
-        known_since = self._strangers
-        self._strangers = {owner: known_since.get(owner, now) for owner in self.storage.unknown_owners()}
-        for owner, since in self._strangers.items():
-            if now - since >= self.node_timeout:
-                self._heal(owner, UNKNOWN_OWNER)
+        self._looked_for_unknown_at = now
+        for owner in self._silent_nodes.look_at_unknown(self.storage.unknown_owners(), now):
+            self._heal(owner, UNKNOWN_OWNER)
 
     def _heal(self, owner: str, cause: str) -> None:
         policies = self._policies()
@@ -228,6 +207,12 @@ class Healer(Actor):
 def run(boot: dict[str, Any], channel: Channel) -> None:
     """Run the healer in this process."""
     Healer(boot, channel).run()
+
+
+def _lost(node: NodeRow) -> str:
+    return (
+        f"node lost: {node.host} (supervisor pid {node.pid}) sent no more heartbeats while it ran this task"
+    )
 
 
 def _some(names: list[str]) -> str:

@@ -94,6 +94,7 @@ class EventLoop:
             self._processes.guard.start()
             self._nurseries.open()
             self._timers.every(SCAN_PERIOD, self._scan)
+            self._timers.after(SCAN_PERIOD, self._check_lease)
             self._timers.every(STATE_PERIOD, self._root.send_state)
             while self._root.end is None:
                 self._turn_unless_refused(inbox)
@@ -131,9 +132,12 @@ class EventLoop:
                     self._read_child(child)
         self._timers.run_due()
 
+    def _check_lease(self) -> None:
+        """Check the lease at the moment when it can be lost, and each `SCAN_PERIOD`, because heartbeats put it off."""
+        self._timers.after(min(SCAN_PERIOD, self._root.check_lease()), self._check_lease)
+
     def _scan(self) -> None:
         now = self._timers.now()
-        self._root.check_lease()
         self._processes.reap()  # as well as at each SIGCHLD: one reaping may have been broken off
         self._processes.scan(now)
         for child in self._processes.living():

@@ -7,11 +7,18 @@ before any other node takes its tasks, even if the lease's process, the network 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
 HOLD_FRACTION: Final = 5 / 6
 """The part of node_timeout after which a lease counts as lost. The rest is for noticing it and for killing handlers."""
+
+MIN_REST: Final = 1.0
+"""Seconds that should be left for that: on a busy machine the root and the killed processes wait for a processor."""
+
+SHORTEST_HOLD_FRACTION: Final = 2 / 3
+"""The part of a short node_timeout for which a lease holds whatever `MIN_REST` says: four heartbeats."""
 
 
 @dataclass
@@ -34,6 +41,12 @@ class LeaseClock:
     is_suspect: bool = False
     seq: int = 0
     _renewed_at: float = 0.0
+
+    @property
+    def hold(self) -> float:
+        """Seconds after the last heartbeat for which the lease holds."""
+        longest = min(self.node_timeout * HOLD_FRACTION, self.node_timeout - MIN_REST)
+        return max(longest, self.node_timeout * SHORTEST_HOLD_FRACTION)
 
     @property
     def may_claim_as(self) -> str:
@@ -65,7 +78,12 @@ class LeaseClock:
 
     def expire(self, now: float) -> bool:
         """Return whether the lease is lost from this moment on; true once for each loss."""
-        silent_for = now - self._renewed_at
-        expired = bool(self.owner) and not self.is_lost and silent_for > self.node_timeout * HOLD_FRACTION
+        expired = bool(self.owner) and not self.is_lost and now - self._renewed_at > self.hold
         self.is_lost = self.is_lost or expired
         return expired
+
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds until the lease can be lost, infinity if there is none to lose."""
+        if self.is_lost or not self.owner:
+            return math.inf
+        return max(0.0, self._renewed_at + self.hold - now)

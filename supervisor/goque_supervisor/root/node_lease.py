@@ -76,15 +76,18 @@ class NodeLease:
             log.info("this node holds its lease again: fetchers claim tasks again")
             self._claimers.new_owner(self.clock.may_claim_as)
 
-    def check(self, now: float) -> None:
-        """Stop claiming once the lease is lost."""
-        if not self.clock.expire(now):
-            return
-        log.error(
-            "the lease is lost: fetchers claim no tasks until the database accepts heartbeats again; "
-            "running handlers %s",
-            "are killed" if self._kills else "finish",
-        )
-        self._claimers.new_owner(self.clock.may_claim_as)
-        if self._kills:
-            self._claimers.kill_workers("lease")
+    def check(self, now: float) -> float:
+        """Stop claiming once the lease is lost; returns the seconds until it can be.
+
+        The workers are killed before anything else is done, for other nodes may soon run their tasks.
+        """
+        if self.clock.expire(now):
+            if self._kills:
+                self._claimers.kill_workers("lease")
+            self._claimers.new_owner(self.clock.may_claim_as)
+            log.error(
+                "the lease is lost: fetchers claim no tasks until the database accepts heartbeats again; "
+                "running handlers %s",
+                "are killed" if self._kills else "finish",
+            )
+        return self.clock.seconds_left(now)

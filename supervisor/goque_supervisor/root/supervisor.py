@@ -135,9 +135,9 @@ class Root:
             case signal.SIGUSR2:
                 self._pause_or_resume()
 
-    def check_lease(self) -> None:
-        """Stop claiming once the lease is lost."""
-        self._lease.check(self._timers.now())
+    def check_lease(self) -> float:
+        """Stop claiming once the lease is lost; returns the seconds until it can be."""
+        return self._lease.check(self._timers.now())
 
     def send_state(self) -> None:
         """Tell monitor and lease how the tree is."""
