@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from crowding import SERVERS, own_connections
@@ -16,60 +16,72 @@ from workload import Run
 
 from goque import Task, TaskFilter, TaskStatus
 
-TYPES: Final = 60
+TYPES: Final = [f"shared-{number + 1}" for number in range(60)]
 WORKERS: Final = 2
 
 
 def many_types(run: Run) -> Iterator[Figure]:
     """Measure an idle tree with sixty types, and how fast it drains tasks, compared with one type in another tree.
 
-    The tasks are spread evenly, or nine of ten are of one type.
+    The tasks are spread evenly, or nine of ten are of one type. No other tree runs while the idle one is measured.
     """
-    rounds, count, seconds = (2, 12_000, 2.5) if run.quick else (5, 60_000, 10.0)
     name = run.name("many_types")
-    shared = [f"shared-{number + 1}" for number in range(TYPES)]
     with (
         run.backend.fresh(run.directory) as database,
         run.backend.fresh(run.directory) as other,
-        Tree(database, run.directory, *shared, shared=TYPES, workers=WORKERS) as tree,
-        Tree(other, run.directory, "noop", workers=WORKERS) as alone,
+        Tree(database, run.directory, *TYPES, shared=len(TYPES), workers=WORKERS) as tree,
     ):
-        tree.wait_for(tree.is_up)
-        yield Figure(f"{name}_ready", "ms", [(time.monotonic_ns() - tree.started_ns) / 1e6])
-        tree.wait_for(lambda: bool(workers_of(tree.process.pid)), 0.05)
-        for task_type in shared:
-            tree.seconds_to_drain([Task(task_type)])
-        alone.warm_up("noop")
-        time.sleep(
-            1 if run.quick else 10
-        )  # until unused connections are closed and workers without work have ended
-        before, began = cpu_seconds(tree.process.pid), time.perf_counter()
-        time.sleep(seconds)
-        used = cpu_seconds(tree.process.pid) - before
-        yield Figure(f"{name}_idle_cpu", "% of a CPU", [100 * used / (time.perf_counter() - began)])
-        processes = family(tree.process.pid)
-        yield Figure(f"{name}_memory", "MiB PSS", [sum(map(proportional_memory, processes)) / 2**20])
-        yield Figure(f"{name}_processes", "processes", [float(len(processes))])
-        if run.backend.name in SERVERS:
-            counted = own_connections(database, SERVERS[run.backend.name][1], queues=1)
-            yield Figure(f"{name}_connections", "connections", [counted])
-        even, skewed, single = [], [], []
-        for _ in range(rounds):
-            single.append(count / alone.seconds_to_drain([Task("noop") for _ in range(count)]))
-            tasks = [Task(shared[number % TYPES]) for number in range(count)]
-            even.append(count / tree.seconds_to_drain(tasks))
-            tasks = [Task(shared[number % TYPES if number % 10 == 0 else 0]) for number in range(count)]
-            skewed.append(count / tree.seconds_to_drain(tasks))
-        what = "one type alone"
-        yield Figure(f"{name}_drain_even", "tasks/s", even, single, what, compares="ratios")
-        yield Figure(f"{name}_drain_90_10", "tasks/s", skewed, single, what, compares="ratios")
+        yield from _idling(run, tree, name)
+        with Tree(other, run.directory, "noop", workers=WORKERS) as alone:
+            yield from _draining(run, tree, alone, name)
     for busy, where in (("bounded", "free"), ("slow", "busy")):
-        latencies = beside_a_backlog(run, busy)
+        latencies = _beside_a_backlog(run, busy)
         yield Figure(f"{name}_rare_{where}_p50", "ms", latencies)
         yield Figure(f"{name}_rare_{where}_p99", "ms", [percentile_99(latencies)])
 
 
-def beside_a_backlog(run: Run, busy: str) -> list[float]:
+def _idling(run: Run, tree: Tree, name: str) -> Iterator[Figure]:
+    """Measure the tree after it has run a task of each type, and has nothing to do."""
+    rest, seconds = (1.0, 2.5) if run.quick else (10.0, 10.0)
+    tree.wait_for(tree.is_up)
+    yield Figure(f"{name}_ready", "ms", [(time.monotonic_ns() - tree.started_ns) / 1e6])
+    tree.wait_for(lambda: bool(workers_of(tree.process.pid)), 0.05)
+    for task_type in TYPES:
+        tree.seconds_to_drain([Task(task_type)])
+    time.sleep(rest)  # until unused connections are closed and workers without work have ended
+    before, began = cpu_seconds(tree.process.pid), time.perf_counter()
+    time.sleep(seconds)
+    used = cpu_seconds(tree.process.pid) - before
+    yield Figure(f"{name}_idle_cpu", "% of a CPU", [100 * used / (time.perf_counter() - began)])
+    processes = family(tree.process.pid)
+    yield Figure(f"{name}_memory", "MiB PSS", [sum(map(proportional_memory, processes)) / 2**20])
+    yield Figure(f"{name}_processes", "processes", [float(len(processes))])
+    if run.backend.name in SERVERS:
+        counted = own_connections(tree.database, SERVERS[run.backend.name][1], queues=1)
+        yield Figure(f"{name}_connections", "connections", [counted])
+
+
+def _draining(run: Run, tree: Tree, alone: Tree, name: str) -> Iterator[Figure]:
+    rounds, count = (2, 12_000) if run.quick else (5, 60_000)
+    alone.warm_up("noop")
+    even, skewed, single = [], [], []
+    for _ in range(rounds):
+        single.append(_rate(alone, ["noop"] * count))
+        even.append(_rate(tree, [TYPES[number % len(TYPES)] for number in range(count)]))
+        most = TYPES[0]
+        skewed.append(
+            _rate(tree, [most if number % 10 else TYPES[number % len(TYPES)] for number in range(count)])
+        )
+    what = "one type alone"
+    yield Figure(f"{name}_drain_even", "tasks/s", even, single, what, compares="ratios")
+    yield Figure(f"{name}_drain_90_10", "tasks/s", skewed, single, what, compares="ratios")
+
+
+def _rate(tree: Tree, types: Sequence[str]) -> float:
+    return len(types) / tree.seconds_to_drain([Task(task_type) for task_type in types])
+
+
+def _beside_a_backlog(run: Run, busy: str) -> list[float]:
     """Return the milliseconds from `enqueue` to the start of tasks of a type beside another type with a long backlog.
 
     The tasks of the backlog take 10 ms each. Those of `bounded` leave a worker free, those of `slow` use all of them.
