@@ -7,6 +7,7 @@ counts of any two nodes and any two slots of time add up.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
@@ -30,7 +31,12 @@ LOWEST: Final = -10
 HIGHEST: Final = 20
 """The power of two where the last bucket begins: twelve days."""
 
-BUCKETS: Final = (HIGHEST - LOWEST) * PER_DOUBLING + 2
+BOUNDS: Final = [
+    2.0 ** (LOWEST + step / PER_DOUBLING) for step in range((HIGHEST - LOWEST) * PER_DOUBLING + 1)
+]
+"""The seconds where each bucket begins, from the second on."""
+
+BUCKETS: Final = len(BOUNDS) + 1
 MAX_COUNT: Final = 2**53
 MAX_TYPES: Final = 500
 """How many types one row counts; of more, those with the most runs."""
@@ -77,11 +83,7 @@ class RunCounts(msgspec.Struct, omit_defaults=True):
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a duration."""
-    if not seconds > 2.0**LOWEST:
-        return 0
-    if seconds >= 2.0**HIGHEST:
-        return BUCKETS - 1
-    return int((math.log2(seconds) - LOWEST) * PER_DOUBLING) + 1
+    return bisect_right(BOUNDS, seconds)
 
 
 def middle_of(bucket: int) -> float:

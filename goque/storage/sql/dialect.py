@@ -241,6 +241,10 @@ class Dialect(ABC):
     def read_text(self, value: Any) -> str:
         """Read text from a row; never fails."""
 
+    def read_optional_text(self, value: Any) -> str | None:
+        """Read text from a row, or None for NULL; never fails."""
+        return None if value is None else self.read_text(value)
+
     @abstractmethod
     def read_task(self, row: Row) -> TaskRow:
         """Read a task from a row; never fails on what the row holds."""

@@ -137,5 +137,5 @@ def _read_need(row: Row, text: Callable[[Any], str]) -> Need:
     raw = result if result is None or isinstance(result, bytes) else text(result).encode()
     if ended == "done":
         return Need(text(needs_id), text(task_type), ended, raw)
-    cause = last_cause(ended, None if errors is None else text(errors))
+    cause = last_cause(ended, text(errors))
     return Need(text(needs_id), text(task_type), ended, raw, cause)

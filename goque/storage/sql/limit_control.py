@@ -39,16 +39,15 @@ class SqlLimitControl(SqlUpkeep):
     def set_limits(self, task_type: str, changes: LimitChanges | None) -> Limits:
         """Change limits of a type for all nodes, and return those that it has then."""
         statements = self._sql.limits
-        text = self._dialect.read_text
 
         def change(session: Session) -> Limits | None:
             rows = session.rows(statements.read_changes, {"task_type": task_type})
             if not rows:
                 return None
-            declared = read_limits(None if rows[0][0] is None else text(rows[0][0]))
+            declared = read_limits(self._dialect.read_optional_text(rows[0][0]))
             merged = LimitChanges()
             if changes is not None:
-                merged = read_changes(None if rows[0][1] is None else text(rows[0][1])).merged(changes)
+                merged = read_changes(self._dialect.read_optional_text(rows[0][1])).merged(changes)
             session.run(statements.set_changes, {"task_type": task_type, "changes": encode_limits(merged)})
             if changes is None:
                 session.run(statements.forget_pace, {"task_type": task_type})

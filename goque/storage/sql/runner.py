@@ -128,7 +128,7 @@ class SqlRunner(TaskStorage):
             pid=read_count(pid),
             started_at=instant(started_at),
             heartbeat_at=instant(heartbeat_at),
-            info=None if info is None else text(info),
+            info=self._dialect.read_optional_text(info),
         )
 
     def _change(

@@ -240,7 +240,7 @@ class SqlSearch(SqlRunner):
             updated_at=None if row[7] is None else instant(row[7]),
             next_attempt_at=instant(row[8]),
             priority=read_count(row[9]),
-            claimed_by=None if row[10] is None else text(row[10]),
+            claimed_by=self._dialect.read_optional_text(row[10]),
         )
 
     def task_types(self) -> list[str]:
@@ -305,7 +305,7 @@ class SqlSearch(SqlRunner):
             ended_at=self._dialect.read_time(row[7]),
             duration=read_number(row[8], None),
             external_id=text(row[9]),
-            failure_group=None if row[10] is None else text(row[10]),
+            failure_group=self._dialect.read_optional_text(row[10]),
         )
 
     def recent_nodes(self) -> list[NodeRow]:

@@ -245,14 +245,15 @@ class SqlTasks(SqlRunner):
         return [self._read_attempt(row) for row in rows]
 
     def _read_attempt(self, row: Sequence[Any]) -> AttemptRow:
-        text, instant = self._dialect.read_text, self._dialect.read_time
+        text, optional, instant = (
+            self._dialect.read_text,
+            self._dialect.read_optional_text,
+            self._dialect.read_time,
+        )
         attempt, cause, error, traceback, pid, duration, code, signal, max_rss, oom, stack, stderr, *rest = (
             row[4:]
         )
         failure_group, app_version = rest
-
-        def optional(value: Any) -> str | None:
-            return None if value is None else text(value)
 
         return AttemptRow(
             task_id=text(row[0]),

@@ -225,7 +225,7 @@ class SqlUpkeep(SqlClaimsInTurns):
         return TypePolicy(
             type=text(row[0]),
             max_attempts=max(1, read_count(row[1])),
-            strategy=None if row[2] is None else text(row[2]),
+            strategy=self._dialect.read_optional_text(row[2]),
             max_crashes=read_optional_int(row[3]),
             cleaner_age=read_number(row[4], usual.cleaner_updated_at_time_ago, most=MAX_DELAY),
             cleaner_keep_failed=read_number(row[5], usual.cleaner_keep_failed, most=MAX_DELAY),

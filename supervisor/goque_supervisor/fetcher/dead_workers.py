@@ -91,12 +91,14 @@ class DeadWorkers:
             self._report_idle_crash(notice, evidence)
         self._close_if_empty(notice.incarnation)
 
-    def committed(self, task: ClaimedTask) -> None:
-        """Record that the outcome of a task is in the database."""
+    def committed(self, tasks: Iterable[ClaimedTask]) -> None:
+        """Record that the outcomes of tasks are in the database."""
+        if not self._unsettled:
+            return
+        ids = {task.row.id for task in tasks}
         for incarnation, task_ids in list(self._unsettled.items()):
-            if task.row.id in task_ids:
-                task_ids.remove(task.row.id)
-                self._close_if_empty(incarnation)
+            task_ids.difference_update(ids)
+            self._close_if_empty(incarnation)
 
     def callback_done(self, call: int, delay: float | None) -> None:
         """End a task whose user's functions have answered or failed."""

@@ -24,7 +24,7 @@ import msgspec
 
 from goque.describe.run_end import log_outcome
 from goque.errors import DatabaseUnavailableError
-from goque.outcome import Change, OutcomeKind
+from goque.outcome import Change
 from goque.pools.options import PoolOptions
 from goque.storage import TaskStorage
 from goque.task_rules.limits import PutOff
@@ -242,8 +242,13 @@ class Fetcher:
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
         self.claims.free_places({task.row.type for task in ended})
+        self.dead_workers.committed(ended)
+        self.counters.settled(settled)
         for task, change, written in settled:
-            self._on_settled(task, change, written=written)
+            if change.success is not None or change.is_needed:
+                self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
+            if not (task.is_done and written) or self._logs_debug:
+                self._on_settled(task, change, written=written)
         self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
         if unwritten := [task for task, _change, written in settled if not written]:
             self.reconciler.check_missing(unwritten)
@@ -254,17 +259,11 @@ class Fetcher:
             self.schedule.inspect_within(now, REVOCATION_SETTLES)
 
     def _on_settled(self, task: ClaimedTask, change: Change, *, written: bool) -> None:
-        """Count and log a committed outcome; `written` is false if another process had changed the row."""
-        if self.dead_workers.is_pending:
-            self.dead_workers.committed(task)
+        """Log a committed outcome; `written` is false if another process had changed the row."""
         assert task.outcome is not None
-        if change.success is not None or change.is_needed:
-            self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
-        self.counters.settled(change, task.outcome, task.row, written=written, waited=task.waited)
-        if task.outcome.kind is not OutcomeKind.DONE or not written or self._logs_debug:
-            log_outcome(task.row, task.outcome, change, self.types.options(task.row.type), written=written)
-            if not change.status.is_terminal:
-                self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
+        log_outcome(task.row, task.outcome, change, self.types.options(task.row.type), written=written)
+        if not change.status.is_terminal:
+            self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 
     def _claim(self) -> None:
         now = time.monotonic()

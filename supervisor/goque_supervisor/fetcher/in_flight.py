@@ -44,6 +44,11 @@ class ClaimedTask:
     ended_at: float = 0.0
 
     @property
+    def is_done(self) -> bool:
+        """Whether its run has gone well."""
+        return self.outcome is not None and self.outcome.kind is OutcomeKind.DONE
+
+    @property
     def waited(self) -> float | None:
         """Seconds from when the task was due until it started; None if that is not known.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from goque.outcome import Change, Outcome
-from goque.task_row import TaskRow
+from goque.outcome import Change
+from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.metrics.counters import UNREGISTERED, Counters
 from goque_supervisor.metrics.function_counters import FunctionCounters
@@ -43,23 +43,35 @@ class PoolCounters:
     def __getitem__(self, task_type: str) -> Counters:
         return self._by_type.get(task_type, self.whole)
 
-    def settled(
-        self, change: Change, outcome: Outcome, row: TaskRow, *, written: bool, waited: float | None = None
-    ) -> None:
-        """Count the end of a task's run, for its type and for its function if the type has several.
+    def settled(self, settled: Iterable[tuple[ClaimedTask, Change, bool]]) -> None:
+        """Count the ends of tasks' runs, for their types, and for their functions where a type has several.
 
         Args:
-            change: what was to be written.
-            outcome: how the run ended.
-            row: the task as claimed.
-            written: whether the row still was as claimed, so that the change was written.
-            waited: seconds from when the task was due until it started, None if not known.
+            settled: each task with its outcome, what was to be written, and whether the row still was as claimed, so
+                that it was written.
         """
-        self[row.type].settled(change, outcome, row, written=written)
-        if written and row.type in self._runs:
-            self._runs[row.type].settled(change, outcome, waited)
-        if written and row.type in self._functions:
-            self._functions[row.type].settled(change, outcome, row)
+        successes: dict[str, list[ClaimedTask]] = {}
+        for task, change, written in settled:
+            outcome, row = task.outcome, task.row
+            assert outcome is not None
+            if written and task.is_done and not row.attempts and row.type not in self._functions:
+                successes.setdefault(row.type, []).append(task)
+                continue
+            self[row.type].settled(change, outcome, row, written=written)
+            if written and row.type in self._runs:
+                self._runs[row.type].settled(change, outcome, task.waited)
+            if written and row.type in self._functions:
+                self._functions[row.type].settled(change, outcome, row)
+        for task_type, tasks in successes.items():
+            self._succeeded(task_type, tasks)
+
+    def _succeeded(self, task_type: str, tasks: Sequence[ClaimedTask]) -> None:
+        """Count first attempts that went well, all together: most runs are of this kind."""
+        durations = [task.outcome.duration for task in tasks if task.outcome is not None]
+        self[task_type].succeeded(durations, [len(task.row.payload) for task in tasks])
+        if task_type in self._runs:
+            waits = [waited for task in tasks if (waited := task.waited) is not None]
+            self._runs[task_type].succeeded(durations, waits)
 
     def count_step(self, task_type: str, name: str, seconds: float) -> None:
         """Count a step of a task that is committed."""

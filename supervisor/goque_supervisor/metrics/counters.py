@@ -13,7 +13,8 @@ import os
 import struct
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +126,20 @@ class Counters:
         if outcome.undecodable:
             slots[_DECODE_ERRORS] += 1
 
+    def succeeded(self, durations: Sequence[float], sizes: Sequence[int]) -> None:
+        """Count the runs of tasks that had never failed, and have gone well now.
+
+        Args:
+            durations: how long each took, in seconds.
+            sizes: how many bytes the payload of each has.
+        """
+        slots = self._slots
+        slots[_PROCESSED[TaskStatus.DONE]] += len(durations)
+        count_values(slots, _RUN, [bisect_left(DURATIONS, duration) for duration in durations])
+        slots[_RUN_SUM] += sum(durations)
+        count_values(slots, _SIZE, [bisect_left(SIZES, size) for size in sizes])
+        slots[_SIZE_SUM] += sum(sizes)
+
 
 class CountersByType:
     """The counters of an actor that handles tasks of any type; all types that do not run here share one.
@@ -185,6 +200,12 @@ def read_files(directory: Path, suffix: str) -> Iterator[tuple[Mapping[str, str]
         except (OSError, ValueError, struct.error):
             continue  # it is just being created: its process has counted nothing yet
         yield header, Counts(zip(header["names"], values, strict=True))
+
+
+def count_values(slots: memoryview[float], first: int, places: Iterable[int]) -> None:
+    """Count values of a histogram whose first slot is `first`, each by its place in the histogram."""
+    for place, number in Counter(places).items():
+        slots[first + place] += number
 
 
 def open_file(path: Path, counted: Mapping[str, str], names: Sequence[str]) -> memoryview[float]:

@@ -7,12 +7,15 @@ its first run on, beside the file of its other counters. Nothing is counted for 
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from goque.describe.run_counts import BUCKETS, ENDS, RunCounts, bucket_of
+from goque.describe.run_counts import BOUNDS, BUCKETS, ENDS, RunCounts, bucket_of
 from goque.outcome import UNCHARGED_DELAYS, Change, Outcome
-from goque_supervisor.metrics.counters import NO_RUN, open_file, read_files
+from goque.task_row import TaskStatus
+from goque_supervisor.metrics.counters import NO_RUN, count_values, open_file, read_files
 
 SUFFIX: Final = ".runs"
 _END: Final = {status: place for place, status in enumerate(ENDS)}
@@ -49,14 +52,24 @@ class RunCounters:
         end = _END.get(change.status)
         if outcome.kind in NO_RUN or (end is None and waited is None):
             return
-        slots = self._slots
-        if slots is None:
-            slots = self._slots = open_file(self._path, {"task_type": self._task_type}, _NAMES)
+        slots = self._open()
         if end is not None and outcome.kind not in UNCHARGED_DELAYS:
             slots[end] += 1
             slots[_RUN + bucket_of(outcome.duration)] += 1
         if waited is not None:
             slots[_WAIT + bucket_of(waited)] += 1
+
+    def succeeded(self, durations: Sequence[float], waits: Iterable[float]) -> None:
+        """Count runs that have gone well, as far as it is known also how long after they were due they started."""
+        slots = self._open()
+        slots[_END[TaskStatus.DONE]] += len(durations)
+        count_values(slots, _RUN, [bisect_right(BOUNDS, duration) for duration in durations])
+        count_values(slots, _WAIT, [bisect_right(BOUNDS, wait) for wait in waits])
+
+    def _open(self) -> memoryview[float]:
+        if self._slots is None:
+            self._slots = open_file(self._path, {"task_type": self._task_type}, _NAMES)
+        return self._slots
 
 
 def read_run_counters(directory: Path) -> dict[str, RunCounts]:

@@ -131,7 +131,7 @@ class LimitedClaim:
             limits=declared if changed is None else changed.applied_to(declared),
             changes=changed,
             paused=bool(paused),
-            last_key=None if last_key is None else text(last_key),
+            last_key=self._dialect.read_optional_text(last_key),
             pace=read_pace(arrival, not_before),
             now=session.now.timestamp(),
         )

@@ -60,8 +60,8 @@ class SqlFailures(SqlTasks):
                 attempt=read_count(row[2]),
                 error=self._dialect.read_text(row[3]),
                 ended_at=self._dialect.read_time(row[4]),
-                app_version=self._optional_text(row[5]),
-                status=self._optional_text(row[6]),
+                app_version=self._dialect.read_optional_text(row[5]),
+                status=self._dialect.read_optional_text(row[6]),
             )
             for row in sorted(rows, key=itemgetter(0), reverse=True)
         ]
@@ -140,9 +140,6 @@ class SqlFailures(SqlTasks):
     def _delete_group(self, params: dict[str, Any]) -> None:
         self._run(lambda session: session.run(self._sql.failures.delete_group, params), WRITE)
 
-    def _optional_text(self, value: Any) -> str | None:
-        return None if value is None else self._dialect.read_text(value)
-
     def _read_summary(self, row: Row) -> FailureSummary:
         text, instant = self._dialect.read_text, self._dialect.read_time
         group, task_type, cause, error_class, line, error, failures, first, last, example, *versions = row
@@ -158,6 +155,6 @@ class SqlFailures(SqlTasks):
             first_at=instant(first),
             last_at=instant(last),
             example=text(example),
-            first_version=self._optional_text(first_version),
-            last_version=self._optional_text(last_version),
+            first_version=self._dialect.read_optional_text(first_version),
+            last_version=self._dialect.read_optional_text(last_version),
         )

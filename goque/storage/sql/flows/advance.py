@@ -76,7 +76,9 @@ class AdvanceSteps:
             params = [
                 {
                     "id": task_id,
-                    "errors": append_error(_optional(locked[task_id][3], text), f"canceled: {cause}"),
+                    "errors": append_error(
+                        self._dialect.read_optional_text(locked[task_id][3]), f"canceled: {cause}"
+                    ),
                     "flags": canceled[task_id],
                 }
                 for task_id, cause in causes.items()
@@ -115,7 +117,9 @@ class AdvanceSteps:
                 if text(status) in WAITING:
                     yield steps.run(self._sql.block_waiting, {"id": text(task_id)})
                 elif text(status) == TaskStatus.CANCELED and (flags or 0) & CANCELED_BY_NEED:
-                    revived += yield from self._revive(text(task_id), flags, _optional(errors, text))
+                    revived += yield from self._revive(
+                        text(task_id), flags, self._dialect.read_optional_text(errors)
+                    )
             again = sorted(revived)
 
     def _revive(self, task_id: str, flags: int, errors: str | None) -> Steps[list[str]]:
@@ -156,23 +160,19 @@ def cause_of(needs_id: str, task_type: Any, status: Any, errors: Any, text: Call
     """Say why a task is canceled: the need, and the last cause of its end."""
     if task_type is None:
         return f"needs {needs_id}: it was deleted"
-    cause = last_cause(text(status), _optional(errors, text))
+    cause = last_cause(text(status), text(errors))
     if len(cause) > MAX_CAUSE:  # of a long chain both ends tell something
         cause = f"{cause[: MAX_CAUSE // 2]} … {cause[-MAX_CAUSE // 2 :]}"
     return f"needs {text(task_type)} {needs_id}: {cause}"
 
 
-def last_cause(status: str, errors: str | None) -> str:
+def last_cause(status: str, errors: str) -> str:
     """Return why a task has not ended well: the last line of its errors, without the number of its attempt.
 
     Somebody who cancels a task leaves no line.
     """
-    line = ((errors or "").strip().splitlines() or [""])[-1]
+    line = (errors.strip().splitlines() or [""])[-1]
     head, _, rest = line.partition(": ")
     if status == TaskStatus.CANCELED:
         return rest if head == "canceled" and rest else status
     return rest if head.startswith("attempt ") and rest else line or status
-
-
-def _optional(value: Any, text: Callable[[Any], str]) -> str | None:
-    return None if value is None else text(value)

@@ -172,7 +172,7 @@ class StepAnswers:
         batch = encode_json(sorted(keys)).decode()
         return {
             Key(text(task_id), text(kind), text(name)): Found(
-                None if value is None else text(value), None if until is None else instant(until)
+                self._dialect.read_optional_text(value), None if until is None else instant(until)
             )
             for task_id, kind, name, value, until in session.rows(self._sql.asked, {"batch": batch})
         }

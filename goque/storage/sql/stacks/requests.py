@@ -58,7 +58,7 @@ class SqlStacks(SqlRunner):
     def stack_answer(self, request_id: str) -> str | None:
         """Return the answer to a request, None while there is none."""
         rows = self._run(lambda session: session.rows(self._sql.stacks.read_answer, {"id": request_id}), READ)
-        return None if not rows or rows[0][0] is None else self._dialect.read_text(rows[0][0])
+        return self._dialect.read_optional_text(rows[0][0]) if rows else None
 
     def forget_stack_request(self, request_id: str) -> None:
         """Delete a request and its answer."""

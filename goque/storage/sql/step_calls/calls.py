@@ -126,7 +126,7 @@ class SqlStepRecords(SqlTasks):
         return StepRow(
             kind=text(kind),
             name=text(name),
-            value=None if value is None else text(value),
+            value=self._dialect.read_optional_text(value),
             claims=read_count(claims),
             duration=read_number(duration, None),
             until=None if until is None else instant(until),

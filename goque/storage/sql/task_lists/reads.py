@@ -65,7 +65,7 @@ class SqlTaskLists(SqlSearch):
         }
         rows = self._run(lambda session: session.rows(self._sql.search.previews, params), PINNED_READ)
         text = self._dialect.read_text
-        return {text(row[0]): None if row[1] is None else text(row[1]) for row in rows}
+        return {text(row[0]): self._dialect.read_optional_text(row[1]) for row in rows}
 
     def status_counts(self, task_types: Sequence[str] = (), *, most: int) -> list[StatusCount]:
         """Count the tasks of some types, or of all, by status; each count ends at a number of rows."""

@@ -159,7 +159,7 @@ def test_what_ended_counts_what_ran_is_charged_and_the_rest_runs_elsewhere(setup
     assert [task.row.id for task in setup.in_flight.waiting(is_async=False)] == ["task-3", "task-4"]
     assert setup.told == []
     for task in list(setup.in_flight.ended):
-        setup.dead_workers.committed(task)
+        setup.dead_workers.committed([task])
     assert setup.told == [CrashSettled(7)]
 
 
@@ -183,7 +183,7 @@ def test_a_box_stays_until_results_that_were_heard_before_the_death_are_committe
     setup.dead_workers.settle_dead_worker(setup.notice(signal=9), {}, contents([], [1]), [task])
     assert setup.told == []
     assert setup.dead_workers.is_pending
-    setup.dead_workers.committed(task)
+    setup.dead_workers.committed([task])
     assert setup.told == [CrashSettled(7)]
 
 

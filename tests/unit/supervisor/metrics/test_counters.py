@@ -101,3 +101,17 @@ def test_without_a_file_counting_goes_on_and_says_so(
     counters = Counters(tmp_path / "missing" / "a.counters", "mail")
     counters.count("fetched")
     assert "cannot count what happens" in caplog.text
+
+
+def test_successes_that_are_counted_together_count_as_one_by_one(tmp_path: Path) -> None:
+    runs = [(0.0, b"{}"), (0.002, b"x" * 5000), (1000.0, b"x" * 100)]
+    together, single = (
+        Counters(tmp_path / "a.counters", "together"),
+        Counters(tmp_path / "b.counters", "single"),
+    )
+    together.succeeded([seconds for seconds, _payload in runs], [len(payload) for _seconds, payload in runs])
+    for seconds, payload in runs:
+        end(single, Outcome(OutcomeKind.DONE, duration=seconds), row(payload=payload))
+    counts = read_counters(tmp_path)
+    assert counts["together"] == counts["single"]
+    assert counts["together"]["processed:done"] == 3

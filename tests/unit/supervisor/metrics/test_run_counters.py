@@ -46,3 +46,15 @@ def test_they_are_kept_by_the_next_process_and_are_no_metrics(tmp_path: Path) ->
     assert read_run_counters(tmp_path)["mail"].ends == {"done": 3}
     assert set(read_counters(tmp_path)) == {"mail"}
     assert not any(read_counters(tmp_path)["mail"].values())
+
+
+def test_successes_that_are_counted_together_count_as_one_by_one(tmp_path: Path) -> None:
+    durations, waits = [0.5, 0.0003, 60.0, 0.5, 1e9], [2.0, 0.0, 0.25, 7e6]
+    together, one_by_one = tmp_path / "together", tmp_path / "one by one"
+    for directory in (together, one_by_one):
+        directory.mkdir()
+    RunCounters(together / "a.counters", "mail").succeeded(durations, waits)
+    single = RunCounters(one_by_one / "a.counters", "mail")
+    for number, duration in enumerate(durations):
+        single.settled(*ended(OutcomeKind.DONE, duration), waits[number] if number < len(waits) else None)
+    assert read_run_counters(together) == read_run_counters(one_by_one)
