@@ -15,7 +15,7 @@ from pymysql.constants import SERVER_STATUS
 from goque.storage.instants import EPOCH, later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.session import NOW, UTC_NAMES, Clock, Translated
-from goque.storage.sql.placeholders import percent_placeholders
+from goque.storage.sql.placeholders import percent_placeholders, positional
 from goque.storage.sql.session import Row
 
 
@@ -66,8 +66,9 @@ class AsyncCallerSession:
 
     async def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows."""
+        text, values = positional(sql, params)
         async with self._in_utc():
-            return await self._cursor.executemany(percent_placeholders(sql), list(params)) or 0
+            return await self._cursor.executemany(text, values) or 0
 
     async def outside(self, call: Callable[[], Any]) -> Any:
         """Return what a blocking call returns that uses another connection."""

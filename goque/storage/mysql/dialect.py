@@ -273,7 +273,7 @@ class MysqlDialect(Dialect):
     def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert all, and only if some were taken find out which."""
         now = yield ask.NOW
-        rows = [self.task_params(task, now) for task in tasks]
+        rows = mysql_rows.batch_params(tasks, now)
         ids = [task.id for task in tasks]
         insert = self._insert_statement(tasks)
         yield ask.run("SAVEPOINT goque_batch")
@@ -320,4 +320,4 @@ class MysqlDialect(Dialect):
 
     def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
         """Return the rows of a bulk insert."""
-        return [self.task_params(task, now) for task in tasks]
+        return mysql_rows.batch_params(tasks, now)

@@ -87,21 +87,31 @@ def read_task(row: Row) -> TaskRow:
 
 def task_params(task: Task, now: datetime) -> dict[str, Any]:
     """Return the parameters that insert one task."""
-    return {
-        "id": task.id,
-        "type": task.type,
-        "external_id": task.external_id,
-        "payload": task.raw_payload,
-        "status": task.status,
-        "attempts": 0,
-        "metadata": metadata_text(task),
-        "created_at": time_text(now),
-        "next_attempt_at": time_text(due_at(task, now)),
-        "priority": task.priority,
-        "unique_key": task.unique_key,
-        "limit_key": task.stored_limit_key,
-        "flags": task.flags or None,
-    }
+    [params] = batch_params([task], now)
+    return params
+
+
+def batch_params(tasks: Iterable[Task], now: datetime) -> list[dict[str, Any]]:
+    """Return the parameters that insert some tasks, for each task."""
+    text = time_text(now)
+    return [
+        {
+            "id": task.id,
+            "type": task.type,
+            "external_id": task.external_id,
+            "payload": task.raw_payload,
+            "status": task.status,
+            "attempts": 0,
+            "metadata": metadata_text(task),
+            "created_at": text,
+            "next_attempt_at": time_text(due_at(task, now)) if task.delay or task.next_attempt_at else text,
+            "priority": task.priority,
+            "unique_key": task.unique_key,
+            "limit_key": task.stored_limit_key,
+            "flags": task.flags or None,
+        }
+        for task in tasks
+    ]
 
 
 def encode_claims(claims: Mapping[str, int]) -> str:

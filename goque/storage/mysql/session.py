@@ -16,7 +16,7 @@ from pymysql.cursors import Cursor
 from goque.storage.instants import later
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import EXISTS_ALREADY, translate
-from goque.storage.sql.placeholders import percent_placeholders
+from goque.storage.sql.placeholders import percent_placeholders, positional
 from goque.storage.sql.session import ConnectionLostError, DatabaseLockedError, Row, Session
 
 DEADLINE: Final = 8.0
@@ -104,10 +104,13 @@ class MysqlSession(Session):
         return self._has_triggers
 
     def run_many(self, sql: str, params: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows."""
-        bound = [self._bind(sql, each) for each in params]
+        """Run a statement once for each set of parameters. An INSERT becomes one statement with many rows.
+
+        PyMySQL writes each value as text. So it gets only those that the statement names.
+        """
+        text, values = positional(sql, (self._bind(sql, each) for each in params))
         with Translated(self.where):
-            return self._cursor.executemany(percent_placeholders(sql), bound) or 0
+            return self._cursor.executemany(text, values) or 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -191,11 +194,11 @@ class MysqlSession(Session):
             connection._read_timeout = before  # noqa: SLF001 - the same
 
     def _bind(self, sql: str, params: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        bound = dict(params) if params else {}
+        bound = params or {}
         if ":now" in sql:
-            bound["now"] = mysql_rows.time_text(self.now)
+            bound = {**bound, "now": mysql_rows.time_text(self.now)}
         if "age" in bound:
-            bound["before"] = mysql_rows.time_text(later(self.now, -bound["age"]))
+            bound = {**bound, "before": mysql_rows.time_text(later(self.now, -bound["age"]))}
         return bound
 
 
