@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -55,8 +56,8 @@ SHARED_PRELUDE = PRELUDE.replace(
 class Tree:
     """One `goque supervise` with all its processes."""
 
-    roots: ClassVar[set[int]] = set()
-    """The roots of all trees, whose exit codes are for those who wait for them."""
+    processes: ClassVar[list[subprocess.Popen[bytes]]] = []
+    """The roots whose exit codes nobody has asked for yet; after that, the system may give their pids again."""
 
     def __init__(
         self, directory: Path, run_dir: Path, database: Database, command: list[str], env: dict[str, str]
@@ -87,7 +88,8 @@ class Tree:
                 },
             )
 
-        Tree.roots.add(self.root)
+        Tree.processes = [process for process in Tree.processes if process.returncode is None]
+        Tree.processes.append(self.process)
 
     @property
     def root(self) -> int:
@@ -208,10 +210,11 @@ class Tree:
 
     def left(self) -> dict[int, str]:
         """Return what is left of the tree, pid and name, once the dead that are ours to reap have been."""
-        for pid in set(_zombies()) - Tree.roots:
+        roots = {process.pid for process in Tree.processes if process.returncode is None}
+        for pid in set(_zombies()) - roots:
             os.waitpid(pid, 0)
         self.remains = {pid for pid in self.remains if Path(f"/proc/{pid}").exists()}
-        return dict.fromkeys(self.remains, "what the killed root left") | self.living()
+        return {pid: f"left by the killed root: {_state(pid)}" for pid in self.remains} | self.living()
 
     def assert_nothing_left(self) -> None:
         """The last assertion of every test: no process, zombie, socket, directory, lock or held task is left."""
@@ -300,6 +303,14 @@ def _environment(pid: int) -> bytes:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""  # it ended while we looked, or is a zombie
+
+
+def _state(pid: int) -> str:
+    """Return the name of a process, its state, and where in the kernel it waits."""
+    with contextlib.suppress(OSError):
+        name, state = Path(f"/proc/{pid}/stat").read_text("utf-8").split()[1:3]
+        return f"{name} {state} {Path(f'/proc/{pid}/wchan').read_text('utf-8')}"
+    return "it is gone by now"
 
 
 def _zombies() -> list[int]:
