@@ -88,6 +88,11 @@ def test_json_has_a_line_for_each_option(goque: Any) -> None:
         ),
         ("limit = 3", "list", "goque.toml has the unknown key 'limit'; "),
         ("[lst]\nlimit = 3", "stats", "goque.toml has the unknown table 'lst'; did you mean list?"),
+        (
+            "[goque]\napp = 'app:registry'",
+            "stats",
+            "goque.toml has a table 'goque': there, options of all commands stand at the top, without a table",
+        ),
         ("[list]\nlimt = 3", "list", "[list] in goque.toml has the unknown key 'limt'; did you mean limit?"),
         (
             "[list]\nlimt = 3",

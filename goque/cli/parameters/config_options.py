@@ -50,6 +50,11 @@ def check_tables(settings: Settings, commands: list[str]) -> None:
     """Refuse tables that have no command's name. Raises ConfigurationError."""
     for name, table in settings.tables.items():
         where = next((setting.where.partition("] in ")[2] for setting in table.values()), "the configuration")
+        if name in ("goque", "tool"):
+            raise ConfigurationError(
+                f"{where} has a table {name!r}: there, options of all commands stand at the top, without a table, and "
+                "options of one command in a table of its name; only pyproject.toml has [tool.goque]"
+            )
         check_name(name, commands, f"{where} has the unknown table")
 
 
