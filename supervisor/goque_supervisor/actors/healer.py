@@ -86,13 +86,12 @@ class Healer(Actor):
     def _heal_nodes(self) -> None:
         """Return the tasks of nodes that are dead or become dead now."""
         nodes, now = self.storage.nodes(), time.monotonic()
-        others = [node for node in nodes if node.state == "alive" and node.id != self.boot["owner"]]
-        newly_dead = self._silent_nodes.look(others, now)
+        silent = self._silent_nodes.look([node for node in nodes if node.state == "alive"], now)
         for node in nodes:
             if node.state != "alive":
                 self._heal(node.id, _lost(node))
-        for node, seconds in newly_dead:
-            if self.storage.mark_node_dead(node.id, node.seq):
+        for node, seconds in silent:
+            if node.id != self.boot["owner"] and self.storage.mark_node_dead(node.id, node.seq):
                 self.log.warning(
                     "node %s (%s, pid %d) has sent no heartbeat for %.1fs: the healer returns its tasks",
                     node.id,
