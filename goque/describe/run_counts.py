@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -37,6 +38,9 @@ BOUNDS: Final = [
 """The seconds where each bucket begins, from the second on."""
 
 BUCKETS: Final = len(BOUNDS) + 1
+bucket_of: Final[Callable[[float], int]] = partial(bisect_right, BOUNDS)
+"""Returns the bucket of a duration. Fetchers ask twice for each task, so it is no function in Python."""
+
 MAX_COUNT: Final = 2**53
 MAX_TYPES: Final = 500
 """How many types one row counts; of more, those with the most runs."""
@@ -79,11 +83,6 @@ class RunCounts(msgspec.Struct, omit_defaults=True):
     def failed(self) -> int:
         """How many attempts failed."""
         return sum(self.ends.get(status, 0) for status in FAILED)
-
-
-def bucket_of(seconds: float) -> int:
-    """Return the bucket of a duration."""
-    return bisect_right(BOUNDS, seconds)
 
 
 def middle_of(bucket: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import re
@@ -57,7 +56,7 @@ class Tree:
     """One `goque supervise` with all its processes."""
 
     processes: ClassVar[list[subprocess.Popen[bytes]]] = []
-    """The roots whose exit codes nobody has asked for yet; after that, the system may give their pids again."""
+    """The roots of all trees. Once somebody has asked for the exit code of one, the system may give its pid again."""
 
     def __init__(
         self, directory: Path, run_dir: Path, database: Database, command: list[str], env: dict[str, str]
@@ -88,7 +87,6 @@ class Tree:
                 },
             )
 
-        Tree.processes = [process for process in Tree.processes if process.returncode is None]
         Tree.processes.append(self.process)
 
     @property
@@ -214,7 +212,7 @@ class Tree:
         for pid in set(_zombies()) - roots:
             os.waitpid(pid, 0)
         self.remains = {pid for pid in self.remains if Path(f"/proc/{pid}").exists()}
-        return {pid: f"left by the killed root: {_state(pid)}" for pid in self.remains} | self.living()
+        return dict.fromkeys(self.remains, "what the killed root left") | self.living()
 
     def assert_nothing_left(self) -> None:
         """The last assertion of every test: no process, zombie, socket, directory, lock or held task is left."""
@@ -303,14 +301,6 @@ def _environment(pid: int) -> bytes:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""  # it ended while we looked, or is a zombie
-
-
-def _state(pid: int) -> str:
-    """Return the name of a process, its state, and where in the kernel it waits."""
-    with contextlib.suppress(OSError):
-        name, state = Path(f"/proc/{pid}/stat").read_text("utf-8").split()[1:3]
-        return f"{name} {state} {Path(f'/proc/{pid}/wchan').read_text('utf-8')}"
-    return "it is gone by now"
 
 
 def _zombies() -> list[int]:

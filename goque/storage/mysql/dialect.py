@@ -106,6 +106,7 @@ class MysqlDialect(Dialect):
     read_text = staticmethod(mysql_rows.read_text)
     read_task = staticmethod(mysql_rows.read_task)
     task_params = staticmethod(mysql_rows.task_params)
+    encode_tasks = staticmethod(mysql_rows.batch_params)
     encode_claims = staticmethod(mysql_rows.encode_claims)
     encode_moves = staticmethod(mysql_rows.encode_moves)
     encode_list = staticmethod(mysql_rows.encode_list)
@@ -273,7 +274,7 @@ class MysqlDialect(Dialect):
     def insert_batch(self, tasks: Sequence[Task]) -> Steps[set[str]]:
         """Insert all, and only if some were taken find out which."""
         now = yield ask.NOW
-        rows = mysql_rows.batch_params(tasks, now)
+        rows = self.encode_tasks(tasks, now)
         ids = [task.id for task in tasks]
         insert = self._insert_statement(tasks)
         yield ask.run("SAVEPOINT goque_batch")
@@ -317,7 +318,3 @@ class MysqlDialect(Dialect):
     def is_duplicate(self, error: Exception) -> bool:
         """Return whether a unique index refused a statement."""
         return isinstance(error, pymysql.IntegrityError) and error.args[0] == DUPLICATE
-
-    def encode_tasks(self, tasks: Sequence[Task], now: datetime) -> Any:
-        """Return the rows of a bulk insert."""
-        return mysql_rows.batch_params(tasks, now)

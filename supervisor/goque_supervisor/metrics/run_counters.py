@@ -7,12 +7,11 @@ its first run on, beside the file of its other counters. Nothing is counted for 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from goque.describe.run_counts import BOUNDS, BUCKETS, ENDS, RunCounts, bucket_of
+from goque.describe.run_counts import BUCKETS, ENDS, RunCounts, bucket_of
 from goque.outcome import UNCHARGED_DELAYS, Change, Outcome
 from goque.task_row import TaskStatus
 from goque_supervisor.metrics.counters import NO_RUN, count_values, open_file, read_files
@@ -63,8 +62,8 @@ class RunCounters:
         """Count runs that have gone well, as far as it is known also how long after they were due they started."""
         slots = self._open()
         slots[_END[TaskStatus.DONE]] += len(durations)
-        count_values(slots, _RUN, [bisect_right(BOUNDS, duration) for duration in durations])
-        count_values(slots, _WAIT, [bisect_right(BOUNDS, wait) for wait in waits])
+        count_values(slots, _RUN, map(bucket_of, durations))
+        count_values(slots, _WAIT, map(bucket_of, waits))
 
     def _open(self) -> memoryview[float]:
         if self._slots is None:
