@@ -58,6 +58,7 @@ class Nemesis:
 
     def make_well(self) -> None:
         """Run all scheduled calls, which start what is down, and resume all stopped processes."""
+        self.watch()  # the last fault may have kept a tree from starting
         while self.stage.later:
             time.sleep(max(0.0, self.stage.later[0][0] - time.monotonic()))
             self.stage.run_later(time.monotonic())
