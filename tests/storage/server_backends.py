@@ -79,6 +79,10 @@ class ServerBackend(Backend):
         """Wait until a connection to this database waits for a lock."""
 
     @abstractmethod
+    def kill_waiting(self) -> None:
+        """End the connection to this database that waits for a lock."""
+
+    @abstractmethod
     def read_only(self) -> AbstractContextManager[str]:
         """Return the URL of a server that takes no writes; on MySQL nobody's writes, so it must not be a shared one."""
 
@@ -145,6 +149,11 @@ class PostgresqlBackend(ServerBackend):
                 )
             )
         )
+
+    def kill_waiting(self) -> None:
+        self.wait_until_somebody_waits()
+        waiting = "FROM pg_stat_activity WHERE application_name = :name AND wait_event_type = 'Lock'"
+        self.execute(f"SELECT pg_terminate_backend(pid) {waiting}", name=self.schema)
 
     @contextlib.contextmanager
     def read_only(self) -> Iterator[str]:
@@ -303,13 +312,20 @@ class MysqlBackend(ServerBackend):
         run(connection, f"INSERT INTO weight VALUES {', '.join(['(1)'] * 1000)}")
 
     def wait_until_somebody_waits(self) -> None:
-        sql = (
-            "SELECT 1 FROM information_schema.innodb_trx AS trx JOIN information_schema.processlist AS process"
+        # InnoDB answers from a copy that it renews only when nobody has read it for 0.1 s, on the whole server
+        self.eventually(lambda: bool(self._waiting()), pause=random.uniform(0.15, 0.3))
+
+    def kill_waiting(self) -> None:
+        self.wait_until_somebody_waits()
+        for (number,) in self._waiting():
+            self._serve(f"KILL {number}")
+
+    def _waiting(self) -> list[tuple[Any, ...]]:
+        return self._serve(
+            "SELECT process.id FROM information_schema.innodb_trx AS trx JOIN information_schema.processlist AS process"
             " ON process.id = trx.trx_mysql_thread_id"
             f" WHERE trx_state = 'LOCK WAIT' AND process.db = '{self.database}'"
         )
-        # InnoDB answers from a copy that it renews only when nobody has read it for 0.1 s, on the whole server
-        self.eventually(lambda: bool(self._serve(sql)), pause=random.uniform(0.15, 0.3))
 
     @contextlib.contextmanager
     def read_only(self) -> Iterator[str]:

@@ -14,6 +14,7 @@ from backends import SqliteBackend, add, claim, row_of
 
 from goque.errors import DatabaseUnavailableError
 from goque.queue.manager import TaskQueueManager
+from goque.storage.contract import ANY_PRIORITY, Claim
 from goque.storage.sql.session import DatabaseLockedError
 from goque.task import Task
 from goque.task_row import TaskStatus
@@ -150,7 +151,7 @@ def test_a_fetcher_waits_for_another_writer_no_longer_than_its_fetch_timeout(bac
     database = TaskDatabase(storage, types, 0.05, counters, reports.append)
     with closing(backend.connect()) as blocker, ThreadPoolExecutor(1) as thread:
         blocker.execute("BEGIN IMMEDIATE")
-        claiming = thread.submit(database.claim, "mail", "node-1", 1)
+        claiming = thread.submit(database.claim, [Claim("mail", ANY_PRIORITY, 1)], "node-1")
         try:
             assert claiming.result(15) is None
             assert "is locked by another writer" in str(reports)

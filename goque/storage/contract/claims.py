@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from goque.outcome import Change
@@ -87,6 +87,25 @@ class Claims(Protocol):
         Raises:
             DatabaseUnavailableError: as of `claim_due`.
         """
+
+    @abstractmethod
+    def open_second_connection(self) -> bool:
+        """Open a second connection, so that a second thread can claim while this one settles.
+
+        Returns:
+            False if that would gain nothing, because the database admits one writer at a time.
+
+        Raises:
+            DatabaseUnavailableError: the database refuses it, or cannot be reached.
+        """
+
+    @abstractmethod
+    def close_second_connection(self) -> None:
+        """Close it, if it is open."""
+
+    @abstractmethod
+    def doubt(self, rows: Iterable[TaskRow]) -> None:
+        """Let a later claim return these tasks, which are claimed and which the caller cannot take now."""
 
     @abstractmethod
     def seconds_until_due(self, task_type: str) -> float | None:

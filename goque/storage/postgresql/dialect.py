@@ -94,9 +94,13 @@ class PostgresqlDialect(Dialect):
 
     def connect(self) -> PostgresqlSession:
         """Open a connection in autocommit mode, on which every wait has a deadline."""
-        session = PostgresqlSession(self.open(), self.url, self.clock)
+        session = self.connect_another()
         self._connects += 1
         return session
+
+    def connect_another(self) -> PostgresqlSession:
+        """Open a connection beside the main one. Listeners do not connect anew because of it."""
+        return PostgresqlSession(self.open(), self.url, self.clock)
 
     def times_connected(self) -> int:
         """Return how often the main connection was opened. Listeners connect anew when this number changes."""

@@ -1,9 +1,10 @@
 """The connections of one process: a main connection, and a few spare ones for threads that find it in use.
 
-In a process of the tree only one thread calls the database, so it uses the main connection and no pool. In an
-application, threads that enqueue at the same time get spare connections, so that the server can commit for them
-together. SQLite admits one writer at a time. There, threads wait for the main connection and wake up within
-microseconds, because connections that wait for the file's lock must sleep and poll. No connection survives a fork.
+In a process of the tree only one thread calls the database, so it uses the main connection and no pool. A busy fetcher
+has a second thread, and a second connection for it. In an application, threads that enqueue at the same time get spare
+connections, so that the server can commit for them together. SQLite admits one writer at a time. There, threads wait
+for the main connection and wake up within microseconds, because connections that wait for the file's lock must sleep
+and poll. No connection survives a fork.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.before_fork import close_before_fork
+from goque.storage.sql.second_connection import SecondConnection
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
 ANSWER_WAIT: Final = 3.0
@@ -58,15 +60,41 @@ class Connections:
     `with connections as session:` reserves a connection for the block.
     """
 
-    def __init__(self, connect: Callable[[], Session], pool: ConnectionPool | None = None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Session],
+        pool: ConnectionPool | None = None,
+        second: SecondConnection | None = None,
+    ) -> None:
         self._connect = connect
         self._pool = pool
+        self._second = second
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._unanswered: Session | None = None
         self._unanswered_since = 0.0
         self._of_thread = _OfThread()
         _all.add(self)
+
+    def open_second(self) -> bool:
+        """Open a second connection, which a second thread uses instead of the pool.
+
+        Returns:
+            False if the database has no use for one: it admits one writer at a time.
+
+        Raises:
+            DatabaseUnavailableError: the database refuses it, or cannot be reached.
+        """
+        if self._second is None:
+            return False
+        self._second.open()
+        self._pool = self._second
+        return True
+
+    def close_second(self) -> None:
+        """Close the second connection, if it is open."""
+        if self._second is not None:
+            self._second.close()
 
     def await_commit(self) -> None:
         """Wait a while for the answer to an unanswered commit, if there is one.

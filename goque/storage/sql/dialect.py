@@ -81,6 +81,10 @@ class Dialect(ABC):
             DatabaseUnavailableError: there is no database to reach, or it cannot be used.
         """
 
+    def connect_another(self) -> Session:
+        """Open a connection beside the main one, with the same errors."""
+        return self.connect()
+
     def pool(self) -> ConnectionPool | None:
         """Return where threads find a connection while another has the first, or None to let them wait."""
         return None

@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ from goque.storage.contract import Claim, ClaimNews, DueLevel, HeldBack
 from goque.storage.in_halves import write_in_halves
 from goque.task_row import TaskRow, Token
 from goque.telemetry import tracing
+from goque_supervisor.fetcher.claiming.claim_thread import ClaimThread
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
@@ -35,6 +36,18 @@ AnswerT = TypeVar("AnswerT")
 MAX_PAUSE: Final = 2.0
 MAX_TAKEN_OVER: Final = 100_000
 PROVE_PERIOD: Final = 3.0
+
+
+Settled = tuple[ClaimedTask, Change, bool]
+"""A task, what was to be written of its end, and whether it was written."""
+
+
+class _Claimed(NamedTuple):
+    """What one claim got: the tasks, the seconds that it took, and when it began if there is a span of it."""
+
+    rows: list[TaskRow]
+    took: float
+    traced: int
 
 
 class TaskDatabase:
@@ -59,10 +72,11 @@ class TaskDatabase:
         self._counters = counters
         self._answered_at = 0.0
         self._outage = Outage(send, log)
+        self._claim_thread = ClaimThread(storage)
         self.retry_at = 0.0
         self.has_recovered = False
 
-    def settle(self, batch: list[ClaimedTask], owner: str) -> list[tuple[ClaimedTask, Change, bool]] | None:
+    def settle(self, batch: list[ClaimedTask], owner: str) -> list[Settled] | None:
         """Write how tasks ended; returns each with its change and whether it was written, None on a failure."""
         policy_of = self._types.retry_policy
         ended = [task for task in batch if task.outcome is not None]
@@ -84,37 +98,49 @@ class TaskDatabase:
             _note_refused(ended, refused)
         return [(task, change, change.token in written) for task, change in zip(ended, changes, strict=True)]
 
-    def claim(self, task_type: str, owner: str, limit: int) -> list[TaskRow] | None:
-        """Claim up to `limit` tasks of a type; returns None on a failure."""
-        return self._claim(
-            [task_type],
-            lambda: self._storage.claim_due(task_type, owner, limit, timeout=self._fetch_timeout),
-        )
+    def claim(self, wanted: Sequence[Claim], owner: str) -> list[TaskRow] | None:
+        """Claim tasks of some types, of each up to its limit; returns None on a failure."""
+        return self._rows_of(self._ask(lambda: self._claim(wanted, owner)), wanted)
 
-    def claim_in_turns(self, wanted: Sequence[Claim], owner: str) -> list[TaskRow] | None:
-        """Claim tasks of several types in one transaction; returns None on a failure."""
-        return self._claim(
-            [claim.type for claim in wanted],
-            lambda: self._storage.claim_in_turns(wanted, owner, timeout=self._fetch_timeout),
-        )
+    def settle_and_claim(
+        self, batch: list[ClaimedTask], wanted: Sequence[Claim], owner: str
+    ) -> tuple[list[Settled] | None, list[TaskRow] | None]:
+        """Do both at the same time; returns None for each that fails.
 
-    def _claim(self, types: Sequence[str], ask: Callable[[], list[TaskRow]]) -> list[TaskRow] | None:
-        def claim() -> list[TaskRow]:
-            reached("claim.before")
-            rows = ask()
-            if rows:
-                reached("claim.after_commit")
-            return rows
+        If the settlement fails, a later claim returns what was claimed. It may have put back a task that was then
+        claimed, and that is still in flight here.
+        """
+        claim = self._claim_thread.start(lambda: self._claim(wanted, owner), time.monotonic())
+        settled = self.settle(batch, owner)
+        failed = claim.exception() is not None
+        if settled is None and not failed:
+            self._storage.doubt(claim.result().rows)
+        return settled, None if settled is None else self._rows_of(self._ask(claim.result), wanted)
 
+    def can_settle_and_claim(self, now: float) -> bool:
+        """Return whether there is a connection for each, and open the second one if possible."""
+        return not self.is_away(now) and self._claim_thread.is_ready(now)
+
+    def close_unused(self, now: float) -> None:
+        """Close the second connection if it was not used for a while."""
+        self._claim_thread.close_if_unused(now)
+
+    def _claim(self, wanted: Sequence[Claim], owner: str) -> _Claimed:
         began, traced = time.perf_counter(), tracing.started()
-        claimed = self._ask(claim)
-        if claimed is not None:
-            took = time.perf_counter() - began
-            for task_type in types:
-                self._counters[task_type].observe("fetch", took)
-            if claimed and traced:
-                _tell_by_type("claim", claimed, traced)
-        return claimed
+        reached("claim.before")
+        rows = self._storage.claim_in_turns(wanted, owner, timeout=self._fetch_timeout)
+        if rows:
+            reached("claim.after_commit")
+        return _Claimed(rows, time.perf_counter() - began, traced)
+
+    def _rows_of(self, claimed: _Claimed | None, wanted: Sequence[Claim]) -> list[TaskRow] | None:
+        if claimed is None:
+            return None
+        for one in wanted:
+            self._counters[one.type].observe("fetch", claimed.took)
+        if claimed.rows and claimed.traced:
+            _tell_by_type("claim", claimed.rows, claimed.traced)
+        return claimed.rows
 
     def held_back(self, task_type: str) -> HeldBack | None:
         """Return why the last claim of a type left tasks that are due, None if limits had no part in it."""

@@ -18,7 +18,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -27,9 +28,12 @@ from goque.errors import DatabaseUnavailableError
 from goque.outcome import Change
 from goque.pools.options import PoolOptions
 from goque.storage import TaskStorage
+from goque.storage.contract import Claim
+from goque.task_row import TaskRow
 from goque.task_rules.limits import PutOff
-from goque_supervisor.fetcher.claims import Claims
-from goque_supervisor.fetcher.database import TaskDatabase
+from goque_supervisor.fetcher.changes_by_others import ChangesByOthers
+from goque_supervisor.fetcher.claiming.claims import Claims
+from goque_supervisor.fetcher.database import Settled, TaskDatabase
 from goque_supervisor.fetcher.dead_workers import DeadWorkers
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.orders import OrderHandler, Orders
@@ -37,6 +41,7 @@ from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.put_offs import PutOffs
 from goque_supervisor.fetcher.reconciler import Reconciler
+from goque_supervisor.fetcher.reports import Reports
 from goque_supervisor.fetcher.results import ResultReceiver
 from goque_supervisor.fetcher.schedule import INSPECT_PERIOD, Load, Schedule
 from goque_supervisor.fetcher.settled_claims import MAX_AGE
@@ -47,13 +52,16 @@ from goque_supervisor.fetcher.takeover import take_over
 from goque_supervisor.fetcher.worker_numbers import WorkerNumbers
 from goque_supervisor.fetcher.worker_pool import REVOCATION_SETTLES, WorkerPool
 from goque_supervisor.ipc.channel import Channel
-from goque_supervisor.ipc.control import Beat, Drained, Idle, Message, TakeOver
+from goque_supervisor.ipc.control import Beat, Message, TakeOver
 from goque_supervisor.ipc.failpoints import reached
 from goque_supervisor.ipc.failure_report import reports_of
 from goque_supervisor.ipc.sockets import FetcherSocket
 from goque_supervisor.recovery.failure_reports import FailureReports
 
 log = logging.getLogger("goque.fetcher")
+
+MIN_ENDED_BESIDE: Final = 100
+"""From this number of ended tasks on, a claim beside their settlement is worth a thread."""
 
 
 class Fetcher:
@@ -66,10 +74,6 @@ class Fetcher:
         counters: the counters of this fetcher.
         socket: the socket to the workers.
     """
-
-    _drained = False
-    _idle: bool | None = None
-    _may_have_changes = True
 
     def __init__(
         self,
@@ -114,6 +118,8 @@ class Fetcher:
         self.stack_answers = StackAnswers(
             self.database, self.in_flight, self.worker_pool, socket, channel.send
         )
+        of_changes = self.database, self.in_flight, self.worker_pool, self.schedule, self.watcher
+        self.changes = ChangesByOthers(*of_changes, fetch_tick=self.options.fetch_tick)
         of_results = self.in_flight, self.worker_pool, counters.whole, self.schedule
         self.results = ResultReceiver(
             *of_results,
@@ -126,7 +132,9 @@ class Fetcher:
         of_table = self.database, self.in_flight, self.orders, self.schedule, channel.send
         rows_stay = self.types.shortest_age() > MAX_AGE
         self.reconciler = Reconciler(*of_table, node_timeout=boot["node_timeout"], rows_stay=rows_stay)
-        self._logs_debug, self._reports_idle = log.isEnabledFor(logging.DEBUG), bool(boot["drain"])
+        of_work = self.in_flight, self.dead_workers, self.claims, self.orders, channel.send
+        self.reports = Reports(*of_work, reports_idle=bool(boot["drain"]))
+        self._logs_debug = log.isEnabledFor(logging.DEBUG)
 
     def _may_wait(self, task: ClaimedTask) -> bool:
         """Return whether a task that has not started may wait here for a worker."""
@@ -169,8 +177,7 @@ class Fetcher:
         if self.step_answers and self.step_answers.answer(self.socket):
             self.watcher.wrote()
         self._notice_new_work()
-        self._settle()
-        self._claim()
+        self._settle_and_claim()
         self._reconcile()
         now = time.monotonic()
         if self.worker_pool.dispatch(self.socket, now):
@@ -220,38 +227,54 @@ class Fetcher:
             return
         if changed:
             reached("work.noticed")
-            self._may_have_changes = True
-            self.schedule.table_changed(now := time.monotonic())
+            self.changes.table_changed(now := time.monotonic())
             self.schedule.claim_within(now, self.claims.pause_after_wakeup(now, rests=self.watcher.rests))
 
     # -- to and from the database --------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Write outcomes when it is time, and only then acknowledge them to the workers."""
-        ended = self.in_flight.ended
-        if not ended or time.monotonic() < self.schedule.settle_at(self._load_of_ended()):
-            return
-        self.progress.write_last(ended)
-        settled = self.database.settle(ended, self.orders.owner)
-        if settled is None:
-            return
+    def _settle_and_claim(self) -> None:
+        """Write outcomes and claim, each when it is time, and both at once where that is safe and worth a thread."""
+        ended, now = self.in_flight.ended, time.monotonic()
+        if len(ended) >= MIN_ENDED_BESIDE and self.database.can_settle_and_claim(now):
+            wanted = self._plan(now)
+            if wanted and not self.claims.goes_by_limits(wanted):
+                self.progress.write_last(ended)
+                settled, rows = self.database.settle_and_claim(ended, wanted, self.orders.owner)
+                if settled is not None:
+                    self._forget(ended, settled)
+                    self._take(wanted, rows, now)
+                    self._plan_what_follows(settled)
+                return
+        if ended and now >= self.schedule.settle_at(self._load_of_ended()):
+            self.progress.write_last(ended)
+            settled = self.database.settle(ended, self.orders.owner)
+            if settled is not None:
+                self._forget(ended, settled)
+                self._plan_what_follows(settled)
+        if wanted := self._plan(now := time.monotonic()):
+            self._take(wanted, self.database.claim(wanted, self.orders.owner), now)
+
+    def _forget(self, ended: list[ClaimedTask], settled: Sequence[Settled]) -> None:
+        """Forget tasks whose outcomes are committed, and only now acknowledge them to the workers."""
         self.watcher.wrote()
         self.in_flight.ended = []
         self.schedule.settled_at = now = time.monotonic()
         self.reconciler.settled((change.token for _task, change, written in settled if written), now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
-        self.claims.free_places({task.row.type for task in ended})
         self.dead_workers.committed(ended)
         self.counters.settled(settled)
+        self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
+        if unwritten := [task for task, _change, written in settled if not written]:
+            self.reconciler.check_missing(unwritten)
+
+    def _plan_what_follows(self, settled: Sequence[Settled]) -> None:
+        self.claims.free_places({task.row.type for task, _change, _written in settled})
         for task, change, written in settled:
             if change.success is not None or change.is_needed:
                 self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
             if not (task.is_done and written) or self._logs_debug:
                 self._on_settled(task, change, written=written)
-        self.failure_reports.tell((task.row, change) for task, change, written in settled if written)
-        if unwritten := [task for task, _change, written in settled if not written]:
-            self.reconciler.check_missing(unwritten)
 
     def _hold_back(self, what: PutOff) -> None:
         now = time.monotonic()
@@ -265,23 +288,25 @@ class Fetcher:
         if not change.status.is_terminal:
             self.schedule.claim_within(time.monotonic(), change.delay or 0.0)
 
-    def _claim(self) -> None:
-        now = time.monotonic()
-        if not self.orders.may_claim or now < self.schedule.claim_at:
+    def _plan(self, now: float) -> list[Claim] | None:
+        """Return what to claim now, None for nothing."""
+        is_due = self.orders.may_claim and now >= self.schedule.claim_at
+        return self.claims.plan(now) if is_due and not self.database.is_away(now) else None
+
+    def _take(self, wanted: list[Claim], rows: list[TaskRow] | None, planned_at: float) -> None:
+        """Take in what was claimed; None if the database did not answer."""
+        if rows is None:
             return
-        claimed = self.claims.claim(self.orders.owner, now)
-        if claimed is None:
-            return
+        is_all = self.claims.claimed(wanted, rows, planned_at)
         for what in self.claims.too_many():
             self._hold_back(what)
-        rows, is_all = claimed
         if former := self.in_flight.add(rows):
             self.reconciler.claimed_again(former)
         self.watcher.found(len(rows))
         if rows:
             self.watcher.wrote()
         if is_all:
-            self.watcher.rest(self.claims.pause_after_wakeup(now, rests=False))
+            self.watcher.rest(self.claims.pause_after_wakeup(planned_at, rests=False))
 
     def _reconcile(self) -> None:
         """Move to a new name of the node, and compare the table with the tasks in flight when it is time."""
@@ -293,7 +318,7 @@ class Fetcher:
     # -- inspecting and reporting ----------------------------------------------------------------------------
 
     def _inspect(self, now: float) -> None:
-        self._stop_changed_tasks(now)
+        self.stack_answers.take(self.changes.stop_if_due(self.orders.owner, now), now)
         found = self.worker_pool.inspect(now)
         self.results.take_lost(found.lost)
         if found.unmarked:
@@ -306,42 +331,15 @@ class Fetcher:
         if any(worker.revoked_at for worker in self.worker_pool):
             self.schedule.inspect_within(now, REVOCATION_SETTLES)
 
-    def _stop_changed_tasks(self, now: float) -> None:
-        """Stop the tasks that another process has canceled or changed otherwise."""
-        if now < self.schedule.changes_at or not (self._may_have_changes and self.in_flight):
-            return
-        self.schedule.changes_asked(now, self.options.fetch_tick)
-        news = self.database.claim_news(self.orders.owner)
-        if news is None:
-            return
-        self.stack_answers.take(news.stack_requests, now)
-        self._may_have_changes = not self.watcher.hears_every_write
-        for token in news.changed:
-            task = self.in_flight.by_id.get(token.task_id)
-            if task is not None and task.outcome is None and task.row.token == token:
-                self.worker_pool.stop_canceled(task, now)
-
     def _report(self, now: float) -> None:
-        """Tell the root whether the type is idle or drained, and that the loop runs."""
-        if self._reports_idle:
-            self._report_idle(now)
-        if self.orders.draining and not self.in_flight and not self._drained:
-            self._drained = True
-            self.channel.send(Drained())
+        """Tell the root whether the pool is idle or drained, and that the loop runs."""
+        self.reports.tell(now)
         if self.schedule.is_relay_due(now):
             self.worker_pool.relay_stderr()
         if self.schedule.is_beat_due(now):
             self.channel.send(Beat())
             self.database.prove_reachable(now)
-
-    def _report_idle(self, now: float) -> None:
-        has_looked = self.orders.paused or (self.claims.knows_next_due and self.schedule.claim_at > now)
-        has_work = bool(self.in_flight) or self.dead_workers.is_pending
-        idle = has_looked and not has_work and (self.orders.paused or not self.claims.leaves_due)
-        check = self.orders.idle_check
-        if idle != self._idle or (check and (has_looked or not idle)):
-            self.channel.send(Idle(idle, check))
-            self._idle, self.orders.idle_check = idle, 0
+            self.database.close_unused(now)
 
     def close(self) -> None:
         """Forward the last of the workers' standard error and stop watching the table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from goque_supervisor.fetcher.claims import Claims
+from goque_supervisor.fetcher.claiming.claims import Claims
 from goque_supervisor.fetcher.worker_demand import WorkerDemand
 from goque_supervisor.fetcher.worker_handle import WorkerHandle
 from goque_supervisor.fetcher.worker_pool import WorkerPool

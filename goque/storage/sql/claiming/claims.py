@@ -268,7 +268,7 @@ class SqlClaims(SqlSettling):
         return found
 
     def doubt(self, rows: Iterable[TaskRow]) -> None:
-        """Let a later claim return these tasks, whose claim was not answered."""
+        """Let a later claim return these tasks, whose claim was not answered or which cannot be taken now."""
         self._in_doubt += [(row.token, row.type, time.monotonic()) for row in rows]
 
     def _doubt_no_more(self, rows: Iterable[TaskRow]) -> None:

@@ -9,20 +9,20 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from goque.pools.options import PoolOptions
-from goque.storage.contract import Claim
+from goque.storage.contract import ANY_PRIORITY, Claim
 from goque.task_row import TaskRow
 from goque.task_rules.limits import PutOff
+from goque_supervisor.fetcher.claiming.turns import Turns
+from goque_supervisor.fetcher.claiming.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask, InFlight
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.schedule import Schedule
-from goque_supervisor.fetcher.turns import Turns
-from goque_supervisor.fetcher.wakeup_backoff import WakeupBackoff
 from goque_supervisor.fetcher.worker_pool import WorkerPool
 
 LOOK_PERIOD: Final = 0.1
@@ -132,38 +132,66 @@ class Claims:
         limits, held = self._types.options(task_type).limits, self._database.held_back(task_type)
         return (limits.limit or limits.per_key) is not None or (held is not None and held.places)
 
-    def claim(self, owner: str, now: float) -> tuple[list[TaskRow], bool] | None:
-        """Claim what the workers can take now.
+    def has_looked(self, now: float) -> bool:
+        """Return whether all that was due at the last look is claimed, and the next claim is later."""
+        return self.knows_next_due and self._schedule.claim_at > now
 
-        Returns:
-            The tasks, and whether these are all that are due. None if nothing was claimed, because no worker can take
-            more or the database did not answer.
-        """
-        if self._types.only is not None:
-            return self._claim_of_only_type(self._types.only, owner, now)
+    def plan(self, now: float) -> list[Claim] | None:
+        """Return what to claim now: what the workers can take, or None for nothing."""
+        if (only := self._types.only) is not None:
+            limit = self._limit(only, self._worker_pool.capacity(only, now))
+            return [Claim(only, ANY_PRIORITY, limit)] if limit > 0 else None
         if not self._turns.is_fresh(now) and not self._learn(now):
             return None
-        wanted = self._plan(now)
+        wanted = self._share(now)
         self.leaves_due = not wanted
-        if not wanted:
-            if self._worker_pool.wants_more(now):
-                # The end of a task, or the start of a worker, comes sooner than the tick.
-                self._wait_for_the_tick(now)
-            return None
-        rows = self._database.claim_in_turns(wanted, owner)
-        if rows is None:
-            return None
-        found = Counter(row.type for row in rows)
+        if not wanted and self._worker_pool.wants_more(now):
+            # The end of a task, or the start of a worker, comes sooner than the tick.
+            self._wait_for_the_tick(now)
+        return wanted or None
+
+    def goes_by_limits(self, wanted: Iterable[Claim]) -> bool:
+        """Return whether what can be claimed of these types depends on the tasks that have ended."""
+        return any(
+            self._types.options(claim.type).max_running is not None or self._database.is_limited(claim.type)
+            for claim in wanted
+        )
+
+    def claimed(self, wanted: Sequence[Claim], rows: Sequence[TaskRow], now: float) -> bool:
+        """Take note of what a claim has got; returns whether these are all tasks that are due.
+
+        Args:
+            wanted: what was to be claimed.
+            rows: the tasks.
+            now: when the claim was planned.
+        """
+        only = self._types.only
+        found = Counter(row.type for row in rows) if only is None else {only: len(rows)}
+        for claim in wanted:
+            self._counters[claim.type].count("fetched", found[claim.type])
+            if found[claim.type] < claim.limit:
+                self._satisfied.add(claim.type)
+            self._note_places(claim.type)
+        if only is not None:
+            return self._claimed_of_only_type(is_all=len(rows) < wanted[0].limit, number=len(rows), now=now)
         for claim in wanted:
             self._turns.claimed(claim, found[claim.type], now)
-            self._claimed(claim.type, found[claim.type], claim.limit)
-            self._note_places(claim.type)
             if found[claim.type] < claim.limit and (held := self._database.held_back(claim.type)):
                 self._turns.hold(claim.type, now, held.seconds)
         self._backoff.claimed(len(rows), now)
-        return rows, False
+        return False
 
-    def _plan(self, now: float) -> list[Claim]:
+    def _claimed_of_only_type(self, *, is_all: bool, number: int, now: float) -> bool:
+        self.leaves_due = False
+        if number:
+            self._in_vain = 0
+        if is_all:
+            self._backoff.claimed(number, now)
+            self._wait_for_the_tick(now)
+            self.knows_next_due = False
+        return is_all
+
+    def _share(self, now: float) -> list[Claim]:
         """Share one claim among the types whose turn it is."""
         capacities = self._worker_pool.capacities(now)
         names = self._turns.next(lambda name: self._limit(name, capacities[name]))
@@ -218,25 +246,6 @@ class Claims:
             soon = min(LOOK_PERIOD, SOON * 2.0 ** min(self._in_vain, 10))
             self._schedule.claim_within(time.monotonic(), max(due, soon))
 
-    def _claim_of_only_type(
-        self, task_type: str, owner: str, now: float
-    ) -> tuple[list[TaskRow], bool] | None:
-        limit = self._limit(task_type, self._worker_pool.capacity(task_type, now))
-        rows = self._database.claim(task_type, owner, limit) if limit > 0 else None
-        if rows is None:
-            return None
-        self._claimed(task_type, len(rows), limit)
-        self._note_places(task_type)
-        self.leaves_due = False
-        if rows:
-            self._in_vain = 0
-        is_all = len(rows) < limit
-        if is_all:
-            self._backoff.claimed(len(rows), now)
-            self._wait_for_the_tick(now)
-            self.knows_next_due = False
-        return rows, is_all
-
     def _learn(self, now: float) -> bool:
         """Ask what is due, if a worker can take anything. Returns whether a task is due."""
         if not self._worker_pool.wants_more(now):
@@ -265,11 +274,6 @@ class Claims:
         limit = min(capacity, self._options.fetch_max_tasks)
         most = self._types.options(task_type).max_running
         return limit if most is None else min(limit, most - self._in_flight.number_of(task_type))
-
-    def _claimed(self, task_type: str, number: int, limit: int) -> None:
-        self._counters[task_type].count("fetched", number)
-        if number < limit:
-            self._satisfied.add(task_type)
 
     def _wait_for_the_tick(self, now: float) -> None:
         self._schedule.claim_after(now, self._options.fetch_tick * random.uniform(0.9, 1.0))  # noqa: S311 - spreads the nodes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goque_supervisor.fetcher.wakeup_backoff import FREE_MISSES, MAX_PAUSE, MEMORY, WakeupBackoff
+from goque_supervisor.fetcher.claiming.wakeup_backoff import FREE_MISSES, MAX_PAUSE, MEMORY, WakeupBackoff
 
 NOW = 100.0
 

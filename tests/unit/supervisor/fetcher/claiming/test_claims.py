@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from goque.pools.options import PoolOptions
 from goque.task_row import TaskRow
-from goque_supervisor.fetcher.claims import Claims
+from goque_supervisor.fetcher.claiming.claims import Claims
 from goque_supervisor.fetcher.in_flight import InFlight
 from goque_supervisor.fetcher.pool_types import PoolTypes
 from goque_supervisor.fetcher.schedule import Schedule
@@ -25,7 +25,6 @@ class OneType:
         self.announced: list[list[str]] = []
         types = PoolTypes([{"type": "mail", "options": {"limits": limits}}])
         database = SimpleNamespace(
-            claim=lambda *_asked: self.found,
             seconds_until_due=lambda _task_type: self.due,
             held_back=lambda _task_type: None,
             announce_places=self.announced.append,
@@ -43,9 +42,14 @@ class OneType:
     def pause(self) -> float:
         """Claim in vain, and return the seconds until the next claim."""
         now = time.monotonic()
-        self.claims.claim("node", now)
+        self.claim(now)
         self.claims.learn_when_due()
         return self.schedule.claim_at - now
+
+    def claim(self, now: float) -> None:
+        wanted = self.claims.plan(now)
+        assert wanted is not None
+        self.claims.claimed(wanted, self.found, now)
 
 
 def test_a_due_task_that_is_locked_is_tried_again_soon_and_then_ten_times_a_second() -> None:
@@ -73,7 +77,7 @@ def test_a_freed_place_is_announced_if_this_node_has_no_worker_for_more() -> Non
     for found, announced in (([row], [["mail"]]), ([], [])):
         pool.found, pool.announced[:] = found, []
         pool.claims.place_freed("mail")
-        pool.claims.claim("node", time.monotonic())
+        pool.claim(time.monotonic())
         pool.claims.announce_places()
         pool.claims.announce_places()
         assert pool.announced == announced

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from goque.storage.contract import Claim, DueLevel
-from goque_supervisor.fetcher.turns import FRESH, Turns
+from goque_supervisor.fetcher.claiming.turns import FRESH, Turns
 
 NOW = 1000.0
 

@@ -1,0 +1,193 @@
+"""The second connection of a busy fetcher: it claims there while it settles on the first."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from backends import SERVERS, add, claim, done, make, row_of, run
+
+from goque.errors import DatabaseUnavailableError
+from goque.outcome import Outcome, OutcomeKind
+from goque.storage.contract import ANY_PRIORITY, Claim
+from goque_supervisor.fetcher.database import TaskDatabase
+from goque_supervisor.fetcher.in_flight import ClaimedTask
+from goque_supervisor.fetcher.pool_counters import PoolCounters
+from goque_supervisor.fetcher.pool_types import PoolTypes
+
+MAIL = [Claim("mail", ANY_PRIORITY, 10)]
+
+
+@pytest.fixture(params=SERVERS)
+def backend(request, tmp_path):
+    made = make(request.param, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def thread():
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
+@contextmanager
+def main_connection_in_use(storage):
+    """Let another thread hold the main connection during the block."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with storage._connections:
+            held.set()
+            release.wait(30)
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    assert held.wait(30)
+    try:
+        yield
+    finally:
+        release.set()
+        holding.join()
+
+
+@contextmanager
+def locked(backend, task_id):
+    """Let another transaction hold the lock of a task during the block."""
+    other = backend.connect()
+    try:
+        run(other, f"SELECT id FROM goque_task WHERE id = '{task_id}' FOR UPDATE")
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+def test_a_claim_does_not_wait_for_a_settlement_that_is_under_way(storage, backend, thread):
+    add(storage)
+    [row] = claim(storage)
+    waiting = add(storage)
+    assert storage.open_second_connection()
+    with locked(backend, row.id):
+        settling = thread.submit(storage.settle_if_held, [done(row)])
+        backend.wait_until_somebody_waits()
+        assert [found.id for found in storage.claim_in_turns(MAIL, "node-1")] == [waiting.id]
+        assert not settling.done()
+    assert settling.result(30) == {row.token}
+
+
+def test_it_is_one_connection_more_until_it_is_closed(storage, backend):
+    storage.ping()
+    before = backend.connections()
+    for _ in range(2):
+        assert storage.open_second_connection()
+        assert backend.connections() == before + 1
+    storage.close_second_connection()
+    backend.eventually(lambda: backend.connections() == before)
+    storage.close_second_connection()
+
+
+def test_listeners_of_postgresql_do_not_connect_anew_because_of_it(postgresql):
+    storage = postgresql.new_storage()
+    storage.migrate()
+    before = storage.dialect.times_connected()
+    assert storage.open_second_connection()
+    assert storage.dialect.times_connected() == before
+
+
+def test_after_it_was_cut_one_claim_fails_and_the_next_has_a_new_connection(storage, backend):
+    task = add(storage)
+    storage.open_second_connection()
+    with main_connection_in_use(storage):
+        backend.kill_connections()
+        with pytest.raises(DatabaseUnavailableError):
+            storage.claim_in_turns(MAIL, "node-1")
+        storage.open_second_connection()
+        assert [row.id for row in storage.claim_in_turns(MAIL, "node-1")] == [task.id]
+
+
+@pytest.fixture
+def database(storage, tmp_path):
+    """What a fetcher of the type `mail` asks the storage."""
+    types = PoolTypes([{"type": "mail"}])
+    counters = PoolCounters({"mail": str(tmp_path / "counters")}, types)
+    made = TaskDatabase(storage, types, 5.0, counters, [].append)
+    assert made.can_settle_and_claim(1.0)
+    return made
+
+
+def test_a_fetcher_settles_and_claims_at_the_same_time(storage, database):
+    ended = ended_task(storage)
+    waiting = add(storage)
+    settled, rows = database.settle_and_claim([ended], MAIL, "node-1")
+    assert [written for _task, _change, written in settled] == [True]
+    assert [row.id for row in rows] == [waiting.id]
+
+
+def test_if_a_settlement_fails_the_claim_beside_it_is_found_by_a_later_one(
+    storage, other, database, backend, thread
+):
+    ended = ended_task(storage)
+    waiting = add(storage)
+    with locked(backend, ended.row.id):
+        both = thread.submit(database.settle_and_claim, [ended], MAIL, "node-1")
+        backend.eventually(lambda: row_of(other, waiting).status == "pending")
+        backend.kill_waiting()
+        assert both.result(30) == (None, None)
+    database.retry_at = 0.0
+    assert [row.token for row in database.claim(MAIL, "node-1")] == [(waiting.id, 1, "node-1")]
+    [(_task, _change, written)] = database.settle([ended], "node-1")
+    assert written
+
+
+def test_whichever_of_the_two_loses_its_connection_the_other_is_true_and_it_works_again_later(
+    storage, database
+):
+    ended = ended_task(storage)
+    waiting = add(storage)
+    storage._connections._second._session.close()
+    settled, rows = database.settle_and_claim([ended], MAIL, "node-1")
+    assert rows is None
+    assert database.is_away(time.monotonic())
+    database.retry_at = 0.0
+    assert [row.id for row in database.claim(MAIL, "node-1")] == [waiting.id]
+    [(_task, _change, written)] = settled or database.settle([ended], "node-1")
+    assert written
+    assert row_of(storage, ended.row).status == "done"
+
+
+def ended_task(storage):
+    """Return a claimed task whose run has gone well."""
+    add(storage)
+    [row] = claim(storage)
+    return ClaimedTask(row, outcome=Outcome(OutcomeKind.DONE))
+
+
+def test_a_forked_child_does_not_use_it(storage):
+    storage.open_second_connection()
+    add(storage)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            assert storage._connections._second._session is None
+            add(storage)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with main_connection_in_use(storage):
+        assert len(storage.claim_in_turns(MAIL, "node-1")) == 2
+
+
+def test_a_database_with_one_writer_has_no_use_for_it(sqlite):
+    storage = sqlite.new_storage()
+    storage.migrate()
+    task = add(storage)
+    assert not storage.open_second_connection()
+    storage.close_second_connection()
+    assert [row.id for row in claim(storage)] == [task.id]
