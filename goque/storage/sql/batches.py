@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -107,7 +108,7 @@ def encode_moves(changes: Iterable[Change], now: datetime) -> str:
 
 def claims_by_owner(tokens: Iterable[Token], most: int) -> Iterator[tuple[str | None, dict[str, int]]]:
     """Group tokens into batches of one owner, each task once in a batch. An empty owner becomes None."""
-    for owner, group in groupby(tokens, key=lambda token: token.owner):
+    for owner, group in groupby(tokens, key=attrgetter("owner")):
         claims: dict[str, int] = {}
         for token in group:
             if token.task_id in claims or len(claims) == most:

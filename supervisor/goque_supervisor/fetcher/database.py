@@ -96,6 +96,8 @@ class TaskDatabase:
         if refused:
             changes = [refused.get(change.token, change) for change in changes]
             _note_refused(ended, refused)
+        if len(written) == len(changes):
+            return [(task, change, True) for task, change in zip(ended, changes, strict=True)]
         return [(task, change, change.token in written) for task, change in zip(ended, changes, strict=True)]
 
     def claim(self, wanted: Sequence[Claim], owner: str) -> list[TaskRow] | None:

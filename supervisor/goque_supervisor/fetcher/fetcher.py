@@ -259,7 +259,7 @@ class Fetcher:
         self.watcher.wrote()
         self.in_flight.ended = []
         self.schedule.settled_at = now = time.monotonic()
-        self.reconciler.settled((change.token for _task, change, written in settled if written), now)
+        self.reconciler.settled([change.token for _task, change, written in settled if written], now)
         self.in_flight.forget(ended)
         self.worker_pool.acknowledge(ended)
         self.dead_workers.committed(ended)

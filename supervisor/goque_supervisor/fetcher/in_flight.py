@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
+
+import msgspec
 
 from goque.outcome import Outcome, OutcomeKind
 from goque.task_row import TaskRow
@@ -15,8 +16,7 @@ from goque.task_row import TaskRow
 UNSTARTED: Final = Outcome(OutcomeKind.UNSTARTED)
 
 
-@dataclass(slots=True, eq=False)
-class ClaimedTask:
+class ClaimedTask(msgspec.Struct, eq=False):
     """One claimed task.
 
     Attributes:

@@ -127,7 +127,7 @@ class Reconciler:
         self._set_aside: set[Token] = set()
         self._reported = self._name = ""
 
-    def settled(self, tokens: Iterable[Token], now: float) -> None:
+    def settled(self, tokens: list[Token], now: float) -> None:
         """Remember claims whose settlement the database has acknowledged."""
         self._settled.add(tokens, now)
 

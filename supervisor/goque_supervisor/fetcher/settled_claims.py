@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from goque.task_row import TaskRow, Token
@@ -22,26 +23,32 @@ class SettledClaims:
 
     def __init__(self, *, rows_stay: bool) -> None:
         self._rows_stay = rows_stay
-        self._at: dict[Token, float] = {}
+        self._batches: deque[tuple[float, list[Token]]] = deque()
+        self._number = 0
 
-    def add(self, tokens: Iterable[Token], now: float) -> None:
+    def add(self, tokens: list[Token], now: float) -> None:
         """Remember claims as settled, and forget the oldest."""
-        self._at.update(dict.fromkeys(tokens, now))
-        if len(self._at) > MAX_REMEMBERED:
-            self._at = dict(islice(self._at.items(), len(self._at) - MAX_REMEMBERED // 2, None))
+        if not tokens:
+            return
+        self._batches.append((now, tokens))
+        self._number += len(tokens)
+        while self._number - len(self._batches[0][1]) >= MAX_REMEMBERED:
+            self._number -= len(self._batches.popleft()[1])
 
     def clear(self) -> None:
         """Forget all claims, after a loss was reported or the node has taken a new name."""
-        self._at.clear()
+        self._batches.clear()
+        self._number = 0
 
     def sample(self, now: float) -> list[Token]:
         """Return the newest claims if they are recent, because a failover loses the newest commits."""
-        newest = islice(reversed(self._at), SAMPLE)
-        return [token for token in newest if now - self._at[token] < MAX_AGE]
+        recent = (reversed(tokens) for at, tokens in reversed(self._batches) if now - at < MAX_AGE)
+        return list(islice(chain.from_iterable(recent), SAMPLE))
 
     def undone(self, unheld: Iterable[Token]) -> str:
         """Describe a settled claim that the table shows as held; return an empty text if there is none."""
-        token = next((token for token in unheld if token in self._at), None)
+        settled = {token for _at, tokens in self._batches for token in tokens}
+        token = next((token for token in unheld if token in settled), None)
         return "" if token is None else f"{_end_of(token)}, but the table shows it as claimed"
 
     def judge(self, sample: Collection[Token], rows: Collection[TaskRow], *, after_outage: bool) -> str:

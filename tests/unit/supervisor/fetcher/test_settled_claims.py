@@ -22,8 +22,12 @@ def test_no_more_than_a_bounded_number_is_remembered_and_the_newest_stay() -> No
     settled = SettledClaims(rows_stay=True)
     for start in range(0, 3 * MAX_REMEMBERED, 500):
         settled.add([Token(f"t{start + n}", 1, "n1") for n in range(500)], NOW)
-    assert len(settled._at) <= MAX_REMEMBERED
-    assert settled.sample(NOW)[0].task_id == f"t{3 * MAX_REMEMBERED - 1}"
+        settled.add([], NOW)
+    newest = 3 * MAX_REMEMBERED - 1
+    assert settled.sample(NOW)[0].task_id == f"t{newest}"
+    assert settled.undone([Token(f"t{newest - MAX_REMEMBERED + 1}", 1, "n1")])
+    assert not settled.undone([Token(f"t{newest - MAX_REMEMBERED - 500}", 1, "n1")])
+    assert len(settled._batches) == MAX_REMEMBERED // 500
 
 
 @pytest.mark.parametrize(
