@@ -46,7 +46,7 @@ from goque_supervisor.worker.stall import Stall
 log = logging.getLogger("goque.worker")
 
 STDERR: Final = 2
-BATCH_RESULTS: Final = 64
+BATCH_RESULTS: Final = 512
 BATCH_SECONDS: Final = 0.02
 STDERR_SECONDS: Final = 0.001
 """How many seconds pass until a worker looks again how long its standard error is, unless it wrote there itself.
