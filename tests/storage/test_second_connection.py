@@ -14,6 +14,7 @@ from backends import SERVERS, add, claim, done, make, row_of, run
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Outcome, OutcomeKind
 from goque.storage.contract import ANY_PRIORITY, Claim
+from goque.storage.postgresql import watcher as postgresql_watcher
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.pool_counters import PoolCounters
@@ -27,6 +28,16 @@ def backend(request, tmp_path):
     made = make(request.param, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def storage(backend):
+    """The storage of a fetcher of the type `mail`, which listens already."""
+    made = backend.new_storage()
+    made.migrate()
+    watcher = made.watch(["mail"])
+    yield made
+    watcher.close()
 
 
 @pytest.fixture
@@ -80,34 +91,92 @@ def test_a_claim_does_not_wait_for_a_settlement_that_is_under_way(storage, backe
     assert settling.result(30) == {row.token}
 
 
-def test_it_is_one_connection_more_until_it_is_closed(storage, backend):
-    storage.ping()
-    before = backend.connections()
+def test_on_mysql_it_is_one_connection_more_until_it_is_closed(mysql):
+    storage = mysql.new_storage()
+    storage.migrate()
+    before = mysql.connections()
     for _ in range(2):
         assert storage.open_second_connection()
-        assert backend.connections() == before + 1
+        assert mysql.connections() == before + 1
     storage.close_second_connection()
-    backend.eventually(lambda: backend.connections() == before)
+    mysql.eventually(lambda: mysql.connections() == before)
     storage.close_second_connection()
 
 
-def test_listeners_of_postgresql_do_not_connect_anew_because_of_it(postgresql):
+def test_on_postgresql_it_is_the_one_that_listens(postgresql):
     storage = postgresql.new_storage()
     storage.migrate()
-    before = storage.dialect.times_connected()
+    assert not storage.open_second_connection()
+    watcher = storage.watch(["mail"])
+    before = postgresql.connections()
     assert storage.open_second_connection()
-    assert storage.dialect.times_connected() == before
+    with main_connection_in_use(storage):
+        assert storage.claim_in_turns(MAIL, "node-1") == []
+    storage.close_second_connection()
+    assert postgresql.connections() == before
+    watcher.close()
 
 
-def test_after_it_was_cut_one_claim_fails_and_the_next_has_a_new_connection(storage, backend):
+def test_a_notification_that_comes_during_a_claim_is_not_lost(postgresql, thread, monkeypatch):
+    monkeypatch.setattr(postgresql_watcher, "BLIND_LOOK", 60.0)
+    storage = postgresql.new_storage()
+    storage.migrate()
+    watcher = storage.watch(["mail"])
+    second = storage._connections.second
+    session = second.take()
+    with session.transaction():
+        thread.submit(add, postgresql.new_storage()).result(30)
+    second.give_back(session, broken=False)
+    assert watcher.ask_again_in() == 0
+    assert watcher.changed()
+    assert watcher.ask_again_in() is None
+    watcher.close()
+
+
+def test_when_the_main_connection_is_lost_no_claim_goes_to_the_server_of_the_other(postgresql):
+    storage = postgresql.new_storage()
+    storage.migrate()
+    watcher = storage.watch(["mail"])
+    task = add(storage)
+    assert storage.open_second_connection()
+    storage._connections._session.close()
+    with pytest.raises(DatabaseUnavailableError):
+        storage.claim_in_turns(MAIL, "node-1")
+    assert not storage.open_second_connection()
+    watcher.changed()
+    assert storage.open_second_connection()
+    assert [row.id for row in storage.claim_in_turns(MAIL, "node-1")] == [task.id]
+    watcher.close()
+
+
+def test_if_the_main_connection_is_lost_while_the_other_is_in_use_both_are_opened_anew(storage, other):
+    ended = ended_task(other)
+    assert storage.open_second_connection()
+    second = storage._connections.second
+    session = second.take()
+    storage._connections._session.close()
+    with pytest.raises(DatabaseUnavailableError):
+        storage.settle_if_held([done(ended.row)])
+    assert session.rows("SELECT 1") == [(1,)]
+    second.give_back(session, broken=False)
+    with pytest.raises(Exception, match=r"clos|interface|reach"):
+        session.rows("SELECT 1")
+
+
+def test_after_it_was_cut_one_claim_fails_and_the_next_has_a_new_connection(backend):
+    storage = backend.new_storage()
+    storage.migrate()
+    watcher = storage.watch(["mail"])
     task = add(storage)
     storage.open_second_connection()
     with main_connection_in_use(storage):
         backend.kill_connections()
         with pytest.raises(DatabaseUnavailableError):
             storage.claim_in_turns(MAIL, "node-1")
-        storage.open_second_connection()
+        watcher.changed()
+        assert storage.open_second_connection()
         assert [row.id for row in storage.claim_in_turns(MAIL, "node-1")] == [task.id]
+    watcher.close()
 
 
 @pytest.fixture
@@ -149,7 +218,7 @@ def test_whichever_of_the_two_loses_its_connection_the_other_is_true_and_it_work
 ):
     ended = ended_task(storage)
     waiting = add(storage)
-    storage._connections._second._session.close()
+    lose_second_connection(storage)
     settled, rows = database.settle_and_claim([ended], MAIL, "node-1")
     assert rows is None
     assert database.is_away(time.monotonic())
@@ -158,6 +227,13 @@ def test_whichever_of_the_two_loses_its_connection_the_other_is_true_and_it_work
     [(_task, _change, written)] = settled or database.settle([ended], "node-1")
     assert written
     assert row_of(storage, ended.row).status == "done"
+
+
+def lose_second_connection(storage):
+    second = storage._connections.second
+    session = second.take()
+    second.give_back(session, broken=False)
+    session.connection.close()
 
 
 def ended_task(storage):
@@ -174,7 +250,7 @@ def test_a_forked_child_does_not_use_it(storage):
     if pid == 0:
         code = 1
         try:
-            assert storage._connections._second._session is None
+            assert storage._connections.second.take() is None
             add(storage)
             code = 0
         finally:

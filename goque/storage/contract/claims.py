@@ -90,10 +90,12 @@ class Claims(Protocol):
 
     @abstractmethod
     def open_second_connection(self) -> bool:
-        """Open a second connection, so that a second thread can claim while this one settles.
+        """Have a second connection, so that a second thread can claim while this one settles.
+
+        On PostgreSQL it is the one that listens, so there are no more connections than before.
 
         Returns:
-            False if that would gain nothing, because the database admits one writer at a time.
+            False if there is none now, or if it would gain nothing, because the database admits one writer at a time.
 
         Raises:
             DatabaseUnavailableError: the database refuses it, or cannot be reached.
@@ -101,7 +103,7 @@ class Claims(Protocol):
 
     @abstractmethod
     def close_second_connection(self) -> None:
-        """Close it, if it is open."""
+        """Close it, if it has no other use."""
 
     @abstractmethod
     def doubt(self, rows: Iterable[TaskRow]) -> None:

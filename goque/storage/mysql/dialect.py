@@ -44,6 +44,7 @@ from goque.storage.sql.caller_connection import (
 from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.limits.key_queries import KeyQueries
+from goque.storage.sql.second_connection import OpenedConnection, SecondConnection
 from goque.storage.sql.session import Session
 from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps, await_steps
@@ -179,6 +180,10 @@ class MysqlDialect(Dialect):
     def pool(self) -> MysqlPool:
         """Return a few connections for an application's threads."""
         return MysqlPool(self.connect)
+
+    def second_connection(self) -> SecondConnection:
+        """Return a connection for a fetcher's second thread."""
+        return OpenedConnection(self.connect)
 
     def wrap(self, conn: Any) -> CallerSession:
         """Wrap the caller's PyMySQL connection, or what SQLAlchemy or Django wrap around one."""

@@ -19,6 +19,7 @@ from goque.storage.postgresql.connection import DeadlineConnection
 from goque.storage.postgresql.errors import refused
 from goque.storage.postgresql.finished_listener import NOTIFY_FINISHED, FinishedListener, WatchedIds
 from goque.storage.postgresql.limits import PostgresqlKeys
+from goque.storage.postgresql.listening_connection import ListeningConnection
 from goque.storage.postgresql.pool import PostgresqlPool
 from goque.storage.postgresql.session import (
     MIGRATION_LOCK,
@@ -94,13 +95,9 @@ class PostgresqlDialect(Dialect):
 
     def connect(self) -> PostgresqlSession:
         """Open a connection in autocommit mode, on which every wait has a deadline."""
-        session = self.connect_another()
+        session = PostgresqlSession(self.open(), self.url, self.clock)
         self._connects += 1
         return session
-
-    def connect_another(self) -> PostgresqlSession:
-        """Open a connection beside the main one. Listeners do not connect anew because of it."""
-        return PostgresqlSession(self.open(), self.url, self.clock)
 
     def times_connected(self) -> int:
         """Return how often the main connection was opened. Listeners connect anew when this number changes."""
@@ -147,9 +144,10 @@ class PostgresqlDialect(Dialect):
 
     def watch(self, connections: Connections, types: Sequence[str]) -> Watcher:
         """Return a watcher that listens on its own connection, or that is polled if notifications are off."""
-        del connections
         connect = self.open if self.notifies else None
-        return PostgresqlWatcher(connect, types, self.watched, self.times_connected)
+        watcher = PostgresqlWatcher(connect, types, self.watched, self.times_connected)
+        connections.second = ListeningConnection(watcher, self._wrap)
+        return watcher
 
     def on_finished(
         self, task_id: str, task_type: str, call: Callable[[], None]

@@ -13,7 +13,7 @@ import psycopg
 
 from goque.errors import DatabaseUnavailableError
 from goque.storage.contract import Watcher
-from goque.storage.postgresql.connection import stay_open_when_idle
+from goque.storage.postgresql.connection import DeadlineConnection, stay_open_when_idle
 from goque.storage.postgresql.finished_listener import WatchedIds
 from goque.storage.postgresql.statements import CHANNELS_OF
 from goque.storage.sql.batches import encode_list
@@ -33,6 +33,9 @@ class PostgresqlWatcher(Watcher):
     After a failover, the main connection may be to another server. The old server may still be up, but it sends no
     notifications any more. So the watcher connects anew whenever the main connection did.
 
+    Attributes:
+        connection: the connection that listens, None while there is none.
+
     The descriptor is an epoll's, which stays the same when the connection is replaced. A watcher that cannot
     listen has no descriptor, and the fetcher polls it.
 
@@ -45,7 +48,7 @@ class PostgresqlWatcher(Watcher):
 
     def __init__(
         self,
-        connect: Callable[[], psycopg.Connection[Any]] | None,
+        connect: Callable[[], DeadlineConnection] | None,
         types: Sequence[str],
         watched: WatchedIds,
         times_connected: Callable[[], int] = lambda: 0,
@@ -55,7 +58,8 @@ class PostgresqlWatcher(Watcher):
         self._watched = watched
         self._times_connected = times_connected
         self._follows = times_connected()
-        self._connection: psycopg.Connection[Any] | None = None
+        self.connection: DeadlineConnection | None = None
+        self._was_lent = False
         self._failures = 0
         self._listen_at = 0.0
         self._look_at = time.monotonic() + BLIND_LOOK
@@ -71,7 +75,7 @@ class PostgresqlWatcher(Watcher):
         told = self._take_notifications()
         now = time.monotonic()
         self._follow_main_connection()
-        if self._connection is None and self._connect is not None and now >= self._listen_at:
+        if self.connection is None and self._connect is not None and now >= self._listen_at:
             told = self._listen() or told  # notifications sent before LISTEN are lost
         if not told and now < self._look_at:
             return False
@@ -86,28 +90,45 @@ class PostgresqlWatcher(Watcher):
             self._epoll.close()
             self._epoll = None
 
+    def ask_again_in(self) -> float | None:
+        """Return 0 after the connection was lent: notifications that came meanwhile do not stir the descriptor."""
+        return 0.0 if self._was_lent else None
+
+    def lent(self) -> None:
+        """Take note that statements were run on the connection, so that psycopg may hold notifications."""
+        self._was_lent = True
+
+    def reconnect(self) -> None:
+        """Connect anew at the next question, because this connection or the main one was lost."""
+        self._drop()
+        self._listen_at = 0.0
+
+    def abandon(self) -> None:
+        """Forget the connection in a forked process; the parent still uses it."""
+        _abandoned.append((self.connection, self._epoll))
+        self.connection = self._connect = self._epoll = None
+
     def _follow_main_connection(self) -> None:
         """Connect anew if the main connection was opened again, except when it was opened for the first time."""
         connected = self._times_connected()
         if connected != self._follows:
             if self._follows:
-                self._drop()
-                self._listen_at = 0.0
+                self.reconnect()
             self._follows = connected
 
     def _listen(self) -> bool:
         if self._connect is None:
             return False
         try:
-            self._connection = self._connect()
-            stay_open_when_idle(self._connection)
+            self.connection = self._connect()
+            stay_open_when_idle(self.connection)
             if self._epoll is not None:
-                self._epoll.register(self._connection.fileno(), select.EPOLLIN)
-            rows = self._connection.execute(
+                self._epoll.register(self.connection.fileno(), select.EPOLLIN)
+            rows = self.connection.execute(
                 percent_placeholders(CHANNELS_OF), {"types": encode_list(self._types)}
             ).fetchall()
             # one message for all; a channel's name is made of an oid and a digest
-            self._connection.execute("; ".join(f'LISTEN "{channel}"' for (channel,) in rows), prepare=False)
+            self.connection.execute("; ".join(f'LISTEN "{channel}"' for (channel,) in rows), prepare=False)
         except (DatabaseUnavailableError, psycopg.Error) as error:
             self._failed(error)
             return False
@@ -115,11 +136,11 @@ class PostgresqlWatcher(Watcher):
         return True
 
     def _take_notifications(self) -> bool:
-        if self._connection is None or (self._epoll is not None and not self._epoll.poll(0)):
+        if self.connection is None or not (self._was_lent or self._epoll is None or self._epoll.poll(0)):
             return False
-        told = False
+        self._was_lent = told = False
         try:
-            for notification in self._connection.notifies(timeout=0):
+            for notification in self.connection.notifies(timeout=0):
                 if notification.payload:
                     self._watched.add(notification.payload)
                 else:
@@ -137,8 +158,11 @@ class PostgresqlWatcher(Watcher):
             log.info("cannot listen for new tasks (%s): polling once a second instead", error)
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
             if self._epoll is not None and not connection.closed:
                 self._epoll.unregister(connection.fileno())
             connection.close()
+
+
+_abandoned: Final[list[Any]] = []

@@ -58,6 +58,9 @@ class Connections:
     """Opens the main connection at its first use, and again after a loss.
 
     `with connections as session:` reserves a connection for the block.
+
+    Attributes:
+        second: where a fetcher's second thread finds a connection, None if it has none.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Connections:
     ) -> None:
         self._connect = connect
         self._pool = pool
-        self._second = second
+        self.second = second
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._unanswered: Session | None = None
@@ -77,24 +80,20 @@ class Connections:
         _all.add(self)
 
     def open_second(self) -> bool:
-        """Open a second connection, which a second thread uses instead of the pool.
-
-        Returns:
-            False if the database has no use for one: it admits one writer at a time.
+        """Let a second thread use the second connection instead of the pool; returns whether there is one.
 
         Raises:
             DatabaseUnavailableError: the database refuses it, or cannot be reached.
         """
-        if self._second is None:
+        if self.second is None or not self.second.open():
             return False
-        self._second.open()
-        self._pool = self._second
+        self._pool = self.second
         return True
 
     def close_second(self) -> None:
-        """Close the second connection, if it is open."""
-        if self._second is not None:
-            self._second.close()
+        """Close the second connection, if it has no other use."""
+        if self.second is not None:
+            self.second.close()
 
     def await_commit(self) -> None:
         """Wait a while for the answer to an unanswered commit, if there is one.

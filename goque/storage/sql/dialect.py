@@ -16,6 +16,7 @@ from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
 from goque.storage.sql.connections import ConnectionPool, Connections
 from goque.storage.sql.limits.key_queries import KeyQueries
+from goque.storage.sql.second_connection import SecondConnection
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps
@@ -81,12 +82,12 @@ class Dialect(ABC):
             DatabaseUnavailableError: there is no database to reach, or it cannot be used.
         """
 
-    def connect_another(self) -> Session:
-        """Open a connection beside the main one, with the same errors."""
-        return self.connect()
-
     def pool(self) -> ConnectionPool | None:
         """Return where threads find a connection while another has the first, or None to let them wait."""
+        return None
+
+    def second_connection(self) -> SecondConnection | None:
+        """Return where a fetcher's second thread finds one, None if there is none before it listens, or never."""
         return None
 
     @abstractmethod

@@ -16,7 +16,6 @@ from goque.storage.sql.connections import Connections
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.read_values import read_count, read_optional_int
 from goque.storage.sql.recorded_steps.deleting import StepDeletes, TooManyStepsError
-from goque.storage.sql.second_connection import SecondConnection
 from goque.storage.sql.session import (
     CommitUnansweredError,
     ConnectionLostError,
@@ -42,17 +41,16 @@ class SqlRunner(TaskStorage):
         self.url = dialect.url
         self._dialect = dialect
         self._sql = dialect.sql
-        second = None if dialect.one_writer else SecondConnection(dialect.connect_another)
-        self._connections = Connections(dialect.connect, dialect.pool(), second)
+        self._connections = Connections(dialect.connect, dialect.pool(), dialect.second_connection())
         self._step_deletes = StepDeletes(dialect)
         self._has_lost_answers = False
 
     def open_second_connection(self) -> bool:
-        """Open a second connection, so that a second thread can claim while this one settles."""
+        """Have a second connection, so that a second thread can claim while this one settles."""
         return self._connections.open_second()
 
     def close_second_connection(self) -> None:
-        """Close it, if it is open."""
+        """Close it, if it has no other use."""
         self._connections.close_second()
 
     def _run(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any = None) -> ResultT:

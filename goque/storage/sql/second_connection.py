@@ -1,14 +1,50 @@
-"""A second connection, for a process in which one thread claims tasks while another writes how tasks ended."""
+"""A second connection, for a fetcher in which one thread claims tasks while another writes how tasks ended."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from goque.storage.sql.session import Session
 
 
-class SecondConnection:
-    """One connection that is opened when somebody asks for it. A thread that finds it in use does not wait for it.
+class SecondConnection(ABC):
+    """One connection beside the main one. A thread that finds it in use does not wait for it."""
+
+    @abstractmethod
+    def open(self) -> bool:
+        """Return whether there is one, and open it if that is possible.
+
+        Raises:
+            DatabaseUnavailableError: the database refuses it, or cannot be reached.
+        """
+
+    @abstractmethod
+    def take(self) -> Session | None:
+        """Return the connection, or None if it is closed or in use."""
+
+    @abstractmethod
+    def give_back(self, session: Session, *, broken: bool) -> None:
+        """Take the connection back, and close it if it is broken."""
+
+    @abstractmethod
+    def forget_idle(self) -> None:
+        """Close the connection now or when it is given back, because the main one was lost.
+
+        The next main connection may be to another server.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection, if it has no other use."""
+
+    @abstractmethod
+    def after_fork(self) -> None:
+        """Leave the connection to the parent process."""
+
+
+class OpenedConnection(SecondConnection):
+    """A connection that is opened for this purpose.
 
     Args:
         connect: opens a connection.
@@ -17,16 +53,13 @@ class SecondConnection:
     def __init__(self, connect: Callable[[], Session]) -> None:
         self._connect = connect
         self._session: Session | None = None
-        self._is_taken = False
+        self._is_taken = self._is_stale = False
 
-    def open(self) -> None:
-        """Open the connection, if it is closed.
-
-        Raises:
-            DatabaseUnavailableError: the database refuses it, or cannot be reached.
-        """
+    def open(self) -> bool:
+        """Open the connection, if it is closed."""
         if self._session is None:
             self._session = self._connect()
+        return True
 
     def take(self) -> Session | None:
         """Return the connection, or None if it is closed or in use."""
@@ -36,15 +69,17 @@ class SecondConnection:
         return self._session
 
     def give_back(self, session: Session, *, broken: bool) -> None:
-        """Take the connection back, and close it if it is broken."""
-        self._is_taken = False
-        if broken or session is not self._session:
+        """Take the connection back, and close it if it is broken or the main one was lost meanwhile."""
+        if broken or self._is_stale or session is not self._session:
             session.close()
             self._session = None
+        self._is_taken = self._is_stale = False
 
     def forget_idle(self) -> None:
-        """Close the connection if it is not in use, because the main connection was lost."""
-        if not self._is_taken:
+        """Close the connection now or when it is given back, because the main one was lost."""
+        if self._is_taken:
+            self._is_stale = True
+        else:
             self.close()
 
     def close(self) -> None:
@@ -57,4 +92,5 @@ class SecondConnection:
         """Leave the connection to the parent process."""
         if self._session is not None:
             self._session.abandon()
-        self._session, self._is_taken = None, False
+        self._session = None
+        self._is_taken = self._is_stale = False

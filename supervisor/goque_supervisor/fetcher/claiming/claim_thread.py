@@ -22,8 +22,8 @@ ResultT = TypeVar("ResultT")
 KEPT: Final = 10.0
 """Seconds without use after which the connection is closed."""
 
-REFUSED_PAUSE: Final = 60.0
-"""Seconds until the next try after the server has refused the connection."""
+RETRY_PAUSE: Final = 10.0
+"""Seconds until the next try, if there was no connection."""
 
 
 class ClaimThread:
@@ -37,23 +37,25 @@ class ClaimThread:
         self._storage = storage
         self._executor: ThreadPoolExecutor | None = None
         self._not_before = 0.0
+        self._was_refused = False
         self._used_at: float | None = None
 
     def is_ready(self, now: float) -> bool:
-        """Return whether there is a connection for the thread, and open one if there is none."""
+        """Return whether there is a connection for the thread, and open one if that is possible."""
         if now < self._not_before:
             return False
         try:
-            has_use = self._storage.open_second_connection()
+            is_ready = self._storage.open_second_connection()
         except DatabaseUnavailableError as error:
-            self._not_before = now + REFUSED_PAUSE
-            log.info(
-                "no second connection for claims, so this fetcher claims and settles in turns: %s", error
-            )
-            return False
-        if not has_use:
-            self._not_before = float("inf")
-        return has_use
+            is_ready = False
+            if not self._was_refused:
+                log.info("no second connection, so this fetcher claims and settles in turns: %s", error)
+            self._was_refused = True
+        else:
+            self._was_refused = False
+        if not is_ready:
+            self._not_before = now + RETRY_PAUSE
+        return is_ready
 
     def start(self, claim: Callable[[], ResultT], now: float) -> Future[ResultT]:
         """Begin a claim; the caller must wait for its result before it starts the next."""
