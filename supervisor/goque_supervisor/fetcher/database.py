@@ -20,7 +20,7 @@ from goque.storage.contract import Claim, ClaimNews, DueLevel, HeldBack
 from goque.storage.in_halves import write_in_halves
 from goque.task_row import TaskRow, Token
 from goque.telemetry import tracing
-from goque_supervisor.fetcher.claiming.claim_thread import ClaimThread
+from goque_supervisor.fetcher.claim_thread import ClaimThread
 from goque_supervisor.fetcher.in_flight import ClaimedTask
 from goque_supervisor.fetcher.pool_counters import PoolCounters
 from goque_supervisor.fetcher.pool_types import PoolTypes

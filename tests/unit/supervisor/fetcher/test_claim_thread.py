@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from goque.errors import DatabaseUnavailableError
-from goque_supervisor.fetcher.claiming.claim_thread import KEPT, RETRY_PAUSE, ClaimThread
+from goque_supervisor.fetcher.claim_thread import KEPT, RETRY_PAUSE, ClaimThread
 
 
 class Database:
