@@ -106,6 +106,12 @@ def tell(
         spans.tell(operation, task_type, rows, began, count)
 
 
+def tell_by_type(operation: str, rows: Sequence[TaskRow], began: int) -> None:
+    """Add a span for the tasks of each type among these rows."""
+    for task_type in {row.type for row in rows}:
+        tell(operation, task_type, [row for row in rows if row.type == task_type], began)
+
+
 def tell_lost(row: TaskRow, outcome: Outcome) -> None:
     """Add the span of a handler whose process died before it could send the span."""
     spans = _spans_of_this_process()

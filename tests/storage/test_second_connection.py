@@ -14,6 +14,7 @@ from backends import SERVERS, add, claim, done, make, row_of, run
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Outcome, OutcomeKind
 from goque.storage.contract import ANY_PRIORITY, Claim
+from goque.storage.mysql import several_hosts
 from goque.storage.postgresql import watcher as postgresql_watcher
 from goque_supervisor.fetcher.database import TaskDatabase
 from goque_supervisor.fetcher.in_flight import ClaimedTask
@@ -93,6 +94,7 @@ def test_a_claim_does_not_wait_for_a_settlement_that_is_under_way(storage, backe
 
 def test_on_mysql_it_is_one_connection_more_until_it_is_closed(mysql):
     storage = mysql.new_storage()
+    assert not storage.open_second_connection()
     storage.migrate()
     before = mysql.connections()
     for _ in range(2):
@@ -108,6 +110,7 @@ def test_on_postgresql_it_is_the_one_that_listens(postgresql):
     storage.migrate()
     assert not storage.open_second_connection()
     watcher = storage.watch(["mail"])
+    storage.ping()
     before = postgresql.connections()
     assert storage.open_second_connection()
     with main_connection_in_use(storage):
@@ -142,6 +145,7 @@ def test_when_the_main_connection_is_lost_no_claim_goes_to_the_server_of_the_oth
     storage._connections._session.close()
     with pytest.raises(DatabaseUnavailableError):
         storage.claim_in_turns(MAIL, "node-1")
+    storage.ping()
     assert not storage.open_second_connection()
     watcher.changed()
     assert storage.open_second_connection()
@@ -173,8 +177,10 @@ def test_after_it_was_cut_one_claim_fails_and_the_next_has_a_new_connection(back
         backend.kill_connections()
         with pytest.raises(DatabaseUnavailableError):
             storage.claim_in_turns(MAIL, "node-1")
-        watcher.changed()
-        assert storage.open_second_connection()
+    storage.ping()
+    watcher.changed()
+    assert storage.open_second_connection()
+    with main_connection_in_use(storage):
         assert [row.id for row in storage.claim_in_turns(MAIL, "node-1")] == [task.id]
     watcher.close()
 
@@ -185,7 +191,7 @@ def database(storage, tmp_path):
     types = PoolTypes([{"type": "mail"}])
     counters = PoolCounters({"mail": str(tmp_path / "counters")}, types)
     made = TaskDatabase(storage, types, 5.0, counters, [].append)
-    assert made.can_settle_and_claim(1.0)
+    assert made.claim_thread.is_ready(1.0)
     return made
 
 
@@ -241,6 +247,42 @@ def ended_task(storage):
     add(storage)
     [row] = claim(storage)
     return ClaimedTask(row, outcome=Outcome(OutcomeKind.DONE))
+
+
+def test_with_several_hosts_it_is_to_the_server_of_the_main_one_or_there_is_none(mysql, monkeypatch):
+    storage = mysql.new_storage()
+    storage.migrate()
+    monkeypatch.setattr(
+        several_hosts, "SERVER", "SELECT connection_id()"
+    )  # as if each were to another server
+    before = mysql.connections()
+    assert not storage.open_second_connection()
+    mysql.eventually(lambda: mysql.connections() == before)
+
+
+def test_a_watcher_that_has_lost_its_connection_does_not_ask_to_be_asked_at_once(postgresql, monkeypatch):
+    storage = postgresql.new_storage()
+    storage.migrate()
+    watcher = storage.watch(["mail"])
+    second = storage._connections.second
+    session = second.take()
+    monkeypatch.setattr(watcher, "_connect", refuse)
+    second.give_back(session, broken=True)
+    assert watcher.ask_again_in() is None
+    watcher.changed()
+    assert watcher.ask_again_in() is None
+    watcher.close()
+
+
+def refuse():
+    raise DatabaseUnavailableError("the database is away")
+
+
+def test_while_a_commit_is_not_answered_there_is_none(storage):
+    assert storage.open_second_connection()
+    storage._connections._unanswered = storage._connections._session
+    assert not storage.open_second_connection()
+    storage._connections._unanswered = None
 
 
 def test_a_forked_child_does_not_use_it(storage):

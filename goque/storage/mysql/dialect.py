@@ -24,7 +24,7 @@ from goque.storage.mysql.limits import MysqlKeys
 from goque.storage.mysql.nudge import NudgeListener, nudge
 from goque.storage.mysql.pool import MysqlPool
 from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
-from goque.storage.mysql.several_hosts import OneOfSeveralSession, connect_to_writable
+from goque.storage.mysql.several_hosts import OneOfSeveralSession, connect_to_writable, is_same_server
 from goque.storage.mysql.statements import (
     INSERT_DUE_TASK,
     MYSQL_STATEMENTS,
@@ -183,7 +183,7 @@ class MysqlDialect(Dialect):
 
     def second_connection(self) -> SecondConnection:
         """Return a connection for a fetcher's second thread."""
-        return OpenedConnection(self.connect)
+        return OpenedConnection(self.connect, is_same_server)
 
     def wrap(self, conn: Any) -> CallerSession:
         """Wrap the caller's PyMySQL connection, or what SQLAlchemy or Django wrap around one."""

@@ -13,7 +13,7 @@ from goque.errors import DatabaseUnavailableError
 from goque.storage.mysql import rows as mysql_rows
 from goque.storage.mysql.errors import refused
 from goque.storage.mysql.session import MysqlSession, Translated
-from goque.storage.sql.session import NotWritableError
+from goque.storage.sql.session import NotWritableError, Session
 
 RECHECK: Final = 10.0
 """Seconds after which an open connection checks again whether its server takes writes. No error would show that it has
@@ -23,6 +23,7 @@ SETTINGS: Final = "SHOW GLOBAL VARIABLES WHERE Variable_name IN (%s, %s, %s, %s)
 READ_ONLY: Final = ("read_only", "super_read_only", "innodb_read_only")
 GALERA: Final = "wsrep_on"
 GALERA_STATUS: Final = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'"
+SERVER: Final = "SELECT @@hostname, @@port"
 NO: Final = ("OFF", "0", "")
 
 Open = Callable[[str, int], Any]
@@ -72,6 +73,11 @@ def reason_for_no_writes(connection: Any) -> str | None:
             if "OFF" in _texts(cursor.fetchall()).values():
                 return "a Galera node without a quorum, or not in step yet"
     return None
+
+
+def is_same_server(one: Session, other: Session) -> bool:
+    """Return whether two connections are to the same server, also where a proxy chooses it."""
+    return one.rows(SERVER) == other.rows(SERVER)
 
 
 def _texts(rows: Sequence[Sequence[Any]]) -> dict[str, str]:

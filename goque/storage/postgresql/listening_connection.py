@@ -12,58 +12,50 @@ from goque.storage.sql.session import Session
 
 
 class ListeningConnection(SecondConnection):
-    """Lends the connection of a watcher, while nobody asks that watcher.
+    """Lends the connection of a watcher, while nobody asks that watcher. The watcher opens another after a loss.
 
     Args:
-        watcher: listens, and opens the connection anew after a loss.
+        watcher: listens.
         wrap: makes a session from a connection.
     """
 
     def __init__(
         self, watcher: PostgresqlWatcher, wrap: Callable[[DeadlineConnection], PostgresqlSession]
     ) -> None:
+        super().__init__()
         self._watcher = watcher
         self._wrap = wrap
         self._session: PostgresqlSession | None = None
-        self._is_taken = self._is_stale = False
 
-    def open(self) -> bool:
-        """Return whether the watcher listens."""
-        return self._watcher.connection is not None
-
-    def take(self) -> Session | None:
-        """Return the connection, or None if the watcher does not listen or the connection is in use."""
+    def open(self, main: Session) -> bool:
+        """Return whether the watcher listens at the server of the main connection."""
+        assert isinstance(main, PostgresqlSession)
         connection = self._watcher.connection
-        if connection is None or self._is_taken:
-            return None
-        if self._session is None or self._session.connection is not connection:
-            self._session = self._wrap(connection)
-        self._is_taken = True
-        return self._session
-
-    def give_back(self, session: Session, *, broken: bool) -> None:
-        """Take the connection back; if it is broken or the main one was lost meanwhile, the watcher opens another."""
-        self._watcher.lent()
-        if broken or self._is_stale or session is not self._session:
-            self._replace()
-        self._is_taken = self._is_stale = False
-
-    def forget_idle(self) -> None:
-        """Let the watcher open another now or when this one is given back, because the main one was lost."""
-        if self._is_taken:
-            self._is_stale = True
-        else:
-            self._replace()
+        if connection is None:
+            return False
+        here, there = main.connection.info, connection.info
+        return (here.host, here.hostaddr, here.port) == (there.host, there.hostaddr, there.port)
 
     def close(self) -> None:
         """Leave it open, because the watcher listens on it."""
 
-    def _replace(self) -> None:
+    def give_back(self, session: Session, *, broken: bool) -> None:
+        """Take the connection back, and look for notifications that came meanwhile."""
+        self._watcher.lent()
+        super().give_back(session, broken=broken)
+
+    def _current(self) -> Session | None:
+        connection = self._watcher.connection
+        if connection is None:
+            return None
+        if self._session is None or self._session.connection is not connection:
+            self._session = self._wrap(connection)
+        return self._session
+
+    def _discard(self) -> None:
         self._session = None
         self._watcher.reconnect()
 
-    def after_fork(self) -> None:
-        """Leave the connection to the parent process, whose watcher listens on it."""
-        self._watcher.abandon()
+    def _leave_to_parent(self) -> None:
         self._session = None
-        self._is_taken = self._is_stale = False
+        self._watcher.abandon()

@@ -159,6 +159,7 @@ class PostgresqlWatcher(Watcher):
 
     def _drop(self) -> None:
         connection, self.connection = self.connection, None
+        self._was_lent = False
         if connection is not None:
             if self._epoll is not None and not connection.closed:
                 self._epoll.unregister(connection.fileno())

@@ -82,10 +82,14 @@ class Connections:
     def open_second(self) -> bool:
         """Let a second thread use the second connection instead of the pool; returns whether there is one.
 
+        While a commit is not answered there is none, because new writes must wait for it.
+
         Raises:
-            DatabaseUnavailableError: the database refuses it, or cannot be reached.
+            GoqueError: the database refuses it, or cannot be reached.
         """
-        if self.second is None or not self.second.open():
+        if self.second is None or self._session is None or self._awaits_commit():
+            return False
+        if not self.second.open(self._session):
             return False
         self._pool = self.second
         return True
@@ -182,6 +186,8 @@ class Connections:
                 return
         try:
             if error is not None and self._session is not None and _has_broken(self._session, error):
+                if self._pool is not None:
+                    self._pool.forget_idle()
                 if self._session.awaits_answer() and self._unanswered is None:
                     self._unanswered, self._session = self._session, None
                     self._unanswered_since = time.monotonic()

@@ -43,7 +43,11 @@ class SqlRunner(TaskStorage):
         self._sql = dialect.sql
         self._connections = Connections(dialect.connect, dialect.pool(), dialect.second_connection())
         self._step_deletes = StepDeletes(dialect)
-        self._has_lost_answers = False
+        self._lost_answers = 0
+
+    @property
+    def _has_lost_answers(self) -> bool:
+        return self._lost_answers > 0
 
     def open_second_connection(self) -> bool:
         """Have a second connection, so that a second thread can claim while this one settles."""
@@ -80,7 +84,7 @@ class SqlRunner(TaskStorage):
                     self._make_durable()
             except ConnectionLostError as error:
                 is_doubtful = policy.writes
-                self._has_lost_answers |= is_doubtful
+                self._lost_answers += is_doubtful
                 waits = policy.waits and isinstance(error, CommitUnansweredError)
                 if not (reconnects or (waits and time.monotonic() - began < self._patience)):
                     raise
@@ -94,12 +98,14 @@ class SqlRunner(TaskStorage):
 
     def _make_durable(self) -> None:
         """Commit a change that leaves nothing behind; what was committed before is then as durable as it is."""
+        lost = self._lost_answers
         params = {"id": str(uuid.uuid4()), "host": "", "pid": 0, "info": None}
         self._connections.await_commit()
         with self._connections as session, WRITE.open(session):
             session.run(self._sql.register_node, params)
             session.run(self._sql.forget_node, params)
-        self._has_lost_answers = False
+        if self._lost_answers == lost:  # another thread may have lost one meanwhile
+            self._lost_answers = 0
 
     def _run_for_caller(self, work: Callable[[Session], ResultT], policy: CallPolicy, conn: Any) -> ResultT:
         try:

@@ -55,6 +55,7 @@ class TaskDatabase:
 
     Attributes:
         retry_at: before this time no call is made.
+        claim_thread: with it, if it is ready, `settle_and_claim` can be called.
         has_recovered: whether the database has answered again after a failure, which may have been a failover.
     """
 
@@ -72,7 +73,7 @@ class TaskDatabase:
         self._counters = counters
         self._answered_at = 0.0
         self._outage = Outage(send, log)
-        self._claim_thread = ClaimThread(storage)
+        self.claim_thread = ClaimThread(storage)
         self.retry_at = 0.0
         self.has_recovered = False
 
@@ -91,7 +92,7 @@ class TaskDatabase:
             return None
         written, refused = answer
         if traced:
-            _tell_by_type("settle", [task.row for task in ended], traced)
+            tracing.tell_by_type("settle", [task.row for task in ended], traced)
             _end_lost_spans(ended)
         if refused:
             changes = [refused.get(change.token, change) for change in changes]
@@ -112,20 +113,17 @@ class TaskDatabase:
         If the settlement fails, a later claim returns what was claimed. It may have put back a task that was then
         claimed, and that is still in flight here.
         """
-        claim = self._claim_thread.start(lambda: self._claim(wanted, owner), time.monotonic())
+        claim = self.claim_thread.start(lambda: self._claim(wanted, owner))
         settled = self.settle(batch, owner)
-        failed = claim.exception() is not None
-        if settled is None and not failed:
-            self._storage.doubt(claim.result().rows)
-        return settled, None if settled is None else self._rows_of(self._ask(claim.result), wanted)
-
-    def can_settle_and_claim(self, now: float) -> bool:
-        """Return whether there is a connection for each, and open the second one if possible."""
-        return not self.is_away(now) and self._claim_thread.is_ready(now)
-
-    def close_unused(self, now: float) -> None:
-        """Close the second connection if it was not used for a while."""
-        self._claim_thread.close_if_unused(now)
+        if error := claim.exception():
+            self.claim_thread.rest(time.monotonic())
+            if not isinstance(error, DatabaseUnavailableError):
+                raise error
+        if settled is None:
+            if not error:
+                self._storage.doubt(claim.result().rows)
+            return None, None
+        return settled, self._rows_of(self._ask(claim.result), wanted)
 
     def _claim(self, wanted: Sequence[Claim], owner: str) -> _Claimed:
         began, traced = time.perf_counter(), tracing.started()
@@ -141,7 +139,7 @@ class TaskDatabase:
         for one in wanted:
             self._counters[one.type].observe("fetch", claimed.took)
         if claimed.rows and claimed.traced:
-            _tell_by_type("claim", claimed.rows, claimed.traced)
+            tracing.tell_by_type("claim", claimed.rows, claimed.traced)
         return claimed.rows
 
     def held_back(self, task_type: str) -> HeldBack | None:
@@ -327,12 +325,6 @@ class TaskDatabase:
                 extra={"task_id": bare.token.task_id},
             )
             return set()
-
-
-def _tell_by_type(what: str, rows: Sequence[TaskRow], traced: int) -> None:
-    """Make a span of each type of these rows."""
-    for task_type in {row.type for row in rows}:
-        tracing.tell(what, task_type, [row for row in rows if row.type == task_type], traced)
 
 
 def _note_refused(ended: Iterable[ClaimedTask], refused: Mapping[Token, Change]) -> None:

@@ -235,16 +235,17 @@ class Fetcher:
     def _settle_and_claim(self) -> None:
         """Write outcomes and claim, each when it is time, and both at once where that is safe and worth a thread."""
         ended, now = self.in_flight.ended, time.monotonic()
-        if len(ended) >= MIN_ENDED_BESIDE and self.database.can_settle_and_claim(now):
+        if len(ended) >= MIN_ENDED_BESIDE and self.database.claim_thread.may_be_ready(now):
             wanted = self._plan(now)
             if wanted and not self.claims.goes_by_limits(wanted):
                 self.progress.write_last(ended)
-                settled, rows = self.database.settle_and_claim(ended, wanted, self.orders.owner)
-                if settled is not None:
-                    self._forget(ended, settled)
-                    self._take(wanted, rows, now)
-                    self._plan_what_follows(settled)
-                return
+                if not self.database.is_away(now) and self.database.claim_thread.is_ready(now):
+                    settled, rows = self.database.settle_and_claim(ended, wanted, self.orders.owner)
+                    if settled is not None:
+                        self._forget(ended, settled)
+                        self._take(wanted, rows, now)
+                        self._plan_what_follows(settled)
+                    return
         if ended and now >= self.schedule.settle_at(self._load_of_ended()):
             self.progress.write_last(ended)
             settled = self.database.settle(ended, self.orders.owner)
@@ -272,7 +273,7 @@ class Fetcher:
         self.claims.free_places({task.row.type for task, _change, _written in settled})
         for task, change, written in settled:
             if change.success is not None or change.is_needed:
-                self.schedule.claim_now()  # what follows may be of this pool, and its own writes wake nobody up
+                self.claims.look_again()  # what follows may be of this pool, and its own writes wake nobody up
             if not (task.is_done and written) or self._logs_debug:
                 self._on_settled(task, change, written=written)
 
@@ -339,7 +340,7 @@ class Fetcher:
         if self.schedule.is_beat_due(now):
             self.channel.send(Beat())
             self.database.prove_reachable(now)
-            self.database.close_unused(now)
+            self.database.claim_thread.close_if_unused(now)
 
     def close(self) -> None:
         """Forward the last of the workers' standard error and stop watching the table."""

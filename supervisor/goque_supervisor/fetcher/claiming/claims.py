@@ -93,6 +93,11 @@ class Claims:
             if self._types.options(task_type).max_running is not None or self._database.is_limited(task_type):
                 self.place_freed(task_type)
 
+    def look_again(self) -> None:
+        """Claim at the next turn, of whatever types: tasks may have come that the last claim did not see."""
+        self._turns.forget()
+        self._schedule.claim_now()
+
     def place_freed(self, task_type: str) -> None:
         """Claim of a type at the next turn, because a claim that others waited for is gone."""
         self._freed.add(task_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from typing import Any, cast
 
@@ -38,8 +39,8 @@ def thread_of(database: Database) -> ClaimThread:
 def test_it_runs_a_call_beside_the_caller_and_hands_over_what_comes_of_it() -> None:
     thread = thread_of(Database())
     assert thread.is_ready(1.0)
-    assert thread.start(lambda: "tasks", 1.0).result(30) == "tasks"
-    assert isinstance(thread.start(lambda: 1 / 0, 1.0).exception(30), ZeroDivisionError)
+    assert thread.start(lambda: "tasks").result(30) == "tasks"
+    assert isinstance(thread.start(lambda: 1 / 0).exception(30), ZeroDivisionError)
 
 
 def test_a_server_that_refuses_the_connection_is_asked_again_later_and_that_is_logged_once(
@@ -51,7 +52,7 @@ def test_a_server_that_refuses_the_connection_is_asked_again_later_and_that_is_l
         assert not any(thread.is_ready(at) for at in (1.0, 2.0, RETRY_PAUSE, 1.0 + RETRY_PAUSE))
     assert database.asked == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "no second connection, so this fetcher claims and settles in turns: it has no free connection"
+        "this fetcher claims and settles in turns, without a second connection: it has no free connection"
     ]
     database.is_full = False
     assert thread.is_ready(1.0 + 2 * RETRY_PAUSE)
@@ -64,11 +65,26 @@ def test_a_database_with_one_writer_is_not_asked_at_each_settlement() -> None:
     assert database.asked == 1
 
 
+def test_a_claim_is_made_in_the_context_of_the_caller() -> None:
+    variable = contextvars.ContextVar("variable", default="of the thread")
+    thread = thread_of(Database())
+    assert thread.is_ready(1.0)
+    variable.set("of the caller")
+    assert thread.start(variable.get).result(30) == "of the caller"
+
+
+def test_after_a_failed_claim_there_is_none_for_a_while() -> None:
+    database = Database()
+    thread = thread_of(database)
+    thread.rest(1.0)
+    assert not thread.is_ready(RETRY_PAUSE)
+    assert thread.is_ready(1.0 + RETRY_PAUSE)
+
+
 def test_the_connection_is_closed_when_it_was_not_used_for_a_while() -> None:
     database = Database()
     thread = thread_of(database)
     thread.is_ready(1.0)
-    thread.start(lambda: None, 1.0).result(30)
     thread.close_if_unused(1.0 + KEPT)
     assert database.is_open
     thread.close_if_unused(1.1 + KEPT)
