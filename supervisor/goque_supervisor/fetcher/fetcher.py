@@ -235,25 +235,28 @@ class Fetcher:
     def _settle_and_claim(self) -> None:
         """Write outcomes and claim, each when it is time, and both at once where that is safe and worth a thread."""
         ended, now = self.in_flight.ended, time.monotonic()
-        if len(ended) >= MIN_ENDED_BESIDE and self.database.claim_thread.may_be_ready(now):
-            wanted = self._plan(now)
-            if wanted and not self.claims.goes_by_limits(wanted):
-                self.progress.write_last(ended)
-                if not self.database.is_away(now) and self.database.claim_thread.is_ready(now):
-                    settled, rows = self.database.settle_and_claim(ended, wanted, self.orders.owner)
-                    if settled is not None:
-                        self._forget(ended, settled)
-                        self._take(wanted, rows, now)
-                        self._plan_what_follows(settled)
-                    return
         if ended and now >= self.schedule.settle_at(self._load_of_ended()):
             self.progress.write_last(ended)
-            settled = self.database.settle(ended, self.orders.owner)
+            if wanted := self._what_to_claim_beside(ended, now):
+                settled, rows = self.database.settle_and_claim(ended, wanted, self.orders.owner)
+            else:
+                settled, rows = self.database.settle(ended, self.orders.owner), None
             if settled is not None:
                 self._forget(ended, settled)
+                self._take(wanted or [], rows, now)
                 self._plan_what_follows(settled)
+            if wanted:
+                return
         if wanted := self._plan(now := time.monotonic()):
             self._take(wanted, self.database.claim(wanted, self.orders.owner), now)
+
+    def _what_to_claim_beside(self, ended: list[ClaimedTask], now: float) -> list[Claim] | None:
+        """Return what to claim while these ends are written; None if nothing, or if it must wait for them."""
+        thread = self.database.claim_thread
+        if len(ended) < MIN_ENDED_BESIDE or not thread.may_be_ready(now):
+            return None
+        wanted = self._plan(now)
+        return wanted if wanted and not self.claims.goes_by_limits(wanted) and thread.is_ready(now) else None
 
     def _forget(self, ended: list[ClaimedTask], settled: Sequence[Settled]) -> None:
         """Forget tasks whose outcomes are committed, and only now acknowledge them to the workers."""
@@ -315,8 +318,6 @@ class Fetcher:
             self.reconciler.move_to_new_name()
         if self.reconciler.run_if_due(time.monotonic()):
             self.watcher.wrote()
-
-    # -- inspecting and reporting ----------------------------------------------------------------------------
 
     def _inspect(self, now: float) -> None:
         self.stack_answers.take(self.changes.stop_if_due(self.orders.owner, now), now)
