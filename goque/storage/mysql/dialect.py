@@ -22,6 +22,7 @@ from goque.storage.mysql.due_levels import AT_ONCE, highest_levels
 from goque.storage.mysql.errors import DUPLICATE, refused
 from goque.storage.mysql.limits import MysqlKeys
 from goque.storage.mysql.nudge import NudgeListener, nudge
+from goque.storage.mysql.opened_connection import OpenedConnection
 from goque.storage.mysql.pool import MysqlPool
 from goque.storage.mysql.session import DEADLINE, CallerSession, Clock, MysqlSession
 from goque.storage.mysql.several_hosts import OneOfSeveralSession, connect_to_writable, is_same_server
@@ -41,10 +42,9 @@ from goque.storage.sql.caller_connection import (
     unwrap_asyncio_connection,
     unwrap_connection,
 )
-from goque.storage.sql.connections import Connections
+from goque.storage.sql.connections import Connections, SecondConnection
 from goque.storage.sql.dialect import Dialect
 from goque.storage.sql.limits.key_queries import KeyQueries
-from goque.storage.sql.second_connection import OpenedConnection, SecondConnection
 from goque.storage.sql.session import Session
 from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps, await_steps

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from goque.storage.postgresql.connection import DeadlineConnection
 from goque.storage.postgresql.session import PostgresqlSession
 from goque.storage.postgresql.watcher import PostgresqlWatcher
-from goque.storage.sql.second_connection import SecondConnection
+from goque.storage.sql.connections import SecondConnection
 from goque.storage.sql.session import Session
 
 

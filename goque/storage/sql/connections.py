@@ -13,12 +13,12 @@ import os
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from goque.errors import DatabaseUnavailableError, SchemaError
 from goque.storage.before_fork import close_before_fork
-from goque.storage.sql.second_connection import SecondConnection
 from goque.storage.sql.session import CommitUnansweredError, ConnectionLostError, DatabaseLockedError, Session
 
 ANSWER_WAIT: Final = 3.0
@@ -45,6 +45,73 @@ class ConnectionPool(Protocol):
 
     def after_fork(self) -> None:
         """Leave all connections to the parent process."""
+
+
+class SecondConnection(ABC):
+    """A second connection, for a fetcher in which one thread claims tasks while another writes how tasks ended.
+
+    A thread that finds it in use does not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_taken = self._is_stale = False
+
+    @abstractmethod
+    def open(self, main: Session) -> bool:
+        """Return whether there is one to the server of the main connection, and open it if that is possible.
+
+        Raises:
+            GoqueError: the database refuses it, or cannot be reached.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection, if it has no other use."""
+
+    @abstractmethod
+    def _current(self) -> Session | None:
+        """Return the connection, None if it is closed."""
+
+    @abstractmethod
+    def _discard(self) -> None:
+        """Close the connection for good."""
+
+    @abstractmethod
+    def _leave_to_parent(self) -> None:
+        """Forget the connection without closing it."""
+
+    def take(self) -> Session | None:
+        """Return the connection, or None if it is closed or in use."""
+        with self._lock:
+            session = None if self._is_taken else self._current()
+            self._is_taken |= session is not None
+            return session
+
+    def give_back(self, session: Session, *, broken: bool) -> None:
+        """Take the connection back, and close it if it is broken or the main one was lost meanwhile."""
+        del session  # there is only one
+        with self._lock:
+            if broken or self._is_stale:
+                self._discard()
+            self._is_taken = self._is_stale = False
+
+    def forget_idle(self) -> None:
+        """Close the connection now or when it is given back, because the main one was lost.
+
+        The next main connection may be to another server.
+        """
+        with self._lock:
+            if self._is_taken:
+                self._is_stale = True
+            else:
+                self._discard()
+
+    def after_fork(self) -> None:
+        """Leave the connection to the parent process."""
+        self._lock = threading.Lock()
+        self._is_taken = self._is_stale = False
+        self._leave_to_parent()
 
 
 class _OfThread(threading.local):

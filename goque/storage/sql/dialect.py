@@ -14,9 +14,8 @@ from goque.storage.contract import DueLevel, Watcher
 from goque.storage.instants import due_at
 from goque.storage.sql import steps as ask
 from goque.storage.sql.caller_connection import kind_of
-from goque.storage.sql.connections import ConnectionPool, Connections
+from goque.storage.sql.connections import ConnectionPool, Connections, SecondConnection
 from goque.storage.sql.limits.key_queries import KeyQueries
-from goque.storage.sql.second_connection import SecondConnection
 from goque.storage.sql.session import Row, Session
 from goque.storage.sql.statements.complete import Statements
 from goque.storage.sql.steps import Steps

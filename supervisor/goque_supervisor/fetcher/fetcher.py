@@ -97,15 +97,8 @@ class Fetcher:
         self.in_flight = InFlight(self._may_wait, self.types.is_async)
         self.worker_pool = WorkerPool(self.in_flight, self.types, self.options.concurrency, channel.send)
         self.dead_workers = DeadWorkers(self.in_flight, self.types, channel.send)
-        self.claims = Claims(
-            self.types,
-            self.options,
-            database=self.database,
-            in_flight=self.in_flight,
-            worker_pool=self.worker_pool,
-            schedule=self.schedule,
-            counters=counters,
-        )
+        of_claims = self.types, self.options, self.database, self.in_flight, self.worker_pool
+        self.claims = Claims(*of_claims, schedule=self.schedule, counters=counters)
         self.worker_numbers = WorkerNumbers(
             boot["workers"],
             self.options.idle_timeout,

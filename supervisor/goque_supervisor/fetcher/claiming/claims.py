@@ -52,10 +52,10 @@ class Claims:
         self,
         types: PoolTypes,
         options: PoolOptions,
-        *,
         database: TaskDatabase,
         in_flight: InFlight,
         worker_pool: WorkerPool,
+        *,
         schedule: Schedule,
         counters: PoolCounters,
     ) -> None:
