@@ -23,9 +23,6 @@ from goque_supervisor.settings import SuperviseOptions
 log = logging.getLogger("goque.supervisor")
 
 UNREGISTERED: Final = "unregistered"
-AFTER_FETCHERS: Final = 0.1
-"""Seconds from the start of the fetchers until the services start."""
-
 METRICS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus-client keeps a process's values in files of a directory; the monitor reads them."""
 KNOW_THE_APP: Final = ("scheduler", "cleaner", "healer")
@@ -87,13 +84,6 @@ class Services:
         for spec in self._specs:
             if spec.role in ("lease", "monitor") or self._node().is_up:
                 self._start(spec)
-
-    def start_after_fetchers(self) -> None:
-        """Start the services a moment later, so that the first tasks have the cores.
-
-        A drain waits for the healer, so there they start at once.
-        """
-        self._timers.after(0.0 if self._options.drain else AFTER_FETCHERS, self.start_missing)
 
     def send(self, name: str, message: Message) -> None:
         """Send a service a message, if it runs."""

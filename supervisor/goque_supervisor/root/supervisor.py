@@ -327,8 +327,8 @@ class Root:
         if self.node.is_up:
             return
         self.node.is_up = True
-        self._groups.start_missing()
-        self._services.start_after_fetchers()
+        self._groups.start_missing()  # first, so that tasks do not wait for healer and cleaner
+        self._services.start_missing()
         pools = [group.spec for group in self._groups]
         announce(self._options, self._nurseries.app, pools, self._services.roles)
         if self._options.drain and not len(self._groups):

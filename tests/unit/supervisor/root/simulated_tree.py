@@ -26,7 +26,6 @@ from goque_supervisor.ipc.exit_cause import ExitCause
 from goque_supervisor.ipc.run_directory import RunDirectory
 from goque_supervisor.root.child import Child
 from goque_supervisor.root.pools.pool_group import PoolGroup
-from goque_supervisor.root.services import AFTER_FETCHERS
 from goque_supervisor.root.supervisor import Root
 from goque_supervisor.root.timers import Timers
 from goque_supervisor.root.tree import ChildSpec
@@ -235,7 +234,6 @@ class SimulatedTree:
         self.root.on_nurseries_ready()
         self.all_become_ready()
         self.becomes_ready("lease", owner=owner, sent_at=self.now)
-        self.pass_time(AFTER_FETCHERS)
         self.all_become_ready()
 
     def all_become_ready(self) -> None:

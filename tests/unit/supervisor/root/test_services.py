@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from goque_supervisor.ipc.control import AttemptsFailed, FailureTold
-from goque_supervisor.root.services import AFTER_FETCHERS
 from unit.supervisor.root.simulated_tree import SimulatedTree, describe_app
 
 
@@ -24,24 +23,7 @@ def test_lease_and_monitor_start_first_and_the_others_once_the_node_has_its_leas
     tree.root.on_nurseries_ready()
     assert tree.did() == ["start lease", "start monitor"]
     tree.becomes_ready("lease", owner="node-1", sent_at=tree.now)
-    tree.pass_time(AFTER_FETCHERS)
     assert tree.did() == ["start healer", "start cleaner", "start scheduler", "start reloader"]
-
-
-@pytest.mark.parametrize(
-    ("drain", "at_once"), [(False, ["start fetcher[mail]"]), (True, ["start fetcher[mail]", "start healer"])]
-)
-def test_fetchers_have_the_cores_before_the_services_start_but_not_in_a_drain(
-    tmp_path: Path, drain: bool, at_once: list[str]
-) -> None:
-    tree = SimulatedTree(tmp_path, describe_app("mail"), drain=drain, roles=("processors", "healer"))
-    tree.root.on_nurseries_ready()
-    tree.did()
-    tree.becomes_ready("lease", owner="node-1", sent_at=tree.now)
-    tree.pass_time(0.0)
-    assert tree.did("start fetcher", "start healer") == at_once
-    tree.pass_time(AFTER_FETCHERS)
-    assert tree.did("start healer") == ([] if drain else ["start healer"])
 
 
 def test_a_tree_without_an_endpoint_has_no_monitor_and_its_lease_logs_the_summary(tmp_path: Path) -> None:
