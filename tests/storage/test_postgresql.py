@@ -112,7 +112,7 @@ def test_a_batch_is_one_notification_at_the_commit_of_the_transaction(watcher, o
             other.insert_tasks([Task("mail")], conn=caller)
         assert not readable(watcher, 0.1)
     assert readable(watcher, 10)
-    assert len(list(watcher._connection.notifies(timeout=0))) == 1
+    assert len(list(watcher.connection.notifies(timeout=0))) == 1
 
 
 def test_nothing_is_said_when_it_is_switched_off(watcher, backend):
