@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,23 @@ def move(row: TaskRow, status: TaskStatus, **fields: Any) -> Change:
 
 def stale(row: TaskRow) -> Token:
     return row.token._replace(claims=row.claims - 1)
+
+
+@contextlib.contextmanager
+def main_connection_in_use(storage: SqlStorage) -> Iterator[None]:
+    """Let another thread hold the main connection during the block."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with storage._connections:
+            held.set()
+            release.wait(30)
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    assert held.wait(30)
+    try:
+        yield
+    finally:
+        release.set()
+        holding.join()

@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from backends import SqliteBackend, add, claim, done
+from backends import SqliteBackend, add, claim, done, main_connection_in_use
 
 from goque.queue.manager import TaskQueueManager
 from goque.storage import open_storage
@@ -46,19 +46,8 @@ def test_a_forked_child_opens_a_connection_of_its_own(storage):
 
 
 def test_a_fork_while_a_thread_holds_the_connection_leaves_the_child_free(storage):
-    held, release = threading.Event(), threading.Event()
-
-    def hold():
-        with storage._connections:
-            held.set()
-            release.wait(30)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(30)
-    assert in_child(lambda: add(storage)) == 0
-    release.set()
-    thread.join()
+    with main_connection_in_use(storage):
+        assert in_child(lambda: add(storage)) == 0
     assert len(claim(storage)) == 1
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from backends import SERVERS, add, claim, done, make, row_of, run
+from backends import SERVERS, add, claim, done, main_connection_in_use, make, row_of, run
 
 from goque.errors import DatabaseUnavailableError
 from goque.outcome import Outcome, OutcomeKind
@@ -45,26 +44,6 @@ def storage(backend):
 def thread():
     with ThreadPoolExecutor(1) as made:
         yield made
-
-
-@contextmanager
-def main_connection_in_use(storage):
-    """Let another thread hold the main connection during the block."""
-    held, release = threading.Event(), threading.Event()
-
-    def hold():
-        with storage._connections:
-            held.set()
-            release.wait(30)
-
-    holding = threading.Thread(target=hold)
-    holding.start()
-    assert held.wait(30)
-    try:
-        yield
-    finally:
-        release.set()
-        holding.join()
 
 
 @contextmanager
@@ -252,9 +231,8 @@ def ended_task(storage):
 def test_with_several_hosts_it_is_to_the_server_of_the_main_one_or_there_is_none(mysql, monkeypatch):
     storage = mysql.new_storage()
     storage.migrate()
-    monkeypatch.setattr(
-        several_hosts, "SERVER", "SELECT connection_id()"
-    )  # as if each were to another server
+    # as if each were to another server
+    monkeypatch.setattr(several_hosts, "SERVER", "SELECT connection_id()")
     before = mysql.connections()
     assert not storage.open_second_connection()
     mysql.eventually(lambda: mysql.connections() == before)

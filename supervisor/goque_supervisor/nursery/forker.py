@@ -62,9 +62,8 @@ class Nursery:
             log.debug("loading failed", exc_info=error)
             self.channel.send(_boot_failed(error))
             return 1
-        gc.collect(
-            1
-        )  # imports leave next to nothing in the oldest generation, which takes as long as ten modules
+        # imports leave next to nothing in the oldest generation, which takes as long as ten modules
+        gc.collect(1)
         log.debug("filled %d bytes of holes in the heap", fill_heap_holes())
         gc.freeze()
         self.channel.send(Ready({**info, "start_method": self.start_method}))
